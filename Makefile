@@ -1,0 +1,53 @@
+# Every target makes what it needs by itself: the virtual environment in .venv, then the pinned install.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
+TESTS ?= meter_pipeline_tests
+PYTEST_ARGS ?= -n 2 --dist loadfile
+
+.PHONY: demo dev test lint format bench crash clean install
+.DEFAULT_GOAL := demo
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Python 3.10 or newer is needed; name one with: make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned requirements into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev,bench]'
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/meter-pipeline demo
+
+dev: $(STAMP)
+	@$(BIN)/meter-pipeline dev
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/dg check defs
+
+format: $(STAMP)
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(BENCH_STAMP)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+crash: $(STAMP)
+	@CRASHES=300 $(BIN)/python -m pytest meter_pipeline_tests/sync/test_crash.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache dbt_project/target dbt_project/logs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

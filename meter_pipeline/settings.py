@@ -1,0 +1,119 @@
+"""Environment and `.env` file to one frozen `Settings`: the only place that reads variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+
+class SettingsError(Exception):
+    """A setting is missing or unusable; the message is one line with the way out."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the API is and where the data goes.
+
+    Attributes:
+        api_key: Bearer key of the API, `None` when none is configured. Never shown by `repr`.
+        base_url: Scheme and host of the API.
+        api_prefix: `auto`, `/v1` or `/api`.
+        data_dir: Folder of the ledger, the lake, the warehouse and the inbox.
+        ledger_url: SQLAlchemy URL of a shared ledger; a SQLite file in `data_dir` when `None`.
+        lake_url: URL of a shared lake; a folder in `data_dir` when `None`.
+        max_requests_per_second: Upper bound on calls to the API, `None` for no bound.
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    base_url: str = "https://api.meter.sh"
+    api_prefix: str = "auto"
+    data_dir: Path = Path("data")
+    ledger_url: str | None = field(default=None, repr=False)
+    lake_url: str | None = field(default=None, repr=False)
+    max_requests_per_second: float | None = None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
+        """Reads `METER_*`; the environment wins over `dotenv`, an empty value counts as unset.
+
+        Raises:
+            SettingsError: A value cannot be used.
+        """
+        values: dict[str, str] = {}
+        if dotenv is not None and dotenv.is_file():
+            values.update({name: value for name, value in dotenv_values(dotenv).items() if value})
+        values.update({name: value for name, value in (os.environ if env is None else env).items() if value})
+        return cls(
+            api_key=values.get("METER_API_KEY"),
+            base_url=_url(values.get("METER_BASE_URL", cls.base_url)),
+            api_prefix=_prefix(values.get("METER_API_PREFIX", cls.api_prefix)),
+            data_dir=Path(values.get("METER_DATA_DIR", "data")).expanduser().absolute(),
+            ledger_url=values.get("METER_LEDGER_URL"),
+            lake_url=values.get("METER_LAKE_URL"),
+            max_requests_per_second=_rate(values.get("METER_MAX_REQUESTS_PER_SECOND")),
+        )
+
+    @property
+    def ledger(self) -> str:
+        """What `Ledger.open` takes."""
+        return self.ledger_url or str(self.data_dir / "ledger.sqlite")
+
+    @property
+    def lake(self) -> str:
+        """What `Lake.open` takes."""
+        return self.lake_url or str(self.data_dir / "lake")
+
+    @property
+    def warehouse(self) -> Path:
+        """The published DuckDB file."""
+        return self.data_dir / "warehouse.duckdb"
+
+    @property
+    def inbox(self) -> Path:
+        """The folder where webhook deliveries wait."""
+        return self.data_dir / "inbox"
+
+    def require_key(self) -> str:
+        """The API key.
+
+        Raises:
+            SettingsError: None is configured.
+        """
+        if not self.api_key:
+            raise SettingsError(
+                "METER_API_KEY is not set: put it into the environment or .env, or run `meter-pipeline sandbox`"
+            )
+        return self.api_key
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"METER_BASE_URL={text!r} is no http(s) URL: give scheme and host, as https://api.meter.sh")
+    if parts.username or parts.password:
+        raise SettingsError("METER_BASE_URL holds credentials: put the key into METER_API_KEY instead")
+    return text.rstrip("/")
+
+
+def _prefix(text: str) -> str:
+    name = text.strip("/").lower()
+    if name not in ("auto", "v1", "api"):
+        raise SettingsError(f"METER_API_PREFIX={text!r} is unknown: give auto, /v1 or /api")
+    return name if name == "auto" else f"/{name}"
+
+
+def _rate(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise SettingsError(f"METER_MAX_REQUESTS_PER_SECOND={text!r} is no number above 0")
+    return rate
