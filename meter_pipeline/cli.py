@@ -1,0 +1,268 @@
+"""The `meter-pipeline` command: wiring and printing; each command imports the parts of the pipeline that it needs.
+
+Exit codes: 0 all well, 1 some jobs could not be loaded (they are named), 2 usage or configuration, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meter_pipeline import origin
+from meter_pipeline.connect import open_client, open_ledger, open_store
+from meter_pipeline.console import emit, progress, say, show, tell
+from meter_pipeline.remote import jobs, schedules, strategies
+from meter_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from meter_pipeline.sync import SyncReport
+
+PROGRAM = "meter-pipeline"
+# A table for people; whoever wants more rows takes --json or --csv.
+_ROWS_SHOWN = 200
+
+app = typer.Typer(
+    help="Loads everything Meter scrapes into Parquet and DuckDB.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(strategies, name="strategies")
+app.add_typer(schedules, name="schedules")
+app.add_typer(jobs, name="jobs")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def main() -> None:
+    """Entry point of the `meter-pipeline` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code; a user's mistake is one line on stderr."""
+    try:
+        code = app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        tell("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; nothing more may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not _expected(error):
+            raise
+        tell(f"{PROGRAM}: {_line(error)}")
+        return 2
+
+
+def _expected(error: Exception) -> bool:
+    """Whether `error` is a user's matter: usage, our own one-line errors, or the machine's (disk, permissions)."""
+    ours = any(kind.__module__.startswith("meter_pipeline.") for kind in type(error).__mro__)
+    return ours or hasattr(error, "format_message") or isinstance(error, OSError)
+
+
+def _line(error: Exception) -> str:
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context, show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    """Loads everything Meter scrapes into Parquet and DuckDB."""
+    if show_version:
+        say(f"{PROGRAM} {version('meter-pipeline')}")
+    elif context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit(2)
+
+
+@app.command()
+def demo(
+    days: Annotated[float, typer.Option(min=0.1, max=60, help="Virtual days before the first sync.")] = 3.0,
+) -> None:
+    """Load a sandbox's shop, job board and newsroom through Dagster, and show what came of it."""
+    from meter_pipeline.demo import play
+
+    play(Settings.from_env(), days)
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Dagster UI.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address the Dagster UI listens on.")] = "127.0.0.1",
+    speed: Annotated[float, typer.Option(min=0, help="Virtual seconds a second, of the sandbox.")] = 60.0,
+) -> None:
+    """Open the Dagster UI; with no METER_API_KEY a sandbox runs beside it."""
+    from meter_pipeline.dev import serve
+
+    raise typer.Exit(serve(Settings.from_env(), host=host, port=port, speed=speed))
+
+
+@app.command()
+def check(as_json: Json = False) -> None:
+    """See whether the API, the key, the folders, the ledger and the lake can be used."""
+    from meter_pipeline.health import examine
+
+    findings = examine(Settings.from_env())
+    if as_json:
+        emit({"ok": all(f.ok for f in findings), "checks": findings})
+    else:
+        show(("check", "", "detail"), [(f.name, "ok" if f.ok else "FAILED", f.detail) for f in findings])
+    raise typer.Exit(0 if all(f.ok for f in findings) else 1)
+
+
+@app.command()
+def sync(
+    strategy: Annotated[list[str] | None, typer.Option(help="Id, slug or name; again for more.")] = None,
+    schedule: Annotated[list[str] | None, typer.Option(help="Id of a schedule; again for more.")] = None,
+    job: Annotated[list[str] | None, typer.Option(help="Id of a job; again for more.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Load the given jobs again.")] = False,
+    since: Annotated[str | None, typer.Option(help="Only jobs made after: an ISO time, or 24h, 7d.")] = None,
+    reconcile: Annotated[
+        bool, typer.Option("--reconcile", help="Walk all jobs and prove that none is missing.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Parallel fetches.")] = 8,
+    as_json: Json = False,
+) -> None:
+    """Load what is new at Meter into the lake."""
+    from meter_pipeline.sync import sync as engine
+
+    if again and not job:
+        raise typer.BadParameter("--again loads jobs again: name them with --job")
+    settings = Settings.from_env()
+    settings.require_key()
+    origin.refuse_mixing(settings)
+    with open_store(settings) as store, open_client(settings, store.ledger) as client, progress(as_json) as shown:
+        report = engine(
+            client,
+            store.ledger,
+            store.lake,
+            strategies=strategy,
+            schedules=schedule,
+            jobs=job,
+            since=since,
+            reconcile=reconcile,
+            again=again,
+            workers=workers,
+            progress=shown,
+        )
+    if as_json:
+        emit(report.as_dict())
+    else:
+        _show_report(report)
+    raise typer.Exit(report.exit_code)
+
+
+def _show_report(report: SyncReport) -> None:
+    columns = ("strategy", "landed", "accepted", "held", "failed", "unreadable", "items", "bytes")
+    touched = [s for s in report.strategies.values() if s.landed or s.held or s.failed or s.unreadable]
+    if touched:
+        rows = [(s.slug, s.landed, s.accepted, s.held, s.failed, s.unreadable, s.items, s.bytes) for s in touched]
+        show(columns, rows)
+    for s in touched:
+        if s.new_columns:
+            say(f"{s.slug}: new columns {', '.join(s.new_columns)}")
+        if s.widened:
+            say(f"{s.slug}: widened columns {', '.join(s.widened)}")
+    for slug in report.skipped:
+        say(f"{slug}: left to another sync that is working on it")
+    for problem in report.problems:
+        tell(f"{problem.slug}: job {problem.job_id} is {problem.state}: {problem.reason}")
+    landed, items = sum(s.landed for s in touched), sum(s.items for s in touched)
+    seconds = (report.finished_at - report.started_at).total_seconds()
+    say(f"{landed:,} jobs and {items:,} items loaded in {seconds:.1f} s with {report.requests:,} requests")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show the jobs by state and strategy, what is held or unreadable and why, and the last sync."""
+    settings = Settings.from_env()
+    with open_ledger(settings) as ledger:
+        counts, last, problems = list(ledger.counts()), ledger.last_sync(), list(ledger.problems())
+        slugs = {strategy.strategy_id: strategy.slug for strategy in ledger.strategies()}
+    if as_json:
+        emit(
+            {
+                "data_dir": settings.data_dir,
+                "jobs": [{"strategy": s, "state": state, "jobs": n, "items": i} for s, state, n, i in counts],
+                "problems": [
+                    {"job_id": p.job_id, "strategy": slugs.get(p.strategy_id), "state": p.state, "reason": p.reason}
+                    for p in problems
+                ],
+                "last_sync": last,
+            }
+        )
+        return
+    for line in origin.lines(settings.data_dir):
+        say(line)
+    if not counts:
+        say("no job is known yet: run `meter-pipeline sync`")
+    else:
+        show(("strategy", "state", "jobs", "items"), counts)
+    for problem in problems:
+        say(f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id} is {problem.state}: {problem.reason}")
+    say("never synced" if not last else "last sync: " + ", ".join(f"{k} {v}" for k, v in last.items() if v is not None))
+
+
+@app.command()
+def publish(as_json: Json = False) -> None:
+    """Build the warehouse anew from the ledger and the lake, and put it in place at once."""
+    from meter_pipeline.store import publish as build
+
+    settings = Settings.from_env()
+    with open_store(settings) as store:
+        publication = build(store.ledger, store.lake, settings.warehouse)
+    if as_json:
+        emit(publication)
+    else:
+        say(f"published {settings.warehouse}")
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="For example: select * from meter.jobs limit 5")],
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
+) -> None:
+    """Ask the published warehouse, read-only."""
+    from meter_pipeline.ask import ask, write_csv
+
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
+    answer = ask(Settings.from_env().warehouse, sql)
+    if as_csv:
+        write_csv(answer, sys.stdout)
+    elif as_json:
+        emit([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+    else:
+        show(answer.columns, answer.rows[:_ROWS_SHOWN])
+        if len(answer.rows) > _ROWS_SHOWN:
+            say(f"{len(answer.rows) - _ROWS_SHOWN:,} more rows: take --csv or --json")
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8787,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    speed: Annotated[float, typer.Option(min=0, help="Virtual seconds a second; 0 stands still.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Which world.")] = origin.SEED,
+    world: Annotated[list[str] | None, typer.Option(help="bookshop, jobboard, newsroom, flakyshop.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Folder of recorded jobs to serve as well.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, as rate=0.2; again for more.")] = None,
+) -> None:
+    """Run an emulator of the Meter API on this machine."""
+    from meter_pipeline.sandbox import serve
+
+    serve(host=host, port=port, speed=speed, seed=seed, worlds=world, replay=replay, faults=fault)

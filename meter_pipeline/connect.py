@@ -1,0 +1,68 @@
+"""Settings to an open client and an open store; heavy parts are imported when they are opened, not before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from meter_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from meter_pipeline.api import IntentLog, MeterClient
+    from meter_pipeline.store import Lake, Ledger
+
+
+class Store(NamedTuple):
+    """An open ledger and an open lake."""
+
+    ledger: Ledger
+    lake: Lake
+
+
+@contextmanager
+def open_client(settings: Settings, intents: IntentLog | None = None) -> Iterator[MeterClient]:
+    """A client of the API of `settings`; `intents` (a ledger) keeps ambiguous creates from being made twice.
+
+    Raises:
+        SettingsError: No key is configured.
+    """
+    from meter_pipeline.api import MeterClient
+
+    with MeterClient(
+        settings.require_key(),
+        base_url=settings.base_url,
+        prefix=settings.api_prefix,
+        max_requests_per_second=settings.max_requests_per_second,
+        intents=intents,
+    ) as client:
+        yield client
+
+
+@contextmanager
+def open_ledger(settings: Settings) -> Iterator[Ledger]:
+    """The ledger of `settings`, made if there is none yet.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+    from meter_pipeline.store import Ledger
+
+    ledger = Ledger.open(settings.ledger)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Store]:
+    """The ledger and the lake of `settings`, made if there are none yet.
+
+    Raises:
+        StoreError: One of the two cannot be opened.
+    """
+    from meter_pipeline.store import Lake
+
+    with open_ledger(settings) as ledger:
+        yield Store(ledger, Lake.open(settings.lake))

@@ -1,0 +1,84 @@
+"""Can everything be used: the API and its key, the folders, the ledger and the lake."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from meter_pipeline.connect import open_client, open_ledger
+from meter_pipeline.settings import Settings, SettingsError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: whether it can be used, and what was seen or what to do about it."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Looks at everything a sync needs, one finding each; a bad one does not stop the others."""
+    return [*_api(settings), _folder(settings), _ledger(settings), _lake(settings)]
+
+
+def _api(settings: Settings) -> Iterator[Finding]:
+    from meter_pipeline.api import MeterAuthError, MeterConnectionError, MeterError, MeterForbidden
+
+    try:
+        with open_client(settings) as client:
+            dialect = client.probe()
+    except SettingsError as error:
+        yield Finding("key", False, str(error))
+    except (MeterAuthError, MeterForbidden) as error:
+        yield Finding("API", True, f"{settings.base_url} answers")
+        yield Finding("key", False, str(error))
+    except MeterConnectionError as error:
+        yield Finding("API", False, str(error))
+    except MeterError as error:
+        yield Finding("API", False, str(error))
+    else:
+        yield Finding("API", True, f"{settings.base_url} answers, dialect {dialect.prefix}")
+        yield Finding("key", True, "accepted")
+
+
+def _folder(settings: Settings) -> Finding:
+    def write() -> str:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=settings.data_dir, prefix=".check-"):
+            return f"{settings.data_dir} is writable"
+
+    return _try("data folder", write)
+
+
+def _ledger(settings: Settings) -> Finding:
+    def read() -> str:
+        with open_ledger(settings) as ledger:
+            return f"version {ledger.version}, {len(ledger.strategies()):,} strategies"
+
+    return _try("ledger", read)
+
+
+def _lake(settings: Settings) -> Finding:
+    def read() -> str:
+        from meter_pipeline.store import Lake
+
+        lake = Lake.open(settings.lake)
+        where = "a shared store" if settings.lake_url else Path(settings.lake)
+        return f"version {lake.version}, {where}"
+
+    return _try("lake", read)
+
+
+def _try(name: str, look: Callable[[], str]) -> Finding:
+    from meter_pipeline.store import StoreError
+
+    try:
+        return Finding(name, True, look())
+    except StoreError as error:
+        return Finding(name, False, str(error))
+    except OSError as error:
+        return Finding(name, False, f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
