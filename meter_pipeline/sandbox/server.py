@@ -1,0 +1,339 @@
+"""Starts the sandbox: as an ASGI application, in a thread beside a test, or as a command of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from meter_pipeline.sandbox.clock import START, Moment, Span, format_instant, parse_instant, to_datetime
+from meter_pipeline.sandbox.content import Page
+from meter_pipeline.sandbox.control import Control
+from meter_pipeline.sandbox.errors import SandboxError
+from meter_pipeline.sandbox.faults import Faults
+from meter_pipeline.sandbox.gate import Gate
+from meter_pipeline.sandbox.records import Delivery, Entry
+from meter_pipeline.sandbox.replay import read_recordings, replay
+from meter_pipeline.sandbox.webhooks import Courier
+from meter_pipeline.sandbox.world import World
+from meter_pipeline.sandbox.worlds import WORLDS, furnish
+
+API_KEY = "sk_live_sandbox"
+
+
+class Service:
+    """A world, its webhooks and its front door, made again from the same beginnings by `reset`.
+
+    Args:
+        seed: the same seed makes the same jobs, ids and items.
+        speed: virtual seconds per real second; 0 stands still.
+        worlds: names of default worlds; None for all of them, or none of them where recordings are replayed.
+        replay: a folder of recordings (see `meter_pipeline.sandbox.replay`).
+        api_key: the only key that is accepted.
+        faults: switches by name (see `meter_pipeline.sandbox.faults`).
+        start: the first instant; without it a fixed one, or the latest recording's.
+        days: virtual days that have already passed at the start.
+    """
+
+    def __init__(
+        self, *, seed: int = 7, speed: float = 0.0, worlds: Sequence[str] | None = None, replay: Path | None = None,
+        api_key: str = API_KEY, faults: Mapping[str, Any] | None = None, start: Moment | None = None, days: float = 0,
+    ) -> None:  # fmt: skip
+        self._recordings = read_recordings(Path(replay)) if replay is not None else []
+        self._worlds = tuple(worlds) if worlds is not None else () if self._recordings else tuple(WORLDS)
+        self._seed, self._speed, self._days = seed, speed, days
+        self._faults = dict(faults or {})
+        latest = self._recordings[-1].completed_at if self._recordings else START
+        self._start = latest if start is None else parse_instant(start)
+        self.api_key = api_key
+        self.world, self.courier = self._begin()
+        self.gate = Gate(self.world, self.courier, api_key)
+
+    def _begin(self) -> tuple[World, Courier]:
+        faults = Faults()
+        faults.update(self._faults)
+        world = World(seed=self._seed, start=self._start, faults=faults)
+        courier = Courier(world)
+        world.on_finish = courier.post
+        furnish(world, self._worlds)
+        replay(world, self._recordings)
+        world.advance(self._days * 86400)
+        world.clock.speed = self._speed
+        return world, courier
+
+    def reset(self) -> None:
+        """Begin again from the start."""
+        self.courier.close()
+        self.world, self.courier = self._begin()
+        self.gate.world, self.gate.courier = self.world, self.courier
+
+
+def application(service: Service) -> Starlette:
+    """The ASGI application of a service."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        ticking = asyncio.create_task(_tick(service))
+        yield
+        ticking.cancel()
+        service.courier.close()
+
+    return Starlette(
+        routes=[Mount("/_sandbox", routes=Control(service).routes()), Mount("/", app=service.gate)], lifespan=lifespan
+    )
+
+
+async def _tick(service: Service) -> None:
+    """Let runs fall due, and webhooks go out, while nobody asks anything."""
+    while True:
+        await asyncio.sleep(0.2)
+        if service.world.clock.speed:
+            service.world.settle()
+
+
+def create_app(**beginnings: Any) -> Starlette:
+    """The sandbox as an ASGI application; takes what `Service` takes."""
+    return application(Service(**beginnings))
+
+
+def _with_transport(app: ASGIApp) -> ASGIApp:
+    """Tell the front door which transport a request came by, so that it can close it: ASGI has no word for that."""
+
+    async def edge(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["sandbox.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
+        await app(scope, receive, send)
+
+    return edge
+
+
+def _config(service: Service, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        _with_transport(application(service)), host=host, port=port, access_log=False, log_config=None, ws="none",
+        lifespan="on", server_header=False, timeout_graceful_shutdown=1, timeout_keep_alive=75,
+    )  # fmt: skip
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as reason:
+        listener.close()
+        raise SandboxError(f"cannot listen on {host}:{port}: {reason.strerror}; choose another port") from None
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Stops as soon as it is told to, not at its next tick."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+        self._started = started
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._started()
+        counter = 0
+        while not await self.on_tick(counter):
+            counter = (counter + 1) % 864000
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._told.wait(), 0.1)
+
+    def stop(self) -> None:
+        """End the main loop; safe from any thread."""
+        self.should_exit = True
+        self._loop.call_soon_threadsafe(self._told.set)
+
+
+class Sandbox:
+    """The sandbox as a real HTTP server in a background thread, on a free loopback port.
+
+    Example:
+        >>> with Sandbox(worlds=["bookshop"]) as sandbox:
+        ...     sandbox.advance(timedelta(days=2))
+        ...     client = MeterClient(sandbox.api_key, base_url=sandbox.url)
+
+    Args:
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one.
+        beginnings: what `Service` takes: seed, speed, worlds, replay, api_key, faults, start, days.
+    """
+
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, **beginnings: Any) -> None:
+        self._host, self._port = host, port
+        self._service = Service(**beginnings)
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Sandbox:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start serving; returns when requests are answered."""
+        listener = _listen(self._host, self._port)
+        self._port = listener.getsockname()[1]
+        ready = threading.Event()
+        self._server = _Server(_config(self._service, self._host, self._port), ready.set)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="sandbox", daemon=True)
+        self._thread.start()
+        if not ready.wait(20):
+            raise SandboxError(f"the sandbox did not start on {self._host}:{self._port}")
+
+    def stop(self) -> None:
+        """Stop serving; returns when the port is closed. A stopped sandbox keeps its world and can start again."""
+        if self._server is not None and self._thread is not None:
+            self._server.stop()
+            self._thread.join(timeout=10)
+            self._server = self._thread = None
+
+    # -- what tests look at
+
+    @property
+    def url(self) -> str:
+        """Base URL, without a prefix."""
+        return f"http://{self._host}:{self._port}"
+
+    @property
+    def api_key(self) -> str:
+        """The key that is accepted."""
+        return self._service.api_key
+
+    @property
+    def world(self) -> World:
+        """The live world."""
+        return self._service.world
+
+    @property
+    def now(self) -> datetime:
+        """The virtual clock's present."""
+        return to_datetime(self.world.now)
+
+    @property
+    def log(self) -> list[Entry]:
+        """Every request so far, oldest first; the control surface's own are not among them."""
+        return list(self.world.log)
+
+    @property
+    def marks(self) -> list[Entry]:
+        """The requests that read changes with `mark_seen=true`; `marked` holds the ids of the jobs they flagged."""
+        return [entry for entry in self.world.log if entry.marked is not None]
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """Every webhook call so far."""
+        return list(self._service.courier.deliveries)
+
+    # -- what tests do
+
+    def advance(self, span: Span = 0.0, *, hours: float = 0.0, days: float = 0.0) -> None:
+        """Let virtual time pass (a timedelta or seconds); everything due in it happens."""
+        self.world.advance(span)
+        self.world.advance(hours * 3600 + days * 86400)
+
+    def set_faults(self, **switches: Any) -> None:
+        """Set switches by name; see `meter_pipeline.sandbox.faults.Faults`."""
+        self.world.set_faults(switches)
+
+    def clear_faults(self) -> None:
+        """Set every switch back to what it is when nothing is said."""
+        self.world.set_faults(Faults().as_dict())
+
+    def add_strategy(
+        self, name: str, url: str = "https://made.example/", *, items: Sequence[Any] | None = None,
+        page: Page | Callable[[str, float], Sequence[Any]] | None = None, **fields: Any,
+    ) -> str:  # fmt: skip
+        """Add a strategy and return its id. Its runs bring `items`, or what `page(url, instant)` returns."""
+        return self.world.add_strategy(name, url, items=items, page=page, **fields).strategy_id
+
+    def add_schedule(self, strategy_id: str, **fields: Any) -> str:
+        """Add a schedule and return its id.
+
+        Args:
+            strategy_id: id or name of the strategy.
+            fields: url or urls, interval_seconds or cron_expression (neither: it never runs by itself), enabled,
+                webhook_url, webhook_secret, webhook_metadata, parameters, schedule_id.
+        """
+        return self.world.add_schedule(strategy_id, **fields).schedule_id
+
+    def insert_job(
+        self, strategy: str, url: str | None = None, items: Sequence[Any] | None = None, **fields: Any
+    ) -> str:
+        """Insert a job that has ended (unless `status` says otherwise) and return its id.
+
+        Args:
+            strategy: id or name of its strategy; an unknown name makes a new one.
+            url: the page; without it the schedule's, or the strategy's.
+            items: Python values, or bytes taken as the JSON text of one item; without `items` and `raw` the
+                strategy's page at `created_at` is what the job brought.
+            fields: raw (JSON text of `results`, any shape), schedule (an id), completed_at, created_at, started_at
+                (datetime, ISO text or seconds), status, error, job_id, item_count (claimed), parameters, body (the
+                bytes of the whole answer to GET); any other name becomes a key of the job object.
+        """
+        return self.world.insert_job(strategy, url, items, **fields).job_id
+
+    def delete_job(self, job_id: str) -> None:
+        """Take a job out of the world."""
+        self.world.delete_job(job_id)
+
+    def drain_webhooks(self, timeout: float = 30.0) -> bool:
+        """Wait (real seconds) until every webhook was taken or given up; whether that came true."""
+        return self._service.courier.drain(timeout)
+
+    def reset(self) -> None:
+        """Begin again from the start."""
+        self._service.reset()
+
+
+def serve(*, host: str = "127.0.0.1", port: int = 8765, echo: Callable[[str], None] = print, **beginnings: Any) -> None:
+    """Serve until SIGINT or SIGTERM; takes what `Service` takes, and `echo` for the lines that say how to use it."""
+    service = Service(**beginnings)
+    listener = _listen(host, port)
+    url = f"http://{host}:{listener.getsockname()[1]}"
+    world = service.world
+
+    def started() -> None:
+        echo(
+            f"Meter sandbox at {url} (key {service.api_key}), {len(world.strategies)} strategies, {len(world.jobs)} jobs"
+        )
+        echo(f"  the clock says {format_instant(float(int(world.now)))} and {_pace(world.clock.speed)}")
+        echo(f"  use it:  export METER_BASE_URL={url} METER_API_KEY={service.api_key}")
+        echo(f"  a day:   curl -X POST {url}/_sandbox/advance -d '{{\"days\": 1}}'")
+
+    server = _Server(_config(service, host, listener.getsockname()[1]), started)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_until_told(server, listener))
+
+
+async def _until_told(server: _Server, listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, server.stop)
+    await server._serve([listener])
+
+
+def _pace(speed: float) -> str:
+    return f"runs {speed:g} times as fast as yours" if speed else "stands still until it is told to advance"

@@ -1,0 +1,445 @@
+"""The sandbox's world: strategies, schedules and jobs, moved on by the virtual clock.
+
+What is to happen waits in a heap of events ordered by time. `settle` carries out everything that is due, so the world
+after a week is the same whether the week passed in one step or in a thousand. Jobs are small records; what a scrape
+brought is computed when somebody looks, and only the latest bodies are kept.
+"""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from meter_pipeline.sandbox.clock import START, Moment, Rhythm, Span, VirtualClock, parse_instant, seconds_of
+from meter_pipeline.sandbox.content import (
+    Bodies,
+    Content,
+    FunctionPage,
+    Given,
+    Page,
+    Recorded,
+    Visit,
+    from_items,
+    from_results,
+)
+from meter_pipeline.sandbox.errors import SandboxError
+from meter_pipeline.sandbox.faults import Dice, Faults
+from meter_pipeline.sandbox.filters import configured, narrowed
+from meter_pipeline.sandbox.pages import noise
+from meter_pipeline.sandbox.plans import PlannedPage, SchemaPage
+from meter_pipeline.sandbox.records import (
+    COMPLETED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    Batch,
+    Digest,
+    Entry,
+    Job,
+    Schedule,
+    Strategy,
+    make_id,
+)
+
+_LOG_LENGTH = 500_000
+
+
+class World:
+    """Everything the sandbox knows. All methods are safe to call from any thread.
+
+    Args:
+        seed: makes ids, contents and faults; the same seed makes the same world.
+        start: the first instant of the virtual clock.
+        speed: virtual seconds per real second; 0 stands still until `advance`.
+        faults: the switches.
+    """
+
+    def __init__(
+        self, *, seed: int = 7, start: Moment = START, speed: float = 0.0, faults: Faults | None = None
+    ) -> None:
+        self.seed = seed
+        self.lock = threading.RLock()
+        self.clock = VirtualClock(parse_instant(start), speed)
+        self.faults = faults or Faults()
+        self.dice = Dice(seed, self.faults)
+        self.strategies: dict[str, Strategy] = {}
+        self.schedules: dict[str, Schedule] = {}
+        self.jobs: list[Job] = []  # oldest first
+        self.jobs_by_id: dict[str, Job] = {}
+        self.batches: dict[str, Batch] = {}
+        self.replies: dict[str, tuple[float, bytes, bytes]] = {}  # Idempotency-Key -> instant, request, answer
+        self.generated = 0
+        self.edition = 0  # grows when a switch changes what records look like
+        self.log: deque[Entry] = deque(maxlen=_LOG_LENGTH)
+        self.on_finish: Callable[[Schedule, Job], None] = lambda schedule, job: None
+        self._requests = 0
+        self._order = 0
+        self._events: list[tuple[float, int, Callable[[float], None]]] = []
+        self._bodies = Bodies()
+
+    # -- time
+
+    @property
+    def now(self) -> float:
+        """The present instant of the virtual clock, in seconds since 1970."""
+        return self.clock.now()
+
+    def advance(self, span: Span) -> None:
+        """Let virtual time pass; everything due in it happens."""
+        with self.lock:
+            self.clock.advance(seconds_of(span))
+            self.settle()
+
+    def settle(self) -> None:
+        """Carry out what is due by now."""
+        if not self._events or self._events[0][0] > self.clock.now():
+            return
+        with self.lock:
+            now = self.clock.now()
+            while self._events and self._events[0][0] <= now:
+                at, _, happen = heapq.heappop(self._events)
+                happen(at)
+
+    def expect(self, at: float, happen: Callable[[float], None]) -> None:
+        """Have something happen when the clock reaches an instant."""
+        heapq.heappush(self._events, (at, self.next_number(), happen))
+
+    def next_number(self) -> int:
+        """1, 2, 3, ...: settles ties and numbers what has no other name."""
+        self._order += 1
+        return self._order
+
+    def set_faults(self, changes: dict[str, Any]) -> None:
+        """Set switches by name."""
+        with self.lock:
+            self.faults.update(changes)
+            self.edition += 1
+
+    # -- strategies and schedules
+
+    def add_strategy(
+        self,
+        name: str,
+        url: str,
+        *,
+        page: Page | Callable[[str, float], Sequence[Any]] | None = None,
+        items: Sequence[Any] | None = None,
+        description: str = "",
+        strategy_id: str | None = None,
+        created_at: Moment | None = None,
+        **fields: Any,
+    ) -> Strategy:
+        """Add a strategy. Its page is one given, a function of url and instant, fixed items, or one made up."""
+        with self.lock:
+            made = self.now if created_at is None else parse_instant(created_at)
+            same = sum(other.name == name for other in self.strategies.values()) if strategy_id is None else 0
+            strategy_id = strategy_id or make_id(self.seed, "strategy", name, *([same] if same else []))
+            if strategy_id in self.strategies:
+                strategy_id = make_id(self.seed, "strategy", name, self.next_number())
+            strategy = Strategy(
+                strategy_id, name, url, description, self._page(name, page, items, fields.get("output_schema")),
+                created_at=made, updated_at=made, **fields,
+            )  # fmt: skip
+            self.strategies[strategy_id] = strategy
+            return strategy
+
+    def _page(self, name: str, page: Any, items: Sequence[Any] | None, schema: dict[str, Any] | None) -> Page:
+        if items is not None:
+            fixed = list(items)
+            return FunctionPage(lambda url, at: fixed)
+        if page is not None:
+            return page if hasattr(page, "content") else FunctionPage(page)
+        if schema:
+            return SchemaPage(self.seed, tuple(schema.items()))
+        return PlannedPage(self.seed, name)
+
+    def find_strategy(self, wanted: str) -> Strategy | None:
+        """The strategy of that id, or else of that name."""
+        found = self.strategies.get(wanted)
+        return found or next((one for one in self.strategies.values() if one.name == wanted), None)
+
+    def delete_strategy(self, strategy: Strategy) -> None:
+        """Forget a strategy and its schedules; its jobs stay."""
+        with self.lock:
+            del self.strategies[strategy.strategy_id]
+            for schedule in [one for one in self.schedules.values() if one.strategy_id == strategy.strategy_id]:
+                self.delete_schedule(schedule)
+
+    def add_schedule(
+        self,
+        strategy_id: str,
+        *,
+        url: str | None = None,
+        urls: Sequence[str] | None = None,
+        interval_seconds: int | None = None,
+        cron_expression: str | None = None,
+        schedule_id: str | None = None,
+        **fields: Any,
+    ) -> Schedule:
+        """Add a schedule; without interval and cron it never runs by itself and waits for jobs inserted by hand."""
+        with self.lock:
+            strategy = self.find_strategy(strategy_id)
+            if strategy is None:
+                raise SandboxError(f"no strategy {strategy_id!r} to schedule")
+            count = sum(one.strategy_id == strategy.strategy_id for one in self.schedules.values())
+            made_id = schedule_id or make_id(self.seed, "schedule", strategy.strategy_id, count)
+            if made_id in self.schedules:
+                made_id = make_id(self.seed, "schedule", strategy.strategy_id, "more", self.next_number())
+            by_hand = interval_seconds is None and cron_expression is None
+            schedule = Schedule(
+                made_id, strategy.strategy_id, None if urls else (url or strategy.url), list(urls) if urls else None,
+                86400 if by_hand else interval_seconds, cron_expression, created_at=float(int(self.now)),
+                updated_at=float(int(self.now)), runs=not by_hand and fields.pop("runs", True), **fields,
+            )  # fmt: skip
+            if schedule.webhook_url and not schedule.webhook_secret:
+                schedule.webhook_secret = self.new_secret()
+            self.schedules[made_id] = schedule
+            self.plan(schedule, first=True)
+            return schedule
+
+    def new_secret(self) -> str:
+        """A webhook secret never given before."""
+        return "whsec_" + make_id(self.seed, "secret", self.next_number()).replace("-", "")
+
+    def plan(self, schedule: Schedule, *, first: bool = False) -> None:
+        """Set a schedule's rhythm from now on; runs planned before lapse."""
+        schedule.edition += 1
+        schedule.next_run_at = None
+        if not schedule.enabled or not schedule.runs:
+            return
+        start = float(int(self.now))
+        schedule.rhythm = Rhythm(schedule.interval_seconds, schedule.cron_expression, start)
+        at = start if first and self.faults.immediate_first_run else schedule.rhythm.following()
+        self._expect_run(schedule, at)
+
+    def _expect_run(self, schedule: Schedule, at: float) -> None:
+        edition = schedule.edition
+        schedule.next_run_at = at
+        self.expect(at, lambda due: self._run(schedule, due) if schedule.edition == edition else None)
+
+    def _run(self, schedule: Schedule, at: float) -> None:
+        schedule.last_run_at = at
+        for url in schedule.addresses:
+            job_id = make_id(self.seed, "job", schedule.schedule_id, at, url)
+            self.start_job(schedule.strategy_id, url, at, job_id, schedule=schedule, parameters=schedule.parameters)
+        if schedule.rhythm is not None:
+            self._expect_run(schedule, schedule.rhythm.following())
+
+    def delete_schedule(self, schedule: Schedule) -> None:
+        """Forget a schedule; its jobs stay."""
+        with self.lock:
+            schedule.edition += 1
+            self.schedules.pop(schedule.schedule_id, None)
+
+    # -- jobs
+
+    def start_job(
+        self, strategy_id: str, url: str, at: float, job_id: str | None = None, *,
+        schedule: Schedule | None = None, parameters: dict[str, Any] | None = None,
+    ) -> Job:  # fmt: skip
+        """Queue a job: it starts and ends as the clock goes on, or as it is polled."""
+        strategy = self.strategies[strategy_id]
+        order = self.next_number()
+        job_id = job_id or make_id(self.seed, "job", "made", order)
+        job = Job(job_id, strategy_id, url, at, order, schedule.schedule_id if schedule else None,
+                  parameters=parameters, page=strategy.page, filter_config=strategy.filter_config,
+                  duration=3 + int(15 * noise(self.seed, job_id)))  # fmt: skip
+        self._file(job)
+        self.expect(at + 2, lambda due: self.begin(job, due))
+        return job
+
+    def begin(self, job: Job, at: float) -> None:
+        """A queued job starts."""
+        if job.status == PENDING:
+            job.status, job.started_at = RUNNING, at
+            job.rows.clear()
+            self.expect(at + job.duration, lambda due: self.finish(job, due))
+
+    def finish(self, job: Job, at: float) -> None:
+        """A job ends: with content, or with the reason of its failure."""
+        if job.is_terminal:
+            return
+        job.error = job.page.error(self._visit(job)) if job.page and not job.recorded else job.error
+        job.status = FAILED if job.error is not None else COMPLETED
+        job.started_at = job.created_at if job.started_at is None else job.started_at
+        job.completed_at = at
+        job.rows.clear()
+        self._ended(job)
+
+    def poll(self, job: Job) -> None:
+        """Somebody asked for a job: one made by hand moves on although the clock stands still."""
+        if job.is_terminal or not self.faults.poll_steps or job.schedule_id:
+            return
+        with self.lock:
+            job.polls += 1
+            now = float(int(self.now))
+            self.begin(job, now)
+            if job.polls >= self.faults.poll_steps:
+                self.finish(job, now)
+
+    def insert_job(
+        self,
+        strategy: str,
+        url: str | None = None,
+        items: Sequence[Any] | None = None,
+        *,
+        raw: str | bytes | None = None,
+        schedule: str | None = None,
+        completed_at: Moment | None = None,
+        created_at: Moment | None = None,
+        started_at: Moment | None = None,
+        status: str = COMPLETED,
+        error: str | None = None,
+        job_id: str | None = None,
+        item_count: int | None = None,
+        parameters: dict[str, Any] | None = None,
+        body: bytes | None = None,
+        recorded: Recorded | None = None,
+        **extra: Any,
+    ) -> Job:
+        """Add a job that is already what it is; see `Sandbox.insert_job`."""
+        with self.lock:
+            owner = self.find_strategy(strategy) or self.add_strategy(strategy, url or "https://made.example/")
+            plan = self._schedule_of(owner, schedule)
+            ended = self.now if completed_at is None else parse_instant(completed_at)
+            order = self.next_number()
+            job = Job(
+                job_id or make_id(self.seed, "job", "inserted", order), owner.strategy_id,
+                url or (plan.addresses[0] if plan and plan.addresses else owner.url),
+                ended if created_at is None else parse_instant(created_at), order, plan.schedule_id if plan else None,
+                status=status, error=error if status != FAILED else error or "Target answered 503",
+                parameters=parameters, item_count=item_count, body=body, extra=extra or None,
+                filter_config=owner.filter_config,
+            )  # fmt: skip
+            if job.job_id in self.jobs_by_id:
+                raise SandboxError(f"there is a job {job.job_id} already")
+            job.recorded = recorded or self._given(items, raw)
+            job.page = None if job.recorded else owner.page
+            if status != PENDING:
+                job.started_at = job.created_at if started_at is None else parse_instant(started_at)
+            job.completed_at = ended if job.is_terminal else None
+            self._file(job)
+            if job.is_terminal:
+                self._ended(job)
+            return job
+
+    def _schedule_of(self, strategy: Strategy, schedule: str | None) -> Schedule | None:
+        if schedule is None:
+            return None
+        if schedule not in self.schedules:
+            raise SandboxError(f"no schedule {schedule!r} for a job of {strategy.name!r}")
+        return self.schedules[schedule]
+
+    def _given(self, items: Sequence[Any] | None, raw: str | bytes | None) -> Recorded | None:
+        if raw is not None:
+            return Given(from_results(raw))
+        return Given(from_items(items)) if items is not None else None
+
+    def surprise(self, strategy_id: str | None = None, schedule: Schedule | None = None) -> Job | None:
+        """A job out of nowhere, done at this instant and with an item nobody has seen."""
+        candidates: Iterable[Schedule] = [schedule] if schedule else self.schedules.values()
+        plan = next((one for one in candidates if strategy_id in (None, one.strategy_id)), None)
+        owner = self.strategies.get(plan.strategy_id if plan else strategy_id or "")
+        if owner is None:
+            return None
+        url = plan.addresses[0] if plan and plan.addresses else owner.url
+        late = {"title": f"Late arrival {self.next_number()}"}
+        items = [*owner.page.content(Visit(url, self.now)).items, late]
+        return self.insert_job(owner.strategy_id, url, items, schedule=plan.schedule_id if plan else None)
+
+    def delete_job(self, job_id: str) -> None:
+        """Take a job out of the world, as if it had never been."""
+        with self.lock:
+            job = self.jobs_by_id.pop(job_id, None)
+            if job is None:
+                raise SandboxError(f"no job {job_id!r} to delete")
+            homes: list[list[Job]] = [self.jobs]
+            if strategy := self.strategies.get(job.strategy_id):
+                homes.append(strategy.jobs)
+            if schedule := self.schedules.get(job.schedule_id or ""):
+                homes += [schedule.jobs, schedule.unseen, *schedule.targets.values()]
+            for home in homes:
+                if job in home:
+                    home.remove(job)
+
+    def _file(self, job: Job) -> None:
+        if job.job_id in self.jobs_by_id:
+            job.job_id = make_id(job.job_id, job.order)
+        self.jobs_by_id[job.job_id] = job
+        _insort(self.jobs, job)
+        if strategy := self.strategies.get(job.strategy_id):
+            _insort(strategy.jobs, job)
+        if schedule := self.schedules.get(job.schedule_id or ""):
+            _insort(schedule.jobs, job)
+
+    def _ended(self, job: Job) -> None:
+        schedule = self.schedules.get(job.schedule_id or "")
+        if schedule is None:
+            return
+        if schedule.last_run_at is None or schedule.last_run_at < job.created_at:
+            schedule.last_run_at = job.created_at
+        schedule.unseen.append(job)
+        if job.status == COMPLETED:
+            bisect.insort(schedule.targets.setdefault(job.url, []), job, key=_by_completion)
+        self.on_finish(schedule, job)
+
+    # -- content
+
+    def _visit(self, job: Job) -> Visit:
+        return Visit(job.url, job.created_at, job.parameters)
+
+    def content(self, job: Job) -> Content:
+        """What a completed job brought."""
+        return self._bodies.get(job.job_id, lambda: self._scrape(job))
+
+    def _scrape(self, job: Job) -> Content:
+        if job.recorded is not None:
+            content = job.recorded.content()
+        elif job.page is not None:
+            content = job.page.content(self._visit(job))
+        else:
+            content = Content([])
+        return narrowed(content, configured(job.filter_config)) if job.filter_config else content
+
+    def digest(self, job: Job) -> Digest:
+        """Count, hash and signature of a job's content; computed once."""
+        if job.digest is None:
+            if job.status != COMPLETED:
+                return Digest(None, None, None)
+            content = self.content(job)
+            count = content.item_count if job.item_count is None else job.item_count
+            job.digest = Digest(count, content.content_hash, content.signature)
+        return job.digest
+
+    def record(self, entry: Entry) -> None:
+        """Number a request and put it in the log."""
+        with self.lock:
+            self._requests += 1
+            entry.number = self._requests
+            self.log.append(entry)
+
+
+def _by_age(job: Job) -> tuple[float, int]:
+    return job.created_at, job.order
+
+
+def _by_completion(job: Job) -> tuple[float, str]:
+    return job.completed_at or 0.0, job.job_id
+
+
+def _insort(jobs: list[Job], job: Job) -> None:
+    if not jobs or _by_age(jobs[-1]) < _by_age(job):
+        jobs.append(job)
+    else:
+        bisect.insort(jobs, job, key=_by_age)
+
+
+def previous_run(schedule: Schedule, job: Job) -> Job | None:
+    """The completed run of the schedule on the same url just before this one."""
+    runs = schedule.targets.get(job.url, [])
+    place = bisect.bisect_left(runs, _by_completion(job), key=_by_completion)
+    return runs[place - 1] if place else None
