@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from meter_pipeline.sandbox.content import Content, canonical, read_json
 from meter_pipeline.sandbox.filters import matcher, narrowed
-from meter_pipeline.sandbox.records import COMPLETED, Job, Schedule, Strategy
-from meter_pipeline.sandbox.world import World, previous_run
+from meter_pipeline.sandbox.records import COMPLETED, Job, Schedule, Strategy, by_completion, previous_run
+from meter_pipeline.sandbox.world import World
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def history(world: World, strategy: Strategy) -> Iterator[tuple[Job, bool | None
 def changelog(world: World, schedule: Schedule) -> list[Job]:
     """The schedule's completed runs with changed content, newest first."""
     runs = sorted((job for target in schedule.targets.values() for job in target),
-                  key=lambda job: (job.completed_at or 0.0, job.job_id), reverse=True)  # fmt: skip
+                  key=by_completion, reverse=True)  # fmt: skip
     return [job for job in runs if has_changes(world, schedule, job)]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meter_pipeline.sandbox.content import Content, Visit, dump, from_items
+from meter_pipeline.sandbox.content import Content, FunctionPage, Page, Visit, dump, from_items
 from meter_pipeline.sandbox.pages import SoundPage, noise, pick, wobble
 
 _WORDS = ("amber", "brook", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "junco", "knoll", "larch")
@@ -67,3 +68,21 @@ class SchemaPage(SoundPage):
             return noise(self.seed, key) < 0.7
         word = pick(_WORDS, self.seed, key)
         return [word, pick(_WORDS, self.seed, key, 2)] if kind == "array" else word
+
+
+def page_for(
+    seed: int,
+    name: str,
+    page: Page | Callable[[str, float], Sequence[Any]] | None,
+    items: Sequence[Any] | None,
+    schema: dict[str, Any] | None,
+) -> Page:
+    """The page of a strategy: fixed items, one given, a function of url and instant, or else one made up."""
+    if items is not None:
+        fixed = list(items)
+        return FunctionPage(lambda url, at: fixed)
+    if callable(page):
+        return FunctionPage(page)
+    if page is not None:
+        return page
+    return SchemaPage(seed, tuple(schema.items())) if schema else PlannedPage(seed, name)

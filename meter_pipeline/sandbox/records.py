@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import uuid
 from dataclasses import dataclass, field
@@ -154,3 +155,27 @@ class Delivery:
     attempt: int
     status: int
     duplicate: bool = False
+
+
+def _by_age(job: Job) -> tuple[float, int]:
+    return job.created_at, job.order
+
+
+def by_completion(job: Job) -> tuple[float, str]:
+    """Sorts by when jobs ended; ties by id."""
+    return job.completed_at or 0.0, job.job_id
+
+
+def file_job(jobs: list[Job], job: Job) -> None:
+    """Put a job where it belongs in a list kept oldest first."""
+    if not jobs or _by_age(jobs[-1]) < _by_age(job):
+        jobs.append(job)
+    else:
+        bisect.insort(jobs, job, key=_by_age)
+
+
+def previous_run(schedule: Schedule, job: Job) -> Job | None:
+    """The completed run of the schedule on the same url just before this one."""
+    runs = schedule.targets.get(job.url, [])
+    place = bisect.bisect_left(runs, by_completion(job), key=by_completion)
+    return runs[place - 1] if place else None

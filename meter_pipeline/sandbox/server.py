@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 import threading
@@ -123,7 +122,7 @@ def _with_transport(app: ASGIApp) -> ASGIApp:
 def _config(service: Service, host: str, port: int) -> uvicorn.Config:
     return uvicorn.Config(
         _with_transport(application(service)), host=host, port=port, access_log=False, log_config=None, ws="none",
-        lifespan="on", server_header=False, timeout_graceful_shutdown=1, timeout_keep_alive=75,
+        log_level="warning", lifespan="on", server_header=False, timeout_graceful_shutdown=1, timeout_keep_alive=75,
     )  # fmt: skip
 
 
@@ -314,15 +313,13 @@ def serve(*, host: str = "127.0.0.1", port: int = 8765, echo: Callable[[str], No
     world = service.world
 
     def started() -> None:
-        echo(
-            f"Meter sandbox at {url} (key {service.api_key}), {len(world.strategies)} strategies, {len(world.jobs)} jobs"
-        )
+        have = f"{len(world.strategies)} strategies, {len(world.jobs)} jobs"
+        echo(f"Meter sandbox at {url} with key {service.api_key}: {have}")
         echo(f"  the clock says {format_instant(float(int(world.now)))} and {_pace(world.clock.speed)}")
         echo(f"  use it:  export METER_BASE_URL={url} METER_API_KEY={service.api_key}")
         echo(f"  a day:   curl -X POST {url}/_sandbox/advance -d '{{\"days\": 1}}'")
 
     server = _Server(_config(service, host, listener.getsockname()[1]), started)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_until_told(server, listener))
 

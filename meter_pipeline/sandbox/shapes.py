@@ -50,7 +50,8 @@ def strategy(world: World, one: Strategy, dialect: str, *, row: bool = False) ->
 def generated(one: Strategy) -> dict[str, Any]:
     """The answer to generate and refine."""
     return {"strategy_id": one.strategy_id, "strategy": plan(one), "preview_data": preview(one),
-            "attempts": one.attempts, "scraper_type": one.scraper_type, "api_parameters": one.api_parameters}  # fmt: skip
+            "attempts": one.attempts, "scraper_type": one.scraper_type,
+            "api_parameters": one.api_parameters}  # fmt: skip
 
 
 def preview(one: Strategy) -> orjson.Fragment:

@@ -18,7 +18,6 @@ from meter_pipeline.sandbox.clock import START, Moment, Rhythm, Span, VirtualClo
 from meter_pipeline.sandbox.content import (
     Bodies,
     Content,
-    FunctionPage,
     Given,
     Page,
     Recorded,
@@ -30,7 +29,7 @@ from meter_pipeline.sandbox.errors import SandboxError
 from meter_pipeline.sandbox.faults import Dice, Faults
 from meter_pipeline.sandbox.filters import configured, narrowed
 from meter_pipeline.sandbox.pages import noise
-from meter_pipeline.sandbox.plans import PlannedPage, SchemaPage
+from meter_pipeline.sandbox.plans import page_for
 from meter_pipeline.sandbox.records import (
     COMPLETED,
     FAILED,
@@ -42,6 +41,8 @@ from meter_pipeline.sandbox.records import (
     Job,
     Schedule,
     Strategy,
+    by_completion,
+    file_job,
     make_id,
 )
 
@@ -141,21 +142,12 @@ class World:
             if strategy_id in self.strategies:
                 strategy_id = make_id(self.seed, "strategy", name, self.next_number())
             strategy = Strategy(
-                strategy_id, name, url, description, self._page(name, page, items, fields.get("output_schema")),
+                strategy_id, name, url, description,
+                page_for(self.seed, name, page, items, fields.get("output_schema")),
                 created_at=made, updated_at=made, **fields,
             )  # fmt: skip
             self.strategies[strategy_id] = strategy
             return strategy
-
-    def _page(self, name: str, page: Any, items: Sequence[Any] | None, schema: dict[str, Any] | None) -> Page:
-        if items is not None:
-            fixed = list(items)
-            return FunctionPage(lambda url, at: fixed)
-        if page is not None:
-            return page if hasattr(page, "content") else FunctionPage(page)
-        if schema:
-            return SchemaPage(self.seed, tuple(schema.items()))
-        return PlannedPage(self.seed, name)
 
     def find_strategy(self, wanted: str) -> Strategy | None:
         """The strategy of that id, or else of that name."""
@@ -370,11 +362,11 @@ class World:
         if job.job_id in self.jobs_by_id:
             job.job_id = make_id(job.job_id, job.order)
         self.jobs_by_id[job.job_id] = job
-        _insort(self.jobs, job)
+        file_job(self.jobs, job)
         if strategy := self.strategies.get(job.strategy_id):
-            _insort(strategy.jobs, job)
+            file_job(strategy.jobs, job)
         if schedule := self.schedules.get(job.schedule_id or ""):
-            _insort(schedule.jobs, job)
+            file_job(schedule.jobs, job)
 
     def _ended(self, job: Job) -> None:
         schedule = self.schedules.get(job.schedule_id or "")
@@ -384,7 +376,7 @@ class World:
             schedule.last_run_at = job.created_at
         schedule.unseen.append(job)
         if job.status == COMPLETED:
-            bisect.insort(schedule.targets.setdefault(job.url, []), job, key=_by_completion)
+            bisect.insort(schedule.targets.setdefault(job.url, []), job, key=by_completion)
         self.on_finish(schedule, job)
 
     # -- content
@@ -421,25 +413,3 @@ class World:
             self._requests += 1
             entry.number = self._requests
             self.log.append(entry)
-
-
-def _by_age(job: Job) -> tuple[float, int]:
-    return job.created_at, job.order
-
-
-def _by_completion(job: Job) -> tuple[float, str]:
-    return job.completed_at or 0.0, job.job_id
-
-
-def _insort(jobs: list[Job], job: Job) -> None:
-    if not jobs or _by_age(jobs[-1]) < _by_age(job):
-        jobs.append(job)
-    else:
-        bisect.insort(jobs, job, key=_by_age)
-
-
-def previous_run(schedule: Schedule, job: Job) -> Job | None:
-    """The completed run of the schedule on the same url just before this one."""
-    runs = schedule.targets.get(job.url, [])
-    place = bisect.bisect_left(runs, _by_completion(job), key=_by_completion)
-    return runs[place - 1] if place else None
