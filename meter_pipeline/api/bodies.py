@@ -1,0 +1,297 @@
+"""Answers of the API to records and to items as raw JSON text.
+
+The items of a job are whatever a page had: numbers of any size, keys in any order, duplicates. So they are handed on as
+the bytes that were received, and nothing between the API and the lake can change them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from meter_pipeline.api.records import Job, identifier
+from meter_pipeline.api.spool import Content, Node, Spool, Stretch, record
+from meter_pipeline.api.syntax import WHITESPACE, Malformed, check_elements, elements
+
+Shape = Literal["array", "wrapped", "object", "null", "scalar", "absent"]
+
+# A batch also ends at this many bytes, so that items of megabytes do not pile up.
+_BATCH_BYTES = 8 * 2**20
+_WRAP = re.compile(rb'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(?=\[)', re.DOTALL)
+_LIST_WRAP = re.compile(rb'\[\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(?=\[)', re.DOTALL)
+_WRAP_END = re.compile(rb"(?<=\])\s*\}\Z")
+_LIST_WRAP_END = re.compile(rb"(?<=\])\s*\}\s*\]\Z")
+_MARKED = ("marked_seen", "mark_seen", "marked_as_seen")
+
+
+class JobBody:
+    """A job and its items. A context manager: a big body owns a temporary file.
+
+    Attributes:
+        job: The job's record.
+        shape: What `results` was: an array, an array wrapped in an object of one key, another object, `null`, a scalar,
+            or not there at all.
+        size: Bytes received, decompressed.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        shape: Shape,
+        size: int,
+        *,
+        text: bytes = b"",
+        spool: Spool | None = None,
+        chunks: tuple[tuple[int, int], ...] = (),
+    ) -> None:
+        self.job = job
+        self.shape = shape
+        self.size = size
+        self._text = text
+        self._spool = spool.own() if spool is not None else None
+        self._chunks = chunks
+
+    def __repr__(self) -> str:
+        return f"JobBody(job_id={self.job.job_id!r}, shape={self.shape!r}, size={self.size})"
+
+    def __enter__(self) -> JobBody:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives up the temporary file, if there is one; `batches` cannot be called afterwards."""
+        if self._spool is not None:
+            self._spool.release()
+            self._spool = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def batches(self, items: int = 20_000) -> Iterator[list[bytes]]:
+        """The items in order, as the JSON text that was received, some at a time.
+
+        Args:
+            items: Most items in one batch; a batch also ends at 8 MB.
+
+        Yields:
+            Lists of items, never empty. An object is one item, a scalar too; `null` and absent results have none.
+        """
+        batch: list[bytes] = []
+        size = 0
+        for piece in self._pieces():
+            for item in piece:
+                batch.append(item)
+                size += len(item)
+                if len(batch) >= items or size >= _BATCH_BYTES:
+                    yield batch
+                    batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _pieces(self) -> Iterator[list[bytes]]:
+        single = self.shape in ("object", "scalar")
+        if self._text:
+            yield [self._text] if single else elements(self._text)
+        if self._chunks and self._spool is None:
+            raise ValueError(f"the body of job {self.job.job_id} is closed")
+        for start, end in self._chunks:
+            text = self._spool.read(start, end) if self._spool is not None else b""
+            yield [text] if single else elements(b"[" + text + b"]")
+
+
+@dataclass(frozen=True)
+class ChangeEntry:
+    """A job whose content had changed; `body` is there when the entry carries results."""
+
+    job: Job
+    body: JobBody | None = None
+
+
+@dataclass(frozen=True)
+class ChangeSet:
+    """The unseen changes of a schedule. A context manager: big bodies own a temporary file.
+
+    Attributes:
+        count: How many entries the server says there are (else how many came).
+        marked_seen: Whether this read has consumed them; `None` when the server does not say.
+    """
+
+    schedule_id: str
+    entries: tuple[ChangeEntry, ...]
+    count: int
+    marked_seen: bool | None = None
+
+    def __enter__(self) -> ChangeSet:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives up what the entries' bodies hold."""
+        for entry in self.entries:
+            if entry.body is not None:
+                entry.body.close()
+
+
+def job_body(content: Content) -> JobBody:
+    """The job of a response; validates every item on the way.
+
+    Raises:
+        Malformed: It is not JSON, or no job.
+    """
+    return _body(_object(content.node(), "a job"), content.size)
+
+
+def object_of(content: Content) -> dict[str, Any]:
+    """The response's JSON object, without `results`.
+
+    Raises:
+        Malformed: It is not a JSON object.
+    """
+    members = _object(content.node(), "an object")
+    members.pop("results", None)
+    return record(members)
+
+
+def rows(content: Content, noun: str) -> list[dict[str, Any]]:
+    """The rows of a list: a bare array, or an array inside an object under a usual name or `noun`.
+
+    `results` inside rows are skipped, not parsed.
+
+    Raises:
+        Malformed: There is no list, or it holds something else than objects.
+    """
+    found = []
+    for node in _list(content.node(), ("items", "data", "results", noun)):
+        members = _object(node, "an object in each row")
+        members.pop("results", None)
+        found.append(record(members))
+    return found
+
+
+def change_set(content: Content, schedule_id: str) -> ChangeSet:
+    """The change set of a response; validates every item on the way.
+
+    Raises:
+        Malformed: It is not JSON, or no change set.
+    """
+    node = content.node()
+    envelope: dict[str, Any] = {}
+    if node.first == b"{":
+        members = node.members()
+        envelope = record({key: members[key] for key in ("count", "schedule_id", *_MARKED) if key in members})
+    entries: list[ChangeEntry] = []
+    try:
+        for entry in _list(node, ("changes",)):
+            members = _object(entry, "an object in each change")
+            has_results = "results" in members
+            body = _body(members, entry.size)
+            entries.append(ChangeEntry(body.job, body if has_results else None))
+    except Malformed:
+        ChangeSet(schedule_id, tuple(entries), 0).close()
+        raise
+    count = envelope.get("count")
+    marked = next((envelope[key] for key in _MARKED if isinstance(envelope.get(key), bool)), None)
+    return ChangeSet(
+        schedule_id=schedule_id,
+        entries=tuple(entries),
+        count=count if isinstance(count, int) else len(entries),
+        marked_seen=marked,
+    )
+
+
+def _object(node: Node, expected: str) -> dict[str, Node]:
+    if node.first != b"{":
+        raise Malformed(f"JSON, but not {expected}")
+    return node.members()
+
+
+def _list(node: Node, names: tuple[str, ...]) -> list[Node]:
+    if node.first == b"{":
+        members = node.members()
+        for name in names:
+            if name in members and members[name].first == b"[":
+                return members[name].elements()
+    elif node.first == b"[":
+        return node.elements()
+    raise Malformed("JSON, but not a list")
+
+
+def _body(members: dict[str, Node], size: int) -> JobBody:
+    results = members.pop("results", None)
+    fields = record(members)
+    identifier(fields, "job_id")
+    job = Job.from_json(fields)
+    if results is None:
+        return JobBody(job, "absent", size)
+    if isinstance(results, Stretch):
+        return _spooled(job, results, size)
+    shape, text = _shaped(results, job.item_count)
+    return JobBody(job, shape, size, text=text)
+
+
+def _shaped(results: Node, item_count: int | None) -> tuple[Shape, bytes]:
+    """The shape of results in memory, and the text of the array (or of the one item)."""
+    text = results.text()
+    first = text[:1]
+    if first == b"[":
+        if item_count != 1 and _LIST_WRAP.match(text) and _LIST_WRAP_END.search(text[-4096:]):
+            outer = results.elements()
+            inner = _only_array(outer[0]) if len(outer) == 1 else None
+            if inner is not None and len(inner.elements()) == item_count:
+                return "wrapped", inner.text()
+        return "array", text
+    if first == b"{":
+        inner = _only_array(results)
+        return ("wrapped", inner.text()) if inner is not None else ("object", text)
+    return ("null", b"") if text == b"null" else ("scalar", text)
+
+
+def _only_array(node: Node) -> Node | None:
+    """The array under the only key of an object."""
+    if _WRAP.match(node.text()) is None:
+        return None
+    members = list(node.members().values())
+    return members[0] if len(members) == 1 and members[0].first == b"[" else None
+
+
+def _spooled(job: Job, results: Stretch, size: int) -> JobBody:
+    """The body of results that are in a spool: chunks of whole items, each validated here once."""
+    spool, part, start, end = results.spool, results.part, results.start, results.end
+    first = results.first
+    head = spool.read(start, min(end, start + 4096))
+    tail = spool.read(max(start, end - 4096), end)
+    single_key = part is not None and part.commas[2] == 0
+    if first == b"{" and single_key and (opening := _WRAP.match(head)) and (closing := _WRAP_END.search(tail)):
+        inner = (start + opening.end(), end - len(closing.group()))
+        return _chunked(job, "wrapped", size, spool, inner, part.cuts[3] if part else [])
+    if first == b"[":
+        opening, closing = _LIST_WRAP.match(head), _LIST_WRAP_END.search(tail)
+        lone = part is not None and part.commas[2] == 0 and part.commas[3] == 0
+        if part is not None and lone and opening and closing and job.item_count == part.commas[4] + 1 != 1:
+            inner = (start + opening.end(), end - len(closing.group()))
+            return _chunked(job, "wrapped", size, spool, inner, part.cuts[4])
+        return _chunked(job, "array", size, spool, (start, end), part.cuts[2] if part else [])
+    check_elements(b"[" + results.text() + b"]")
+    return JobBody(job, "object" if first == b"{" else "scalar", size, spool=spool, chunks=((start, end),))
+
+
+def _chunked(job: Job, shape: Shape, size: int, spool: Spool, array: tuple[int, int], cuts: list[int]) -> JobBody:
+    start, end = array
+    if spool.read(start, start + 1) != b"[" or spool.read(end - 1, end) != b"]":
+        raise Malformed("not JSON: brackets do not match")
+    chunks = []
+    low = start + 1
+    for high in [*cuts, end - 1]:
+        text = spool.read(low, high)
+        if not text.strip(WHITESPACE) and cuts:
+            raise Malformed("not JSON: a comma with no value after it")
+        check_elements(b"[" + text + b"]")
+        chunks.append((low, high))
+        low = high + 1
+    return JobBody(job, shape, size, spool=spool, chunks=tuple(chunks))

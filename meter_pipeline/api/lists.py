@@ -1,0 +1,144 @@
+"""The API's lists, read whole or page by page while their rows move."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
+
+from meter_pipeline.api.bodies import rows
+from meter_pipeline.api.errors import MeterBadRequest
+from meter_pipeline.api.paging import Walk
+from meter_pipeline.api.records import Job, Schedule, Strategy
+from meter_pipeline.api.routes import Routes
+from meter_pipeline.api.spool import Content
+
+Row = TypeVar("Row")
+
+# The API's maximum is documented for one list only, where it is 100.
+LARGEST_PAGE = 100
+# The API's default, taken when it refuses a larger one.
+_SAFE_PAGE = 20
+# Rows may carry their results: pages are asked for so that they stay about this size.
+_PAGE_BYTES = 4 * 2**20
+_RELATIVE = re.compile(r"(\d+)\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Lists:
+    """Strategies, schedules and jobs.
+
+    Args:
+        routes: The way to ask.
+    """
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+
+    def strategies(self) -> Iterator[Strategy]:
+        """Every strategy once."""
+        pages = self._walk(
+            "strategies", {}, LARGEST_PAGE, Strategy.from_json, lambda strategy: strategy.strategy_id
+        ).pages()
+        for page in pages:
+            yield from page
+
+    def schedules(self) -> list[Schedule]:
+        """Every schedule; the API gives them in one piece, as far as is documented."""
+        found, _ = self._routes.ask("GET", "schedules", parse=_page("schedules", Schedule.from_json))
+        if len(found) < _SAFE_PAGE:
+            return found
+        # As many as a page holds by default: it may be one.
+        known = {schedule.schedule_id for schedule in found}
+        walk = self._walk("schedules", {}, LARGEST_PAGE, Schedule.from_json, lambda schedule: schedule.schedule_id)
+        rest, _ = walk.fetch(len(found))
+        if all(schedule.schedule_id in known for schedule in rest):
+            return found
+        return [schedule for page in walk.pages() for schedule in page]
+
+    def job_pages(
+        self,
+        *,
+        strategy_id: str | None = None,
+        schedule_id: str | None = None,
+        status: str | None = None,
+        since: datetime | str | None = None,
+        page_size: int = LARGEST_PAGE,
+    ) -> Iterator[list[Job]]:
+        """Jobs, newest first, each once, a page at a time."""
+        query = {"strategy_id": strategy_id, "schedule_id": schedule_id, "status": status, "since": absolute(since)}
+        walk = self._walk("jobs", query, max(page_size, 1), Job.from_json, lambda job: job.job_id)
+        for page in walk.pages():
+            # The first dialect documents no schedule_id: a server may take no notice of it.
+            asked = [job for job in page if _asked_for(job, strategy_id, schedule_id, status)]
+            if asked:
+                yield asked
+
+    def _walk(
+        self,
+        noun: str,
+        query: Mapping[str, str | None],
+        page_size: int,
+        from_json: Callable[[Mapping[str, Any]], Row],
+        key: Callable[[Row], str],
+    ) -> Walk[Row]:
+        limit = page_size
+        most = page_size
+
+        def fetch(offset: int) -> tuple[Sequence[Row], int]:
+            nonlocal limit, most
+            asked = limit
+            try:
+                page, size = self._ask(noun, query, asked, offset, from_json)
+            except MeterBadRequest:
+                if asked <= _SAFE_PAGE:
+                    raise
+                asked = most = _SAFE_PAGE
+                page, size = self._ask(noun, query, asked, offset, from_json)
+            if page:
+                # Two at least, so that pages can overlap.
+                limit = min(most, max(2, _PAGE_BYTES // max(1, size // len(page))))
+            return page, asked
+
+        return Walk(fetch, key)
+
+    def _ask(
+        self,
+        noun: str,
+        query: Mapping[str, str | None],
+        limit: int,
+        offset: int,
+        from_json: Callable[[Mapping[str, Any]], Row],
+    ) -> tuple[list[Row], int]:
+        return self._routes.ask(
+            "GET", noun, parse=_page(noun, from_json), query={**query, "limit": limit, "offset": offset}
+        )
+
+
+def _page(noun: str, from_json: Callable[[Mapping[str, Any]], Row]) -> Callable[[Content], tuple[list[Row], int]]:
+    return lambda content: ([from_json(row) for row in rows(content, noun)], content.size)
+
+
+def _asked_for(job: Job, strategy_id: str | None, schedule_id: str | None, status: str | None) -> bool:
+    for asked, name, told in (
+        (strategy_id, "strategy_id", job.strategy_id),
+        (schedule_id, "schedule_id", job.schedule_id),
+        (status, "status", job.status),
+    ):
+        if asked is not None and name in job.raw and told != asked:
+            return False
+    return True
+
+
+def absolute(since: datetime | str | None) -> str | None:
+    """`since` as a UTC time: a relative one such as `24h` would move from page to page."""
+    if isinstance(since, str):
+        relative = _RELATIVE.fullmatch(since.strip())
+        if relative is None:
+            return since.strip() or None
+        since = datetime.now(timezone.utc) - timedelta(**{_UNITS[relative[2]]: int(relative[1])})
+    if since is None:
+        return None
+    zoned = since if since.tzinfo is not None else since.replace(tzinfo=timezone.utc)
+    return zoned.astimezone(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")

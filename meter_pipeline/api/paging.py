@@ -1,0 +1,119 @@
+"""Walks a list by offset while its rows move: what was there throughout comes exactly once.
+
+The API has neither cursors nor totals. While we page, new rows push the others down (they would come twice) and deleted
+rows pull them up (they would be stepped over). So pages overlap by one row, and a page counts only if its first row is
+one we have: then nothing can be missing between it and what came before. A short page is no end, since servers clamp
+`limit` in silence; only an empty page is, and only after a look at the last row that still stood where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Generic, TypeVar
+
+Row = TypeVar("Row")
+
+# Past any real list; a server that still answers with rows takes no notice of offsets.
+_FAR = 10**6
+# A list whose head grows as fast as we read is left to the next reading after so many rounds.
+_MOST_ROUNDS = 1000
+
+log = logging.getLogger("meter_pipeline.api")
+
+
+class Walk(Generic[Row]):
+    """One walk through a list, newest rows first.
+
+    Args:
+        fetch: Gives the rows at an offset, however many it likes, and the limit it asked for.
+        key: A row's identity.
+    """
+
+    def __init__(self, fetch: Callable[[int], tuple[Sequence[Row], int]], key: Callable[[Row], str]) -> None:
+        self.fetch = fetch
+        self._key = key
+        # Invariant: of a row in here, every older-standing row above it that was there throughout is in here too.
+        self._seen: set[str] = set()
+        self._largest = 0
+
+    def pages(self) -> Iterator[list[Row]]:
+        """The rows, each once, in pages that are never empty."""
+        settled = yield from self._down()
+        rounds = 0
+        while not settled and rounds < _MOST_ROUNDS:
+            settled = yield from self._head()
+            rounds += 1
+        if not settled:
+            log.warning("a list grows as fast as it is read; its newest rows are left to the next reading")
+
+    def _down(self) -> Generator[list[Row], None, bool]:
+        """From the head to the end; returns whether the head was seen unchanged at the end."""
+        offset, back, ended = 0, 1, False
+        ids: list[str] = []
+        top: list[str] = []
+        while True:
+            page, limit = self._read(offset)
+            if not page:
+                if offset == 0:
+                    return True
+                if ended:
+                    return False
+                if offset == len(top):
+                    # One page was all there is; if it still reads the same, nothing moved up while we looked below it.
+                    if self._ids(self._read(0)[0]) == top:
+                        return True
+                    offset, top = 0, []
+                    continue
+            if not page or not (offset == 0 or self._key(page[0]) in self._seen or self._adjoins(offset)):
+                # Rows were deleted above: ours moved up past this page. Back, until a known row comes first.
+                offset, back, ended = max(0, offset - back), back * 2, False
+                continue
+            repeated, ids = ids, self._ids(page)
+            if ids == repeated and self._read(_FAR)[0]:
+                return False  # the server takes no notice of offsets: the list was whole the first time
+            fresh = self._fresh(page)
+            if fresh:
+                yield fresh
+            known = min(limit, self._largest)
+            ended = len(page) < known or (known == 1 and not fresh)
+            short = len(page) < limit if not top else ended
+            top = ids if offset == 0 and not top else top
+            # The overlap of one row, but not where it would keep us in place, nor where the list seems to end.
+            overlap = 1 if fresh and len(page) > 1 and not short else 0
+            offset, back = offset + len(page) - overlap, 1
+
+    def _head(self) -> Generator[list[Row], None, bool]:
+        """New rows that came to the head; returns whether there were none."""
+        offset = 0
+        while True:
+            page, _ = self._read(offset)
+            fresh = self._fresh(page)
+            if fresh:
+                yield fresh
+            if len(fresh) < len(page) or not page:
+                return offset == 0 and not fresh
+            offset += len(page)
+
+    def _adjoins(self, offset: int) -> bool:
+        """Whether the row just above is one we have, from a server that gives only one row here."""
+        above, _ = self._read(offset - 1)
+        return len(above) == 1 and self._key(above[0]) in self._seen
+
+    def _read(self, offset: int) -> tuple[Sequence[Row], int]:
+        page, limit = self.fetch(offset)
+        if offset < _FAR:
+            self._largest = max(self._largest, len(page))
+        return page, limit
+
+    def _ids(self, page: Sequence[Row]) -> list[str]:
+        return [self._key(row) for row in page]
+
+    def _fresh(self, page: Sequence[Row]) -> list[Row]:
+        fresh = []
+        for row in page:
+            identity = self._key(row)
+            if identity not in self._seen:
+                self._seen.add(identity)
+                fresh.append(row)
+        return fresh

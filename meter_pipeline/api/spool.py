@@ -1,0 +1,283 @@
+"""Received bodies: small ones in memory, big ones in a temporary file that is scanned while it is written.
+
+Which of the two is known by what has been read, not by what a header says. A spool has no name in the file system, so
+it vanishes with its last owner, whatever happens to the process.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from typing import IO, Protocol
+
+from meter_pipeline.api.scan import WINDOW, Part, Scanner, scan
+from meter_pipeline.api.syntax import WHITESPACE, Malformed, check_utf8, elements, raw_members, value
+
+# A bad answer is kept for diagnosis up to this size.
+KEPT = 2**20
+_BOM = b"\xef\xbb\xbf"
+_CHOSEN = ("results",)
+
+
+class Spool:
+    """A temporary file with owners: it closes when the last of them lets go."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="meter-")  # noqa: SIM115
+        self._lock = threading.Lock()
+        self._owners = 1
+
+    def append(self, data: bytes) -> None:
+        """Adds bytes at the end."""
+        self._file.write(data)
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes from `start` up to `end`, exclusive."""
+        with self._lock:
+            self._file.seek(start)
+            return self._file.read(end - start)
+
+    def windows(self, start: int, end: int, size: int = WINDOW) -> Iterator[bytes]:
+        """The same bytes, `size` at a time."""
+        for offset in range(start, end, size):
+            yield self.read(offset, min(offset + size, end))
+
+    def own(self) -> Spool:
+        """One owner more."""
+        with self._lock:
+            self._owners += 1
+        return self
+
+    def release(self) -> None:
+        """One owner less."""
+        with self._lock:
+            self._owners -= 1
+            if self._owners == 0:
+                self._file.close()
+
+
+class Node(Protocol):
+    """A JSON value somewhere: in memory or in a spool."""
+
+    @property
+    def first(self) -> bytes:
+        """Its first byte, which tells its type."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its text."""
+
+    def members(self) -> dict[str, Node]:
+        """The members of an object; of equal keys the last one wins."""
+
+    def elements(self) -> list[Node]:
+        """The elements of an array, for arrays of few elements."""
+
+    def text(self) -> bytes:
+        """The whole text, without white space around it."""
+
+
+class Text:
+    """A JSON value in memory."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    @property
+    def first(self) -> bytes:
+        return self._text[:1]
+
+    @property
+    def size(self) -> int:
+        return len(self._text)
+
+    def members(self) -> dict[str, Node]:
+        raws = raw_members(self._text)
+        if raws is not None:
+            return {key: Text(bytes(raw)) for key, raw in raws.items()}
+        # Lone surrogates: the parser cannot slice this one, the scanner can (`raw_members` has validated it).
+        _, parts = scan([self._text])
+        return {str(part.key): Text(self._text[part.start : part.end].strip(WHITESPACE)) for part in parts}
+
+    def elements(self) -> list[Node]:
+        return [Text(text) for text in elements(self._text)]
+
+    def text(self) -> bytes:
+        return self._text
+
+
+class Stretch:
+    """A JSON value in a spool, too big for memory.
+
+    Attributes:
+        part: What the scan of its parent noted about it, `None` for the whole body.
+    """
+
+    __slots__ = ("_known", "end", "part", "spool", "start")
+
+    def __init__(self, spool: Spool, start: int, end: int, part: Part | None = None, known: list[Part] | None = None):
+        self.spool = spool
+        self.start = start
+        self.end = end
+        self.part = part
+        self._known = known
+
+    @property
+    def first(self) -> bytes:
+        return self.spool.read(self.start, self.start + 1)
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+    def members(self) -> dict[str, Node]:
+        return {str(part.key): node for part, node in self._parts()}
+
+    def elements(self) -> list[Node]:
+        return [node for _, node in self._parts()]
+
+    def text(self) -> bytes:
+        text = self.spool.read(self.start, self.end)
+        check_utf8(text)
+        return text
+
+    def _parts(self) -> Iterator[tuple[Part, Node]]:
+        parts = self._known
+        if parts is None:
+            _, parts = scan(self.spool.windows(self.start, self.end), _CHOSEN, self.start)
+        for part in parts:
+            start, end = self._trimmed(part)
+            if start < end:
+                yield part, stored(self.spool, start, end, part)
+            elif part.key is not None or len(parts) > 1:
+                raise Malformed("not JSON: a comma or colon with no value after it")
+
+    def _trimmed(self, part: Part) -> tuple[int, int]:
+        start, end = part.start, part.end
+        for window in self.spool.windows(start, end, 4096):
+            lead = len(window) - len(window.lstrip(WHITESPACE))
+            start += lead
+            if lead < len(window):
+                break
+        while end > start:
+            window = self.spool.read(max(start, end - 4096), end)
+            trail = len(window) - len(window.rstrip(WHITESPACE))
+            end -= trail
+            if trail < len(window):
+                break
+        return start, end
+
+
+def stored(spool: Spool, start: int, end: int, part: Part | None) -> Node:
+    """The node of a stretch of a spool: brought to memory unless it is big."""
+    if end - start > WINDOW:
+        return Stretch(spool, start, end, part)
+    text = spool.read(start, end)
+    check_utf8(text)
+    return Text(text)
+
+
+class Content:
+    """A received body.
+
+    Attributes:
+        size: Bytes received, decompressed.
+    """
+
+    def __init__(self, data: bytes, spool: Spool | None, size: int, parts: list[Part] | None = None) -> None:
+        self._data = data
+        self.spool = spool
+        self.size = size
+        self._parts = parts
+
+    @property
+    def head(self) -> bytes:
+        """The first bytes, for diagnosis."""
+        return self._data[:KEPT]
+
+    def node(self) -> Node:
+        """The body as a JSON value.
+
+        Raises:
+            Malformed: It is not UTF-8, or its outermost structure is not JSON.
+        """
+        if self.spool is not None:
+            return Stretch(self.spool, 0, self.size, known=self._parts)
+        check_utf8(self._data)
+        text = self._data.strip(WHITESPACE)
+        if not text:
+            raise Malformed("an empty body", cut=True)
+        return Text(text)
+
+    def release(self) -> None:
+        """Gives the spool up."""
+        if self.spool is not None:
+            self.spool.release()
+            self.spool = None
+
+
+class Receiver:
+    """Collects a body piece by piece, and moves it to a spool when it passes `limit` bytes.
+
+    Attributes:
+        head: What was received first, for diagnosis of a body that turns out bad.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._pending = 0
+        self._spool: Spool | None = None
+        self._scanner = Scanner(_CHOSEN)
+        self.size = 0
+        self._head = b""
+
+    def add(self, piece: bytes) -> None:
+        """Takes the next bytes.
+
+        Raises:
+            Malformed: A body too big for memory is not JSON.
+        """
+        if self.size == 0 and piece.startswith(_BOM):
+            piece = piece[len(_BOM) :]
+        self._pieces.append(piece)
+        self._pending += len(piece)
+        self.size += len(piece)
+        if self._spool is None and self.size > self._limit:
+            self._spool = Spool()
+            self._head = b"".join(self._pieces)[:KEPT]
+        if self._spool is not None and self._pending >= WINDOW:
+            self._flush(self._spool)
+
+    def content(self) -> Content:
+        """What was received, once it is all there."""
+        if self._spool is None:
+            return Content(b"".join(self._pieces), None, self.size)
+        self._flush(self._spool)
+        return Content(self._head, self._spool.own(), self.size, self._scanner.finish())
+
+    def head(self) -> bytes:
+        """The first bytes received."""
+        return self._head or b"".join(self._pieces)[:KEPT]
+
+    def drop(self) -> None:
+        """Gives up what was received."""
+        if self._spool is not None:
+            self._spool.release()
+            self._spool = None
+
+    def _flush(self, spool: Spool) -> None:
+        text = b"".join(self._pieces)
+        self._pieces.clear()
+        self._pending = 0
+        spool.append(text)
+        for start in range(0, len(text), WINDOW):
+            self._scanner.feed(text[start : start + WINDOW])
+
+
+def record(members: dict[str, Node]) -> dict[str, object]:
+    """The Python values of an object's members."""
+    return {key: value(node.text()) for key, node in members.items()}

@@ -1,0 +1,263 @@
+"""Requests out, bodies in: one exchange with the server, and its repetition.
+
+Two ways lead to the same pool of connections. Everything goes through `requests` except job bodies, of which there are
+thousands: a session's work per call is three times that of urllib3 beneath it, so they are asked for there, with the
+proxy and certificates that the session would have used. Redirects are never followed: the key must not travel to where
+an answer points, and a create would arrive as a GET.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+from urllib.parse import urlencode
+
+import requests
+import requests.adapters
+import urllib3
+import urllib3.exceptions
+from requests.utils import select_proxy
+from urllib3.response import HTTPResponse
+
+from meter_pipeline.api import failures
+from meter_pipeline.api.credentials import Credentials
+from meter_pipeline.api.errors import MeterBadResponse, MeterError
+from meter_pipeline.api.retries import Deadline, Pace, Retries, Waiting, asked_wait, transient
+from meter_pipeline.api.spool import Content, Receiver
+from meter_pipeline.api.syntax import Malformed
+
+T = TypeVar("T")
+
+_READ = 2**18
+# Of an error's body only the beginning is of interest.
+_ERROR_BODY = 2**16
+# A body that keeps coming at this rate (bytes per second) may take longer than the deadline.
+_SLOWEST = 64 * 1024
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "meter-pipeline"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to ask.
+
+    Attributes:
+        path: Full path on the server, without the base URL's own.
+        query: Parameters; those that are `None` are left out.
+        again: Of which errors the request is made again.
+        read_timeout: Seconds without a byte before giving up, `None` for the client's.
+        direct: Whether to ask the pool itself (bodies of jobs).
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str | int | None] = field(default_factory=dict)
+    payload: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    again: Callable[[BaseException], bool] = transient
+    read_timeout: float | None = None
+    direct: bool = False
+
+
+class Transport:
+    """A server, reached with a key. Thread-safe.
+
+    Args:
+        base_url: Scheme, host, port and perhaps a path, no trailing slash.
+        credentials: The key.
+        timeout: Seconds to connect, and seconds without a byte.
+        deadline: Seconds for a call with all its attempts.
+        retries: When and how often to ask again.
+        pace: How fast to ask.
+        pool_size: Connections kept, and most open at once.
+        spool_bytes: Bodies above this size go to a temporary file.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        credentials: Credentials,
+        *,
+        timeout: tuple[float, float],
+        deadline: float,
+        retries: Retries,
+        pace: Pace,
+        waiting: Waiting,
+        pool_size: int,
+        spool_bytes: int,
+    ) -> None:
+        self.base_url = base_url
+        self.deadline = deadline
+        self.timeout = timeout
+        self.retries = retries
+        self.waiting = waiting
+        self._credentials = credentials
+        self._pace = pace
+        self._spool_bytes = spool_bytes
+        self._count = 0
+        self._lock = threading.Lock()
+        self._session = requests.Session()
+        self._session.auth = credentials
+        self._session.headers.clear()
+        self._session.headers.update(_HEADERS)
+        self._adapter = requests.adapters.HTTPAdapter(
+            pool_connections=4, pool_maxsize=pool_size, max_retries=0, pool_block=True
+        )
+        self._session.mount("http://", self._adapter)
+        self._session.mount("https://", self._adapter)
+        self._direct: _Direct | None = None
+
+    @property
+    def requests_made(self) -> int:
+        """Requests sent so far, repetitions included."""
+        return self._count
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._session.close()
+
+    def call(self, request: Request, parse: Callable[[Content], T], deadline: Deadline | None = None) -> T:
+        """Asks, again if need be, until `parse` accepts the body.
+
+        Raises:
+            MeterError: The last attempt's error.
+        """
+        limit = deadline or Deadline(self.deadline)
+        return self.retries.run(lambda: self.attempt(request, parse, limit), request.again, limit)
+
+    def attempt(self, request: Request, parse: Callable[[Content], T], deadline: Deadline) -> T:
+        """Asks once."""
+        self._pace.wait()
+        raw = self._open(request, deadline)
+        self._pace.note(raw.headers)
+        if not 200 <= raw.status < 300:
+            raise self._refusal(request, raw, deadline)
+        receiver = Receiver(self._spool_bytes)
+        try:
+            content = self._receive(request, raw, receiver, deadline)
+            try:
+                return parse(content)
+            finally:
+                content.release()
+        except Malformed as malformed:
+            failure = self._bad(request, raw, malformed, receiver)
+        finally:
+            raw.close()
+        receiver.drop()
+        # Raised here, outside the `except`, so that no exception is chained that holds a request with its headers.
+        raise failure
+
+    def _open(self, request: Request, deadline: Deadline) -> HTTPResponse:
+        with self._lock:
+            self._count += 1
+        connect, read = self.timeout
+        left = max(deadline.left, 0.001)
+        timeout = (min(connect, left), min(request.read_timeout or read, left))
+        try:
+            if request.direct:
+                return self._ask_pool(request, timeout)
+            return self._ask_session(request, timeout)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            failure = failures.connection(error, request.method, request.path, timeout)
+        raise failure
+
+    def _ask_session(self, request: Request, timeout: tuple[float, float]) -> HTTPResponse:
+        response = self._session.request(
+            request.method,
+            self.base_url + request.path,
+            params={key: value for key, value in request.query.items() if value is not None},
+            json=request.payload,
+            headers=dict(request.headers),
+            timeout=timeout,
+            stream=True,
+            allow_redirects=False,
+        )
+        return cast(HTTPResponse, response.raw)
+
+    def _ask_pool(self, request: Request, timeout: tuple[float, float]) -> HTTPResponse:
+        direct = self._direct
+        if direct is None:
+            direct = self._direct = _Direct.of(self._session, self._adapter, self.base_url)
+        query = urlencode({key: value for key, value in request.query.items() if value is not None})
+        headers = {**_HEADERS, **request.headers, **direct.headers}
+        self._credentials.sign(headers)
+        raw = direct.pool.urlopen(
+            request.method,
+            direct.prefix + request.path + (f"?{query}" if query else ""),
+            headers=headers,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            timeout=urllib3.Timeout(connect=timeout[0], read=timeout[1]),
+            preload_content=False,
+            decode_content=False,
+        )
+        return cast(HTTPResponse, raw)
+
+    def _receive(self, request: Request, raw: HTTPResponse, receiver: Receiver, deadline: Deadline) -> Content:
+        try:
+            while piece := raw.read1(_READ, decode_content=True):
+                receiver.add(piece)
+                if deadline.left + receiver.size / _SLOWEST < 0:
+                    failure = failures.too_slow(request.method, request.path, deadline.seconds)
+                    break
+            else:
+                return receiver.content()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            failure = failures.reading(error, request.method, request.path)
+        raise failure
+
+    def _refusal(self, request: Request, raw: HTTPResponse, deadline: Deadline) -> MeterError:
+        """The error of an answer that is not 2xx."""
+        body = b""
+        try:
+            while len(body) < _ERROR_BODY and deadline.left > 0 and (piece := raw.read1(_READ, decode_content=True)):
+                body += piece
+        except (urllib3.exceptions.HTTPError, OSError):
+            pass  # the status says enough
+        finally:
+            raw.close()
+        return failures.refusal(
+            raw.status,
+            self._credentials.scrub(body[:_ERROR_BODY]),
+            request.method,
+            request.path,
+            location=self._credentials.scrub(raw.headers.get("Location", "").encode()).decode(),
+            retry_after=asked_wait(raw.headers),
+        )
+
+    def _bad(self, request: Request, raw: HTTPResponse, malformed: Malformed, receiver: Receiver) -> MeterBadResponse:
+        body = self._credentials.scrub(receiver.head())
+        return MeterBadResponse(
+            failures.described(self._credentials.scrub(malformed.reason.encode()).decode(), body),
+            status=raw.status,
+            method=request.method,
+            path=request.path,
+            body=body,
+            cut=malformed.cut,
+        )
+
+
+@dataclass(frozen=True)
+class _Direct:
+    """The pool that the session itself would use for the server, found once."""
+
+    pool: urllib3.HTTPConnectionPool
+    prefix: str
+    headers: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def of(cls, session: requests.Session, adapter: requests.adapters.HTTPAdapter, base_url: str) -> _Direct:
+        prepared = requests.Request("GET", base_url + "/").prepare()
+        settings = session.merge_environment_settings(base_url, {}, True, None, None)
+        pool = adapter.get_connection_with_tls_context(
+            prepared, settings["verify"], proxies=settings["proxies"], cert=settings["cert"]
+        )
+        adapter.cert_verify(pool, base_url, settings["verify"], settings["cert"])  # type: ignore[no-untyped-call]
+        prefix = adapter.request_url(prepared, settings["proxies"]).rstrip("/")
+        proxy = select_proxy(base_url, settings["proxies"])
+        through = prefix.startswith("http")  # a plain HTTP proxy takes whole URLs, and its own password with each
+        return cls(
+            cast(urllib3.HTTPConnectionPool, pool), prefix, adapter.proxy_headers(proxy) if proxy and through else {}
+        )
