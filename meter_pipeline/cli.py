@@ -190,13 +190,13 @@ def status(as_json: Json = False) -> None:
     """Show the jobs by state and strategy, what is held or unreadable and why, and the last sync."""
     settings = Settings.from_env()
     with open_ledger(settings) as ledger:
-        counts, last, problems = list(ledger.counts()), ledger.last_sync(), list(ledger.problems())
+        counts, last, problems = ledger.counts(), ledger.last_sync(), ledger.problems()
         slugs = {strategy.strategy_id: strategy.slug for strategy in ledger.strategies()}
     if as_json:
         emit(
             {
                 "data_dir": settings.data_dir,
-                "jobs": [{"strategy": s, "state": state, "jobs": n, "items": i} for s, state, n, i in counts],
+                "jobs": [{"strategy": c.slug, "state": c.state, "jobs": c.jobs, "items": c.items} for c in counts],
                 "problems": [
                     {"job_id": p.job_id, "strategy": slugs.get(p.strategy_id), "state": p.state, "reason": p.reason}
                     for p in problems
@@ -210,7 +210,7 @@ def status(as_json: Json = False) -> None:
     if not counts:
         say("no job is known yet: run `meter-pipeline sync`")
     else:
-        show(("strategy", "state", "jobs", "items"), counts)
+        show(("strategy", "state", "jobs", "items"), [(c.slug, c.state, c.jobs, c.items) for c in counts])
     for problem in problems:
         say(f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id} is {problem.state}: {problem.reason}")
     say("never synced" if not last else "last sync: " + ", ".join(f"{k} {v}" for k, v in last.items() if v is not None))
@@ -219,7 +219,7 @@ def status(as_json: Json = False) -> None:
 @app.command()
 def publish(as_json: Json = False) -> None:
     """Build the warehouse anew from the ledger and the lake, and put it in place at once."""
-    from meter_pipeline.store import publish as build
+    from meter_pipeline.store.warehouse import publish as build
 
     settings = Settings.from_env()
     with open_store(settings) as store:
@@ -254,15 +254,17 @@ def query(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8787,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     speed: Annotated[float, typer.Option(min=0, help="Virtual seconds a second; 0 stands still.")] = 60.0,
     seed: Annotated[int, typer.Option(help="Which world.")] = origin.SEED,
-    world: Annotated[list[str] | None, typer.Option(help="bookshop, jobboard, newsroom, flakyshop.")] = None,
-    replay: Annotated[Path | None, typer.Option(help="Folder of recorded jobs to serve as well.")] = None,
-    fault: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, as rate=0.2; again for more.")] = None,
+    days: Annotated[float, typer.Option(min=0, help="Virtual days that have passed at the start.")] = 3.0,
+    world: Annotated[list[str] | None, typer.Option(help="bookshop, jobboard, newsroom, flakyshop; all.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Folder of recorded jobs to serve.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, again for more.")] = None,
 ) -> None:
     """Run an emulator of the Meter API on this machine."""
-    from meter_pipeline.sandbox import serve
+    from meter_pipeline.sandbox import parse_faults, serve
 
-    serve(host=host, port=port, speed=speed, seed=seed, worlds=world, replay=replay, faults=fault)
+    faults = parse_faults(fault or [])
+    serve(host=host, port=port, speed=speed, seed=seed, days=days, worlds=world, replay=replay, faults=faults, echo=say)

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from meter_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from meter_pipeline.api import IntentLog, MeterClient
-    from meter_pipeline.store import Lake, Ledger
+    from meter_pipeline.api import Intent, MeterClient
+    from meter_pipeline.store.lake import Lake
+    from meter_pipeline.store.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class LedgerIntents:
+    """The ledger as the client's log of intents, so that a create survives the process that began it."""
+
+    ledger: Ledger
+
+    def open(self, kind: str, fingerprint: str, before: Sequence[str]) -> Intent:
+        """Notes an intent, or returns the unresolved one with the same fingerprint."""
+        return self.ledger.open_intent(kind, fingerprint, before)
+
+    def resolve(self, intent_id: str, resource_id: str | None) -> None:
+        """Closes an intent."""
+        self.ledger.resolve_intent(intent_id, resource_id)
 
 
 class Store(NamedTuple):
@@ -21,8 +38,8 @@ class Store(NamedTuple):
 
 
 @contextmanager
-def open_client(settings: Settings, intents: IntentLog | None = None) -> Iterator[MeterClient]:
-    """A client of the API of `settings`; `intents` (a ledger) keeps ambiguous creates from being made twice.
+def open_client(settings: Settings, ledger: Ledger | None = None) -> Iterator[MeterClient]:
+    """A client of the API of `settings`; a `ledger` keeps what is created from being made twice.
 
     Raises:
         SettingsError: No key is configured.
@@ -34,7 +51,7 @@ def open_client(settings: Settings, intents: IntentLog | None = None) -> Iterato
         base_url=settings.base_url,
         prefix=settings.api_prefix,
         max_requests_per_second=settings.max_requests_per_second,
-        intents=intents,
+        intents=None if ledger is None else LedgerIntents(ledger),
     ) as client:
         yield client
 
@@ -46,7 +63,7 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
     Raises:
         StoreError: It cannot be opened.
     """
-    from meter_pipeline.store import Ledger
+    from meter_pipeline.store.ledger import Ledger
 
     ledger = Ledger.open(settings.ledger)
     try:
@@ -62,7 +79,7 @@ def open_store(settings: Settings) -> Iterator[Store]:
     Raises:
         StoreError: One of the two cannot be opened.
     """
-    from meter_pipeline.store import Lake
+    from meter_pipeline.store.lake import Lake
 
     with open_ledger(settings) as ledger:
         yield Store(ledger, Lake.open(settings.lake))

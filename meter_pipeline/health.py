@@ -56,25 +56,27 @@ def _folder(settings: Settings) -> Finding:
 
 def _ledger(settings: Settings) -> Finding:
     def read() -> str:
+        from meter_pipeline.store.database import SCHEMA_VERSION
+
         with open_ledger(settings) as ledger:
-            return f"version {ledger.version}, {len(ledger.strategies()):,} strategies"
+            return f"version {int(SCHEMA_VERSION)}, {len(ledger.strategies()):,} strategies"
 
     return _try("ledger", read)
 
 
 def _lake(settings: Settings) -> Finding:
     def read() -> str:
-        from meter_pipeline.store import Lake
+        from meter_pipeline.store.lake import VERSION, Lake
 
-        lake = Lake.open(settings.lake)
+        Lake.open(settings.lake)
         where = "a shared store" if settings.lake_url else Path(settings.lake)
-        return f"version {lake.version}, {where}"
+        return f"version {VERSION}, {where}"
 
     return _try("lake", read)
 
 
 def _try(name: str, look: Callable[[], str]) -> Finding:
-    from meter_pipeline.store import StoreError
+    from meter_pipeline.store.errors import StoreError
 
     try:
         return Finding(name, True, look())

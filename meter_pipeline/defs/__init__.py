@@ -1,0 +1,73 @@
+"""What Dagster shows: assets, checks, jobs, schedules and the resources they stand on."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from meter_pipeline.connect import open_ledger
+from meter_pipeline.defs.assets import meter_assets
+from meter_pipeline.defs.io import LakeIOManager
+from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESOURCE
+from meter_pipeline.defs.resources import MeterResource, StoreResource
+from meter_pipeline.defs.schedules import hourly, sync_job
+from meter_pipeline.defs.warehouse import warehouse_asset
+from meter_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from meter_pipeline.store.ledger import StrategyRow
+
+_log = logging.getLogger(__name__)
+
+
+def build_defs(settings: Settings) -> dg.Definitions:
+    """Everything that Dagster shows for the data of `settings`.
+
+    The strategies are those that the ledger knows at this moment: no call to the API is made. Secrets are read from
+    the environment when a run needs them and are no part of the definitions.
+    """
+    strategies = known_strategies(settings)
+    synced = meter_assets(strategies)
+    warehouse = warehouse_asset(sorted(synced.keys))
+    job = sync_job([synced, warehouse])
+    store = store_resource(settings)
+    return dg.Definitions(
+        assets=[synced, warehouse],
+        jobs=[job],
+        schedules=[hourly(job)],
+        resources={
+            METER_RESOURCE: MeterResource(
+                base_url=settings.base_url,
+                api_prefix=settings.api_prefix,
+                max_requests_per_second=settings.max_requests_per_second,
+            ),
+            STORE_RESOURCE: store,
+            LAKE_IO_MANAGER: LakeIOManager(store=store),
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+def store_resource(settings: Settings) -> StoreResource:
+    """The store of `settings`; URLs of shared stores stay in the environment, since they may hold a password."""
+    return StoreResource(
+        data_dir=str(settings.data_dir),
+        ledger_url=None if settings.ledger_url else settings.ledger,
+        lake_url=None if settings.lake_url else settings.lake,
+    )
+
+
+def known_strategies(settings: Settings) -> list[StrategyRow]:
+    """The strategies in the ledger; none, and a warning, when it cannot be read: the next run says why."""
+    from meter_pipeline.store.errors import StoreError
+
+    if not settings.ledger_url and not (settings.data_dir / "ledger.sqlite").exists():
+        return []
+    try:
+        with open_ledger(settings) as ledger:
+            return sorted(ledger.strategies(), key=lambda strategy: strategy.slug)
+    except StoreError as error:
+        _log.warning("results assets are not shown: %s", error)
+        return []

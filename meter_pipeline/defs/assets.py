@@ -1,0 +1,155 @@
+"""The assets: what Meter manages, every job's items, and one table of typed results for each strategy.
+
+One step runs the engine for all of them: a step for each would pay the start of a step and a look at the API each time.
+What a run did not change is skipped.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field
+
+from meter_pipeline.defs import checks
+from meter_pipeline.defs.events import Events
+from meter_pipeline.defs.failures import told_in_one_line
+from meter_pipeline.defs.keys import ITEMS, JOBS, LAKE_IO_MANAGER, SCHEDULES, STRATEGIES, results_key, slug_of
+from meter_pipeline.defs.metadata import link, present
+from meter_pipeline.defs.resources import MeterResource, StoreResource
+
+if TYPE_CHECKING:
+    from meter_pipeline.store.ledger import StrategyRow
+    from meter_pipeline.sync import SyncReport
+
+OWNERS = ["team:data"]
+_LOG_EVERY_SECONDS = 10.0
+
+
+class SyncConfig(dg.Config):
+    """What to sync; everything by default."""
+
+    strategies: list[str] = Field(default=[], description="Ids, slugs or names; all when empty.")
+    schedules: list[str] = Field(default=[], description="Ids of schedules; all when empty.")
+    since: str | None = Field(default=None, description="Only jobs made after: an ISO time, or 24h, 7d.")
+    reconcile: bool = Field(default=False, description="Walk all jobs and prove that none is missing.")
+
+
+def meter_assets(strategies: "Sequence[StrategyRow]") -> dg.AssetsDefinition:
+    """What a sync fills: four assets about Meter itself, and `results/<slug>` for each of the strategies."""
+    known = frozenset(strategy.slug for strategy in strategies)
+
+    @dg.multi_asset(
+        name="meter_sync",
+        description="Lands, audits and types what is new at Meter.",
+        specs=[*_meter_specs(), *map(_results_spec, strategies)],
+        check_specs=checks.specs([JOBS, *map(results_key, sorted(known))]),
+        can_subset=True,
+        pool="meter",
+    )
+    def meter_sync(
+        context: dg.AssetExecutionContext, config: SyncConfig, meter: MeterResource, meter_store: StoreResource
+    ) -> Iterator[Any]:
+        with told_in_one_line():
+            meter_store.refuse_mixing(meter)
+            with meter_store.open() as store:
+                report = None
+                if context.selected_asset_keys:
+                    with meter.client(store.ledger) as client:
+                        report = _run(context, config, known, client, store)
+                yield from Events(context, store, report, known, meter.settings().base_url)
+
+    return meter_sync
+
+
+def _run(
+    context: dg.AssetExecutionContext, config: SyncConfig, known: frozenset[str], client: Any, store: Any
+) -> "SyncReport":
+    """Runs the engine over what the run's configuration and selection ask for."""
+    from meter_pipeline.sync import sync
+
+    strategies = config.strategies or _selected(context, known)
+    report = sync(
+        client,
+        store.ledger,
+        store.lake,
+        strategies=strategies or None,
+        schedules=config.schedules or None,
+        since=config.since,
+        reconcile=config.reconcile,
+        progress=Told(context.log),
+    )
+    for slug in report.skipped:
+        context.log.warning(f"{slug}: left to another sync that is working on it")
+    for problem in report.problems:
+        context.log.warning(f"{problem.slug}: job {problem.job_id} is {problem.state}: {problem.reason}")
+    return report
+
+
+def _selected(context: dg.AssetExecutionContext, known: frozenset[str]) -> list[str]:
+    """The strategies that the selection narrows the sync to; empty when it takes all of them, or none."""
+    slugs = {slug for key in context.selected_asset_keys if (slug := slug_of(key))}
+    return [] if slugs == known and STRATEGIES in context.selected_asset_keys else sorted(slugs)
+
+
+class Told:
+    """The engine's progress as log lines of the run, one every few seconds."""
+
+    def __init__(self, log: Any) -> None:
+        self._log, self._total, self._done, self._at = log, 0, 0, time.monotonic()
+
+    def total(self, jobs: int) -> None:
+        """`jobs` more jobs are to be loaded."""
+        self._total += jobs
+
+    def advance(self, jobs: int) -> None:
+        """`jobs` jobs are done."""
+        self._done += jobs
+        if time.monotonic() - self._at >= _LOG_EVERY_SECONDS:
+            self._at = time.monotonic()
+            self.note(f"{self._done:,} of {self._total:,} jobs loaded")
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+        self._log.info(text)
+
+
+def _meter_specs() -> Iterator[dg.AssetSpec]:
+    about = {
+        STRATEGIES: ([], "Extraction plans at Meter, with every version that was seen."),
+        SCHEDULES: ([STRATEGIES], "What runs again and again at Meter, with every version that was seen."),
+        JOBS: ([STRATEGIES, SCHEDULES], "Every job that Meter ever listed, with the state of its loading."),
+        ITEMS: ([JOBS], "Every item of every job, exactly as received (JSON text)."),
+    }
+    for key, (deps, description) in about.items():
+        yield dg.AssetSpec(
+            key,
+            deps=deps,
+            description=description,
+            group_name="meter",
+            kinds={"meter", "parquet" if key == ITEMS else "sqlite"},
+            owners=OWNERS,
+            skippable=True,
+            metadata={"dagster/table_name": f"meter.{key.path[-1]}"},
+        ).with_io_manager_key(LAKE_IO_MANAGER)
+
+
+def _results_spec(strategy: "StrategyRow") -> dg.AssetSpec:
+    described = (strategy.description or "").strip()
+    page = f"[{strategy.url}]({strategy.url})" if strategy.url else "a page given with each job"
+    return dg.AssetSpec(
+        results_key(strategy.slug),
+        deps=[ITEMS],
+        description=f"**{strategy.name or strategy.slug}**: {described or 'typed items'}\n\nScraped from {page}.",
+        group_name="results",
+        kinds={"meter", "parquet"},
+        owners=OWNERS,
+        skippable=True,
+        metadata=present(
+            {
+                "dagster/table_name": f"results.{strategy.slug}",
+                "meter/strategy_id": strategy.strategy_id,
+                "page": link(strategy.url),
+            }
+        ),
+    ).with_io_manager_key(LAKE_IO_MANAGER)

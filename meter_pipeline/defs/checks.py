@@ -1,0 +1,88 @@
+"""Checks that come with a sync: which jobs could not be read, and which ones the audit holds back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from meter_pipeline.defs.keys import JOBS, slug_of
+from meter_pipeline.defs.metadata import grid
+
+if TYPE_CHECKING:
+    from meter_pipeline.store.ledger import JobRow
+
+_NAMED = 20
+_RULES = {
+    "no_unreadable_jobs": (
+        "unreadable",
+        dg.AssetCheckSeverity.ERROR,
+        "Every job could be fetched and parsed; the ones that could not are asked for again by each sync.",
+    ),
+    "no_held_jobs": (
+        "held",
+        dg.AssetCheckSeverity.WARN,
+        "The audit accepted every job; a held one is kept in raw and stays out of results.",
+    ),
+}
+
+
+def specs(keys: Iterable[dg.AssetKey]) -> list[dg.AssetCheckSpec]:
+    """Both checks for each asset."""
+    return [
+        dg.AssetCheckSpec(name, asset=key, description=description)
+        for key in keys
+        for name, (_, _, description) in _RULES.items()
+    ]
+
+
+def results(
+    selected: Iterable[dg.AssetCheckKey], problems: Sequence[JobRow], slugs: dict[str, str]
+) -> Iterator[dg.AssetCheckResult]:
+    """Evaluates the selected checks on what the ledger holds.
+
+    Args:
+        selected: The checks asked for.
+        problems: Held and unreadable jobs of all strategies.
+        slugs: Slug by strategy id.
+    """
+    for check in sorted(selected, key=lambda key: (key.asset_key, key.name)):
+        state, severity, _ = _RULES[check.name]
+        jobs = [
+            job
+            for job in problems
+            if job.state == state and check.asset_key in (JOBS, _key_path(slugs.get(job.strategy_id)))
+        ]
+        yield dg.AssetCheckResult(
+            passed=not jobs,
+            asset_key=check.asset_key,
+            check_name=check.name,
+            severity=severity,
+            description=_describe(jobs, state),
+            metadata={
+                state: len(jobs),
+                **({"jobs": grid(("job", "reason"), [(j.job_id, j.reason) for j in jobs[:_NAMED]])} if jobs else {}),
+            },
+        )
+
+
+def troubled(problems: Iterable[JobRow], slugs: dict[str, str]) -> set[str]:
+    """The slugs of the strategies with held or unreadable jobs."""
+    return {slugs[job.strategy_id] for job in problems if job.strategy_id in slugs}
+
+
+def about(check: dg.AssetCheckKey, slugs: Iterable[str]) -> bool:
+    """Whether the check is one of all jobs, or of one of these strategies."""
+    return check.asset_key == JOBS or slug_of(check.asset_key) in set(slugs)
+
+
+def _key_path(slug: str | None) -> dg.AssetKey | None:
+    return dg.AssetKey(["results", slug]) if slug else None
+
+
+def _describe(jobs: Sequence[JobRow], state: str) -> str:
+    if not jobs:
+        return f"no job is {state}"
+    named = ", ".join(f"{job.job_id} ({job.reason})" for job in jobs[:3])
+    return f"{len(jobs)} {state}: {named}" + (f" and {len(jobs) - 3} more" if len(jobs) > 3 else "")

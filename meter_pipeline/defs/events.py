@@ -1,0 +1,169 @@
+"""What a sync tells Dagster: materialisations of what has news, with their facts, and the outcome of the checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from meter_pipeline.defs import checks, news
+from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULES, STRATEGIES, results_key, slug_of
+from meter_pipeline.defs.metadata import Metadata, link, present, sample, table
+
+if TYPE_CHECKING:
+    from meter_pipeline.connect import Store
+    from meter_pipeline.sync import StrategyReport, SyncReport
+
+
+class Events:
+    """The events of one sync, in the order in which assets depend on each other.
+
+    Args:
+        context: The running step.
+        store: Ledger and lake after the sync.
+        report: What the sync did; `None` when only checks were asked for.
+        known: Slugs that had an asset when definitions were loaded.
+        base_url: Where the API is, for links to jobs.
+    """
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        store: Store,
+        report: SyncReport | None,
+        known: frozenset[str],
+        base_url: str,
+    ) -> None:
+        self._context, self._store, self._report, self._known = context, store, report, known
+        self._base_url = base_url
+        self._strategies = {strategy.slug: strategy for strategy in store.ledger.strategies()}
+        self._tallies = news.tallies(store.ledger)
+        self._problems = list(store.ledger.problems())
+
+    def __iter__(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        """Yields the events of what was selected; logs those of what was not."""
+        told = self._news() if self._report is not None else {}
+        selected = self._context.selected_asset_keys
+        for key, version in told.items():
+            if key in selected:
+                facts = self._facts(key)
+                yield dg.MaterializeResult(key, metadata=facts, data_version=dg.DataVersion(version))
+        for key, version in told.items():
+            # Loaded by this run, though it has no asset yet, or was not selected: its history shall not miss it.
+            if key not in selected and (slug := slug_of(key)) and self._of_strategy(slug) is not None:
+                tags = {news.VERSION_TAG: version}
+                self._context.log_event(dg.AssetMaterialization(key, metadata=self._facts(key), tags=tags))
+        self._say_unknown()
+        yield from self._checks(told)
+
+    def _news(self) -> dict[dg.AssetKey, str]:
+        """The data versions of the assets that Dagster has not seen yet, upstream first."""
+        versions = news.versions(self._store.ledger)
+        seen = news.seen(self._context.instance, versions)
+        order = [STRATEGIES, SCHEDULES, JOBS, ITEMS]
+        order += [results_key(slug) for slug in self._strategies if results_key(slug) in versions]
+        return {key: versions[key] for key in order if seen.get(key) != versions[key] or self._loaded(key)}
+
+    def _loaded(self, key: dg.AssetKey) -> bool:
+        slug = slug_of(key)
+        done = self._of_strategy(slug) if slug else None
+        return done is not None and done.accepted > 0
+
+    def _of_strategy(self, slug: str) -> StrategyReport | None:
+        return self._report.strategies.get(slug) if self._report is not None else None
+
+    def _unknown(self) -> list[str]:
+        """Slugs with accepted jobs whose assets come with the next load of definitions."""
+        return [slug for slug in self._strategies if slug not in self._known]
+
+    def _say_unknown(self) -> None:
+        for slug in self._unknown():
+            self._context.log.info(f"new strategy: reload definitions to see results/{slug}")
+
+    def _checks(self, told: dict[dg.AssetKey, str]) -> Iterator[dg.AssetCheckResult]:
+        slugs = {strategy.strategy_id: slug for slug, strategy in self._strategies.items()}
+        selected = set(self._context.selected_asset_check_keys)
+        if self._report is not None:
+            # A check of a strategy without news or trouble says nothing new.
+            concerned = checks.troubled(self._problems, slugs) | {s for key in told if (s := slug_of(key))}
+            selected = {check for check in selected if checks.about(check, concerned)}
+        yield from checks.results(selected, self._problems, slugs)
+
+    # -- facts ---------------------------------------------------------------------------------------------------------
+
+    def _facts(self, key: dg.AssetKey) -> Metadata:
+        if slug := slug_of(key):
+            return self._results(slug)
+        return {STRATEGIES: self._catalog, SCHEDULES: self._schedules, JOBS: self._jobs, ITEMS: self._items}[key]()
+
+    def _catalog(self) -> Metadata:
+        unknown = self._unknown()
+        return {
+            **table("meter.strategies", rows=len(self._strategies)),
+            "strategies": len(self._strategies),
+            **({"reload definitions to see": ", ".join(f"results/{slug}" for slug in unknown)} if unknown else {}),
+        }
+
+    def _schedules(self) -> Metadata:
+        schedules = self._store.ledger.schedules()
+        return {
+            **table("meter.schedules", rows=len(schedules)),
+            "schedules": len(schedules),
+            "enabled": sum(bool(schedule.enabled) for schedule in schedules),
+        }
+
+    def _jobs(self) -> Metadata:
+        report = self._report
+        states: dict[str, int] = {}
+        for one in self._store.ledger.counts():
+            states[one.state] = states.get(one.state, 0) + one.jobs
+        done = list(report.strategies.values()) if report else []
+        return present(
+            {
+                **table("meter.jobs", rows=sum(states.values())),
+                **{f"{state} in all": jobs for state, jobs in sorted(states.items())},
+                "jobs landed": sum(one.landed for one in done),
+                "held": sum(one.held for one in done),
+                "unreadable": sum(one.unreadable for one in done),
+                "requests": report.requests if report else None,
+                "seconds": (report.finished_at - report.started_at).total_seconds() if report else None,
+            }
+        )
+
+    def _items(self) -> Metadata:
+        done = list(self._report.strategies.values()) if self._report else []
+        from meter_pipeline.store.lake import RAW
+
+        return {
+            **table("meter.items", rows=sum(tally.items for tally in self._tallies.values()), schema=RAW),
+            "items landed": sum(one.items for one in done),
+            "bytes": sum(one.bytes for one in done),
+        }
+
+    def _results(self, slug: str) -> Metadata:
+        strategy, tally = self._strategies[slug], self._tallies.get(slug, news.Tally())
+        done = self._of_strategy(slug)
+        facts = table(
+            f"results.{slug}",
+            rows=tally.accepted_items,
+            uri=f"lake/results/strategy={slug}",
+            schema=self._store.lake.schema("results", slug),
+        )
+        facts |= {"accepted jobs in all": tally.accepted_jobs, "page": link(strategy.url)}
+        if done is not None:
+            facts |= {
+                "jobs landed": done.landed,
+                "items": done.items,
+                "bytes": done.bytes,
+                "held": done.held,
+                "unreadable": done.unreadable,
+                "new columns": ", ".join(done.new_columns) or None,
+                "widened columns": ", ".join(done.widened) or None,
+                "latest job": link(f"{self._base_url}/v1/jobs/{done.latest_job_id}") if done.latest_job_id else None,
+                "latest job completed": dg.MetadataValue.timestamp(done.latest_completed_at)
+                if done.latest_completed_at
+                else None,
+                "sample": sample(done.sample),
+            }
+        return present(facts)

@@ -1,0 +1,30 @@
+"""Errors of the pipeline as Dagster failures: one line, and a retry only where trying again can help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from meter_pipeline.settings import SettingsError
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """Turns what a user can mend, or what passes by itself, into `dg.Failure`.
+
+    Raises:
+        dg.Failure: For an error of the settings, the API or the store. No retry for a wrong key, a refused request, or
+            a store that cannot be used; a retry for an API that does not answer.
+    """
+    # Imported here: definitions must not pay for the HTTP client.
+    from meter_pipeline.api.errors import MeterBadResponse, MeterConnectionError, MeterError, MeterRateLimited
+    from meter_pipeline.api.errors import MeterServerError as ServerError
+    from meter_pipeline.store.errors import StoreError
+
+    passing = (MeterConnectionError, MeterRateLimited, ServerError, MeterBadResponse)
+    try:
+        yield
+    except (SettingsError, StoreError, MeterError) as error:
+        raise dg.Failure(" ".join(str(error).split()), allow_retries=isinstance(error, passing)) from None

@@ -1,0 +1,25 @@
+"""Names of the assets: the only place that spells them."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+STRATEGIES = dg.AssetKey(["meter", "strategies"])
+SCHEDULES = dg.AssetKey(["meter", "schedules"])
+JOBS = dg.AssetKey(["meter", "jobs"])
+ITEMS = dg.AssetKey(["meter", "items"])
+WAREHOUSE = dg.AssetKey(["warehouse"])
+
+METER_RESOURCE = "meter"
+STORE_RESOURCE = "meter_store"
+LAKE_IO_MANAGER = "meter_lake"
+
+
+def results_key(slug: str) -> dg.AssetKey:
+    """The asset of a strategy's typed results."""
+    return dg.AssetKey(["results", slug])
+
+
+def slug_of(key: dg.AssetKey) -> str | None:
+    """The strategy that a results asset belongs to; `None` for any other asset."""
+    return key.path[1] if len(key.path) == 2 and key.path[0] == "results" else None

@@ -1,0 +1,111 @@
+"""The API and the store as Dagster resources: thin, and built only when something asks for them.
+
+Nothing secret needs to be configured: what is left out is read from `METER_*` (or `.env`) where a run uses it. So
+definitions load with no key and no network, and no key is ever part of a run's configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from meter_pipeline import origin
+from meter_pipeline.connect import Store, open_client, open_store
+from meter_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from meter_pipeline.api import MeterClient
+    from meter_pipeline.store.ledger import Ledger
+
+
+class MeterResource(dg.ConfigurableResource):
+    """The Meter API.
+
+    Example:
+        `MeterResource(api_key=dg.EnvVar("METER_KEY_OF_TEAM_A"))`
+    """
+
+    api_key: str | None = Field(
+        default=None, repr=False, description="An EnvVar, never the key itself; METER_API_KEY by default."
+    )
+    base_url: str | None = Field(default=None, description="METER_BASE_URL by default.")
+    api_prefix: str | None = Field(default=None, description="auto, /v1 or /api; METER_API_PREFIX by default.")
+    max_requests_per_second: float | None = Field(default=None, description="Upper bound on calls.")
+
+    def settings(self) -> Settings:
+        """The settings of the environment, with this resource's own on top.
+
+        Raises:
+            SettingsError: A value cannot be used.
+        """
+        given = {
+            "api_key": self.api_key,
+            "base_url": self.base_url.rstrip("/") if self.base_url else None,
+            "api_prefix": self.api_prefix,
+            "max_requests_per_second": self.max_requests_per_second,
+        }
+        return replace(Settings.from_env(), **{name: value for name, value in given.items() if value is not None})
+
+    @contextmanager
+    def client(self, ledger: Ledger | None = None) -> Iterator[MeterClient]:
+        """An open client.
+
+        Raises:
+            SettingsError: No key is configured.
+        """
+        with open_client(self.settings(), ledger) as client:
+            yield client
+
+
+class StoreResource(dg.ConfigurableResource):
+    """The ledger, the lake and the warehouse."""
+
+    data_dir: str | None = Field(default=None, description="Folder of the data; METER_DATA_DIR by default.")
+    ledger_url: str | None = Field(
+        default=None, repr=False, description="SQLAlchemy URL or path; METER_LEDGER_URL, or a file in data_dir."
+    )
+    lake_url: str | None = Field(
+        default=None, repr=False, description="URL or path; METER_LAKE_URL, or a folder in data_dir."
+    )
+
+    def settings(self) -> Settings:
+        """The settings of the environment, with this resource's own on top.
+
+        Raises:
+            SettingsError: A value cannot be used.
+        """
+        given = {
+            "data_dir": Path(self.data_dir).expanduser().absolute() if self.data_dir else None,
+            "ledger_url": self.ledger_url,
+            "lake_url": self.lake_url,
+        }
+        return replace(Settings.from_env(), **{name: value for name, value in given.items() if value is not None})
+
+    @contextmanager
+    def open(self) -> Iterator[Store]:
+        """The open ledger and lake.
+
+        Raises:
+            StoreError: One of them cannot be opened.
+        """
+        with open_store(self.settings()) as store:
+            yield store
+
+    @property
+    def warehouse(self) -> Path:
+        """The published DuckDB file."""
+        return self.settings().warehouse
+
+    def refuse_mixing(self, meter: MeterResource) -> None:
+        """Makes sure that Meter's data does not land among a sandbox's.
+
+        Raises:
+            SettingsError: The folder is a sandbox's and the API is not.
+        """
+        origin.refuse_mixing(replace(self.settings(), base_url=meter.settings().base_url))

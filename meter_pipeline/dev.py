@@ -1,0 +1,120 @@
+"""The Dagster UI on the data folder; with no key for Meter, a sandbox runs beside it and goes on with its world."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from meter_pipeline import origin
+from meter_pipeline.console import tell
+from meter_pipeline.settings import Settings
+
+_PROJECT = Path(__file__).parents[1]
+_FIRST_DAYS = 3.0
+_NOTE_EVERY_SECONDS = 5.0
+_STOP_SECONDS = 30.0
+
+Environment = dict[str, str]
+
+
+def serve(settings: Settings, *, host: str, port: int, speed: float) -> int:
+    """Runs `dagster dev` until it ends, or until SIGINT or SIGTERM; returns its exit code, 0 after a signal.
+
+    Args:
+        settings: With a key, Meter is what Dagster talks to; without one, a sandbox is.
+        host: Address of the UI.
+        port: Port of the UI.
+        speed: Virtual seconds a second, of the sandbox.
+
+    Raises:
+        SettingsError: The folder's data came from somewhere else than what is to run now.
+    """
+    api = _meter(settings) if settings.api_key else _sandbox(settings, speed)
+    with api as (environment, note):
+        command = [sys.executable, "-m", "dagster", "dev", *_location(), "--host", host, "--port", str(port)]
+        tell(f"Dagster UI: http://{host}:{port}    data: {settings.data_dir}")
+        return _run(command, {**os.environ, **environment}, note)
+
+
+@contextmanager
+def _meter(settings: Settings) -> Iterator[tuple[Environment, Callable[[], None]]]:
+    """Meter's own API. A `DAGSTER_HOME` that is set stays what it is."""
+    origin.refuse_mixing(settings)
+    home = os.environ.get("DAGSTER_HOME") or str(dagster_home(settings.data_dir))
+    yield {"DAGSTER_HOME": home}, lambda: None
+
+
+@contextmanager
+def _sandbox(settings: Settings, speed: float) -> Iterator[tuple[Environment, Callable[[], None]]]:
+    """A sandbox in this process. How far its clock has come is noted now and then, should the process be killed."""
+    origin.refuse_foreign(settings)
+    with origin.continued(settings.data_dir, first_days=_FIRST_DAYS) as sandbox:
+        sandbox.world.clock.speed = speed
+        for line in _banner(f"METER_API_KEY is not set: this is the SANDBOX at {sandbox.url}, not Meter.", sandbox.now):
+            tell(line)
+        environment = {
+            "METER_API_KEY": sandbox.api_key,
+            "METER_BASE_URL": sandbox.url,
+            "METER_API_PREFIX": "auto",
+            "METER_DATA_DIR": str(settings.data_dir),
+            "DAGSTER_HOME": str(dagster_home(settings.data_dir)),
+            "DAGSTER_DISABLE_TELEMETRY": "yes",
+        }
+        yield environment, lambda: origin.note(settings.data_dir, sandbox.now)
+
+
+def _banner(first: str, now: object) -> list[str]:
+    lines = [first, f"Its clock says {now:%Y-%m-%d %H:%M} and runs on; everything you see here is made up.",
+             "For your own data: set METER_API_KEY, and METER_DATA_DIR to another folder."]  # fmt: skip
+    rule = "=" * max(map(len, lines))
+    return [rule, *lines, rule]
+
+
+def dagster_home(folder: Path) -> Path:
+    """The Dagster instance that belongs to a data folder, with the project's `dagster.yaml`."""
+    home = folder / ".dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    settings = _PROJECT / "dagster.yaml"
+    if settings.is_file():
+        shutil.copyfile(settings, home / "dagster.yaml")
+    else:
+        (home / "dagster.yaml").touch()
+    return home
+
+
+def _location() -> list[str]:
+    workspace = _PROJECT / "workspace.yaml"
+    return ["-w", str(workspace)] if workspace.is_file() else ["-m", "meter_pipeline.definitions"]
+
+
+def _run(command: list[str], environment: Mapping[str, str], note: Callable[[], None]) -> int:
+    """Runs the command as a group of its own, so that all of it is gone when this ends."""
+    told = threading.Event()
+    before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    child = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        while child.poll() is None and not told.wait(_NOTE_EVERY_SECONDS if child.poll() is None else 0):
+            note()
+    finally:
+        _end(child)
+        for number, action in before.items():
+            signal.signal(number, action)
+    return 0 if told.is_set() else child.returncode
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Asks the group to end, as Ctrl-C does, and ends what is left of it after a while."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_STOP_SECONDS)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
