@@ -1,0 +1,367 @@
+"""Types of scraped fields: inferred over every item, only ever widened, built into Arrow columns.
+
+A type is an element of a lattice, and `merge` is its join: associative, commutative and idempotent. So the columns of
+a strategy are a function of the set of items it has seen, not of the order in which they came. A field also carries the
+stamp of the first item that had it (time of the job, job id, position); names and order of columns follow the stamps,
+so that a field that turns up later never takes the name of an earlier one.
+
+    null < boolean                      < text
+    null < integer < double             < text      integers beyond 2^53 skip double: it could not hold them
+    null < struct, null < list
+    text, struct and list against each other: JSON text
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+Stamp = tuple[str, str, int]
+
+# Deeper values are kept as JSON text: engines that read Parquet give up on deep types long before JSON parsers do.
+MAX_DEPTH = 48
+# An object with more keys than this is a map with data for keys, not a record: kept as JSON text.
+MAX_STRUCT_FIELDS = 1_000
+# Names that a reader of the lake gets from the folders' names; a file's own column of that name would be hidden.
+RESERVED = frozenset({"strategy", "month"})
+
+_EXACT_DOUBLE = 2**53
+_INT64 = 2**63
+_NUMBERS = {int, float}
+_SCALARS = {str, int, float, bool}
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class ColumnError(Exception):
+    """Items cannot be put into columns; the message says why in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A key of an object: its name as received, its type, and the stamp of the first item that had it."""
+
+    name: str
+    type: Type
+    first: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """One element of the lattice: `kind`, with `fields` where it is a struct and `element` where it is a list."""
+
+    kind: str
+    fields: tuple[Field, ...] = ()
+    element: Type | None = None
+
+
+NULL, BOOLEAN, INTEGER, LONG, DOUBLE, TEXT, JSON = (
+    Type(kind) for kind in ("null", "boolean", "integer", "long", "double", "text", "json")
+)
+EMPTY = Type("struct")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A field of a strategy as a reader sees it."""
+
+    name: str
+    field: str
+    type: pa.DataType
+    kind: str
+
+
+# -- the lattice -------------------------------------------------------------------------------------------------------
+
+
+def merge(a: Type, b: Type) -> Type:
+    """The narrowest type that holds the values of both."""
+    if a is b or a == b or b.kind == "null":
+        return a
+    if a.kind == "null":
+        return b
+    if a.kind == b.kind == "struct":
+        return _struct(merge_fields(a.fields, b.fields))
+    if a.kind == b.kind == "list" and a.element is not None and b.element is not None:
+        return Type("list", element=merge(a.element, b.element))
+    kinds = {a.kind, b.kind}
+    if kinds & {"struct", "list", "json"}:
+        return JSON
+    if kinds == {"integer", "long"}:
+        return LONG
+    if kinds == {"integer", "double"}:
+        return DOUBLE
+    return TEXT
+
+
+def merge_fields(a: Iterable[Field], b: Iterable[Field]) -> tuple[Field, ...]:
+    """The fields of both, each with the narrowest type that holds the values of both, in the order of their stamps."""
+    fields = {field.name: field for field in a}
+    for new in b:
+        old = fields.get(new.name)
+        fields[new.name] = new if old is None else Field(new.name, merge(old.type, new.type), min(old.first, new.first))
+    return tuple(sorted(fields.values(), key=lambda item: (item.first, item.name)))
+
+
+def _struct(fields: tuple[Field, ...]) -> Type:
+    return Type("struct", fields) if len(fields) <= MAX_STRUCT_FIELDS else JSON
+
+
+def infer(values: Sequence[Any], stamp: Stamp, depth: int = 0) -> Type:
+    """The type of a column of parsed JSON values; `stamp`: the job's time and id, and where in it they begin."""
+    kinds = set(map(type, values))
+    if type(None) in kinds:
+        kinds.discard(type(None))
+        values = [value for value in values if value is not None]
+    if not kinds:
+        return NULL
+    if kinds == {str}:
+        return TEXT
+    if kinds == {dict}:
+        return _struct(infer_fields(values, stamp, depth + 1)) if depth < MAX_DEPTH else JSON
+    if kinds == {list}:
+        if depth >= MAX_DEPTH:
+            return JSON
+        return Type("list", element=infer(list(chain.from_iterable(values)), stamp, depth + 1))
+    if not kinds <= _SCALARS:
+        return JSON
+    if kinds == {bool}:
+        return BOOLEAN
+    if kinds <= _NUMBERS:
+        return _number(values, kinds)
+    return TEXT
+
+
+def infer_fields(values: Sequence[dict[str, Any]], stamp: Stamp, depth: int = 0) -> tuple[Field, ...]:
+    """The fields of objects, in the order in which they first appear."""
+    time, job, start = stamp
+    keys = dict.fromkeys(chain.from_iterable(values))
+    return tuple(
+        Field(key, infer([value.get(key) for value in values], stamp, depth), (time, job, start + position))
+        for position, key in enumerate(keys)
+    )
+
+
+def _number(values: Sequence[Any], kinds: set[type]) -> Type:
+    if kinds == {float}:
+        return DOUBLE
+    integers = values if kinds == {int} else [value for value in values if type(value) is int]
+    low, high = min(integers), max(integers)
+    if low < -_INT64 or high >= _INT64:
+        return TEXT
+    exact = low >= -_EXACT_DOUBLE and high <= _EXACT_DOUBLE
+    if kinds == {int}:
+        return INTEGER if exact else LONG
+    return DOUBLE if exact else TEXT
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+_WORD = re.compile(r"([a-z\d])([A-Z])|([A-Z]+)([A-Z][a-z])")
+
+
+def snake(name: str) -> str:
+    """A field's name as a column name: lower case, words joined by `_`, no `_` in front; letters of any script stay."""
+    text = _WORD.sub(lambda m: f"{m[1] or m[3]}_{m[2] or m[4]}", name)
+    text = re.sub(r"[^\w]+|_+", "_", text.lower()).strip("_")
+    if not text:
+        return "field"
+    return f"n{text}" if text[0].isdigit() else text
+
+
+def names(fields: Sequence[Field], reserved: frozenset[str] = frozenset()) -> list[str]:
+    """Column names of fields in the order of their stamps: unique in any case, the earlier field keeps the name."""
+    taken = {name.casefold() for name in reserved}
+    result = []
+    for item in fields:
+        base = snake(item.name)
+        name, number = base, 2
+        while name.casefold() in taken:
+            name, number = f"{base}_{number}", number + 1
+        taken.add(name.casefold())
+        result.append(name)
+    return result
+
+
+# -- Arrow -------------------------------------------------------------------------------------------------------------
+
+
+def arrow_type(kind: Type) -> pa.DataType:
+    """How a type is stored. A field that was only ever null, or an object without keys, is text at first."""
+    if kind.kind == "boolean":
+        return pa.bool_()
+    if kind.kind in ("integer", "long"):
+        return pa.int64()
+    if kind.kind == "double":
+        return pa.float64()
+    if kind.kind == "list" and kind.element is not None:
+        return pa.list_(arrow_type(kind.element))
+    if kind.kind == "struct" and kind.fields:
+        return pa.struct(
+            [pa.field(n, arrow_type(f.type)) for n, f in zip(names(kind.fields), kind.fields, strict=True)]
+        )
+    return pa.string()
+
+
+def columns(fields: Sequence[Field]) -> list[Column]:
+    """The columns of a strategy, in the order of `fields`."""
+    return [
+        Column(name, item.name, arrow_type(item.type), item.type.kind)
+        for name, item in zip(names(fields, RESERVED), fields, strict=True)
+    ]
+
+
+def build(values: Sequence[Any], kind: Type) -> pa.Array:
+    """Parsed JSON values as one Arrow array of `arrow_type(kind)`, which must hold them all: see `infer`, `merge`."""
+    if kind.kind == "text":
+        return _texts(values)
+    if kind.kind == "struct" and kind.fields:
+        return _structs(values, kind)
+    if kind.kind == "list" and kind.element is not None:
+        return _lists(values, kind.element)
+    if kind.kind in ("json", "struct"):
+        return pa.array([None if value is None else spell_json(value) for value in values], pa.string())
+    return pa.array(values, arrow_type(kind))
+
+
+def _texts(values: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(values, pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
+        return pa.array([value if value is None else spell(value) for value in values], pa.string())
+
+
+def _structs(values: Sequence[Any], kind: Type) -> pa.Array:
+    missing = [value is None for value in values]
+    rows = [{} if value is None else value for value in values] if any(missing) else values
+    children = [build([row.get(item.name) for row in rows], item.type) for item in kind.fields]
+    return pa.StructArray.from_arrays(children, fields=list(arrow_type(kind)), mask=pa.array(missing))
+
+
+def _lists(values: Sequence[Any], element: Type) -> pa.Array:
+    offsets: list[int | None] = []
+    end = 0
+    for value in values:
+        offsets.append(None if value is None else end)
+        end += 0 if value is None else len(value)
+    offsets.append(end)
+    flat = build(list(chain.from_iterable(value for value in values if value is not None)), element)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat, type=pa.list_(flat.type))
+
+
+def spell(value: Any) -> str:
+    """A scalar as text: text as it is, numbers and booleans in JSON's spelling, half surrogates as their escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode() if not _encodable(value) else value
+    return spell_json(value)
+
+
+def spell_json(value: Any) -> str:
+    """A value as JSON text."""
+    try:
+        return _encode(value).decode()
+    except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
+        return json.dumps(value, separators=(",", ":"))
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# -- items -------------------------------------------------------------------------------------------------------------
+
+
+def parse(items: Sequence[bytes]) -> list[Any]:
+    """Raw JSON texts as Python values; integers of any size stay exact.
+
+    Raises:
+        ColumnError: An item is no JSON, or is nested deeper than any parser goes.
+    """
+    try:
+        parsed: list[Any] = _decode(b"[" + b",".join(items) + b"]")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return [_parse(item) for item in items]
+    return parsed
+
+
+def _parse(item: bytes) -> Any:
+    try:
+        return _decode(item)
+    except RecursionError:
+        raise ColumnError("an item is nested deeper than 1,000 levels") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pass
+    try:
+        # Slower, and takes what the fast parser refuses: half surrogates, and numbers beyond a double as their text.
+        return json.loads(item, parse_float=_float, parse_constant=_constant)
+    except RecursionError:
+        raise ColumnError("an item is nested deeper than 1,000 levels") from None
+    except UnicodeDecodeError as error:
+        raise ColumnError(f"an item is not UTF-8: {error.reason} at byte {error.start}") from None
+    except ValueError as error:
+        raise ColumnError(f"an item is no JSON: {error}") from None
+
+
+def _float(text: str) -> float | str:
+    value = float(text)
+    return value if abs(value) != float("inf") else text
+
+
+def _constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON value")
+
+
+def as_objects(values: Sequence[Any]) -> list[dict[str, Any]]:
+    """Items as objects: a scalar or an array becomes the field `value`, null an object without fields."""
+    return [value if type(value) is dict else {} if value is None else {"value": value} for value in values]
+
+
+# -- the ledger's form -------------------------------------------------------------------------------------------------
+
+
+def dump(fields: Sequence[Field]) -> str:
+    """Fields as JSON text, for `load`."""
+    return json.dumps([_dump_field(item) for item in fields], separators=(",", ":"))
+
+
+def load(text: str) -> tuple[Field, ...]:
+    """The inverse of `dump`."""
+    return tuple(_load_field(item) for item in json.loads(text))
+
+
+def _dump_field(item: Field) -> dict[str, Any]:
+    return {"name": item.name, "first": list(item.first), **_dump_type(item.type)}
+
+
+def _dump_type(kind: Type) -> dict[str, Any]:
+    form: dict[str, Any] = {"kind": kind.kind}
+    if kind.fields:
+        form["fields"] = [_dump_field(item) for item in kind.fields]
+    if kind.element is not None:
+        form["element"] = _dump_type(kind.element)
+    return form
+
+
+def _load_field(form: dict[str, Any]) -> Field:
+    time, job, position = form["first"]
+    return Field(form["name"], _load_type(form), (time, job, position))
+
+
+def _load_type(form: dict[str, Any]) -> Type:
+    element = form.get("element")
+    return Type(
+        form["kind"],
+        tuple(_load_field(item) for item in form.get("fields", ())),
+        None if element is None else _load_type(element),
+    )

@@ -1,0 +1,467 @@
+"""The ledger: what exists at Meter, and in what state each job is with us.
+
+Every job the API ever listed has a row, in one of these states:
+
+    known        listed, not loaded yet (it may still run)
+    landed       its raw items are in the lake, nothing was derived from them yet
+    accepted     it passed the audit and is in `results` and `changes`
+    held         the audit said no: raw items are kept, `reason` says why
+    failed       it failed at Meter, `error` says why
+    unreadable   it could not be fetched, `reason` says why; it is tried again after `retry_at`
+
+A commit here comes after the files it speaks of are in the lake.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from meter_pipeline.api import Intent, Job, Schedule, Strategy
+from meter_pipeline.store import columns, tables
+from meter_pipeline.store.claims import Claims, claims_for
+from meter_pipeline.store.database import connect, readable
+from meter_pipeline.store.rows import Counts, JobRow, ScheduleRow, StrategyRow
+from meter_pipeline.store.tables import change_sets, facts, intents, iso, jobs, now, schedules, strategies, syncs, walks
+
+STATES = ("known", "landed", "accepted", "held", "failed", "unreadable")
+# What changes with every run of a schedule is no new version of it.
+_PASSING = frozenset({"next_run_at", "last_run_at", "updated_at", "preview_data"})
+
+
+def job_values(job: Job) -> dict[str, Any]:
+    """The ledger's columns of what the API says of a job."""
+    return {
+        "job_id": job.job_id,
+        "schedule_id": job.schedule_id,
+        "batch_id": job.batch_id,
+        "url": job.url,
+        "parameters": _json(job.parameters) if job.parameters else None,
+        "status": job.status,
+        "item_count": job.item_count,
+        "content_hash": job.content_hash,
+        "structural_signature": None if job.structural_signature is None else _json(job.structural_signature),
+        "error": job.error,
+        "created_at": iso(job.created_at),
+        "started_at": iso(job.started_at),
+        "completed_at": iso(job.completed_at),
+    }
+
+
+class Ledger:
+    """One SQLite file, or a PostgreSQL database when it is shared. Safe for threads; every call is one transaction."""
+
+    def __init__(self, engine: Engine, claims: Claims) -> None:
+        self._engine = engine
+        self.claims = claims
+
+    @classmethod
+    def open(cls, url: str) -> Ledger:
+        """Opens, makes or migrates the ledger at a path or SQLAlchemy URL.
+
+        Raises:
+            LedgerError: It cannot be reached, is damaged, or was made by a newer version.
+        """
+        engine = connect(url)
+        return cls(engine, claims_for(engine))
+
+    def close(self) -> None:
+        """Lets go of every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the ledger."""
+        with readable(self._engine), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that changes the ledger."""
+        with readable(self._engine), self._engine.connect().execution_options(writes=True) as connection:
+            with connection.begin():
+                yield connection
+
+    def _revise(self, connection: Connection) -> None:
+        """Gives the ledger a new revision: what a reader of the warehouse sees has changed."""
+        row = {"name": "revision", "value": uuid.uuid4().hex}
+        self._upsert(connection, facts, [row], keys=["name"], set_=["value"])
+
+    def _upsert(
+        self, connection: Connection, table: Any, rows: Sequence[dict[str, Any]], *, keys: list[str], set_: list[str]
+    ) -> None:
+        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(table)
+        if set_:
+            changed = {name: statement.excluded[name] for name in set_}
+            statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+        else:
+            statement = statement.on_conflict_do_nothing(index_elements=keys)
+        if rows:
+            connection.execute(statement, list(rows))
+
+    @property
+    def intents(self) -> LedgerIntents:
+        """What is about to be created at Meter, noted here so that a crash does not make it twice."""
+        return LedgerIntents(self)
+
+    # -- facts
+
+    def revision(self) -> str:
+        """A mark that is another one after every change of the ledger."""
+        return self.fact("revision") or ""
+
+    def fact(self, name: str) -> str | None:
+        """A value noted by `note`."""
+        with self.reading() as connection:
+            return connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar()
+
+    def note(self, name: str, value: str) -> None:
+        """Notes a value under a name."""
+        with self.writing() as connection:
+            self._upsert(connection, facts, [{"name": name, "value": value}], keys=["name"], set_=["value"])
+
+    # -- catalog
+
+    def record_strategies(self, listed: Iterable[Strategy]) -> list[str]:
+        """Takes over what the API lists, all of it; returns the slugs of strategies that are new.
+
+        A strategy that is no longer listed keeps its row and gets a `deleted_at`; its jobs stay.
+        """
+        seen = now()
+        with self.writing() as connection:
+            known = {row.strategy_id: row for row in connection.execute(select(strategies))}
+            taken = {row.slug for row in known.values()}
+            fresh = []
+            current = set()
+            changed = False
+            for item in sorted(listed, key=lambda s: (iso(s.created_at) or "", s.strategy_id)):
+                current.add(item.strategy_id)
+                values = {
+                    "strategy_id": item.strategy_id,
+                    "name": item.name,
+                    "url": item.url,
+                    "description": item.description,
+                    "scraper_type": item.scraper_type,
+                    "created_at": iso(item.created_at),
+                    "updated_at": iso(item.updated_at),
+                    "deleted_at": None,
+                }
+                if item.strategy_id in known:
+                    old = known[item.strategy_id]
+                    if any(getattr(old, name) != value for name, value in values.items()):
+                        where = strategies.c.strategy_id == item.strategy_id
+                        connection.execute(update(strategies).where(where).values(**values))
+                        changed = True
+                else:
+                    slug = _slug(item.name, item.strategy_id, taken)
+                    taken.add(slug)
+                    fresh.append(slug)
+                    changed = True
+                    connection.execute(strategies.insert().values(**values, slug=slug, first_seen_at=seen, dirty=True))
+                changed |= self._record_version(connection, "strategy", item.strategy_id, item.raw, seen)
+            gone = [i for i, row in known.items() if i not in current and row.deleted_at is None]
+            if gone:
+                connection.execute(update(strategies).where(strategies.c.strategy_id.in_(gone)).values(deleted_at=seen))
+            if changed or gone:
+                self._revise(connection)
+        return fresh
+
+    def record_schedules(self, listed: Iterable[Schedule]) -> None:
+        """Takes over what the API lists, all of it; one that is no longer listed gets a `deleted_at`."""
+        seen = now()
+        with self.writing() as connection:
+            known = {row.schedule_id: row for row in connection.execute(select(schedules))}
+            current = set()
+            changed = False
+            for item in listed:
+                current.add(item.schedule_id)
+                values = {
+                    "schedule_id": item.schedule_id,
+                    "strategy_id": item.strategy_id,
+                    "url": item.url,
+                    "urls": _json(list(item.urls)) if item.urls else None,
+                    "schedule_type": item.schedule_type,
+                    "interval_seconds": item.interval_seconds,
+                    "cron_expression": item.cron_expression,
+                    "enabled": item.enabled,
+                    "webhook_url": item.webhook_url,
+                    "next_run_at": iso(item.next_run_at),
+                    "last_run_at": iso(item.last_run_at),
+                    "created_at": iso(item.created_at),
+                    "updated_at": iso(item.updated_at),
+                    "deleted_at": None,
+                }
+                old = known.get(item.schedule_id)
+                if old is None:
+                    changed = True
+                    connection.execute(schedules.insert().values(**values, first_seen_at=seen))
+                elif any(getattr(old, name) != value for name, value in values.items()):
+                    where = schedules.c.schedule_id == item.schedule_id
+                    connection.execute(update(schedules).where(where).values(**values))
+                    changed = True
+                changed |= self._record_version(connection, "schedule", item.schedule_id, item.raw, seen)
+            gone = [i for i, row in known.items() if i not in current and row.deleted_at is None]
+            if gone:
+                connection.execute(update(schedules).where(schedules.c.schedule_id.in_(gone)).values(deleted_at=seen))
+            if changed or gone:
+                self._revise(connection)
+
+    def _record_version(self, connection: Connection, kind: str, id_: str, raw: dict[str, Any], seen: str) -> bool:
+        record = _json({name: value for name, value in raw.items() if name not in _PASSING})
+        table = tables.versions
+        where = (table.c.kind == kind) & (table.c.id == id_)
+        last = connection.execute(select(table).where(where).order_by(table.c.version.desc()).limit(1)).first()
+        if last is not None and last.record == record:
+            return False
+        number = 1 if last is None else last.version + 1
+        connection.execute(table.insert().values(kind=kind, id=id_, version=number, seen_at=seen, record=record))
+        return True
+
+    def strategies(self) -> list[StrategyRow]:
+        """Every strategy, in the order of their slugs."""
+        with self.reading() as connection:
+            rows = connection.execute(select(strategies).order_by(strategies.c.slug))
+            return [StrategyRow(**row._mapping) for row in rows]
+
+    def strategy(self, strategy_id: str) -> StrategyRow | None:
+        """One strategy by its id."""
+        with self.reading() as connection:
+            row = connection.execute(select(strategies).where(strategies.c.strategy_id == strategy_id)).first()
+            return None if row is None else StrategyRow(**row._mapping)
+
+    def schedules(self) -> list[ScheduleRow]:
+        """Every schedule."""
+        with self.reading() as connection:
+            rows = connection.execute(select(schedules).order_by(schedules.c.schedule_id))
+            return [ScheduleRow(**row._mapping) for row in rows]
+
+    # -- discovery
+
+    def record_jobs(self, listed: Sequence[Job]) -> list[str]:
+        """Gives every listed job a row; returns the ids of those that had none.
+
+        A job that is known and has not been loaded takes over what the API says now.
+        """
+        seen = now()
+        with self.writing() as connection:
+            known = self._states(connection, [job.job_id for job in listed])
+            rows = []
+            for job in listed:
+                if known.get(job.job_id, "known") != "known":
+                    continue
+                # A failed job has nothing to fetch, if the listing says why it failed.
+                state = "failed" if job.status == "failed" and job.error else "known"
+                rows.append({**job_values(job), "strategy_id": job.strategy_id or "", "state": state, "known_at": seen})
+            kept = {"job_id", "strategy_id", "known_at"}
+            self._upsert(connection, jobs, rows, keys=["job_id"], set_=[n for n in _names(rows) if n not in kept])
+            self._adopt(connection, {row["strategy_id"] for row in rows}, seen)
+            if rows:
+                self._revise(connection)
+        return [job.job_id for job in listed if job.job_id not in known]
+
+    def _adopt(self, connection: Connection, ids: set[str], seen: str) -> None:
+        """Gives strategies that only their jobs speak of (deleted at Meter, say) a row."""
+        known = {row.strategy_id: row.slug for row in connection.execute(select(strategies))}
+        taken = set(known.values())
+        for id_ in sorted(ids - set(known)):
+            slug = _slug(None, id_, taken)
+            taken.add(slug)
+            connection.execute(
+                strategies.insert().values(strategy_id=id_, slug=slug, first_seen_at=seen, deleted_at=seen, dirty=True)
+            )
+
+    def _states(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for start in range(0, len(ids), 500):
+            query = select(jobs.c.job_id, jobs.c.state).where(jobs.c.job_id.in_(ids[start : start + 500]))
+            found.update((row.job_id, row.state) for row in connection.execute(query))
+        return found
+
+    def walk(self, scope: str = "") -> str | None:
+        """The time up to which all jobs of a scope (all strategies, or one) are known; `None` before a whole walk."""
+        with self.reading() as connection:
+            return connection.execute(select(walks.c.complete_to).where(walks.c.scope == scope)).scalar()
+
+    def record_walk(self, scope: str, complete_to: str) -> None:
+        """Notes that all jobs of a scope up to a time are known."""
+        with self.writing() as connection:
+            row = {"scope": scope, "complete_to": complete_to, "walked_at": now()}
+            self._upsert(connection, walks, [row], keys=["scope"], set_=["complete_to", "walked_at"])
+
+    # -- jobs
+
+    def jobs(
+        self, strategy_id: str | None = None, states: Sequence[str] = (), ids: Sequence[str] | None = None
+    ) -> Iterator[JobRow]:
+        """Jobs in order of strategy, time and id; only those of a strategy, in some states, or with some ids."""
+        query = select(jobs).order_by(
+            jobs.c.strategy_id,
+            func.coalesce(jobs.c.completed_at, jobs.c.started_at, jobs.c.created_at, ""),
+            jobs.c.job_id,
+        )
+        if strategy_id is not None:
+            query = query.where(jobs.c.strategy_id == strategy_id)
+        if states:
+            query = query.where(jobs.c.state.in_(states))
+        if ids is not None:
+            query = query.where(jobs.c.job_id.in_(list(ids)))
+        with self.reading() as connection:
+            for row in connection.execution_options(stream_results=True, max_row_buffer=5_000).execute(query):
+                yield JobRow(*row)
+
+    def counts(self) -> list[Counts]:
+        """Jobs and items by strategy and state."""
+        query = (
+            select(strategies.c.slug, jobs.c.state, func.count(), func.coalesce(func.sum(jobs.c.items), 0))
+            .join(strategies, strategies.c.strategy_id == jobs.c.strategy_id)
+            .group_by(strategies.c.slug, jobs.c.state)
+            .order_by(strategies.c.slug, jobs.c.state)
+        )
+        with self.reading() as connection:
+            return [
+                Counts(slug, state, int(count), int(items)) for slug, state, count, items in connection.execute(query)
+            ]
+
+    def problems(self) -> list[JobRow]:
+        """Jobs that are held or unreadable."""
+        return list(self.jobs(states=("held", "unreadable")))
+
+    def set_dirty(self, strategy_id: str, dirty: bool) -> None:
+        """Marks that a strategy's part of the lake is being written, or that it is whole again."""
+        with self.writing() as connection:
+            connection.execute(update(strategies).where(strategies.c.strategy_id == strategy_id).values(dirty=dirty))
+
+    def commit(
+        self,
+        strategy_id: str,
+        rows: Sequence[dict[str, Any]],
+        *,
+        fields: Sequence[columns.Field] | None = None,
+        dirty: bool | None = None,
+    ) -> None:
+        """Commits what became of jobs, after the lake holds what the rows say.
+
+        Args:
+            strategy_id: Their strategy.
+            rows: Values by column name, `job_id` among them; all rows name the same columns.
+            fields: The strategy's fields after these jobs.
+            dirty: Whether the strategy's part of the lake is still being written.
+        """
+        changes: dict[str, Any] = {}
+        if fields is not None:
+            changes["fields"] = columns.dump(fields)
+        if dirty is not None:
+            changes["dirty"] = dirty
+        with self.writing() as connection:
+            if rows:
+                defaults = {"strategy_id": strategy_id, "known_at": now()}
+                names = [name for name in _names(rows) if name not in ("job_id", "strategy_id")]
+                complete = [{**defaults, **row} for row in rows]
+                self._upsert(connection, jobs, complete, keys=["job_id"], set_=names)
+            if changes:
+                connection.execute(update(strategies).where(strategies.c.strategy_id == strategy_id).values(**changes))
+            self._revise(connection)
+
+    # -- change sets
+
+    def record_changes(self, schedule_id: str, entries: Sequence[tuple[str, int | None]]) -> None:
+        """Notes unseen changes of a schedule as (job id, item count); those noted before stay as they are."""
+        seen = now()
+        rows = [
+            {"schedule_id": schedule_id, "job_id": job_id, "first_seen_at": seen, "item_count": count}
+            for job_id, count in entries
+        ]
+        if rows:
+            with self.writing() as connection:
+                self._upsert(connection, change_sets, rows, keys=["schedule_id", "job_id"], set_=[])
+                self._revise(connection)
+
+    def acknowledge_changes(self, schedule_id: str, job_ids: Sequence[str]) -> None:
+        """Notes that Meter has been told that these changes were seen."""
+        where = (change_sets.c.schedule_id == schedule_id) & change_sets.c.job_id.in_(list(job_ids))
+        where &= change_sets.c.acknowledged_at.is_(None)
+        with self.writing() as connection:
+            connection.execute(update(change_sets).where(where).values(acknowledged_at=now()))
+            self._revise(connection)
+
+    # -- syncs
+
+    def begin_sync(self) -> str:
+        """Notes the start of a sync; returns its id."""
+        id_ = uuid.uuid4().hex
+        with self.writing() as connection:
+            connection.execute(syncs.insert().values(sync_id=id_, started_at=now()))
+        return id_
+
+    def end_sync(self, sync_id: str, report: dict[str, Any]) -> None:
+        """Notes the end of a sync with its report."""
+        with self.writing() as connection:
+            where = syncs.c.sync_id == sync_id
+            connection.execute(update(syncs).where(where).values(finished_at=now(), report=_json(report)))
+
+    def last_sync(self) -> dict[str, Any] | None:
+        """The report of the latest sync that ended."""
+        query = select(syncs).where(syncs.c.finished_at.is_not(None)).order_by(syncs.c.started_at.desc()).limit(1)
+        with self.reading() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        report = {"sync_id": row.sync_id, "started_at": row.started_at, "finished_at": row.finished_at}
+        return {**json.loads(row.report or "{}"), **report}
+
+    def rows(self, name: str) -> list[Row[Any]]:
+        """Every row of one of the ledger's tables, for the warehouse."""
+        with self.reading() as connection:
+            return list(connection.execute(select(tables.metadata.tables[name])))
+
+
+class LedgerIntents:
+    """`meter_pipeline.api.IntentLog` in the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def open(self, kind: str, fingerprint: str, before: Sequence[str]) -> Intent:
+        """Notes an intent, or returns the unresolved one with the same fingerprint."""
+        where = (intents.c.kind == kind) & (intents.c.fingerprint == fingerprint) & intents.c.resolved_at.is_(None)
+        with self._ledger.writing() as connection:
+            old = connection.execute(select(intents).where(where).order_by(intents.c.opened_at)).first()
+            if old is not None:
+                return Intent(old.intent_id, kind, fingerprint, tuple(json.loads(old.before)), reused=True)
+            id_ = uuid.uuid4().hex
+            values = {"intent_id": id_, "kind": kind, "fingerprint": fingerprint, "opened_at": now()}
+            connection.execute(intents.insert().values(**values, before=_json(list(before))))
+            return Intent(id_, kind, fingerprint, tuple(before), reused=False)
+
+    def resolve(self, intent_id: str, resource_id: str | None) -> None:
+        """Closes an intent: the resource it made, or `None` when none was made."""
+        where = intents.c.intent_id == intent_id
+        with self._ledger.writing() as connection:
+            connection.execute(update(intents).where(where).values(resolved_at=now(), resource_id=resource_id))
+
+
+def _slug(name: str | None, id_: str, taken: set[str]) -> str:
+    base = columns.snake(name) if name else "strategy"
+    base = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in base).strip("_")[:60] or "strategy"
+    short = columns.snake(id_.replace("-", ""))[:8]
+    slug = base if name and base != "strategy" else f"{base}_{short}"
+    number = 2
+    while slug in taken:
+        slug, number = (f"{base}_{short}", number) if number == 2 else (f"{base}_{short}_{number}", number + 1)
+        number = max(number, 3)
+    return slug
+
+
+def _names(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return list(rows[0]) if rows else []
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,99 @@
+"""What the ledger hands out: strategies, schedules and jobs as frozen rows, times as ISO 8601 text in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meter_pipeline.store import columns
+
+
+@dataclass(frozen=True)
+class StrategyRow:
+    """A strategy as the ledger knows it; `slug` is its name in the lake and in SQL, and never changes."""
+
+    strategy_id: str
+    slug: str
+    name: str | None
+    url: str | None
+    description: str | None
+    scraper_type: str | None
+    created_at: str | None
+    updated_at: str | None
+    first_seen_at: str
+    deleted_at: str | None
+    fields: str = field(repr=False)
+    dirty: bool
+
+    @property
+    def columns(self) -> list[columns.Column]:
+        """The typed columns of its results."""
+        return columns.columns(columns.load(self.fields))
+
+
+@dataclass(frozen=True)
+class ScheduleRow:
+    """A schedule as the ledger knows it; `urls` is a JSON array."""
+
+    schedule_id: str
+    strategy_id: str | None
+    url: str | None
+    urls: str | None
+    schedule_type: str | None
+    interval_seconds: int | None
+    cron_expression: str | None
+    enabled: bool | None
+    webhook_url: str | None
+    next_run_at: str | None
+    last_run_at: str | None
+    created_at: str | None
+    updated_at: str | None
+    first_seen_at: str
+    deleted_at: str | None
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job as the ledger knows it. `item_count` is what the API said, `items` what was loaded."""
+
+    job_id: str
+    strategy_id: str
+    schedule_id: str | None
+    batch_id: str | None
+    url: str | None
+    parameters: str | None
+    status: str | None
+    state: str
+    reason: str | None
+    item_count: int | None
+    items: int | None
+    bytes: int | None
+    content_hash: str | None
+    structural_signature: str | None
+    error: str | None
+    created_at: str | None
+    started_at: str | None
+    completed_at: str | None
+    known_at: str
+    loaded_at: str | None
+    attempts: int
+    retry_at: str | None
+
+    @property
+    def time(self) -> str | None:
+        """When its content was seen: all derived tables order jobs by this, then by id."""
+        return self.completed_at or self.started_at or self.created_at
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """What the job looked at, within its strategy: page and parameters."""
+        return (self.url or "", self.parameters or "")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Jobs and items of one strategy in one state."""
+
+    slug: str
+    state: str
+    jobs: int
+    items: int

@@ -1,0 +1,153 @@
+"""The ledger's tables. Times are ISO 8601 text in UTC with microseconds, so that they sort as text on any database."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+# One value a name: the revision, what the ledger was filled from.
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+strategies = Table(
+    "strategies",
+    metadata,
+    Column("strategy_id", String, primary_key=True),
+    Column("slug", String, nullable=False, unique=True),
+    Column("name", Text),
+    Column("url", Text),
+    Column("description", Text),
+    Column("scraper_type", String),
+    Column("created_at", String),
+    Column("updated_at", String),
+    Column("first_seen_at", String, nullable=False),
+    Column("deleted_at", String),
+    Column("fields", Text, nullable=False, server_default="[]"),
+    # Somebody is writing, or was killed while writing, this strategy's part of the lake.
+    Column("dirty", Boolean, nullable=False, server_default="0"),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("schedule_id", String, primary_key=True),
+    Column("strategy_id", String),
+    Column("url", Text),
+    Column("urls", Text),
+    Column("schedule_type", String),
+    Column("interval_seconds", Integer),
+    Column("cron_expression", String),
+    Column("enabled", Boolean),
+    Column("webhook_url", Text),
+    Column("next_run_at", String),
+    Column("last_run_at", String),
+    Column("created_at", String),
+    Column("updated_at", String),
+    Column("first_seen_at", String, nullable=False),
+    Column("deleted_at", String),
+)
+
+# Every version of a strategy or schedule that was ever seen; what changes with every run is no version.
+versions = Table(
+    "versions",
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("seen_at", String, nullable=False),
+    Column("record", Text, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", String, primary_key=True),
+    Column("strategy_id", String, nullable=False),
+    Column("schedule_id", String),
+    Column("batch_id", String),
+    Column("url", Text),
+    Column("parameters", Text),
+    Column("status", String),
+    Column("state", String, nullable=False),
+    Column("reason", Text),
+    Column("item_count", Integer),
+    Column("items", Integer),
+    Column("bytes", Integer),
+    Column("content_hash", String),
+    Column("structural_signature", Text),
+    Column("error", Text),
+    Column("created_at", String),
+    Column("started_at", String),
+    Column("completed_at", String),
+    Column("known_at", String, nullable=False),
+    Column("loaded_at", String),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("retry_at", String),
+    Index("jobs_by_strategy", "strategy_id", "state"),
+    Index("jobs_by_state", "state"),
+)
+
+change_sets = Table(
+    "change_sets",
+    metadata,
+    Column("schedule_id", String, primary_key=True),
+    Column("job_id", String, primary_key=True),
+    Column("first_seen_at", String, nullable=False),
+    Column("item_count", Integer),
+    Column("acknowledged_at", String),
+)
+
+# How far back the listing of jobs is known without gaps, for all strategies ("") or for one.
+walks = Table(
+    "walks",
+    metadata,
+    Column("scope", String, primary_key=True),
+    Column("complete_to", String),
+    Column("walked_at", String),
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("intent_id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("opened_at", String, nullable=False),
+    Column("resolved_at", String),
+    Column("resource_id", String),
+    Index("intents_by_fingerprint", "kind", "fingerprint"),
+)
+
+syncs = Table(
+    "syncs",
+    metadata,
+    Column("sync_id", String, primary_key=True),
+    Column("started_at", String, nullable=False),
+    Column("finished_at", String),
+    Column("report", Text),
+)
+
+
+def iso(moment: datetime | None) -> str | None:
+    """A time as the ledger keeps it."""
+    if moment is None:
+        return None
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def now() -> str:
+    """This moment, as the ledger keeps it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def moment(text: str | None) -> datetime | None:
+    """The inverse of `iso`."""
+    return None if text is None else datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)

@@ -1,0 +1,6 @@
+"""The pipeline without an orchestrator: discover, land, audit, refine. `sync` is the one way in."""
+
+from meter_pipeline.sync.engine import SelectionError, sync
+from meter_pipeline.sync.report import Problem, Progress, StrategyReport, SyncReport
+
+__all__ = ["Problem", "Progress", "SelectionError", "StrategyReport", "SyncReport", "sync"]

@@ -1,0 +1,91 @@
+"""Finds out what there is at Meter: strategies, schedules, and every job, each with a row in the ledger.
+
+Jobs are listed newest first, and the listing stops at a page that is known throughout. That alone would miss jobs:
+after a crash in mid-listing, or after a sync of one strategy, a page can be known while older ones are not. So a walk
+that reached known ground notes up to when everything is known, and a page ends a walk only if it lies before that.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from meter_pipeline.api import Job, MeterClient
+from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.tables import iso
+from meter_pipeline.sync.report import SyncReport
+
+PAGE_ROWS = 100
+
+
+def catalog(client: MeterClient, ledger: Ledger, report: SyncReport) -> None:
+    """Records all strategies and schedules; new versions of them are kept."""
+    report.new_strategies = tuple(ledger.record_strategies(client.strategies()))
+    ledger.record_schedules(client.schedules())
+
+
+def discover(
+    client: MeterClient,
+    ledger: Ledger,
+    report: SyncReport,
+    *,
+    strategy_ids: list[str] | None = None,
+    since: datetime | None = None,
+    reconcile: bool = False,
+) -> None:
+    """Gives every job the API lists a row, of all strategies or of some.
+
+    Args:
+        client: The API.
+        ledger: Where the rows go.
+        report: Told how many rows were looked at and how many were new.
+        strategy_ids: Walk the listing of each of these instead of the listing of all.
+        since: Stop at jobs created before.
+        reconcile: Walk everything, whatever is known, and count the jobs that are gone at Meter.
+    """
+    listed: set[str] = set()
+    for strategy_id in [None] if strategy_ids is None else strategy_ids:
+        listed |= _walk(client, ledger, report, strategy_id, iso(since), reconcile)
+    if reconcile and since is None:
+        report.reconciled = True
+        rows = (
+            ledger.jobs()
+            if strategy_ids is None
+            else (row for strategy_id in strategy_ids for row in ledger.jobs(strategy_id))
+        )
+        report.gone = sum(1 for row in rows if row.job_id not in listed)
+
+
+def _walk(
+    client: MeterClient,
+    ledger: Ledger,
+    report: SyncReport,
+    strategy_id: str | None,
+    since: str | None,
+    reconcile: bool,
+) -> set[str]:
+    scope = strategy_id or ""
+    complete_to = max(ledger.walk("") or "", ledger.walk(scope) or "")
+    newest = complete_to
+    listed: set[str] = set()
+    whole = True
+    for page in client.job_pages(strategy_id=strategy_id, page_size=PAGE_ROWS):
+        fresh = ledger.record_jobs(page)
+        report.listed += len(page)
+        report.discovered += len(fresh)
+        if reconcile:
+            listed.update(job.job_id for job in page)
+        times = [_created(job) for job in page]
+        newest = max(newest, *times)
+        oldest = min(times)
+        if not reconcile and not fresh and oldest and oldest <= complete_to:
+            break
+        if since is not None and oldest and oldest < since:
+            whole = complete_to >= since
+            break
+    if whole and newest > complete_to:
+        ledger.record_walk(scope, newest)
+    return listed
+
+
+def _created(job: Job) -> str:
+    return iso(job.created_at) or ""

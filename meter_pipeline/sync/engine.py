@@ -1,0 +1,224 @@
+"""The one way in: `sync` brings what is new at Meter into the ledger and the lake, for every caller alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+
+import pyarrow as pa
+
+from meter_pipeline.api import MeterClient, MeterConnectionError
+from meter_pipeline.store.errors import StoreError
+from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.rows import JobRow, StrategyRow
+from meter_pipeline.store.tables import iso, now
+from meter_pipeline.sync.discover import catalog, discover
+from meter_pipeline.sync.land import Fetched, fetch
+from meter_pipeline.sync.load import Load
+from meter_pipeline.sync.report import Problem, Progress, Silent, SyncReport
+
+WORKERS = 8
+# So many jobs in a row without an answer: the API is gone, not these jobs.
+_SILENCE = 3
+
+
+class SelectionError(Exception):
+    """A strategy, schedule or job was asked for that is not there; the message is one line with the way out."""
+
+
+def sync(
+    client: MeterClient,
+    ledger: Ledger,
+    lake: Lake,
+    *,
+    schedules: Sequence[str] | None = None,
+    strategies: Sequence[str] | None = None,
+    jobs: Sequence[str] | None = None,
+    since: datetime | None = None,
+    reconcile: bool = False,
+    again: bool = False,
+    workers: int = WORKERS,
+    progress: Progress | None = None,
+) -> SyncReport:
+    """Loads every job that is not loaded yet. A job, or a strategy, that fails does not stop the others.
+
+    Args:
+        client: The API.
+        ledger: Says what is there; opened with `Ledger.open`.
+        lake: Takes the rows; opened with `Lake.open`.
+        schedules: Only jobs of these schedules, by id.
+        strategies: Only jobs of these strategies, by id, slug or name.
+        jobs: Only these jobs, by id.
+        since: Only jobs created from then on.
+        reconcile: Walk the whole listing of jobs instead of stopping where everything is known, and try again at once
+            what could not be read.
+        again: Load the jobs of `jobs` even if they are loaded.
+        workers: Threads that fetch.
+        progress: Told how far it is.
+
+    Returns:
+        What was done, with every job that could not be loaded by name.
+
+    Raises:
+        SelectionError: A strategy, schedule or job is not known to the API.
+        MeterError: The API cannot be reached or refuses the key.
+        StoreError: The ledger or the lake cannot be used at all.
+    """
+    requests = client.requests_made
+    report = SyncReport(sync_id=ledger.begin_sync(), started_at=now())
+    selection = _Selection(schedules, strategies, jobs, iso(since), reconcile or again or jobs is not None, again)
+    try:
+        catalog(client, ledger, report)
+        selection.resolve(client, ledger)
+        if jobs is None:
+            discover(client, ledger, report, strategy_ids=selection.strategy_ids, since=since, reconcile=reconcile)
+        _load(client, ledger, lake, selection, report, workers, progress or Silent())
+    finally:
+        report.requests = client.requests_made - requests
+        report.finished_at = now()
+        ledger.end_sync(report.sync_id, report.as_dict())
+    return report
+
+
+class _Selection:
+    """Which jobs are to be loaded."""
+
+    def __init__(
+        self,
+        schedules: Sequence[str] | None,
+        strategies: Sequence[str] | None,
+        jobs: Sequence[str] | None,
+        since: str | None,
+        at_once: bool,
+        again: bool,
+    ) -> None:
+        self._schedules = None if schedules is None else set(schedules)
+        self._strategies = strategies
+        self._jobs = None if jobs is None else list(jobs)
+        self._since = since
+        self._at_once = at_once
+        self.again = again
+        self.strategy_ids: list[str] | None = None
+
+    def resolve(self, client: MeterClient, ledger: Ledger) -> None:
+        """Finds the strategies that are meant.
+
+        Raises:
+            SelectionError: One is not there.
+        """
+        ids: set[str] = set()
+        if self._strategies is not None:
+            ids |= set(_strategy_ids(ledger, self._strategies))
+        if self._schedules is not None:
+            known = {row.schedule_id: row.strategy_id for row in ledger.schedules()}
+            for schedule in sorted(self._schedules):
+                if schedule not in known:
+                    raise SelectionError(f"no schedule {schedule}: see `meter-pipeline schedules list`")
+                ids.add(known[schedule] or "")
+        if self._jobs is not None:
+            missing = set(self._jobs) - {row.job_id for row in ledger.jobs(ids=self._jobs)}
+            ledger.record_jobs([client.job(job_id) for job_id in sorted(missing)])
+            ids |= {row.strategy_id for row in ledger.jobs(ids=self._jobs)}
+        if self._strategies is not None or self._schedules is not None or self._jobs is not None:
+            self.strategy_ids = sorted(ids)
+
+    def pending(self, ledger: Ledger, strategy_id: str | None = None) -> Iterator[JobRow]:
+        """Jobs that are to be loaded now."""
+        states = () if self.again else ("known", "landed", "unreadable")
+        moment = now()
+        for row in ledger.jobs(strategy_id, states, self._jobs):
+            if self.strategy_ids is not None and row.strategy_id not in self.strategy_ids:
+                continue
+            if self._schedules is not None and row.schedule_id is not None and row.schedule_id not in self._schedules:
+                continue
+            if self._since is not None and (row.created_at or self._since) < self._since:
+                continue
+            if not self._at_once and row.retry_at is not None and row.retry_at > moment:
+                continue
+            yield row
+
+
+def _strategy_ids(ledger: Ledger, wanted: Sequence[str]) -> Iterator[str]:
+    rows = ledger.strategies()
+    for name in wanted:
+        found = [row for row in rows if name in (row.strategy_id, row.slug)] or [
+            row for row in rows if name == row.name
+        ]
+        if not found:
+            raise SelectionError(f"no strategy {name!r}: see `meter-pipeline strategies list`")
+        if len(found) > 1:
+            slugs = ", ".join(row.slug for row in found)
+            raise SelectionError(f"several strategies are called {name!r}: name one of {slugs}")
+        yield found[0].strategy_id
+
+
+def _load(
+    client: MeterClient,
+    ledger: Ledger,
+    lake: Lake,
+    selection: _Selection,
+    report: SyncReport,
+    workers: int,
+    progress: Progress,
+) -> None:
+    counts: dict[str, int] = {}
+    for row in selection.pending(ledger):
+        counts[row.strategy_id] = counts.get(row.strategy_id, 0) + 1
+    progress.total(sum(counts.values()))
+    loads: dict[str, Load] = {}
+
+    def claimed() -> Iterator[tuple[StrategyRow, JobRow]]:
+        """Rows of one strategy after the other, each read under its claim: another sync may have been here before."""
+        for known in ledger.strategies():
+            if known.strategy_id not in counts:
+                continue
+            claim = ledger.claims.try_claim(known.slug)
+            if claim is None:
+                report.skipped.append(known.slug)
+                continue
+            strategy = ledger.strategy(known.strategy_id) or known
+            rows = list(selection.pending(ledger, strategy.strategy_id))
+            seen_before = any(row.state != "known" for row in rows)
+            loads[strategy.slug] = Load(lake, ledger, strategy, claim, again=seen_before)
+            for row in rows:
+                yield strategy, row
+
+    fetched_jobs = fetch(client, claimed(), workers)
+    try:
+        for slug, group in groupby(fetched_jobs, key=lambda fetched: fetched.strategy.slug):
+            _load_strategy(loads[slug], group, report, progress)
+    except _Silence as silence:
+        report.stopped = str(silence)
+    finally:
+        fetched_jobs.close()
+        for load in loads.values():
+            load.release()
+
+
+class _Silence(Exception):
+    """The API has stopped to answer."""
+
+
+def _load_strategy(load: Load, fetched_jobs: Iterator[Fetched], report: SyncReport, progress: Progress) -> None:
+    """Loads one strategy's jobs; what goes wrong with its files is a problem of this strategy alone."""
+    report.strategies[load.report.slug] = load.report
+    silent = 0
+    try:
+        for fetched in fetched_jobs:
+            load.add(fetched)
+            progress.advance(1)
+            silent = silent + 1 if isinstance(fetched.error, MeterConnectionError) else 0
+            if silent >= _SILENCE:
+                raise _Silence(f"the API does not answer: {fetched.error}")
+        load.finish()
+    except (StoreError, pa.ArrowException) as error:
+        report.problems.append(Problem("", load.report.slug, "known", str(error)))
+        progress.note(f"{load.report.slug}: {error}")
+        for fetched in fetched_jobs:
+            if fetched.body is not None:
+                fetched.body.close()
+    finally:
+        report.problems += load.problems
+        load.release()

@@ -1,0 +1,115 @@
+"""What a sync did: counts, problems by name, and what became of each strategy."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A job that could not be loaded, with the reason."""
+
+    job_id: str
+    slug: str
+    state: str
+    reason: str
+
+
+@dataclass
+class StrategyReport:
+    """What became of one strategy's jobs in this sync; `sample` is up to five items of its latest job."""
+
+    strategy_id: str
+    slug: str
+    name: str | None
+    landed: int = 0
+    accepted: int = 0
+    held: int = 0
+    failed: int = 0
+    unreadable: int = 0
+    items: int = 0
+    bytes: int = 0
+    new_columns: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
+    rewritten: bool = False
+    sample: list[dict[str, Any]] = field(default_factory=list)
+    latest_job_id: str | None = None
+    latest_completed_at: str | None = None
+
+
+@dataclass
+class SyncReport:
+    """What a sync did.
+
+    Attributes:
+        listed: Rows of the job listing that were looked at.
+        discovered: Jobs that were not known before.
+        strategies: Reports by slug, of the strategies that had something to load.
+        new_strategies: Slugs of strategies that were seen for the first time.
+        skipped: Slugs that another sync was working on.
+        gone: Jobs in the ledger that the API no longer lists; known after a reconcile only.
+        stopped: Why the sync ended early, `None` when it did not.
+    """
+
+    sync_id: str = ""
+    started_at: str = ""
+    finished_at: str = ""
+    requests: int = 0
+    listed: int = 0
+    discovered: int = 0
+    reconciled: bool = False
+    gone: int = 0
+    strategies: dict[str, StrategyReport] = field(default_factory=dict)
+    new_strategies: tuple[str, ...] = ()
+    problems: list[Problem] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    stopped: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 when everything that there was to load was loaded, else 1."""
+        return 1 if self.problems or self.stopped else 0
+
+    @property
+    def jobs(self) -> int:
+        """Jobs that ended in some state."""
+        return sum(s.accepted + s.held + s.failed + s.unreadable for s in self.strategies.values())
+
+    @property
+    def items(self) -> int:
+        """Items that were loaded."""
+        return sum(s.items for s in self.strategies.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, and for the ledger; without samples, which are data."""
+        form = asdict(self)
+        for strategy in form["strategies"].values():
+            del strategy["sample"]
+        return {**form, "jobs": self.jobs, "items": self.items, "exit_code": self.exit_code}
+
+
+class Progress(Protocol):
+    """Who wants to know how far a sync is."""
+
+    def total(self, jobs: int) -> None:
+        """So many jobs are to be loaded."""
+
+    def advance(self, jobs: int) -> None:
+        """So many more have been."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+
+class Silent:
+    """Nobody wants to know."""
+
+    def total(self, jobs: int) -> None:
+        """Ignored."""
+
+    def advance(self, jobs: int) -> None:
+        """Ignored."""
+
+    def note(self, text: str) -> None:
+        """Ignored."""
