@@ -8,20 +8,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meter_pipeline import origin
+from meter_pipeline import __version__, origin
 from meter_pipeline.connect import open_client, open_ledger, open_store
 from meter_pipeline.console import emit, progress, say, show, tell
 from meter_pipeline.remote import jobs, schedules, strategies
 from meter_pipeline.settings import Settings
+from meter_pipeline.since import parse_since
 
 if TYPE_CHECKING:
-    from meter_pipeline.sync import SyncReport
+    from meter_pipeline.sync import Problem, SyncReport
 
 PROGRAM = "meter-pipeline"
 # A table for people; whoever wants more rows takes --json or --csv.
@@ -82,7 +82,7 @@ def root(
 ) -> None:
     """Loads everything Meter scrapes into Parquet and DuckDB."""
     if show_version:
-        say(f"{PROGRAM} {version('meter-pipeline')}")
+        say(f"{PROGRAM} {__version__}")
     elif context.invoked_subcommand is None:
         say(context.get_help())
         raise typer.Exit(2)
@@ -141,7 +141,7 @@ def sync(
 
     if again and not job:
         raise typer.BadParameter("--again loads jobs again: name them with --job")
-    settings = Settings.from_env()
+    settings, moment = Settings.from_env(), parse_since(since)
     settings.require_key()
     origin.refuse_mixing(settings)
     with open_store(settings) as store, open_client(settings, store.ledger) as client, progress(as_json) as shown:
@@ -152,7 +152,7 @@ def sync(
             strategies=strategy,
             schedules=schedule,
             jobs=job,
-            since=since,
+            since=moment,
             reconcile=reconcile,
             again=again,
             workers=workers,
@@ -179,10 +179,18 @@ def _show_report(report: SyncReport) -> None:
     for slug in report.skipped:
         say(f"{slug}: left to another sync that is working on it")
     for problem in report.problems:
-        tell(f"{problem.slug}: job {problem.job_id} is {problem.state}: {problem.reason}")
-    landed, items = sum(s.landed for s in touched), sum(s.items for s in touched)
-    seconds = (report.finished_at - report.started_at).total_seconds()
-    say(f"{landed:,} jobs and {items:,} items loaded in {seconds:.1f} s with {report.requests:,} requests")
+        tell(f"{problem.slug}: {_job(problem)}{problem.reason}")
+    if report.stopped:
+        tell(f"ended early: {report.stopped}")
+    if report.gone:
+        say(f"{report.gone:,} jobs are no longer listed by the API; what was loaded of them is kept")
+    landed = sum(s.landed for s in touched)
+    say(f"{landed:,} jobs and {report.items:,} items loaded with {report.requests:,} requests")
+
+
+def _job(problem: Problem) -> str:
+    """Which job it is about; a strategy's files can be at fault too."""
+    return f"job {problem.job_id} is {problem.state}: " if problem.job_id else ""
 
 
 @app.command()

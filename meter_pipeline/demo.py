@@ -161,4 +161,4 @@ def program_name() -> str:
     if shutil.which("meter-pipeline"):
         return "meter-pipeline"
     path = Path(sys.executable).parent / "meter-pipeline"
-    return os.path.relpath(path) if path.exists() else f"{sys.executable} -m meter_pipeline.cli"
+    return os.path.relpath(path) if path.exists() else f"{sys.executable} -m meter_pipeline"

@@ -17,7 +17,7 @@ from meter_pipeline.defs.warehouse import warehouse_asset
 from meter_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.ledger import StrategyRow
+    from meter_pipeline.store.rows import StrategyRow
 
 _log = logging.getLogger(__name__)
 

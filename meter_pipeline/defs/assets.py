@@ -17,9 +17,10 @@ from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.keys import ITEMS, JOBS, LAKE_IO_MANAGER, SCHEDULES, STRATEGIES, results_key, slug_of
 from meter_pipeline.defs.metadata import link, present
 from meter_pipeline.defs.resources import MeterResource, StoreResource
+from meter_pipeline.since import parse_since
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.ledger import StrategyRow
+    from meter_pipeline.store.rows import StrategyRow
     from meter_pipeline.sync import SyncReport
 
 OWNERS = ["team:data"]
@@ -58,6 +59,8 @@ def meter_assets(strategies: "Sequence[StrategyRow]") -> dg.AssetsDefinition:
                     with meter.client(store.ledger) as client:
                         report = _run(context, config, known, client, store)
                 yield from Events(context, store, report, known, meter.settings().base_url)
+            if report is not None:
+                _fail_if_cut_short(report)
 
     return meter_sync
 
@@ -75,15 +78,29 @@ def _run(
         store.lake,
         strategies=strategies or None,
         schedules=config.schedules or None,
-        since=config.since,
+        since=parse_since(config.since),
         reconcile=config.reconcile,
         progress=Told(context.log),
     )
     for slug in report.skipped:
         context.log.warning(f"{slug}: left to another sync that is working on it")
     for problem in report.problems:
-        context.log.warning(f"{problem.slug}: job {problem.job_id} is {problem.state}: {problem.reason}")
+        job = f"job {problem.job_id} is {problem.state}: " if problem.job_id else ""
+        context.log.warning(f"{problem.slug}: {job}{problem.reason}")
     return report
+
+
+def _fail_if_cut_short(report: "SyncReport") -> None:
+    """Fails a run that could not do its work, after what it could do is told; single jobs are a matter of the checks.
+
+    Raises:
+        dg.Failure: The API went away, or a strategy's files cannot be used.
+    """
+    if report.stopped:
+        raise dg.Failure(f"the sync ended early: {report.stopped}", allow_retries=True)
+    broken = [f"{problem.slug}: {problem.reason}" for problem in report.problems if not problem.job_id]
+    if broken:
+        raise dg.Failure("; ".join(broken), allow_retries=False)
 
 
 def _selected(context: dg.AssetExecutionContext, known: frozenset[str]) -> list[str]:

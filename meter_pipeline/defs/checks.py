@@ -11,7 +11,7 @@ from meter_pipeline.defs.keys import JOBS, slug_of
 from meter_pipeline.defs.metadata import grid
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.ledger import JobRow
+    from meter_pipeline.store.rows import JobRow
 
 _NAMED = 20
 _RULES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -127,7 +128,7 @@ class Events:
                 "held": sum(one.held for one in done),
                 "unreadable": sum(one.unreadable for one in done),
                 "requests": report.requests if report else None,
-                "seconds": (report.finished_at - report.started_at).total_seconds() if report else None,
+                "seconds": _seconds(report) if report else None,
             }
         )
 
@@ -161,9 +162,12 @@ class Events:
                 "new columns": ", ".join(done.new_columns) or None,
                 "widened columns": ", ".join(done.widened) or None,
                 "latest job": link(f"{self._base_url}/v1/jobs/{done.latest_job_id}") if done.latest_job_id else None,
-                "latest job completed": dg.MetadataValue.timestamp(done.latest_completed_at)
-                if done.latest_completed_at
-                else None,
+                "latest job completed": done.latest_completed_at,
                 "sample": sample(done.sample),
             }
         return present(facts)
+
+
+def _seconds(report: SyncReport) -> float:
+    started, finished = (datetime.fromisoformat(t.rstrip("Z")) for t in (report.started_at, report.finished_at))
+    return round((finished - started).total_seconds(), 3)

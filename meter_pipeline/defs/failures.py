@@ -18,13 +18,14 @@ def told_in_one_line() -> Iterator[None]:
         dg.Failure: For an error of the settings, the API or the store. No retry for a wrong key, a refused request, or
             a store that cannot be used; a retry for an API that does not answer.
     """
-    # Imported here: definitions must not pay for the HTTP client.
+    # Imported here: definitions must not pay for the HTTP client and the engine.
     from meter_pipeline.api.errors import MeterBadResponse, MeterConnectionError, MeterError, MeterRateLimited
     from meter_pipeline.api.errors import MeterServerError as ServerError
     from meter_pipeline.store.errors import StoreError
+    from meter_pipeline.sync import SelectionError
 
     passing = (MeterConnectionError, MeterRateLimited, ServerError, MeterBadResponse)
     try:
         yield
-    except (SettingsError, StoreError, MeterError) as error:
+    except (SettingsError, StoreError, SelectionError, MeterError) as error:
         raise dg.Failure(" ".join(str(error).split()), allow_retries=isinstance(error, passing)) from None

@@ -70,7 +70,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
 def _catalog(key: dg.AssetKey, store: Store) -> "pa.Table":
     """A table of `meter/*`: rows of the ledger, or the raw items of all strategies."""
-    from meter_pipeline.store.ledger import JobRow, ScheduleRow, StrategyRow
+    from meter_pipeline.store.rows import JobRow, ScheduleRow, StrategyRow
 
     ledger = store.ledger
     if key == STRATEGIES:

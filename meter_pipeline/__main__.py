@@ -1,0 +1,5 @@
+"""`python -m meter_pipeline` is the `meter-pipeline` command."""
+
+from meter_pipeline.cli import main
+
+main()
