@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 import orjson
 
 #: orjson reads longer integers as floats; such items are compared by their text.
@@ -152,12 +153,27 @@ def from_items(items: Sequence[Any]) -> Content:
 def from_results(text: str | bytes, count: int | None = None) -> Content:
     """Content whose `results` is exactly this JSON text, whatever its shape (or its validity)."""
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    value = read_json(raw)
-    if isinstance(value, dict) and len(value) == 1 and isinstance(inner := next(iter(value.values())), list):
-        value = inner
-    if isinstance(value, list):
-        return Content([dump(item) for item in value], raw, count)
-    return Content([] if value is None else [raw], raw, count)
+    rows = _split(raw)
+    if rows is None:
+        rows = [] if raw.strip() in (b"", b"null") else [raw]
+    return Content(rows, raw, count)
+
+
+def _split(raw: bytes) -> list[bytes] | None:
+    """The texts of a JSON array's elements, also of one that is the only value of an object; None for all else."""
+    try:
+        rows: Any = msgspec.json.decode(raw, type=list[msgspec.Raw] | dict[str, msgspec.Raw])
+        if isinstance(rows, dict):
+            rows = msgspec.json.decode(next(iter(rows.values())), type=list[msgspec.Raw]) if len(rows) == 1 else None
+        return None if rows is None else [bytes(row) for row in rows]
+    except msgspec.DecodeError:  # not all that is served is JSON as msgspec sees it: NaN, lone surrogates
+        try:
+            value = json.loads(raw)
+        except (ValueError, RecursionError):
+            return None
+        if isinstance(value, dict) and len(value) == 1:
+            value = next(iter(value.values()))
+        return [json.dumps(row).encode() for row in value] if isinstance(value, list) else None
 
 
 def dump(value: Any) -> bytes:

@@ -17,7 +17,7 @@ class Calls:
         self.session = requests.Session()
         self.session.headers["Authorization"] = f"Bearer {sandbox.api_key}"
 
-    def get(self, path: str, **query: Any) -> requests.Response:
+    def get(self, path: str, /, **query: Any) -> requests.Response:
         return self.session.get(self.sandbox.url + self.prefix + path, params=query)
 
     def post(self, path: str, body: Any = None) -> requests.Response:

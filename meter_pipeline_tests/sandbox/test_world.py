@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -23,12 +24,12 @@ def jobs_of(sandbox: Sandbox) -> list[dict[str, Any]]:
 
 def test_one_long_step_makes_the_same_jobs_as_many_short_ones(make_sandbox: Make) -> None:
     once, often = make_sandbox(), make_sandbox()
-    once.advance(days=2)
-    for _ in range(48 * 3):
+    once.advance(days=1)
+    for _ in range(24 * 3):
         often.advance(timedelta(minutes=20))
     rows = jobs_of(once)
     assert rows == jobs_of(often)
-    assert len(rows) > 200
+    assert len(rows) > 100
     body = Calls(once).get(f"/jobs/{rows[40]['id']}").content
     assert body == Calls(often).get(f"/jobs/{rows[40]['id']}").content
 
@@ -39,10 +40,12 @@ def test_another_seed_makes_another_world(make_sandbox: Make) -> None:
 
 
 def test_the_worlds_show_what_they_promise(make_sandbox: Make) -> None:
-    sandbox = make_sandbox(days=3)
+    sandbox = make_sandbox(days=4)
+    calls = Calls(sandbox)
     found: dict[str, list[dict[str, Any]]] = {}
     for strategy in sandbox.world.strategies.values():
-        jobs = [Calls(sandbox).get(f"/jobs/{job.job_id}").json() for job in strategy.jobs]
+        some = [*strategy.jobs[:3], *strategy.jobs[-4:]]
+        jobs = [calls.get(f"/jobs/{job.job_id}").json() for job in some]
         found[strategy.name] = [job for job in jobs if job["status"] in ("completed", "failed")]
     prices = {job["results"][0]["price"] for job in found["New books"]}
     assert len(prices) > 1
@@ -58,22 +61,19 @@ def test_the_worlds_show_what_they_promise(make_sandbox: Make) -> None:
     assert last - first
     assert list(found["Job board feed"][0]["results"]) == ["listings"]
     assert set(found["Newsroom sections"][0]["results"][0]) == {"heading", "level", "content"}
-    flaky = found["Flaky shop"]
-    assert {job["status"] for job in flaky} == {"completed", "failed"}
-    assert any(job["item_count"] == 0 for job in flaky)
-    assert all(job["error"] and job["results"] is None for job in flaky if job["status"] == "failed")
 
 
 def test_the_flaky_shop_breaks_in_every_way_within_three_weeks(make_sandbox: Make) -> None:
-    sandbox = make_sandbox(worlds=["flakyshop"], days=21)
+    world = make_sandbox(worlds=["flakyshop"], days=21).world
     seen = set()
-    for job in sandbox.world.jobs:
-        body = Calls(sandbox).get(f"/jobs/{job.job_id}").json()
-        rows = body["results"] or []
-        seen |= {"failed"} if body["error"] else set()
-        seen |= {"null"} if body["status"] == "completed" and body["results"] is None else set()
-        seen |= {"empty"} if body["results"] == [] else set()
-        seen |= {"count"} if rows and body["item_count"] != len(rows) else set()
+    for job in world.jobs[:-1]:
+        if job.status == "failed":
+            seen.add("failed" if job.error else "no reason")
+            continue
+        content = world.content(job)
+        rows = json.loads(content.text) or []
+        seen |= {"null"} if content.text == b"null" else {"empty"} if not rows else set()
+        seen |= {"count"} if rows and content.item_count != len(rows) else set()
         seen |= {"prices"} if rows and all(row["price"] is None for row in rows) else set()
         seen |= {"html"} if rows and all("<div" in row["name"] for row in rows) else set()
     assert seen == {"failed", "null", "empty", "count", "prices", "html"}
