@@ -319,7 +319,7 @@ class Ledger:
     def counts(self) -> list[Counts]:
         """Jobs and items by strategy and state."""
         query = (
-            select(strategies.c.slug, jobs.c.state, func.count(), func.coalesce(func.sum(jobs.c.items), 0))
+            select(strategies.c.slug, jobs.c.state, func.count(), func.coalesce(func.sum(jobs.c["items"]), 0))
             .join(strategies, strategies.c.strategy_id == jobs.c.strategy_id)
             .group_by(strategies.c.slug, jobs.c.state)
             .order_by(strategies.c.slug, jobs.c.state)
