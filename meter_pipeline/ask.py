@@ -25,21 +25,20 @@ def ask(warehouse: Path, sql: str) -> Answer:
     """What the published warehouse answers to `sql`.
 
     Raises:
-        QueryError: There is no warehouse yet, or DuckDB refuses the question.
+        WarehouseError: There is no warehouse yet, or it is damaged.
+        QueryError: DuckDB refuses the question.
     """
     import duckdb
 
-    if not warehouse.is_file():
-        raise QueryError(
-            f"there is no warehouse at {warehouse}: run `meter-pipeline sync`, then `meter-pipeline publish`"
-        )
-    try:
-        with duckdb.connect(warehouse, read_only=True) as connection:
+    from meter_pipeline.store.warehouse import reading
+
+    with reading(warehouse) as connection:
+        try:
             cursor = connection.execute(sql)
             columns = [column[0] for column in cursor.description or ()]
             return Answer(columns, cursor.fetchall() if columns else [])
-    except duckdb.Error as error:
-        raise QueryError(_first_line(str(error))) from None
+        except duckdb.Error as error:
+            raise QueryError(_first_line(str(error))) from None
 
 
 def _first_line(text: str) -> str:

@@ -225,17 +225,21 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
-def publish(as_json: Json = False) -> None:
+def publish(
+    force: Annotated[bool, typer.Option("--force", help="Also when nothing has changed.")] = False,
+    as_json: Json = False,
+) -> None:
     """Build the warehouse anew from the ledger and the lake, and put it in place at once."""
     from meter_pipeline.store.warehouse import publish as build
 
     settings = Settings.from_env()
     with open_store(settings) as store:
-        publication = build(store.ledger, store.lake, settings.warehouse)
+        publication = build(store.ledger, store.lake, settings.warehouse, force=force)
     if as_json:
-        emit(publication)
+        emit(publication.as_dict())
     else:
-        say(f"published {settings.warehouse}")
+        told = "nothing new since the last publication of" if publication.unchanged else "published"
+        say(f"{told} {settings.warehouse}")
 
 
 @app.command()

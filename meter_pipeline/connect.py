@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from meter_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from meter_pipeline.api import Intent, MeterClient
+    from meter_pipeline.api import MeterClient
     from meter_pipeline.store.lake import Lake
     from meter_pipeline.store.ledger import Ledger
-
-
-@dataclass(frozen=True)
-class LedgerIntents:
-    """The ledger as the client's log of intents, so that a create survives the process that began it."""
-
-    ledger: Ledger
-
-    def open(self, kind: str, fingerprint: str, before: Sequence[str]) -> Intent:
-        """Notes an intent, or returns the unresolved one with the same fingerprint."""
-        return self.ledger.open_intent(kind, fingerprint, before)
-
-    def resolve(self, intent_id: str, resource_id: str | None) -> None:
-        """Closes an intent."""
-        self.ledger.resolve_intent(intent_id, resource_id)
 
 
 class Store(NamedTuple):
@@ -51,7 +35,7 @@ def open_client(settings: Settings, ledger: Ledger | None = None) -> Iterator[Me
         base_url=settings.base_url,
         prefix=settings.api_prefix,
         max_requests_per_second=settings.max_requests_per_second,
-        intents=None if ledger is None else LedgerIntents(ledger),
+        intents=None if ledger is None else ledger.intents,
     ) as client:
         yield client
 

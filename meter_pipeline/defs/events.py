@@ -10,7 +10,7 @@ import dagster as dg
 
 from meter_pipeline.defs import checks, news
 from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULES, STRATEGIES, results_key, slug_of
-from meter_pipeline.defs.metadata import Metadata, link, present, sample, table
+from meter_pipeline.defs.metadata import Metadata, arrow_columns, link, present, results_columns, sample, table
 
 if TYPE_CHECKING:
     from meter_pipeline.connect import Store
@@ -137,7 +137,9 @@ class Events:
         from meter_pipeline.store.lake import RAW
 
         return {
-            **table("meter.items", rows=sum(tally.items for tally in self._tallies.values()), schema=RAW),
+            **table(
+                "meter.items", rows=sum(tally.items for tally in self._tallies.values()), columns=arrow_columns(RAW)
+            ),
             "items landed": sum(one.items for one in done),
             "bytes": sum(one.bytes for one in done),
         }
@@ -149,7 +151,7 @@ class Events:
             f"results.{slug}",
             rows=tally.accepted_items,
             uri=f"lake/results/strategy={slug}",
-            schema=self._store.lake.schema("results", slug),
+            columns=results_columns(strategy),
         )
         facts |= {"accepted jobs in all": tally.accepted_jobs, "page": link(strategy.url)}
         if done is not None:

@@ -5,8 +5,6 @@ Example:
     def cheap_books(books: pandas.DataFrame) -> ...
 """
 
-from collections.abc import Iterable
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -69,18 +67,13 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
 
 def _catalog(key: dg.AssetKey, store: Store) -> "pa.Table":
-    """A table of `meter/*`: rows of the ledger, or the raw items of all strategies."""
-    from meter_pipeline.store.rows import JobRow, ScheduleRow, StrategyRow
+    """A table of `meter/*` with the columns that it has in the warehouse."""
+    from meter_pipeline.store.schemas import ledger_tables
 
-    ledger = store.ledger
-    if key == STRATEGIES:
-        return _table(StrategyRow, ledger.strategies())
-    if key == SCHEDULES:
-        return _table(ScheduleRow, ledger.schedules())
-    if key == JOBS:
-        return _table(JobRow, ledger.jobs())
     if key == ITEMS:
         return _items(store)
+    if key in (STRATEGIES, SCHEDULES, JOBS):
+        return ledger_tables(store.ledger)[key.path[-1]]
     raise dg.Failure(f"{key.to_user_string()} is no table of the lake", allow_retries=False)
 
 
@@ -92,14 +85,5 @@ def _items(store: Store) -> "pa.Table":
     tables = [RAW.append(pa.field("strategy", pa.string())).empty_table()]
     for strategy in store.ledger.strategies():
         rows = store.lake.read("raw", strategy.slug)
-        tables.append(rows.append_column("strategy", pa.repeat(strategy.slug, rows.num_rows)))
-    return pa.concat_tables(tables)
-
-
-def _table(kind: type, rows: Iterable[Any]) -> "pa.Table":
-    """Records as a table; what they keep from their `repr` is no business of a reader."""
-    import pyarrow as pa
-
-    types = {"str": pa.string(), "int": pa.int64(), "bool": pa.bool_()}
-    schema = pa.schema([(f.name, types[str(f.type).split(" ")[0]]) for f in fields(kind) if f.repr])
-    return pa.Table.from_pylist([{name: getattr(row, name) for name in schema.names} for row in rows], schema)
+        tables.append(rows.append_column("strategy", pa.array([strategy.slug] * rows.num_rows, pa.string())))
+    return pa.concat_tables(tables).select(["strategy", *RAW.names])

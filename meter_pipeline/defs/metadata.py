@@ -11,6 +11,8 @@ import dagster as dg
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from meter_pipeline.store.rows import StrategyRow
+
 Metadata = dict[str, Any]
 
 _SAMPLE_ROWS = 5
@@ -18,30 +20,36 @@ _SAMPLE_COLUMNS = 8
 _CELL = 80
 
 
-def table(name: str, *, rows: int | None = None, uri: str | None = None, schema: pa.Schema | None = None) -> Metadata:
+def table(
+    name: str, *, rows: int | None = None, uri: str | None = None, columns: Sequence[dg.TableColumn] = ()
+) -> Metadata:
     """Dagster's own entries for a table: its name in the warehouse, rows, place and columns."""
     facts: Metadata = {"dagster/table_name": name}
     if rows is not None:
         facts["dagster/row_count"] = rows
     if uri:
         facts["dagster/uri"] = uri
-    if schema is not None:
-        facts["dagster/column_schema"] = columns(schema)
+    if columns:
+        facts["dagster/column_schema"] = dg.TableSchema(columns=list(columns))
     return facts
 
 
-def columns(schema: pa.Schema) -> dg.TableSchema:
-    """An Arrow schema as Dagster shows it."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                name=field.name,
-                type=_clip(str(field.type)),
-                constraints=dg.TableColumnConstraints(nullable=field.nullable),
-            )
-            for field in schema
-        ]
-    )
+def arrow_columns(schema: pa.Schema) -> list[dg.TableColumn]:
+    """The columns of an Arrow schema."""
+    return [dg.TableColumn(name=field.name, type=_clip(str(field.type))) for field in schema]
+
+
+def results_columns(strategy: StrategyRow) -> list[dg.TableColumn]:
+    """The columns of a strategy's results: ours, then one for each field, with the field's name as it was received."""
+    from meter_pipeline.store.lake import RESULTS
+
+    fields = [
+        dg.TableColumn(
+            name=column.name, type=_clip(str(column.type)), description=f"field {_printable(column.field)!r}"
+        )
+        for column in strategy.columns
+    ]
+    return arrow_columns(RESULTS) + fields
 
 
 def link(url: str | None) -> dg.UrlMetadataValue | None:
@@ -66,8 +74,12 @@ def grid(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.MarkdownMeta
 def _cell(value: Any) -> str:
     text = "" if value is None else value if isinstance(value, str) else json.dumps(value, default=str)
     # Scraped text is no markdown, and a lone surrogate has no UTF-8 form.
-    text = " ".join(text.encode("utf-8", "replace").decode().split())
+    text = " ".join(_printable(text).split())
     return _clip(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _clip(text: str) -> str:

@@ -1,6 +1,5 @@
 """The `warehouse` asset: the published DuckDB file, built anew whenever anything upstream has news."""
 
-import time
 from collections.abc import Sequence
 
 import dagster as dg
@@ -9,7 +8,6 @@ from dagster._core.definitions.composition import MappedInputPlaceholder
 from meter_pipeline.defs.assets import OWNERS
 from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.keys import WAREHOUSE
-from meter_pipeline.defs.metadata import present
 from meter_pipeline.defs.resources import StoreResource
 
 
@@ -19,19 +17,21 @@ def publish_warehouse(context: dg.OpExecutionContext, meter_store: StoreResource
     with told_in_one_line():
         from meter_pipeline.store.warehouse import publish
 
-        started, path = time.monotonic(), meter_store.warehouse
+        path = meter_store.warehouse
         with meter_store.open() as store:
-            publish(store.ledger, store.lake, path)
-    context.log.info(f"published {path}")
+            done = publish(store.ledger, store.lake, path)
+    context.log.info(f"{path}: {'nothing new to publish' if done.unchanged else 'published'}")
     return dg.MaterializeResult(
-        metadata=present(
-            {
-                "dagster/uri": path.as_uri(),
-                "path": dg.MetadataValue.path(path),
-                "bytes": path.stat().st_size,
-                "seconds": round(time.monotonic() - started, 3),
-            }
-        )
+        data_version=dg.DataVersion(done.publication_id),
+        metadata={
+            "dagster/uri": path.as_uri(),
+            "path": dg.MetadataValue.path(path),
+            "bytes": path.stat().st_size,
+            "strategies": done.strategies,
+            "jobs": done.jobs,
+            "files": done.files,
+            "seconds": done.seconds,
+        },
     )
 
 
