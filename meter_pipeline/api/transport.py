@@ -35,6 +35,7 @@ _READ = 2**18
 _ERROR_BODY = 2**16
 # A body that keeps coming at this rate (bytes per second) may take longer than the deadline.
 _SLOWEST = 64 * 1024
+_ONCE = urllib3.Retry(total=False, redirect=0)
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "meter-pipeline"}
 
 
@@ -144,7 +145,7 @@ class Transport:
             failure = self._bad(request, raw, malformed, receiver)
         finally:
             raw.close()
-        receiver.drop()
+            receiver.drop()
         # Raised here, outside the `except`, so that no exception is chained that holds a request with its headers.
         raise failure
 
@@ -186,7 +187,7 @@ class Transport:
             request.method,
             direct.prefix + request.path + (f"?{query}" if query else ""),
             headers=headers,
-            retries=False,
+            retries=_ONCE,
             redirect=False,
             assert_same_host=False,
             timeout=urllib3.Timeout(connect=timeout[0], read=timeout[1]),
