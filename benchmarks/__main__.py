@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
@@ -28,6 +29,8 @@ WARM_UP = Workload("warm-up", 2, 2, 10, "2 strategies x 2 jobs x 10 items")
 def main() -> int:
     """Runs what the arguments ask for; 1 when a contender failed or loaded something else than was served."""
     options = _options()
+    # So that a stopped benchmark clears up after itself: its folder, its server, the command being measured.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     chosen = [c for c in CONTENDERS if c.name in options.who]
     document: dict[str, Any] = {"machine": _machine(), "contenders": {c.name: c.about for c in chosen}, "workloads": {}}
     print(f"{document['machine']}\n")

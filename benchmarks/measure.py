@@ -55,17 +55,16 @@ def run(command: list[str], *, folder: Path, env: dict[str, str], timeout: int =
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "output.log"
     launcher = [sys.executable, "-I", "-S", __file__, str(timeout), str(log), *command]
-    done = subprocess.run(
-        launcher,
-        env=env,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=timeout + 30,
-        check=True,
-    )
-    result = json.loads(done.stdout)
+    with subprocess.Popen(
+        launcher, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=timeout + 30)
+        finally:
+            # Only when we are interrupted is it still there; it takes the command down with it.
+            process.terminate()
+            process.wait()
+    result = json.loads(printed)
     if result["exit"] != 0:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
         why = f"took more than {timeout} s" if result["exit"] == TIMED_OUT else f"exited with {result['exit']}"
@@ -74,7 +73,7 @@ def run(command: list[str], *, folder: Path, env: dict[str, str], timeout: int =
 
 
 def _launch(timeout: int, log: str, command: list[str]) -> dict[str, float]:
-    """Forks, runs and waits for the command; kills its whole session when time is up."""
+    """Forks, runs and waits for the command; kills its whole session when time is up or it is stopped itself."""
     begin = time.perf_counter()
     pid = os.fork()
     if pid == 0:
@@ -93,7 +92,8 @@ def _launch(timeout: int, log: str, command: list[str]) -> dict[str, float]:
         expired = True
         os.killpg(pid, signal.SIGKILL)
 
-    signal.signal(signal.SIGALRM, kill)
+    for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, kill)
     signal.alarm(timeout)
     _, status, usage = os.wait4(pid, 0)
     signal.alarm(0)
