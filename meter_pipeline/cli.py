@@ -42,6 +42,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 
 def main() -> None:
     """Entry point of the `meter-pipeline` command."""
+    # pyarrow imports pandas with its first array, for half a second that no command has a use for.
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
     sys.exit(run(sys.argv[1:]))
 
 

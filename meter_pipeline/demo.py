@@ -6,11 +6,11 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meter_pipeline import origin
 from meter_pipeline.ask import ask
@@ -107,10 +107,9 @@ def _load(settings: Settings, sandbox: Sandbox) -> None:
         result = job.execute_in_process(instance=instance, run_config=_QUIET, raise_on_error=False)
     if not result.success:
         raise DemoError(f"the Dagster run {result.run_id} failed: {_reason(result)}")
-    loaded = _metadata(result)
     say(
         f"{sandbox.now:%Y-%m-%d %H:%M} virtual time: Dagster job sync, run {result.run_id[:8]}: "
-        f"{loaded.get('jobs landed', 0):,} jobs, {loaded.get('items landed', 0):,} items, "
+        f"{_number(result, 'jobs landed'):,} jobs, {_number(result, 'items landed'):,} items, "
         f"warehouse published, {time.monotonic() - started:.1f} s"
     )
 
@@ -119,20 +118,27 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:
+    """Why the run failed, in one line.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted; Dagster makes a failure of that.
+    """
     for event in result.all_events:
-        if event.is_failure and event.event_specific_data is not None:
-            error = getattr(event.event_specific_data, "error", None)
-            if error is not None:
-                return " ".join(str(error.message).split())
+        error = getattr(event.event_specific_data, "error", None) if event.is_failure else None
+        if error is not None:
+            if error.cls_name == "DagsterExecutionInterruptedError":
+                raise KeyboardInterrupt
+            return " ".join(error.message.split())
     return "see the run in the Dagster UI"
 
 
-def _metadata(result: dg.ExecuteInProcessResult) -> Mapping[str, Any]:
-    """The numbers of all materialisations of a run, by their names."""
-    found: dict[str, Any] = {}
+def _number(result: dg.ExecuteInProcessResult, name: str) -> int:
+    """A number of the run's materialisations of what Meter manages; 0 where there was no news."""
     for event in result.get_asset_materialization_events():
-        found.update({name: entry.value for name, entry in event.materialization.metadata.items()})
-    return found
+        found = event.materialization.metadata.get(name)
+        if found is not None and event.materialization.asset_key.path[0] == "meter":
+            return int(str(found.value))
+    return 0
 
 
 def _show(warehouse: Path) -> None:

@@ -1,0 +1,105 @@
+"""What a run of the `sync` job materialises, skips, and says."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from meter_pipeline_tests.defs.conftest import Pipeline, materialized, metadata
+
+
+def _fetched(pipeline: Pipeline, since: int) -> int:
+    """How many job bodies were asked for."""
+    paths = [entry.path for entry in pipeline.sandbox.log[since:]]
+    return sum("/jobs/" in path for path in paths)
+
+
+def test_the_first_sync_tells_of_strategies_that_have_no_asset_yet(pipeline: Pipeline) -> None:
+    result = pipeline.run()
+    meter = ["meter/strategies", "meter/schedules", "meter/jobs", "meter/items"]
+    assert materialized(result) == [*meter, "results/books", "results/lamps", "warehouse"]
+    told = metadata(result, "meter/strategies")["reload definitions to see"]
+    assert told.value == "results/books, results/lamps"
+    keys = {key.to_user_string() for key in pipeline.defs().resolve_all_asset_keys()}
+    assert {"results/books", "results/lamps"} <= keys
+
+
+def test_without_news_every_asset_is_skipped_and_so_is_the_warehouse(pipeline: Pipeline) -> None:
+    pipeline.run()
+    result = pipeline.run()
+    assert materialized(result) == []
+    skipped = {event.step_key for event in result.all_events if event.event_type_value == "STEP_SKIPPED"}
+    assert skipped == {"warehouse.publish"}
+
+
+def test_only_what_has_news_is_materialised_and_the_warehouse_is_published(pipeline: Pipeline) -> None:
+    pipeline.run()
+    pipeline.scrape("Lamps", {"name": "Star", "watt": 60})
+    assert materialized(pipeline.run()) == ["meter/jobs", "meter/items", "results/lamps", "warehouse"]
+
+
+def test_what_the_command_line_loaded_is_news_to_dagster(pipeline: Pipeline) -> None:
+    pipeline.run()
+    pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
+    assert pipeline.sync().strategies["books"].accepted == 1
+    assert materialized(pipeline.run()) == ["meter/jobs", "meter/items", "results/books", "warehouse"]
+
+
+def test_selecting_one_result_syncs_that_strategy_alone(pipeline: Pipeline) -> None:
+    pipeline.run()
+    defs = pipeline.defs()
+    pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
+    pipeline.scrape("Lamps", {"name": "Star", "watt": 60})
+    before = len(pipeline.sandbox.log)
+    result = pipeline.run("results/lamps", defs=defs)
+    assert materialized(result) == ["results/lamps"]
+    assert _fetched(pipeline, before) == 1
+    assert materialized(pipeline.run("results/lamps", "results/books", defs=defs)) == ["results/books"]
+
+
+def test_the_configuration_narrows_a_sync_by_name(pipeline: Pipeline) -> None:
+    result = pipeline.run(strategies=["Lamps"])
+    assert "results/lamps" in materialized(result)
+    assert "results/books" not in materialized(result)
+
+
+def test_results_carry_rows_schema_links_and_a_sample(pipeline: Pipeline) -> None:
+    pipeline.run()
+    pipeline.scrape("Lamps", {"name": "Moon | Sun", "watt": 12.5, "Dimmable": True})
+    facts = metadata(pipeline.run(), "results/lamps")
+    assert facts["dagster/row_count"].value == 3
+    assert facts["dagster/table_name"].value == "results.lamps"
+    columns = {column.name: column.type for column in facts["dagster/column_schema"].value.columns}
+    assert columns["watt"] == "double"
+    assert columns["dimmable"] == "bool"
+    assert "_meter_job_id" in columns
+    assert facts["jobs landed"].value == 1
+    assert facts["items"].value == 1
+    assert facts["bytes"].value > 0
+    assert facts["page"].value == "https://lamps.example/"
+    assert facts["latest job"].value.startswith(pipeline.sandbox.url)
+    assert "Moon \\| Sun" in facts["sample"].value
+
+
+def test_the_warehouse_can_be_materialised_alone(pipeline: Pipeline) -> None:
+    pipeline.sync()
+    assert materialized(pipeline.run("warehouse")) == ["warehouse"]
+    assert pipeline.settings.warehouse.is_file()
+
+
+def test_downstream_of_a_result_runs_only_when_it_has_news(pipeline: Pipeline) -> None:
+    pipeline.run()
+
+    @dg.asset(deps=[dg.AssetKey(["results", "books"])])
+    def report() -> None: ...
+
+    defs = dg.Definitions.merge(
+        pipeline.defs(),
+        dg.Definitions(assets=[report], jobs=[dg.define_asset_job("all", executor_def=dg.in_process_executor)]),
+    )
+    ran = []
+    for scrape in (False, True):
+        if scrape:
+            pipeline.scrape("Books", {"title": "Tide Tables", "Price": 7})
+        job = defs.resolve_job_def("all")
+        ran.append("report" in materialized(job.execute_in_process(instance=pipeline.instance)))
+    assert ran == [False, True]

@@ -1,0 +1,57 @@
+"""A job that cannot be loaded does not fail the run: a check names it."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from meter_pipeline_tests.defs.conftest import Pipeline, materialized
+
+
+def _checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {f"{one.asset_key.to_user_string()}:{one.check_name}": one for one in result.get_asset_check_evaluations()}
+
+
+def test_all_is_well_when_every_job_was_loaded(pipeline: Pipeline) -> None:
+    pipeline.run()
+    pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
+    checks = _checks(pipeline.run())
+    assert set(checks) == {
+        f"{key}:{name}" for key in ("meter/jobs", "results/books") for name in ("no_held_jobs", "no_unreadable_jobs")
+    }
+    assert all(check.passed for check in checks.values())
+
+
+def test_a_held_job_is_a_warning_with_its_name_and_reason(pipeline: Pipeline) -> None:
+    pipeline.run()
+    bad = pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8}, item_count=40)
+    result = pipeline.run()
+    assert "results/books" not in materialized(result)
+    check = _checks(result)["results/books:no_held_jobs"]
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert bad in (check.description or "")
+    assert _checks(result)["results/books:no_unreadable_jobs"].passed
+    assert not _checks(result)["meter/jobs:no_held_jobs"].passed
+
+
+def test_an_unreadable_job_is_an_error_and_the_others_arrive(pipeline: Pipeline) -> None:
+    pipeline.run()
+    bad = pipeline.scrape("Books", body=b'{"id": "x", "status": "completed", "results": [{"a": 1}')
+    pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
+    result = pipeline.run()
+    assert "results/books" in materialized(result)
+    check = _checks(result)["results/books:no_unreadable_jobs"]
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.ERROR
+    assert bad in (check.description or "")
+
+
+def test_checks_alone_ask_the_ledger_and_not_the_api(pipeline: Pipeline) -> None:
+    pipeline.run()
+    before = len(pipeline.sandbox.log)
+    selection = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(["results", "books"]), "no_held_jobs"))
+    job = dg.define_asset_job("look", selection=selection, executor_def=dg.in_process_executor)
+    defs = dg.Definitions.merge(pipeline.defs(), dg.Definitions(jobs=[job]))
+    result = defs.resolve_job_def("look").execute_in_process(instance=pipeline.instance)
+    assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
+    assert len(pipeline.sandbox.log) == before

@@ -1,0 +1,66 @@
+"""What a run says when it cannot work, and what it never says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meter_pipeline import origin
+from meter_pipeline.api import set_wait_scale
+from meter_pipeline_tests.defs.conftest import CANARY, Pipeline, failure
+
+
+@pytest.fixture
+def _no_waits() -> Iterator[None]:
+    set_wait_scale(0)
+    yield
+    set_wait_scale(1)
+
+
+def test_a_wrong_key_is_one_line_and_no_retry(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METER_API_KEY", "sk_live_wrong")
+    result = pipeline.run(fails=True)
+    assert "401" in failure(result)
+    assert "METER_API_KEY" in failure(result)
+    assert len(failure(result).splitlines()) == 1
+    event = next(event for event in result.all_events if event.is_step_failure)
+    assert event.step_failure_data.user_failure_data is not None
+    assert "sk_live_wrong" not in "".join(map(str, result.all_events))
+
+
+def test_a_missing_key_names_the_variable(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("METER_API_KEY")
+    assert "METER_API_KEY is not set" in failure(pipeline.run(fails=True))
+
+
+@pytest.mark.usefixtures("_no_waits")
+def test_an_api_that_is_not_there_is_one_line(pipeline: Pipeline) -> None:
+    pipeline.sandbox.stop()
+    assert "connection refused" in failure(pipeline.run(fails=True))
+
+
+def test_a_strategy_that_is_not_there_is_one_line(pipeline: Pipeline) -> None:
+    assert "no strategy 'nope'" in failure(pipeline.run(fails=True, strategies=["nope"]))
+
+
+def test_the_data_of_meter_does_not_land_among_the_sandboxs(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin.write(pipeline.settings.data_dir, origin.Origin())
+    pipeline.run()
+    monkeypatch.setenv("METER_BASE_URL", "https://api.meter.sh")
+    pipeline.settings = type(pipeline.settings).from_env()
+    assert "holds the sandbox's data" in failure(pipeline.run(fails=True))
+
+
+def test_the_key_is_nowhere_in_what_dagster_or_the_pipeline_keeps(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline.run()
+    pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8}, item_count=40)
+    result = pipeline.run()
+    assert CANARY not in "".join(map(str, result.all_events))
+    assert CANARY not in repr(pipeline.defs().resources)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert [path for path in files if CANARY.encode() in path.read_bytes()] == []

@@ -1,0 +1,225 @@
+"""The command line: what it prints, what it returns, and that a mistake is one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from meter_pipeline import origin
+from meter_pipeline.api import set_wait_scale
+from meter_pipeline.cli import run
+from meter_pipeline.sandbox import Sandbox
+
+CANARY = "sk_live_canary5c2ab"
+
+
+class Done(NamedTuple):
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.out)
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def shop(make_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A strategy with two jobs and a schedule, and an environment that points there."""
+    sandbox = make_sandbox(worlds=(), api_key=CANARY)
+    strategy = sandbox.add_strategy("Books", "https://books.example/new", items=[{"title": "Tide Tables", "price": 8}])
+    sandbox.add_schedule(strategy, interval_seconds=86400)
+    for price in (12, 11):
+        sandbox.advance(hours=1)
+        sandbox.insert_job("Books", items=[{"title": "Tide Tables", "price": price}])
+    monkeypatch.chdir(tmp_path)
+    for name in ("METER_API_PREFIX", "METER_LEDGER_URL", "METER_LAKE_URL", "METER_MAX_REQUESTS_PER_SECOND"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("METER_API_KEY", CANARY)
+    monkeypatch.setenv("METER_BASE_URL", sandbox.url)
+    monkeypatch.setenv("METER_DATA_DIR", str(tmp_path / "data"))
+    set_wait_scale(0)
+    yield sandbox
+    set_wait_scale(1)
+
+
+@pytest.fixture
+def meter(shop: Sandbox, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command line in this process; no key may ever be shown."""
+
+    def call(*arguments: str) -> Done:
+        capsys.readouterr()
+        code = run(arguments)
+        shown = capsys.readouterr()
+        assert CANARY not in shown.out + shown.err
+        return Done(code, shown.out, shown.err)
+
+    return call
+
+
+def one_line(done: Done) -> str:
+    """The one line of an error; nothing else may be said."""
+    assert done.code == 2
+    assert done.out == ""
+    assert len(done.err.splitlines()) == 1
+    return done.err
+
+
+def test_a_sync_is_told_in_a_table_and_ends_with_0(meter: Command) -> None:
+    done = meter("sync")
+    assert done.code == 0
+    assert "books" in done.out
+    assert "2 jobs and 2 items loaded" in done.out
+
+
+def test_json_is_one_document_and_nothing_else(meter: Command) -> None:
+    done = meter("sync", "--json")
+    assert done.document["strategies"]["books"]["accepted"] == 2
+    assert done.err == ""
+    status = meter("status", "--json").document
+    assert status["jobs"] == [{"strategy": "books", "state": "accepted", "jobs": 2, "items": 2}]
+    assert status["problems"] == []
+    assert meter("publish", "--json").document["jobs"] == 2
+    assert meter("query", "select price from results.books order by 1", "--json").document == [
+        {"price": 11},
+        {"price": 12},
+    ]
+    assert meter("check", "--json").document["ok"] is True
+
+
+def test_a_job_that_cannot_be_loaded_is_named_and_the_code_is_1(meter: Command, shop: Sandbox) -> None:
+    bad = shop.insert_job("Books", items=[{"title": "Salt Road"}], item_count=7)
+    done = meter("sync")
+    assert done.code == 1
+    assert bad in done.err
+    status = meter("status")
+    assert status.code == 0
+    assert bad in status.out
+
+
+def test_a_job_is_loaded_again_on_demand(meter: Command) -> None:
+    done = meter("sync", "--json").document
+    job = done["strategies"]["books"]["latest_job_id"]
+    again = meter("sync", "--job", job, "--again", "--json").document
+    assert again["strategies"]["books"]["landed"] == 1
+    assert "--job" in one_line(meter("sync", "--again"))
+
+
+def test_queries_come_as_table_csv_and_json(meter: Command) -> None:
+    meter("sync")
+    meter("publish")
+    sql = "select title, price, null as nothing from results.books order by price"
+    assert meter("query", sql, "--csv").out == "title,price,nothing\nTide Tables,11,\nTide Tables,12,\n"
+    assert "Tide Tables" in meter("query", sql).out
+    assert "exclude each other" in one_line(meter("query", sql, "--csv", "--json"))
+    assert "nowhere" in one_line(meter("query", "select * from nowhere"))
+    assert "read-only" in one_line(meter("query", "create table t as select 1"))
+
+
+def test_a_missing_warehouse_names_the_way_out(meter: Command) -> None:
+    assert "meter-pipeline publish" in one_line(meter("query", "select 1"))
+
+
+def test_check_tells_what_cannot_be_used(meter: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert meter("check").code == 0
+    monkeypatch.setenv("METER_API_KEY", "sk_live_wrong")
+    done = meter("check", "--json")
+    assert done.code == 1
+    assert [check["name"] for check in done.document["checks"] if not check["ok"]] == ["key"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("METER_API_KEY", "", "METER_API_KEY is not set"),
+        ("METER_API_KEY", "sk_live_wrong", "401"),
+        ("METER_BASE_URL", "http://127.0.0.1:9", "METER_BASE_URL"),
+        ("METER_BASE_URL", "api.meter.sh", "METER_BASE_URL"),
+        ("METER_API_PREFIX", "v9", "METER_API_PREFIX"),
+        ("METER_DATA_DIR", "/proc/nothing", "METER_DATA_DIR"),
+    ],
+)
+def test_a_bad_setting_is_one_line(
+    meter: Command, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert said in one_line(meter("sync"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("sync", "--agian"), "No such option"),
+        (("nope",), "No such command"),
+        (("sync", "--since", "yesterday"), "since 'yesterday'"),
+        (("sync", "--strategy", "nope"), "no strategy 'nope'"),
+        (("schedules", "create", "Books"), "--every or --cron"),
+        (("schedules", "create", "Books", "--every", "5s"), "60 seconds"),
+        (("schedules", "update", "x"), "nothing to change"),
+        (("jobs", "run", "nope"), "no strategy has the id or name 'nope'"),
+        (("jobs", "run", "Books", "--parameters", "{"), "no JSON"),
+        (("jobs", "show", "0a7d2c7e-2a52-4d3d-8a61-9a8e1b9f4f02"), "404"),
+        (("sandbox", "--fault", "nope=1"), "nope"),
+    ],
+)
+def test_a_mistake_is_one_line(meter: Command, arguments: tuple[str, ...], said: str) -> None:
+    assert said in one_line(meter(*arguments))
+
+
+def test_strategies_are_made_refined_and_deleted(meter: Command) -> None:
+    made = meter("strategies", "generate", "https://lamps.example/", "all lamps", "--name", "Lamps", "--json").document
+    assert meter("strategies", "refine", "Lamps", "prices too").code == 0
+    assert {row["name"] for row in meter("strategies", "list", "--json").document} == {"Books", "Lamps"}
+    assert meter("strategies", "delete", "Lamps", "--yes", "--json").document == {"deleted": made["strategy_id"]}
+    assert "Lamps" not in meter("strategies", "list").out
+
+
+def test_schedules_are_made_changed_and_deleted(meter: Command) -> None:
+    made = meter("schedules", "create", "Books", "--every", "15m", "--json").document
+    identifier = made["schedule_id"]
+    assert made["interval_seconds"] == 900
+    assert "paused" in meter("schedules", "update", identifier, "--disable").out
+    assert identifier in meter("schedules", "list").out
+    assert meter("schedules", "delete", identifier, "--yes").code == 0
+    assert identifier not in meter("schedules", "list").out
+
+
+def test_jobs_are_run_shown_and_compared(meter: Command) -> None:
+    first = meter("jobs", "run", "Books", "--wait", "--json").document
+    assert first["status"] == "completed"
+    second = meter("jobs", "run", "Books", "--wait", "--json").document
+    shown = meter("jobs", "show", first["job_id"], "--json").document
+    assert shown["items"] == [{"title": "Tide Tables", "price": 8}]
+    assert meter("jobs", "compare", first["job_id"], second["job_id"], "--json").document["content_hash_match"] is True
+    assert meter("jobs", "show", first["job_id"]).code == 0
+
+
+def test_meters_data_does_not_land_in_a_sandboxs_folder(meter: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin.write(Path(os.environ["METER_DATA_DIR"]), origin.Origin())
+    monkeypatch.setenv("METER_BASE_URL", "https://api.meter.sh")
+    assert "holds the sandbox's data" in one_line(meter("sync"))
+
+
+@pytest.mark.parametrize("command", ["sync", "status"])
+def test_commands_start_without_what_they_do_not_need(shop: Sandbox, command: str) -> None:
+    code = (
+        "import atexit, sys; from meter_pipeline.cli import main;"
+        "heavy = ('dagster', 'pandas', 'duckdb');"
+        "atexit.register(lambda: sys.stderr.write(repr([m for m in heavy if sys.modules.get(m)])));"
+        "sys.argv.append('--json'); main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "[]"
