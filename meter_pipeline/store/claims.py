@@ -37,7 +37,7 @@ class Claim(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Lets it go."""
+        """Lets it go; once is enough, more does no harm."""
 
 
 class _FileClaim(Claim):
@@ -83,8 +83,10 @@ class _ServerClaim(Claim):
             self._connection.close()
 
     def release(self) -> None:
-        self._connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": self._key})
-        self._connection.close()
+        if self.held:
+            self.held = False
+            self._connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": self._key})
+            self._connection.close()
 
 
 class ServerClaims(Claims):

@@ -65,14 +65,14 @@ def _sqlite(path: Path) -> Engine:
     def _connected(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
-        # A commit must be on disk before the API is told that its changes were seen.
-        connection.execute("PRAGMA synchronous=FULL")
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        # A commit that a power cut undoes is made again by the next sync, so most need not wait for the disk.
+        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options.get('durable') else 'NORMAL'}")
         # A reader that turns writer half-way would fail at once, whatever the time-out: writers say so first.
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
 
     return engine
 

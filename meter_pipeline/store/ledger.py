@@ -15,9 +15,10 @@ A commit here comes after the files it speaks of are in the lake.
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, select, update
@@ -59,6 +60,7 @@ class Ledger:
 
     def __init__(self, engine: Engine, claims: Claims) -> None:
         self._engine = engine
+        self._write = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
         self.claims = claims
 
     @classmethod
@@ -82,9 +84,11 @@ class Ledger:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that changes the ledger."""
-        with readable(self._engine), self._engine.connect().execution_options(writes=True) as connection:
+    def writing(self, *, durable: bool = False) -> Iterator[Connection]:
+        """A transaction that changes the ledger; a `durable` one, and all before it, survive a power cut."""
+        options = {"writes": True, "durable": durable}
+        # SQLite has one writer at a time: threads of this process wait here, not by polling the file.
+        with self._write, readable(self._engine), self._engine.connect().execution_options(**options) as connection:
             with connection.begin():
                 yield connection
 
@@ -333,10 +337,10 @@ class Ledger:
         """Jobs that are held or unreadable."""
         return list(self.jobs(states=("held", "unreadable")))
 
-    def set_dirty(self, strategy_id: str, dirty: bool) -> None:
-        """Marks that a strategy's part of the lake is being written, or that it is whole again."""
-        with self.writing() as connection:
-            connection.execute(update(strategies).where(strategies.c.strategy_id == strategy_id).values(dirty=dirty))
+    def mark_dirty(self, strategy_ids: Sequence[str]) -> None:
+        """Marks that these strategies' parts of the lake are about to be written; must come before the first write."""
+        with self.writing(durable=True) as connection:
+            connection.execute(update(strategies).where(strategies.c.strategy_id.in_(strategy_ids)).values(dirty=True))
 
     def commit(
         self,

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
-import pyarrow as pa
-
 from meter_pipeline.api import MeterClient, MeterConnectionError
-from meter_pipeline.store.errors import StoreError
+from meter_pipeline.store.claims import Claim
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import JobRow, StrategyRow
@@ -17,9 +15,12 @@ from meter_pipeline.store.tables import iso, now
 from meter_pipeline.sync.discover import catalog, discover
 from meter_pipeline.sync.land import Fetched, fetch
 from meter_pipeline.sync.load import Load
-from meter_pipeline.sync.report import Problem, Progress, Silent, SyncReport
+from meter_pipeline.sync.report import Progress, Silent, SyncReport
+from meter_pipeline.sync.write import Writers
 
 WORKERS = 8
+# Strategies are claimed by so many at a time: one wait for the disk for all of them, and the rest is left to others.
+_CLAIMS = 8
 # So many jobs in a row without an answer: the API is gone, not these jobs.
 _SILENCE = 3
 
@@ -171,26 +172,25 @@ def _load(
 
     def claimed() -> Iterator[tuple[StrategyRow, JobRow]]:
         """Rows of one strategy after the other, each read under its claim: another sync may have been here before."""
-        for known in ledger.strategies():
-            if known.strategy_id not in counts:
-                continue
-            claim = ledger.claims.try_claim(known.slug)
-            if claim is None:
-                report.skipped.append(known.slug)
-                continue
-            strategy = ledger.strategy(known.strategy_id) or known
-            rows = list(selection.pending(ledger, strategy.strategy_id))
-            seen_before = any(row.state != "known" for row in rows)
-            loads[strategy.slug] = Load(lake, ledger, strategy, claim, again=seen_before)
-            for row in rows:
-                yield strategy, row
+        known = [row for row in ledger.strategies() if row.strategy_id in counts]
+        for start in range(0, len(known), _CLAIMS):
+            taken = _claim(ledger, selection, known[start : start + _CLAIMS], report)
+            for strategy, claim, rows in taken:
+                seen_before = any(row.state != "known" for row in rows)
+                loads[strategy.slug] = Load(lake, ledger, strategy, claim, again=seen_before)
+            for strategy, _, rows in taken:
+                yield from ((strategy, row) for row in rows)
 
     fetched_jobs = fetch(client, claimed(), workers)
     try:
-        for slug, group in groupby(fetched_jobs, key=lambda fetched: fetched.strategy.slug):
-            _load_strategy(loads[slug], group, report, progress)
+        with Writers(report, progress) as writers:
+            for slug, group in groupby(fetched_jobs, key=lambda fetched: fetched.strategy.slug):
+                writing = writers.begin(loads[slug])
+                for fetched in _answered(group):
+                    writing.add(fetched)
+                writing.finish()
     except _Silence as silence:
-        report.stopped = str(silence)
+        report.stopped = f"the API does not answer: {silence}"
     finally:
         fetched_jobs.close()
         for load in loads.values():
@@ -201,24 +201,32 @@ class _Silence(Exception):
     """The API has stopped to answer."""
 
 
-def _load_strategy(load: Load, fetched_jobs: Iterator[Fetched], report: SyncReport, progress: Progress) -> None:
-    """Loads one strategy's jobs; what goes wrong with its files is a problem of this strategy alone."""
-    report.strategies[load.report.slug] = load.report
+def _answered(fetched_jobs: Iterator[Fetched]) -> Iterator[Fetched]:
+    """The same jobs, until several in a row got no answer: then the API is gone, not these jobs."""
     silent = 0
-    try:
-        for fetched in fetched_jobs:
-            load.add(fetched)
-            progress.advance(1)
-            silent = silent + 1 if isinstance(fetched.error, MeterConnectionError) else 0
-            if silent >= _SILENCE:
-                raise _Silence(f"the API does not answer: {fetched.error}")
-        load.finish()
-    except (StoreError, pa.ArrowException) as error:
-        report.problems.append(Problem("", load.report.slug, "known", str(error)))
-        progress.note(f"{load.report.slug}: {error}")
-        for fetched in fetched_jobs:
-            if fetched.body is not None:
-                fetched.body.close()
-    finally:
-        report.problems += load.problems
-        load.release()
+    for fetched in fetched_jobs:
+        yield fetched
+        silent = silent + 1 if isinstance(fetched.error, MeterConnectionError) else 0
+        if silent >= _SILENCE:
+            raise _Silence(fetched.error)
+
+
+def _claim(
+    ledger: Ledger, selection: _Selection, known: Sequence[StrategyRow], report: SyncReport
+) -> list[tuple[StrategyRow, Claim, list[JobRow]]]:
+    """Claims strategies, those that are free and have something to load, and marks them as being written."""
+    taken = []
+    for row in known:
+        claim = ledger.claims.try_claim(row.slug)
+        if claim is None:
+            report.skipped.append(row.slug)
+            continue
+        strategy, rows = ledger.strategy(row.strategy_id), list(selection.pending(ledger, row.strategy_id))
+        if strategy is None or not rows:
+            claim.release()
+            continue
+        taken.append((strategy, claim, rows))
+    clean = [strategy.strategy_id for strategy, _, _ in taken if not strategy.dirty]
+    if clean:
+        ledger.mark_dirty(clean)
+    return taken

@@ -38,7 +38,8 @@ from meter_pipeline.sync.refine import (
 )
 from meter_pipeline.sync.report import Problem, StrategyReport
 
-BATCH_BYTES = 8 * 2**20
+# Parsed JSON takes six to eight times its bytes, and several strategies are written at once.
+BATCH_BYTES = 4 * 2**20
 SAMPLE_ITEMS = 5
 _FIRST_RETRY = timedelta(minutes=1)
 _LAST_RETRY = timedelta(days=1)
@@ -69,36 +70,17 @@ class Load:
         self._strategy = strategy
         self._fields = columns.load(strategy.fields)
         self._thorough = strategy.dirty or again
-        self._waiting: list[Fetched] = []
-        self._bytes = 0
-        self._begun = False
+        self._repaired = not strategy.dirty
         self.report = StrategyReport(strategy.strategy_id, strategy.slug, strategy.name)
         self.problems: list[Problem] = []
 
-    def add(self, fetched: Fetched) -> None:
-        """Takes a fetched job; writes when enough have come together."""
-        self._waiting.append(fetched)
-        self._bytes += fetched.body.size if fetched.body else 0
-        if self._bytes >= BATCH_BYTES:
-            self.flush()
+    def write(self, batch: Sequence[Fetched], *, last: bool) -> None:
+        """Writes a batch of fetched jobs and commits them; after the `last` one the strategy's files are whole.
 
-    def finish(self) -> None:
-        """Writes what is left and marks the strategy's part of the lake as whole."""
-        self.flush()
-        self._ledger.set_dirty(self._strategy.strategy_id, False)
-
-    def release(self) -> None:
-        """Gives up the claim; what was not written stays for the next sync."""
-        for fetched in self._waiting:
-            if fetched.body is not None:
-                fetched.body.close()
-        self._waiting = []
-        self._claim.release()
-
-    def flush(self) -> None:
-        """Writes the jobs that have come together and commits them."""
-        batch, self._waiting, self._bytes = self._waiting, [], 0
-        self._begin()
+        Raises:
+            StoreError: The lake or the ledger cannot be written; the jobs stay as the ledger knows them.
+        """
+        self._repair()
         rows: list[dict[str, Any]] = []
         landed: list[_Landed] = []
         for fetched in batch:
@@ -107,27 +89,27 @@ class Load:
             elif not fetched.body.job.is_completed:
                 rows.append(self._unfinished(fetched.row, fetched.body))
             elif fetched.body.size >= BATCH_BYTES:
-                rows.append(self._load_large(fetched.row, fetched.body))
+                rows.append(self._load_large(fetched.body))
             else:
                 with fetched.body as body, paused_collection():
-                    item = self._read(body)
-                    landed.append(item) if isinstance(item, _Landed) else rows.append(
-                        self._unreadable(fetched.row, item)
-                    )
+                    landed.append(self._read(body))
         if landed:
             with paused_collection():
                 self._write(landed)
             rows += [self._loaded(item.job, item.reason, item.size, len(item.items)) for item in landed]
-        for group in _alike(rows):
-            self._ledger.commit(self._strategy.strategy_id, group, fields=self._fields)
+        groups = _alike(rows)
+        for number, group in enumerate(groups):
+            whole = last and number == len(groups) - 1
+            self._ledger.commit(self._strategy.strategy_id, group, fields=self._fields, dirty=not whole)
+
+    def release(self) -> None:
+        """Gives up the claim."""
+        self._claim.release()
 
     # -- what becomes of a job
 
-    def _read(self, body: JobBody) -> _Landed | MeterError:
-        try:
-            items = [item for batch in body.batches() for item in batch]
-        except MeterBadResponse as error:
-            return error
+    def _read(self, body: JobBody) -> _Landed:
+        items = [item for batch in body.batches() for item in batch]
         time = time_of(body.job)
         try:
             parsed = parse(items)
@@ -221,15 +203,12 @@ class Load:
         )
         self._sample(accepted)
 
-    def _load_large(self, row: JobRow, body: JobBody) -> dict[str, Any]:
+    def _load_large(self, body: JobBody) -> dict[str, Any]:
         """A job too large for memory: raw rows in pieces, then typed rows from these."""
         job, slug, time = body.job, self._strategy.slug, time_of(body.job)
         profile = _Profile(job, time)
         with body:
-            try:
-                name = self._lake.write_job("raw", slug, time, job.job_id, profile.raw_rows(body))
-            except MeterBadResponse as error:
-                return self._unreadable(row, error)
+            name = self._lake.write_job("raw", slug, time, job.job_id, profile.raw_rows(body))
         reason = audit(Evidence(job, body.shape, profile.items, len(profile.fields), profile.problem))
         ids = {job.job_id}
         if reason is not None or name is None:
@@ -259,14 +238,11 @@ class Load:
         self.report.rewritten = True
         return True
 
-    def _begin(self) -> None:
-        """Marks the strategy as being written; after a kill in mid-write, puts right what it left."""
-        if self._begun:
+    def _repair(self) -> None:
+        """After a kill in mid-write: half-written files go, and typed files that no longer fit are written anew."""
+        if self._repaired:
             return
-        self._begun = True
-        if not self._strategy.dirty:
-            self._ledger.set_dirty(self._strategy.strategy_id, True)
-            return
+        self._repaired = True
         slug = self._strategy.slug
         self._lake.sweep(slug)
         schema = results_schema(self._fields)
