@@ -66,7 +66,8 @@ def parse_instant(moment: Moment) -> float:
     if isinstance(moment, (int, float)) and not isinstance(moment, bool):
         return float(moment)
     if isinstance(moment, str):
-        text = re.sub(r"(\.\d{6})\d+", r"\1", moment.strip())
+        # Python 3.10 reads fractions of three or six digits only.
+        text = re.sub(r"\.(\d+)", lambda digits: f".{digits[1][:6]:0<6}", moment.strip())
         text = text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text
         try:
             moment = datetime.fromisoformat(text)
