@@ -13,14 +13,15 @@ from typing import Any
 API_KEY = "sk_live_bench"
 DATASET = "meter"
 
-# Bodies fetched in parallel, big write buffers, uncompressed intermediate files, normalisation on both cores.
+# Bodies fetched in parallel, big write buffers, uncompressed intermediate files, and these small enough that both cores
+# have some to normalise.
 SETTINGS = {
     "EXTRACT__WORKERS": "8",
     "EXTRACT__MAX_PARALLEL_ITEMS": "40",
     "DATA_WRITER__BUFFER_MAX_ITEMS": "20000",
     "NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION": "true",
     "EXTRACT__DATA_WRITER__DISABLE_COMPRESSION": "true",
-    "EXTRACT__DATA_WRITER__FILE_MAX_ITEMS": "200000",
+    "EXTRACT__DATA_WRITER__FILE_MAX_ITEMS": "50000",
     "NORMALIZE__WORKERS": "2",
     "LOAD__WORKERS": "4",
 }
