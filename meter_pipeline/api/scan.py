@@ -52,15 +52,20 @@ class Scanner:
     Args:
         chosen: Keys whose values are to be cut.
         base: Offset of the first byte fed.
+
+    Attributes:
+        root: The outermost opening bracket, empty before it was seen.
+        begin: Where it stands.
     """
 
     def __init__(self, chosen: Container[str] = (), base: int = 0) -> None:
         self.root = b""
+        self.begin = base
         self._parts: list[Part] = []
         self._chosen = chosen
         self._base = base
         self._carry = b""
-        self._quoted = 0
+        self._quoted = False
         self._depth = 0
         self._closed = False
         self._part: Part | None = None  # the part whose value is being read
@@ -79,15 +84,17 @@ class Scanner:
             # An odd backslash at the end escapes the first byte of the next window: both are looked at together.
             if (len(data) - len(data.rstrip(b"\\"))) & 1:
                 data, self._carry = data[:-1], data[-1:]
-            masked = data.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+            masked = data.replace(b"\\\\", b"__") if b"\\\\" in data else data
+            masked = masked.replace(b'\\"', b"__")
         if not self.root:
             head = data.lstrip(WHITESPACE)
             if head and head[:1] not in _CLOSER:
                 raise Malformed("neither a JSON object nor an array")
             self.root = head[:1]
+            self.begin = self._base + len(data) - len(head)
         if self._closed:
             self._no_more(data)
-        elif self.root:
+        elif self.root and data:
             self._structure(data, masked)
         self._base += len(data)
 
@@ -103,14 +110,12 @@ class Scanner:
 
     def _structure(self, data: bytes, masked: bytes) -> None:
         classes = np.frombuffer(masked.translate(_CLASS_TABLE), np.uint8)
-        at = np.flatnonzero(classes)
+        inside = np.logical_xor.accumulate(classes == _QUOTE)  # true from an opening quote up to the closing one
+        if self._quoted:
+            inside = ~inside
+        self._quoted = bool(inside[-1])
+        at = np.flatnonzero((classes > _QUOTE) & ~inside)
         kinds = classes[at]
-        quotes = kinds == _QUOTE
-        inside = (np.cumsum(quotes, dtype=np.int32) + self._quoted) & 1
-        if at.size:
-            self._quoted = int(inside[-1])
-        bare = (inside == 0) & ~quotes
-        at, kinds = at[bare], kinds[bare]
         depths = np.cumsum(_STEPS[kinds], dtype=np.int64) + self._depth
         commas = kinds == _COMMA
         levels = {depth: at[commas & (depths == depth)] for depth in DEPTHS} if self._chosen else {}

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import IO, Protocol
 
 from meter_pipeline.api.scan import WINDOW, Part, Scanner, scan
-from meter_pipeline.api.syntax import WHITESPACE, Malformed, check_utf8, elements, raw_members, value
+from meter_pipeline.api.syntax import WHITESPACE, Malformed, check_elements, check_utf8, elements, raw_members, value
 
 # A bad answer is kept for diagnosis up to this size.
 KEPT = 2**20
@@ -79,7 +79,7 @@ class Node(Protocol):
 
 
 class Text:
-    """A JSON value in memory."""
+    """A JSON value in memory, known to be JSON as far as it was cut out of a bigger one."""
 
     __slots__ = ("_text",)
 
@@ -172,11 +172,11 @@ class Stretch:
 
 
 def stored(spool: Spool, start: int, end: int, part: Part | None) -> Node:
-    """The node of a stretch of a spool: brought to memory unless it is big."""
+    """The node of a stretch of a spool: brought to memory and validated, unless it is big."""
     if end - start > WINDOW:
         return Stretch(spool, start, end, part)
     text = spool.read(start, end)
-    check_utf8(text)
+    check_elements(b"[" + text + b"]")
     return Text(text)
 
 
@@ -187,10 +187,13 @@ class Content:
         size: Bytes received, decompressed.
     """
 
-    def __init__(self, data: bytes, spool: Spool | None, size: int, parts: list[Part] | None = None) -> None:
+    def __init__(
+        self, data: bytes, spool: Spool | None, size: int, begin: int = 0, parts: list[Part] | None = None
+    ) -> None:
         self._data = data
         self.spool = spool
         self.size = size
+        self._begin = begin
         self._parts = parts
 
     @property
@@ -205,7 +208,7 @@ class Content:
             Malformed: It is not UTF-8, or its outermost structure is not JSON.
         """
         if self.spool is not None:
-            return Stretch(self.spool, 0, self.size, known=self._parts)
+            return Stretch(self.spool, self._begin, self.size, known=self._parts)
         check_utf8(self._data)
         text = self._data.strip(WHITESPACE)
         if not text:
@@ -257,7 +260,8 @@ class Receiver:
         if self._spool is None:
             return Content(b"".join(self._pieces), None, self.size)
         self._flush(self._spool)
-        return Content(self._head, self._spool.own(), self.size, self._scanner.finish())
+        parts = self._scanner.finish()
+        return Content(self._head, self._spool.own(), self.size, self._scanner.begin, parts)
 
     def head(self) -> bytes:
         """The first bytes received."""

@@ -1,0 +1,201 @@
+"""Job bodies: every shape of results, items as they were received, in memory and in a spool alike."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meter_pipeline.api import scan, spool
+from meter_pipeline.api.bodies import JobBody, change_set, job_body, object_of, rows
+from meter_pipeline.api.spool import Content, Receiver
+from meter_pipeline.api.syntax import Malformed
+from meter_pipeline_tests.api.test_scan import values, written
+
+
+def received(text: bytes, limit: int, piece: int = 37) -> Content:
+    receiver = Receiver(limit)
+    for start in range(0, len(text), piece):
+        receiver.add(text[start : start + piece])
+    return receiver.content()
+
+
+@pytest.fixture(params=["in memory", "in a spool"])
+def limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A body's place: with tiny windows even a small one takes the way of the big ones."""
+    if request.param == "in memory":
+        return 2**20
+    monkeypatch.setattr(scan, "WINDOW", 16)
+    monkeypatch.setattr(spool, "WINDOW", 16)
+    return 0
+
+
+def items_of(body: JobBody) -> list[bytes]:
+    return [item for batch in body.batches(2) for item in batch]
+
+
+def body_of(results: str | None, limit: int, item_count: int | None = None) -> JobBody:
+    part = "" if results is None else f'"results": {results} ,'
+    count = json.dumps(item_count)
+    return job_body(received(f' {{"job_id": "j1", {part} "item_count": {count}}}\n'.encode(), limit))
+
+
+@pytest.mark.parametrize(
+    ("results", "item_count", "shape", "items"),
+    [
+        ('[{"a": 1},  {"b" :[2]} ]', 2, "array", ['{"a": 1}', '{"b" :[2]}']),
+        ("[ ]", 0, "array", []),
+        ("[]", 0, "array", []),
+        ('[1, "x", null, [3,4], {"a":5}]', 5, "array", ["1", '"x"', "null", "[3,4]", '{"a":5}']),
+        ('{ "listings" : [ {"a":1} , {"a":2} ] }', 2, "wrapped", ['{"a":1}', '{"a":2}']),
+        ('{"listings": []}', 0, "wrapped", []),
+        ('[ { "k": [{"a":1},{"a":2},{"a":3}] } ]', 3, "wrapped", ['{"a":1}', '{"a":2}', '{"a":3}']),
+        ('[{"k": [1,2,3]}]', 1, "array", ['{"k": [1,2,3]}']),
+        ('[{"k": [1,2,3]}]', None, "array", ['{"k": [1,2,3]}']),
+        ('[{"k": [1,2]}, {"k": [3]}]', 2, "array", ['{"k": [1,2]}', '{"k": [3]}']),
+        ('{"title": "x", "tags": [1,2]}', 1, "object", ['{"title": "x", "tags": [1,2]}']),
+        ("{}", 1, "object", ["{}"]),
+        ('{"k": {"a": [1,2]}}', 1, "object", ['{"k": {"a": [1,2]}}']),
+        ("null", None, "null", []),
+        (None, None, "absent", []),
+        ('"just text, [not] {items}"', 1, "scalar", ['"just text, [not] {items}"']),
+        ("42", 1, "scalar", ["42"]),
+    ],
+)
+def test_results_of_every_shape(
+    results: str | None, item_count: int | None, shape: str, items: list[str], limit: int
+) -> None:
+    with body_of(results, limit, item_count) as body:
+        assert body.shape == shape
+        assert items_of(body) == [item.encode() for item in items]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "123456789012345678901234567890123456789",
+        "-0.10000000000000000000000000001e-400",
+        '"\\ud800 alone"',
+        '"\\udc00\\ud83d\\ude00\\\\ud800"',
+        '{"\\ud800": "\\udfff", "b": "\\\\"}',
+        '"\\u0000"',
+        '{"a": 1, "a": 2}',
+        '{ "spaced" : [ 1 ,2 ] }',
+        '"é€😀 \\u00e9"',
+        "1" * 6000,
+    ],
+)
+def test_items_are_the_bytes_that_were_received(item: str, limit: int) -> None:
+    with body_of(f'[{item} , {{"next": {item}}}]', limit) as body:
+        assert items_of(body) == [item.encode(), f'{{"next": {item}}}'.encode()]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(values, max_size=12), st.integers(0, 2**32), st.integers(1, 50), st.booleans())
+def test_spooled_and_in_memory_are_the_same(items: Any, seed: int, piece: int, wrapped: bool) -> None:
+    envelope = {"id": "j", "results": {"k": items} if wrapped else items, "after": {"x": [1, 2]}}
+    keys = list(envelope)
+    random.Random(seed).shuffle(keys)
+    text = written({key: envelope[key] for key in keys}, seed).encode()
+    with job_body(received(text, 2**20, piece)) as small, job_body(received(text, 0, piece)) as big:
+        assert items_of(small) == items_of(big)
+        assert [json.loads(item) for item in items_of(small)] == items
+        assert (small.job, small.shape, small.size) == (big.job, big.shape, big.size)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b'{"job_id": "j", "results": [NaN]}', "not JSON"),
+        (b'{"job_id": "j", "results": [{"a": Infinity}]}', "not JSON"),
+        (b'{"job_id": "j", "results": [1, 2', "ends in the middle"),
+        (b'{"job_id": "j", "results": [1,,2]}', "not JSON"),
+        (b'{"job_id": "j", "results": [1,2,]}', "not JSON"),
+        (b'{"job_id": "j", "results": [1}]}', "not JSON"),
+        (b'{"job_id": "j", "results": [01]}', "not JSON"),
+        (b'{"job_id": "j", "results": ["\xff\xfe"]}', "not UTF-8"),
+        (b'{"job_id": "j", "results": ["\xed\xa0\x80"]}', "not UTF-8"),
+        (b'{"job_id": "j", "results": ["\\x"]}', "not JSON"),
+        (b'{"job_id": "j"} {"job_id": "k"}', "not JSON"),
+        (b"", ""),
+        (b"[]", "not a job"),
+        (b'"text"', ""),
+        (b'{"status": "completed", "results": []}', "neither job_id nor id"),
+        (b'{"job_id": "", "results": []}', "neither job_id nor id"),
+        (b"<html>502</html>", ""),
+        (b'{"job_id": "j", "results": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "nested deeper"),
+    ],
+)
+def test_what_is_no_job_is_refused_with_the_reason(text: bytes, reason: str, limit: int) -> None:
+    with pytest.raises(Malformed, match=reason):
+        job_body(received(text, limit, 5000))
+
+
+def test_the_last_of_equal_keys_counts(limit: int) -> None:
+    text = b'{"job_id": "j", "results": [1], "status": "failed", "results": [2, 3], "status": "completed"}'
+    with job_body(received(text, limit)) as body:
+        assert (items_of(body), body.job.status) == ([b"2", b"3"], "completed")
+
+
+def test_an_escaped_key_is_the_same_key(limit: int) -> None:
+    with job_body(received(b'{"job_id": "j", "\\u0072esults": [1]}', limit)) as body:
+        assert items_of(body) == [b"1"]
+
+
+def test_a_record_survives_what_json_allows() -> None:
+    job = object_of(received(b'{"id": "j", "error": "\\ud800!", "n": 1e999, "big": ' + b"9" * 5000 + b"}", 2**20))
+    assert job["error"] == "\ufffd!"
+    assert job["n"] == "1e999"
+    assert job["big"] == "9" * 5000
+
+
+def test_a_byte_order_mark_is_no_harm(limit: int) -> None:
+    with job_body(received(b'\xef\xbb\xbf{"id": "j", "results": [1]}', limit)) as body:
+        assert items_of(body) == [b"1"]
+
+
+@pytest.mark.parametrize("envelope", ["%s", '{"items": %s}', '{"data": %s, "n": 1}', '{"results": %s}', '{"jobs": %s}'])
+def test_lists_come_bare_or_in_an_envelope(envelope: str, limit: int) -> None:
+    text = envelope % '[{"id": "a", "results": [{"x": "\\ud800"}]}, {"id": "b", "results": null}]'
+    assert rows(received(text.encode(), limit), "jobs") == [{"id": "a"}, {"id": "b"}]
+    assert rows(received((envelope % " [ ] ").encode(), limit), "jobs") == []
+
+
+@pytest.mark.parametrize("text", [b'{"detail": "x"}', b"[1]", b'"x"', b'[{"id": 1},]'])
+def test_what_is_no_list_is_refused(text: bytes, limit: int) -> None:
+    with pytest.raises(Malformed):
+        rows(received(text, limit), "jobs")
+
+
+def test_a_change_set_carries_jobs_with_their_items(limit: int) -> None:
+    text = """{"changes": [
+        {"job_id": "a", "url": "https://x.example", "item_count": 2, "results": [{"t": "1"}, {"t": "2"}]},
+        {"id": "b", "results": {"rows": [3]}}, {"job_id": "c"}], "count": 3, "mark_seen": true}"""
+    with change_set(received(text.encode(), limit), "s1") as changes:
+        assert (changes.schedule_id, changes.count, changes.marked_seen) == ("s1", 3, True)
+        found = [(entry.job.job_id, entry.body and items_of(entry.body)) for entry in changes.entries]
+        assert found == [("a", [b'{"t": "1"}', b'{"t": "2"}']), ("b", [b"3"]), ("c", None)]
+
+
+def test_a_closed_spool_is_said_to_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "WINDOW", 16)
+    body = job_body(received(b'{"id": "j1", "results": [' + b"1," * 100 + b"1]}", 0))
+    body.close()
+    with pytest.raises(ValueError, match="j1 is closed"):
+        list(body.batches())
+
+
+def test_batches_are_bounded_by_count_and_by_bytes() -> None:
+    def sizes(body: JobBody, items: int) -> Iterator[int]:
+        return (len(batch) for batch in body.batches(items))
+
+    with body_of("[" + ",".join(["1"] * 25) + "]", 2**20) as body:
+        assert list(sizes(body, 10)) == [10, 10, 5]
+    heavy = ",".join(['"' + "x" * 3 * 2**20 + '"'] * 6)
+    with job_body(received(f'{{"id": "j", "results": [{heavy}]}}'.encode(), 2**20, 2**18)) as body:
+        assert list(sizes(body, 100)) == [3, 3]
