@@ -11,7 +11,7 @@ import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -104,7 +104,9 @@ class LocalFiles(Files):
         except OSError as error:
             raise LakeError(f"cannot write {path}: {error.strerror}; free the disk or the folder's rights") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            # Where the folder itself cannot be used, this fails too, and must not hide the reason.
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def delete(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
