@@ -18,7 +18,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
 )
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=8
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=6
 )
 seeds = st.integers(0, 2**32)
 
@@ -47,8 +47,8 @@ def values_of(text: bytes, parts: list[Part]) -> list[tuple[str | None, Any]]:
     return [(key, json.loads(value)) for key, value in found if value or len(found) > 1]
 
 
-@settings(max_examples=60, deadline=None)
-@given(seeds, st.dictionaries(texts | st.just("results"), values, max_size=5), st.integers(1, 40))
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.dictionaries(texts | st.just("results"), values, max_size=5), st.integers(1, 30))
 def test_members_of_an_object_are_found_whatever_the_windows(seed: int, value: Any, size: int) -> None:
     text = written(value, seed).encode()
     root, parts = scan(windows(text, size), ("results",))
@@ -57,7 +57,7 @@ def test_members_of_an_object_are_found_whatever_the_windows(seed: int, value: A
 
 
 @settings(max_examples=40, deadline=None)
-@given(seeds, st.lists(values, max_size=6), st.integers(1, 40))
+@given(seeds, st.lists(values, max_size=6), st.integers(1, 30))
 def test_elements_of_an_array_are_found_whatever_the_windows(seed: int, value: Any, size: int) -> None:
     text = written(value, seed).encode()
     root, parts = scan(windows(text, size))
