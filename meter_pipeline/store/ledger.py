@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, select, update
+from sqlalchemy import Connection, Engine, Row, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from meter_pipeline.api import Intent, Job, Schedule, Strategy
@@ -29,7 +29,19 @@ from meter_pipeline.store import columns, tables
 from meter_pipeline.store.claims import Claims, claims_for
 from meter_pipeline.store.database import connect, readable
 from meter_pipeline.store.rows import Counts, JobRow, ScheduleRow, StrategyRow
-from meter_pipeline.store.tables import change_sets, facts, intents, iso, jobs, now, schedules, strategies, syncs, walks
+from meter_pipeline.store.tables import (
+    change_sets,
+    facts,
+    intents,
+    iso,
+    jobs,
+    now,
+    plain,
+    schedules,
+    strategies,
+    syncs,
+    walks,
+)
 
 STATES = ("known", "landed", "accepted", "held", "failed", "unreadable")
 # What changes with every run of a schedule is no new version of it.
@@ -38,7 +50,7 @@ _PASSING = frozenset({"next_run_at", "last_run_at", "updated_at", "preview_data"
 
 def job_values(job: Job) -> dict[str, Any]:
     """The ledger's columns of what the API says of a job."""
-    return {
+    values = {
         "job_id": job.job_id,
         "schedule_id": job.schedule_id,
         "batch_id": job.batch_id,
@@ -53,6 +65,7 @@ def job_values(job: Job) -> dict[str, Any]:
         "started_at": iso(job.started_at),
         "completed_at": iso(job.completed_at),
     }
+    return plain(values)
 
 
 class Ledger:
@@ -90,6 +103,9 @@ class Ledger:
         # SQLite has one writer at a time: threads of this process wait here, not by polling the file.
         with self._write, readable(self._engine), self._engine.connect().execution_options(**options) as connection:
             with connection.begin():
+                if self._engine.dialect.name == "postgresql":
+                    # One writer at a time there too: else two that see the same new strategy both insert it.
+                    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('meter_pipeline ledger'))"))
                 yield connection
 
     def _revise(self, connection: Connection) -> None:
@@ -157,6 +173,7 @@ class Ledger:
                     "updated_at": iso(item.updated_at),
                     "deleted_at": None,
                 }
+                values = plain(values)
                 if item.strategy_id in known:
                     old = known[item.strategy_id]
                     if any(getattr(old, name) != value for name, value in values.items()):
@@ -202,6 +219,7 @@ class Ledger:
                     "updated_at": iso(item.updated_at),
                     "deleted_at": None,
                 }
+                values = plain(values)
                 old = known.get(item.schedule_id)
                 if old is None:
                     changed = True
@@ -367,7 +385,7 @@ class Ledger:
             if rows:
                 defaults = {"strategy_id": strategy_id, "known_at": now()}
                 names = [name for name in _names(rows) if name not in ("job_id", "strategy_id")]
-                complete = [{**defaults, **row} for row in rows]
+                complete = [plain({**defaults, **row}) for row in rows]
                 self._upsert(connection, jobs, complete, keys=["job_id"], set_=names)
             if changes:
                 connection.execute(update(strategies).where(strategies.c.strategy_id == strategy_id).values(**changes))

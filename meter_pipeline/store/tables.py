@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
 from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table, Text
 
@@ -151,3 +152,16 @@ def now() -> str:
 def moment(text: str | None) -> datetime | None:
     """The inverse of `iso`."""
     return None if text is None else datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as every database takes them: NUL and half surrogates as escapes, numbers beyond 64 bits left out."""
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str) and not value.isprintable():
+        return value.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return None
+    return value
