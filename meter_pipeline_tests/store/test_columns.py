@@ -15,7 +15,22 @@ from meter_pipeline.store import columns
 from meter_pipeline.store.columns import RESERVED, ColumnError, Field, Type
 
 STAMP = ("2026-03-02T06:00:00.000000Z", "job", 0)
-KEYS = ["price", "Price", "PRICE", "price_2", "job_id", "month", "strategy", "", " ", "_", "名前", "a.b", "9", "preis €"]
+KEYS = [
+    "price",
+    "Price",
+    "PRICE",
+    "price_2",
+    "job_id",
+    "month",
+    "strategy",
+    "",
+    " ",
+    "_",
+    "名前",
+    "a.b",
+    "9",
+    "preis €",
+]
 
 scalars = (
     st.none()
@@ -196,9 +211,7 @@ def test_what_two_values_of_a_field_come_to(first: Any, second: Any, kind: str) 
     for order in (rows, rows[::-1]):
         fields, cells = typed(order)
         assert fields[0].type.kind == kind
-        assert all(
-            survives(row["f"], cell, fields[0].type) for row, cell in zip(order, cells["f"], strict=True)
-        )
+        assert all(survives(row["f"], cell, fields[0].type) for row, cell in zip(order, cells["f"], strict=True))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,316 @@
+"""The ledger, on SQLite and on PostgreSQL: one row for every strategy, schedule and job, whoever writes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+
+from meter_pipeline.store import Ledger, LedgerError, columns, database
+from meter_pipeline_tests.store.records import job, schedule, strategy
+
+Open = Callable[[], Ledger]
+
+
+def versions(ledger: Ledger) -> list[tuple[str, str, int]]:
+    """Kind, id and number of every version."""
+    return sorted((row.kind, row.id, row.version) for row in ledger.rows("versions"))
+
+
+def test_slugs_are_readable_unique_and_stay_when_the_name_changes(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    first = ledger.record_strategies(
+        [
+            strategy("aaaaaaaa-1", "New books"),
+            strategy("bbbbbbbb-2", "New Books!"),
+            strategy("cccccccc-3", None),
+            strategy("dddddddd-4", "書籍"),
+            strategy("eeeeeeee-5", "Préis/Liste " + "x" * 100),
+        ]
+    )
+    slugs = {row.strategy_id: row.slug for row in ledger.strategies()}
+    assert slugs["aaaaaaaa-1"] == "new_books"
+    assert slugs["bbbbbbbb-2"] == "new_books_bbbbbbbb"
+    assert len(set(slugs.values())) == 5 == len(first)
+    assert all(slug.isascii() and slug.replace("_", "").isalnum() and len(slug) < 80 for slug in slugs.values())
+    renamed = [strategy(id_, "Another name") for id_ in slugs]
+    assert ledger.record_strategies(renamed) == []
+    assert {row.strategy_id: row.slug for row in ledger.strategies()} == slugs
+    assert {row.name for row in ledger.strategies()} == {"Another name"}
+
+
+def test_strategies_of_one_name_and_alike_ids_get_slugs_of_their_own(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    ledger.record_strategies([strategy(f"aaaaaaaa-{i}", "Same") for i in range(6)])
+    assert len({row.slug for row in ledger.strategies()}) == 6
+
+
+def test_a_strategy_that_is_no_longer_listed_is_deleted_and_may_come_back(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    ledger.record_strategies([strategy("a"), strategy("b", "Other")])
+    ledger.record_strategies([strategy("a")])
+    assert [row.strategy_id for row in ledger.strategies() if row.deleted_at] == ["b"]
+    ledger.record_strategies([strategy("a"), strategy("b", "Other")])
+    assert not [row for row in ledger.strategies() if row.deleted_at]
+
+
+def test_a_version_is_recorded_once_and_a_run_makes_no_new_one(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    for number in range(3):
+        ledger.record_strategies([strategy("a", description="one", updated_at=f"2026-03-0{number + 1}T00:00:00Z")])
+        ledger.record_schedules([schedule("s", "a", last_run_at=f"2026-03-0{number + 1}T00:00:00Z")])
+    assert versions(ledger) == [("schedule", "s", 1), ("strategy", "a", 1)]
+    ledger.record_strategies([strategy("a", description="two")])
+    ledger.record_schedules([schedule("s", "a", enabled=False)])
+    assert versions(ledger) == [("schedule", "s", 1), ("schedule", "s", 2), ("strategy", "a", 1), ("strategy", "a", 2)]
+
+
+def test_a_webhook_secret_is_not_kept(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    ledger.record_schedules([schedule("s", "a", webhook_url="https://hook.example", webhook_secret="whsec_canary")])
+    assert "whsec_canary" not in str(ledger.rows("schedules")) + str(ledger.rows("versions"))
+
+
+def test_every_listed_job_gets_a_row_once_and_its_strategy_too(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    listed = [job("j1", "gone"), job("j2", "gone", status="failed", error="503"), job("j3", "gone", status="running")]
+    assert ledger.record_jobs(listed) == ["j1", "j2", "j3"]
+    assert ledger.record_jobs(listed) == []
+    assert {row.job_id: row.state for row in ledger.jobs()} == {"j1": "known", "j2": "failed", "j3": "known"}
+    (adopted,) = ledger.strategies()
+    assert adopted.strategy_id == "gone"
+    assert adopted.deleted_at is not None
+    ledger.record_strategies([strategy("gone", "Back again")])
+    assert [(row.slug, row.name, row.deleted_at) for row in ledger.strategies()] == [(adopted.slug, "Back again", None)]
+
+
+def test_a_known_job_follows_the_listing_and_a_loaded_one_does_not(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    ledger.record_jobs([job("j1", "a", status="running"), job("j2", "a")])
+    ledger.commit("a", [{"job_id": "j2", "state": "accepted", "items": 3}])
+    ledger.record_jobs([job("j1", "a", status="completed"), job("j2", "a", status="failed", error="late")])
+    assert {row.job_id: (row.state, row.status) for row in ledger.jobs()} == {
+        "j1": ("known", "completed"),
+        "j2": ("accepted", "completed"),
+    }
+
+
+def test_jobs_come_in_order_of_strategy_time_and_id(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    ledger.record_jobs(
+        [
+            job("j3", "b"),
+            job("j2", "a", completed_at="2026-03-03T00:00:00Z"),
+            job("j1", "a", completed_at=None, created_at="2026-03-04T00:00:00Z"),
+            job("j0", "a"),
+        ]
+    )
+    assert [row.job_id for row in ledger.jobs()] == ["j0", "j2", "j1", "j3"]
+    assert [row.job_id for row in ledger.jobs("a", ids=["j1", "j3"])] == ["j1"]
+    assert [(count.jobs, count.items) for count in ledger.counts()] == [(3, 0), (1, 0)]
+
+
+def test_text_that_databases_dislike_is_taken(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    ledger.record_strategies([strategy("a", "nul \0 here", description="half \ud800 pair")])
+    ledger.record_schedules([schedule("s", "a", url="https://x.example/\0\udfff")])
+    ledger.record_jobs(
+        [job("j1", "a", status="failed", error="\0 \ud800", url="https://x.example/\0", item_count=2**70)]
+    )
+    assert [row.state for row in ledger.jobs()] == ["failed"]
+
+
+def test_walks_are_remembered_by_scope(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    assert ledger.walk() is None
+    ledger.record_walk("", "2026-03-02T06:00:00.000000Z")
+    ledger.record_walk("a", "2026-03-03T06:00:00.000000Z")
+    ledger.record_walk("a", "2026-03-04T06:00:00.000000Z")
+    assert (ledger.walk(), ledger.walk("a"), ledger.walk("b")) == (
+        "2026-03-02T06:00:00.000000Z",
+        "2026-03-04T06:00:00.000000Z",
+        None,
+    )
+
+
+def test_an_intent_survives_reopening_until_it_is_resolved(open_ledger: Open) -> None:
+    first = open_ledger().intents.open("schedule", "print", ["s1"])
+    again = open_ledger().intents.open("schedule", "print", ["s1", "s2"])
+    assert (again.intent_id, again.before, again.reused) == (first.intent_id, ("s1",), True)
+    open_ledger().intents.resolve(first.intent_id, "s2")
+    fresh = open_ledger().intents.open("schedule", "print", ["s1", "s2"])
+    assert fresh.intent_id != first.intent_id
+    assert not fresh.reused
+
+
+def test_the_fields_of_a_strategy_are_kept(open_ledger: Open) -> None:
+    fields = columns.infer_fields([{"a\0\ud800": 1, "b": [{"c": None}]}], ("2026-03-02", "j", 0))
+    ledger = open_ledger()
+    ledger.record_strategies([strategy("a")])
+    ledger.commit("a", [], fields=fields, dirty=False)
+    row = open_ledger().strategy("a")
+    assert row is not None
+    assert columns.load(row.fields) == fields
+    assert row.dirty is False
+
+
+def test_the_revision_changes_with_what_the_warehouse_shows_and_only_then(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    seen = [ledger.revision()]
+    ledger.record_strategies([strategy("a")])
+    seen.append(ledger.revision())
+    ledger.record_jobs([job("j", "a")])
+    seen.append(ledger.revision())
+    ledger.commit("a", [{"job_id": "j", "state": "accepted"}])
+    seen.append(ledger.revision())
+    assert len(set(seen)) == 4
+    ledger.record_strategies([strategy("a")])
+    ledger.record_jobs([job("j", "a")])
+    ledger.record_walk("", "2026")
+    assert ledger.revision() == seen[-1]
+
+
+def test_the_last_sync_that_ended_is_reported(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    assert ledger.last_sync() is None
+    done = ledger.begin_sync()
+    ledger.begin_sync()
+    ledger.end_sync(done, {"jobs": 3})
+    last = open_ledger().last_sync()
+    assert last is not None
+    assert (last["sync_id"], last["jobs"]) == (done, 3)
+
+
+def test_a_claim_is_held_by_one_at_a_time(open_ledger: Open) -> None:
+    one, two = open_ledger(), open_ledger()
+    claim = one.claims.try_claim("new_books")
+    assert claim is not None
+    assert two.claims.try_claim("new_books") is None
+    other = two.claims.try_claim("other")
+    assert other is not None
+    other.release()
+    claim.release()
+    again = two.claims.try_claim("new_books")
+    assert again is not None
+    again.release()
+
+
+def _write(url: str, own: int) -> None:
+    ledger = Ledger.open(url)
+    for number in range(8):
+        ledger.record_jobs([job(f"shared-{number}", "a"), job(f"own-{own}-{number}", "a")])
+        ledger.commit("a", [{"job_id": f"own-{own}-{number}", "state": "accepted", "items": 1}])
+        ledger.record_strategies([strategy("a"), strategy("b", "Other")])
+    ledger.close()
+
+
+def test_several_processes_open_migrate_and_write_at_once(open_ledger: Open) -> None:
+    url = open_ledger.url  # type: ignore[attr-defined]
+    spawn = multiprocessing.get_context("fork")
+    writers = [spawn.Process(target=_write, args=(url, own)) for own in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    ledger = open_ledger()
+    assert {(count.state, count.jobs) for count in ledger.counts()} == {("known", 8), ("accepted", 24)}
+    assert versions(ledger) == [("strategy", "a", 1), ("strategy", "b", 1)]
+
+
+def test_a_ledger_of_a_newer_version_is_refused_in_one_line(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    with ledger.writing() as connection:
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(LedgerError, match=r"^the ledger is of schema 9999, .* upgrade meter_pipeline$"):
+        open_ledger()
+
+
+def test_a_ledger_without_a_schema_yet_is_migrated_and_keeps_other_tables(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
+        connection.execute("CREATE TABLE notes (text)")
+    ledger = Ledger.open(str(path))
+    ledger.record_jobs([job("j", "a")])
+    ledger.close()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(database.SCHEMA_VERSION,)]
+        assert connection.execute("SELECT count(*) FROM notes").fetchone() == (0,)
+
+
+def test_the_migrations_make_the_tables_that_the_program_uses(open_ledger: Open) -> None:
+    with open_ledger().reading() as connection:
+        found = sqlalchemy.inspect(connection)
+        for table in database_tables():
+            made = {column["name"] for column in found.get_columns(table.name)}
+            assert made == {column.name for column in table.columns}, table.name
+
+
+def database_tables() -> Any:
+    """The tables as the code declares them."""
+    from meter_pipeline.store import tables
+
+    return tables.metadata.sorted_tables
+
+
+@pytest.mark.parametrize("content", [b"no database, but long enough to be read as one" * 30, b"\0" * 4096])
+def test_a_damaged_file_is_one_line_with_the_way_out(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(content)
+    with pytest.raises(LedgerError) as raised:
+        Ledger.open(str(path))
+    message = str(raised.value)
+    assert "\n" not in message
+    assert str(path) in message
+    assert "move the file away and sync again" in message
+    assert path.read_bytes() == content
+
+
+def test_a_ledger_damaged_in_the_middle_is_one_line_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger.open(str(path))
+    ledger.record_jobs([job(f"j{i}", "a", url="x" * 500) for i in range(200)])
+    ledger.close()
+    whole = bytearray(path.read_bytes())
+    for start in range(4096 * 8, len(whole), 4096):
+        whole[start : start + 512] = b"\xa5" * 512
+    path.write_bytes(whole)
+    with pytest.raises(LedgerError) as raised:
+        list(Ledger.open(str(path)).jobs())
+    assert "\n" not in str(raised.value)
+    assert "move the file away" in str(raised.value)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError) as raised:
+        Ledger.open(str(tmp_path / "file" / "ledger.sqlite"))
+    assert "\n" not in str(raised.value)
+    assert "METER_DATA_DIR" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "part"),
+    [
+        ("postgresql://nobody@127.0.0.1:1/none", "check METER_LEDGER_URL"),
+        ("mysql://nobody@127.0.0.1/none", "give a postgresql:// URL"),
+        ("postgresql://nobody@host:port/none", "is no URL"),
+    ],
+)
+def test_a_server_that_is_not_there_is_one_line(url: str, part: str) -> None:
+    with pytest.raises(LedgerError) as raised:
+        Ledger.open(url)
+    assert "\n" not in str(raised.value)
+    assert part in str(raised.value)
+
+
+def test_a_password_in_the_url_is_not_shown() -> None:
+    with pytest.raises(LedgerError) as raised:
+        Ledger.open("postgresql://me:canary-password@127.0.0.1:1/none")
+    assert "canary-password" not in str(raised.value)
