@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,8 @@ from meter_pipeline.settings import Settings
 from meter_pipeline.since import parse_since
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from meter_pipeline.sync import Problem, SyncReport
 
 PROGRAM = "meter-pipeline"
@@ -40,10 +43,20 @@ app.add_typer(jobs, name="jobs")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
+class _WithoutPandas(MetaPathFinder):
+    """Makes pandas look absent: pyarrow imports it with its first array, half a second that no command has a use for.
+
+    A `None` in `sys.modules` would not do: pyarrow takes that for pandas itself, and its first array fails.
+    """
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("pandas is left out of the command line", name=name)
+
+
 def main() -> None:
     """Entry point of the `meter-pipeline` command."""
-    # pyarrow imports pandas with its first array, for half a second that no command has a use for.
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _WithoutPandas())
     sys.exit(run(sys.argv[1:]))
 
 
