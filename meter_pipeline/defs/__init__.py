@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -63,7 +64,7 @@ def known_strategies(settings: Settings) -> list[StrategyRow]:
     """The strategies in the ledger; none, and a warning, when it cannot be read: the next run says why."""
     from meter_pipeline.store.errors import StoreError
 
-    if not settings.ledger_url and not (settings.data_dir / "ledger.sqlite").exists():
+    if not settings.ledger_url and not Path(settings.ledger).exists():
         return []
     try:
         with open_ledger(settings) as ledger:

@@ -1,4 +1,4 @@
-"""A pipeline in a folder of its own: a sandbox, settings in the environment, a Dagster instance on disk."""
+"""A pipeline in a folder of its own: a sandbox, settings in the environment, a Dagster instance."""
 
 from __future__ import annotations
 
@@ -73,12 +73,9 @@ def pipeline(
     monkeypatch.setenv("METER_API_KEY", CANARY)
     monkeypatch.setenv("METER_BASE_URL", sandbox.url)
     monkeypatch.setenv("METER_DATA_DIR", str(tmp_path / "data"))
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     sandbox.add_strategy("Books", "https://books.example/new")
     sandbox.add_strategy("Lamps", "https://lamps.example/")
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
         made = Pipeline(sandbox, Settings.from_env(), instance)
         for price in (12.5, 11):
             made.scrape("Books", {"title": "Tide Tables", "Price": price}, {"title": "Salt Road", "Price": 9})

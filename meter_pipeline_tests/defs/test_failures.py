@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from meter_pipeline import origin
@@ -56,9 +57,12 @@ def test_the_data_of_meter_does_not_land_among_the_sandboxs(
 
 
 def test_the_key_is_nowhere_in_what_dagster_or_the_pipeline_keeps(pipeline: Pipeline, tmp_path: Path) -> None:
-    pipeline.run()
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8}, item_count=40)
-    result = pipeline.run()
+    with dg.DagsterInstance.from_config(str(home)) as pipeline.instance:
+        result = pipeline.run()
     assert CANARY not in "".join(map(str, result.all_events))
     assert CANARY not in repr(pipeline.defs().resources)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
