@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 
-def sync_job(assets: Sequence[dg.AssetsDefinition]) -> dg.unresolved_asset_job_definition.UnresolvedAssetJobDefinition:  # type: ignore[name-defined]
+def sync_job(assets: Sequence[dg.AssetsDefinition]) -> dg.unresolved_asset_job_definition.UnresolvedAssetJobDefinition:
     """Everything in one run and one process: a process for each step would cost seconds and gain nothing."""
     return dg.define_asset_job(
         "sync",
@@ -21,7 +21,7 @@ def hourly(job: object) -> dg.ScheduleDefinition:
     """The sync at every full hour, UTC."""
     return dg.ScheduleDefinition(
         name="hourly_sync",
-        job=job,  # type: ignore[arg-type]
+        job=job,
         cron_schedule="0 * * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
