@@ -143,7 +143,7 @@ def sync(
     strategy: Annotated[list[str] | None, typer.Option(help="Id, slug or name; again for more.")] = None,
     schedule: Annotated[list[str] | None, typer.Option(help="Id of a schedule; again for more.")] = None,
     job: Annotated[list[str] | None, typer.Option(help="Id of a job; again for more.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Load the given jobs again.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Load the named jobs again, loaded or not.")] = False,
     since: Annotated[str | None, typer.Option(help="Only jobs made after: an ISO time, or 24h, 7d.")] = None,
     reconcile: Annotated[
         bool, typer.Option("--reconcile", help="Walk all jobs and prove that none is missing.")
@@ -154,8 +154,8 @@ def sync(
     """Load what is new at Meter into the lake."""
     from meter_pipeline.sync import sync as engine
 
-    if again and not job:
-        raise typer.BadParameter("--again loads jobs again: name them with --job")
+    if again and not (job or strategy or schedule):
+        raise typer.BadParameter("--again loads jobs again: name them with --job, --strategy or --schedule")
     settings, moment = Settings.from_env(), parse_since(since)
     settings.require_key()
     origin.refuse_mixing(settings)

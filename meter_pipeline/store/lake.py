@@ -308,8 +308,8 @@ class Lake:
         except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise LakeError(
-                f"{self.files.uri(name)} is damaged or unreadable ({reason}): delete it and run "
-                "`meter-pipeline sync --repair` to load its jobs again"
+                f"{self.files.uri(name)} is damaged or unreadable ({reason}): delete it and run `meter-pipeline sync "
+                f"--strategy {name.split('/')[1].removeprefix('strategy=')} --again` to load its jobs again"
             ) from error
 
 

@@ -55,7 +55,7 @@ def sync(
         since: Only jobs created from then on.
         reconcile: Walk the whole listing of jobs instead of stopping where everything is known, and try again at once
             what could not be read.
-        again: Load the jobs of `jobs` even if they are loaded.
+        again: Load the chosen jobs even if they are loaded.
         workers: Threads that fetch.
         progress: Told how far it is.
 
