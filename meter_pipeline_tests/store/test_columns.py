@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import RESERVED, ColumnError, Field, Type
+from meter_pipeline_tests.store.survival import survives
 
 STAMP = ("2026-03-02T06:00:00.000000Z", "job", 0)
 KEYS = [
@@ -49,25 +50,6 @@ objects = st.lists(st.dictionaries(st.sampled_from(KEYS), values, max_size=5), m
 stamps = st.tuples(st.sampled_from(["2026-03-01", "2026-03-02"]), st.sampled_from("abc"), st.integers(0, 3))
 types = st.builds(columns.infer, st.lists(values, max_size=4), stamps)
 few = settings(max_examples=30, deadline=None)
-
-
-def survives(value: Any, cell: Any, kind: Type) -> bool:
-    """Whether an Arrow cell, as Python has it, says the same as a JSON value."""
-    if value is None or cell is None:
-        return value is None and cell is None
-    if kind.kind == "text":
-        return cell == columns.spell(value) if isinstance(value, str) else json.loads(cell) == value
-    if kind.kind == "struct" and kind.fields:
-        named = dict(zip(columns.names(kind.fields), kind.fields, strict=True))
-        return all(survives(value.get(f.name), cell[name], f.type) for name, f in named.items()) and set(value) <= {
-            f.name for f in kind.fields
-        }
-    if kind.kind == "list" and kind.element is not None:
-        pairs = zip(value, cell, strict=True)
-        return all(survives(inner, part, kind.element) for inner, part in pairs)
-    if kind.kind in ("json", "struct"):
-        return bool(json.loads(cell) == value)
-    return bool(cell == value) and isinstance(cell, bool) == isinstance(value, bool)
 
 
 def typed(rows: list[dict[str, Any]]) -> tuple[tuple[Field, ...], dict[str, list[Any]]]:

@@ -66,7 +66,7 @@ def owners(lake: Lake) -> dict[str, set[str]]:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts that close after two or three small jobs."""
-    monkeypatch.setattr(lake_module, "PART_UNPACKED_BYTES", 1_500)
+    monkeypatch.setattr(lake_module, "PART_UNPACKED_BYTES", 700)
 
 
 @pytest.mark.parametrize("thorough", [True, False])
