@@ -166,7 +166,7 @@ def _split(raw: bytes) -> list[bytes] | None:
         if isinstance(rows, dict):
             rows = msgspec.json.decode(next(iter(rows.values())), type=list[msgspec.Raw]) if len(rows) == 1 else None
         return None if rows is None else [bytes(row) for row in rows]
-    except msgspec.DecodeError:  # not all that is served is JSON as msgspec sees it: NaN, lone surrogates
+    except (msgspec.DecodeError, RecursionError):  # not all that is served is JSON as msgspec sees it: NaN, deep lists
         try:
             value = json.loads(raw)
         except (ValueError, RecursionError):
