@@ -39,11 +39,14 @@ order by seen_at
 limit 12
 """
 _DAYS = """
-select strategy, cast(completed_at as date) as day, count(*) as items from meter.items group by all order by all
+with recent as (
+    select strategy, strftime(completed_at, '%m-%d') as day
+    from meter.items
+    where completed_at > (select max(completed_at) - interval 6 days from meter.items)
+)
+pivot recent on day using count(*) group by strategy order by strategy
 """
-_STATES = """
-select strategy, state, count(*) as jobs from meter.jobs group by all order by all
-"""
+_STATES = "pivot meter.jobs on state using count(*) group by strategy order by strategy"
 
 
 class DemoError(Exception):
