@@ -1,0 +1,140 @@
+"""A ledger, a lake and a client on a sandbox, in one folder; and what two of them must have in common."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from meter_pipeline.api import MeterClient
+from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.store import JobRow, Lake, Ledger
+from meter_pipeline.sync import SyncReport, sync
+
+
+class Station:
+    """Everything a sync needs, kept below `folder`. A context manager."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox, **client: Any) -> None:
+        self.folder = folder
+        self.ledger = Ledger.open(str(folder / "ledger.sqlite"))
+        self.lake = Lake.open(str(folder / "lake"))
+        settings = {"base_url": sandbox.url, "wait_scale": 0, "intents": self.ledger.intents, **client}
+        self.client = MeterClient(settings.pop("api_key", sandbox.api_key), **settings)
+
+    def __enter__(self) -> Station:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of everything."""
+        self.client.close()
+        self.ledger.close()
+
+    def sync(self, **options: Any) -> SyncReport:
+        """Syncs."""
+        return sync(self.client, self.ledger, self.lake, **options)
+
+    @property
+    def slugs(self) -> list[str]:
+        """Every strategy's slug."""
+        return [row.slug for row in self.ledger.strategies()]
+
+    def slug(self, strategy_id: str) -> str:
+        """One strategy's slug."""
+        row = self.ledger.strategy(strategy_id)
+        assert row is not None
+        return row.slug
+
+    def jobs(self, *states: str) -> dict[str, JobRow]:
+        """Jobs by id."""
+        return {row.job_id: row for row in self.ledger.jobs(states=states)}
+
+    def results(self, slug: str) -> pa.Table:
+        """Typed rows of a strategy."""
+        return self.lake.read("results", slug)
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of the lake with its bytes."""
+        root = self.folder / "lake"
+        return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+    def rows(self) -> dict[tuple[str, str], Counter[str]]:
+        """All rows of the lake as a multiset, by table and strategy."""
+        return {
+            (table, slug): Counter(json.dumps(row, sort_keys=True, default=str) for row in rows.to_pylist())
+            for table in ("raw", "results")
+            for slug in self.slugs
+            for rows in [self.lake.read(table, slug)]
+        }
+
+    def schemas(self) -> dict[str, list[pa.Schema]]:
+        """The distinct schemas of each strategy's results."""
+        found: dict[str, list[pa.Schema]] = {}
+        for slug in self.slugs:
+            distinct = found.setdefault(slug, [])
+            for schema in self.lake.schemas("results", slug):
+                if schema not in distinct:
+                    distinct.append(schema)
+        return found
+
+
+def assert_whole(station: Station) -> None:
+    """The ledger and the lake tell the same: every loaded job is there with all its items, once, in both tables."""
+    jobs = station.jobs()
+    loaded = {id_: row.items for id_, row in jobs.items() if row.state in ("accepted", "held") and row.items}
+    accepted = {id_: row.items for id_, row in jobs.items() if row.state == "accepted" and row.items}
+    raw: Counter[tuple[str, int]] = Counter()
+    results: Counter[tuple[str, int]] = Counter()
+    for slug in station.slugs:
+        raw.update(_pairs(station.lake.read("raw", slug, ["job_id", "item_index"])))
+        results.update(_pairs(station.lake.read("results", slug, ["_meter_job_id", "_meter_item_index"])))
+    assert raw == {(id_, index): 1 for id_, count in loaded.items() for index in range(count or 0)}
+    assert results == {(id_, index): 1 for id_, count in accepted.items() for index in range(count or 0)}
+    assert all(len(schemas) <= 1 for schemas in station.schemas().values())
+
+
+def assert_equal(one: Station, other: Station) -> None:
+    """Two stations hold the same rows in columns of the same names and types."""
+    assert one.schemas() == other.schemas()
+    assert one.rows() == other.rows()
+    assert {id_: (row.state, row.items) for id_, row in one.jobs().items()} == {
+        id_: (row.state, row.items) for id_, row in other.jobs().items()
+    }
+
+
+def _pairs(table: pa.Table) -> list[tuple[str, int]]:
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def insert_drifting(sandbox: Sandbox, count: int = 40, names: Sequence[str] = ("Alpha", "Beta")) -> list[str]:
+    """Jobs of two strategies whose fields come, go and change their type from job to job; returns their ids."""
+    shapes: list[Any] = [
+        lambda n: {"id": n, "price": n},
+        lambda n: {"id": n, "price": n + 0.5},
+        lambda n: {"id": n, "Price": f"{n} €", "tags": ["a", n]},
+        lambda n: {"id": n, "price": "sold out", "seller": {"name": f"s{n}", "since": None}},
+        lambda n: {"id": n, "seller": {"name": f"s{n}", "Name": n, "since": 2001}},
+        lambda n: {"ID": n, "month": "May", "tags": []},
+        lambda n: {"id": n, "seller": "unknown", "tags": [{"t": n}]},
+        lambda n: {"id": 2**60 + n, "": None},
+    ]
+    ids = []
+    for name in names:
+        sandbox.add_strategy(name, items=[])
+    for number in range(count):
+        shape = shapes[number // len(names) % len(shapes)]
+        ids.append(
+            sandbox.insert_job(
+                names[number % len(names)],
+                items=[shape(number * 10 + k) for k in range(1 + number % 4)],
+                completed_at=sandbox.world.now - 60 * number,
+            )
+        )
+    return ids
