@@ -41,6 +41,8 @@ from meter_pipeline.sync.report import Problem, StrategyReport
 # Parsed JSON takes six to eight times its bytes, and several strategies are written at once.
 BATCH_BYTES = 4 * 2**20
 SAMPLE_ITEMS = 5
+# More fields than a piece of a job can have.
+PIECE_FIELDS = 1_000_000
 _FIRST_RETRY = timedelta(minutes=1)
 _LAST_RETRY = timedelta(days=1)
 # A job that still runs after so many looks is looked at once an hour.
@@ -299,7 +301,9 @@ class _Profile:
         except ColumnError as error:
             self.problem = str(error)
             return
-        self.fields = widen(self.fields, [infer(parsed, self._time, self._job.job_id, self.items)])
+        # Far apart, so that fields of a later piece come after those of an earlier one, as in a job read in one piece.
+        start = self.items * PIECE_FIELDS
+        self.fields = widen(self.fields, [infer(parsed, self._time, self._job.job_id, start)])
         if not self.sample:
             self.sample = parsed.objects[:SAMPLE_ITEMS]
 
