@@ -38,7 +38,19 @@ def serve(settings: Settings, *, host: str, port: int, speed: float) -> int:
     """
     api = _meter(settings) if settings.api_key else _sandbox(settings, speed)
     with api as (environment, note):
-        command = [sys.executable, "-m", "dagster", "dev", *_location(), "--host", host, "--port", str(port)]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "dagster",
+            "dev",
+            *_location(),
+            "--host",
+            host,
+            "--port",
+            str(port),
+        ]
         tell(f"Dagster UI: http://{host}:{port}    data: {settings.data_dir}")
         return _run(command, {**os.environ, **environment}, note)
 

@@ -68,7 +68,7 @@ def refuse_mixing(settings: Settings) -> None:
     Raises:
         SettingsError: The folder is a sandbox's and the API is not on this machine.
     """
-    if not settings.ledger_url and read(settings.data_dir) is not None and not _on_this_machine(settings.base_url):
+    if read(settings.data_dir) is not None and not _on_this_machine(settings.base_url):
         raise SettingsError(
             f"{settings.data_dir} holds the sandbox's data: set METER_DATA_DIR to another folder, or remove this one"
         )
