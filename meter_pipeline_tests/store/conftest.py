@@ -14,7 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from meter_pipeline.store import Lake, Ledger
+from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.ledger import Ledger
 
 # PostgreSQL does not run as root; where the tests do (containers), the server runs as nobody.
 _NOBODY = 65534

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from meter_pipeline.store import Lake, LakeError
 from meter_pipeline.store import lake as lake_module
-from meter_pipeline.store.lake import RAW
+from meter_pipeline.store.errors import LakeError
+from meter_pipeline.store.lake import RAW, Lake
 
 START = datetime(2026, 3, 2, 6, tzinfo=timezone.utc)
 

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from meter_pipeline.store import Ledger, LedgerError, columns, database
+from meter_pipeline.store import columns, database
+from meter_pipeline.store.errors import LedgerError
+from meter_pipeline.store.ledger import Ledger
 from meter_pipeline_tests.store.records import job, schedule, strategy
 
 Open = Callable[[], Ledger]
