@@ -194,7 +194,7 @@ def _show_report(report: SyncReport) -> None:
     for slug in report.skipped:
         say(f"{slug}: left to another sync that is working on it")
     for problem in report.problems:
-        tell(f"{problem.slug}: {_job(problem)}{problem.reason}")
+        tell(f"{problem.slug}: {_job(problem)}{problem.reason}" if problem.slug else f"{_job(problem)}{problem.reason}")
     if report.stopped:
         tell(f"ended early: {report.stopped}")
     if report.gone:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
-from meter_pipeline.api import MeterClient, MeterConnectionError
+from meter_pipeline.api import MeterBadResponse, MeterClient, MeterConnectionError, MeterNotFound, MeterServerError
 from meter_pipeline.store.claims import Claim
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger
@@ -15,7 +15,7 @@ from meter_pipeline.store.tables import iso, now
 from meter_pipeline.sync.discover import catalog, discover
 from meter_pipeline.sync.land import Fetched, fetch
 from meter_pipeline.sync.load import Load
-from meter_pipeline.sync.report import Progress, Silent, SyncReport
+from meter_pipeline.sync.report import Problem, Progress, Silent, SyncReport
 from meter_pipeline.sync.write import Writers
 
 WORKERS = 8
@@ -72,7 +72,7 @@ def sync(
     selection = _Selection(schedules, strategies, jobs, iso(since), reconcile or again or jobs is not None, again)
     try:
         catalog(client, ledger, report)
-        selection.resolve(client, ledger)
+        selection.resolve(client, ledger, report)
         if jobs is None:
             discover(client, ledger, report, strategy_ids=selection.strategy_ids, since=since, reconcile=reconcile)
         _load(client, ledger, lake, selection, report, workers, progress or Silent())
@@ -103,7 +103,7 @@ class _Selection:
         self.again = again
         self.strategy_ids: list[str] | None = None
 
-    def resolve(self, client: MeterClient, ledger: Ledger) -> None:
+    def resolve(self, client: MeterClient, ledger: Ledger, report: SyncReport) -> None:
         """Finds the strategies that are meant.
 
         Raises:
@@ -119,8 +119,7 @@ class _Selection:
                     raise SelectionError(f"no schedule {schedule}: see `meter-pipeline schedules list`")
                 ids.add(known[schedule] or "")
         if self._jobs is not None:
-            missing = set(self._jobs) - {row.job_id for row in ledger.jobs(ids=self._jobs)}
-            ledger.record_jobs([client.job(job_id) for job_id in sorted(missing)])
+            _look_up(client, ledger, self._jobs, report)
             ids |= {row.strategy_id for row in ledger.jobs(ids=self._jobs)}
         if self._strategies is not None or self._schedules is not None or self._jobs is not None:
             self.strategy_ids = sorted(ids)
@@ -139,6 +138,17 @@ class _Selection:
             if not self._at_once and row.retry_at is not None and row.retry_at > moment:
                 continue
             yield row
+
+
+def _look_up(client: MeterClient, ledger: Ledger, job_ids: Sequence[str], report: SyncReport) -> None:
+    """Gives jobs that were never listed a row; one that the API cannot show does not stop the others."""
+    for job_id in sorted(set(job_ids) - {row.job_id for row in ledger.jobs(ids=job_ids)}):
+        try:
+            ledger.record_jobs([client.job(job_id)])
+        except MeterNotFound:
+            raise SelectionError(f"no job {job_id}: see `meter-pipeline status` for the strategies there are") from None
+        except (MeterServerError, MeterBadResponse) as error:
+            report.problems.append(Problem(job_id, "", "unknown", str(error)))
 
 
 def _strategy_ids(ledger: Ledger, wanted: Sequence[str]) -> Iterator[str]:

@@ -73,6 +73,8 @@ class Load:
         self._fields = columns.load(strategy.fields)
         self._thorough = strategy.dirty or again
         self._repaired = not strategy.dirty
+        # Accepted jobs whose rows are in the lake and whose commit is still to come.
+        self._uncommitted: set[str] = set()
         self.report = StrategyReport(strategy.strategy_id, strategy.slug, strategy.name)
         self.problems: list[Problem] = []
 
@@ -103,6 +105,7 @@ class Load:
         for number, group in enumerate(groups):
             whole = last and number == len(groups) - 1
             self._ledger.commit(self._strategy.strategy_id, group, fields=self._fields, dirty=not whole)
+        self._uncommitted.clear()
 
     def release(self) -> None:
         """Gives up the claim."""
@@ -129,6 +132,7 @@ class Load:
         if reason is None:
             report.accepted += 1
             report.items += items
+            self._uncommitted.add(job.job_id)
         else:
             report.held += 1
             self._problem(job.job_id, "held", reason)
@@ -231,7 +235,8 @@ class Load:
         self._fields = fields
         if new == old:
             return False
-        before = {row.job_id for row in self._ledger.jobs(self._strategy.strategy_id, ("accepted",))} - written
+        committed = {row.job_id for row in self._ledger.jobs(self._strategy.strategy_id, ("accepted",))}
+        before = (committed | self._uncommitted) - written
         if not before:
             if self._thorough:
                 self._lake.drop("results", self._strategy.slug)
