@@ -16,7 +16,7 @@ from meter_pipeline.store import columns
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger, job_values
 from meter_pipeline.store.rows import JobRow
-from meter_pipeline.sync.diff import AtHand, Delta, Rows, Seen, Side, compare
+from meter_pipeline.sync.diff import Delta, Rows, Seen, Side, compare
 from meter_pipeline.sync.identity import Identity
 from meter_pipeline.sync.land import time_of
 
@@ -45,15 +45,8 @@ def seen(job: Job, size: int) -> Seen:
 
 def seen_before(row: JobRow) -> Seen:
     """A job as the feed names it, from its row in the ledger."""
-    return Seen(
-        row.job_id,
-        row.schedule_id,
-        row.url,
-        row.parameters,
-        row.target_id or "",
-        row.completed_at or "",
-        row.bytes or 0,
-    )
+    target, time = row.target_id or "", row.completed_at or ""
+    return Seen(row.job_id, row.schedule_id, row.url, row.parameters, target, time, row.bytes or 0)
 
 
 def pairs(ledger: Ledger, strategy_id: str, entered: Sequence[Seen], left: Sequence[Seen]) -> list[Pair]:
@@ -170,6 +163,3 @@ class Stored:
     def value(self, key: str) -> Any:
         """An item, parsed."""
         return columns.parse([self.text(key).encode()])[0]
-
-
-__all__ = ["AtHand", "Comparison", "Pair", "pairs", "seen", "seen_before"]
