@@ -184,6 +184,12 @@ class Lake:
                 if kept.num_rows:
                     yield kept
 
+    @staticmethod
+    def part(table: str, slug: str, month: str, numbers: dict[str, int]) -> str:
+        """The name of the next part of a month, for `rewrite`; `numbers` counts them."""
+        numbers[month] = numbers.get(month, -1) + 1
+        return f"{_folder(table, slug, month)}/{_part(numbers[month])}"
+
     # -- writing
 
     def replace(self, table: str, slug: str, rows: pa.Table, jobs: set[str], *, thorough: bool) -> None:
@@ -197,7 +203,7 @@ class Lake:
             thorough: Look for old rows in every part. Needed when the jobs may have been written before; where that
                 cannot be, only the open part is touched, so that the cost follows what is new.
         """
-        slices = dict(_months(table, _sorted(table, rows)))
+        slices = dict(_months(table, in_order(table, rows)))
         if thorough:
             self._remove(table, slug, jobs, keep=set(slices))
         for month, part in slices.items():
@@ -281,7 +287,7 @@ class Lake:
                 self._filter_part(table, name, jobs)
         old = self._open_part(names[-1]) if names else None
         if old is not None:
-            merged = _sorted(table, pa.concat_tables([_without(table, old, jobs), rows]))
+            merged = in_order(table, pa.concat_tables([_without(table, old, jobs), rows]))
             self._write_part(names[-1], [merged], rows.schema)
             return
         if names and thorough:
@@ -378,7 +384,8 @@ def _months(table: str, ordered: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         start += count
 
 
-def _sorted(table: str, rows: pa.Table) -> pa.Table:
+def in_order(table: str, rows: pa.Table) -> pa.Table:
+    """Rows of a table in the order of its files: by time, job, and within a job."""
     job, time, rest = _ORDER[table]
     keys = rows.select([time, job, *rest])
     order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])

@@ -9,25 +9,7 @@ _CURRENCY = r"(?:\p{Sc}|(?:US|CA|AU|NZ|HK|R|C|A)\$|[A-Z]{3}|kr\.?|zł|Kč|Ft|Fr\
 _SPACE = r"[\s\x{A0}\x{202F}\x{2009}]"
 _DIGITS = r"(?:\d+(?:[.,]\d+)?|\d{1,3}(?:[.,'’\x{A0}\x{202F}\x{2009} ]\d{3})+(?:[.,]\d+)?)"
 _SIGN = "([-−+]?)"
-_MONEY = (
-    "".join(
-        (
-            "^",
-            _SPACE,
-            "*",
-            _SIGN,
-            _SPACE,
-            f"*({_CURRENCY}?)",
-            _SPACE,
-            "*",
-            _SIGN,
-            f"({_DIGITS})",
-            _SPACE,
-            f"*({_CURRENCY}?)",
-        )
-    )
-    + rf"(?:[,.]-)?{_SPACE}*$"
-)
+_MONEY = rf"^~*{_SIGN}~*({_CURRENCY}?)~*{_SIGN}({_DIGITS})~*({_CURRENCY}?)(?:[,.]-)?~*$".replace("~", _SPACE)
 _QUOTED = _MONEY.replace("'", "''")
 
 MACROS = (

@@ -6,9 +6,8 @@ another hash is `changed`: a row for each field by which the two differ, with th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,6 +41,19 @@ class Seen:
         return self.time, self.job_id
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A job whose changes are to be told, and the one before it; without one there is nothing to tell."""
+
+    previous: Seen | None
+    job: Seen
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the larger one's body."""
+        return max(self.job.bytes, self.previous.bytes if self.previous else 0)
+
+
 class Side(Protocol):
     """The items of one job."""
 
@@ -54,30 +66,6 @@ class Side(Protocol):
 
     def value(self, key: str) -> Any:
         """An item, parsed."""
-
-
-class AtHand:
-    """The items of a job that are in memory."""
-
-    def __init__(self, keys: Sequence[str], hashes: Sequence[str], items: Sequence[bytes], values: Sequence[Any]):
-        self._keys, self._hashes, self._items, self._values = keys, hashes, items, values
-
-    @cached_property
-    def hash_by_key(self) -> Mapping[str, str]:
-        """Every item's hash by its key, in the order of the items."""
-        return dict(zip(self._keys, self._hashes, strict=True))
-
-    @cached_property
-    def _places(self) -> dict[str, int]:
-        return dict(zip(self._keys, range(len(self._keys)), strict=True))
-
-    def text(self, key: str) -> str:
-        """An item as received."""
-        return self._items[self._places[key]].decode()
-
-    def value(self, key: str) -> Any:
-        """An item, parsed."""
-        return self._values[self._places[key]]
 
 
 @dataclass(frozen=True)
@@ -98,33 +86,42 @@ def compare(old: Mapping[str, str], new: Mapping[str, str]) -> Delta:
     return Delta(added, list(old.keys() - new.keys()), changed)
 
 
-class Rows:
-    """Rows of the lake's `changes`, gathered job by job."""
+Row = tuple[str, str, "str | None", "str | None", "str | None"]
+"""Key, kind, field, old value, new value."""
 
-    def __init__(self) -> None:
+
+class Rows:
+    """Rows of the lake's `changes`, gathered job by job.
+
+    Args:
+        kinds: Gets numbers of items added to it, by kind.
+    """
+
+    def __init__(self, kinds: dict[str, int] | None = None) -> None:
+        self.kinds = {} if kinds is None else kinds
         self._jobs: list[tuple[Seen, Seen]] = []
         self._counts: list[int] = []
-        self._items: list[tuple[str, str, str | None, str | None, str | None]] = []
-        self.kinds = {ADDED: 0, REMOVED: 0, CHANGED: 0}
-
-    def __len__(self) -> int:
-        return len(self._items)
+        self._rows: list[Row] = []
 
     def add(self, previous: Seen, job: Seen, old: Side, new: Side, delta: Delta, identity: Identity) -> None:
         """Takes in what one job changed."""
-        start = len(self._items)
-        self._items += [(key, ADDED, None, None, new.text(key)) for key in delta.added]
-        self._items += [(key, REMOVED, None, old.text(key), None) for key in delta.removed]
+        rows: list[Row] = [(key, ADDED, None, None, new.text(key)) for key in delta.added]
+        rows += [(key, REMOVED, None, old.text(key), None) for key in delta.removed]
         for key in delta.changed:
-            self._items += changed_rows(key, old.value(key), new.value(key), identity)
-        self.end_job(previous, job, start)
-        for kind, keys in ((ADDED, delta.added), (REMOVED, delta.removed), (CHANGED, delta.changed)):
-            self.kinds[kind] += len(keys)
+            rows += changed_rows(key, old.value(key), new.value(key), identity)
+        self.append(previous, job, rows)
 
-    def end_job(self, previous: Seen, job: Seen, start: int) -> None:
-        """Says whose the items from `start` on are."""
+    def append(self, previous: Seen, job: Seen, rows: Iterable[Row]) -> None:
+        """Takes in rows of one job; those of an item stand together."""
+        start = len(self._rows)
+        self._rows += rows
         self._jobs.append((previous, job))
-        self._counts.append(len(self._items) - start)
+        self._counts.append(len(self._rows) - start)
+        last = None
+        for key, kind, *_ in self._rows[start:]:
+            if key != last:
+                self.kinds[kind] = self.kinds.get(kind, 0) + 1
+            last = key
 
     def table(self) -> pa.Table:
         """All of them, in the order they came."""
@@ -137,7 +134,7 @@ class Rows:
             pa.array([job.url for job in jobs], pa.string()),
             pa.array([job.parameters for job in jobs], pa.string()),
         ]
-        data = list(zip(*self._items, strict=True)) if self._items else [()] * 5
+        data = list(zip(*self._rows, strict=True)) if self._rows else [()] * 5
         times = pa.array([moment(job.time) for job in jobs], CHANGES.field("observed_at").type)
         return pa.table(
             [
@@ -149,10 +146,8 @@ class Rows:
         )
 
 
-def changed_rows(
-    key: str, old: Any, new: Any, identity: Identity
-) -> list[tuple[str, str, str | None, str | None, str | None]]:
-    """The rows of an item that is on both sides: key, kind, field, old and new value."""
+def changed_rows(key: str, old: Any, new: Any, identity: Identity) -> list[Row]:
+    """The rows of an item that is on both sides."""
     return [
         (key, CHANGED, spell_path(path), _json(before), _json(after))
         for path, before, after in identity.changed_fields(old, new)

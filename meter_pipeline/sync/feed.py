@@ -6,27 +6,20 @@ changes what its successor is compared with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+
+import pyarrow as pa
 
 from meter_pipeline.api import Job
-from meter_pipeline.store import columns
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake import CHANGES, PART_BYTES, Lake, in_order
 from meter_pipeline.store.ledger import Ledger, job_values
-from meter_pipeline.store.rows import JobRow
-from meter_pipeline.sync.diff import Delta, Rows, Seen, Side, compare
+from meter_pipeline.store.rows import JobRow, StrategyRow
+from meter_pipeline.sync.diff import Pair, Seen, Side
 from meter_pipeline.sync.identity import Identity
 from meter_pipeline.sync.land import time_of
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A job whose changes are to be told, and the one before it; without one there is nothing to tell."""
-
-    previous: Seen | None
-    job: Seen
+from meter_pipeline.sync.sides import Comparison
+from meter_pipeline.sync.spill import large_rows
 
 
 def seen(job: Job, size: int) -> Seen:
@@ -58,108 +51,135 @@ def pairs(ledger: Ledger, strategy_id: str, entered: Sequence[Seen], left: Seque
         entered: Jobs that are accepted now.
         left: Jobs as they were accepted before, and are no longer, or not so.
     """
+    here, gone = by_target(entered), by_target(left)
     spans = {}
-    for target, group in groupby(sorted([*entered, *left], key=_by_target), key=lambda one: one.target_id):
-        places = [one.place for one in group]
+    for target in here.keys() | gone.keys():
+        places = [one.place for one in (*here.get(target, ()), *gone.get(target, ()))]
         spans[target] = (min(places), max(places))
-    gone = {one.job_id for one in left} | {one.job_id for one in entered}
-    here = {one.job_id for one in entered}
     known = ledger.neighbourhood(strategy_id, spans) if ledger.has_accepted(strategy_id) else {}
-    found = []
-    for target in spans:
-        mine = [one for one in entered if one.target_id == target]
-        mine += [seen_before(row) for row in known.get(target, ()) if row.job_id not in gone]
-        mine.sort(key=lambda one: one.place)
-        holes = [one.place for one in left if one.target_id == target]
-        for previous, job in zip([None, *mine], mine, strict=False):
-            after = previous.place if previous is not None else ("", "")
-            fresh = job.job_id in here or (previous is not None and previous.job_id in here)
-            if fresh or any(after < hole < job.place for hole in holes):
-                found.append(Pair(previous, job))
+    moved = {one.job_id for one in (*entered, *left)}
+    return [
+        pair
+        for target in sorted(spans)
+        for pair in _pairs(
+            here.get(target, []),
+            [one.place for one in gone.get(target, ())],
+            [seen_before(row) for row in known.get(target, ()) if row.job_id not in moved],
+        )
+    ]
+
+
+def _pairs(entered: list[Seen], holes: list[tuple[str, str]], stayed: list[Seen]) -> Iterator[Pair]:
+    """Of one target: pairs of which one is new, and those between which there was another."""
+    fresh = {one.job_id for one in entered}
+    jobs = sorted([*entered, *stayed], key=lambda one: one.place)
+    for previous, job in zip([None, *jobs], jobs, strict=False):
+        after = ("", "") if previous is None else previous.place
+        if {job.job_id, previous and previous.job_id} & fresh or any(after < hole < job.place for hole in holes):
+            yield Pair(previous, job)
+
+
+def by_target(jobs: Iterable[Seen]) -> dict[str, list[Seen]]:
+    """Jobs by what they looked at."""
+    found: dict[str, list[Seen]] = {}
+    for one in jobs:
+        found.setdefault(one.target_id, []).append(one)
     return found
 
 
-def _by_target(one: Seen) -> tuple[str, tuple[str, str]]:
-    return one.target_id, one.place
+class Feed:
+    """A strategy's rows of `changes`.
 
+    Args:
+        lake: Where they are, with the typed rows that they come from.
+        ledger: Knows the accepted jobs.
+        strategy: Whose they are.
+        large: From so many bytes on a job is compared on disk.
+    """
 
-class Comparison:
-    """Compares pairs of jobs that fit into memory, with what is at hand and the rest from the lake."""
+    def __init__(self, lake: Lake, ledger: Ledger, strategy: StrategyRow, large: int) -> None:
+        self._lake, self._ledger, self._large = lake, ledger, large
+        self._strategy_id, self._slug = strategy.strategy_id, strategy.slug
 
-    def __init__(self, lake: Lake, slug: str, identity: Identity) -> None:
-        self._lake, self._slug, self._identity = lake, slug, identity
-        self._sides: dict[str, Side] = {}
+    def update(
+        self,
+        identity: Identity,
+        entered: Sequence[Seen],
+        left: Sequence[Seen],
+        sides: Mapping[str, Side],
+        *,
+        thorough: bool,
+    ) -> dict[str, int]:
+        """Tells what jobs change that enter the accepted ones, and what is different now that others have left.
 
-    def take(self, job_id: str, side: Side) -> None:
-        """Takes a job's items, so that they need not be read."""
-        self._sides[job_id] = side
+        Args:
+            identity: What the rows of all jobs were keyed and hashed with.
+            entered: Jobs that are accepted now; their typed rows are in the lake.
+            left: Jobs as they were accepted before, and are no longer, or not so.
+            sides: Jobs that are at hand, by id.
+            thorough: Whether the jobs may have rows already.
 
-    def rows(self, wanted: Iterable[Pair]) -> Rows:
-        """The rows of all pairs."""
-        known = [(pair.previous, pair.job) for pair in wanted if pair.previous is not None]
-        stored = self._read({one.job_id: one for pair in known for one in pair if one.job_id not in self._sides})
-        deltas: list[Delta] = []
-        for previous, job in known:
-            delta = compare(self._sides[previous.job_id].hash_by_key, self._sides[job.job_id].hash_by_key)
-            deltas.append(delta)
-            if previous.job_id in stored:
-                stored[previous.job_id].want([*delta.removed, *delta.changed])
-            if job.job_id in stored:
-                stored[job.job_id].want([*delta.added, *delta.changed])
-        self._read_items(list(stored.values()))
-        rows = Rows()
-        for (previous, job), delta in zip(known, deltas, strict=True):
-            rows.add(previous, job, self._sides[previous.job_id], self._sides[job.job_id], delta, self._identity)
-        return rows
+        Returns:
+            How many items of the jobs that entered were added, removed and changed.
+        """
+        wanted = pairs(self._ledger, self._strategy_id, entered, left)
+        fresh = {one.job_id for one in entered}
+        large = [pair for pair in wanted if pair.previous is not None and pair.bytes >= self._large]
+        rest = [pair for pair in wanted if pair not in large]
+        rows = Comparison(self._lake, self._slug, identity, sides).rows(rest)
+        ids = {pair.job.job_id for pair in rest} | {one.job_id for one in left} - {pair.job.job_id for pair in large}
+        thorough = thorough or not ids <= fresh
+        self._lake.replace("changes", self._slug, rows.table(), ids, thorough=thorough)
+        kinds = rows.kinds
+        for previous, job in ((pair.previous, pair.job) for pair in large):
+            assert previous is not None
+            pieces = large_rows(self._lake, self._slug, previous, job, identity, kinds)
+            self._lake.write_job("changes", self._slug, job.time, job.job_id, pieces)
+        return kinds
 
-    def _read(self, jobs: dict[str, Seen]) -> dict[str, Stored]:
-        """Keys and hashes of jobs that are not at hand."""
-        stored = {id_: Stored(one) for id_, one in jobs.items()}
-        names = ("_meter_job_id", "_meter_item_key", "_meter_item_hash", "_meter_item_index")
-        if jobs:
-            times = {id_: one.time for id_, one in jobs.items()}
-            for batch in self._lake.job_batches("results", self._slug, names, times):
-                for id_, key, hash_, index in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    stored[id_].take(key, hash_, index)
-        self._sides |= stored
-        return stored
+    def rebuild(self, identity: Identity) -> None:
+        """Writes all rows anew from the typed rows of the accepted jobs, beside the old ones."""
+        jobs = [seen_before(row) for row in self._ledger.jobs(self._strategy_id, ("accepted",))]
+        if not jobs:
+            self._lake.drop("changes", self._slug)
+            return
+        self._lake.rewrite("changes", self._slug, self._parts(identity, jobs), CHANGES)
 
-    def _read_items(self, stored: Sequence[Stored]) -> None:
-        """The items that differ, of jobs that are not at hand."""
-        times = {one.job.job_id: one.job.time for one in stored if one.wanted}
-        by_id = {one.job.job_id: one for one in stored}
-        if times:
-            names = ("job_id", "item_index", "item")
-            for batch in self._lake.job_batches("raw", self._slug, names, times):
-                indexes = batch["item_index"].to_pylist()
-                for place, (id_, index) in enumerate(zip(batch["job_id"].to_pylist(), indexes, strict=True)):
-                    if index in by_id[id_].wanted:
-                        by_id[id_].texts[index] = batch["item"][place].as_py()
+    def _parts(self, identity: Identity, jobs: Sequence[Seen]) -> Iterator[tuple[str, Iterable[pa.Table]]]:
+        """Names of parts and their rows: those of a large job alone, others together while they are few."""
+        numbers: dict[str, int] = {}
+        waiting: list[pa.Table] = []
+        month = ""
+        for at, rows in chain(self._pieces(identity, jobs), [("", iter(()))]):
+            together = isinstance(rows, pa.Table) and at == month and sum(one.nbytes for one in waiting) < PART_BYTES
+            if waiting and not together:
+                yield self._lake.part("changes", self._slug, month, numbers), waiting
+                waiting = []
+            month = at
+            if isinstance(rows, pa.Table):
+                waiting += [in_order("changes", rows)] if rows.num_rows else []
+            elif at:
+                yield self._lake.part("changes", self._slug, at, numbers), rows
 
+    def _pieces(self, identity: Identity, jobs: Sequence[Seen]) -> Iterator[tuple[str, pa.Table | Iterator[pa.Table]]]:
+        """Months and rows, in the order of time, with no job in two of them; those of a large job piece by piece."""
+        last: dict[str, Seen] = {}
+        window: list[Pair] = []
 
-class Stored:
-    """The items of a job that is in the lake: keys and hashes at once, texts of those that are wanted."""
+        def compared() -> tuple[str, pa.Table]:
+            rows = Comparison(self._lake, self._slug, identity, {}).rows(window)
+            return window[0].job.time[:7], rows.table()
 
-    def __init__(self, job: Seen) -> None:
-        self.job = job
-        self.hash_by_key: dict[str, str] = {}
-        self.wanted: set[int] = set()
-        self.texts: dict[int, str] = {}
-        self._indexes: dict[str, int] = {}
-
-    def take(self, key: str, hash_: str, index: int) -> None:
-        """Takes an item."""
-        self.hash_by_key[key] = hash_
-        self._indexes[key] = index
-
-    def want(self, keys: Iterable[str]) -> None:
-        """Asks for the texts of items."""
-        self.wanted.update(self._indexes[key] for key in keys)
-
-    def text(self, key: str) -> str:
-        """An item as received."""
-        return self.texts[self._indexes[key]]
-
-    def value(self, key: str) -> Any:
-        """An item, parsed."""
-        return columns.parse([self.text(key).encode()])[0]
+        for job in jobs:
+            pair, last[job.target_id] = Pair(last.get(job.target_id), job), job
+            large = pair.previous is not None and pair.bytes >= self._large
+            full = sum(one.job.bytes for one in window) >= self._large
+            if window and (large or full or window[0].job.time[:7] != job.time[:7]):
+                yield compared()
+                window = []
+            if large and pair.previous is not None:
+                yield job.time[:7], large_rows(self._lake, self._slug, pair.previous, job, identity, {})
+            else:
+                window.append(pair)
+        if window:
+            yield compared()

@@ -7,10 +7,12 @@ of the batch uncommitted: the next sync loads them again, looking for the rows t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from meter_pipeline.api import MeterBadResponse
+from meter_pipeline.config import StrategyConfig
 from meter_pipeline.store import columns
 from meter_pipeline.store.claims import Claim
 from meter_pipeline.store.columns import Field
@@ -18,13 +20,16 @@ from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger, job_values
 from meter_pipeline.store.rows import StrategyRow
 from meter_pipeline.store.tables import iso, now
-from meter_pipeline.sync.diff import AtHand
-from meter_pipeline.sync.feed import Comparison, pairs, seen, seen_before
-from meter_pipeline.sync.identity import PLAIN
+from meter_pipeline.sync import chosen as choices
+from meter_pipeline.sync.choose import NothingToCompare, look
+from meter_pipeline.sync.feed import Feed, seen, seen_before
 from meter_pipeline.sync.land import Fetched, raw_rows
 from meter_pipeline.sync.landed import Landed, read, read_large
 from meter_pipeline.sync.refine import Retyping, paused_collection, results_schema, rewrite, typed, widen
+from meter_pipeline.sync.rekey import make_anew
 from meter_pipeline.sync.report import Problem, StrategyReport
+from meter_pipeline.sync.sides import AtHand
+from meter_pipeline.sync.suggest import MAX_ATTEMPTS
 
 # Parsed JSON takes six to eight times its bytes, and several strategies are written at once.
 BATCH_BYTES = 4 * 2**20
@@ -37,14 +42,25 @@ _PATIENCE = 10
 class Load:
     """One strategy's jobs on their way into the lake and the ledger, while its claim is held."""
 
-    def __init__(self, lake: Lake, ledger: Ledger, strategy: StrategyRow, claim: Claim, *, again: bool) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        ledger: Ledger,
+        strategy: StrategyRow,
+        claim: Claim,
+        *,
+        again: bool,
+        config: StrategyConfig | None = None,
+    ) -> None:
         self._lake = lake
         self._ledger = ledger
         self._claim = claim
         self._strategy = strategy
         self._slug = strategy.slug
         self._fields = columns.load(strategy.fields)
-        self._identity = PLAIN
+        self._config = config
+        self._chosen = choices.load(strategy.identity)
+        self._feed = Feed(lake, ledger, strategy, BATCH_BYTES)
         self._thorough = strategy.dirty or again
         self._repaired = not strategy.dirty
         self.report = StrategyReport(strategy.strategy_id, strategy.slug, strategy.name)
@@ -74,9 +90,12 @@ class Load:
                 self._compare(landed)
             rows += map(self._loaded, landed)
         groups = _alike(rows) or [[]]
+        identity = self._chosen.dump()
         for number, group in enumerate(groups):
             whole = last and number == len(groups) - 1
-            self._ledger.commit(self._strategy.strategy_id, group, fields=self._fields, dirty=not whole)
+            self._ledger.commit(
+                self._strategy.strategy_id, group, fields=self._fields, dirty=not whole, identity=identity
+            )
 
     def release(self) -> None:
         """Gives up the claim."""
@@ -104,8 +123,9 @@ class Load:
         """Typed rows: those of the new jobs, or of all jobs, where the new ones change the columns."""
         accepted = [one for one in landed if one.reason is None]
         ids = {one.job.job_id for one in landed}
+        self._choose(accepted)
         for one in accepted:
-            one.identify(self._identity)
+            one.identify(self._chosen.identity)
         before = self._widen(accepted, ids)
         if before:
             self._rewrite(before | {one.job.job_id for one in accepted}, landed)
@@ -117,7 +137,7 @@ class Load:
     def _widen(self, accepted: Sequence[Landed], ids: set[str]) -> set[str]:
         """Takes in the fields of new jobs; returns the accepted ones that have to be typed anew for it."""
         old = results_schema(self._fields)
-        fields = widen(self._fields, [one.fields for one in accepted])
+        fields = self._chosen.floor(widen(self._fields, [one.fields for one in accepted]))
         self._note_columns(self._fields, fields)
         self._fields = fields
         if results_schema(fields) == old:
@@ -128,7 +148,7 @@ class Load:
         return before
 
     def _rewrite(self, accepted: set[str], landed: Sequence[Landed]) -> None:
-        duplicates = rewrite(self._lake, self._slug, self._fields, self._identity, accepted)
+        duplicates = rewrite(self._lake, self._slug, self._fields, self._chosen.identity, accepted)
         for one in landed:
             one.duplicates = duplicates.get(one.job.job_id, one.duplicates)
         self.report.rewritten = True
@@ -137,7 +157,7 @@ class Load:
         small = [one for one in accepted if one.parsed is not None]
         for one in accepted:
             if one.part is not None:
-                retyping = Retyping(self._fields, self._identity)
+                retyping = Retyping(self._fields, self._chosen.identity)
                 pieces = retyping.tables(self._lake.scan_part("raw", one.part, {one.job.job_id}))
                 self._lake.write_job("results", self._slug, one.time, one.job.job_id, pieces)
                 one.duplicates = retyping.duplicates.get(one.job.job_id)
@@ -158,28 +178,54 @@ class Load:
                 before, after = seen_before(one.row), accepted.get(one.row.job_id)
                 if after is None or (before.target_id, before.place) != (after.target_id, after.place):
                     left.append(before)
-        wanted = pairs(self._ledger, self._strategy.strategy_id, entered, left)
-        comparison = Comparison(self._lake, self._slug, self._identity)
-        for one in landed:
-            if one.parsed is not None and one.reason is None:
-                comparison.take(one.job.job_id, AtHand(one.keys, one.hashes, one.items, one.parsed.values))
-        rows = comparison.rows(wanted)
-        own = {one.job.job_id for one in landed}
-        others = {pair.job.job_id for pair in wanted} - own
-        thorough = self._thorough or bool(others)
-        self._lake.replace("changes", self._slug, rows.table(), own | others, thorough=thorough)
-        self.report.count(rows.kinds)
+        sides = {
+            one.job.job_id: AtHand(one.keys, one.hashes, one.items, one.parsed.values)
+            for one in landed
+            if one.parsed is not None and one.reason is None
+        }
+        self.report.count(self._feed.update(self._chosen.identity, entered, left, sides, thorough=self._thorough))
+
+    def _choose(self, accepted: Sequence[Landed]) -> None:
+        """Looks for a key while there is none; rows that are keyed by hash by then are made anew."""
+        said = self._config is not None and self._config.key is not None
+        if said or self._chosen.source != choices.NONE or self._chosen.attempts >= MAX_ATTEMPTS:
+            return
+        try:
+            found = look(self._lake, self._ledger, self._strategy, accepted)
+        except NothingToCompare:
+            return
+        if found is None:
+            self._chosen = replace(self._chosen, attempts=self._chosen.attempts + 1)
+            return
+        self._chosen = replace(
+            self._chosen, key=found.key, source=choices.SUGGESTED, chosen_at=now(), evidence=found.evidence()
+        )
+        if self._ledger.has_accepted(self._strategy.strategy_id):
+            self._make_anew()
+
+    def _make_anew(self) -> None:
+        self._fields = make_anew(
+            self._lake, self._ledger, self._strategy, self._chosen, self._fields, large=BATCH_BYTES
+        )
+        self.report.rewritten = True
 
     def _repair(self) -> None:
-        """After a kill in mid-write: half-written files go, and typed files that no longer fit are written anew."""
-        if self._repaired:
-            return
+        """After a kill in mid-write: half-written files go, and what may not be as the ledger says is made anew."""
+        wanted = self._chosen.wanted(self._config, now())
+        other = self._chosen.pending or not self._chosen.rows_alike(wanted)
+        self._chosen = replace(wanted, pending=False)
+        if not self._repaired:
+            self._lake.sweep(self._slug)
+        if other and self._ledger.has_accepted(self._strategy.strategy_id):
+            self._make_anew()
+        elif not self._repaired:
+            self._fields = self._chosen.floor(self._fields)
+            schema = results_schema(self._fields)
+            if any(found != schema for found in self._lake.schemas("results", self._slug)):
+                accepted = {row.job_id for row in self._ledger.jobs(self._strategy.strategy_id, ("accepted",))}
+                rewrite(self._lake, self._slug, self._fields, self._chosen.identity, accepted)
+            self._feed.rebuild(self._chosen.identity)
         self._repaired = True
-        self._lake.sweep(self._slug)
-        schema = results_schema(self._fields)
-        if any(found != schema for found in self._lake.schemas("results", self._slug)):
-            accepted = {row.job_id for row in self._ledger.jobs(self._strategy.strategy_id, ("accepted",))}
-            rewrite(self._lake, self._slug, self._fields, self._identity, accepted)
 
     # -- the ledger
 
