@@ -242,7 +242,7 @@ def _structs(values: Sequence[Any], kind: Type) -> pa.Array:
     missing = [value is None for value in values]
     rows = [{} if value is None else value for value in values] if any(missing) else values
     children = [build([row.get(item.name) for row in rows], item.type) for item in kind.fields]
-    return pa.StructArray.from_arrays(children, fields=list(arrow_type(kind)), mask=pa.array(missing))
+    return pa.StructArray.from_arrays(children, fields=list(arrow_type(kind)), mask=pa.array(missing, pa.bool_()))
 
 
 def _lists(values: Sequence[Any], element: Type) -> pa.Array:

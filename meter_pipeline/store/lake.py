@@ -168,6 +168,15 @@ class Lake:
     def _columns(table: str, columns: Sequence[str]) -> pa.Schema:
         return pa.schema([SCHEMAS[table].field(name) for name in columns])
 
+    def job_ids(self, table: str, slug: str) -> set[str]:
+        """Ids of the jobs with rows."""
+        column = _ORDER[table][0]
+        found: set[str] = set()
+        for name in self.parts(table, slug):
+            with self._reader(name) as file:
+                found.update(pc.unique(file.read([column])[column]).to_pylist())
+        return found
+
     def schemas(self, table: str, slug: str) -> Iterator[pa.Schema]:
         """The schemas of a strategy's files; one and the same, but after a kill in mid-write."""
         for name in self.parts(table, slug):

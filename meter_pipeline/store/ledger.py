@@ -353,6 +353,12 @@ class Ledger:
                 Counts(slug, state, int(count), int(items)) for slug, state, count, items in connection.execute(query)
             ]
 
+    def duplicates(self) -> dict[str, int]:
+        """Items of accepted jobs whose key an earlier item of the job has, by strategy id."""
+        query = select(jobs.c.strategy_id, func.sum(jobs.c.duplicates)).where(jobs.c.state == "accepted")
+        with self.reading() as connection:
+            return {id_: int(count or 0) for id_, count in connection.execute(query.group_by(jobs.c.strategy_id))}
+
     def problems(self) -> list[JobRow]:
         """Jobs that are held or unreadable."""
         return list(self.jobs(states=("held", "unreadable")))

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
-from meter_pipeline.api import MeterClient, MeterConnectionError
+from meter_pipeline.api import MeterBadResponse, MeterClient, MeterConnectionError, MeterNotFound, MeterServerError
+from meter_pipeline.config import Config
 from meter_pipeline.store.claims import Claim
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger
@@ -14,8 +15,9 @@ from meter_pipeline.store.rows import JobRow, StrategyRow
 from meter_pipeline.store.tables import iso, now
 from meter_pipeline.sync.discover import catalog, discover
 from meter_pipeline.sync.land import Fetched, fetch
-from meter_pipeline.sync.load import Load
-from meter_pipeline.sync.report import Progress, Silent, SyncReport
+from meter_pipeline.sync.load import BATCH_BYTES, Load
+from meter_pipeline.sync.rekey import of, refresh
+from meter_pipeline.sync.report import Problem, Progress, Silent, SyncReport
 from meter_pipeline.sync.write import Writers
 
 WORKERS = 8
@@ -42,6 +44,7 @@ def sync(
     again: bool = False,
     workers: int = WORKERS,
     progress: Progress | None = None,
+    config: Config | None = None,
 ) -> SyncReport:
     """Loads every job that is not loaded yet. A job, or a strategy, that fails does not stop the others.
 
@@ -58,6 +61,7 @@ def sync(
         again: Load the chosen jobs even if they are loaded.
         workers: Threads that fetch.
         progress: Told how far it is.
+        config: What `meter.yaml` says: rows that were made otherwise are made anew.
 
     Returns:
         What was done, with every job that could not be loaded by name.
@@ -72,10 +76,11 @@ def sync(
     selection = _Selection(schedules, strategies, jobs, iso(since), reconcile or again or jobs is not None, again)
     try:
         catalog(client, ledger, report)
-        selection.resolve(client, ledger)
+        selection.resolve(client, ledger, report)
         if jobs is None:
             discover(client, ledger, report, strategy_ids=selection.strategy_ids, since=since, reconcile=reconcile)
-        _load(client, ledger, lake, selection, report, workers, progress or Silent())
+        refresh(ledger, lake, config or Config(), report, selection.strategy_ids, large=BATCH_BYTES)
+        _load(client, ledger, lake, selection, report, workers, progress or Silent(), config or Config())
     finally:
         report.requests = client.requests_made - requests
         report.finished_at = now()
@@ -103,7 +108,7 @@ class _Selection:
         self.again = again
         self.strategy_ids: list[str] | None = None
 
-    def resolve(self, client: MeterClient, ledger: Ledger) -> None:
+    def resolve(self, client: MeterClient, ledger: Ledger, report: SyncReport) -> None:
         """Finds the strategies that are meant.
 
         Raises:
@@ -119,8 +124,7 @@ class _Selection:
                     raise SelectionError(f"no schedule {schedule}: see `meter-pipeline schedules list`")
                 ids.add(known[schedule] or "")
         if self._jobs is not None:
-            missing = set(self._jobs) - {row.job_id for row in ledger.jobs(ids=self._jobs)}
-            ledger.record_jobs([client.job(job_id) for job_id in sorted(missing)])
+            _look_up(client, ledger, self._jobs, report)
             ids |= {row.strategy_id for row in ledger.jobs(ids=self._jobs)}
         if self._strategies is not None or self._schedules is not None or self._jobs is not None:
             self.strategy_ids = sorted(ids)
@@ -139,6 +143,17 @@ class _Selection:
             if not self._at_once and row.retry_at is not None and row.retry_at > moment:
                 continue
             yield row
+
+
+def _look_up(client: MeterClient, ledger: Ledger, job_ids: Sequence[str], report: SyncReport) -> None:
+    """Gives jobs that were never listed a row; one that the API cannot show does not stop the others."""
+    for job_id in sorted(set(job_ids) - {row.job_id for row in ledger.jobs(ids=job_ids)}):
+        try:
+            ledger.record_jobs([client.job(job_id)])
+        except MeterNotFound:
+            raise SelectionError(f"no job {job_id}: see `meter-pipeline status` for the strategies there are") from None
+        except (MeterServerError, MeterBadResponse) as error:
+            report.problems.append(Problem(job_id, "", "unknown", str(error)))
 
 
 def _strategy_ids(ledger: Ledger, wanted: Sequence[str]) -> Iterator[str]:
@@ -163,6 +178,7 @@ def _load(
     report: SyncReport,
     workers: int,
     progress: Progress,
+    config: Config,
 ) -> None:
     counts: dict[str, int] = {}
     for row in selection.pending(ledger):
@@ -177,7 +193,8 @@ def _load(
             taken = _claim(ledger, selection, known[start : start + _CLAIMS], report)
             for strategy, claim, rows in taken:
                 seen_before = any(row.state != "known" for row in rows)
-                loads[strategy.slug] = Load(lake, ledger, strategy, claim, again=seen_before)
+                said = of(config, strategy)
+                loads[strategy.slug] = Load(lake, ledger, strategy, claim, again=seen_before, config=said)
             for strategy, _, rows in taken:
                 yield from ((strategy, row) for row in rows)
 

@@ -16,7 +16,7 @@ from meter_pipeline.config import StrategyConfig
 from meter_pipeline.store import columns
 from meter_pipeline.store.claims import Claim
 from meter_pipeline.store.columns import Field
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake import RAW, Lake
 from meter_pipeline.store.ledger import Ledger, job_values
 from meter_pipeline.store.rows import StrategyRow
 from meter_pipeline.store.tables import iso, now
@@ -97,6 +97,34 @@ class Load:
                 self._strategy.strategy_id, group, fields=self._fields, dirty=not whole, identity=identity
             )
 
+    def accept(self, held: Sequence[Landed]) -> None:
+        """Takes held jobs among the accepted ones, from what the lake has of them.
+
+        Raises:
+            StoreError: The lake or the ledger cannot be written; the jobs stay held.
+        """
+        self._repair()
+        with paused_collection():
+            self._type(held)
+            self._compare(held)
+        rows = [
+            {
+                "job_id": one.job.job_id,
+                "state": "accepted",
+                "completed_at": one.time,
+                "items": one.count,
+                "duplicates": one.duplicates,
+                "released_at": one.released_at,
+            }
+            for one in held
+        ]
+        self.report.accepted += len(rows)
+        self.report.items += sum(one.count for one in held)
+        identity = self._chosen.dump()
+        # A load that was killed has rows to be looked for still.
+        dirty = self._strategy.dirty
+        self._ledger.commit(self._strategy.strategy_id, rows, fields=self._fields, dirty=dirty, identity=identity)
+
     def release(self) -> None:
         """Gives up the claim."""
         self._claim.release()
@@ -121,7 +149,7 @@ class Load:
 
     def _type(self, landed: Sequence[Landed]) -> None:
         """Typed rows: those of the new jobs, or of all jobs, where the new ones change the columns."""
-        accepted = [one for one in landed if one.reason is None]
+        accepted = [one for one in landed if one.accepted]
         ids = {one.job.job_id for one in landed}
         self._choose(accepted)
         for one in accepted:
@@ -155,22 +183,22 @@ class Load:
 
     def _append(self, accepted: Sequence[Landed], ids: set[str]) -> None:
         small = [one for one in accepted if one.parsed is not None]
-        for one in accepted:
-            if one.part is not None:
-                retyping = Retyping(self._fields, self._chosen.identity)
-                pieces = retyping.tables(self._lake.scan_part("raw", one.part, {one.job.job_id}))
-                self._lake.write_job("results", self._slug, one.time, one.job.job_id, pieces)
-                one.duplicates = retyping.duplicates.get(one.job.job_id)
+        large = [one for one in accepted if one.large]
+        for one in large:
+            retyping = Retyping(self._fields, self._chosen.identity)
+            raw = self._lake.job_batches("raw", self._slug, RAW.names, {one.job.job_id: one.time})
+            self._lake.write_job("results", self._slug, one.time, one.job.job_id, retyping.tables(raw))
+            one.duplicates = retyping.duplicates.get(one.job.job_id)
         hashes = [hash_ for one in small for hash_ in one.hashes]
         keys = [key for one in small for key in one.keys]
         objects = [item for one in small if one.parsed for item in one.parsed.objects]
         rows = typed(raw_rows([(one.job, one.items) for one in small]), objects, hashes, keys, self._fields)
-        others = ids - {one.job.job_id for one in accepted if one.part is not None}
+        others = ids - {one.job.job_id for one in large}
         self._lake.replace("results", self._slug, rows, others, thorough=self._thorough)
 
     def _compare(self, landed: Sequence[Landed]) -> None:
         """Changes: those that the new jobs show, and those of the jobs that come after them."""
-        entered = [seen(one.job, one.size) for one in landed if one.reason is None]
+        entered = [seen(one.job, one.size) for one in landed if one.accepted]
         accepted = {one.job_id: one for one in entered}
         left = []
         for one in landed:
@@ -181,7 +209,7 @@ class Load:
         sides = {
             one.job.job_id: AtHand(one.keys, one.hashes, one.items, one.parsed.values)
             for one in landed
-            if one.parsed is not None and one.reason is None
+            if one.parsed is not None and one.accepted
         }
         self.report.count(self._feed.update(self._chosen.identity, entered, left, sides, thorough=self._thorough))
 
@@ -220,12 +248,18 @@ class Load:
             self._make_anew()
         elif not self._repaired:
             self._fields = self._chosen.floor(self._fields)
-            schema = results_schema(self._fields)
-            if any(found != schema for found in self._lake.schemas("results", self._slug)):
-                accepted = {row.job_id for row in self._ledger.jobs(self._strategy.strategy_id, ("accepted",))}
-                rewrite(self._lake, self._slug, self._fields, self._chosen.identity, accepted)
+            self._mend()
             self._feed.rebuild(self._chosen.identity)
         self._repaired = True
+
+    def _mend(self) -> None:
+        """Typed rows in columns that the ledger does not know, or of jobs that are not accepted."""
+        schema = results_schema(self._fields)
+        accepted = {row.job_id for row in self._ledger.jobs(self._strategy.strategy_id, ("accepted",))}
+        if any(found != schema for found in self._lake.schemas("results", self._slug)):
+            rewrite(self._lake, self._slug, self._fields, self._chosen.identity, accepted)
+        elif accepted and (strays := self._lake.job_ids("results", self._slug) - accepted):
+            self._lake.replace("results", self._slug, schema.empty_table(), strays, thorough=True)
 
     # -- the ledger
 
@@ -233,17 +267,17 @@ class Load:
         report = self.report
         report.landed += 1
         report.bytes += one.size
-        if one.reason is None:
+        if one.accepted:
             report.accepted += 1
             report.items += one.count
         else:
             report.held += 1
-            self._problem(one.job.job_id, "held", one.reason)
+            self._problem(one.job.job_id, "held", str(one.reason))
         return {
             **job_values(one.job),
             # Derived tables order jobs by it: what the API left out is settled here, once.
             "completed_at": one.time,
-            "state": "accepted" if one.reason is None else "held",
+            "state": "accepted" if one.accepted else "held",
             "reason": one.reason,
             "items": one.count,
             "duplicates": one.duplicates,
@@ -251,7 +285,7 @@ class Load:
             "loaded_at": now(),
             "attempts": 0,
             "retry_at": None,
-            "released_at": None,
+            "released_at": one.released_at,
         }
 
     def _unfinished(self, fetched: Fetched) -> list[dict[str, Any]]:

@@ -5,12 +5,15 @@ The ledger says first what is to come, and that it is pending; a kill in between
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+
+import pyarrow as pa
 
 from meter_pipeline.config import Config, StrategyConfig
 from meter_pipeline.store import columns
-from meter_pipeline.store.columns import Field
+from meter_pipeline.store.columns import ColumnError, Field
+from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import StrategyRow
@@ -19,6 +22,7 @@ from meter_pipeline.sync import chosen as choices
 from meter_pipeline.sync.chosen import Chosen
 from meter_pipeline.sync.feed import Feed
 from meter_pipeline.sync.refine import rewrite
+from meter_pipeline.sync.report import Problem, SyncReport
 
 
 class RekeyError(Exception):
@@ -55,7 +59,7 @@ def make_anew(
 
 
 def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, chosen: Chosen, *, large: int) -> bool:
-    """`make_anew` under the strategy's claim; `False` when another holds it."""
+    """`make_anew` under the strategy's claim; `False` when another sync holds it, which then does the same."""
     claim = ledger.claims.try_claim(strategy.slug)
     if claim is None:
         return False
@@ -70,15 +74,36 @@ def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, chosen: Chosen, *, 
     return True
 
 
-def stale(ledger: Ledger, config: Config, strategies: Iterable[StrategyRow]) -> list[tuple[StrategyRow, Chosen]]:
-    """Strategies with rows that are not what `meter.yaml` wants, or that a killed rekey has left half made."""
-    found = []
-    for strategy in strategies:
+def refresh(
+    ledger: Ledger,
+    lake: Lake,
+    config: Config,
+    report: SyncReport,
+    strategy_ids: Collection[str] | None = None,
+    *,
+    large: int,
+) -> None:
+    """Makes anew what is not as `meter.yaml` wants it, and what a killed rekey has left half made.
+
+    Args:
+        ledger: The ledger.
+        lake: The lake.
+        config: What `meter.yaml` says.
+        report: Told which strategies could not be made anew, and why.
+        strategy_ids: Only these strategies.
+        large: From so many bytes on a job is compared on disk.
+    """
+    for strategy in ledger.strategies():
+        if strategy_ids is not None and strategy.strategy_id not in strategy_ids:
+            continue
         current = choices.load(strategy.identity)
         wanted = current.wanted(of(config, strategy), now())
-        if (current.pending or not current.rows_alike(wanted)) and ledger.has_accepted(strategy.strategy_id):
-            found.append((strategy, wanted))
-    return found
+        if (current.rows_alike(wanted) and not current.pending) or not ledger.has_accepted(strategy.strategy_id):
+            continue
+        try:
+            rekey(lake, ledger, strategy, wanted, large=large)
+        except (StoreError, ColumnError, pa.ArrowException) as error:
+            report.problems.append(Problem("", strategy.slug, "known", str(error)))
 
 
 def of(config: Config, strategy: StrategyRow) -> StrategyConfig | None:

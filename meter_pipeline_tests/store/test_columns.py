@@ -262,6 +262,11 @@ def test_an_object_with_data_for_keys_is_json_text() -> None:
     assert json.loads(cells["f"][0]) == value
 
 
+def test_rows_without_any_element_fit_a_list_of_objects() -> None:
+    (field,) = columns.infer_fields([{"tags": [{"t": 1}]}], STAMP)
+    assert columns.build([[], None], field.type).to_pylist() == [[], None]
+
+
 def test_scalars_and_arrays_as_items_are_the_field_value() -> None:
     assert columns.as_objects([1, [2], {"a": 1}, None]) == [{"value": 1}, {"value": [2]}, {"a": 1}, {}]
 

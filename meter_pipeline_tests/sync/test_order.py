@@ -1,0 +1,88 @@
+"""Whatever the order in which jobs are loaded, and whatever fails in between, the tables come out the same."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.sync import load
+from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
+
+JOBS = 40
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Sandbox]:
+    """Forty jobs of two strategies whose columns keep changing."""
+    with Sandbox(worlds=()) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def ids(world: Sandbox) -> list[str]:
+    """The jobs' ids."""
+    return insert_drifting(world, JOBS)
+
+
+@pytest.fixture(scope="module")
+def whole(world: Sandbox, ids: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
+    """All of them loaded in one go."""
+    with Station(tmp_path_factory.mktemp("whole"), world) as station:
+        assert station.sync().jobs == len(ids)
+        yield station
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example is several syncs: shrinking takes too long
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    order=st.permutations(range(JOBS)),
+    sizes=st.lists(st.integers(1, 15), min_size=3, max_size=8),
+    failing=st.sets(st.integers(0, JOBS - 1), max_size=4),
+    batch=st.sampled_from([600, 4_000, 8 * 2**20]),
+    workers=st.integers(1, 6),
+)
+def test_any_order_any_batches_and_failures_in_between_give_the_same_tables(
+    world: Sandbox, ids: list[str], whole: Station, order: list[int], sizes: list[int], failing: set[int], batch: int,
+    workers: int,
+) -> None:  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(load, "BATCH_BYTES", batch)
+        with Station(Path(folder), world, max_attempts=1) as station:
+            world.set_faults(fail_jobs={ids[number] for number in failing})
+            start = 0
+            for size in sizes:
+                wanted = [ids[number] for number in order[start : start + size]]
+                start += size
+                if wanted:
+                    station.sync(jobs=wanted, workers=workers)
+            world.clear_faults()
+            assert station.sync(reconcile=True, workers=workers).exit_code == 0
+            assert_whole(station)
+            assert_equal(station, whole)
+            if batch > 600:  # smaller than any job: each is taken for one too large for memory, with a part of its own
+                assert station.files() == whole.files()
+
+
+def test_a_job_too_large_for_memory_has_the_columns_of_a_small_one(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = {f"key {n}": n for n in range(30)}
+    items = [first, *({f"late {n}": n, "in": {f"deep {n}": "x" * 1_000, "other": n}} for n in range(20))]
+    empty_sandbox.insert_job("Big", items=items)
+    small, large = make_station(empty_sandbox, "small"), make_station(empty_sandbox, "large", spool_bytes=4_096)
+    small.sync()
+    monkeypatch.setattr(load, "BATCH_BYTES", 600)
+    monkeypatch.setattr("meter_pipeline.api.bodies._BATCH_BYTES", 2_000)
+    large.sync()
+    assert_whole(large)
+    assert_equal(small, large)
