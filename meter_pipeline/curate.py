@@ -69,9 +69,7 @@ def keys(
 
 def rekey(
     strategy: Annotated[str, typer.Argument(help="Id, slug or name.")],
-    key: Annotated[
-        str | None, typer.Option(help="Fields, separated by commas: isbn, or maker,specs.model.")
-    ] = None,
+    key: Annotated[str | None, typer.Option(help="Fields, separated by commas: isbn, or maker,specs.model.")] = None,
     ignore: Annotated[str | None, typer.Option(help="Fields whose values are no change.")] = None,
     by_hash: Annotated[bool, typer.Option("--by-hash", help="No key: an item is what it holds.")] = False,
     as_json: Json = False,

@@ -69,11 +69,13 @@ class Chosen:
 
     def rows_alike(self, other: Chosen) -> bool:
         """Whether the same rows come of both."""
-        return self._rules() == other._rules()
+        return self.rules == other.rules
 
-    def _rules(self) -> tuple[Any, ...]:
+    @property
+    def rules(self) -> tuple[Any, ...]:
+        """What the rows depend on."""
         types = tuple(sorted(self.types.items()))
-        return self.key, sorted(self.ignore), self.array_order, self.whitespace, self.numbers, types
+        return self.key, tuple(sorted(self.ignore)), self.array_order, self.whitespace, self.numbers, types
 
     def wanted(self, config: StrategyConfig | None, moment: str) -> Chosen:
         """What it has to become for `meter.yaml`, which may leave the key to the data."""

@@ -6,6 +6,7 @@ another hash is `changed`: a row for each field by which the two differ, with th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,6 +22,9 @@ from meter_pipeline.store.tables import moment
 from meter_pipeline.sync.identity import Identity
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
+# Fields that went from one number to another; amounts of money, mostly.
+MOVED = "moved"
+_NUMBER = re.compile(r'-?\d[\d.eE+-]*|"[^\w"]{0,3}(?:[A-Z]{1,3})?[^\w"]{0,3}\d[\d., ]*[^\w"]{0,3}(?:[A-Z]{3})?"')
 
 
 @dataclass(frozen=True)
@@ -118,10 +122,12 @@ class Rows:
         self._jobs.append((previous, job))
         self._counts.append(len(self._rows) - start)
         last = None
-        for key, kind, *_ in self._rows[start:]:
+        for key, kind, _, old, new in self._rows[start:]:
             if key != last:
                 self.kinds[kind] = self.kinds.get(kind, 0) + 1
             last = key
+            if kind == CHANGED and old and new and _NUMBER.fullmatch(old) and _NUMBER.fullmatch(new):
+                self.kinds[MOVED] = self.kinds.get(MOVED, 0) + 1
 
     def table(self) -> pa.Table:
         """All of them, in the order they came."""

@@ -34,6 +34,7 @@ class StrategyReport:
     added: int = 0
     removed: int = 0
     changed: int = 0
+    moved: int = 0
     new_columns: tuple[str, ...] = ()
     widened: tuple[str, ...] = ()
     rewritten: bool = False
@@ -42,10 +43,11 @@ class StrategyReport:
     latest_completed_at: str | None = None
 
     def count(self, kinds: Mapping[str, int]) -> None:
-        """Adds numbers of items that were added, removed and changed."""
+        """Adds numbers of items that were added, removed and changed, and of fields that went from number to number."""
         self.added += kinds.get("added", 0)
         self.removed += kinds.get("removed", 0)
         self.changed += kinds.get("changed", 0)
+        self.moved += kinds.get("moved", 0)
 
 
 @dataclass
