@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meter_pipeline import __version__, origin
+from meter_pipeline import __version__, curate, origin
+from meter_pipeline.config import load_config
 from meter_pipeline.connect import open_client, open_ledger, open_store
 from meter_pipeline.console import emit, progress, say, show, tell
 from meter_pipeline.remote import jobs, schedules, strategies
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.add_typer(strategies, name="strategies")
 app.add_typer(schedules, name="schedules")
 app.add_typer(jobs, name="jobs")
+curate.register(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
@@ -159,6 +161,7 @@ def sync(
     settings, moment = Settings.from_env(), parse_since(since)
     settings.require_key()
     origin.refuse_mixing(settings)
+    config = load_config(settings.config)
     with open_store(settings) as store, open_client(settings, store.ledger) as client, progress(as_json) as shown:
         report = engine(
             client,
@@ -172,6 +175,7 @@ def sync(
             again=again,
             workers=workers,
             progress=shown,
+            config=config,
         )
     if as_json:
         emit(report.as_dict())

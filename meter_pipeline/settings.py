@@ -27,6 +27,7 @@ class Settings:
         ledger_url: SQLAlchemy URL of a shared ledger; a SQLite file in `data_dir` when `None`.
         lake_url: URL of a shared lake; a folder in `data_dir` when `None`.
         max_requests_per_second: Upper bound on calls to the API, `None` for no bound.
+        config: `meter.yaml`, which need not exist.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -36,6 +37,7 @@ class Settings:
     ledger_url: str | None = field(default=None, repr=False)
     lake_url: str | None = field(default=None, repr=False)
     max_requests_per_second: float | None = None
+    config: Path = Path("meter.yaml")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
@@ -56,6 +58,7 @@ class Settings:
             ledger_url=values.get("METER_LEDGER_URL"),
             lake_url=values.get("METER_LAKE_URL"),
             max_requests_per_second=_rate(values.get("METER_MAX_REQUESTS_PER_SECOND")),
+            config=Path(values.get("METER_CONFIG", "meter.yaml")).expanduser().absolute(),
         )
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from meter_pipeline.config import Config, ConfigError, load_config
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.defs.assets import meter_assets
 from meter_pipeline.defs.io import LakeIOManager
@@ -30,7 +31,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     the environment when a run needs them and are no part of the definitions.
     """
     strategies = known_strategies(settings)
-    synced = meter_assets(strategies)
+    synced = meter_assets(strategies, known_config(settings))
     warehouse = warehouse_asset(sorted(synced.keys))
     job = sync_job([synced, warehouse])
     store = store_resource(settings)
@@ -58,6 +59,15 @@ def store_resource(settings: Settings) -> StoreResource:
         ledger_url=None if settings.ledger_url else settings.ledger,
         lake_url=None if settings.lake_url else settings.lake,
     )
+
+
+def known_config(settings: Settings) -> Config:
+    """What `meter.yaml` says; nothing, and a warning, when it cannot be read: the next run says why."""
+    try:
+        return load_config(settings.config)
+    except ConfigError as error:
+        _log.warning("owners are not shown: %s", error)
+        return Config()
 
 
 def known_strategies(settings: Settings) -> list[StrategyRow]:

@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from meter_pipeline.config import Config, load_config
 from meter_pipeline.defs import checks
 from meter_pipeline.defs.events import Events
 from meter_pipeline.defs.failures import told_in_one_line
-from meter_pipeline.defs.keys import ITEMS, JOBS, LAKE_IO_MANAGER, SCHEDULES, STRATEGIES, results_key, slug_of
+from meter_pipeline.defs.keys import (
+    ITEM_CHANGES,
+    ITEM_VERSIONS,
+    ITEMS,
+    JOBS,
+    LAKE_IO_MANAGER,
+    SCHEDULES,
+    STRATEGIES,
+    results_key,
+    slug_of,
+)
 from meter_pipeline.defs.metadata import link, present
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.since import parse_since
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
 
 OWNERS = ["team:data"]
 _LOG_EVERY_SECONDS = 10.0
+_KINDS = {ITEMS: "parquet", ITEM_CHANGES: "parquet", ITEM_VERSIONS: "duckdb"}
 
 
 class SyncConfig(dg.Config):
@@ -36,14 +48,19 @@ class SyncConfig(dg.Config):
     reconcile: bool = Field(default=False, description="Walk all jobs and prove that none is missing.")
 
 
-def meter_assets(strategies: "Sequence[StrategyRow]") -> dg.AssetsDefinition:
-    """What a sync fills: four assets about Meter itself, and `results/<slug>` for each of the strategies."""
+def meter_assets(strategies: "Sequence[StrategyRow]", said: Config | None = None) -> dg.AssetsDefinition:
+    """What a sync fills: assets about Meter itself and the change feed, and `results/<slug>` for each strategy.
+
+    Args:
+        strategies: Those that get an asset.
+        said: What `meter.yaml` says, of owners.
+    """
     known = frozenset(strategy.slug for strategy in strategies)
 
     @dg.multi_asset(
         name="meter_sync",
         description="Lands, audits and types what is new at Meter.",
-        specs=[*_meter_specs(), *map(_results_spec, strategies)],
+        specs=[*_meter_specs(), *(_results_spec(strategy, said or Config()) for strategy in strategies)],
         check_specs=checks.specs([JOBS, *map(results_key, sorted(known))]),
         can_subset=True,
         pool="meter",
@@ -56,8 +73,9 @@ def meter_assets(strategies: "Sequence[StrategyRow]") -> dg.AssetsDefinition:
             with meter_store.open() as store:
                 report = None
                 if context.selected_asset_keys:
+                    read = load_config(meter_store.settings().config)
                     with meter.client(store.ledger) as client:
-                        report = _run(context, config, known, client, store)
+                        report = _run(context, config, known, client, store, read)
                 yield from Events(context, store, report, known, meter.settings().base_url)
             if report is not None:
                 _fail_if_cut_short(report)
@@ -66,7 +84,7 @@ def meter_assets(strategies: "Sequence[StrategyRow]") -> dg.AssetsDefinition:
 
 
 def _run(
-    context: dg.AssetExecutionContext, config: SyncConfig, known: frozenset[str], client: Any, store: Any
+    context: dg.AssetExecutionContext, config: SyncConfig, known: frozenset[str], client: Any, store: Any, read: Config
 ) -> "SyncReport":
     """Runs the engine over what the run's configuration and selection ask for."""
     from meter_pipeline.sync import sync
@@ -81,6 +99,7 @@ def _run(
         since=parse_since(config.since),
         reconcile=config.reconcile,
         progress=Told(context.log),
+        config=read,
     )
     for slug in report.skipped:
         context.log.warning(f"{slug}: left to another sync that is working on it")
@@ -137,6 +156,12 @@ def _meter_specs() -> Iterator[dg.AssetSpec]:
         SCHEDULES: ([STRATEGIES], "What runs again and again at Meter, with every version that was seen."),
         JOBS: ([STRATEGIES, SCHEDULES], "Every job that Meter ever listed, with the state of its loading."),
         ITEMS: ([JOBS], "Every item of every job, exactly as received (JSON text)."),
+        ITEM_CHANGES: (
+            [ITEMS],
+            "What changed, where, when, from what to what: a row for each item added or removed and for each field "
+            "changed, between consecutive accepted jobs of one page.",
+        ),
+        ITEM_VERSIONS: ([ITEM_CHANGES], "Every state of every item, and from when to when it was seen."),
     }
     for key, (deps, description) in about.items():
         yield dg.AssetSpec(
@@ -144,14 +169,15 @@ def _meter_specs() -> Iterator[dg.AssetSpec]:
             deps=deps,
             description=description,
             group_name="meter",
-            kinds={"meter", "parquet" if key == ITEMS else "sqlite"},
+            kinds={"meter", _KINDS.get(key, "sqlite")},
             owners=OWNERS,
             skippable=True,
             metadata={"dagster/table_name": f"meter.{key.path[-1]}"},
         ).with_io_manager_key(LAKE_IO_MANAGER)
 
 
-def _results_spec(strategy: "StrategyRow") -> dg.AssetSpec:
+def _results_spec(strategy: "StrategyRow", said: Config) -> dg.AssetSpec:
+    own = said.strategy(strategy.slug, strategy.strategy_id, strategy.name)
     described = (strategy.description or "").strip()
     page = f"[{strategy.url}]({strategy.url})" if strategy.url else "a page given with each job"
     return dg.AssetSpec(
@@ -160,7 +186,7 @@ def _results_spec(strategy: "StrategyRow") -> dg.AssetSpec:
         description=f"**{strategy.name or strategy.slug}**: {described or 'typed items'}\n\nScraped from {page}.",
         group_name="results",
         kinds={"meter", "parquet"},
-        owners=OWNERS,
+        owners=list(own.owners) if own is not None and own.owners else OWNERS,
         skippable=True,
         metadata=present(
             {

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from meter_pipeline.defs import checks, news
-from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULES, STRATEGIES, results_key, slug_of
+from meter_pipeline.defs import changes, checks, news
+from meter_pipeline.defs.keys import (
+    ITEM_CHANGES,
+    ITEM_VERSIONS,
+    ITEMS,
+    JOBS,
+    SCHEDULES,
+    STRATEGIES,
+    results_key,
+    slug_of,
+)
 from meter_pipeline.defs.metadata import Metadata, arrow_columns, link, present, results_columns, sample, table
 
 if TYPE_CHECKING:
@@ -64,6 +73,7 @@ class Events:
         seen = news.seen(self._context.instance, versions)
         order = [STRATEGIES, SCHEDULES, JOBS, ITEMS]
         order += [results_key(slug) for slug in self._strategies if results_key(slug) in versions]
+        order += [key for key in (ITEM_CHANGES, ITEM_VERSIONS) if key in versions]
         return {key: versions[key] for key in order if seen.get(key) != versions[key] or self._loaded(key)}
 
     def _loaded(self, key: dg.AssetKey) -> bool:
@@ -96,7 +106,15 @@ class Events:
     def _facts(self, key: dg.AssetKey) -> Metadata:
         if slug := slug_of(key):
             return self._results(slug)
-        return {STRATEGIES: self._catalog, SCHEDULES: self._schedules, JOBS: self._jobs, ITEMS: self._items}[key]()
+        facts: dict[dg.AssetKey, Callable[[], Metadata]] = {
+            STRATEGIES: self._catalog,
+            SCHEDULES: self._schedules,
+            JOBS: self._jobs,
+            ITEMS: self._items,
+            ITEM_CHANGES: lambda: changes.change_facts(self._store, self._report),
+            ITEM_VERSIONS: lambda: changes.version_facts(self._store, self._report),
+        }
+        return facts[key]()
 
     def _catalog(self) -> Metadata:
         unknown = self._unknown()
@@ -154,6 +172,7 @@ class Events:
             columns=results_columns(strategy),
         )
         facts |= {"accepted jobs in all": tally.accepted_jobs, "page": link(strategy.url)}
+        facts |= changes.key_facts(strategy)
         if done is not None:
             facts |= {
                 "jobs landed": done.landed,
@@ -161,6 +180,9 @@ class Events:
                 "bytes": done.bytes,
                 "held": done.held,
                 "unreadable": done.unreadable,
+                "items added": done.added,
+                "items removed": done.removed,
+                "items changed": done.changed,
                 "new columns": ", ".join(done.new_columns) or None,
                 "widened columns": ", ".join(done.widened) or None,
                 "latest job": link(f"{self._base_url}/v1/jobs/{done.latest_job_id}") if done.latest_job_id else None,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from meter_pipeline.config import ConfigError
 from meter_pipeline.settings import SettingsError
 
 
@@ -27,5 +28,5 @@ def told_in_one_line() -> Iterator[None]:
     passing = (MeterConnectionError, MeterRateLimited, ServerError, MeterBadResponse)
     try:
         yield
-    except (SettingsError, StoreError, SelectionError, MeterError) as error:
+    except (SettingsError, ConfigError, StoreError, SelectionError, MeterError) as error:
         raise dg.Failure(" ".join(str(error).split()), allow_retries=isinstance(error, passing)) from None

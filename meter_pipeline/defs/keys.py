@@ -8,6 +8,8 @@ STRATEGIES = dg.AssetKey(["meter", "strategies"])
 SCHEDULES = dg.AssetKey(["meter", "schedules"])
 JOBS = dg.AssetKey(["meter", "jobs"])
 ITEMS = dg.AssetKey(["meter", "items"])
+ITEM_CHANGES = dg.AssetKey(["meter", "item_changes"])
+ITEM_VERSIONS = dg.AssetKey(["meter", "item_versions"])
 WAREHOUSE = dg.AssetKey(["warehouse"])
 
 METER_RESOURCE = "meter"

@@ -15,10 +15,20 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULES, STRATEGIES, results_key
+from meter_pipeline.defs.keys import (
+    ITEM_CHANGES,
+    ITEM_VERSIONS,
+    ITEMS,
+    JOBS,
+    SCHEDULES,
+    STRATEGIES,
+    results_key,
+    slug_of,
+)
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger import Ledger
+    from meter_pipeline.store.rows import StrategyRow
 
 VERSION_TAG = "dagster/data_version"
 
@@ -64,10 +74,22 @@ def versions(ledger: Ledger) -> dict[dg.AssetKey, str]:
         JOBS: _digest((one.slug, one.state, one.jobs) for one in counts),
         ITEMS: _digest((one.slug, one.state, one.items) for one in counts if one.items),
     }
+    identities = {strategy.slug: _identity(strategy) for strategy in strategies}
     for slug, tally in tallies(ledger).items():
         if tally.accepted_jobs:
-            found[results_key(slug)] = f"{tally.accepted_jobs}-{tally.accepted_items}"
+            found[results_key(slug)] = f"{tally.accepted_jobs}-{tally.accepted_items}{identities[slug]}"
+    accepted = [(key.path[-1], version) for key, version in found.items() if slug_of(key)]
+    if accepted:
+        found[ITEM_CHANGES] = found[ITEM_VERSIONS] = _digest(accepted)
     return found
+
+
+def _identity(strategy: StrategyRow) -> str:
+    """What rows made anew under another key are news by."""
+    from meter_pipeline.sync.chosen import NONE, load
+
+    chosen = load(strategy.identity)
+    return f"-{_digest([chosen.rules])}" if chosen.source != NONE or chosen.ignore else ""
 
 
 def _digest(rows: Iterable[tuple[object, ...]]) -> str:

@@ -14,7 +14,7 @@ from meter_pipeline.store.ledger import Ledger
 _UTC = pa.timestamp("us", tz="UTC")
 _TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_()}
 # What is of no use to a reader.
-_HIDDEN = {"fields", "dirty"}
+_HIDDEN = {"fields", "dirty", "target_id"}
 
 
 def ledger_tables(ledger: Ledger) -> dict[str, pa.Table]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import groupby
 
 from meter_pipeline.api import MeterBadResponse, MeterClient, MeterConnectionError, MeterNotFound, MeterServerError
+from meter_pipeline.config import Config
 from meter_pipeline.store.claims import Claim
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger
@@ -14,7 +15,8 @@ from meter_pipeline.store.rows import JobRow, StrategyRow
 from meter_pipeline.store.tables import iso, now
 from meter_pipeline.sync.discover import catalog, discover
 from meter_pipeline.sync.land import Fetched, fetch
-from meter_pipeline.sync.load import Load
+from meter_pipeline.sync.load import BATCH_BYTES, Load
+from meter_pipeline.sync.rekey import of, refresh
 from meter_pipeline.sync.report import Problem, Progress, Silent, SyncReport
 from meter_pipeline.sync.write import Writers
 
@@ -42,6 +44,7 @@ def sync(
     again: bool = False,
     workers: int = WORKERS,
     progress: Progress | None = None,
+    config: Config | None = None,
 ) -> SyncReport:
     """Loads every job that is not loaded yet. A job, or a strategy, that fails does not stop the others.
 
@@ -58,6 +61,7 @@ def sync(
         again: Load the chosen jobs even if they are loaded.
         workers: Threads that fetch.
         progress: Told how far it is.
+        config: What `meter.yaml` says: rows that were made otherwise are made anew.
 
     Returns:
         What was done, with every job that could not be loaded by name.
@@ -75,7 +79,8 @@ def sync(
         selection.resolve(client, ledger, report)
         if jobs is None:
             discover(client, ledger, report, strategy_ids=selection.strategy_ids, since=since, reconcile=reconcile)
-        _load(client, ledger, lake, selection, report, workers, progress or Silent())
+        refresh(ledger, lake, config or Config(), report, selection.strategy_ids, large=BATCH_BYTES)
+        _load(client, ledger, lake, selection, report, workers, progress or Silent(), config or Config())
     finally:
         report.requests = client.requests_made - requests
         report.finished_at = now()
@@ -173,6 +178,7 @@ def _load(
     report: SyncReport,
     workers: int,
     progress: Progress,
+    config: Config,
 ) -> None:
     counts: dict[str, int] = {}
     for row in selection.pending(ledger):
@@ -187,7 +193,8 @@ def _load(
             taken = _claim(ledger, selection, known[start : start + _CLAIMS], report)
             for strategy, claim, rows in taken:
                 seen_before = any(row.state != "known" for row in rows)
-                loads[strategy.slug] = Load(lake, ledger, strategy, claim, again=seen_before)
+                said = of(config, strategy)
+                loads[strategy.slug] = Load(lake, ledger, strategy, claim, again=seen_before, config=said)
             for strategy, _, rows in taken:
                 yield from ((strategy, row) for row in rows)
 

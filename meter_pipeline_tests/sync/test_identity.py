@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meter_pipeline.paths import spell_path
 from meter_pipeline.store import columns
-from meter_pipeline.sync.identity import Occurrences, item_hashes, number_occurrences
+from meter_pipeline.sync.identity import PLAIN, Identity, Occurrences, item_hashes, number_occurrences
 
 
 def hashes(*items: str) -> set[str]:
@@ -63,3 +64,64 @@ def test_occurrences_are_numbered_the_same_whatever_the_pieces(keys: list[str], 
         numbered += occurrences.number(keys[start : start + size])
         start += size
     assert numbered == expected
+
+
+def alike(identity: Identity, *items: str) -> bool:
+    """Whether items are the same under an identity, by hash and by their fields alike."""
+    raw = [item.encode() for item in items]
+    values = columns.parse(raw)
+    by_hash = len(set(identity.hashes(values, raw))) == 1
+    by_field = not any(list(identity.changed_fields(values[0], other)) for other in values[1:])
+    assert by_hash == by_field
+    return by_hash
+
+
+def test_what_is_left_out_of_account_is_no_difference() -> None:
+    ignoring = Identity(ignore=frozenset({("seen",), ("offers", "at"), ("meta",)}))
+    assert alike(ignoring, '{"a":1,"seen":1}', '{"a":1,"seen":2}', '{"a":1}', '{"a":1,"meta":{"x":1}}')
+    assert alike(ignoring, '{"offers":[{"at":1,"p":1}]}', '{"offers":[{"at":2,"p":1}]}')
+    assert not alike(ignoring, '{"offers":[{"at":1,"p":1}]}', '{"offers":[{"at":1,"p":2}]}')
+    assert alike(Identity(array_order=False), '{"a":[1,[2,3]]}', '{"a":[[3,2],1]}')
+    assert not alike(Identity(array_order=False), '{"a":[1,1]}', '{"a":[1]}')
+    assert alike(Identity(whitespace=False), '{"a":" x  y"}', '{"a":"x\\ny"}')
+    assert not alike(Identity(whitespace=False), '{"a":"xy"}', '{"a":"x y"}')
+    numbers = Identity(numbers=False)
+    assert alike(numbers, '{"a":5}', '{"a":5.0}', '{"a":"5"}', '{"a":"5.00"}', '{"a":5e0}')
+    assert not alike(numbers, '{"a":"05"}', '{"a":"5"}')
+    assert not alike(numbers, '{"a":123456789012345678901}', '{"a":123456789012345678902}')
+    for strict in ('{"a":5}|{"a":5.0}', '{"a":"x y"}|{"a":"x  y"}', '{"a":[1,2]}|{"a":[2,1]}', '{"a":{}}|{}'):
+        assert not alike(PLAIN, *strict.split("|"))
+
+
+def test_fields_are_named_by_their_path() -> None:
+    old = {"a": 1, "specs": {"w": 1, "h": [1, 2]}, "odd.name": 1, "gone": {"x": 1}, "same": {"n": None}}
+    new = {"a": True, "specs": {"w": 2, "h": [2, 1]}, "odd.name": 2, "same": {}}
+    found = [(spell_path(path), before, after) for path, before, after in PLAIN.changed_fields(old, new)]
+    assert sorted(found, key=lambda row: row[0]) == [
+        ('"odd.name"', 1, 2),
+        ("a", 1, True),
+        ("gone", {"x": 1}, None),
+        ("specs.h", [1, 2], [2, 1]),
+        ("specs.w", 1, 2),
+    ]
+
+
+def test_keys_are_the_values_spelled_and_no_two_items_share_one() -> None:
+    items: list[object] = [
+        {"id": 7}, {"id": "7"}, {"id": "a#2"}, {"id": '"q'}, {"id": {"b": 1, "a": 2}}, {"id": 1.5}, {"id": None},
+        {"id": ""}, {}, 5,
+    ]  # fmt: skip
+    raw = [columns.spell_json(item).encode() for item in items]
+    identity = Identity(key=(("id",),))
+    hashes = identity.hashes(items, raw)
+    keys = number_occurrences(identity.keys(items, hashes))
+    assert keys[:6] == ["7", "7#2", '"a#2"', '"\\"q"', '{"a":2,"b":1}', "1.5"]
+    # Null, and nothing at all, are the same item; empty text lacks a key too, but is another one.
+    assert keys[6:] == [hashes[6], hashes[7], f"{hashes[6]}#2", hashes[9]]
+    assert len(set(keys)) == len(keys)
+    both = Identity(key=(("a", "b"), ("c",)))
+    assert both.keys([{"a": {"b": "x"}, "c": 1}, {"a": {"b": "x"}}, {"a": 3, "c": 1}], ["h0", "h1", "h2"]) == [
+        '["x",1]',
+        "h1",
+        "h2",
+    ]

@@ -1,0 +1,217 @@
+"""`meter.yaml`: how strategies are to be read, checked as a whole before anything uses it.
+
+acknowledge: true
+filter: null
+strategies:
+  new-books: {key: [isbn], ignore: [scraped_at], array_order: ignore, types: {price: text}, owners: [team:pricing]}
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from meter_pipeline.paths import parse_path
+
+TYPES = ("integer", "double", "text", "json")
+_OWNER = re.compile(r"team:[\w-]+|[^@\s:]+@[^@\s]+\.[^@\s]+")
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+class ConfigError(Exception):
+    """`meter.yaml` cannot be used; the message is one line that begins with file and line."""
+
+
+@dataclass(frozen=True)
+class StrategyConfig:
+    """How one strategy's items are to be read.
+
+    Attributes:
+        key: Fields that name an item, as paths; empty: none do; `None`: it is found out from the data.
+        ignore: Fields whose values are no change, as paths.
+        array_order: Whether the order of an array's elements is a change.
+        whitespace: Whether white space is one.
+        numbers: Whether the spelling of a number is one.
+        types: Narrowest types of columns, by field.
+        owners: Who the strategy's assets belong to, as Dagster takes them.
+        line: Where this stands in the file.
+    """
+
+    key: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    array_order: bool = True
+    whitespace: bool = True
+    numbers: bool = True
+    types: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    owners: tuple[str, ...] = ()
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What `meter.yaml` says.
+
+    Attributes:
+        acknowledge: Whether Meter is told which changes were loaded.
+        filter: A filter for looking at a schedule's changes; never sent with a read that acknowledges.
+        strategies: By slug, id or name.
+        path: The file, `None` where there is none.
+    """
+
+    acknowledge: bool = True
+    filter: str | None = None
+    strategies: Mapping[str, StrategyConfig] = field(default_factory=lambda: _NONE)
+    path: Path | None = field(default=None, compare=False)
+
+    def strategy(self, slug: str, strategy_id: str, name: str | None) -> StrategyConfig | None:
+        """What is said of a strategy: under its slug, else its id, else its name; `None` when nothing is."""
+        for label in (slug, strategy_id, name):
+            if label is not None and label in self.strategies:
+                return self.strategies[label]
+        return None
+
+
+def load_config(path: Path) -> Config:
+    """Reads `meter.yaml`; a file that does not exist is one that says nothing.
+
+    Raises:
+        ConfigError: It cannot be read, or says something that is not understood.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Config()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ConfigError(f"{path}:1: the file cannot be read: {reason}") from None
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: this is no YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}:1: this is no YAML: {' '.join(str(error).split())}") from None
+    return Config(path=path) if root is None else _Reader(path).config(root)
+
+
+class _Reader:
+    """YAML nodes to records; a node knows its line."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def config(self, root: yaml.Node) -> Config:
+        entries = dict(self._entries(root, "the file", ("acknowledge", "filter", "strategies")))
+        return Config(
+            acknowledge=self._boolean(entries["acknowledge"], "acknowledge") if "acknowledge" in entries else True,
+            filter=self._text_or_null(entries["filter"], "filter") if "filter" in entries else None,
+            strategies=MappingProxyType(self._strategies(entries["strategies"]) if "strategies" in entries else {}),
+            path=self._path,
+        )
+
+    def _strategies(self, node: yaml.Node) -> dict[str, StrategyConfig]:
+        if _is_null(node):
+            return {}
+        return {name: self._strategy(inner, name) for name, inner in self._entries(node, "strategies")}
+
+    def _strategy(self, node: yaml.Node, name: str) -> StrategyConfig:
+        line = node.start_mark.line + 1
+        if _is_null(node):
+            return StrategyConfig(line=line)
+        said: dict[str, Any] = {}
+        options = ("key", "ignore", "array_order", "whitespace", "numbers", "types", "owners")
+        for option, inner in self._entries(node, name, options):
+            if option in ("key", "ignore"):
+                said[option] = self._paths(inner, option)
+            elif option == "types":
+                said[option] = MappingProxyType({f: self._type(n, f) for f, n in self._entries(inner, "types")})
+            elif option == "owners":
+                said[option] = tuple(self._owner(one) for one in self._texts(inner, option))
+            else:
+                said[option] = self._choice(inner, option, ("keep", "ignore")) == "keep"
+        return StrategyConfig(**said, line=line)
+
+    # -- values
+
+    def _entries(
+        self, node: yaml.Node, what: str, names: tuple[str, ...] | None = None
+    ) -> Iterator[tuple[str, yaml.Node]]:
+        """Names and values of a mapping, each name once and one of `names`."""
+        if not isinstance(node, yaml.MappingNode):
+            raise self._error(node, f"{what} must be a mapping of names to values")
+        seen: set[str] = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._error(key, f"a name in {what} must be plain text")
+            if key.value in seen:
+                raise self._error(key, f"{key.value!r} stands here twice: remove one")
+            if names is not None and key.value not in names:
+                raise self._error(key, f"{key.value!r} is not known here: {_meant(key.value, names)}")
+            seen.add(key.value)
+            yield key.value, value
+
+    def _texts(self, node: yaml.Node, what: str) -> list[yaml.ScalarNode]:
+        """A list of texts, or a single one."""
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for one in nodes:
+            if not isinstance(one, yaml.ScalarNode) or _is_null(one):
+                raise self._error(one, f"{what} must be a list of names, as [a, b]")
+        return list(nodes)
+
+    def _paths(self, node: yaml.Node, what: str) -> tuple[str, ...]:
+        paths = []
+        for one in self._texts(node, what):
+            try:
+                parse_path(one.value)
+            except ValueError as error:
+                raise self._error(one, str(error)) from None
+            if one.value in paths:
+                raise self._error(one, f"{one.value!r} stands in {what} twice: remove one")
+            paths.append(one.value)
+        return tuple(paths)
+
+    def _type(self, node: yaml.Node, name: str) -> str:
+        return self._choice(node, f"the type of {name}", TYPES)
+
+    def _owner(self, node: yaml.ScalarNode) -> str:
+        owner = str(node.value)
+        if not _OWNER.fullmatch(owner):
+            raise self._error(node, f"{owner!r} is no owner: give team:name or an e-mail address")
+        return owner
+
+    def _choice(self, node: yaml.Node, what: str, choices: tuple[str, ...]) -> str:
+        if not isinstance(node, yaml.ScalarNode) or node.value not in choices:
+            given = f"{node.value!r}" if isinstance(node, yaml.ScalarNode) else "a list or mapping"
+            raise self._error(node, f"{what} must be {' or '.join(choices)}, not {given}")
+        return str(node.value)
+
+    def _boolean(self, node: yaml.Node, what: str) -> bool:
+        if node.tag != "tag:yaml.org,2002:bool":
+            raise self._error(node, f"{what} must be true or false")
+        return str(node.value).lower() in ("true", "yes", "on")
+
+    def _text_or_null(self, node: yaml.Node, what: str) -> str | None:
+        if _is_null(node):
+            return None
+        if not isinstance(node, yaml.ScalarNode):
+            raise self._error(node, f"{what} must be text")
+        return str(node.value)
+
+    def _error(self, node: yaml.Node, text: str) -> ConfigError:
+        return ConfigError(f"{self._path}:{node.start_mark.line + 1}: {text}")
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return bool(node.tag == "tag:yaml.org,2002:null")
+
+
+def _meant(name: str, names: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {close[0]}?" if close else f"give one of {', '.join(names)}"

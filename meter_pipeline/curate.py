@@ -1,0 +1,142 @@
+"""Commands about what items are told apart by, and about held jobs: `keys`, `rekey`, `release`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meter_pipeline.config import load_config
+from meter_pipeline.connect import open_ledger, open_store
+from meter_pipeline.console import emit, say, show
+from meter_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from meter_pipeline.store.ledger import Ledger
+    from meter_pipeline.store.rows import StrategyRow
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (keys, rekey, release):
+        app.command()(command)
+
+
+def keys(
+    strategy: Annotated[str | None, typer.Argument(help="Id, slug or name; all when left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what each strategy's items are told apart by, and what speaks for it."""
+    from meter_pipeline.sync.chosen import load
+
+    with open_ledger(Settings.from_env()) as ledger:
+        rows = _strategies(ledger, strategy)
+        repeated = ledger.duplicates()
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        chosen = asdict(load(row.identity))
+        hidden = ("attempts",)
+        found.append(
+            {
+                "strategy": row.slug,
+                **{name: value for name, value in chosen.items() if name not in hidden},
+                "duplicates": repeated.get(row.strategy_id, 0),
+            }
+        )
+    if as_json:
+        emit({"strategies": found})
+        return
+    shown = []
+    for one in found:
+        evidence = one["evidence"] or {}
+        shown.append(
+            (
+                one["strategy"],
+                ", ".join(one["key"]) or "(the item's hash)",
+                one["source"],
+                evidence.get("stability"),
+                evidence.get("jobs"),
+                evidence.get("items"),
+                one["duplicates"],
+                ", ".join(one["ignore"]),
+            )
+        )
+    show(("strategy", "key", "from", "stability", "jobs", "items", "repeated", "ignored"), shown)
+
+
+def rekey(
+    strategy: Annotated[str, typer.Argument(help="Id, slug or name.")],
+    key: Annotated[str | None, typer.Option(help="Fields, separated by commas: isbn, or maker,specs.model.")] = None,
+    ignore: Annotated[str | None, typer.Option(help="Fields whose values are no change.")] = None,
+    by_hash: Annotated[bool, typer.Option("--by-hash", help="No key: an item is what it holds.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a strategy's results and change feed anew from raw, under another key; the API is not asked."""
+    if by_hash and key is not None:
+        raise typer.BadParameter("--key and --by-hash exclude each other")
+    from meter_pipeline.sync.load import BATCH_BYTES
+    from meter_pipeline.sync.rekey import RekeyError, asked
+    from meter_pipeline.sync.rekey import rekey as make_anew
+
+    settings = Settings.from_env()
+    config = load_config(settings.config)
+    with open_store(settings) as store:
+        (row,) = _strategies(store.ledger, strategy)
+        wanted = asked(config, row, [] if by_hash else _fields(key, "--key"), _fields(ignore, "--ignore"))
+        if not make_anew(store.lake, store.ledger, row, wanted, large=BATCH_BYTES):
+            raise RekeyError(f"{row.slug} is being loaded at this moment: try again when that has ended")
+        duplicates = store.ledger.duplicates().get(row.strategy_id, 0)
+    if as_json:
+        emit({"strategy": row.slug, "key": wanted.key, "ignore": wanted.ignore, "duplicates": duplicates})
+        return
+    say(f"{row.slug}: keyed by {', '.join(wanted.key) or 'hash'}; publish the warehouse to see it")
+    if duplicates:
+        say(f"{duplicates:,} items have a key that an earlier item of their job has")
+
+
+def release(
+    job: Annotated[list[str], typer.Argument(help="Ids of held jobs: see `meter-pipeline status`.")],
+    as_json: Json = False,
+) -> None:
+    """Accept held jobs by hand: they go to results and the change feed as they were landed."""
+    from meter_pipeline.sync.release import release as accept
+
+    settings = Settings.from_env()
+    config = load_config(settings.config)
+    with open_store(settings) as store:
+        reports = accept(store.ledger, store.lake, job, config)
+    if as_json:
+        emit({"released": [{"strategy": one.slug, "jobs": one.accepted, "items": one.items} for one in reports]})
+        return
+    for one in reports:
+        say(f"{one.slug}: {one.accepted:,} jobs with {one.items:,} items released; publish the warehouse to see them")
+
+
+def _strategies(ledger: Ledger, wanted: str | None) -> list[StrategyRow]:
+    from meter_pipeline.sync.engine import SelectionError
+
+    rows = ledger.strategies()
+    if wanted is None:
+        return rows
+    found = [row for row in rows if wanted in (row.strategy_id, row.slug)] or [r for r in rows if r.name == wanted]
+    if len(found) != 1:
+        several = f"several strategies are called {wanted!r}: name one of {', '.join(row.slug for row in found)}"
+        raise SelectionError(several if found else f"no strategy {wanted!r}: see `meter-pipeline keys`")
+    return found
+
+
+def _fields(text: str | None, option: str) -> list[str] | None:
+    from meter_pipeline.paths import parse_path
+
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    try:
+        for name in names:
+            parse_path(name)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: {error}") from None
+    return names

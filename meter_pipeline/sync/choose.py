@@ -1,0 +1,75 @@
+"""Looks for a strategy's key in the jobs of a batch and those next to them, while it has none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from meter_pipeline.store import columns
+from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.rows import StrategyRow
+from meter_pipeline.sync.diff import Seen
+from meter_pipeline.sync.feed import by_target, seen, seen_before
+from meter_pipeline.sync.landed import Landed
+from meter_pipeline.sync.suggest import MAX_JOBS, Profile, Suggestion, suggest
+
+
+def look(lake: Lake, ledger: Ledger, strategy: StrategyRow, landed: Sequence[Landed]) -> Suggestion | None:
+    """The key that the jobs speak for, `None` when there is none to be told.
+
+    Raises:
+        NothingToCompare: No two jobs are of one target, so that nothing was looked at.
+    """
+    at_hand = {one.job.job_id: one for one in landed}
+    jobs = [seen(one.job, one.size) for one in landed if one.count > 1]
+    if ledger.has_accepted(strategy.strategy_id):
+        spans = {
+            target: (min(one.place for one in group), max(one.place for one in group))
+            for target, group in by_target(jobs).items()
+        }
+        known = ledger.neighbourhood(strategy.strategy_id, spans)
+        jobs += [
+            seen_before(row)
+            for rows in known.values()
+            for row in rows
+            if row.job_id not in at_hand and (row.items or 0) > 1
+        ]
+    chosen = _few(jobs)
+    if not chosen:
+        raise NothingToCompare
+    profiles = []
+    for job in chosen:
+        profile = Profile(job.target_id)
+        for values in _values(lake, strategy.slug, job, at_hand.get(job.job_id)):
+            profile.feed(values)
+        profiles.append(profile)
+    return suggest(profiles)
+
+
+class NothingToCompare(Exception):
+    """No two jobs are of one target."""
+
+
+def _few(jobs: Sequence[Seen]) -> list[Seen]:
+    """Some jobs in order of time, of targets that have two of them at least; the busiest targets first."""
+    counts = Counter(one.target_id for one in jobs)
+    busiest = [target for target, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])) if count > 1]
+    few: list[Seen] = []
+    for target in busiest:
+        room = MAX_JOBS - len(few)
+        if room < 2:
+            break
+        few += sorted((one for one in jobs if one.target_id == target), key=lambda one: one.place)[:room]
+    return few
+
+
+def _values(lake: Lake, slug: str, job: Seen, landed: Landed | None) -> Iterator[Sequence[Any]]:
+    if landed is not None and landed.parsed is not None:
+        yield landed.parsed.values
+        return
+    for batch in lake.job_batches("raw", slug, ["item"], {job.job_id: job.time}):
+        yield columns.parse(batch["item"].cast(pa.binary()).to_pylist())

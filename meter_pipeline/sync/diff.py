@@ -1,0 +1,164 @@
+"""What changed between two jobs of one target: a pure function of their items' keys, hashes and texts.
+
+An item that is on one side only is one row, `added` or `removed`, with the whole item. One that is on both sides with
+another hash is `changed`: a row for each field by which the two differ, with the old and the new value as JSON text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from meter_pipeline.paths import spell_path
+from meter_pipeline.store import columns
+from meter_pipeline.store.columns import TEXT, spell_json
+from meter_pipeline.store.lake import CHANGES
+from meter_pipeline.store.tables import moment
+from meter_pipeline.sync.identity import Identity
+
+ADDED, REMOVED, CHANGED = "added", "removed", "changed"
+# Fields that went from one number to another; amounts of money, mostly.
+MOVED = "moved"
+_NUMBER = re.compile(r'-?\d[\d.eE+-]*|"[^\w"]{0,3}(?:[A-Z]{1,3})?[^\w"]{0,3}\d[\d., ]*[^\w"]{0,3}(?:[A-Z]{3})?"')
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A job as the feed names it; `time` is ISO, and orders the jobs of a target together with the id."""
+
+    job_id: str
+    schedule_id: str | None
+    url: str | None
+    parameters: str | None
+    target_id: str
+    time: str
+    bytes: int = 0
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its place among the jobs of its target."""
+        return self.time, self.job_id
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A job whose changes are to be told, and the one before it; without one there is nothing to tell."""
+
+    previous: Seen | None
+    job: Seen
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the larger one's body."""
+        return max(self.job.bytes, self.previous.bytes if self.previous else 0)
+
+
+class Side(Protocol):
+    """The items of one job."""
+
+    @property
+    def hash_by_key(self) -> Mapping[str, str]:
+        """Every item's hash by its key, in the order of the items."""
+
+    def text(self, key: str) -> str:
+        """An item as received."""
+
+    def value(self, key: str) -> Any:
+        """An item, parsed."""
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Keys of the items that differ between two jobs."""
+
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+
+
+def compare(old: Mapping[str, str], new: Mapping[str, str]) -> Delta:
+    """Which items differ, from their hashes by key."""
+    added, changed = [], []
+    get = old.get
+    for key in [key for key, hash_ in new.items() if get(key) != hash_]:
+        (changed if key in old else added).append(key)
+    return Delta(added, list(old.keys() - new.keys()), changed)
+
+
+Row = tuple[str, str, "str | None", "str | None", "str | None"]
+"""Key, kind, field, old value, new value."""
+
+
+class Rows:
+    """Rows of the lake's `changes`, gathered job by job.
+
+    Args:
+        kinds: Gets numbers of items added to it, by kind.
+    """
+
+    def __init__(self, kinds: dict[str, int] | None = None) -> None:
+        self.kinds = {} if kinds is None else kinds
+        self._jobs: list[tuple[Seen, Seen]] = []
+        self._counts: list[int] = []
+        self._rows: list[Row] = []
+
+    def add(self, previous: Seen, job: Seen, old: Side, new: Side, delta: Delta, identity: Identity) -> None:
+        """Takes in what one job changed."""
+        rows: list[Row] = [(key, ADDED, None, None, new.text(key)) for key in delta.added]
+        rows += [(key, REMOVED, None, old.text(key), None) for key in delta.removed]
+        for key in delta.changed:
+            rows += changed_rows(key, old.value(key), new.value(key), identity)
+        self.append(previous, job, rows)
+
+    def append(self, previous: Seen, job: Seen, rows: Iterable[Row]) -> None:
+        """Takes in rows of one job; those of an item stand together."""
+        start = len(self._rows)
+        self._rows += rows
+        self._jobs.append((previous, job))
+        self._counts.append(len(self._rows) - start)
+        last = None
+        for key, kind, _, old, new in self._rows[start:]:
+            if key != last:
+                self.kinds[kind] = self.kinds.get(kind, 0) + 1
+            last = key
+            if kind == CHANGED and old and new and _NUMBER.fullmatch(old) and _NUMBER.fullmatch(new):
+                self.kinds[MOVED] = self.kinds.get(MOVED, 0) + 1
+
+    def table(self) -> pa.Table:
+        """All of them, in the order they came."""
+        owner = pa.array(np.repeat(np.arange(len(self._jobs)), self._counts))
+        jobs = [job for _, job in self._jobs]
+        meta = [
+            pa.array([job.job_id for job in jobs], pa.string()),
+            pa.array([previous.job_id for previous, _ in self._jobs], pa.string()),
+            pa.array([job.schedule_id for job in jobs], pa.string()),
+            pa.array([job.url for job in jobs], pa.string()),
+            pa.array([job.parameters for job in jobs], pa.string()),
+        ]
+        data = list(zip(*self._rows, strict=True)) if self._rows else [()] * 5
+        times = pa.array([moment(job.time) for job in jobs], CHANGES.field("observed_at").type)
+        return pa.table(
+            [
+                *(column.take(owner) for column in meta),
+                *(columns.build(values, TEXT) for values in data),
+                times.take(owner),
+            ],
+            schema=CHANGES,
+        )
+
+
+def changed_rows(key: str, old: Any, new: Any, identity: Identity) -> list[Row]:
+    """The rows of an item that is on both sides."""
+    return [
+        (key, CHANGED, spell_path(path), _json(before), _json(after))
+        for path, before, after in identity.changed_fields(old, new)
+    ]
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else spell_json(value)

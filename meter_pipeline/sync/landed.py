@@ -1,0 +1,182 @@
+"""A completed job on its way into the lake: with its items at hand, or a large one by its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from meter_pipeline.api import Job, JobBody
+from meter_pipeline.store.columns import ColumnError, Field
+from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.rows import JobRow
+from meter_pipeline.store.tables import moment
+from meter_pipeline.sync.audit import Evidence, audit
+from meter_pipeline.sync.identity import Identity, number_occurrences
+from meter_pipeline.sync.land import raw_rows, time_of
+from meter_pipeline.sync.refine import Parsed, infer, parse, paused_collection, widen
+
+SAMPLE_ITEMS = 5
+# More fields than a piece of a job can have.
+PIECE_FIELDS = 1_000_000
+
+
+@dataclass
+class Landed:
+    """A completed job.
+
+    Attributes:
+        row: As the ledger knew it before.
+        job: As its own record says.
+        size: Bytes of its body.
+        count: How many items it has.
+        fields: The fields of its items.
+        reason: What the audit has against it, `None` when nothing.
+        problem: Why its items cannot be parsed, `None` when they can.
+        sample: Its first items.
+        items: Its items as received; none of a large job.
+        parsed: The same, parsed; `None` of a large job, and where they cannot be parsed.
+        large: Whether it is a large one, whose raw rows are in the lake already.
+        hashes: Its items' hashes, once they are known.
+        keys: Its items' keys, once they are known.
+        duplicates: Items whose key an earlier one has, once that is known.
+    """
+
+    row: JobRow
+    job: Job
+    size: int
+    count: int
+    fields: tuple[Field, ...]
+    reason: str | None
+    problem: str | None
+    sample: list[dict[str, Any]]
+    items: list[bytes] = field(default_factory=list)
+    parsed: Parsed | None = None
+    large: bool = False
+    hashes: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    duplicates: int | None = None
+
+    @property
+    def released_at(self) -> str | None:
+        """When it was accepted by hand, whatever the audit has against it."""
+        return self.row.released_at if self.reason is not None and self.problem is None else None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is one of those that everything is derived from."""
+        return self.reason is None or self.released_at is not None
+
+    @property
+    def time(self) -> str:
+        """When its content was seen."""
+        return time_of(self.job)
+
+    def identify(self, identity: Identity) -> None:
+        """Finds out hashes and keys of the items at hand."""
+        if self.parsed is not None:
+            self.hashes = identity.hashes(self.parsed.values, self.parsed.items)
+            self.keys = number_occurrences(keys := identity.keys(self.parsed.values, self.hashes))
+            self.duplicates = len(keys) - len(set(keys))
+
+
+def read(row: JobRow, body: JobBody) -> Landed:
+    """A job that fits into memory; not in the lake yet."""
+    items = [item for batch in body.batches() for item in batch]
+    parsed, fields, problem = _parse(items, body.job)
+    reason = audit(Evidence(body.job, body.shape, len(items), len(fields), problem))
+    sample = [] if parsed is None else parsed.objects[:SAMPLE_ITEMS]
+    return Landed(row, body.job, body.size, len(items), fields, reason, problem, sample, items, parsed)
+
+
+def read_large(row: JobRow, body: JobBody, lake: Lake, slug: str) -> Landed:
+    """A job too large for memory: its raw rows are written to the lake while it is read."""
+    job = body.job
+    profile = _Profile(job, time_of(job))
+    part = lake.write_job("raw", slug, time_of(job), job.job_id, profile.raw_rows(body))
+    evidence = Evidence(job, body.shape, profile.items, len(profile.fields), profile.problem)
+    return _profiled(row, job, body.size, profile, audit(evidence), large=part is not None)
+
+
+def read_back(row: JobRow, lake: Lake, slug: str, *, large: int) -> Landed:
+    """A held job from its raw rows, as it was landed."""
+    job = _job(row)
+    size = row.bytes or 0
+    batches = (
+        batch["item"].cast(pa.binary()).to_pylist()
+        for batch in lake.job_batches("raw", slug, ["item"], {row.job_id: time_of(job)})
+    )
+    if size >= large:
+        profile = _Profile(job, time_of(job))
+        for items in batches:
+            profile.learn(items)
+        return _profiled(row, job, size, profile, row.reason, large=True)
+    items = [item for batch in batches for item in batch]
+    parsed, fields, problem = _parse(items, job)
+    sample = [] if parsed is None else parsed.objects[:SAMPLE_ITEMS]
+    return Landed(row, job, size, len(items), fields, row.reason, problem, sample, items, parsed)
+
+
+def _profiled(row: JobRow, job: Job, size: int, profile: _Profile, reason: str | None, *, large: bool) -> Landed:
+    return Landed(row, job, size, profile.items, profile.fields, reason, profile.problem, profile.sample, large=large)
+
+
+def _job(row: JobRow) -> Job:
+    """The API's record of a job, as far as the ledger has it."""
+    return Job(
+        job_id=row.job_id,
+        strategy_id=row.strategy_id,
+        schedule_id=row.schedule_id,
+        url=row.url,
+        status=row.status,
+        item_count=row.item_count,
+        parameters=json.loads(row.parameters) if row.parameters else None,
+        completed_at=moment(row.completed_at),
+    )
+
+
+def _parse(items: list[bytes], job: Job) -> tuple[Parsed | None, tuple[Field, ...], str | None]:
+    try:
+        parsed = parse(items)
+        return parsed, infer(parsed, time_of(job), job.job_id), None
+    except ColumnError as error:
+        return None, (), str(error)
+
+
+class _Profile:
+    """What is learned of a large job while its raw rows are written."""
+
+    def __init__(self, job: Job, time: str) -> None:
+        self._job = job
+        self._time = time
+        self.items = 0
+        self.fields: tuple[Field, ...] = ()
+        self.problem: str | None = None
+        self.sample: list[dict[str, Any]] = []
+
+    def raw_rows(self, body: JobBody) -> Iterator[pa.Table]:
+        for items in body.batches():
+            start = self.items
+            self.learn(items)
+            with paused_collection():
+                rows = raw_rows([(self._job, items)], start)
+            yield rows
+
+    def learn(self, items: list[bytes]) -> None:
+        """Takes a piece of the job's items."""
+        start, self.items = self.items, self.items + len(items)
+        if self.problem is not None:
+            return
+        with paused_collection():
+            try:
+                parsed = parse(items)
+            except ColumnError as error:
+                self.problem = str(error)
+                return
+            # Far apart, so that fields of a later piece come after those of an earlier one, as in one piece.
+            more = infer(parsed, self._time, self._job.job_id, start * PIECE_FIELDS)
+            self.fields = widen(self.fields, [more])
+            self.sample = self.sample or parsed.objects[:SAMPLE_ITEMS]

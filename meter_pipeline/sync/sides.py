@@ -1,0 +1,121 @@
+"""Compares jobs that fit into memory: items that are at hand, and those that have to be read from the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from meter_pipeline.store import columns
+from meter_pipeline.store.lake import Lake
+from meter_pipeline.sync.diff import Delta, Pair, Rows, Seen, Side, compare
+from meter_pipeline.sync.identity import Identity
+
+KEYS = ("_meter_job_id", "_meter_item_key", "_meter_item_hash", "_meter_item_index")
+ITEMS = ("job_id", "item_index", "item")
+
+
+class AtHand:
+    """The items of a job that are in memory."""
+
+    def __init__(
+        self, keys: Sequence[str], hashes: Sequence[str], items: Sequence[bytes], values: Sequence[Any]
+    ) -> None:
+        self._keys, self._hashes, self._items, self._values = keys, hashes, items, values
+
+    @cached_property
+    def hash_by_key(self) -> Mapping[str, str]:
+        """Every item's hash by its key, in the order of the items."""
+        return dict(zip(self._keys, self._hashes, strict=True))
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return dict(zip(self._keys, range(len(self._keys)), strict=True))
+
+    def text(self, key: str) -> str:
+        """An item as received."""
+        return self._items[self._places[key]].decode()
+
+    def value(self, key: str) -> Any:
+        """An item, parsed."""
+        return self._values[self._places[key]]
+
+
+class Stored:
+    """The items of a job that is in the lake: keys and hashes at once, texts of those that are wanted."""
+
+    def __init__(self, job: Seen) -> None:
+        self.job = job
+        self.hash_by_key: dict[str, str] = {}
+        self.wanted: set[int] = set()
+        self.texts: dict[int, str] = {}
+        self._indexes: dict[str, int] = {}
+
+    def take(self, key: str, hash_: str, index: int) -> None:
+        """Takes an item."""
+        self.hash_by_key[key] = hash_
+        self._indexes[key] = index
+
+    def want(self, keys: Iterable[str]) -> None:
+        """Asks for the texts of items."""
+        self.wanted.update(self._indexes[key] for key in keys)
+
+    def text(self, key: str) -> str:
+        """An item as received."""
+        return self.texts[self._indexes[key]]
+
+    def value(self, key: str) -> Any:
+        """An item, parsed."""
+        return columns.parse([self.text(key).encode()])[0]
+
+
+class Comparison:
+    """Compares pairs of jobs, each read at most once.
+
+    Args:
+        lake: The lake.
+        slug: The strategy.
+        identity: What its rows were keyed and hashed with.
+        sides: Jobs that are at hand, by id.
+    """
+
+    def __init__(self, lake: Lake, slug: str, identity: Identity, sides: Mapping[str, Side]) -> None:
+        self._lake, self._slug, self._identity = lake, slug, identity
+        self._sides: dict[str, Side] = dict(sides)
+
+    def rows(self, wanted: Iterable[Pair]) -> Rows:
+        """The rows of all pairs."""
+        known = [(pair.previous, pair.job) for pair in wanted if pair.previous is not None]
+        stored = self._read({one.job_id: one for pair in known for one in pair if one.job_id not in self._sides})
+        deltas: list[Delta] = []
+        for previous, job in known:
+            delta = compare(self._sides[previous.job_id].hash_by_key, self._sides[job.job_id].hash_by_key)
+            deltas.append(delta)
+            if previous.job_id in stored:
+                stored[previous.job_id].want([*delta.removed, *delta.changed])
+            if job.job_id in stored:
+                stored[job.job_id].want([*delta.added, *delta.changed])
+        self._read_items(stored)
+        rows = Rows()
+        for (previous, job), delta in zip(known, deltas, strict=True):
+            rows.add(previous, job, self._sides[previous.job_id], self._sides[job.job_id], delta, self._identity)
+        return rows
+
+    def _read(self, jobs: Mapping[str, Seen]) -> dict[str, Stored]:
+        """Keys and hashes of jobs that are not at hand."""
+        stored = {id_: Stored(one) for id_, one in jobs.items()}
+        times = {id_: one.time for id_, one in jobs.items()}
+        for batch in self._lake.job_batches("results", self._slug, KEYS, times):
+            for id_, key, hash_, index in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                stored[id_].take(key, hash_, index)
+        self._sides |= stored
+        return stored
+
+    def _read_items(self, stored: Mapping[str, Stored]) -> None:
+        """The items that differ, of jobs that are not at hand."""
+        times = {id_: one.job.time for id_, one in stored.items() if one.wanted}
+        for batch in self._lake.job_batches("raw", self._slug, ITEMS, times):
+            indexes = batch["item_index"].to_pylist()
+            for place, (id_, index) in enumerate(zip(batch["job_id"].to_pylist(), indexes, strict=True)):
+                if index in stored[id_].wanted:
+                    stored[id_].texts[index] = batch["item"][place].as_py()

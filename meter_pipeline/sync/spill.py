@@ -1,0 +1,102 @@
+"""Compares jobs too large for memory: DuckDB joins their keys and sorts their items, on disk where it must."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meter_pipeline.store import columns
+from meter_pipeline.store.lake import Lake
+from meter_pipeline.sync.diff import ADDED, REMOVED, Row, Rows, Seen, changed_rows
+from meter_pipeline.sync.identity import Identity
+from meter_pipeline.sync.sides import ITEMS, KEYS
+
+_MEMORY = "128MB"
+_PIECE_ITEMS = 5_000
+
+
+def large_rows(
+    lake: Lake, slug: str, previous: Seen, job: Seen, identity: Identity, kinds: dict[str, int]
+) -> Iterator[pa.Table]:
+    """Rows of `changes` of one job in their order, piece by piece.
+
+    Args:
+        lake: The lake, which holds raw and typed rows of both jobs.
+        slug: The strategy.
+        previous: The job before it on its target.
+        job: The job.
+        identity: What their rows were keyed and hashed with.
+        kinds: Gets numbers of items added to it, by kind.
+    """
+    with _delta(lake, slug, previous, job) as connection:
+        found = connection.execute(
+            "SELECT key, old_item, new_item FROM delta LEFT JOIN old_items USING (old_index) "
+            "LEFT JOIN new_items USING (new_index) ORDER BY key"
+        )
+        for batch in found.fetch_record_batch(_PIECE_ITEMS):
+            rows = Rows(kinds)
+            rows.append(previous, job, _rows(batch, identity))
+            yield rows.table()
+
+
+def _rows(batch: pa.RecordBatch, identity: Identity) -> Iterator[Row]:
+    for key, old, new in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+        if old is None:
+            yield key, ADDED, None, None, new
+        elif new is None:
+            yield key, REMOVED, None, old, None
+        else:
+            before, after = columns.parse([old.encode(), new.encode()])
+            # In the order of the lake's rows: by field.
+            yield from sorted(changed_rows(key, before, after, identity), key=lambda row: row[2] or "")
+
+
+@contextmanager
+def _delta(lake: Lake, slug: str, previous: Seen, job: Seen) -> Iterator[object]:
+    """A database with the keys that differ, and the items on either side."""
+    import duckdb
+
+    with TemporaryDirectory(prefix="meter-") as folder, duckdb.connect(":memory:") as connection:
+        connection.execute(
+            f"SET memory_limit = '{_MEMORY}'; SET temp_directory = '{folder}'; SET threads = 1; "
+            "SET preserve_insertion_order = false"
+        )
+        for side, one in (("old", previous), ("new", job)):
+            batches = lake.job_batches("results", slug, KEYS, {one.job_id: one.time})
+            _fill(connection, f"{side}_keys", batches, "_meter_item_key AS key, _meter_item_hash AS hash, "
+                  f"_meter_item_index AS {side}_index")  # fmt: skip
+        connection.execute(
+            "CREATE TABLE delta AS SELECT coalesce(o.key, n.key) AS key, old_index, new_index "
+            "FROM old_keys o FULL JOIN new_keys n ON o.key = n.key WHERE o.hash IS DISTINCT FROM n.hash; "
+            "DROP TABLE old_keys; DROP TABLE new_keys"
+        )
+        for side, one in (("old", previous), ("new", job)):
+            wanted = connection.execute(f"SELECT {side}_index AS i FROM delta WHERE i IS NOT NULL").fetchnumpy()["i"]  # noqa: S608
+            batches = _chosen(lake.job_batches("raw", slug, ITEMS, {one.job_id: one.time}), np.sort(np.asarray(wanted)))
+            _fill(connection, f"{side}_items", batches, f"item_index AS {side}_index, item AS {side}_item")
+        yield connection
+
+
+def _fill(connection: object, name: str, batches: Iterator[pa.RecordBatch], select: str) -> None:
+    """Makes a table of batches, which all are of one schema."""
+    names = ITEMS if name.endswith("_items") else KEYS
+    types = {"item_index": pa.int64(), "_meter_item_index": pa.int64()}
+    schema = pa.schema([(one, types.get(one, pa.string())) for one in names])
+    reader = pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
+    connection.register("incoming", reader)  # type: ignore[attr-defined]
+    connection.execute(f"CREATE TABLE {name} AS SELECT {select} FROM incoming")  # type: ignore[attr-defined]  # noqa: S608
+    connection.unregister("incoming")  # type: ignore[attr-defined]
+
+
+def _chosen(batches: Iterator[pa.RecordBatch], wanted: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """The rows with some item indexes, which are sorted."""
+    indexes = pa.array(wanted, pa.int64())
+    for batch in batches:
+        kept = batch.filter(pc.is_in(batch["item_index"], value_set=indexes))
+        if kept.num_rows:
+            yield kept

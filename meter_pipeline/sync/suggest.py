@@ -1,0 +1,185 @@
+"""Finds the field that names an item from the items of a few jobs, where `meter.yaml` does not say.
+
+A key must be there in every item, unique in every job, and stable: most of the keys of one job are in the next one on
+the same target. That alone is not enough: in a small job prices are unique too. So the name counts: a field called id,
+sku, url or the like needs little else, any other text must be nearly unchanging over many items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from meter_pipeline.paths import spell_path
+from meter_pipeline.store.columns import snake
+
+MAX_JOBS = 8
+MAX_ATTEMPTS = 8
+# Best first; the last word of a field's name counts.
+_NAMES = (
+    "id", "uuid", "guid", "sku", "isbn", "isbn13", "ean", "gtin", "upc", "asin", "mpn", "doi", "key", "code", "slug",
+    "handle", "url", "link", "permalink", "href", "uri", "number", "no",
+)  # fmt: skip
+# Fields of an item's parts, which may be unique and are not the item's name.
+_PARTS = frozenset({"image", "img", "thumbnail", "photo", "picture", "icon", "session", "request", "scrape", "seller"})
+_TITLES = ("name", "title", "headline")
+_STABLE, _VERY_STABLE = 0.5, 0.9
+_MANY_ITEMS = 20
+_PAIRED = 6
+
+Marks = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A key, and what speaks for it.
+
+    Attributes:
+        key: Paths of its fields.
+        uniqueness: Share of items whose key no other item of the job has; the smallest of all jobs.
+        coverage: Share of items that have it.
+        stability: Share of a job's keys that the next job on the target has too; the median.
+        jobs: Jobs that were looked at.
+        items: Their items.
+    """
+
+    key: tuple[str, ...]
+    uniqueness: float
+    coverage: float
+    stability: float
+    jobs: int
+    items: int
+
+    def evidence(self) -> dict[str, Any]:
+        """What speaks for it, for the ledger."""
+        return {name: value for name, value in asdict(self).items() if name != "key"}
+
+
+class Profile:
+    """What a job's items say of each field that could name them; fed in pieces, eight bytes of memory a value."""
+
+    def __init__(self, target_id: str) -> None:
+        self.target_id = target_id
+        self.items = 0
+        self._pieces: dict[str, list[Marks]] | None = None
+        self._numbers: set[str] = set()
+
+    def feed(self, values: Sequence[Any]) -> None:
+        """Takes parsed items."""
+        if not values:
+            return
+        self.items += len(values)
+        if self._pieces is None:
+            self._pieces = {name: [] for name in values[0]} if type(values[0]) is dict else {}
+        if any(type(value) is not dict for value in values):
+            self._pieces = {}
+        for name in list(self._pieces):
+            column = [value.get(name) for value in values]
+            kinds = set(map(type, column))
+            if kinds <= {str, int} and "" not in column:
+                self._pieces[name].append(np.fromiter(map(hash, column), np.int64, len(column)))
+                if int in kinds:
+                    self._numbers.add(name)
+            else:
+                del self._pieces[name]
+
+    def marks(self) -> dict[str, Marks]:
+        """A mark for each value of the fields that every item has."""
+        return {name: np.concatenate(pieces) for name, pieces in (self._pieces or {}).items()}
+
+    @property
+    def numbers(self) -> set[str]:
+        """Fields with numbers in them."""
+        return self._numbers
+
+
+def suggest(jobs: Sequence[Profile]) -> Suggestion | None:
+    """The key that jobs, those of a target in order of time, speak for; `None` when none can be told.
+
+    Args:
+        jobs: At least two of one target, each with two items or more: fewer say nothing.
+    """
+    jobs = [job for job in jobs if job.items > 1]
+    if not comparable(job.target_id for job in jobs):
+        return None
+    marks = [job.marks() for job in jobs]
+    common = [name for name in marks[0] if all(name in one for one in marks)]
+    numbers = set().union(*(job.numbers for job in jobs))
+    items = sum(job.items for job in jobs)
+    single = [(name,) for name in common]
+    pairs = list(combinations([name for name in common if name not in numbers or _rank(name)][:_PAIRED], 2))
+    for candidates in (single, pairs):
+        found = []
+        for key in candidates:
+            stability = _stability(jobs, [_combined(one, key) for one in marks])
+            if stability is not None and _convincing(key, stability, items, numbers):
+                found.append((*_preference(key, stability), common.index(key[0]), key, stability))
+        if found:
+            *_, key, stability = min(found)
+            paths = tuple(spell_path([name]) for name in key)
+            return Suggestion(paths, 1.0, 1.0, round(stability, 4), len(jobs), items)
+    return None
+
+
+def comparable(targets: Iterable[str]) -> bool:
+    """Whether two jobs are of one target."""
+    seen: set[str] = set()
+    for target in targets:
+        if target in seen:
+            return True
+        seen.add(target)
+    return False
+
+
+def _combined(marks: Mapping[str, Marks], key: Sequence[str]) -> Marks:
+    combined = marks[key[0]]
+    for name in key[1:]:
+        combined = combined * np.int64(1_000_003) ^ marks[name]
+    return combined
+
+
+def _stability(jobs: Sequence[Profile], marks: Sequence[Marks]) -> float | None:
+    """The median share of keys that stay from job to job; `None` when a key is not unique in its job."""
+    unique = []
+    for one in marks:
+        distinct = np.unique(one)
+        if len(distinct) != len(one):
+            return None
+        unique.append(distinct)
+    shares = []
+    last: dict[str, Marks] = {}
+    for job, keys in zip(jobs, unique, strict=True):
+        before = last.get(job.target_id)
+        if before is not None:
+            stay = len(np.intersect1d(before, keys, assume_unique=True))
+            shares.append(stay / min(len(before), len(keys)))
+        last[job.target_id] = keys
+    return float(np.median(shares))
+
+
+def _rank(name: str) -> int:
+    """1 for the best names, 0 for a name that says nothing of it."""
+    words = snake(name).split("_")
+    if _PARTS & set(words):
+        return 0
+    word = words[-1]
+    return len(_NAMES) - _NAMES.index(word) if word in _NAMES else 0
+
+
+def _convincing(key: Sequence[str], stability: float, items: int, numbers: set[str]) -> bool:
+    if len(key) == 1 and _rank(key[0]):
+        return stability >= _STABLE
+    titled = any(snake(name).split("_")[-1] in _TITLES or _rank(name) for name in key)
+    text = not numbers & {name for name in key if not _rank(name)}
+    return text and titled and stability >= _VERY_STABLE and items >= _MANY_ITEMS
+
+
+def _preference(key: Sequence[str], stability: float) -> tuple[bool, float, int]:
+    """Smallest first: a name that says so, then what is more stable, then the better name."""
+    rank = max(map(_rank, key))
+    return not rank, -round(stability, 1), -rank

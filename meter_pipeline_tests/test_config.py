@@ -1,0 +1,71 @@
+"""`meter.yaml` is taken as a whole or refused with one line that names the place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meter_pipeline.config import Config, ConfigError, StrategyConfig, load_config
+
+
+def test_a_file_that_is_not_there_and_an_empty_one_say_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "meter.yaml"
+    assert load_config(path) == Config()
+    path.write_text("# nothing yet\n")
+    assert load_config(path) == Config()
+
+
+def test_everything_it_can_say(tmp_path: Path) -> None:
+    path = tmp_path / "meter.yaml"
+    path.write_text(
+        "acknowledge: false\n"
+        "filter: +red\n"
+        "strategies:\n"
+        "  books:\n"
+        "    key: [isbn, specs.edition]\n"
+        "    ignore: scraped_at\n"
+        "    array_order: ignore\n"
+        "    whitespace: ignore\n"
+        "    numbers: ignore\n"
+        "    types: {price: text}\n"
+        "    owners: [team:pricing, ann@example.org]\n"
+        "  Lamp shop:\n"
+    )
+    config = load_config(path)
+    assert (config.acknowledge, config.filter) == (False, "+red")
+    books = config.strategy("books", "s1", "Books")
+    assert books is not None
+    assert (books.key, books.ignore, books.line) == (("isbn", "specs.edition"), ("scraped_at",), 5)
+    assert (books.array_order, books.whitespace, books.numbers) == (False, False, False)
+    assert (dict(books.types), books.owners) == ({"price": "text"}, ("team:pricing", "ann@example.org"))
+    assert config.strategy("lamp_shop", "s2", "Lamp shop") == StrategyConfig()
+    assert config.strategy("other", "s3", None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("strategies:\n  books:\n    kee: [isbn]\n", 3, "'kee' is not known here: did you mean key?"),
+        ("strategies:\n  a: {}\n  b: {}\n  a: {}\n", 4, "'a' stands here twice: remove one"),
+        ("colour: red\n", 1, "'colour' is not known here: give one of acknowledge, filter, strategies"),
+        ("\nacknowledge: maybe\n", 2, "acknowledge must be true or false"),
+        ("strategies:\n  a:\n    key:\n      - isbn\n      - a..b\n", 5, "'a..b' is no field"),
+        ("strategies:\n  a:\n    key: [[isbn]]\n", 3, "key must be a list of names"),
+        ("strategies:\n  a:\n    ignore: [x, x]\n", 3, "'x' stands in ignore twice"),
+        ("strategies:\n  a:\n    array_order: any\n", 3, "array_order must be keep or ignore, not 'any'"),
+        ("strategies:\n  a:\n    types: {price: money}\n", 3, "the type of price must be integer or double"),
+        ("strategies:\n  a:\n    owners: [bob]\n", 3, "'bob' is no owner: give team:name or an e-mail address"),
+        ("strategies: [books]\n", 1, "strategies must be a mapping of names to values"),
+        ("- 1\n", 1, "the file must be a mapping of names to values"),
+        ("strategies:\n  a: [\n", 3, "this is no YAML"),
+        ("filter: \x00\n", 1, "this is no YAML"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_place(tmp_path: Path, text: str, line: int, reason: str) -> None:
+    path = tmp_path / "meter.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load_config(path)
+    assert str(raised.value).startswith(f"{path}:{line}: {reason}")
+    assert "\n" not in str(raised.value)
