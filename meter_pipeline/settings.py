@@ -10,6 +10,15 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+# Beside the package in a checkout, inside it when it is installed.
+PROJECT = (
+    next(
+        (folder for folder in (Path(__file__).parents[1], Path(__file__).parent) if (folder / "dbt_project").is_dir()),
+        Path(__file__).parents[1],
+    )
+    / "dbt_project"
+)
+
 
 class SettingsError(Exception):
     """A setting is missing or unusable; the message is one line with the way out."""
@@ -27,6 +36,7 @@ class Settings:
         ledger_url: SQLAlchemy URL of a shared ledger; a SQLite file in `data_dir` when `None`.
         lake_url: URL of a shared lake; a folder in `data_dir` when `None`.
         max_requests_per_second: Upper bound on calls to the API, `None` for no bound.
+        dbt_project: Folder of the dbt project whose models are part of the warehouse.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -36,6 +46,7 @@ class Settings:
     ledger_url: str | None = field(default=None, repr=False)
     lake_url: str | None = field(default=None, repr=False)
     max_requests_per_second: float | None = None
+    dbt_project: Path = PROJECT
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
@@ -56,6 +67,9 @@ class Settings:
             ledger_url=values.get("METER_LEDGER_URL"),
             lake_url=values.get("METER_LAKE_URL"),
             max_requests_per_second=_rate(values.get("METER_MAX_REQUESTS_PER_SECOND")),
+            dbt_project=Path(values["METER_DBT_PROJECT"]).expanduser().absolute()
+            if "METER_DBT_PROJECT" in values
+            else PROJECT,
         )
 
     @property

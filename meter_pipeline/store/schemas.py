@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from meter_pipeline.store import tables
+from meter_pipeline.store.cadence import expected_interval
 from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.rows import ScheduleRow
 
 _UTC = pa.timestamp("us", tz="UTC")
 _TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_()}
+_COMPARISONS = pa.schema(
+    [
+        ("strategy", pa.string()),
+        ("job_id", pa.string()),
+        ("previous_job_id", pa.string()),
+        ("content_hash_match", pa.bool_()),
+        ("structural_match", pa.bool_()),
+        ("semantic_similarity", pa.float64()),
+        ("item_count_difference", pa.int64()),
+        ("structural_changes", pa.string()),
+        ("compared_at", _UTC),
+        ("agrees", pa.bool_()),
+    ]
+)
 # What is of no use to a reader.
 _HIDDEN = {"fields", "dirty"}
 
@@ -20,14 +36,16 @@ _HIDDEN = {"fields", "dirty"}
 def ledger_tables(ledger: Ledger) -> dict[str, pa.Table]:
     """Tables of the warehouse's schema `meter` that are copied from the ledger, by name."""
     slugs = {row.strategy_id: row.slug for row in ledger.strategies()}
+    rows = {row.schedule_id: row for row in ledger.schedules()}
     versions = _arrow("versions", ledger.rows("versions"))
     return {
         "strategies": _arrow("strategies", ledger.rows("strategies")),
         "strategy_versions": _versions(versions, "strategy"),
-        "schedules": _with_slug(_arrow("schedules", ledger.rows("schedules")), slugs),
+        "schedules": _with_intervals(_with_slug(_arrow("schedules", ledger.rows("schedules")), slugs), rows),
         "schedule_versions": _versions(versions, "schedule"),
         "jobs": _with_slug(_arrow("jobs", ledger.rows("jobs")), slugs),
-        "schedule_changes": _arrow("change_sets", ledger.rows("change_sets")),
+        "schedule_changes": _with_schedule_slug(_arrow("change_sets", ledger.rows("change_sets")), rows, slugs),
+        "job_comparisons": _COMPARISONS.empty_table(),
         "syncs": _arrow("syncs", ledger.rows("syncs")),
     }
 
@@ -54,6 +72,17 @@ def _array(name: str, kind: str, cells: Sequence[Any]) -> pa.Array:
 def _with_slug(table: pa.Table, slugs: dict[str, str]) -> pa.Table:
     names = [slugs.get(id_) for id_ in table["strategy_id"].to_pylist()]
     return table.add_column(1, "strategy", pa.array(names, pa.string()))
+
+
+def _with_schedule_slug(table: pa.Table, schedules: Mapping[str, ScheduleRow], slugs: Mapping[str, str]) -> pa.Table:
+    ids = [schedules[id_].strategy_id if id_ in schedules else None for id_ in table["schedule_id"].to_pylist()]
+    return table.add_column(1, "strategy", pa.array([slugs.get(id_ or "") for id_ in ids], pa.string()))
+
+
+def _with_intervals(table: pa.Table, schedules: Mapping[str, ScheduleRow]) -> pa.Table:
+    """With the longest time that lies between two runs of each schedule, in seconds."""
+    seconds = [expected_interval(schedules[id_]) for id_ in table["schedule_id"].to_pylist()]
+    return table.append_column("expected_interval_seconds", pa.array(seconds, pa.int64()))
 
 
 def _versions(table: pa.Table, kind: str) -> pa.Table:

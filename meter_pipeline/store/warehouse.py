@@ -133,6 +133,13 @@ class Candidate:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+# Months of a strategy with files that the last publication did not have, or had and that are gone.
+_CHANGED_PARTITIONS = """
+SELECT DISTINCT table_name, strategy, month
+FROM (FROM meter.lake_files UNION ALL FROM meter.lake_files_before)
+GROUP BY table_name, strategy, month, part, fingerprint
+HAVING count(*) = 1
+"""
 _ACCEPTED_ITEMS = "SELECT strategy, sum(items)::BIGINT FROM meter.jobs WHERE state = 'accepted' GROUP BY ALL"
 
 
@@ -249,6 +256,7 @@ def _stage(ledger: Ledger, lake: Lake, path: Path, folder: Path, models: Models 
             _view_results(connection, lake, source, strategy, moving=strategy.strategy_id in moving)
         _store(connection, "meter.lake_files", snapshots.lake_files(lake, source, written, folder.name))
         _store(connection, "meter.lake_files_before", snapshots.LAKE_FILES.empty_table())
+        _view(connection, "meter.changed_partitions", _CHANGED_PARTITIONS)
         connection.execute("CHECKPOINT")
     version = models.version if models is not None else None
     return Candidate(
