@@ -16,7 +16,7 @@ _START = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 
 def expected_interval(schedule: ScheduleRow) -> int | None:
-    """Seconds between two runs: the interval, or the longest gap of the cron expression; `None` when there is neither."""
+    """Seconds between two runs: the interval, or a cron expression's longest gap; `None` when there is neither."""
     if schedule.interval_seconds:
         return int(schedule.interval_seconds)
     return _longest_gap(schedule.cron_expression) if schedule.cron_expression else None

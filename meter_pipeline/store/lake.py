@@ -10,8 +10,9 @@ there is nothing to compact, and the number of files is bounded by strategies an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import chain, groupby
 
 import numpy as np
@@ -57,6 +58,7 @@ CHANGES = pa.schema(
         ("previous_job_id", pa.string()),
         ("schedule_id", pa.string()),
         ("url", pa.string()),
+        ("parameters", pa.string()),
         ("item_key", pa.string()),
         ("kind", pa.string()),
         ("field", pa.string()),
@@ -133,13 +135,46 @@ class Lake:
             ).empty_table()
         return pa.concat_tables(tables)
 
+    def job_rows(self, table: str, slug: str, columns: Sequence[str], jobs: Mapping[str, str]) -> pa.Table:
+        """Rows of some jobs, as `job_batches`, in one table."""
+        return pa.Table.from_batches(self.job_batches(table, slug, columns, jobs), self._columns(table, columns))
+
+    def job_batches(
+        self, table: str, slug: str, columns: Sequence[str], jobs: Mapping[str, str]
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of some jobs, read from no more of the lake than may hold them.
+
+        Args:
+            table: `raw`, `results` or `changes`.
+            slug: The strategy.
+            columns: Columns of the table's own schema.
+            jobs: Times of the jobs, ISO, by id: months, and row groups by their statistics, are left out by them.
+        """
+        schema = self._columns(table, columns)
+        job, time, _ = _ORDER[table]
+        for month in sorted({at[:7] for at in jobs.values()}):
+            inside = {id_: _moment(at) for id_, at in jobs.items() if at[:7] == month}
+            wanted = pa.array(sorted(inside), pa.string())
+            for name in self.parts(table, slug, month):
+                with self._reader(name) as file:
+                    groups = _groups(file.metadata, time, inside.values())
+                    names = [*dict.fromkeys([*columns, job])]
+                    for batch in file.iter_batches(batch_size=16_384, row_groups=groups, columns=names):
+                        kept = batch.filter(pc.is_in(batch[job], value_set=wanted))
+                        if kept.num_rows:
+                            yield pa.RecordBatch.from_arrays([kept[c] for c in columns], schema=schema)
+
+    @staticmethod
+    def _columns(table: str, columns: Sequence[str]) -> pa.Schema:
+        return pa.schema([SCHEMAS[table].field(name) for name in columns])
+
     def schemas(self, table: str, slug: str) -> Iterator[pa.Schema]:
         """The schemas of a strategy's files; one and the same, but after a kill in mid-write."""
         for name in self.parts(table, slug):
             with self._reader(name) as file:
                 yield file.schema_arrow
 
-    def scan_part(self, table: str, name: str, jobs: set[str]) -> Iterator[pa.RecordBatch]:
+    def scan_part(self, table: str, name: str, jobs: Collection[str]) -> Iterator[pa.RecordBatch]:
         """Rows of some jobs of one part, in batches."""
         job = _ORDER[table][0]
         wanted = pa.array(sorted(jobs), pa.string())
@@ -355,6 +390,23 @@ def _sorted(table: str, rows: pa.Table) -> pa.Table:
 def _without(table: str, rows: pa.Table, jobs: set[str]) -> pa.Table:
     column = rows[_ORDER[table][0]]
     return rows.filter(pc.invert(pc.is_in(column, value_set=pa.array(sorted(jobs), pa.string()))))
+
+
+def _groups(metadata: pq.FileMetaData, time: str, moments: Iterable[datetime]) -> list[int]:
+    """Row groups that may hold rows of some moments."""
+    column = metadata.schema.names.index(time)
+    looked_for = list(moments)
+    found = []
+    for number in range(metadata.num_row_groups):
+        statistics = metadata.row_group(number).column(column).statistics
+        unknown = statistics is None or not statistics.has_min_max
+        if unknown or any(statistics.min <= moment <= statistics.max for moment in looked_for):
+            found.append(number)
+    return found
+
+
+def _moment(time: str) -> datetime:
+    return datetime.fromisoformat(time.replace("Z", "+00:00"))
 
 
 def _folder(table: str, slug: str, month: str | None = None) -> str:

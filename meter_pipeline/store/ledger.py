@@ -17,11 +17,11 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, select, text, update
+from sqlalchemy import Connection, Engine, Row, func, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from meter_pipeline.api import Intent, Job, Schedule, Strategy
@@ -40,6 +40,7 @@ from meter_pipeline.store.tables import (
     schedules,
     strategies,
     syncs,
+    target_id,
     walks,
 )
 
@@ -65,7 +66,8 @@ def job_values(job: Job) -> dict[str, Any]:
         "started_at": iso(job.started_at),
         "completed_at": iso(job.completed_at),
     }
-    return plain(values)
+    values = plain(values)
+    return {**values, "target_id": target_id(values["url"], values["parameters"])}
 
 
 class Ledger:
@@ -355,6 +357,39 @@ class Ledger:
         """Jobs that are held or unreadable."""
         return list(self.jobs(states=("held", "unreadable")))
 
+    def has_accepted(self, strategy_id: str) -> bool:
+        """Whether any job of a strategy is accepted."""
+        query = select(jobs.c.job_id).where((jobs.c.strategy_id == strategy_id) & (jobs.c.state == "accepted")).limit(1)
+        with self.reading() as connection:
+            return connection.execute(query).first() is not None
+
+    def neighbourhood(
+        self, strategy_id: str, spans: Mapping[str, tuple[tuple[str, str], tuple[str, str]]]
+    ) -> dict[str, list[JobRow]]:
+        """The accepted jobs of targets around and within spans of time, in order: what a feed compares.
+
+        Args:
+            strategy_id: The strategy of the targets.
+            spans: First and last (time, job id) by `target_id`.
+
+        Returns:
+            By target: the last job before the span, those within, and the first one after it.
+        """
+        place = tuple_(jobs.c.completed_at, jobs.c.job_id)
+        down = (jobs.c.completed_at.desc(), jobs.c.job_id.desc())
+        up = (jobs.c.completed_at, jobs.c.job_id)
+        found = {}
+        with self.reading() as connection:
+            for target, (first, last) in spans.items():
+                there = select(jobs).where(
+                    (jobs.c.strategy_id == strategy_id) & (jobs.c.target_id == target) & (jobs.c.state == "accepted")
+                )
+                before = there.where(place < tuple_(*first)).order_by(*down).limit(1)
+                within = there.where((place >= tuple_(*first)) & (place <= tuple_(*last))).order_by(*up)
+                after = there.where(place > tuple_(*last)).order_by(*up).limit(1)
+                found[target] = [JobRow(*row) for query in (before, within, after) for row in connection.execute(query)]
+        return found
+
     def mark_dirty(self, strategy_ids: Sequence[str]) -> None:
         """Marks that these strategies' parts of the lake are about to be written; must come before the first write."""
         with self.writing(durable=True) as connection:
@@ -367,6 +402,7 @@ class Ledger:
         *,
         fields: Sequence[columns.Field] | None = None,
         dirty: bool | None = None,
+        identity: str | None = None,
     ) -> None:
         """Commits what became of jobs, after the lake holds what the rows say.
 
@@ -375,12 +411,15 @@ class Ledger:
             rows: Values by column name, `job_id` among them; all rows name the same columns.
             fields: The strategy's fields after these jobs.
             dirty: Whether the strategy's part of the lake is still being written.
+            identity: What the strategy's items are told apart by from now on.
         """
         changes: dict[str, Any] = {}
         if fields is not None:
             changes["fields"] = columns.dump(fields)
         if dirty is not None:
             changes["dirty"] = dirty
+        if identity is not None:
+            changes["identity"] = identity
         with self.writing() as connection:
             if rows:
                 defaults = {"strategy_id": strategy_id, "known_at": now()}

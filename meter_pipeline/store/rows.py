@@ -23,6 +23,7 @@ class StrategyRow:
     deleted_at: str | None
     fields: str = field(repr=False)
     dirty: bool
+    identity: str | None = field(default=None, repr=False)
 
     @property
     def columns(self) -> list[columns.Column]:
@@ -77,6 +78,14 @@ class JobRow:
     loaded_at: str | None
     attempts: int
     retry_at: str | None
+    target_id: str | None = None
+    duplicates: int | None = None
+    released_at: str | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether its items are in the lake."""
+        return self.state in ("accepted", "held")
 
     @property
     def time(self) -> str | None:

@@ -30,7 +30,7 @@ _COMPARISONS = pa.schema(
     ]
 )
 # What is of no use to a reader.
-_HIDDEN = {"fields", "dirty"}
+_HIDDEN = {"fields", "dirty", "target_id"}
 
 
 def ledger_tables(ledger: Ledger) -> dict[str, pa.Table]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table, Text
@@ -33,6 +34,8 @@ strategies = Table(
     Column("fields", Text, nullable=False, server_default="[]"),
     # Somebody is writing, or was killed while writing, this strategy's part of the lake.
     Column("dirty", Boolean, nullable=False, server_default="0"),
+    # What its items are told apart by, as JSON: see `meter_pipeline.sync.chosen`.
+    Column("identity", Text),
 )
 
 schedules = Table(
@@ -91,8 +94,15 @@ jobs = Table(
     Column("loaded_at", String),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("retry_at", String),
+    # What the job looked at: a digest, since URLs can be longer than what an index takes.
+    Column("target_id", String),
+    # Items whose key an earlier item of the job has.
+    Column("duplicates", Integer),
+    # When a held job was accepted by hand.
+    Column("released_at", String),
     Index("jobs_by_strategy", "strategy_id", "state"),
     Index("jobs_by_state", "state"),
+    Index("jobs_by_target", "strategy_id", "target_id", "completed_at", "job_id"),
 )
 
 change_sets = Table(
@@ -135,6 +145,11 @@ syncs = Table(
     Column("finished_at", String),
     Column("report", Text),
 )
+
+
+def target_id(url: str | None, parameters: str | None) -> str:
+    """What stands for a page and parameters within a strategy: jobs of one target are compared with each other."""
+    return blake2b(f"{url or ''}\0{parameters or ''}".encode("utf-8", "backslashreplace"), digest_size=12).hexdigest()
 
 
 def iso(moment: datetime | None) -> str | None:

@@ -25,7 +25,7 @@ from typing import Protocol
 import duckdb
 import pyarrow as pa
 
-from meter_pipeline.store import publications, schemas, snapshots
+from meter_pipeline.store import publications, schemas, snapshots, views
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.lake import SCHEMAS, Lake
 from meter_pipeline.store.ledger import Ledger
@@ -33,6 +33,8 @@ from meter_pipeline.store.publications import KEEP, Publication, current
 from meter_pipeline.store.rows import StrategyRow
 
 __all__ = ["KEEP", "Built", "Candidate", "Models", "Publication", "RejectedError", "current", "publish", "reading"]
+
+_SQL_TYPES = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ"}
 
 
 class RejectedError(WarehouseError):
@@ -251,7 +253,6 @@ def _stage(ledger: Ledger, lake: Lake, path: Path, folder: Path, models: Models 
         for name, table in tables.items():
             _store(connection, f"meter.{name}", table)
         _view_items(connection, lake, source)
-        _view_changes(connection, lake, source)
         for strategy in strategies:
             _view_results(connection, lake, source, strategy, moving=strategy.strategy_id in moving)
         _store(connection, "meter.lake_files", snapshots.lake_files(lake, source, written, folder.name))
@@ -310,18 +311,24 @@ def _store(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) ->
 
 
 def _view_items(connection: duckdb.DuckDBPyConnection, lake: Lake, source: str) -> None:
-    if lake.parts("raw"):
-        _view(connection, "meter.items", _rows(f"{source}/raw/*/*/*.parquet", "strategy, "))
-    else:
-        _store(connection, "meter.items", pa.schema([("strategy", pa.string()), *SCHEMAS["raw"]]).empty_table())
+    """`meter.items`, and what is told of the change feed: `meter.item_changes`, `meter.item_versions`."""
+    rows = {table: _table_rows(lake, source, table) for table in SCHEMAS}
+    for macro in views.MACROS:
+        connection.execute(macro)
+    _view(connection, "meter.items", rows["raw"])
+    _view(connection, "meter.item_changes", views.item_changes(rows["changes"]))
+    _view(connection, "meter.item_versions", views.item_versions(rows["changes"], rows["results"], rows["raw"]))
 
 
-def _view_changes(connection: duckdb.DuckDBPyConnection, lake: Lake, source: str) -> None:
-    if lake.parts("changes"):
-        _view(connection, "meter.item_changes", _rows(f"{source}/changes/*/*/*.parquet", "strategy, "))
-    else:
-        empty = pa.schema([("strategy", pa.string()), *SCHEMAS["changes"]]).empty_table()
-        _store(connection, "meter.item_changes", empty)
+def _table_rows(lake: Lake, source: str, table: str) -> str:
+    """A query of our own columns of a table of the lake, of all strategies, also while there is no file of it."""
+    names = ", ".join(SCHEMAS[table].names)
+    if lake.parts(table):
+        glob = _glob(f"{source}/{table}/*/*/*.parquet")
+        return f"SELECT strategy, {names} FROM {glob}"  # noqa: S608
+    # DuckDB has no Parquet file to learn the columns from yet.
+    none = ", ".join(f"CAST(NULL AS {_SQL_TYPES[column.type]}) AS {column.name}" for column in SCHEMAS[table])
+    return f"SELECT CAST(NULL AS VARCHAR) AS strategy, {none} WHERE false"
 
 
 def _view_results(
@@ -346,10 +353,13 @@ def _view(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> None
     connection.execute(f"CREATE VIEW {name} AS {select}")
 
 
-def _rows(glob: str, partition: str = "") -> str:
-    """A query of Parquet files without the columns that their folders' names give, but those of `partition`."""
-    files = f"read_parquet('{_quoted(glob)}', hive_partitioning = true, hive_types_autocast = false)"
-    return f"SELECT {partition}* EXCLUDE (strategy, month) FROM {files}"  # noqa: S608
+def _rows(glob: str) -> str:
+    """A query of Parquet files without the columns that their folders' names give."""
+    return f"SELECT * EXCLUDE (strategy, month) FROM {_glob(glob)}"  # noqa: S608
+
+
+def _glob(pattern: str) -> str:
+    return f"read_parquet('{_quoted(pattern)}', hive_partitioning = true, hive_types_autocast = false)"
 
 
 @contextmanager

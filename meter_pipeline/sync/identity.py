@@ -1,26 +1,167 @@
-"""What makes an item the same item: its hash over canonical JSON, and its key within a job.
+"""What makes an item the same item: its hash over a canonical form, and its key within a job.
 
-Canonical means: keys sorted, null the same as absent, `-0.0` the same as `0.0`. Rows carry no id of their own in the
-API, so without a configured key the hash is the key, and equal items of a job are told apart by an occurrence number.
+Canonical means: keys sorted, null the same as absent, `-0.0` the same as `0.0`, and what an `Identity` leaves out of
+account. Rows carry no id of their own in the API: the key is that of the fields that are chosen for it, else the hash.
+Items of a job with equal keys are told apart by an occurrence number.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from meter_pipeline.paths import Path
+from meter_pipeline.store.columns import MAX_DEPTH, spell, spell_json
+
 _encode = msgspec.json.Encoder(order="sorted").encode
+_NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d+)?")
+# Digits that a number in JSON can have before it counts as something else.
+_EXACT = Context(prec=2_000)
+_AMBIGUOUS = re.compile(r'".*|.*#\d+', re.DOTALL)
+_SCALARS = frozenset({str, int, float, bool})
+
+# Ignored fields as nested mappings by name; `None` where a path ends: all below is ignored.
+_Ignored = Mapping[str, Any]
+_NOTHING: _Ignored = {}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a strategy's items are told apart by.
+
+    Attributes:
+        key: Paths of the fields that name an item; none: the item's hash does.
+        ignore: Paths of fields whose values are no difference; a path goes through arrays.
+        array_order: Whether the order of an array's elements is a difference.
+        whitespace: Whether runs of white space, and such at the ends, are a difference.
+        numbers: Whether the spelling of a number is one: 5, 5.0 and the texts "5" and "5.00".
+    """
+
+    key: tuple[Path, ...] = ()
+    ignore: frozenset[Path] = frozenset()
+    array_order: bool = True
+    whitespace: bool = True
+    numbers: bool = True
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether values are compared as they are."""
+        return not self.ignore and self.array_order and self.whitespace and self.numbers
+
+    @cached_property
+    def _ignored(self) -> _Ignored:
+        tree: dict[str, Any] = {}
+        for path in sorted(self.ignore, key=len):
+            branch: dict[str, Any] | None = tree
+            for name in path[:-1]:
+                branch = None if branch is None else branch.setdefault(name, {})
+            if branch is not None:
+                branch[path[-1]] = None
+        return tree
+
+    # -- hashes
+
+    def hashes(self, values: Sequence[Any], items: Sequence[bytes]) -> list[str]:
+        """Hashes of parsed items, 32 hex digits each; `items` are their raw texts."""
+        if self._plain:
+            return item_hashes(values, items)
+        return [_hash(canonical(self._normal(value, self._ignored))) for value in values]
+
+    def same(self, old: Any, new: Any) -> bool:
+        """Whether two values of a field are no change; `None` is a field that is not there."""
+        return self._same(old, new, _NOTHING)
+
+    def _same(self, old: Any, new: Any, ignored: _Ignored) -> bool:
+        if old is None or new is None:
+            return old is new
+        return canonical(self._normal(old, ignored)) == canonical(self._normal(new, ignored))
+
+    def _normal(self, value: Any, ignored: _Ignored) -> Any:
+        if self._plain:
+            return _clean(value)
+        if isinstance(value, dict):
+            return {
+                name: self._normal(inner, ignored.get(name, _NOTHING))
+                for name, inner in value.items()
+                if inner is not None and ignored.get(name, _NOTHING) is not None
+            }
+        if isinstance(value, list):
+            elements = [self._normal(inner, ignored) for inner in value]
+            return elements if self.array_order else sorted(elements, key=canonical)
+        if isinstance(value, str):
+            text = value if self.whitespace else " ".join(value.split())
+            return text if self.numbers or not _NUMBER.fullmatch(text) else _digits(text)
+        if self.numbers or isinstance(value, bool) or value is None:
+            return 0.0 if isinstance(value, float) and value == 0 else value
+        return _digits(repr(value))
+
+    # -- keys
+
+    def keys(self, values: Sequence[Any], hashes: list[str]) -> list[str]:
+        """Keys of items, not numbered yet; an item that lacks a field of the key, or has it empty, has its hash."""
+        if not self.key:
+            return hashes
+        if len(self.key) == 1:
+            found = [self._key_value(value, self.key[0]) for value in values]
+            return [hash_ if key is None else _spell(key) for key, hash_ in zip(found, hashes, strict=True)]
+        keys = []
+        for value, hash_ in zip(values, hashes, strict=True):
+            parts = [self._key_value(value, path) for path in self.key]
+            keys.append(hash_ if None in parts else canonical(parts).decode())
+        return keys
+
+    def _key_value(self, value: Any, path: Path) -> Any:
+        for name in path:
+            value = value.get(name) if type(value) is dict else None
+        if not self._plain or type(value) not in _SCALARS:
+            value = None if value is None else self._normal(value, _NOTHING)
+        return None if value == "" else value
+
+    # -- fields
+
+    def changed_fields(self, old: Any, new: Any) -> Iterator[tuple[Path, Any, Any]]:
+        """The fields by which two objects differ: path, old and new value, `None` for one that is not there.
+
+        Objects on both sides are compared field by field, anything else as a whole.
+        """
+        if type(old) is dict and type(new) is dict:
+            yield from self._changed(old, new, self._ignored, ())
+        else:
+            # A key that reads like another item's hash.
+            yield (), old, new
+
+    def _changed(
+        self, old: dict[str, Any], new: dict[str, Any], ignored: _Ignored, path: Path
+    ) -> Iterator[tuple[Path, Any, Any]]:
+        for name in dict.fromkeys((*old, *new)):
+            before, after = old.get(name), new.get(name)
+            if before is after or (type(before) in _SCALARS and type(before) is type(after) and before == after):
+                continue
+            inside = ignored.get(name, _NOTHING)
+            if inside is None:
+                continue
+            if type(before) is dict and type(after) is dict and len(path) < MAX_DEPTH:
+                yield from self._changed(before, after, inside, (*path, name))
+            elif not self._same(before, after, inside):
+                yield (*path, name), before, after
+
+
+PLAIN = Identity()
 
 
 def item_hashes(values: Sequence[Any], items: Sequence[bytes]) -> list[str]:
-    """Hashes of parsed items, 32 hex digits each; `items` are their raw texts."""
+    """`Identity.hashes` where values are compared as they are."""
     return [
-        blake2b(canonical(_clean(value) if b"null" in item or b"-0" in item else value), digest_size=16).hexdigest()
+        _hash(canonical(_clean(value) if b"null" in item or b"-0" in item else value))
         for value, item in zip(values, items, strict=True)
     ]
 
@@ -33,6 +174,10 @@ def canonical(value: Any) -> bytes:
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
+def _hash(form: bytes) -> str:
+    return blake2b(form, digest_size=16).hexdigest()
+
+
 def _clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _clean(inner) for key, inner in value.items() if inner is not None}
@@ -41,12 +186,30 @@ def _clean(value: Any) -> Any:
     return 0.0 if isinstance(value, float) and value == 0 else value
 
 
+def _digits(text: str) -> str:
+    """A number's spelling whatever the spelling it came in."""
+    digits = format(Decimal(text).normalize(_EXACT), "f")
+    return "0" if digits == "-0" else digits
+
+
+def _spell(value: Any) -> str:
+    """A key's value as text; texts that could be taken for another key's are in quotes."""
+    if isinstance(value, str):
+        return spell_json(value) if _AMBIGUOUS.fullmatch(value) else spell(value)
+    return "0.0" if isinstance(value, float) and value == 0 else canonical(value).decode()
+
+
 class Occurrences:
     """Numbers the occurrences of equal keys within one job, fed in pieces; eight bytes of memory an item."""
 
     def __init__(self) -> None:
         self._seen = np.empty(0, np.int64)
         self._repeated: dict[str, int] = {}
+
+    @property
+    def duplicates(self) -> int:
+        """How many keys so far had occurred before."""
+        return sum(self._repeated.values()) - len(self._repeated)
 
     def number(self, keys: Sequence[str]) -> list[str]:
         """The keys, `#2`, `#3` ... behind those that occurred before in this job."""

@@ -1,4 +1,4 @@
-"""Loads one strategy's jobs under its claim: raw rows, verdicts, typed rows, and last the commit to the ledger.
+"""Loads one strategy's jobs under its claim: raw rows, verdicts, typed rows, changes, and last the ledger.
 
 Jobs are gathered into batches of a few megabytes. A kill at any point leaves the strategy marked as dirty and the jobs
 of the batch uncommitted: the next sync loads them again, looking for the rows they may have left.
@@ -6,60 +6,32 @@ of the batch uncommitted: the next sync loads them again, looking for the rows t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-import pyarrow as pa
-
-from meter_pipeline.api import Job, JobBody, MeterBadResponse, MeterError
+from meter_pipeline.api import MeterBadResponse
 from meter_pipeline.store import columns
 from meter_pipeline.store.claims import Claim
-from meter_pipeline.store.columns import ColumnError, Field
+from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger, job_values
-from meter_pipeline.store.rows import JobRow, StrategyRow
+from meter_pipeline.store.rows import StrategyRow
 from meter_pipeline.store.tables import iso, now
-from meter_pipeline.sync.audit import Evidence, audit
-from meter_pipeline.sync.identity import Occurrences, item_hashes
-from meter_pipeline.sync.land import Fetched, raw_rows, time_of
-from meter_pipeline.sync.refine import (
-    Parsed,
-    infer,
-    key_rows,
-    parse,
-    paused_collection,
-    results_schema,
-    retype,
-    rewrite,
-    typed,
-    widen,
-)
+from meter_pipeline.sync.diff import AtHand
+from meter_pipeline.sync.feed import Comparison, pairs, seen, seen_before
+from meter_pipeline.sync.identity import PLAIN
+from meter_pipeline.sync.land import Fetched, raw_rows
+from meter_pipeline.sync.landed import Landed, read, read_large
+from meter_pipeline.sync.refine import Retyping, paused_collection, results_schema, rewrite, typed, widen
 from meter_pipeline.sync.report import Problem, StrategyReport
 
 # Parsed JSON takes six to eight times its bytes, and several strategies are written at once.
 BATCH_BYTES = 4 * 2**20
-SAMPLE_ITEMS = 5
-# More fields than a piece of a job can have.
-PIECE_FIELDS = 1_000_000
 _FIRST_RETRY = timedelta(minutes=1)
 _LAST_RETRY = timedelta(days=1)
 # A job that still runs after so many looks is looked at once an hour.
 _PATIENCE = 10
-
-
-@dataclass
-class _Landed:
-    """A completed job whose items are at hand."""
-
-    job: Job
-    shape: str
-    size: int
-    items: list[bytes]
-    parsed: Parsed | None
-    fields: tuple[Field, ...]
-    reason: str | None
 
 
 class Load:
@@ -70,7 +42,9 @@ class Load:
         self._ledger = ledger
         self._claim = claim
         self._strategy = strategy
+        self._slug = strategy.slug
         self._fields = columns.load(strategy.fields)
+        self._identity = PLAIN
         self._thorough = strategy.dirty or again
         self._repaired = not strategy.dirty
         self.report = StrategyReport(strategy.strategy_id, strategy.slug, strategy.name)
@@ -84,22 +58,22 @@ class Load:
         """
         self._repair()
         rows: list[dict[str, Any]] = []
-        landed: list[_Landed] = []
+        landed: list[Landed] = []
         for fetched in batch:
             if fetched.body is None:
-                rows.append(self._unreadable(fetched.row, fetched.error))
+                rows += self._unreadable(fetched)
             elif not fetched.body.job.is_completed:
-                rows.append(self._unfinished(fetched.row, fetched.body))
-            elif fetched.body.size >= BATCH_BYTES:
-                rows.append(self._load_large(fetched.body))
+                rows += self._unfinished(fetched)
             else:
-                with fetched.body as body, paused_collection():
-                    landed.append(self._read(body))
+                landed.append(self._read(fetched))
         if landed:
+            landed.sort(key=lambda one: (one.time, one.job.job_id))
             with paused_collection():
-                self._write(landed)
-            rows += [self._loaded(item.job, item.reason, item.size, len(item.items)) for item in landed]
-        groups = _alike(rows)
+                self._land(landed)
+                self._type(landed)
+                self._compare(landed)
+            rows += map(self._loaded, landed)
+        groups = _alike(rows) or [[]]
         for number, group in enumerate(groups):
             whole = last and number == len(groups) - 1
             self._ledger.commit(self._strategy.strategy_id, group, fields=self._fields, dirty=not whole)
@@ -108,149 +82,175 @@ class Load:
         """Gives up the claim."""
         self._claim.release()
 
-    # -- what becomes of a job
+    # -- the lake
 
-    def _read(self, body: JobBody) -> _Landed:
-        items = [item for batch in body.batches() for item in batch]
-        time = time_of(body.job)
-        try:
-            parsed = parse(items)
-            fields = infer(parsed, time, body.job.job_id)
-            problem = None
-        except ColumnError as error:
-            parsed, fields, problem = None, (), str(error)
-        reason = audit(Evidence(body.job, body.shape, len(items), len(fields), problem))
-        return _Landed(body.job, body.shape, body.size, items, parsed, fields, reason)
+    def _read(self, fetched: Fetched) -> Landed:
+        assert fetched.body is not None
+        with fetched.body as body:
+            if body.size >= BATCH_BYTES:
+                return read_large(fetched.row, body, self._lake, self._slug)
+            with paused_collection():
+                return read(fetched.row, body)
 
-    def _loaded(self, job: Job, reason: str | None, size: int, items: int) -> dict[str, Any]:
-        report = self.report
-        report.landed += 1
-        report.bytes += size
-        if reason is None:
-            report.accepted += 1
-            report.items += items
+    def _land(self, landed: Sequence[Landed]) -> None:
+        """Raw rows; those of a large job are there already."""
+        small = [one for one in landed if not one.large]
+        if small:
+            raw = raw_rows([(one.job, one.items) for one in small])
+            ids = {one.job.job_id for one in small}
+            self._lake.replace("raw", self._slug, raw, ids, thorough=self._thorough)
+
+    def _type(self, landed: Sequence[Landed]) -> None:
+        """Typed rows: those of the new jobs, or of all jobs, where the new ones change the columns."""
+        accepted = [one for one in landed if one.reason is None]
+        ids = {one.job.job_id for one in landed}
+        for one in accepted:
+            one.identify(self._identity)
+        before = self._widen(accepted, ids)
+        if before:
+            self._rewrite(before | {one.job.job_id for one in accepted}, landed)
         else:
-            report.held += 1
-            self._problem(job.job_id, "held", reason)
-        return {
-            **job_values(job),
-            # Derived tables order jobs by it: what the API left out is settled here, once.
-            "completed_at": time_of(job),
-            "state": "accepted" if reason is None else "held",
-            "reason": reason,
-            "items": items,
-            "bytes": size,
-            "loaded_at": now(),
-            "attempts": 0,
-            "retry_at": None,
-        }
+            self._append(accepted, ids)
+        for one in accepted:
+            self._latest(one)
 
-    def _unfinished(self, row: JobRow, body: JobBody) -> dict[str, Any]:
-        job = body.job
-        body.close()
-        failed = job.status == "failed"
-        attempts = row.attempts + 1
-        if failed:
-            self.report.failed += 1
-        return {
-            **job_values(job),
-            "state": "failed" if failed else "known",
-            "loaded_at": now() if failed else None,
-            "attempts": attempts,
-            "retry_at": _later(timedelta(hours=1)) if attempts >= _PATIENCE else None,
-        }
-
-    def _unreadable(self, row: JobRow, error: MeterError | None) -> dict[str, Any]:
-        reason = str(error)
-        if isinstance(error, MeterBadResponse) and error.body:
-            reason += f"; the body is kept in {self._lake.keep_body(row.job_id, error.body)}"
-        self.report.unreadable += 1
-        self._problem(row.job_id, "unreadable", reason)
-        attempts = row.attempts + 1
-        return {
-            "job_id": row.job_id,
-            "state": "unreadable",
-            "reason": reason,
-            "attempts": attempts,
-            "retry_at": _later(min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), _LAST_RETRY)),
-        }
-
-    def _problem(self, job_id: str, state: str, reason: str) -> None:
-        self.problems.append(Problem(job_id, self._strategy.slug, state, reason))
-
-    # -- writing
-
-    def _write(self, landed: list[_Landed]) -> None:
-        landed.sort(key=lambda item: (time_of(item.job), item.job.job_id))
-        slug = self._strategy.slug
-        ids = {item.job.job_id for item in landed}
-        raw = raw_rows([(item.job, item.items) for item in landed])
-        self._lake.replace("raw", slug, raw, ids, thorough=self._thorough)
-        accepted = [item for item in landed if item.reason is None]
-        if self._widen([item.fields for item in accepted], {item.job.job_id for item in accepted}, ids):
-            self._sample(accepted)
-            return
-        hashes: list[str] = []
-        keys: list[str] = []
-        objects: list[dict[str, Any]] = []
-        for item in accepted:
-            assert item.parsed is not None
-            own = item_hashes(item.parsed.values, item.items)
-            hashes += own
-            keys += key_rows(own)
-            objects += item.parsed.objects
-        rows = raw if len(accepted) == len(landed) else raw_rows([(item.job, item.items) for item in accepted])
-        self._lake.replace(
-            "results", slug, typed(rows, objects, hashes, keys, self._fields), ids, thorough=self._thorough
-        )
-        self._sample(accepted)
-
-    def _load_large(self, body: JobBody) -> dict[str, Any]:
-        """A job too large for memory: raw rows in pieces, then typed rows from these."""
-        job, slug, time = body.job, self._strategy.slug, time_of(body.job)
-        profile = _Profile(job, time)
-        with body:
-            name = self._lake.write_job("raw", slug, time, job.job_id, profile.raw_rows(body))
-        reason = audit(Evidence(job, body.shape, profile.items, len(profile.fields), profile.problem))
-        ids = {job.job_id}
-        if reason is not None or name is None:
-            self._lake.replace("results", slug, results_schema(self._fields).empty_table(), ids, thorough=True)
-        elif not self._widen([profile.fields], ids, ids):
-            pieces = self._lake.scan_part("raw", name, ids)
-            self._lake.write_job("results", slug, time, job.job_id, _retyped(pieces, self._fields))
-        if reason is None:
-            self._latest(job, profile.sample)
-        return self._loaded(job, reason, body.size, profile.items)
-
-    def _widen(self, more: Sequence[tuple[Field, ...]], accepted: set[str], written: set[str]) -> bool:
-        """Takes in the fields of new jobs; where that changes the columns of rows already typed, all are typed anew."""
+    def _widen(self, accepted: Sequence[Landed], ids: set[str]) -> set[str]:
+        """Takes in the fields of new jobs; returns the accepted ones that have to be typed anew for it."""
         old = results_schema(self._fields)
-        fields = widen(self._fields, more)
-        new = results_schema(fields)
+        fields = widen(self._fields, [one.fields for one in accepted])
         self._note_columns(self._fields, fields)
         self._fields = fields
-        if new == old:
-            return False
-        before = {row.job_id for row in self._ledger.jobs(self._strategy.strategy_id, ("accepted",))} - written
-        if not before:
-            if self._thorough:
-                self._lake.drop("results", self._strategy.slug)
-            return False
-        rewrite(self._lake, self._strategy.slug, fields, before | accepted)
+        if results_schema(fields) == old:
+            return set()
+        before = {row.job_id for row in self._ledger.jobs(self._strategy.strategy_id, ("accepted",))} - ids
+        if not before and self._thorough:
+            self._lake.drop("results", self._slug)
+        return before
+
+    def _rewrite(self, accepted: set[str], landed: Sequence[Landed]) -> None:
+        duplicates = rewrite(self._lake, self._slug, self._fields, self._identity, accepted)
+        for one in landed:
+            one.duplicates = duplicates.get(one.job.job_id, one.duplicates)
         self.report.rewritten = True
-        return True
+
+    def _append(self, accepted: Sequence[Landed], ids: set[str]) -> None:
+        small = [one for one in accepted if one.parsed is not None]
+        for one in accepted:
+            if one.part is not None:
+                retyping = Retyping(self._fields, self._identity)
+                pieces = retyping.tables(self._lake.scan_part("raw", one.part, {one.job.job_id}))
+                self._lake.write_job("results", self._slug, one.time, one.job.job_id, pieces)
+                one.duplicates = retyping.duplicates.get(one.job.job_id)
+        hashes = [hash_ for one in small for hash_ in one.hashes]
+        keys = [key for one in small for key in one.keys]
+        objects = [item for one in small if one.parsed for item in one.parsed.objects]
+        rows = typed(raw_rows([(one.job, one.items) for one in small]), objects, hashes, keys, self._fields)
+        others = ids - {one.job.job_id for one in accepted if one.part is not None}
+        self._lake.replace("results", self._slug, rows, others, thorough=self._thorough)
+
+    def _compare(self, landed: Sequence[Landed]) -> None:
+        """Changes: those that the new jobs show, and those of the jobs that come after them."""
+        entered = [seen(one.job, one.size) for one in landed if one.reason is None]
+        accepted = {one.job_id: one for one in entered}
+        left = []
+        for one in landed:
+            if one.row.state == "accepted":
+                before, after = seen_before(one.row), accepted.get(one.row.job_id)
+                if after is None or (before.target_id, before.place) != (after.target_id, after.place):
+                    left.append(before)
+        wanted = pairs(self._ledger, self._strategy.strategy_id, entered, left)
+        comparison = Comparison(self._lake, self._slug, self._identity)
+        for one in landed:
+            if one.parsed is not None and one.reason is None:
+                comparison.take(one.job.job_id, AtHand(one.keys, one.hashes, one.items, one.parsed.values))
+        rows = comparison.rows(wanted)
+        own = {one.job.job_id for one in landed}
+        others = {pair.job.job_id for pair in wanted} - own
+        thorough = self._thorough or bool(others)
+        self._lake.replace("changes", self._slug, rows.table(), own | others, thorough=thorough)
+        self.report.count(rows.kinds)
 
     def _repair(self) -> None:
         """After a kill in mid-write: half-written files go, and typed files that no longer fit are written anew."""
         if self._repaired:
             return
         self._repaired = True
-        slug = self._strategy.slug
-        self._lake.sweep(slug)
+        self._lake.sweep(self._slug)
         schema = results_schema(self._fields)
-        if any(found != schema for found in self._lake.schemas("results", slug)):
+        if any(found != schema for found in self._lake.schemas("results", self._slug)):
             accepted = {row.job_id for row in self._ledger.jobs(self._strategy.strategy_id, ("accepted",))}
-            rewrite(self._lake, slug, self._fields, accepted)
+            rewrite(self._lake, self._slug, self._fields, self._identity, accepted)
+
+    # -- the ledger
+
+    def _loaded(self, one: Landed) -> dict[str, Any]:
+        report = self.report
+        report.landed += 1
+        report.bytes += one.size
+        if one.reason is None:
+            report.accepted += 1
+            report.items += one.count
+        else:
+            report.held += 1
+            self._problem(one.job.job_id, "held", one.reason)
+        return {
+            **job_values(one.job),
+            # Derived tables order jobs by it: what the API left out is settled here, once.
+            "completed_at": one.time,
+            "state": "accepted" if one.reason is None else "held",
+            "reason": one.reason,
+            "items": one.count,
+            "duplicates": one.duplicates,
+            "bytes": one.size,
+            "loaded_at": now(),
+            "attempts": 0,
+            "retry_at": None,
+            "released_at": None,
+        }
+
+    def _unfinished(self, fetched: Fetched) -> list[dict[str, Any]]:
+        assert fetched.body is not None
+        job, row = fetched.body.job, fetched.row
+        fetched.body.close()
+        if row.loaded:
+            return []
+        failed = job.status == "failed"
+        attempts = row.attempts + 1
+        if failed:
+            self.report.failed += 1
+        return [
+            {
+                **job_values(job),
+                "state": "failed" if failed else "known",
+                "loaded_at": now() if failed else None,
+                "attempts": attempts,
+                "retry_at": _later(timedelta(hours=1)) if attempts >= _PATIENCE else None,
+            }
+        ]
+
+    def _unreadable(self, fetched: Fetched) -> list[dict[str, Any]]:
+        row, error = fetched.row, fetched.error
+        reason = str(error)
+        if isinstance(error, MeterBadResponse) and error.body:
+            reason += f"; the body is kept in {self._lake.keep_body(row.job_id, error.body)}"
+        self.report.unreadable += 1
+        self._problem(row.job_id, "unreadable", reason)
+        if row.loaded:
+            # What was loaded of it before stays what it is.
+            return []
+        attempts = row.attempts + 1
+        return [
+            {
+                "job_id": row.job_id,
+                "state": "unreadable",
+                "reason": reason,
+                "attempts": attempts,
+                "retry_at": _later(min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), _LAST_RETRY)),
+            }
+        ]
+
+    def _problem(self, job_id: str, state: str, reason: str) -> None:
+        self.problems.append(Problem(job_id, self._slug, state, reason))
 
     # -- the report
 
@@ -262,57 +262,11 @@ class Load:
         self.report.new_columns += tuple(name for name in fresh if name not in self.report.new_columns)
         self.report.widened += tuple(name for name in wider if name not in self.report.widened)
 
-    def _sample(self, accepted: list[_Landed]) -> None:
-        if accepted and accepted[-1].parsed is not None:
-            self._latest(accepted[-1].job, accepted[-1].parsed.objects[:SAMPLE_ITEMS])
-
-    def _latest(self, job: Job, sample: list[dict[str, Any]]) -> None:
-        time = time_of(job)
-        if time >= (self.report.latest_completed_at or ""):
-            self.report.latest_completed_at = time
-            self.report.latest_job_id = job.job_id
-            self.report.sample = sample
-
-
-class _Profile:
-    """What is learned of a large job while its raw rows are written."""
-
-    def __init__(self, job: Job, time: str) -> None:
-        self._job = job
-        self._time = time
-        self.items = 0
-        self.fields: tuple[Field, ...] = ()
-        self.problem: str | None = None
-        self.sample: list[dict[str, Any]] = []
-
-    def raw_rows(self, body: JobBody) -> Iterator[pa.Table]:
-        for items in body.batches():
-            with paused_collection():
-                self._learn(items)
-                rows = raw_rows([(self._job, items)], self.items)
-            self.items += len(items)
-            yield rows
-
-    def _learn(self, items: list[bytes]) -> None:
-        if self.problem is not None:
-            return
-        try:
-            parsed = parse(items)
-        except ColumnError as error:
-            self.problem = str(error)
-            return
-        # Far apart, so that fields of a later piece come after those of an earlier one, as in a job read in one piece.
-        start = self.items * PIECE_FIELDS
-        self.fields = widen(self.fields, [infer(parsed, self._time, self._job.job_id, start)])
-        if not self.sample:
-            self.sample = parsed.objects[:SAMPLE_ITEMS]
-
-
-def _retyped(pieces: Iterator[pa.RecordBatch], fields: Sequence[Field]) -> Iterator[pa.Table]:
-    occurrences: dict[str, Occurrences] = {}
-    for piece in pieces:
-        with paused_collection():
-            yield retype(pa.Table.from_batches([piece]), fields, occurrences)
+    def _latest(self, one: Landed) -> None:
+        if one.time >= (self.report.latest_completed_at or ""):
+            self.report.latest_completed_at = one.time
+            self.report.latest_job_id = one.job.job_id
+            self.report.sample = one.sample
 
 
 def _later(delay: timedelta) -> str | None:

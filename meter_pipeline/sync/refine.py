@@ -7,7 +7,7 @@ take the same way.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake import RESULTS, Lake
-from meter_pipeline.sync.identity import Occurrences, item_hashes, number_occurrences
+from meter_pipeline.sync.identity import Identity, Occurrences
 
 
 @dataclass(frozen=True)
@@ -74,46 +74,60 @@ def typed(
     return pa.table([*meta, pa.array(keys, pa.string()), pa.array(hashes, pa.string()), *data], results_schema(fields))
 
 
-def retype(raw: pa.Table, fields: Sequence[Field], occurrences: dict[str, Occurrences]) -> pa.Table:
-    """`typed` for rows read back from the lake; jobs may begin and end in other batches."""
-    items: list[bytes] = raw["item"].cast(pa.binary()).to_pylist()
-    parsed = parse(items)
-    hashes = item_hashes(parsed.values, items)
-    keys: list[str] = []
-    start = 0
-    for job_id, count in _runs(raw["job_id"]):
-        # Only the last job of a batch can go on in the next.
-        for done in [other for other in occurrences if other != job_id]:
-            del occurrences[done]
-        numbered = occurrences.setdefault(job_id, Occurrences())
-        keys += numbered.number(hashes[start : start + count])
-        start += count
-    return typed(raw, parsed.objects, hashes, keys, fields)
+class Retyping:
+    """`typed` for rows read back from the lake; jobs may begin and end in other batches.
+
+    Attributes:
+        duplicates: Items whose key an earlier one has, by job.
+    """
+
+    def __init__(self, fields: Sequence[Field], identity: Identity) -> None:
+        self._fields, self._identity = fields, identity
+        self._occurrences = ("", Occurrences())
+        self.duplicates: dict[str, int] = {}
+
+    def tables(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+        """Rows of `results` for rows of `raw`, batch by batch; rows of a job stand together."""
+        for batch in batches:
+            with paused_collection():
+                yield self._table(pa.Table.from_batches([batch]))
+
+    def _table(self, raw: pa.Table) -> pa.Table:
+        items: list[bytes] = raw["item"].cast(pa.binary()).to_pylist()
+        parsed = parse(items)
+        hashes = self._identity.hashes(parsed.values, items)
+        unnumbered = self._identity.keys(parsed.values, hashes)
+        keys: list[str] = []
+        start = 0
+        for job_id, count in _runs(raw["job_id"]):
+            # Only the last job of a batch can go on in the next.
+            if self._occurrences[0] != job_id:
+                self._occurrences = (job_id, Occurrences())
+            keys += self._occurrences[1].number(unnumbered[start : start + count])
+            self.duplicates[job_id] = self._occurrences[1].duplicates
+            start += count
+        return typed(raw, parsed.objects, hashes, keys, self._fields)
 
 
-def rewrite(lake: Lake, slug: str, fields: Sequence[Field], accepted: set[str]) -> None:
+def rewrite(
+    lake: Lake, slug: str, fields: Sequence[Field], identity: Identity, accepted: Collection[str]
+) -> dict[str, int]:
     """Writes a strategy's `results` anew from `raw`, in parts that hold the jobs of the raw parts.
 
     Args:
         lake: The lake.
         slug: The strategy.
         fields: Its fields, which must hold every value of every accepted job.
+        identity: What its items are told apart by.
         accepted: Ids of the jobs that have rows in `results`.
+
+    Returns:
+        How many items of each job have a key that an earlier one has.
     """
-
-    def rows(name: str) -> Iterator[pa.Table]:
-        occurrences: dict[str, Occurrences] = {}
-        for batch in lake.scan_part("raw", name, accepted):
-            with paused_collection():
-                yield retype(pa.Table.from_batches([batch]), fields, occurrences)
-
-    parts = ((name, rows(name)) for name in lake.parts("raw", slug))
+    retyping = Retyping(fields, identity)
+    parts = ((name, retyping.tables(lake.scan_part("raw", name, accepted))) for name in lake.parts("raw", slug))
     lake.rewrite("results", slug, parts, results_schema(fields))
-
-
-def key_rows(hashes: list[str]) -> list[str]:
-    """Item keys of a job from its items' hashes."""
-    return number_occurrences(hashes)
+    return retyping.duplicates
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -30,12 +31,21 @@ class StrategyReport:
     unreadable: int = 0
     items: int = 0
     bytes: int = 0
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
     new_columns: tuple[str, ...] = ()
     widened: tuple[str, ...] = ()
     rewritten: bool = False
     sample: list[dict[str, Any]] = field(default_factory=list)
     latest_job_id: str | None = None
     latest_completed_at: str | None = None
+
+    def count(self, kinds: Mapping[str, int]) -> None:
+        """Adds numbers of items that were added, removed and changed."""
+        self.added += kinds.get("added", 0)
+        self.removed += kinds.get("removed", 0)
+        self.changed += kinds.get("changed", 0)
 
 
 @dataclass

@@ -1,0 +1,40 @@
+"""Fields of nested objects by path, as people write them: `specs.weight`, and `"odd.name"` where a name holds a dot."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+Path = tuple[str, ...]
+
+_PART = re.compile(r'"(?:[^"\\]|\\.)*"|[^."]+')
+
+
+def spell_path(path: Iterable[str]) -> str:
+    """A path as text; names that are empty or hold a dot or a quote are in quotes, as in JSON."""
+    return ".".join(_spell(name) for name in path)
+
+
+def _spell(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False) if not name or "." in name or '"' in name else name
+
+
+def parse_path(text: str) -> Path:
+    """The inverse of `spell_path`.
+
+    Raises:
+        ValueError: The text is no path.
+    """
+    names, position = [], 0
+    while True:
+        part = _PART.match(text, position)
+        if part is None:
+            raise ValueError(f"{text!r} is no field: write a name, a.b for a nested one, or a name with dots in quotes")
+        names.append(json.loads(part[0]) if part[0].startswith('"') else part[0])
+        position = part.end()
+        if position == len(text):
+            return tuple(names)
+        if text[position] != ".":
+            raise ValueError(f"{text!r} is no field: a dot is missing after {part[0]}")
+        position += 1
