@@ -24,7 +24,7 @@ from meter_pipeline.since import parse_since
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from meter_pipeline.sync import Problem, SyncReport
+    from meter_pipeline.sync import SyncReport
 
 PROGRAM = "meter-pipeline"
 # A table for people; whoever wants more rows takes --json or --csv.
@@ -194,18 +194,15 @@ def _show_report(report: SyncReport) -> None:
     for slug in report.skipped:
         say(f"{slug}: left to another sync that is working on it")
     for problem in report.problems:
-        tell(f"{problem.slug}: {_job(problem)}{problem.reason}")
+        tell(f"{problem.slug}: {problem.subject}{problem.reason}")
     if report.stopped:
         tell(f"ended early: {report.stopped}")
     if report.gone:
         say(f"{report.gone:,} jobs are no longer listed by the API; what was loaded of them is kept")
+    if report.changes or report.acknowledged:
+        say(f"{report.changes:,} new changes, {report.acknowledged:,} acknowledged")
     landed = sum(s.landed for s in touched)
     say(f"{landed:,} jobs and {report.items:,} items loaded with {report.requests:,} requests")
-
-
-def _job(problem: Problem) -> str:
-    """Which job it is about; a strategy's files can be at fault too."""
-    return f"job {problem.job_id} is {problem.state}: " if problem.job_id else ""
 
 
 @app.command()

@@ -85,8 +85,7 @@ def _run(
     for slug in report.skipped:
         context.log.warning(f"{slug}: left to another sync that is working on it")
     for problem in report.problems:
-        job = f"job {problem.job_id} is {problem.state}: " if problem.job_id else ""
-        context.log.warning(f"{problem.slug}: {job}{problem.reason}")
+        context.log.warning(f"{problem.slug}: {problem.subject}{problem.reason}")
     return report
 
 
@@ -98,7 +97,7 @@ def _fail_if_cut_short(report: "SyncReport") -> None:
     """
     if report.stopped:
         raise dg.Failure(f"the sync ended early: {report.stopped}", allow_retries=True)
-    broken = [f"{problem.slug}: {problem.reason}" for problem in report.problems if not problem.job_id]
+    broken = [f"{problem.slug}: {problem.reason}" for problem in report.problems if not problem.subject]
     if broken:
         raise dg.Failure("; ".join(broken), allow_retries=False)
 

@@ -12,7 +12,7 @@ from meter_pipeline.store import tables
 from meter_pipeline.store.ledger import Ledger
 
 _UTC = pa.timestamp("us", tz="UTC")
-_TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_()}
+_TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_(), "FLOAT": pa.float64()}
 # What is of no use to a reader.
 _HIDDEN = {"fields", "dirty"}
 
@@ -27,9 +27,19 @@ def ledger_tables(ledger: Ledger) -> dict[str, pa.Table]:
         "schedules": _with_slug(_arrow("schedules", ledger.rows("schedules")), slugs),
         "schedule_versions": _versions(versions, "schedule"),
         "jobs": _with_slug(_arrow("jobs", ledger.rows("jobs")), slugs),
-        "schedule_changes": _arrow("change_sets", ledger.rows("change_sets")),
+        "schedule_changes": _schedule_changes(ledger, slugs),
+        "job_comparisons": _with_slug(_arrow("job_comparisons", ledger.rows("job_comparisons")), slugs).drop_columns(
+            ["strategy_id"]
+        ),
         "syncs": _arrow("syncs", ledger.rows("syncs")),
     }
+
+
+def _schedule_changes(ledger: Ledger, slugs: dict[str, str]) -> pa.Table:
+    table = _arrow("change_sets", ledger.rows("change_sets"))
+    owners = {row.schedule_id: slugs.get(row.strategy_id or "") for row in ledger.schedules()}
+    names = [owners.get(id_) for id_ in table["schedule_id"].to_pylist()]
+    return table.add_column(1, "strategy", pa.array(names, pa.string()))
 
 
 def _arrow(name: str, rows: Sequence[Any]) -> pa.Table:
