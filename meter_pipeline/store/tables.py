@@ -112,6 +112,8 @@ peeks = Table(
     Column("schedule_id", String, primary_key=True),
     # The schedule's `last_run_at` up to which there is nothing left to do.
     Column("run_at", String),
+    # The one that the last look was at, when it left something to do.
+    Column("tried_at", String),
     Column("peeked_at", String),
     # Looks that left something to do, and when it is worth another one.
     Column("attempts", Integer, nullable=False, server_default="0"),

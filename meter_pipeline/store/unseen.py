@@ -27,6 +27,7 @@ class Peek:
 
     Attributes:
         run_at: Its `last_run_at` up to which nothing is left to do.
+        tried_at: The one that the last look was at, when it left something to do.
         attempts: Looks since then that left something to do: it could not be read, a job still ran, ...
         retry_at: When another look is worth its while.
         marking_at: When an acknowledging read began whose answer is not noted.
@@ -35,11 +36,20 @@ class Peek:
 
     schedule_id: str
     run_at: str | None = None
+    tried_at: str | None = None
     peeked_at: str | None = None
     attempts: int = 0
     retry_at: str | None = None
     marking_at: str | None = None
     marking_after: str | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Changes that were ever noted, and those of them that are no longer unseen at Meter."""
+
+    noted: int
+    acknowledged: int
 
 
 class Unseen:
@@ -61,6 +71,21 @@ class Unseen:
             for schedule_id, job_id in connection.execute(query):
                 found.setdefault(schedule_id, set()).add(job_id)
         return found
+
+    def counts(self) -> Counts:
+        """How many changes there are."""
+        query = select(func.count(), func.count(change_sets.c.acknowledged_at)).select_from(change_sets)
+        with self._ledger.reading() as connection:
+            return Counts(*connection.execute(query).one())
+
+    def latest(self, limit: int) -> list[tuple[str, str, str, int | None, str | None]]:
+        """The changes noted last: schedule, job, first seen, item count, acknowledged."""
+        columns = change_sets.c
+        query = select(
+            columns.schedule_id, columns.job_id, columns.first_seen_at, columns.item_count, columns.acknowledged_at
+        ).order_by(columns.first_seen_at.desc(), columns.job_id)
+        with self._ledger.reading() as connection:
+            return [tuple(row) for row in connection.execute(query.limit(limit))]
 
     def of(self, schedule_id: str) -> set[str]:
         """Every change of a schedule that was ever noted: job ids."""
@@ -114,17 +139,17 @@ class Unseen:
             set_ = ["run_at", "peeked_at", "attempts", "retry_at"]
             self._ledger.upsert(connection, peeks, rows, keys=["schedule_id"], set_=set_)
 
-    def undone(self, schedule_ids: Iterable[str]) -> None:
+    def undone(self, runs: Mapping[str, str | None]) -> None:
         """Notes that of these schedules something is left to do, and when to look again: later each time."""
         known = self.peeks()
         moment, rows = datetime.now(timezone.utc), []
-        for id_ in schedule_ids:
+        for id_, tried_at in runs.items():
             attempts = known.get(id_, Peek(id_)).attempts + 1
             wait = min(_FIRST_RETRY * 2 ** min(attempts - 1, 10), _LAST_RETRY)
-            retry_at = iso(moment + wait)
-            rows.append({"schedule_id": id_, "peeked_at": iso(moment), "attempts": attempts, "retry_at": retry_at})
+            row = {"schedule_id": id_, "tried_at": tried_at, "peeked_at": iso(moment), "attempts": attempts}
+            rows.append({**row, "retry_at": iso(moment + wait)})
         with self._ledger.writing() as connection:
-            set_ = ["peeked_at", "attempts", "retry_at"]
+            set_ = ["tried_at", "peeked_at", "attempts", "retry_at"]
             self._ledger.upsert(connection, peeks, rows, keys=["schedule_id"], set_=set_)
 
     def horizon(self, strategy_ids: Iterable[str]) -> dict[str, str]:

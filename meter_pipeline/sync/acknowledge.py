@@ -74,7 +74,7 @@ class ChangeSets:
         self._acknowledge, self._filter, self._workers = acknowledge, filter, workers
         self._unseen = Unseen(ledger)
         self._looks: dict[str, _Look] = {}
-        self._failed: list[str] = []
+        self._failed: dict[str, str | None] = {}
         self._strategies: dict[str, StrategyRow] = {}
         self._room, self._sets = CARRIED_BYTES, CARRIED_SETS
         #: Items that entries carried, by job id, till somebody takes them.
@@ -200,7 +200,7 @@ class ChangeSets:
         return {row.job_id: row for row in chain.from_iterable(self._ledger.jobs(ids=part) for part in some)}
 
     def _complain(self, schedule: ScheduleRow, what: str, error: MeterError) -> None:
-        self._failed.append(schedule.schedule_id)
+        self._failed[schedule.schedule_id] = schedule.last_run_at
         strategy = self._strategies.get(schedule.strategy_id or "")
         slug = strategy.slug if strategy is not None else ""
         self._report.problems.append(Problem("", slug, "known", f"{what}: {error}", schedule.schedule_id))
@@ -299,16 +299,16 @@ class ChangeSets:
         """Notes which schedules need no other look until they run again, after everything is loaded."""
         running = self._running()
         done: dict[str, str | None] = {}
-        undone = list(self._failed)
+        undone = dict(self._failed)
         for id_, look in self._looks.items():
             schedule = look.schedule
             told = look.done or not look.shown or not self._acknowledge
             if look.lost or not told or running & {id_, schedule.strategy_id}:
-                undone.append(id_)
-            else:
+                undone[id_] = schedule.last_run_at
+            elif id_ not in self._failed:
                 done[id_] = schedule.last_run_at
-        self._unseen.done({id_: run_at for id_, run_at in done.items() if id_ not in self._failed})
-        self._unseen.undone(dict.fromkeys(undone))
+        self._unseen.done(done)
+        self._unseen.undone(undone)
 
     def _running(self) -> set[str]:
         """Schedules, or strategies of jobs that do not tell their schedule, with jobs that are about to end."""

@@ -15,7 +15,7 @@ def upgrade() -> None:
     op.create_table(
         "peeks",
         sa.Column("schedule_id", sa.String, primary_key=True),
-        *_texts("run_at", "peeked_at"),
+        *_texts("run_at", "tried_at", "peeked_at"),
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
         *_texts("retry_at", "marking_at", "marking_after"),
     )
