@@ -89,7 +89,7 @@ def schedule_changes(
         job=job,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
-        description="Syncs the schedules that ran at Meter, and what its webhooks have reported; switch it on to start.",
+        description="Syncs what ran at Meter and what its webhooks have reported; switch it on to start.",
     )
     def sensor(
         context: dg.SensorEvaluationContext, meter: MeterResource, meter_store: StoreResource
@@ -143,7 +143,8 @@ class _Tick:
         self._cursor = cursor
         if cursor.before is None or self._now.isoformat() >= cursor.before:
             return None
-        return f"run {(cursor.failed_run or '')[:8]} failed, {cursor.failures} in a row: the next try is at {cursor.before}"
+        run_id = (cursor.failed_run or "")[:8]
+        return f"run {run_id} failed, {cursor.failures} in a row: the next try is at {cursor.before}"
 
     def _look(self) -> dg.SensorResult:
         from meter_pipeline.sync.watch import look
@@ -173,7 +174,7 @@ class _Tick:
         return dg.SensorResult(run_requests=[request], cursor=self._cursor.text())
 
     def _reported(self, ledger: Any) -> tuple[set[str], int]:
-        """Schedules of jobs that wait in the inbox, and how many jobs of unknown schedules do; takes out loaded ones."""
+        """Schedules of jobs that wait in the inbox, and how many wait of other schedules; loaded ones are taken out."""
         from meter_pipeline.store.inbox import Inbox
         from meter_pipeline.sync.acknowledge import SETTLED
         from meter_pipeline.sync.hints import MOST

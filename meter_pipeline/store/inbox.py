@@ -11,21 +11,30 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
+from meter_pipeline.store.tables import iso, now
+
 _LONGEST_NAME = 200
+_FIRST_RETRY, _LAST_RETRY = timedelta(minutes=1), timedelta(hours=1)
 
 
-class Hint(msgspec.Struct, frozen=True):
-    """A job that Meter reported; `schedule_id` and `status` as the report told them."""
+class Hint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A job that Meter reported; `schedule_id` and `status` as the report told them, times in ISO format.
+
+    `attempts` to ask the API for it have failed, and the next one is not due before `retry_at`.
+    """
 
     job_id: str
     schedule_id: str | None = None
     status: str | None = None
     received_at: str | None = None
+    attempts: int = 0
+    retry_at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,9 +49,19 @@ class Inbox:
         Raises:
             OSError: It cannot be written.
         """
-        path = self._path(hint.job_id)
-        if path.exists():
+        if self._path(hint.job_id).exists():
             return False
+        self._write(hint)
+        return True
+
+    def postpone(self, hint: Hint) -> None:
+        """Keeps a report for later, when the API could not be asked for its job: longer each time."""
+        wait = min(_FIRST_RETRY * 2 ** min(hint.attempts, 10), _LAST_RETRY)
+        retry_at = iso(datetime.now(timezone.utc) + wait)
+        self._write(msgspec.structs.replace(hint, attempts=hint.attempts + 1, retry_at=retry_at))
+
+    def _write(self, hint: Hint) -> None:
+        path = self._path(hint.job_id)
         self.folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=self.folder)
         try:
@@ -55,20 +74,23 @@ class Inbox:
             Path(temporary).unlink(missing_ok=True)
             raise
         self._settle()
-        return True
 
     def hints(self, most: int | None = None) -> list[Hint]:
-        """The reports that wait, oldest first; what cannot be read is taken out."""
-        found = []
+        """The reports that wait and are due, oldest first; what cannot be read is taken out."""
+        found: list[Hint] = []
+        moment = now()
         for path in self._files():
             if most is not None and len(found) >= most:
                 break
             try:
-                found.append(msgspec.json.decode(path.read_bytes(), type=Hint))
+                hint = msgspec.json.decode(path.read_bytes(), type=Hint)
             except FileNotFoundError:
                 continue  # another sync was quicker
             except msgspec.MsgspecError:
                 path.unlink(missing_ok=True)
+                continue
+            if hint.retry_at is None or hint.retry_at <= moment:
+                found.append(hint)
         return found
 
     def remove(self, job_ids: Iterable[str]) -> None:

@@ -157,6 +157,7 @@ class Ledger:
         seen = now()
         with self.writing() as connection:
             known = {row.strategy_id: row for row in connection.execute(select(strategies))}
+            latest = self._versions(connection, "strategy")
             taken = {row.slug for row in known.values()}
             fresh = []
             current = set()
@@ -186,7 +187,7 @@ class Ledger:
                     fresh.append(slug)
                     changed = True
                     connection.execute(strategies.insert().values(**values, slug=slug, first_seen_at=seen, dirty=True))
-                changed |= self._record_version(connection, "strategy", item.strategy_id, item.raw, seen)
+                changed |= self._record_version(connection, "strategy", item.strategy_id, item.raw, seen, latest)
             gone = [i for i, row in known.items() if i not in current and row.deleted_at is None]
             if gone:
                 connection.execute(update(strategies).where(strategies.c.strategy_id.in_(gone)).values(deleted_at=seen))
@@ -199,6 +200,7 @@ class Ledger:
         seen = now()
         with self.writing() as connection:
             known = {row.schedule_id: row for row in connection.execute(select(schedules))}
+            latest = self._versions(connection, "schedule")
             current = set()
             changed = False
             for item in listed:
@@ -228,22 +230,34 @@ class Ledger:
                     where = schedules.c.schedule_id == item.schedule_id
                     connection.execute(update(schedules).where(where).values(**values))
                     changed = True
-                changed |= self._record_version(connection, "schedule", item.schedule_id, item.raw, seen)
+                changed |= self._record_version(connection, "schedule", item.schedule_id, item.raw, seen, latest)
             gone = [i for i, row in known.items() if i not in current and row.deleted_at is None]
             if gone:
                 connection.execute(update(schedules).where(schedules.c.schedule_id.in_(gone)).values(deleted_at=seen))
             if changed or gone:
                 self.revise(connection)
 
-    def _record_version(self, connection: Connection, kind: str, id_: str, raw: dict[str, Any], seen: str) -> bool:
-        record = _json({name: value for name, value in raw.items() if name not in _PASSING})
+    def _versions(self, connection: Connection, kind: str) -> dict[str, tuple[int, str]]:
+        """The latest version of each strategy or schedule, with its number."""
         table = tables.versions
-        where = (table.c.kind == kind) & (table.c.id == id_)
-        last = connection.execute(select(table).where(where).order_by(table.c.version.desc()).limit(1)).first()
-        if last is not None and last.record == record:
+        query = select(table.c.id, table.c.version, table.c.record).where(table.c.kind == kind)
+        return {id_: (number, record) for id_, number, record in connection.execute(query.order_by(table.c.version))}
+
+    def _record_version(
+        self,
+        connection: Connection,
+        kind: str,
+        id_: str,
+        raw: dict[str, Any],
+        seen: str,
+        latest: dict[str, tuple[int, str]],
+    ) -> bool:
+        record = _json({name: value for name, value in raw.items() if name not in _PASSING})
+        number, last = latest.get(id_, (0, None))
+        if last == record:
             return False
-        number = 1 if last is None else last.version + 1
-        connection.execute(table.insert().values(kind=kind, id=id_, version=number, seen_at=seen, record=record))
+        values = {"kind": kind, "id": id_, "version": number + 1, "seen_at": seen, "record": record}
+        connection.execute(tables.versions.insert().values(**values))
         return True
 
     def strategies(self) -> list[StrategyRow]:

@@ -20,7 +20,7 @@ from meter_pipeline.sync import sync
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__])
 
-#: What is called in a sync of one strategy with unseen changes and a late one, in this order: owner, method, which call.
+#: What a sync of unseen changes and a late one calls, in this order: owner, method, which call of it.
 CALLS: dict[str, tuple[Any, str, int]] = {
     "peek": (MeterClient, "changes", 1),
     "note of the changes": (Unseen, "record", 1),
