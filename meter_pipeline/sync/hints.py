@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from meter_pipeline.api import MeterAuthError, MeterClient, MeterConnectionError, MeterError, MeterNotFound
+from meter_pipeline.api import (
+    MeterAuthError,
+    MeterBadRequest,
+    MeterClient,
+    MeterConnectionError,
+    MeterError,
+    MeterNotFound,
+)
 from meter_pipeline.store.inbox import Inbox
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.sync.report import Problem, SyncReport
@@ -30,7 +37,7 @@ def take(client: MeterClient, ledger: Ledger, inbox: Inbox, report: SyncReport) 
         try:
             found.append(client.job(job_id))
             silent = 0
-        except MeterNotFound:
+        except (MeterNotFound, MeterBadRequest):
             inbox.remove([job_id])
         except MeterAuthError:
             raise

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.store import schemas
 from meter_pipeline.store.unseen import Unseen
 from meter_pipeline.sync import acknowledge
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole
@@ -55,6 +56,8 @@ def test_changes_are_noted_loaded_and_then_acknowledged(station: Station, shop: 
     assert all(changes(station).values())
     assert [set(entry.marked or ()) for entry in empty_sandbox.marks] == [ids]
     assert not unseen(empty_sandbox)
+    shown = schemas.ledger_tables(station.ledger)["schedule_changes"].to_pylist()
+    assert {(row["job_id"], row["strategy"], row["item_count"]) for row in shown} == {(id_, "shop", 2) for id_ in ids}
     assert_whole(station)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.store import schemas
 from meter_pipeline.sync.compare import compare
 from meter_pipeline_tests.sync.station import Station
 
@@ -42,6 +43,8 @@ def test_consecutive_jobs_of_a_target_are_compared_once_in_both_dialects(
     assert {id_: row.previous_job_id for id_, row in rows.items()} == {second: first, third: second}
     assert (rows[second].content_hash_match, rows[third].content_hash_match) == (True, False)
     assert {row.agrees for row in rows.values()} == {True}
+    shown = schemas.ledger_tables(station.ledger)["job_comparisons"].to_pylist()
+    assert {row["job_id"]: (row["strategy"], row["agrees"]) for row in shown} == dict.fromkeys(rows, ("shop", True))
     assert not set(elsewhere) & set(rows)
     before = asked(empty_sandbox)
     assert compare(station.client, station.ledger, station.lake).compared == 0
