@@ -24,7 +24,7 @@ from meter_pipeline.since import parse_since
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from meter_pipeline.sync import Problem, SyncReport
+    from meter_pipeline.sync import SyncReport
 
 PROGRAM = "meter-pipeline"
 # A table for people; whoever wants more rows takes --json or --csv.
@@ -152,6 +152,7 @@ def sync(
     as_json: Json = False,
 ) -> None:
     """Load what is new at Meter into the lake."""
+    from meter_pipeline.store.inbox import Inbox
     from meter_pipeline.sync import sync as engine
 
     if again and not (job or strategy or schedule):
@@ -170,6 +171,7 @@ def sync(
             since=moment,
             reconcile=reconcile,
             again=again,
+            inbox=None if strategy else Inbox(settings.inbox),
             workers=workers,
             progress=shown,
         )
@@ -194,18 +196,60 @@ def _show_report(report: SyncReport) -> None:
     for slug in report.skipped:
         say(f"{slug}: left to another sync that is working on it")
     for problem in report.problems:
-        tell(f"{problem.slug}: {_job(problem)}{problem.reason}")
+        tell(f"{problem.slug}: {problem.subject}{problem.reason}")
     if report.stopped:
         tell(f"ended early: {report.stopped}")
     if report.gone:
         say(f"{report.gone:,} jobs are no longer listed by the API; what was loaded of them is kept")
+    if report.changes or report.acknowledged:
+        say(f"{report.changes:,} new changes, {report.acknowledged:,} acknowledged")
     landed = sum(s.landed for s in touched)
     say(f"{landed:,} jobs and {report.items:,} items loaded with {report.requests:,} requests")
 
 
-def _job(problem: Problem) -> str:
-    """Which job it is about; a strategy's files can be at fault too."""
-    return f"job {problem.job_id} is {problem.state}: " if problem.job_id else ""
+@app.command()
+def compare(
+    limit: Annotated[int, typer.Option(min=0, help="Most pairs of jobs, each of them a request.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Let Meter compare consecutive jobs, and see where its verdict is not ours."""
+    from meter_pipeline.sync.compare import compare as engine
+
+    settings = Settings.from_env()
+    settings.require_key()
+    origin.refuse_mixing(settings)
+    with open_store(settings) as store, open_client(settings, store.ledger) as client:
+        report = engine(client, store.ledger, store.lake, limit=limit)
+    if as_json:
+        emit(report.as_dict())
+        raise typer.Exit(report.exit_code)
+    if report.disagreements:
+        rows = [(d.strategy, d.job_id, d.previous_job_id, d.meter_says, d.items_say) for d in report.disagreements]
+        show(("strategy", "job", "previous job", "Meter says", "items say"), rows)
+    for problem in report.problems:
+        tell(problem)
+    if report.stopped:
+        tell(f"ended early: {report.stopped}")
+    say(f"{report.compared:,} pairs compared, {report.agreed:,} as our own items say; {report.left:,} left")
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def inbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8799,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    secret_env: Annotated[
+        str | None, typer.Option(help="Variable with the webhook secret(s); METER_WEBHOOK_SECRET, also from .env.")
+    ] = None,
+) -> None:
+    """Take Meter's webhooks, for the next sync to look into."""
+    from meter_pipeline.inbox import serve
+    from meter_pipeline.store.inbox import Inbox
+
+    settings = Settings.from_env()
+    told = os.environ.get(secret_env) if secret_env else settings.webhook_secret
+    secrets = [secret.strip() for secret in (told or "").split(",")]
+    serve(Inbox(settings.inbox), secrets, host=host, port=port, echo=say)
 
 
 @app.command()

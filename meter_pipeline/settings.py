@@ -35,6 +35,7 @@ class Settings:
         data_dir: Folder of the ledger, the lake, the warehouse and the inbox.
         ledger_url: SQLAlchemy URL of a shared ledger; a SQLite file in `data_dir` when `None`.
         lake_url: URL of a shared lake; a folder in `data_dir` when `None`.
+        webhook_secret: What Meter shows with each webhook, several separated by commas. Never shown by `repr`.
         max_requests_per_second: Upper bound on calls to the API, `None` for no bound.
         dbt_project: Folder of the dbt project whose models are part of the warehouse.
     """
@@ -45,6 +46,7 @@ class Settings:
     data_dir: Path = Path("data")
     ledger_url: str | None = field(default=None, repr=False)
     lake_url: str | None = field(default=None, repr=False)
+    webhook_secret: str | None = field(default=None, repr=False)
     max_requests_per_second: float | None = None
     dbt_project: Path = PROJECT
 
@@ -66,6 +68,7 @@ class Settings:
             data_dir=Path(values.get("METER_DATA_DIR", "data")).expanduser().absolute(),
             ledger_url=values.get("METER_LEDGER_URL"),
             lake_url=values.get("METER_LAKE_URL"),
+            webhook_secret=values.get("METER_WEBHOOK_SECRET"),
             max_requests_per_second=_rate(values.get("METER_MAX_REQUESTS_PER_SECOND")),
             dbt_project=Path(values["METER_DBT_PROJECT"]).expanduser().absolute()
             if "METER_DBT_PROJECT" in values

@@ -10,10 +10,12 @@ import dagster as dg
 
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.defs.assets import meter_assets
+from meter_pipeline.defs.comparisons import job_comparisons
 from meter_pipeline.defs.io import LakeIOManager
 from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESOURCE
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.defs.schedules import hourly, sync_job
+from meter_pipeline.defs.sensors import schedule_changes
 from meter_pipeline.defs.warehouse import warehouse_asset
 from meter_pipeline.settings import Settings
 
@@ -31,13 +33,15 @@ def build_defs(settings: Settings) -> dg.Definitions:
     """
     strategies = known_strategies(settings)
     synced = meter_assets(strategies)
-    warehouse = warehouse_asset(sorted(synced.keys))
-    job = sync_job([synced, warehouse])
+    warehouse = warehouse_asset(sorted([*synced.keys, *job_comparisons.keys]))
+    assets = [synced, job_comparisons, warehouse]
+    job = sync_job(assets)
     store = store_resource(settings)
     return dg.Definitions(
-        assets=[synced, warehouse],
+        assets=assets,
         jobs=[job],
         schedules=[hourly(job)],
+        sensors=[schedule_changes(job, [strategy.slug for strategy in strategies])],
         resources={
             METER_RESOURCE: MeterResource(
                 base_url=settings.base_url,

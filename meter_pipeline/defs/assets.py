@@ -6,6 +6,7 @@ What a run did not change is skipped.
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -14,7 +15,16 @@ from pydantic import Field
 from meter_pipeline.defs import checks
 from meter_pipeline.defs.events import Events
 from meter_pipeline.defs.failures import told_in_one_line
-from meter_pipeline.defs.keys import ITEMS, JOBS, LAKE_IO_MANAGER, SCHEDULES, STRATEGIES, results_key, slug_of
+from meter_pipeline.defs.keys import (
+    ITEMS,
+    JOBS,
+    LAKE_IO_MANAGER,
+    SCHEDULE_CHANGES,
+    SCHEDULES,
+    STRATEGIES,
+    results_key,
+    slug_of,
+)
 from meter_pipeline.defs.metadata import link, present
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.since import parse_since
@@ -33,11 +43,14 @@ class SyncConfig(dg.Config):
     strategies: list[str] = Field(default=[], description="Ids, slugs or names; all when empty.")
     schedules: list[str] = Field(default=[], description="Ids of schedules; all when empty.")
     since: str | None = Field(default=None, description="Only jobs made after: an ISO time, or 24h, 7d.")
+    inbox: bool = Field(
+        default=False, description="Beside the schedules named, if any, only what the webhook inbox holds."
+    )
     reconcile: bool = Field(default=False, description="Walk all jobs and prove that none is missing.")
 
 
 def meter_assets(strategies: "Sequence[StrategyRow]") -> dg.AssetsDefinition:
-    """What a sync fills: four assets about Meter itself, and `results/<slug>` for each of the strategies."""
+    """What a sync fills: five assets about Meter itself, and `results/<slug>` for each of the strategies."""
     known = frozenset(strategy.slug for strategy in strategies)
 
     @dg.multi_asset(
@@ -57,7 +70,8 @@ def meter_assets(strategies: "Sequence[StrategyRow]") -> dg.AssetsDefinition:
                 report = None
                 if context.selected_asset_keys:
                     with meter.client(store.ledger) as client:
-                        report = _run(context, config, known, client, store)
+                        inbox = meter_store.settings().inbox
+                        report = _run(context, config, known, client, store, inbox)
                 yield from Events(context, store, report, known, meter.settings().base_url)
             if report is not None:
                 _fail_if_cut_short(report)
@@ -66,9 +80,15 @@ def meter_assets(strategies: "Sequence[StrategyRow]") -> dg.AssetsDefinition:
 
 
 def _run(
-    context: dg.AssetExecutionContext, config: SyncConfig, known: frozenset[str], client: Any, store: Any
+    context: dg.AssetExecutionContext,
+    config: SyncConfig,
+    known: frozenset[str],
+    client: Any,
+    store: Any,
+    inbox: Path,
 ) -> "SyncReport":
     """Runs the engine over what the run's configuration and selection ask for."""
+    from meter_pipeline.store.inbox import Inbox
     from meter_pipeline.sync import sync
 
     strategies = config.strategies or _selected(context, known)
@@ -77,7 +97,8 @@ def _run(
         store.ledger,
         store.lake,
         strategies=strategies or None,
-        schedules=config.schedules or None,
+        schedules=config.schedules or ([] if config.inbox else None),
+        inbox=None if strategies else Inbox(inbox),
         since=parse_since(config.since),
         reconcile=config.reconcile,
         progress=Told(context.log),
@@ -85,8 +106,7 @@ def _run(
     for slug in report.skipped:
         context.log.warning(f"{slug}: left to another sync that is working on it")
     for problem in report.problems:
-        job = f"job {problem.job_id} is {problem.state}: " if problem.job_id else ""
-        context.log.warning(f"{problem.slug}: {job}{problem.reason}")
+        context.log.warning(f"{problem.slug}: {problem.subject}{problem.reason}")
     return report
 
 
@@ -98,7 +118,7 @@ def _fail_if_cut_short(report: "SyncReport") -> None:
     """
     if report.stopped:
         raise dg.Failure(f"the sync ended early: {report.stopped}", allow_retries=True)
-    broken = [f"{problem.slug}: {problem.reason}" for problem in report.problems if not problem.job_id]
+    broken = [f"{problem.slug}: {problem.reason}" for problem in report.problems if not problem.subject]
     if broken:
         raise dg.Failure("; ".join(broken), allow_retries=False)
 
@@ -137,6 +157,10 @@ def _meter_specs() -> Iterator[dg.AssetSpec]:
         SCHEDULES: ([STRATEGIES], "What runs again and again at Meter, with every version that was seen."),
         JOBS: ([STRATEGIES, SCHEDULES], "Every job that Meter ever listed, with the state of its loading."),
         ITEMS: ([JOBS], "Every item of every job, exactly as received (JSON text)."),
+        SCHEDULE_CHANGES: (
+            [SCHEDULES, JOBS],
+            "Every job that Meter called a change of its schedule: first seen when, acknowledged when.",
+        ),
     }
     for key, (deps, description) in about.items():
         yield dg.AssetSpec(

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meter_pipeline.defs import checks, news
-from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULES, STRATEGIES, results_key, slug_of
-from meter_pipeline.defs.metadata import Metadata, arrow_columns, link, present, results_columns, sample, table
+from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULE_CHANGES, SCHEDULES, STRATEGIES, results_key, slug_of
+from meter_pipeline.defs.metadata import Metadata, arrow_columns, grid, link, present, results_columns, sample, table
 
 if TYPE_CHECKING:
     from meter_pipeline.connect import Store
     from meter_pipeline.sync import StrategyReport, SyncReport
+
+
+_LATEST_CHANGES = 10
 
 
 class Events:
@@ -62,7 +65,7 @@ class Events:
         """The data versions of the assets that Dagster has not seen yet, upstream first."""
         versions = news.versions(self._store.ledger)
         seen = news.seen(self._context.instance, versions)
-        order = [STRATEGIES, SCHEDULES, JOBS, ITEMS]
+        order = [key for key in (STRATEGIES, SCHEDULES, JOBS, ITEMS, SCHEDULE_CHANGES) if key in versions]
         order += [results_key(slug) for slug in self._strategies if results_key(slug) in versions]
         return {key: versions[key] for key in order if seen.get(key) != versions[key] or self._loaded(key)}
 
@@ -96,7 +99,14 @@ class Events:
     def _facts(self, key: dg.AssetKey) -> Metadata:
         if slug := slug_of(key):
             return self._results(slug)
-        return {STRATEGIES: self._catalog, SCHEDULES: self._schedules, JOBS: self._jobs, ITEMS: self._items}[key]()
+        facts = {
+            STRATEGIES: self._catalog,
+            SCHEDULES: self._schedules,
+            JOBS: self._jobs,
+            ITEMS: self._items,
+            SCHEDULE_CHANGES: self._changes,
+        }
+        return facts[key]()
 
     def _catalog(self) -> Metadata:
         unknown = self._unknown()
@@ -143,6 +153,22 @@ class Events:
             "items landed": sum(one.items for one in done),
             "bytes": sum(one.bytes for one in done),
         }
+
+    def _changes(self) -> Metadata:
+        from meter_pipeline.store.unseen import Unseen
+
+        unseen, report = Unseen(self._store.ledger), self._report
+        counts = unseen.counts()
+        latest = [(*row[:4], row[4] or "not yet") for row in unseen.latest(_LATEST_CHANGES)]
+        return present(
+            {
+                **table("meter.schedule_changes", rows=counts.noted),
+                "changes": report.changes if report else None,
+                "acknowledged": report.acknowledged if report else None,
+                "not acknowledged in all": counts.noted - counts.acknowledged,
+                "latest": grid(("schedule", "job", "first seen", "items", "acknowledged"), latest),
+            }
+        )
 
     def _results(self, slug: str) -> Metadata:
         strategy, tally = self._strategies[slug], self._tallies.get(slug, news.Tally())

@@ -8,6 +8,8 @@ STRATEGIES = dg.AssetKey(["meter", "strategies"])
 SCHEDULES = dg.AssetKey(["meter", "schedules"])
 JOBS = dg.AssetKey(["meter", "jobs"])
 ITEMS = dg.AssetKey(["meter", "items"])
+SCHEDULE_CHANGES = dg.AssetKey(["meter", "schedule_changes"])
+JOB_COMPARISONS = dg.AssetKey(["meter", "job_comparisons"])
 WAREHOUSE = dg.AssetKey(["warehouse"])
 
 METER_RESOURCE = "meter"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULES, STRATEGIES, results_key
+from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULE_CHANGES, SCHEDULES, STRATEGIES, results_key
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger import Ledger
@@ -53,6 +53,8 @@ def tallies(ledger: Ledger) -> dict[str, Tally]:
 
 def versions(ledger: Ledger) -> dict[dg.AssetKey, str]:
     """The data version of every asset that has data."""
+    from meter_pipeline.store.unseen import Unseen
+
     counts = ledger.counts()
     strategies, schedules = ledger.strategies(), ledger.schedules()
     found = {
@@ -64,6 +66,9 @@ def versions(ledger: Ledger) -> dict[dg.AssetKey, str]:
         JOBS: _digest((one.slug, one.state, one.jobs) for one in counts),
         ITEMS: _digest((one.slug, one.state, one.items) for one in counts if one.items),
     }
+    changes = Unseen(ledger).counts()
+    if changes.noted:
+        found[SCHEDULE_CHANGES] = f"{changes.noted}-{changes.acknowledged}"
     for slug, tally in tallies(ledger).items():
         if tally.accepted_jobs:
             found[results_key(slug)] = f"{tally.accepted_jobs}-{tally.accepted_items}"

@@ -14,21 +14,7 @@ from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import ScheduleRow
 
 _UTC = pa.timestamp("us", tz="UTC")
-_TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_()}
-_COMPARISONS = pa.schema(
-    [
-        ("strategy", pa.string()),
-        ("job_id", pa.string()),
-        ("previous_job_id", pa.string()),
-        ("content_hash_match", pa.bool_()),
-        ("structural_match", pa.bool_()),
-        ("semantic_similarity", pa.float64()),
-        ("item_count_difference", pa.int64()),
-        ("structural_changes", pa.string()),
-        ("compared_at", _UTC),
-        ("agrees", pa.bool_()),
-    ]
-)
+_TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_(), "FLOAT": pa.float64()}
 # What is of no use to a reader.
 _HIDDEN = {"fields", "dirty", "target_id"}
 
@@ -44,10 +30,19 @@ def ledger_tables(ledger: Ledger) -> dict[str, pa.Table]:
         "schedules": _with_intervals(_with_slug(_arrow("schedules", ledger.rows("schedules")), slugs), rows),
         "schedule_versions": _versions(versions, "schedule"),
         "jobs": _with_slug(_arrow("jobs", ledger.rows("jobs")), slugs),
-        "schedule_changes": _with_schedule_slug(_arrow("change_sets", ledger.rows("change_sets")), rows, slugs),
-        "job_comparisons": _COMPARISONS.empty_table(),
+        "schedule_changes": _schedule_changes(ledger, slugs),
+        "job_comparisons": _with_slug(_arrow("job_comparisons", ledger.rows("job_comparisons")), slugs).drop_columns(
+            ["strategy_id"]
+        ),
         "syncs": _arrow("syncs", ledger.rows("syncs")),
     }
+
+
+def _schedule_changes(ledger: Ledger, slugs: dict[str, str]) -> pa.Table:
+    table = _arrow("change_sets", ledger.rows("change_sets"))
+    owners = {row.schedule_id: slugs.get(row.strategy_id or "") for row in ledger.schedules()}
+    names = [owners.get(id_) for id_ in table["schedule_id"].to_pylist()]
+    return table.add_column(1, "strategy", pa.array(names, pa.string()))
 
 
 def _arrow(name: str, rows: Sequence[Any]) -> pa.Table:
@@ -72,11 +67,6 @@ def _array(name: str, kind: str, cells: Sequence[Any]) -> pa.Array:
 def _with_slug(table: pa.Table, slugs: dict[str, str]) -> pa.Table:
     names = [slugs.get(id_) for id_ in table["strategy_id"].to_pylist()]
     return table.add_column(1, "strategy", pa.array(names, pa.string()))
-
-
-def _with_schedule_slug(table: pa.Table, schedules: Mapping[str, ScheduleRow], slugs: Mapping[str, str]) -> pa.Table:
-    ids = [schedules[id_].strategy_id if id_ in schedules else None for id_ in table["schedule_id"].to_pylist()]
-    return table.add_column(1, "strategy", pa.array([slugs.get(id_ or "") for id_ in ids], pa.string()))
 
 
 def _with_intervals(table: pa.Table, schedules: Mapping[str, ScheduleRow]) -> pa.Table:
