@@ -30,7 +30,10 @@ class Chart:
 _MOVES = """
 with moved as (
     select item_id, field, any_value(label) as label, count(*) as moves, max(abs(relative_change)) as most
-    from marts.fct_price_changes where observed_at >= $since group by all order by most desc nulls last, moves desc, label
+    from marts.fct_price_changes
+    where observed_at >= $since
+    group by all
+    order by most desc nulls last, moves desc, label
     limit $items
 )
 select label, observed_at, old_price, new_price
@@ -117,7 +120,7 @@ def sizes(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) 
 def coverage(
     connection: duckdb.DuckDBPyConnection, since: datetime | None = None, strategy: str | None = None
 ) -> Chart | None:
-    """The share of items that have a value, by field, over the jobs of a strategy: the one with most jobs by default."""
+    """The share of items that have a value, by field, over the jobs of a strategy; by default the one with most jobs."""
     if strategy is None:
         found = connection.execute(_LIVELIEST).fetchall()
         if not found:

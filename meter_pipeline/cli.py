@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -285,20 +286,81 @@ def status(as_json: Json = False) -> None:
 
 @app.command()
 def publish(
-    force: Annotated[bool, typer.Option("--force", help="Also when nothing has changed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also when nothing has changed, and every model from nothing.")
+    ] = False,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Put an older publication back: the one named, or the one before.")
+    ] = False,
+    publication: Annotated[str | None, typer.Argument(help="Id of a publication to put back.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Without the models of the dbt project.")] = False,
+    keep: Annotated[float, typer.Option(min=0, help="Hours for which older publications stay.")] = 24,
     as_json: Json = False,
 ) -> None:
-    """Build the warehouse anew from the ledger and the lake, and put it in place at once."""
+    """Build the warehouse anew, test it, and put it in place at once; nothing is published when a test fails."""
+    from meter_pipeline.project import Project
     from meter_pipeline.store.warehouse import publish as build
+    from meter_pipeline.store.warehouse import roll_back
 
+    if publication and not rollback:
+        raise typer.BadParameter("a publication is named to put it back: add --rollback")
     settings = Settings.from_env()
     with open_store(settings) as store:
-        publication = build(store.ledger, store.lake, settings.warehouse, force=force)
+        if rollback:
+            done = roll_back(store.ledger, settings.warehouse, publication)
+        else:
+            models = None if raw else Project(settings.dbt_project)
+            hours = timedelta(hours=keep)
+            done = build(store.ledger, store.lake, settings.warehouse, models=models, force=force, keep=hours)
     if as_json:
-        emit(publication.as_dict())
+        emit(done.as_dict())
+    elif rollback:
+        say(f"{settings.warehouse} is publication {done.publication_id} of {done.published_at} again")
     else:
-        told = "nothing new since the last publication of" if publication.unchanged else "published"
+        told = "nothing new since the last publication of" if done.unchanged else "published"
         say(f"{told} {settings.warehouse}")
+
+
+@app.command()
+def publications(as_json: Json = False) -> None:
+    """List the publications that can be put back, and what was rejected and why."""
+    from meter_pipeline.store.publications import listing
+
+    found = listing(Settings.from_env().warehouse)
+    if as_json:
+        emit(found)
+    elif not found:
+        say("nothing was published yet: run `meter-pipeline publish`")
+    else:
+        columns = ("publication", "state", "published at", "dbt invocation", "reason")
+        rows = [(p.publication_id, p.state, p.published_at, p.dbt_invocation_id, p.reason) for p in found]
+        show(columns, rows)
+
+
+@app.command()
+def model(
+    strategy: Annotated[str, typer.Argument(help="Id, slug or name.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the files if they are there.")] = False,
+) -> None:
+    """Write a staging model of one strategy's results into the dbt project, with its documentation and tests."""
+    from meter_pipeline.scaffold import write_model
+
+    settings = Settings.from_env()
+    with open_ledger(settings) as ledger:
+        written = write_model(ledger.strategies(), strategy, settings.dbt_project, force=force)
+    for path in written:
+        say(f"wrote {path}")
+
+
+@app.command()
+def report(
+    since: Annotated[str | None, typer.Option(help="Only what was observed after: an ISO time, or 24h, 7d.")] = None,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+) -> None:
+    """Write one HTML page about the published data; nothing else is needed to view it."""
+    from meter_pipeline.report import write_report
+
+    say(f"wrote {write_report(Settings.from_env().warehouse, out, since=parse_since(since))}")
 
 
 @app.command()

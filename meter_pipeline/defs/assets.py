@@ -15,7 +15,10 @@ from pydantic import Field
 from meter_pipeline.defs import checks
 from meter_pipeline.defs.events import Events
 from meter_pipeline.defs.failures import told_in_one_line
+from meter_pipeline.defs.freshness import freshness
 from meter_pipeline.defs.keys import (
+    ITEM_CHANGES,
+    ITEM_VERSIONS,
     ITEMS,
     JOBS,
     LAKE_IO_MANAGER,
@@ -30,7 +33,7 @@ from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.since import parse_since
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.rows import StrategyRow
+    from meter_pipeline.store.rows import ScheduleRow, StrategyRow
     from meter_pipeline.sync import SyncReport
 
 OWNERS = ["team:data"]
@@ -49,14 +52,18 @@ class SyncConfig(dg.Config):
     reconcile: bool = Field(default=False, description="Walk all jobs and prove that none is missing.")
 
 
-def meter_assets(strategies: "Sequence[StrategyRow]") -> dg.AssetsDefinition:
-    """What a sync fills: five assets about Meter itself, and `results/<slug>` for each of the strategies."""
+def meter_assets(strategies: "Sequence[StrategyRow]", schedules: "Sequence[ScheduleRow]" = ()) -> dg.AssetsDefinition:
+    """What a sync fills: seven assets about Meter itself, and `results/<slug>` for each of the strategies."""
     known = frozenset(strategy.slug for strategy in strategies)
+    policies = freshness(schedules)
 
     @dg.multi_asset(
         name="meter_sync",
         description="Lands, audits and types what is new at Meter.",
-        specs=[*_meter_specs(), *map(_results_spec, strategies)],
+        specs=[
+            *_meter_specs(sorted(known)),
+            *(_results_spec(strategy, policies.get(strategy.strategy_id)) for strategy in strategies),
+        ],
         check_specs=checks.specs([JOBS, *map(results_key, sorted(known))]),
         can_subset=True,
         pool="meter",
@@ -151,7 +158,7 @@ class Told:
         self._log.info(text)
 
 
-def _meter_specs() -> Iterator[dg.AssetSpec]:
+def _meter_specs(slugs: "Sequence[str]") -> Iterator[dg.AssetSpec]:
     about = {
         STRATEGIES: ([], "Extraction plans at Meter, with every version that was seen."),
         SCHEDULES: ([STRATEGIES], "What runs again and again at Meter, with every version that was seen."),
@@ -161,6 +168,11 @@ def _meter_specs() -> Iterator[dg.AssetSpec]:
             [SCHEDULES, JOBS],
             "Every job that Meter called a change of its schedule: first seen when, acknowledged when.",
         ),
+        ITEM_CHANGES: (
+            [ITEMS, *map(results_key, slugs)],
+            "Fields that changed, and items that came and went, between two consecutive accepted jobs of a target.",
+        ),
+        ITEM_VERSIONS: ([ITEM_CHANGES], "Every version of every item, with the time in which it stood."),
     }
     for key, (deps, description) in about.items():
         yield dg.AssetSpec(
@@ -168,14 +180,14 @@ def _meter_specs() -> Iterator[dg.AssetSpec]:
             deps=deps,
             description=description,
             group_name="meter",
-            kinds={"meter", "parquet" if key == ITEMS else "sqlite"},
+            kinds={"meter", "parquet" if key in (ITEMS, ITEM_CHANGES, ITEM_VERSIONS) else "sqlite"},
             owners=OWNERS,
             skippable=True,
             metadata={"dagster/table_name": f"meter.{key.path[-1]}"},
         ).with_io_manager_key(LAKE_IO_MANAGER)
 
 
-def _results_spec(strategy: "StrategyRow") -> dg.AssetSpec:
+def _results_spec(strategy: "StrategyRow", policy: dg.FreshnessPolicy | None) -> dg.AssetSpec:
     described = (strategy.description or "").strip()
     page = f"[{strategy.url}]({strategy.url})" if strategy.url else "a page given with each job"
     return dg.AssetSpec(
@@ -183,6 +195,7 @@ def _results_spec(strategy: "StrategyRow") -> dg.AssetSpec:
         deps=[ITEMS],
         description=f"**{strategy.name or strategy.slug}**: {described or 'typed items'}\n\nScraped from {page}.",
         group_name="results",
+        freshness_policy=policy,
         kinds={"meter", "parquet"},
         owners=OWNERS,
         skippable=True,

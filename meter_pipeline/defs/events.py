@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meter_pipeline.defs import checks, news
-from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULE_CHANGES, SCHEDULES, STRATEGIES, results_key, slug_of
+from meter_pipeline.defs.keys import (
+    ITEM_CHANGES,
+    ITEM_VERSIONS,
+    ITEMS,
+    JOBS,
+    SCHEDULE_CHANGES,
+    SCHEDULES,
+    STRATEGIES,
+    results_key,
+    slug_of,
+)
 from meter_pipeline.defs.metadata import Metadata, arrow_columns, grid, link, present, results_columns, sample, table
 
 if TYPE_CHECKING:
@@ -67,6 +77,7 @@ class Events:
         seen = news.seen(self._context.instance, versions)
         order = [key for key in (STRATEGIES, SCHEDULES, JOBS, ITEMS, SCHEDULE_CHANGES) if key in versions]
         order += [results_key(slug) for slug in self._strategies if results_key(slug) in versions]
+        order += [key for key in (ITEM_CHANGES, ITEM_VERSIONS) if key in versions]
         return {key: versions[key] for key in order if seen.get(key) != versions[key] or self._loaded(key)}
 
     def _loaded(self, key: dg.AssetKey) -> bool:
@@ -105,6 +116,8 @@ class Events:
             JOBS: self._jobs,
             ITEMS: self._items,
             SCHEDULE_CHANGES: self._changes,
+            ITEM_CHANGES: self._item_changes,
+            ITEM_VERSIONS: self._item_versions,
         }
         return facts[key]()
 
@@ -169,6 +182,18 @@ class Events:
                 "latest": grid(("schedule", "job", "first seen", "items", "acknowledged"), latest),
             }
         )
+
+    def _item_changes(self) -> Metadata:
+        done = list(self._report.strategies.values()) if self._report else []
+        return {
+            **table("meter.item_changes"),
+            "added": sum(one.added for one in done),
+            "removed": sum(one.removed for one in done),
+            "changed": sum(one.changed for one in done),
+        }
+
+    def _item_versions(self) -> Metadata:
+        return table("meter.item_versions")
 
     def _results(self, slug: str) -> Metadata:
         strategy, tally = self._strategies[slug], self._tallies.get(slug, news.Tally())

@@ -71,7 +71,7 @@ def _specs(manifest: Mapping[str, Any]) -> ModelSpecs:
     settings = DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True, enable_source_metadata=False)
 
     @dbt_assets(manifest=dict(manifest), dagster_dbt_translator=Translator(settings), name="models")
-    def models() -> None: ...
+    def models(): ...
 
     specs = [_plain(spec) for spec in models.specs]
     keys = {str(spec.metadata["dagster_dbt/unique_id"]): spec.key for spec in specs}

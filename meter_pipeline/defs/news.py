@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULE_CHANGES, SCHEDULES, STRATEGIES, results_key
+from meter_pipeline.defs.keys import (
+    ITEM_CHANGES,
+    ITEM_VERSIONS,
+    ITEMS,
+    JOBS,
+    SCHEDULE_CHANGES,
+    SCHEDULES,
+    STRATEGIES,
+    results_key,
+)
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger import Ledger
@@ -69,9 +78,14 @@ def versions(ledger: Ledger) -> dict[dg.AssetKey, str]:
     changes = Unseen(ledger).counts()
     if changes.noted:
         found[SCHEDULE_CHANGES] = f"{changes.noted}-{changes.acknowledged}"
-    for slug, tally in tallies(ledger).items():
-        if tally.accepted_jobs:
-            found[results_key(slug)] = f"{tally.accepted_jobs}-{tally.accepted_items}"
+    accepted = {slug: tally for slug, tally in tallies(ledger).items() if tally.accepted_jobs}
+    if accepted:
+        # Both follow from the set of accepted jobs.
+        version = _digest((slug, tally.accepted_jobs, tally.accepted_items) for slug, tally in accepted.items())
+        found[ITEM_CHANGES] = found[ITEM_VERSIONS] = version
+        found |= {
+            results_key(slug): f"{tally.accepted_jobs}-{tally.accepted_items}" for slug, tally in accepted.items()
+        }
     return found
 
 
