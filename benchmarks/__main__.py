@@ -18,11 +18,12 @@ from benchmarks import checks, report
 from benchmarks.contenders import CONTENDERS, DLT, FLOOR, Contender, environment, imports
 from benchmarks.measure import RunFailed, run
 from benchmarks.report import Line, Run
+from benchmarks.sensing import SENSING, measure
 from benchmarks.server import Served
 from benchmarks.worlds import QUICK, WORKLOADS, Totals, Workload, write_world
 
 NOTHING_NEW = "nothing-new"
-NAMES = (*WORKLOADS, NOTHING_NEW)
+NAMES = (*WORKLOADS, NOTHING_NEW, SENSING)
 WARM_UP = Workload("warm-up", 2, 2, 10, "2 strategies x 2 jobs x 10 items")
 
 
@@ -41,7 +42,11 @@ def main() -> int:
         try:
             _warm_up(chosen, Path(temporary) / "warm-up", options.timeout)
             for name in options.only:
-                document["workloads"][name] = _workload(name, chosen, Path(temporary) / name, options)
+                place = Path(temporary) / name
+                if name == SENSING:
+                    document[SENSING] = measure(place, quick=options.quick)
+                else:
+                    document["workloads"][name] = _workload(name, chosen, place, options)
         except (RunFailed, checks.LoadDiffers) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

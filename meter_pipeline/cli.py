@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +26,7 @@ from meter_pipeline.since import parse_since
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from meter_pipeline.sync import Problem, SyncReport
+    from meter_pipeline.sync import SyncReport
 
 PROGRAM = "meter-pipeline"
 # A table for people; whoever wants more rows takes --json or --csv.
@@ -154,6 +155,7 @@ def sync(
     as_json: Json = False,
 ) -> None:
     """Load what is new at Meter into the lake."""
+    from meter_pipeline.store.inbox import Inbox
     from meter_pipeline.sync import sync as engine
 
     if again and not (job or strategy or schedule):
@@ -173,6 +175,7 @@ def sync(
             since=moment,
             reconcile=reconcile,
             again=again,
+            inbox=None if strategy else Inbox(settings.inbox),
             workers=workers,
             progress=shown,
             config=config,
@@ -198,18 +201,61 @@ def _show_report(report: SyncReport) -> None:
     for slug in report.skipped:
         say(f"{slug}: left to another sync that is working on it")
     for problem in report.problems:
-        tell(f"{problem.slug}: {_job(problem)}{problem.reason}" if problem.slug else f"{_job(problem)}{problem.reason}")
+        strategy = f"{problem.slug}: " if problem.slug else ""
+        tell(f"{strategy}{problem.subject}{problem.reason}")
     if report.stopped:
         tell(f"ended early: {report.stopped}")
     if report.gone:
         say(f"{report.gone:,} jobs are no longer listed by the API; what was loaded of them is kept")
+    if report.changes or report.acknowledged:
+        say(f"{report.changes:,} new changes, {report.acknowledged:,} acknowledged")
     landed = sum(s.landed for s in touched)
     say(f"{landed:,} jobs and {report.items:,} items loaded with {report.requests:,} requests")
 
 
-def _job(problem: Problem) -> str:
-    """Which job it is about; a strategy's files can be at fault too."""
-    return f"job {problem.job_id} is {problem.state}: " if problem.job_id else ""
+@app.command()
+def compare(
+    limit: Annotated[int, typer.Option(min=0, help="Most pairs of jobs, each of them a request.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Let Meter compare consecutive jobs, and see where its verdict is not ours."""
+    from meter_pipeline.sync.compare import compare as engine
+
+    settings = Settings.from_env()
+    settings.require_key()
+    origin.refuse_mixing(settings)
+    with open_store(settings) as store, open_client(settings, store.ledger) as client:
+        report = engine(client, store.ledger, store.lake, limit=limit)
+    if as_json:
+        emit(report.as_dict())
+        raise typer.Exit(report.exit_code)
+    if report.disagreements:
+        rows = [(d.strategy, d.job_id, d.previous_job_id, d.meter_says, d.items_say) for d in report.disagreements]
+        show(("strategy", "job", "previous job", "Meter says", "items say"), rows)
+    for problem in report.problems:
+        tell(problem)
+    if report.stopped:
+        tell(f"ended early: {report.stopped}")
+    say(f"{report.compared:,} pairs compared, {report.agreed:,} as our own items say; {report.left:,} left")
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def inbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8799,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    secret_env: Annotated[
+        str | None, typer.Option(help="Variable with the webhook secret(s); METER_WEBHOOK_SECRET, also from .env.")
+    ] = None,
+) -> None:
+    """Take Meter's webhooks, for the next sync to look into."""
+    from meter_pipeline.inbox import serve
+    from meter_pipeline.store.inbox import Inbox
+
+    settings = Settings.from_env()
+    told = os.environ.get(secret_env) if secret_env else settings.webhook_secret
+    secrets = [secret.strip() for secret in (told or "").split(",")]
+    serve(Inbox(settings.inbox), secrets, host=host, port=port, echo=say)
 
 
 @app.command()
@@ -245,20 +291,81 @@ def status(as_json: Json = False) -> None:
 
 @app.command()
 def publish(
-    force: Annotated[bool, typer.Option("--force", help="Also when nothing has changed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also when nothing has changed, and every model from nothing.")
+    ] = False,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Put an older publication back: the one named, or the one before.")
+    ] = False,
+    publication: Annotated[str | None, typer.Argument(help="Id of a publication to put back.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Without the models of the dbt project.")] = False,
+    keep: Annotated[float, typer.Option(min=0, help="Hours for which older publications stay.")] = 24,
     as_json: Json = False,
 ) -> None:
-    """Build the warehouse anew from the ledger and the lake, and put it in place at once."""
+    """Build the warehouse anew, test it, and put it in place at once; nothing is published when a test fails."""
+    from meter_pipeline.project import Project
     from meter_pipeline.store.warehouse import publish as build
+    from meter_pipeline.store.warehouse import roll_back
 
+    if publication and not rollback:
+        raise typer.BadParameter("a publication is named to put it back: add --rollback")
     settings = Settings.from_env()
     with open_store(settings) as store:
-        publication = build(store.ledger, store.lake, settings.warehouse, force=force)
+        if rollback:
+            done = roll_back(store.ledger, settings.warehouse, publication)
+        else:
+            models = None if raw else Project(settings.dbt_project)
+            hours = timedelta(hours=keep)
+            done = build(store.ledger, store.lake, settings.warehouse, models=models, force=force, keep=hours)
     if as_json:
-        emit(publication.as_dict())
+        emit(done.as_dict())
+    elif rollback:
+        say(f"{settings.warehouse} is publication {done.publication_id} of {done.published_at} again")
     else:
-        told = "nothing new since the last publication of" if publication.unchanged else "published"
+        told = "nothing new since the last publication of" if done.unchanged else "published"
         say(f"{told} {settings.warehouse}")
+
+
+@app.command()
+def publications(as_json: Json = False) -> None:
+    """List the publications that can be put back, and what was rejected and why."""
+    from meter_pipeline.store.publications import listing
+
+    found = listing(Settings.from_env().warehouse)
+    if as_json:
+        emit(found)
+    elif not found:
+        say("nothing was published yet: run `meter-pipeline publish`")
+    else:
+        columns = ("publication", "state", "published at", "dbt invocation", "reason")
+        rows = [(p.publication_id, p.state, p.published_at, p.dbt_invocation_id, p.reason) for p in found]
+        show(columns, rows)
+
+
+@app.command()
+def model(
+    strategy: Annotated[str, typer.Argument(help="Id, slug or name.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the files if they are there.")] = False,
+) -> None:
+    """Write a staging model of one strategy's results into the dbt project, with its documentation and tests."""
+    from meter_pipeline.scaffold import write_model
+
+    settings = Settings.from_env()
+    with open_ledger(settings) as ledger:
+        written = write_model(ledger.strategies(), strategy, settings.dbt_project, force=force)
+    for path in written:
+        say(f"wrote {path}")
+
+
+@app.command()
+def report(
+    since: Annotated[str | None, typer.Option(help="Only what was observed after: an ISO time, or 24h, 7d.")] = None,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+) -> None:
+    """Write one HTML page about the published data; nothing else is needed to view it."""
+    from meter_pipeline.report import write_report
+
+    say(f"wrote {write_report(Settings.from_env().warehouse, out, since=parse_since(since))}")
 
 
 @app.command()

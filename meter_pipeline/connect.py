@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meter_pipeline.settings import Settings
 
@@ -22,8 +22,10 @@ class Store(NamedTuple):
 
 
 @contextmanager
-def open_client(settings: Settings, ledger: Ledger | None = None) -> Iterator[MeterClient]:
+def open_client(settings: Settings, ledger: Ledger | None = None, **limits: Any) -> Iterator[MeterClient]:
     """A client of the API of `settings`; a `ledger` keeps what is created from being made twice.
+
+    `limits` are the client's own arguments: `timeout`, `deadline`.
 
     Raises:
         SettingsError: No key is configured.
@@ -36,6 +38,7 @@ def open_client(settings: Settings, ledger: Ledger | None = None) -> Iterator[Me
         prefix=settings.api_prefix,
         max_requests_per_second=settings.max_requests_per_second,
         intents=None if ledger is None else ledger.intents,
+        **limits,
     ) as client:
         yield client
 

@@ -116,7 +116,7 @@ def release(
 
 
 def _strategies(ledger: Ledger, wanted: str | None) -> list[StrategyRow]:
-    from meter_pipeline.sync.engine import SelectionError
+    from meter_pipeline.sync import SelectionError
 
     rows = ledger.strategies()
     if wanted is None:

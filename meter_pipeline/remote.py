@@ -178,7 +178,9 @@ def create_schedule(
     url: Annotated[list[str] | None, typer.Option(help="Page; the strategy's own by default, again for more.")] = None,
     every: Annotated[str | None, typer.Option(help="Interval: seconds, or 15m, 6h, 1d.")] = None,
     cron: Annotated[str | None, typer.Option(help="Cron expression of five fields, UTC.")] = None,
-    webhook_url: Annotated[str | None, typer.Option(help="Where Meter reports changes.")] = None,
+    webhook_url: Annotated[
+        str | None, typer.Option("--webhook", "--webhook-url", help="Where Meter reports what it ran.")
+    ] = None,
     parameters: Annotated[str | None, typer.Option(help="JSON object for API strategies, or @FILE.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -206,6 +208,7 @@ def create_schedule(
     say(f"schedule {made.schedule_id} runs {_rhythm(made)}")
     if made.webhook_secret:
         say(f"webhook secret, shown only now: {made.webhook_secret}")
+        say("add it to METER_WEBHOOK_SECRET (several are separated by commas) where `meter-pipeline inbox` runs")
 
 
 @schedules.command("update")
@@ -215,7 +218,9 @@ def update_schedule(
     url: Annotated[list[str] | None, typer.Option(help="New page; again for more.")] = None,
     every: Annotated[str | None, typer.Option(help="New interval: seconds, or 15m, 6h, 1d.")] = None,
     cron: Annotated[str | None, typer.Option(help="New cron expression, UTC.")] = None,
-    webhook_url: Annotated[str | None, typer.Option(help="Where Meter reports changes.")] = None,
+    webhook_url: Annotated[
+        str | None, typer.Option("--webhook", "--webhook-url", help="Where Meter reports what it ran.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Change a schedule."""
@@ -234,8 +239,10 @@ def update_schedule(
         updated = client.update_schedule(schedule, **changes)
     if as_json:
         emit(record(updated))
-    else:
-        say(f"schedule {updated.schedule_id} is {'enabled' if updated.enabled else 'paused'}, runs {_rhythm(updated)}")
+        return
+    say(f"schedule {updated.schedule_id} is {'enabled' if updated.enabled else 'paused'}, runs {_rhythm(updated)}")
+    if updated.webhook_secret:
+        say(f"webhook secret, shown only now: {updated.webhook_secret}")
 
 
 @schedules.command("delete")

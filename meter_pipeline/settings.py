@@ -10,6 +10,15 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+# Beside the package in a checkout, inside it when it is installed.
+PROJECT = (
+    next(
+        (folder for folder in (Path(__file__).parents[1], Path(__file__).parent) if (folder / "dbt_project").is_dir()),
+        Path(__file__).parents[1],
+    )
+    / "dbt_project"
+)
+
 
 class SettingsError(Exception):
     """A setting is missing or unusable; the message is one line with the way out."""
@@ -26,8 +35,10 @@ class Settings:
         data_dir: Folder of the ledger, the lake, the warehouse and the inbox.
         ledger_url: SQLAlchemy URL of a shared ledger; a SQLite file in `data_dir` when `None`.
         lake_url: URL of a shared lake; a folder in `data_dir` when `None`.
+        webhook_secret: What Meter shows with each webhook, several separated by commas. Never shown by `repr`.
         max_requests_per_second: Upper bound on calls to the API, `None` for no bound.
         config: `meter.yaml`, which need not exist.
+        dbt_project: Folder of the dbt project whose models are part of the warehouse.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -36,8 +47,10 @@ class Settings:
     data_dir: Path = Path("data")
     ledger_url: str | None = field(default=None, repr=False)
     lake_url: str | None = field(default=None, repr=False)
+    webhook_secret: str | None = field(default=None, repr=False)
     max_requests_per_second: float | None = None
     config: Path = Path("meter.yaml")
+    dbt_project: Path = PROJECT
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
@@ -57,8 +70,12 @@ class Settings:
             data_dir=Path(values.get("METER_DATA_DIR", "data")).expanduser().absolute(),
             ledger_url=values.get("METER_LEDGER_URL"),
             lake_url=values.get("METER_LAKE_URL"),
+            webhook_secret=values.get("METER_WEBHOOK_SECRET"),
             max_requests_per_second=_rate(values.get("METER_MAX_REQUESTS_PER_SECOND")),
             config=Path(values.get("METER_CONFIG", "meter.yaml")).expanduser().absolute(),
+            dbt_project=Path(values["METER_DBT_PROJECT"]).expanduser().absolute()
+            if "METER_DBT_PROJECT" in values
+            else PROJECT,
         )
 
     @property

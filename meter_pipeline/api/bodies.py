@@ -71,6 +71,28 @@ class JobBody:
     def __del__(self) -> None:
         self.close()
 
+    @property
+    def memory(self) -> int:
+        """Bytes of items that are held in memory, not in a temporary file."""
+        return len(self._text)
+
+    def taken(self, job: Job) -> JobBody:
+        """The same items as another's, who closes it, under a completed record; this body is closed."""
+        other = JobBody(job, self.shape, self.size, text=self._text, spool=self._spool, chunks=self._chunks)
+        self.close()
+        return other
+
+    def park(self, spool: Spool) -> None:
+        """Moves items that are held in memory to a temporary file that several bodies share."""
+        if not self._text:
+            return
+        start, end = spool.keep(self._text)
+        single = self.shape in ("object", "scalar")
+        self._spool = spool.own()
+        # A chunk is what stands between the brackets.
+        self._chunks = ((start, end) if single else (start + 1, end - 1),)
+        self._text = b""
+
     def batches(self, items: int = 20_000) -> Iterator[list[bytes]]:
         """The items in order, as the JSON text that was received, some at a time.
 
@@ -177,11 +199,14 @@ def rows(content: Content, noun: str) -> list[dict[str, Any]]:
 def change_set(content: Content, schedule_id: str) -> ChangeSet:
     """The change set of a response; validates every item on the way.
 
+    The items of a big one stay on disk, however many entries they belong to.
+
     Raises:
         Malformed: It is not JSON, or no change set.
     """
     node = content.node()
     envelope: dict[str, Any] = {}
+    parking = Spool() if content.spool is not None else None
     if node.first == b"{":
         members = node.members()
         envelope = record({key: members[key] for key in ("count", "schedule_id", *_MARKED) if key in members})
@@ -191,10 +216,15 @@ def change_set(content: Content, schedule_id: str) -> ChangeSet:
             members = _object(entry, "an object in each change")
             has_results = "results" in members
             body = _body(members, entry.size)
+            if parking is not None:
+                body.park(parking)
             entries.append(ChangeEntry(body.job, body if has_results else None))
     except Malformed:
         ChangeSet(schedule_id, tuple(entries), 0).close()
         raise
+    finally:
+        if parking is not None:
+            parking.release()
     count = envelope.get("count")
     marked = next((envelope[key] for key in _MARKED if isinstance(envelope.get(key), bool)), None)
     return ChangeSet(
@@ -211,14 +241,14 @@ def _object(node: Node, expected: str) -> dict[str, Node]:
     return node.members()
 
 
-def _list(node: Node, names: tuple[str, ...]) -> list[Node]:
+def _list(node: Node, names: tuple[str, ...]) -> Iterator[Node]:
     if node.first == b"{":
         members = node.members()
         for name in names:
             if name in members and members[name].first == b"[":
-                return members[name].elements()
+                return members[name].each()
     elif node.first == b"[":
-        return node.elements()
+        return node.each()
     raise Malformed("JSON, but not a list")
 
 

@@ -32,6 +32,13 @@ class Spool:
         """Adds bytes at the end."""
         self._file.write(data)
 
+    def keep(self, data: bytes) -> tuple[int, int]:
+        """Adds bytes at the end of what is already being read; where they begin and end."""
+        with self._lock:
+            start = self._file.seek(0, 2)
+            self._file.write(data)
+        return start, start + len(data)
+
     def read(self, start: int, end: int) -> bytes:
         """The bytes from `start` up to `end`, exclusive."""
         with self._lock:
@@ -74,6 +81,9 @@ class Node(Protocol):
     def elements(self) -> list[Node]:
         """The elements of an array, for arrays of few elements."""
 
+    def each(self) -> Iterator[Node]:
+        """The elements of an array one by one, for arrays of many: a later one is brought to memory when asked for."""
+
     def text(self) -> bytes:
         """The whole text, without white space around it."""
 
@@ -104,6 +114,9 @@ class Text:
 
     def elements(self) -> list[Node]:
         return [Text(text) for text in elements(self._text)]
+
+    def each(self) -> Iterator[Node]:
+        return iter(self.elements())
 
     def text(self) -> bytes:
         return self._text
@@ -138,6 +151,9 @@ class Stretch:
 
     def elements(self) -> list[Node]:
         return [node for _, node in self._parts()]
+
+    def each(self) -> Iterator[Node]:
+        return (node for _, node in self._parts())
 
     def text(self) -> bytes:
         text = self.spool.read(self.start, self.end)

@@ -11,15 +11,19 @@ import dagster as dg
 from meter_pipeline.config import Config, ConfigError, load_config
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.defs.assets import meter_assets
+from meter_pipeline.defs.comparisons import job_comparisons
 from meter_pipeline.defs.io import LakeIOManager
 from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESOURCE
+from meter_pipeline.defs.models import model_specs
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.defs.schedules import hourly, sync_job
-from meter_pipeline.defs.warehouse import warehouse_asset
+from meter_pipeline.defs.sensors import schedule_changes
+from meter_pipeline.defs.warehouse import publication_assets
+from meter_pipeline.project import Project
 from meter_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.rows import StrategyRow
+    from meter_pipeline.store.rows import ScheduleRow, StrategyRow
 
 _log = logging.getLogger(__name__)
 
@@ -30,15 +34,19 @@ def build_defs(settings: Settings) -> dg.Definitions:
     The strategies are those that the ledger knows at this moment: no call to the API is made. Secrets are read from
     the environment when a run needs them and are no part of the definitions.
     """
-    strategies = known_strategies(settings)
-    synced = meter_assets(strategies, known_config(settings))
-    warehouse = warehouse_asset(sorted(synced.keys))
-    job = sync_job([synced, warehouse])
+    strategies, schedules = known(settings)
+    said = known_config(settings)
+    synced = meter_assets(strategies, schedules, said)
+    project = Project(settings.dbt_project)
+    published = publication_assets(project, model_specs(project), sorted([*synced.keys, *job_comparisons.keys]))
+    assets = [synced, job_comparisons, published]
+    job = sync_job(assets)
     store = store_resource(settings)
     return dg.Definitions(
-        assets=[synced, warehouse],
+        assets=assets,
         jobs=[job],
         schedules=[hourly(job)],
+        sensors=[schedule_changes(job, [row.slug for row in strategies], acknowledge=said.acknowledge)],
         resources={
             METER_RESOURCE: MeterResource(
                 base_url=settings.base_url,
@@ -70,15 +78,15 @@ def known_config(settings: Settings) -> Config:
         return Config()
 
 
-def known_strategies(settings: Settings) -> list[StrategyRow]:
-    """The strategies in the ledger; none, and a warning, when it cannot be read: the next run says why."""
+def known(settings: Settings) -> tuple[list[StrategyRow], list[ScheduleRow]]:
+    """The strategies and schedules in the ledger; none, with a warning, when it cannot be read: a run says why."""
     from meter_pipeline.store.errors import StoreError
 
     if not settings.ledger_url and not Path(settings.ledger).exists():
-        return []
+        return [], []
     try:
         with open_ledger(settings) as ledger:
-            return sorted(ledger.strategies(), key=lambda strategy: strategy.slug)
+            return sorted(ledger.strategies(), key=lambda strategy: strategy.slug), ledger.schedules()
     except StoreError as error:
         _log.warning("results assets are not shown: %s", error)
-        return []
+        return [], []

@@ -6,6 +6,7 @@ What a run did not change is skipped.
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -15,12 +16,14 @@ from meter_pipeline.config import Config, load_config
 from meter_pipeline.defs import checks
 from meter_pipeline.defs.events import Events
 from meter_pipeline.defs.failures import told_in_one_line
+from meter_pipeline.defs.freshness import freshness
 from meter_pipeline.defs.keys import (
     ITEM_CHANGES,
     ITEM_VERSIONS,
     ITEMS,
     JOBS,
     LAKE_IO_MANAGER,
+    SCHEDULE_CHANGES,
     SCHEDULES,
     STRATEGIES,
     results_key,
@@ -31,7 +34,7 @@ from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.since import parse_since
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.rows import StrategyRow
+    from meter_pipeline.store.rows import ScheduleRow, StrategyRow
     from meter_pipeline.sync import SyncReport
 
 OWNERS = ["team:data"]
@@ -45,22 +48,32 @@ class SyncConfig(dg.Config):
     strategies: list[str] = Field(default=[], description="Ids, slugs or names; all when empty.")
     schedules: list[str] = Field(default=[], description="Ids of schedules; all when empty.")
     since: str | None = Field(default=None, description="Only jobs made after: an ISO time, or 24h, 7d.")
+    inbox: bool = Field(
+        default=False, description="Beside the schedules named, if any, only what the webhook inbox holds."
+    )
     reconcile: bool = Field(default=False, description="Walk all jobs and prove that none is missing.")
 
 
-def meter_assets(strategies: "Sequence[StrategyRow]", said: Config | None = None) -> dg.AssetsDefinition:
+def meter_assets(
+    strategies: "Sequence[StrategyRow]", schedules: "Sequence[ScheduleRow]" = (), said: Config | None = None
+) -> dg.AssetsDefinition:
     """What a sync fills: assets about Meter itself and the change feed, and `results/<slug>` for each strategy.
 
     Args:
         strategies: Those that get an asset.
+        schedules: Say how fresh each strategy's results should be.
         said: What `meter.yaml` says, of owners.
     """
     known = frozenset(strategy.slug for strategy in strategies)
+    policies = freshness(schedules)
 
     @dg.multi_asset(
         name="meter_sync",
         description="Lands, audits and types what is new at Meter.",
-        specs=[*_meter_specs(), *(_results_spec(strategy, said or Config()) for strategy in strategies)],
+        specs=[
+            *_meter_specs(sorted(known)),
+            *(_results_spec(strategy, policies.get(strategy.strategy_id), said or Config()) for strategy in strategies),
+        ],
         check_specs=checks.specs([JOBS, *map(results_key, sorted(known))]),
         can_subset=True,
         pool="meter",
@@ -75,7 +88,8 @@ def meter_assets(strategies: "Sequence[StrategyRow]", said: Config | None = None
                 if context.selected_asset_keys:
                     read = load_config(meter_store.settings().config)
                     with meter.client(store.ledger) as client:
-                        report = _run(context, config, known, client, store, read)
+                        inbox = meter_store.settings().inbox
+                        report = _run(context, config, known, client, store, inbox, read)
                 yield from Events(context, store, report, known, meter.settings().base_url)
             if report is not None:
                 _fail_if_cut_short(report)
@@ -84,9 +98,16 @@ def meter_assets(strategies: "Sequence[StrategyRow]", said: Config | None = None
 
 
 def _run(
-    context: dg.AssetExecutionContext, config: SyncConfig, known: frozenset[str], client: Any, store: Any, read: Config
+    context: dg.AssetExecutionContext,
+    config: SyncConfig,
+    known: frozenset[str],
+    client: Any,
+    store: Any,
+    inbox: Path,
+    read: Config,
 ) -> "SyncReport":
     """Runs the engine over what the run's configuration and selection ask for."""
+    from meter_pipeline.store.inbox import Inbox
     from meter_pipeline.sync import sync
 
     strategies = config.strategies or _selected(context, known)
@@ -95,7 +116,8 @@ def _run(
         store.ledger,
         store.lake,
         strategies=strategies or None,
-        schedules=config.schedules or None,
+        schedules=config.schedules or ([] if config.inbox else None),
+        inbox=None if strategies else Inbox(inbox),
         since=parse_since(config.since),
         reconcile=config.reconcile,
         progress=Told(context.log),
@@ -104,8 +126,7 @@ def _run(
     for slug in report.skipped:
         context.log.warning(f"{slug}: left to another sync that is working on it")
     for problem in report.problems:
-        job = f"job {problem.job_id} is {problem.state}: " if problem.job_id else ""
-        context.log.warning(f"{problem.slug}: {job}{problem.reason}")
+        context.log.warning(f"{problem.slug}: {problem.subject}{problem.reason}")
     return report
 
 
@@ -117,7 +138,7 @@ def _fail_if_cut_short(report: "SyncReport") -> None:
     """
     if report.stopped:
         raise dg.Failure(f"the sync ended early: {report.stopped}", allow_retries=True)
-    broken = [f"{problem.slug}: {problem.reason}" for problem in report.problems if not problem.job_id]
+    broken = [f"{problem.slug}: {problem.reason}" for problem in report.problems if not problem.subject]
     if broken:
         raise dg.Failure("; ".join(broken), allow_retries=False)
 
@@ -150,14 +171,18 @@ class Told:
         self._log.info(text)
 
 
-def _meter_specs() -> Iterator[dg.AssetSpec]:
+def _meter_specs(slugs: "Sequence[str]") -> Iterator[dg.AssetSpec]:
     about = {
         STRATEGIES: ([], "Extraction plans at Meter, with every version that was seen."),
         SCHEDULES: ([STRATEGIES], "What runs again and again at Meter, with every version that was seen."),
         JOBS: ([STRATEGIES, SCHEDULES], "Every job that Meter ever listed, with the state of its loading."),
         ITEMS: ([JOBS], "Every item of every job, exactly as received (JSON text)."),
+        SCHEDULE_CHANGES: (
+            [SCHEDULES, JOBS],
+            "Every job that Meter called a change of its schedule: first seen when, acknowledged when.",
+        ),
         ITEM_CHANGES: (
-            [ITEMS],
+            [ITEMS, *map(results_key, slugs)],
             "What changed, where, when, from what to what: a row for each item added or removed and for each field "
             "changed, between consecutive accepted jobs of one page.",
         ),
@@ -176,7 +201,7 @@ def _meter_specs() -> Iterator[dg.AssetSpec]:
         ).with_io_manager_key(LAKE_IO_MANAGER)
 
 
-def _results_spec(strategy: "StrategyRow", said: Config) -> dg.AssetSpec:
+def _results_spec(strategy: "StrategyRow", policy: dg.FreshnessPolicy | None, said: Config) -> dg.AssetSpec:
     own = said.strategy(strategy.slug, strategy.strategy_id, strategy.name)
     described = (strategy.description or "").strip()
     page = f"[{strategy.url}]({strategy.url})" if strategy.url else "a page given with each job"
@@ -185,6 +210,7 @@ def _results_spec(strategy: "StrategyRow", said: Config) -> dg.AssetSpec:
         deps=[ITEMS],
         description=f"**{strategy.name or strategy.slug}**: {described or 'typed items'}\n\nScraped from {page}.",
         group_name="results",
+        freshness_policy=policy,
         kinds={"meter", "parquet"},
         owners=list(own.owners) if own is not None and own.owners else OWNERS,
         skippable=True,

@@ -14,16 +14,20 @@ from meter_pipeline.defs.keys import (
     ITEM_VERSIONS,
     ITEMS,
     JOBS,
+    SCHEDULE_CHANGES,
     SCHEDULES,
     STRATEGIES,
     results_key,
     slug_of,
 )
-from meter_pipeline.defs.metadata import Metadata, arrow_columns, link, present, results_columns, sample, table
+from meter_pipeline.defs.metadata import Metadata, arrow_columns, grid, link, present, results_columns, sample, table
 
 if TYPE_CHECKING:
     from meter_pipeline.connect import Store
     from meter_pipeline.sync import StrategyReport, SyncReport
+
+
+_LATEST_CHANGES = 10
 
 
 class Events:
@@ -71,7 +75,7 @@ class Events:
         """The data versions of the assets that Dagster has not seen yet, upstream first."""
         versions = news.versions(self._store.ledger)
         seen = news.seen(self._context.instance, versions)
-        order = [STRATEGIES, SCHEDULES, JOBS, ITEMS]
+        order = [key for key in (STRATEGIES, SCHEDULES, JOBS, ITEMS, SCHEDULE_CHANGES) if key in versions]
         order += [results_key(slug) for slug in self._strategies if results_key(slug) in versions]
         order += [key for key in (ITEM_CHANGES, ITEM_VERSIONS) if key in versions]
         return {key: versions[key] for key in order if seen.get(key) != versions[key] or self._loaded(key)}
@@ -111,6 +115,7 @@ class Events:
             SCHEDULES: self._schedules,
             JOBS: self._jobs,
             ITEMS: self._items,
+            SCHEDULE_CHANGES: self._changes,
             ITEM_CHANGES: lambda: changes.change_facts(self._store, self._report),
             ITEM_VERSIONS: lambda: changes.version_facts(self._store, self._report),
         }
@@ -161,6 +166,22 @@ class Events:
             "items landed": sum(one.items for one in done),
             "bytes": sum(one.bytes for one in done),
         }
+
+    def _changes(self) -> Metadata:
+        from meter_pipeline.store.unseen import Unseen
+
+        unseen, report = Unseen(self._store.ledger), self._report
+        counts = unseen.counts()
+        latest = [(*row[:4], row[4] or "not yet") for row in unseen.latest(_LATEST_CHANGES)]
+        return present(
+            {
+                **table("meter.schedule_changes", rows=counts.noted),
+                "changes": report.changes if report else None,
+                "acknowledged": report.acknowledged if report else None,
+                "not acknowledged in all": counts.noted - counts.acknowledged,
+                "latest": grid(("schedule", "job", "first seen", "items", "acknowledged"), latest),
+            }
+        )
 
     def _results(self, slug: str) -> Metadata:
         strategy, tally = self._strategies[slug], self._tallies.get(slug, news.Tally())

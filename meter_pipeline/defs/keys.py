@@ -8,8 +8,10 @@ STRATEGIES = dg.AssetKey(["meter", "strategies"])
 SCHEDULES = dg.AssetKey(["meter", "schedules"])
 JOBS = dg.AssetKey(["meter", "jobs"])
 ITEMS = dg.AssetKey(["meter", "items"])
+SCHEDULE_CHANGES = dg.AssetKey(["meter", "schedule_changes"])
 ITEM_CHANGES = dg.AssetKey(["meter", "item_changes"])
 ITEM_VERSIONS = dg.AssetKey(["meter", "item_versions"])
+JOB_COMPARISONS = dg.AssetKey(["meter", "job_comparisons"])
 WAREHOUSE = dg.AssetKey(["warehouse"])
 
 METER_RESOURCE = "meter"

@@ -20,6 +20,7 @@ from meter_pipeline.defs.keys import (
     ITEM_VERSIONS,
     ITEMS,
     JOBS,
+    SCHEDULE_CHANGES,
     SCHEDULES,
     STRATEGIES,
     results_key,
@@ -63,6 +64,8 @@ def tallies(ledger: Ledger) -> dict[str, Tally]:
 
 def versions(ledger: Ledger) -> dict[dg.AssetKey, str]:
     """The data version of every asset that has data."""
+    from meter_pipeline.store.unseen import Unseen
+
     counts = ledger.counts()
     strategies, schedules = ledger.strategies(), ledger.schedules()
     found = {
@@ -74,12 +77,16 @@ def versions(ledger: Ledger) -> dict[dg.AssetKey, str]:
         JOBS: _digest((one.slug, one.state, one.jobs) for one in counts),
         ITEMS: _digest((one.slug, one.state, one.items) for one in counts if one.items),
     }
+    changes = Unseen(ledger).counts()
+    if changes.noted:
+        found[SCHEDULE_CHANGES] = f"{changes.noted}-{changes.acknowledged}"
     identities = {strategy.slug: _identity(strategy) for strategy in strategies}
     for slug, tally in tallies(ledger).items():
         if tally.accepted_jobs:
             found[results_key(slug)] = f"{tally.accepted_jobs}-{tally.accepted_items}{identities[slug]}"
     accepted = [(key.path[-1], version) for key, version in found.items() if slug_of(key)]
     if accepted:
+        # Both follow from the set of accepted jobs.
         found[ITEM_CHANGES] = found[ITEM_VERSIONS] = _digest(accepted)
     return found
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -53,13 +53,13 @@ class MeterResource(dg.ConfigurableResource):
         return replace(Settings.from_env(), **{name: value for name, value in given.items() if value is not None})
 
     @contextmanager
-    def client(self, ledger: Ledger | None = None) -> Iterator[MeterClient]:
-        """An open client.
+    def client(self, ledger: Ledger | None = None, **limits: Any) -> Iterator[MeterClient]:
+        """An open client; `limits` are its own arguments: `timeout`, `deadline`.
 
         Raises:
             SettingsError: No key is configured.
         """
-        with open_client(self.settings(), ledger) as client:
+        with open_client(self.settings(), ledger, **limits) as client:
             yield client
 
 

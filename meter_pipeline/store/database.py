@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from meter_pipeline.store.errors import LedgerError
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 _BUSY_SECONDS = 60
 
 

@@ -30,7 +30,6 @@ from meter_pipeline.store.claims import Claims, claims_for
 from meter_pipeline.store.database import connect, readable
 from meter_pipeline.store.rows import Counts, JobRow, ScheduleRow, StrategyRow
 from meter_pipeline.store.tables import (
-    change_sets,
     facts,
     intents,
     iso,
@@ -51,7 +50,7 @@ _PASSING = frozenset({"next_run_at", "last_run_at", "updated_at", "preview_data"
 
 def job_values(job: Job) -> dict[str, Any]:
     """The ledger's columns of what the API says of a job."""
-    values = {
+    values: dict[str, Any] = {
         "job_id": job.job_id,
         "schedule_id": job.schedule_id,
         "batch_id": job.batch_id,
@@ -110,14 +109,15 @@ class Ledger:
                     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('meter_pipeline ledger'))"))
                 yield connection
 
-    def _revise(self, connection: Connection) -> None:
+    def revise(self, connection: Connection) -> None:
         """Gives the ledger a new revision: what a reader of the warehouse sees has changed."""
         row = {"name": "revision", "value": uuid.uuid4().hex}
-        self._upsert(connection, facts, [row], keys=["name"], set_=["value"])
+        self.upsert(connection, facts, [row], keys=["name"], set_=["value"])
 
-    def _upsert(
+    def upsert(
         self, connection: Connection, table: Any, rows: Sequence[dict[str, Any]], *, keys: list[str], set_: list[str]
     ) -> None:
+        """Inserts rows; where a row with these `keys` is there, its columns `set_` are changed, or nothing."""
         dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(table)
         if set_:
@@ -147,7 +147,7 @@ class Ledger:
     def note(self, name: str, value: str) -> None:
         """Notes a value under a name."""
         with self.writing() as connection:
-            self._upsert(connection, facts, [{"name": name, "value": value}], keys=["name"], set_=["value"])
+            self.upsert(connection, facts, [{"name": name, "value": value}], keys=["name"], set_=["value"])
 
     # -- catalog
 
@@ -159,6 +159,7 @@ class Ledger:
         seen = now()
         with self.writing() as connection:
             known = {row.strategy_id: row for row in connection.execute(select(strategies))}
+            latest = self._versions(connection, "strategy")
             taken = {row.slug for row in known.values()}
             fresh = []
             current = set()
@@ -188,12 +189,12 @@ class Ledger:
                     fresh.append(slug)
                     changed = True
                     connection.execute(strategies.insert().values(**values, slug=slug, first_seen_at=seen, dirty=True))
-                changed |= self._record_version(connection, "strategy", item.strategy_id, item.raw, seen)
+                changed |= self._record_version(connection, "strategy", item.strategy_id, item.raw, seen, latest)
             gone = [i for i, row in known.items() if i not in current and row.deleted_at is None]
             if gone:
                 connection.execute(update(strategies).where(strategies.c.strategy_id.in_(gone)).values(deleted_at=seen))
             if changed or gone:
-                self._revise(connection)
+                self.revise(connection)
         return fresh
 
     def record_schedules(self, listed: Iterable[Schedule]) -> None:
@@ -201,6 +202,7 @@ class Ledger:
         seen = now()
         with self.writing() as connection:
             known = {row.schedule_id: row for row in connection.execute(select(schedules))}
+            latest = self._versions(connection, "schedule")
             current = set()
             changed = False
             for item in listed:
@@ -230,22 +232,34 @@ class Ledger:
                     where = schedules.c.schedule_id == item.schedule_id
                     connection.execute(update(schedules).where(where).values(**values))
                     changed = True
-                changed |= self._record_version(connection, "schedule", item.schedule_id, item.raw, seen)
+                changed |= self._record_version(connection, "schedule", item.schedule_id, item.raw, seen, latest)
             gone = [i for i, row in known.items() if i not in current and row.deleted_at is None]
             if gone:
                 connection.execute(update(schedules).where(schedules.c.schedule_id.in_(gone)).values(deleted_at=seen))
             if changed or gone:
-                self._revise(connection)
+                self.revise(connection)
 
-    def _record_version(self, connection: Connection, kind: str, id_: str, raw: dict[str, Any], seen: str) -> bool:
-        record = _json({name: value for name, value in raw.items() if name not in _PASSING})
+    def _versions(self, connection: Connection, kind: str) -> dict[str, tuple[int, str]]:
+        """The latest version of each strategy or schedule, with its number."""
         table = tables.versions
-        where = (table.c.kind == kind) & (table.c.id == id_)
-        last = connection.execute(select(table).where(where).order_by(table.c.version.desc()).limit(1)).first()
-        if last is not None and last.record == record:
+        query = select(table.c.id, table.c.version, table.c.record).where(table.c.kind == kind)
+        return {id_: (number, record) for id_, number, record in connection.execute(query.order_by(table.c.version))}
+
+    def _record_version(
+        self,
+        connection: Connection,
+        kind: str,
+        id_: str,
+        raw: dict[str, Any],
+        seen: str,
+        latest: dict[str, tuple[int, str]],
+    ) -> bool:
+        record = _json({name: value for name, value in raw.items() if name not in _PASSING})
+        number, last = latest.get(id_, (0, None))
+        if last == record:
             return False
-        number = 1 if last is None else last.version + 1
-        connection.execute(table.insert().values(kind=kind, id=id_, version=number, seen_at=seen, record=record))
+        values = {"kind": kind, "id": id_, "version": number + 1, "seen_at": seen, "record": record}
+        connection.execute(tables.versions.insert().values(**values))
         return True
 
     def strategies(self) -> list[StrategyRow]:
@@ -284,10 +298,10 @@ class Ledger:
                 state = "failed" if job.status == "failed" and job.error else "known"
                 rows.append({**job_values(job), "strategy_id": job.strategy_id or "", "state": state, "known_at": seen})
             kept = {"job_id", "strategy_id", "known_at"}
-            self._upsert(connection, jobs, rows, keys=["job_id"], set_=[n for n in _names(rows) if n not in kept])
+            self.upsert(connection, jobs, rows, keys=["job_id"], set_=[n for n in _names(rows) if n not in kept])
             self._adopt(connection, {row["strategy_id"] for row in rows}, seen)
             if rows:
-                self._revise(connection)
+                self.revise(connection)
         return [job.job_id for job in listed if job.job_id not in known]
 
     def _adopt(self, connection: Connection, ids: set[str], seen: str) -> None:
@@ -317,7 +331,7 @@ class Ledger:
         """Notes that all jobs of a scope up to a time are known."""
         with self.writing() as connection:
             row = {"scope": scope, "complete_to": complete_to, "walked_at": now()}
-            self._upsert(connection, walks, [row], keys=["scope"], set_=["complete_to", "walked_at"])
+            self.upsert(connection, walks, [row], keys=["scope"], set_=["complete_to", "walked_at"])
 
     # -- jobs
 
@@ -431,32 +445,10 @@ class Ledger:
                 defaults = {"strategy_id": strategy_id, "known_at": now()}
                 names = [name for name in _names(rows) if name not in ("job_id", "strategy_id")]
                 complete = [plain({**defaults, **row}) for row in rows]
-                self._upsert(connection, jobs, complete, keys=["job_id"], set_=names)
+                self.upsert(connection, jobs, complete, keys=["job_id"], set_=names)
             if changes:
                 connection.execute(update(strategies).where(strategies.c.strategy_id == strategy_id).values(**changes))
-            self._revise(connection)
-
-    # -- change sets
-
-    def record_changes(self, schedule_id: str, entries: Sequence[tuple[str, int | None]]) -> None:
-        """Notes unseen changes of a schedule as (job id, item count); those noted before stay as they are."""
-        seen = now()
-        rows = [
-            {"schedule_id": schedule_id, "job_id": job_id, "first_seen_at": seen, "item_count": count}
-            for job_id, count in entries
-        ]
-        if rows:
-            with self.writing() as connection:
-                self._upsert(connection, change_sets, rows, keys=["schedule_id", "job_id"], set_=[])
-                self._revise(connection)
-
-    def acknowledge_changes(self, schedule_id: str, job_ids: Sequence[str]) -> None:
-        """Notes that Meter has been told that these changes were seen."""
-        where = (change_sets.c.schedule_id == schedule_id) & change_sets.c.job_id.in_(list(job_ids))
-        where &= change_sets.c.acknowledged_at.is_(None)
-        with self.writing() as connection:
-            connection.execute(update(change_sets).where(where).values(acknowledged_at=now()))
-            self._revise(connection)
+            self.revise(connection)
 
     # -- syncs
 

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -113,6 +113,40 @@ change_sets = Table(
     Column("first_seen_at", String, nullable=False),
     Column("item_count", Integer),
     Column("acknowledged_at", String),
+)
+
+# Each schedule's last look at its unseen changes.
+peeks = Table(
+    "peeks",
+    metadata,
+    Column("schedule_id", String, primary_key=True),
+    # The schedule's `last_run_at` up to which there is nothing left to do.
+    Column("run_at", String),
+    # The one that the last look was at, when it left something to do.
+    Column("tried_at", String),
+    Column("peeked_at", String),
+    # Looks that left something to do, and when it is worth another one.
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("retry_at", String),
+    # An acknowledging read began and its answer is not noted yet; it came after this job time.
+    Column("marking_at", String),
+    Column("marking_after", String),
+)
+
+# Meter's own verdict on two consecutive accepted jobs of a target.
+job_comparisons = Table(
+    "job_comparisons",
+    metadata,
+    Column("job_id", String, primary_key=True),
+    Column("strategy_id", String, nullable=False),
+    Column("previous_job_id", String, nullable=False),
+    Column("content_hash_match", Boolean),
+    Column("structural_match", Boolean),
+    Column("semantic_similarity", Float),
+    Column("item_count_difference", Integer),
+    Column("structural_changes", Text),
+    Column("compared_at", String, nullable=False),
+    Column("agrees", Boolean),
 )
 
 # How far back the listing of jobs is known without gaps, for all strategies ("") or for one.

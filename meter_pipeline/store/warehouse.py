@@ -1,95 +1,203 @@
 """The warehouse: one DuckDB file that people open, built beside the old one and put in its place atomically.
 
-A publication is a folder with that file and hard links to the lake's files as they were: its views read these, so a
-query sees one state of the lake whatever is loaded meanwhile, and nothing is copied. Old publications stay for a while,
-for readers that still hold them open and for `rollback`.
+A candidate is a folder with that file and hard links to the lake's files as they were: its views read these, so a query
+sees one state of the lake whatever is loaded meanwhile, and nothing of the lake is copied. Models are built in the
+candidate's own file, and only when they and the audit pass is it published: readers stay on the last good one until
+then. Old publications stay for a while, for readers that still hold them open, and to be put back.
+
+Models that are built piece by piece find the tables of the last publication in the candidate, with the list of the
+lake's files that these were made of (`meter.lake_files_before`): a partition whose files differ from those of this
+candidate (`meter.lake_files`) is what they have to build anew. The tables are carried only between equal versions of
+the models, so that a changed model starts from nothing.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import duckdb
 import pyarrow as pa
 
-from meter_pipeline.store import schemas, views
+from meter_pipeline.store import publications, schemas, snapshots, views
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline.store.files import LocalFiles
 from meter_pipeline.store.lake import SCHEMAS, Lake
 from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.publications import KEEP, Publication, current
 from meter_pipeline.store.rows import StrategyRow
 
-KEEP = timedelta(hours=24)
-_LINK_TRIES = 5
+__all__ = ["KEEP", "Built", "Candidate", "Models", "Publication", "RejectedError", "current", "publish", "reading"]
+
 _SQL_TYPES = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ"}
 
 
-@dataclass(frozen=True)
-class Publication:
-    """A published state: of which ledger revision, when, and what it holds."""
+class RejectedError(WarehouseError):
+    """A candidate failed its tests or its audit, and nothing was published; the message names what failed."""
 
-    publication_id: str
-    published_at: str
-    ledger_revision: str
-    strategies: int
+
+@dataclass(frozen=True)
+class Built:
+    """What a build of models was: the run of dbt, and how many models it built."""
+
+    invocation_id: str
+    models: int
+
+
+class Models(Protocol):
+    """What is built over the raw side of a candidate before it is published."""
+
+    @property
+    def version(self) -> str:
+        """A digest of the models' definitions."""
+
+    @property
+    def carried(self) -> Sequence[str]:
+        """Tables, as `schema.name`, that go on from what the last publication holds."""
+
+    def build(self, file: Path) -> Built:
+        """Builds and tests the models in a candidate's file.
+
+        Raises:
+            RejectedError: One failed; the message names it.
+        """
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A warehouse that nobody sees yet: the raw side is there, models are still to be built in its `file`."""
+
+    path: Path
+    folder: Path
+    revision: str
+    models_version: str | None
+    strategies: tuple[str, ...]
+    moving: frozenset[str]
     jobs: int
     files: int
-    seconds: float
-    unchanged: bool = False
+    started: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+    @property
+    def file(self) -> Path:
+        """The DuckDB file."""
+        return self.folder / publications.FILE
+
+    def audit(self) -> None:
+        """Compares what the views show with what the ledger knows.
+
+        Raises:
+            RejectedError: A strategy's results do not have the rows of its accepted jobs.
+        """
+        with duckdb.connect(str(self.file), read_only=True) as connection:
+            known = dict(connection.execute(_ACCEPTED_ITEMS).fetchall())
+            for slug in self.strategies:
+                if slug in self.moving:
+                    continue
+                (rows,) = connection.execute(f'SELECT count(*) FROM results."{slug}"').fetchall()[0]  # noqa: S608
+                if rows != (known.get(slug) or 0):
+                    raise RejectedError(
+                        f"results.{slug} has {rows:,} rows, its accepted jobs have {known.get(slug) or 0:,} items: run "
+                        f"`meter-pipeline sync --strategy {slug} --again`"
+                    )
+
+    def publish(self, built: Built | None = None) -> Publication:
+        """Writes down what it was made from and makes it what people read."""
+        publication = Publication(
+            publication_id=self.folder.name,
+            published_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            ledger_revision=self.revision,
+            strategies=len(self.strategies),
+            jobs=self.jobs,
+            files=self.files,
+            seconds=round(time.monotonic() - self.started, 3),
+            models=built.models if built else 0,
+            dbt_invocation_id=built.invocation_id if built else None,
+            models_version=self.models_version,
+        )
+        with duckdb.connect(str(self.file)) as connection:
+            _store(connection, "meter.publications", _history([*publications.history(self.path), publication]))
+            connection.execute("CHECKPOINT")
+        publications.settle(self.folder, publication)
+        publications.point(self.path, self.folder, publication)
+        return publication
+
+    def reject(self, reason: str) -> None:
+        """Keeps it out of sight, with the reason, until the next one is published."""
+        publications.reject(self.folder, reason)
+
+    def discard(self) -> None:
+        """Removes it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def publish(ledger: Ledger, lake: Lake, path: Path, *, force: bool = False, keep: timedelta = KEEP) -> Publication:
+# Months of a strategy with files that the last publication did not have, or had and that are gone.
+_CHANGED_PARTITIONS = """
+SELECT DISTINCT table_name, strategy, month
+FROM (FROM meter.lake_files UNION ALL FROM meter.lake_files_before)
+GROUP BY table_name, strategy, month, part, fingerprint
+HAVING count(*) = 1
+"""
+_ACCEPTED_ITEMS = "SELECT strategy, sum(items)::BIGINT FROM meter.jobs WHERE state = 'accepted' GROUP BY ALL"
+
+
+def publish(
+    ledger: Ledger, lake: Lake, path: Path, *, models: Models | None = None, force: bool = False, keep: timedelta = KEEP
+) -> Publication:
     """Builds the warehouse from ledger and lake and puts it in the place of the file at `path`.
 
     Args:
         ledger: What there is.
         lake: The rows.
         path: The file that people open.
-        force: Build it even when nothing has changed since the last one.
+        models: What is built over the raw side first.
+        force: Build it even when nothing has changed since the last one, and every model from nothing.
         keep: How long older publications stay.
 
     Raises:
+        RejectedError: A test of the models or the audit failed; the old file stays as it is.
         WarehouseError: It cannot be built or written; the old file stays as it is.
     """
-    start = time.monotonic()
     with ledger.claims.waiting("publish"), _one_line(path):
-        revision = ledger.revision()
-        last = current(path)
-        if last is not None and last.ledger_revision == revision and not force:
-            return Publication(**{**last.as_dict(), "unchanged": True})
-        folder = _folder(path) / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-        folder.mkdir(parents=True)
+        if not force and (last := _up_to_date(ledger, path, models)) is not None:
+            return last
+        candidate = stage(ledger, lake, path, models=models, carry=not force)
         try:
-            publication = _build(ledger, lake, folder, revision, start)
-            _point(path, folder)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            built = models.build(candidate.file) if models is not None else None
+            candidate.audit()
+            publication = candidate.publish(built)
+        except RejectedError as error:
+            candidate.reject(str(error))
             raise
-        _expire(path, keep)
+        except BaseException:
+            candidate.discard()
+            raise
+        publications.expire(path, keep)
         return publication
 
 
-def current(path: Path) -> Publication | None:
-    """What the file at `path` was published from, `None` when there is no such file."""
-    note = _folder(path) / "current.json"
-    try:
-        return Publication(**json.loads(note.read_text())) if path.exists() else None
-    except (OSError, ValueError, TypeError):
+def _up_to_date(ledger: Ledger, path: Path, models: Models | None) -> Publication | None:
+    """The last publication, when it is of the ledger and the models as they are now."""
+    last = publications.latest(path)
+    if last is None or last.ledger_revision != ledger.revision():
         return None
+    if last.models_version != (models.version if models is not None else None):
+        return None
+    return Publication(**{**last.as_dict(), "unchanged": True})
+
+
+def roll_back(ledger: Ledger, path: Path, publication_id: str | None = None) -> Publication:
+    """Puts an older publication back, until something new is published.
+
+    Raises:
+        WarehouseError: There is none, or no such one.
+    """
+    with ledger.claims.waiting("publish"), _one_line(path):
+        return publications.put_back(path, publication_id)
 
 
 @contextmanager
@@ -112,32 +220,88 @@ def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 # -- building ----------------------------------------------------------------------------------------------------------
 
 
-def _build(ledger: Ledger, lake: Lake, folder: Path, revision: str, start: float) -> Publication:
+def stage(ledger: Ledger, lake: Lake, path: Path, *, models: Models | None = None, carry: bool = True) -> Candidate:
+    """Builds the raw side of a warehouse in a folder of its own, and brings along what `models` go on from.
+
+    Raises:
+        WarehouseError: It cannot be built or written.
+    """
+    started = time.monotonic()
+    folder = publications.begin(path)
+    try:
+        with _one_line(path):
+            candidate = _stage(ledger, lake, path, folder, models, started)
+            if carry and models is not None:
+                _carry(candidate, models)
+            return candidate
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _stage(ledger: Ledger, lake: Lake, path: Path, folder: Path, models: Models | None, started: float) -> Candidate:
+    revision = ledger.revision()
     tables = schemas.ledger_tables(ledger)
     strategies = ledger.strategies()
-    before = _progress(ledger)
-    source, files = _snapshot(lake, folder)
-    moving = _moving(before, _progress(ledger))
-    with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
+    before = snapshots.progress(ledger)
+    source, files = snapshots.take(lake, folder)
+    moving = snapshots.moving(before, snapshots.progress(ledger))
+    slugs = {strategy.strategy_id: strategy.slug for strategy in strategies}
+    written = frozenset(slugs[id_] for id_ in moving if id_ in slugs)
+    with duckdb.connect(str(folder / publications.FILE)) as connection:
         connection.execute("CREATE SCHEMA meter; CREATE SCHEMA results")
         for name, table in tables.items():
             _store(connection, f"meter.{name}", table)
         _view_items(connection, lake, source)
         for strategy in strategies:
             _view_results(connection, lake, source, strategy, moving=strategy.strategy_id in moving)
-        publication = Publication(
-            publication_id=folder.name,
-            published_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            ledger_revision=revision,
-            strategies=len(strategies),
-            jobs=tables["jobs"].num_rows,
-            files=files,
-            seconds=round(time.monotonic() - start, 3),
-        )
-        _store(connection, "meter.publications", pa.Table.from_pylist([publication.as_dict()]))
+        _store(connection, "meter.lake_files", snapshots.lake_files(lake, source, written, folder.name))
+        _store(connection, "meter.lake_files_before", snapshots.LAKE_FILES.empty_table())
+        _view(connection, "meter.changed_partitions", _CHANGED_PARTITIONS)
         connection.execute("CHECKPOINT")
-    (folder / "publication.json").write_text(json.dumps(publication.as_dict()))
-    return publication
+    version = models.version if models is not None else None
+    return Candidate(
+        path, folder, revision, version, tuple(slugs.values()), written, tables["jobs"].num_rows, files, started
+    )
+
+
+def _carry(candidate: Candidate, models: Models) -> None:
+    """Copies the tables that are built piece by piece from the publication that people read, of equal models only."""
+    last = current(candidate.path)
+    if last is None or not models.carried or last.models_version != models.version:
+        return
+    file = publications.folder_of(candidate.path) / last.publication_id / publications.FILE
+    if not file.exists():
+        return
+    with duckdb.connect(str(candidate.file)) as connection:
+        connection.execute(f"ATTACH '{_quoted(file)}' AS last (READ_ONLY)")
+        there = {
+            f"{schema}.{name}"
+            for schema, name in connection.execute(
+                "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'last'"
+            ).fetchall()
+        }
+        # All or none: the list of files speaks for all of them.
+        if not {*models.carried, "meter.lake_files"} <= there:
+            return
+        for table in models.carried:
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")
+            connection.execute(f"CREATE TABLE {table} AS FROM last.{table}")
+        connection.execute("INSERT INTO meter.lake_files_before FROM last.meter.lake_files")
+        connection.execute("DETACH last; CHECKPOINT")
+
+
+def _history(done: Sequence[Publication]) -> pa.Table:
+    rows = [{name: value for name, value in one.as_dict().items() if name != "unchanged"} for one in done]
+    table = pa.Table.from_pylist(rows)
+    for name in ("published_at", "put_back_at"):
+        times = [None if row[name] is None else datetime.fromisoformat(row[name]) for row in rows]
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pa.array(times, pa.timestamp("us", tz="UTC")))
+    for name in ("dbt_invocation_id", "models_version"):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, table[name].cast(pa.string()))
+    return table
 
 
 def _store(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
@@ -195,92 +359,7 @@ def _rows(glob: str) -> str:
 
 
 def _glob(pattern: str) -> str:
-    quoted = pattern.replace("'", "''")
-    return f"read_parquet('{quoted}', hive_partitioning = true, hive_types_autocast = false)"
-
-
-# -- the lake as it was ------------------------------------------------------------------------------------------------
-
-
-def _snapshot(lake: Lake, folder: Path) -> tuple[str, int]:
-    """Where the views read, and how many files there are: hard links where the lake is a folder of this disk."""
-    if not isinstance(lake.files, LocalFiles):
-        return lake.files.url, len(lake.parts("raw")) + len(lake.parts("results")) + len(lake.parts("changes"))
-    root, target = lake.files.root, folder / "lake"
-    try:
-        return str(target), sum(_link(root, target, table) for table in SCHEMAS)
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        # Another disk, or a file system without hard links: the views read the lake itself.
-        shutil.rmtree(target, ignore_errors=True)
-        return str(root), sum(len(lake.parts(table)) for table in SCHEMAS)
-
-
-def _link(root: Path, target: Path, table: str) -> int:
-    """Links a table's files, strategy by strategy; one that is swapped meanwhile is linked from the start."""
-    count = 0
-    for strategy in sorted((root / table).glob("strategy=*")):
-        for attempt in range(_LINK_TRIES):
-            try:
-                count += _link_folder(strategy, target / table / strategy.name)
-                break
-            except FileNotFoundError:
-                shutil.rmtree(target / table / strategy.name, ignore_errors=True)
-                if attempt == _LINK_TRIES - 1:
-                    raise
-                time.sleep(0.05)
-    return count
-
-
-def _link_folder(source: Path, target: Path) -> int:
-    count = 0
-    for month in sorted(source.glob("month=*")):
-        links = target / month.name
-        links.mkdir(parents=True, exist_ok=True)
-        for part in month.glob("part-*.parquet"):
-            os.link(part, links / part.name)
-            count += 1
-    return count
-
-
-def _progress(ledger: Ledger) -> dict[str, tuple[bool, int]]:
-    accepted = {count.slug: count.jobs for count in ledger.counts() if count.state == "accepted"}
-    return {row.strategy_id: (row.dirty, accepted.get(row.slug, 0)) for row in ledger.strategies()}
-
-
-def _moving(before: dict[str, tuple[bool, int]], after: dict[str, tuple[bool, int]]) -> set[str]:
-    """Strategies that were being loaded while their files were linked."""
-    return {id_ for id_, state in after.items() if state[0] or before.get(id_) != state}
-
-
-# -- publications ------------------------------------------------------------------------------------------------------
-
-
-def _folder(path: Path) -> Path:
-    return path.absolute().parent / "publications"
-
-
-def _point(path: Path, folder: Path) -> None:
-    """Makes `path` the warehouse of a publication."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        os.link(folder / "warehouse.duckdb", temporary)
-    except OSError:
-        shutil.copyfile(folder / "warehouse.duckdb", temporary)
-    temporary.replace(path)
-    note = _folder(path) / f".current-{uuid.uuid4().hex[:8]}"
-    shutil.copyfile(folder / "publication.json", note)
-    note.replace(_folder(path) / "current.json")
-
-
-def _expire(path: Path, keep: timedelta) -> None:
-    """Removes publications older than `keep`, but for the two latest."""
-    folders = sorted(entry for entry in _folder(path).iterdir() if entry.is_dir())
-    limit = (datetime.now(timezone.utc) - keep).timestamp()
-    for folder in folders[:-2]:
-        if folder.stat().st_mtime < limit:
-            shutil.rmtree(folder, ignore_errors=True)
+    return f"read_parquet('{_quoted(pattern)}', hive_partitioning = true, hive_types_autocast = false)"
 
 
 @contextmanager
@@ -297,3 +376,8 @@ def _one_line(path: Path) -> Iterator[None]:
 
 def _line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
+
+
+def _quoted(text: object) -> str:
+    """The inside of an SQL text."""
+    return str(text).replace("'", "''")

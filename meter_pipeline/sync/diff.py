@@ -83,7 +83,8 @@ class Delta:
 
 def compare(old: Mapping[str, str], new: Mapping[str, str]) -> Delta:
     """Which items differ, from their hashes by key."""
-    added, changed = [], []
+    added: list[str] = []
+    changed: list[str] = []
     get = old.get
     for key in [key for key, hash_ in new.items() if get(key) != hash_]:
         (changed if key in old else added).append(key)

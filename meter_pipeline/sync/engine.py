@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from meter_pipeline.api import MeterBadResponse, MeterClient, MeterConnectionError, MeterNotFound, MeterServerError
+from meter_pipeline.api import JobBody, MeterClient, MeterConnectionError
 from meter_pipeline.config import Config
 from meter_pipeline.store.claims import Claim
+from meter_pipeline.store.inbox import Inbox
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import JobRow, StrategyRow
 from meter_pipeline.store.tables import iso, now
+from meter_pipeline.sync import hints
+from meter_pipeline.sync.acknowledge import ChangeSets
 from meter_pipeline.sync.discover import catalog, discover
 from meter_pipeline.sync.land import Fetched, fetch
 from meter_pipeline.sync.load import BATCH_BYTES, Load
 from meter_pipeline.sync.rekey import of, refresh
-from meter_pipeline.sync.report import Problem, Progress, Silent, SyncReport
+from meter_pipeline.sync.report import Progress, Silent, SyncReport
+from meter_pipeline.sync.selection import Selection
 from meter_pipeline.sync.write import Writers
 
 WORKERS = 8
@@ -25,10 +30,6 @@ WORKERS = 8
 _CLAIMS = 8
 # So many jobs in a row without an answer: the API is gone, not these jobs.
 _SILENCE = 3
-
-
-class SelectionError(Exception):
-    """A strategy, schedule or job was asked for that is not there; the message is one line with the way out."""
 
 
 def sync(
@@ -42,6 +43,7 @@ def sync(
     since: datetime | None = None,
     reconcile: bool = False,
     again: bool = False,
+    inbox: Inbox | None = None,
     workers: int = WORKERS,
     progress: Progress | None = None,
     config: Config | None = None,
@@ -59,9 +61,11 @@ def sync(
         reconcile: Walk the whole listing of jobs instead of stopping where everything is known, and try again at once
             what could not be read.
         again: Load the chosen jobs even if they are loaded.
+        inbox: Load what Meter has reported here, too, whatever the selection; only jobs by id leave it alone.
         workers: Threads that fetch.
         progress: Told how far it is.
-        config: What `meter.yaml` says: rows that were made otherwise are made anew.
+        config: What `meter.yaml` says: of items' identity (rows that were made otherwise are made anew), of a filter
+            for unseen changes, and whether Meter is told which of them are stored.
 
     Returns:
         What was done, with every job that could not be loaded by name.
@@ -73,14 +77,19 @@ def sync(
     """
     requests = client.requests_made
     report = SyncReport(sync_id=ledger.begin_sync(), started_at=now())
-    selection = _Selection(schedules, strategies, jobs, iso(since), reconcile or again or jobs is not None, again)
+    at_once = reconcile or again or jobs is not None
+    selection = Selection(schedules, strategies, jobs, iso(since), at_once, again)
     try:
         catalog(client, ledger, report)
         selection.resolve(client, ledger, report)
+        work = _Work(client, ledger, lake, report, workers, progress or Silent(), config or Config())
         if jobs is None:
-            discover(client, ledger, report, strategy_ids=selection.strategy_ids, since=since, reconcile=reconcile)
-        refresh(ledger, lake, config or Config(), report, selection.strategy_ids, large=BATCH_BYTES)
-        _load(client, ledger, lake, selection, report, workers, progress or Silent(), config or Config())
+            discover(client, ledger, report, strategy_ids=selection.walked(reconcile), since=since, reconcile=reconcile)
+        refresh(ledger, lake, work.config, report, selection.strategy_ids, large=BATCH_BYTES)
+        if jobs is not None:
+            work.load(selection)
+        else:
+            _follow(work, selection, inbox)
     finally:
         report.requests = client.requests_made - requests
         report.finished_at = now()
@@ -88,98 +97,51 @@ def sync(
     return report
 
 
-class _Selection:
-    """Which jobs are to be loaded."""
-
-    def __init__(
-        self,
-        schedules: Sequence[str] | None,
-        strategies: Sequence[str] | None,
-        jobs: Sequence[str] | None,
-        since: str | None,
-        at_once: bool,
-        again: bool,
-    ) -> None:
-        self._schedules = None if schedules is None else set(schedules)
-        self._strategies = strategies
-        self._jobs = None if jobs is None else list(jobs)
-        self._since = since
-        self._at_once = at_once
-        self.again = again
-        self.strategy_ids: list[str] | None = None
-
-    def resolve(self, client: MeterClient, ledger: Ledger, report: SyncReport) -> None:
-        """Finds the strategies that are meant.
-
-        Raises:
-            SelectionError: One is not there.
-        """
-        ids: set[str] = set()
-        if self._strategies is not None:
-            ids |= set(_strategy_ids(ledger, self._strategies))
-        if self._schedules is not None:
-            known = {row.schedule_id: row.strategy_id for row in ledger.schedules()}
-            for schedule in sorted(self._schedules):
-                if schedule not in known:
-                    raise SelectionError(f"no schedule {schedule}: see `meter-pipeline schedules list`")
-                ids.add(known[schedule] or "")
-        if self._jobs is not None:
-            _look_up(client, ledger, self._jobs, report)
-            ids |= {row.strategy_id for row in ledger.jobs(ids=self._jobs)}
-        if self._strategies is not None or self._schedules is not None or self._jobs is not None:
-            self.strategy_ids = sorted(ids)
-
-    def pending(self, ledger: Ledger, strategy_id: str | None = None) -> Iterator[JobRow]:
-        """Jobs that are to be loaded now."""
-        states = () if self.again else ("known", "landed", "unreadable")
-        moment = now()
-        for row in ledger.jobs(strategy_id, states, self._jobs):
-            if self.strategy_ids is not None and row.strategy_id not in self.strategy_ids:
-                continue
-            if self._schedules is not None and row.schedule_id is not None and row.schedule_id not in self._schedules:
-                continue
-            if self._since is not None and (row.created_at or self._since) < self._since:
-                continue
-            if not self._at_once and row.retry_at is not None and row.retry_at > moment:
-                continue
-            yield row
+def _follow(work: _Work, selection: Selection, inbox: Inbox | None) -> None:
+    """Loads what was discovered, what is unseen at Meter and what it has reported, in an order that loses nothing."""
+    ledger, config = work.ledger, work.config
+    changes = ChangeSets(
+        work.client,
+        ledger,
+        work.report,
+        acknowledge=config.acknowledge,
+        filter=config.filter,
+        workers=work.workers,
+    )
+    reported = [] if inbox is None else hints.take(work.client, ledger, inbox, work.report)
+    selection.hinted = frozenset(reported)
+    with changes:
+        changes.peek(selection.schedules(ledger), selection.pending(ledger))
+        selection.carried = frozenset(changes.carried)
+        if work.report.stopped:
+            return
+        work.load(selection, changes.carried)
+        if inbox is not None:
+            hints.clear(ledger, inbox, reported)
+        if late := changes.acknowledge():
+            work.load(Selection(jobs=late), changes.carried)
+        changes.settle()
 
 
-def _look_up(client: MeterClient, ledger: Ledger, job_ids: Sequence[str], report: SyncReport) -> None:
-    """Gives jobs that were never listed a row; one that the API cannot show does not stop the others."""
-    for job_id in sorted(set(job_ids) - {row.job_id for row in ledger.jobs(ids=job_ids)}):
-        try:
-            ledger.record_jobs([client.job(job_id)])
-        except MeterNotFound:
-            raise SelectionError(f"no job {job_id}: see `meter-pipeline status` for the strategies there are") from None
-        except (MeterServerError, MeterBadResponse) as error:
-            report.problems.append(Problem(job_id, "", "unknown", str(error)))
+@dataclass(frozen=True)
+class _Work:
+    """What a load works with."""
+
+    client: MeterClient
+    ledger: Ledger
+    lake: Lake
+    report: SyncReport
+    workers: int
+    progress: Progress
+    config: Config
+
+    def load(self, selection: Selection, carried: MutableMapping[str, JobBody] | None = None) -> None:
+        """Loads the jobs of a selection, those whose items are carried without asking for them."""
+        _load(self, selection, carried)
 
 
-def _strategy_ids(ledger: Ledger, wanted: Sequence[str]) -> Iterator[str]:
-    rows = ledger.strategies()
-    for name in wanted:
-        found = [row for row in rows if name in (row.strategy_id, row.slug)] or [
-            row for row in rows if name == row.name
-        ]
-        if not found:
-            raise SelectionError(f"no strategy {name!r}: see `meter-pipeline strategies list`")
-        if len(found) > 1:
-            slugs = ", ".join(row.slug for row in found)
-            raise SelectionError(f"several strategies are called {name!r}: name one of {slugs}")
-        yield found[0].strategy_id
-
-
-def _load(
-    client: MeterClient,
-    ledger: Ledger,
-    lake: Lake,
-    selection: _Selection,
-    report: SyncReport,
-    workers: int,
-    progress: Progress,
-    config: Config,
-) -> None:
+def _load(work: _Work, selection: Selection, carried: MutableMapping[str, JobBody] | None) -> None:
+    ledger, lake, report, progress = work.ledger, work.lake, work.report, work.progress
     counts: dict[str, int] = {}
     for row in selection.pending(ledger):
         counts[row.strategy_id] = counts.get(row.strategy_id, 0) + 1
@@ -193,12 +155,14 @@ def _load(
             taken = _claim(ledger, selection, known[start : start + _CLAIMS], report)
             for strategy, claim, rows in taken:
                 seen_before = any(row.state != "known" for row in rows)
-                said = of(config, strategy)
-                loads[strategy.slug] = Load(lake, ledger, strategy, claim, again=seen_before, config=said)
+                said = of(work.config, strategy)
+                load = loads[strategy.slug] = Load(lake, ledger, strategy, claim, again=seen_before, config=said)
+                # A second load of a sync adds to what the first one tells.
+                load.report = report.strategies.get(strategy.slug, load.report)
             for strategy, _, rows in taken:
                 yield from ((strategy, row) for row in rows)
 
-    fetched_jobs = fetch(client, claimed(), workers)
+    fetched_jobs = fetch(work.client, claimed(), work.workers, carried)
     try:
         with Writers(report, progress) as writers:
             for slug, group in groupby(fetched_jobs, key=lambda fetched: fetched.strategy.slug):
@@ -229,14 +193,15 @@ def _answered(fetched_jobs: Iterator[Fetched]) -> Iterator[Fetched]:
 
 
 def _claim(
-    ledger: Ledger, selection: _Selection, known: Sequence[StrategyRow], report: SyncReport
+    ledger: Ledger, selection: Selection, known: Sequence[StrategyRow], report: SyncReport
 ) -> list[tuple[StrategyRow, Claim, list[JobRow]]]:
     """Claims strategies, those that are free and have something to load, and marks them as being written."""
     taken = []
     for row in known:
         claim = ledger.claims.try_claim(row.slug)
         if claim is None:
-            report.skipped.append(row.slug)
+            if row.slug not in report.skipped:
+                report.skipped.append(row.slug)
             continue
         strategy, rows = ledger.strategy(row.strategy_id), list(selection.pending(ledger, row.strategy_id))
         if strategy is None or not rows:

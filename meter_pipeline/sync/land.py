@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -36,9 +36,18 @@ class Fetched:
 
 
 def fetch(
-    client: MeterClient, rows: Iterable[tuple[StrategyRow, JobRow]], workers: int
+    client: MeterClient,
+    rows: Iterable[tuple[StrategyRow, JobRow]],
+    workers: int,
+    carried: MutableMapping[str, JobBody] | None = None,
 ) -> Generator[Fetched, None, None]:
     """Fetches bodies by `workers` threads and yields them in the order of `rows`, a few ahead of whoever takes them.
+
+    Args:
+        client: The API.
+        rows: Jobs to fetch.
+        workers: Threads.
+        carried: Bodies that came with change sets, by job id; one that is whole is taken out and not fetched.
 
     Raises:
         MeterAuthError: The key is not accepted (any more).
@@ -47,7 +56,7 @@ def fetch(
     with ThreadPoolExecutor(workers, thread_name_prefix="meter-fetch") as pool:
         try:
             for strategy, row in rows:
-                ahead.append((strategy, row, pool.submit(client.job_body, row.job_id)))
+                ahead.append((strategy, row, pool.submit(_body, client, row, carried)))
                 if len(ahead) >= workers * 2:
                     yield _outcome(*ahead.popleft())
             while ahead:
@@ -56,6 +65,15 @@ def fetch(
             for _, _, future in ahead:
                 if not future.cancel():
                     future.add_done_callback(_close)
+
+
+def _body(client: MeterClient, row: JobRow, carried: MutableMapping[str, JobBody] | None) -> JobBody:
+    body = carried.pop(row.job_id, None) if carried else None
+    if body is not None:
+        if sum(map(len, body.batches())) == body.job.item_count:
+            return body
+        body.close()
+    return client.job_body(row.job_id)
 
 
 def _outcome(strategy: StrategyRow, row: JobRow, future: Future[JobBody]) -> Fetched:

@@ -9,12 +9,20 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Problem:
-    """A job that could not be loaded, with the reason."""
+    """A job that could not be loaded, a schedule that could not be read, or a strategy's files, with the reason."""
 
     job_id: str
     slug: str
     state: str
     reason: str
+    schedule_id: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """What it is about, to stand before the reason."""
+        if self.job_id:
+            return f"job {self.job_id} is {self.state}: "
+        return f"schedule {self.schedule_id}: " if self.schedule_id else ""
 
 
 @dataclass
@@ -57,6 +65,9 @@ class SyncReport:
     Attributes:
         listed: Rows of the job listing that were looked at.
         discovered: Jobs that were not known before.
+        changes: Unseen changes that were not known before.
+        acknowledged: Changes that Meter was told were seen.
+        reported: Reports of jobs that the webhook inbox held.
         strategies: Reports by slug, of the strategies that had something to load.
         new_strategies: Slugs of strategies that were seen for the first time.
         skipped: Slugs that another sync was working on.
@@ -72,6 +83,9 @@ class SyncReport:
     discovered: int = 0
     reconciled: bool = False
     gone: int = 0
+    changes: int = 0
+    acknowledged: int = 0
+    reported: int = 0
     strategies: dict[str, StrategyReport] = field(default_factory=dict)
     new_strategies: tuple[str, ...] = ()
     problems: list[Problem] = field(default_factory=list)

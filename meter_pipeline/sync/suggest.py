@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ _STABLE, _VERY_STABLE = 0.5, 0.9
 _MANY_ITEMS = 20
 _PAIRED = 6
 
-Marks = npt.NDArray[np.int64]
+Marks: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _stability(jobs: Sequence[Profile], marks: Sequence[Marks]) -> float | None:
         if len(distinct) != len(one):
             return None
         unique.append(distinct)
-    shares = []
+    shares: list[float] = []
     last: dict[str, Marks] = {}
     for job, keys in zip(jobs, unique, strict=True):
         before = last.get(job.target_id)

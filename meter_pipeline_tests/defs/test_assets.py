@@ -16,7 +16,7 @@ def _fetched(pipeline: Pipeline, since: int) -> int:
 def test_the_first_sync_tells_of_strategies_that_have_no_asset_yet(pipeline: Pipeline) -> None:
     result = pipeline.run()
     meter = ["meter/strategies", "meter/schedules", "meter/jobs", "meter/items"]
-    assert materialized(result) == [*meter, "results/books", "results/lamps", "warehouse"]
+    assert materialized(result) == [*meter, "results/books", "results/lamps", "meter/job_comparisons", "warehouse"]
     told = metadata(result, "meter/strategies")["reload definitions to see"]
     assert told.value == "results/books, results/lamps"
     keys = {key.to_user_string() for key in pipeline.defs().resolve_all_asset_keys()}
@@ -28,20 +28,32 @@ def test_without_news_every_asset_is_skipped_and_so_is_the_warehouse(pipeline: P
     result = pipeline.run()
     assert materialized(result) == []
     skipped = {event.step_key for event in result.all_events if event.event_type_value == "STEP_SKIPPED"}
-    assert skipped == {"warehouse.publish"}
+    assert skipped == {"meter_compare", "warehouse.publish"}
 
 
 def test_only_what_has_news_is_materialised_and_the_warehouse_is_published(pipeline: Pipeline) -> None:
     pipeline.run()
     pipeline.scrape("Lamps", {"name": "Star", "watt": 60})
-    assert materialized(pipeline.run()) == ["meter/jobs", "meter/items", "results/lamps", "warehouse"]
+    assert materialized(pipeline.run()) == [
+        "meter/jobs",
+        "meter/items",
+        "results/lamps",
+        "meter/job_comparisons",
+        "warehouse",
+    ]
 
 
 def test_what_the_command_line_loaded_is_news_to_dagster(pipeline: Pipeline) -> None:
     pipeline.run()
     pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
     assert pipeline.sync().strategies["books"].accepted == 1
-    assert materialized(pipeline.run()) == ["meter/jobs", "meter/items", "results/books", "warehouse"]
+    assert materialized(pipeline.run()) == [
+        "meter/jobs",
+        "meter/items",
+        "results/books",
+        "meter/job_comparisons",
+        "warehouse",
+    ]
 
 
 def test_selecting_one_result_syncs_that_strategy_alone(pipeline: Pipeline) -> None:

@@ -1,0 +1,36 @@
+{% macro utc_day(moment) %}
+    cast({{ moment }} at time zone 'UTC' as date)
+{% endmacro %}
+
+
+{% macro utc_month(moment) %}
+    strftime({{ moment }} at time zone 'UTC', '%Y-%m')
+{% endmacro %}
+
+
+{#- A key of several columns, of which some may be null. -#}
+{% macro key_of(columns) %}
+    md5(concat_ws('|', {% for column in columns %}coalesce({{ column }}, '-'){{ ', ' if not loop.last }}{% endfor %}))
+{% endmacro %}
+
+
+{#- What a person would call an item: the first of the usual naming fields that it has, else its key. -#}
+{% macro label_of(item, item_key) %}
+    coalesce(
+        json_extract_string({{ item }}, '$.title'),
+        json_extract_string({{ item }}, '$.name'),
+        json_extract_string({{ item }}, '$.headline'),
+        {{ item_key }}
+    )
+{% endmacro %}
+
+
+{#- Whether a change is one of money: by the field's name, or by a currency in either value. -#}
+{% macro is_money(field, old_value, new_value) %}
+    (
+        regexp_matches(lower({{ field }}), '{{ var("money_fields") }}')
+        or regexp_matches(
+            concat_ws(' ', {{ old_value }}, {{ new_value }}), '[$€£¥₹]|\b(USD|EUR|GBP|JPY|CHF|CAD|AUD)\b'
+        )
+    )
+{% endmacro %}

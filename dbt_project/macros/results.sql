@@ -1,0 +1,65 @@
+{#
+  What a strategy scraped, in typed columns. The strategy needs a source table of its slug in the source `results`:
+  `meter-pipeline model SLUG` writes it, together with a staging model.
+#}
+
+{#- Typed rows of every accepted job, with what the job looked at. -#}
+{% macro meter_results(slug) %}
+    (
+        select
+            results.*,
+            jobs.url as _meter_target_url,
+            jobs.parameters as _meter_parameters
+        from {{ source('results', slug) }} as results
+        inner join {{ ref('stg_meter__jobs') }} as jobs on results._meter_job_id = jobs.job_id
+    )
+{% endmacro %}
+
+
+{#- The site as it was at a moment (an SQL expression or a quoted timestamp): the last accepted job of each target. -#}
+{% macro meter_as_of(slug, moment) %}
+    (
+        select results.*
+        from {{ meter_results(slug) }} as results
+        semi join (
+            select job_id
+            from {{ ref('stg_meter__jobs') }}
+            where
+                strategy = '{{ slug }}'
+                and state = 'accepted'
+                and observed_at <= cast({{ moment }} as timestamp with time zone)
+            qualify row_number() over (
+                partition by url, parameters
+                order by observed_at desc, job_id desc
+            ) = 1
+        ) as latest on results._meter_job_id = latest.job_id
+    )
+{% endmacro %}
+
+
+{#- The site as it is: the last accepted job of each target. -#}
+{% macro meter_latest(slug) %}
+    {{ meter_as_of(slug, "'infinity'") }}
+{% endmacro %}
+
+
+{#- A field's values over time: one row for each item and time at which the value was another one than before. -#}
+{% macro meter_history(slug, field) %}
+    (
+        select
+            _meter_target_url as url,
+            _meter_parameters as parameters,
+            _meter_item_key as item_key,
+            _meter_completed_at as observed_at,
+            {{ adapter.quote(field) }} as value,
+            lag({{ adapter.quote(field) }}) over item as previous_value
+        from {{ meter_results(slug) }}
+        window item as (
+            partition by _meter_target_url, _meter_parameters, _meter_item_key
+            order by _meter_completed_at, _meter_job_id
+        )
+        qualify
+            row_number() over item = 1
+            or {{ adapter.quote(field) }} is distinct from lag({{ adapter.quote(field) }}) over item
+    )
+{% endmacro %}

@@ -1,0 +1,44 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="{{ forget_changed_partitions('changes', 'change_month') }}"
+    )
+}}
+
+with changes as (
+
+    select * from {{ ref('stg_meter__item_changes') }}
+    {% if is_incremental() %}
+        where (strategy, change_month) in ({{ changed_partitions('changes') }})
+    {% endif %}
+
+),
+
+final as (
+
+    select
+        change_id,
+        strategy,
+        job_id,
+        previous_job_id,
+        schedule_id,
+        url,
+        parameters,
+        item_key,
+        kind,
+        field,
+        old_value,
+        new_value,
+        old_number,
+        new_number,
+        relative_change,
+        observed_at,
+        {{ utc_day('observed_at') }} as observed_on,
+        change_month
+    from changes
+
+)
+
+select * from final

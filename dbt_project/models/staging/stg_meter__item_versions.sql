@@ -1,0 +1,27 @@
+with source as (
+
+    select * from {{ source('meter', 'item_versions') }}
+
+),
+
+renamed as (
+
+    select
+        {{ key_of(['strategy', 'url', 'parameters', 'item_key']) }} as item_id,
+        strategy,
+        url,
+        parameters,
+        item_key,
+        version,
+        valid_from,
+        valid_to,
+        is_current,
+        first_job_id,
+        last_job_id,
+        item_hash,
+        item
+    from source
+
+)
+
+select * from renamed

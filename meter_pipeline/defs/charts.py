@@ -1,0 +1,43 @@
+"""Charts as metadata: pictures of the published data on the pages of the assets that they are about."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from meter_pipeline.defs.keys import WAREHOUSE
+
+if TYPE_CHECKING:
+    from meter_pipeline.charts import Chart
+
+_PLACES = {
+    "prices": dg.AssetKey(["marts", "fct_price_changes"]),
+    "activity": dg.AssetKey(["marts", "fct_daily_activity"]),
+    "sizes": dg.AssetKey(["marts", "fct_scrape_jobs"]),
+    "coverage": WAREHOUSE,
+}
+
+
+def of_warehouse(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
+    """The charts by the asset that they belong to; none of a warehouse without marts."""
+    import duckdb
+
+    from meter_pipeline import charts
+    from meter_pipeline.store.warehouse import reading
+
+    with reading(path) as connection:
+        try:
+            drawn = charts.all_of(connection)
+        except duckdb.CatalogException:
+            # The project has no marts of these names: it is somebody's own.
+            return {}
+    return {_PLACES[name]: {chart.title: markdown(chart)} for name, chart in drawn.items()}
+
+
+def markdown(chart: Chart) -> dg.MarkdownMetadataValue:
+    """The picture itself, within the text."""
+    picture = base64.b64encode(chart.png).decode()
+    return dg.MetadataValue.md(f"![{chart.title}](data:image/png;base64,{picture})\n\n{chart.about}")

@@ -1,0 +1,243 @@
+"""The dbt project: builds and tests its models in a candidate of the warehouse, and knows what failed.
+
+dbt runs in this process, which has imported it anyway. Parsing is the slow part of a small build, and what it finds
+depends on the project's files alone: it is done once for each version of them and kept in the user's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meter_pipeline.store.errors import StoreError
+
+if TYPE_CHECKING:
+    from meter_pipeline.store.warehouse import Built
+
+_PACKAGE = Path(__file__).parent
+_PARSED = ("manifest.json", "partial_parse.msgpack")
+_QUIET = (
+    "--quiet",
+    "--no-use-colors",
+    "--log-level",
+    "none",
+    "--log-level-file",
+    "none",
+    "--no-send-anonymous-usage-stats",
+)
+_TOLD = 3
+
+
+class ProjectError(StoreError):
+    """The dbt project cannot be used; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one model or test.
+
+    Attributes:
+        unique_id: dbt's name of it.
+        name: Its name alone.
+        kind: model, test, or what else dbt builds.
+        status: success, pass, warn, fail, error or skipped.
+        message: What dbt says.
+        failures: Rows that a test found.
+        seconds: How long it took.
+        sql: Where its compiled SQL is.
+    """
+
+    unique_id: str
+    name: str
+    kind: str
+    status: str
+    message: str | None
+    failures: int | None
+    seconds: float
+    sql: str | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it keeps a candidate from being published."""
+        return self.status in ("fail", "error", "runtime error")
+
+
+class Project:
+    """A dbt project whose models are built over the raw side of the warehouse.
+
+    Args:
+        folder: With `dbt_project.yml` and `profiles.yml`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.results: list[Result] = []
+
+    @cached_property
+    def version(self) -> str:
+        """A digest of the project's files, of the warehouse's own code that they stand on, and of dbt's version."""
+        digest = hashlib.sha256(f"{installed('dbt-core')} {installed('dbt-duckdb')}".encode())
+        for root, pattern in ((self.folder, "**/*"), (_PACKAGE / "store", "*.py")):
+            for file in sorted(root.glob(pattern)):
+                name = file.relative_to(root)
+                if file.is_file() and not {"target", "logs", "dbt_packages"} & set(name.parts):
+                    digest.update(f"{name}\0".encode())
+                    digest.update(file.read_bytes())
+        return digest.hexdigest()[:20]
+
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        """What dbt found in the project.
+
+        Raises:
+            ProjectError: It cannot be parsed.
+        """
+        found: Mapping[str, Any] = json.loads((self.parsed() / _PARSED[0]).read_text())
+        return found
+
+    @property
+    def carried(self) -> Sequence[str]:
+        """Tables of the models that are built piece by piece."""
+        nodes = self.manifest["nodes"].values()
+        return sorted(
+            f"{node['schema']}.{node['alias']}"
+            for node in nodes
+            if node["resource_type"] == "model" and node["config"]["materialized"] == "incremental"
+        )
+
+    def parsed(self) -> Path:
+        """The folder of what dbt found in the project; parses it when this version was not parsed before.
+
+        Raises:
+            ProjectError: It cannot be parsed.
+        """
+        if not (self.folder / "dbt_project.yml").is_file():
+            raise ProjectError(
+                f"there is no dbt project at {self.folder}: set METER_DBT_PROJECT to the folder of yours"
+            )
+        folder = _cache() / self.version
+        if all((folder / name).is_file() for name in _PARSED):
+            return folder
+        temporary = folder.with_name(f".{self.version}-{uuid.uuid4().hex[:8]}")
+        try:
+            done = _invoke(["parse"], self.folder, temporary, Path("warehouse.duckdb"))
+            if not done.success:
+                raise ProjectError(f"dbt cannot parse {self.folder}: {_reason(done)}")
+            temporary.chmod(0o700)
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+        except OSError as error:
+            if not all((folder / name).is_file() for name in _PARSED):
+                raise ProjectError(f"{folder} cannot be written: {error.strerror}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return folder
+
+    def build(self, file: Path) -> Built:
+        """Builds all models in a candidate's file and tests them; `results` has what became of each.
+
+        Raises:
+            RejectedError: A model or a test failed; the message names it.
+            ProjectError: The project cannot be parsed.
+        """
+        from meter_pipeline.store.warehouse import Built, RejectedError
+
+        target = file.parent / "dbt"
+        arguments = ["build", "--exclude-resource-type", "unit_test"]
+        done = _invoke(arguments, self.folder, target, file, self.parsed() / _PARSED[1])
+        self.results = [_result(one, target) for one in getattr(done.result, "results", None) or ()]
+        failed = [one for one in self.results if one.failed]
+        if failed:
+            raise RejectedError(f"nothing was published: {_told(failed)}")
+        if not done.success:
+            raise RejectedError(f"nothing was published, dbt failed: {_reason(done)}")
+        models = sum(one.kind == "model" for one in self.results)
+        return Built(_invocation(target), models)
+
+
+def _cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(home) if home else Path.home() / ".cache") / "meter_pipeline" / "dbt"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.gettempdir()) / f"meter_pipeline-{os.getuid()}" / "dbt"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _invoke(arguments: Sequence[str], project: Path, target: Path, file: Path, parsed: Path | None = None) -> Any:
+    """Runs dbt in this process on the project and a DuckDB file."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
+
+    # Read anew each time: a run of dbt leaves its traces in the manifest.
+    manifest = None if parsed is None else Manifest.from_msgpack(parsed.read_bytes())
+    paths = ("--project-dir", project, "--profiles-dir", project, "--target-path", target, "--log-path", target)
+    try:
+        with _environment(METER_DBT_TARGET="warehouse", METER_DBT_DATABASE=str(file)):
+            return dbtRunner(manifest=manifest).invoke([*arguments, *_QUIET, *map(str, paths)])
+    finally:
+        # Another connection to the file, with other settings, must be possible at once.
+        DuckDBConnectionManager.close_all_connections()
+
+
+@contextmanager
+def _environment(**given: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _result(one: Any, target: Path) -> Result:
+    node = one.node
+    path = getattr(node, "compiled_path", None)
+    return Result(
+        unique_id=node.unique_id,
+        name=node.name,
+        kind=str(node.resource_type),
+        status=str(one.status),
+        message=one.message,
+        failures=one.failures,
+        seconds=round(one.execution_time, 3),
+        sql=str(Path(path) if path and Path(path).is_absolute() else target.parent / path) if path else None,
+    )
+
+
+def _told(failed: Sequence[Result]) -> str:
+    """The failed models and tests by name, the first ones with what dbt says."""
+    named = []
+    for one in failed[:_TOLD]:
+        found = f"{one.failures} rows" if one.kind == "test" and one.failures else " ".join((one.message or "").split())
+        where = f", see {one.sql}" if one.sql else ""
+        named.append(f"{one.kind} {one.name} failed ({found}{where})")
+    more = f" and {len(failed) - _TOLD} more" if len(failed) > _TOLD else ""
+    return "; ".join(named) + more
+
+
+def _reason(done: Any) -> str:
+    return " ".join(str(done.exception or "it gave no reason").split())
+
+
+def _invocation(target: Path) -> str:
+    found: str = json.loads((target / "run_results.json").read_text())["metadata"]["invocation_id"]
+    return found

@@ -1,0 +1,35 @@
+"""How often a schedule runs: the longest time that lies between two of its runs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+
+from croniter import CroniterError, croniter
+
+from meter_pipeline.store.rows import ScheduleRow
+
+# A week of hourly runs shows the nights and the weekend; rarer expressions go on until this many runs.
+_RUNS = 170
+# A fixed start, so that the answer does not depend on the day of asking.
+_START = datetime(2024, 1, 1, tzinfo=timezone.utc)
+
+
+def expected_interval(schedule: ScheduleRow) -> int | None:
+    """Seconds between two runs: the interval, or a cron expression's longest gap; `None` when there is neither."""
+    if schedule.interval_seconds:
+        return int(schedule.interval_seconds)
+    return _longest_gap(schedule.cron_expression) if schedule.cron_expression else None
+
+
+@lru_cache(maxsize=1024)
+def _longest_gap(expression: str) -> int | None:
+    try:
+        times = croniter(expression, _START)
+        last, longest = times.get_next(datetime), timedelta(0)
+        for _ in range(_RUNS):
+            following = times.get_next(datetime)
+            last, longest = following, max(longest, following - last)
+    except (CroniterError, ValueError, KeyError, TypeError):
+        return None
+    return int(longest.total_seconds())

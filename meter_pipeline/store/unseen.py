@@ -1,0 +1,178 @@
+"""The ledger of change sets: which jobs Meter called unseen changes, and how far each schedule's have been dealt with.
+
+An acknowledging read is noted before it is made. If its answer is lost, by a crash or on the way, the note is still
+there: it says after which job time changes may have been marked seen without having been noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from sqlalchemy import func, select, update
+
+from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.tables import change_sets, iso, jobs, now, peeks
+
+_FIRST_RETRY = timedelta(minutes=1)
+_LAST_RETRY = timedelta(hours=1)
+# SQLite takes some 32,000 values in one statement.
+_SOME = 500
+
+
+@dataclass(frozen=True)
+class Peek:
+    """A schedule's last look at its unseen changes; times as ISO 8601 text in UTC.
+
+    Attributes:
+        run_at: Its `last_run_at` up to which nothing is left to do.
+        tried_at: The one that the last look was at, when it left something to do.
+        attempts: Looks since then that left something to do: it could not be read, a job still ran, ...
+        retry_at: When another look is worth its while.
+        marking_at: When an acknowledging read began whose answer is not noted.
+        marking_after: The latest job time of the schedule that was known then.
+    """
+
+    schedule_id: str
+    run_at: str | None = None
+    tried_at: str | None = None
+    peeked_at: str | None = None
+    attempts: int = 0
+    retry_at: str | None = None
+    marking_at: str | None = None
+    marking_after: str | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Changes that were ever noted, and those of them that are no longer unseen at Meter."""
+
+    noted: int
+    acknowledged: int
+
+
+class Unseen:
+    """Change sets and looks at them, in a ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def peeks(self) -> dict[str, Peek]:
+        """The last look at each schedule that was ever looked at."""
+        with self._ledger.reading() as connection:
+            return {row.schedule_id: Peek(*row) for row in connection.execute(select(peeks))}
+
+    def open(self) -> dict[str, set[str]]:
+        """Changes that Meter has not been told were seen: job ids by schedule."""
+        query = select(change_sets.c.schedule_id, change_sets.c.job_id).where(change_sets.c.acknowledged_at.is_(None))
+        found: dict[str, set[str]] = {}
+        with self._ledger.reading() as connection:
+            for schedule_id, job_id in connection.execute(query):
+                found.setdefault(schedule_id, set()).add(job_id)
+        return found
+
+    def counts(self) -> Counts:
+        """How many changes there are."""
+        query = select(func.count(), func.count(change_sets.c.acknowledged_at)).select_from(change_sets)
+        with self._ledger.reading() as connection:
+            return Counts(*connection.execute(query).one())
+
+    def latest(self, limit: int) -> list[tuple[str, str, str, int | None, str | None]]:
+        """The changes noted last: schedule, job, first seen, item count, acknowledged."""
+        columns = change_sets.c
+        query = select(
+            columns.schedule_id, columns.job_id, columns.first_seen_at, columns.item_count, columns.acknowledged_at
+        ).order_by(columns.first_seen_at.desc(), columns.job_id)
+        with self._ledger.reading() as connection:
+            return [tuple(row) for row in connection.execute(query.limit(limit))]
+
+    def of(self, schedule_id: str) -> set[str]:
+        """Every change of a schedule that was ever noted: job ids."""
+        query = select(change_sets.c.job_id).where(change_sets.c.schedule_id == schedule_id)
+        with self._ledger.reading() as connection:
+            return set(connection.execute(query).scalars())
+
+    def record(self, schedule_id: str, entries: Sequence[tuple[str, int | None]]) -> int:
+        """Notes unseen changes as (job id, item count); returns how many were not noted before."""
+        seen = now()
+        fresh = dict(entries)
+        with self._ledger.writing() as connection:
+            ids = list(fresh)
+            for start in range(0, len(ids), _SOME):
+                where = change_sets.c.job_id.in_(ids[start : start + _SOME])
+                query = select(change_sets.c.job_id).where(change_sets.c.schedule_id == schedule_id, where)
+                for job_id in connection.execute(query).scalars():
+                    fresh.pop(job_id, None)
+            rows = [
+                {"schedule_id": schedule_id, "job_id": job_id, "first_seen_at": seen, "item_count": count}
+                for job_id, count in fresh.items()
+            ]
+            if rows:
+                self._ledger.upsert(connection, change_sets, rows, keys=["schedule_id", "job_id"], set_=[])
+                self._ledger.revise(connection)
+        return len(fresh)
+
+    def acknowledged(self, schedule_id: str, job_ids: Iterable[str]) -> int:
+        """Notes that these changes are no longer unseen at Meter; returns how many were till now."""
+        ids, count = sorted(job_ids), 0
+        with self._ledger.writing() as connection:
+            for start in range(0, len(ids), _SOME):
+                where = change_sets.c.job_id.in_(ids[start : start + _SOME])
+                statement = update(change_sets).where(change_sets.c.schedule_id == schedule_id, where)
+                open_ = change_sets.c.acknowledged_at.is_(None)
+                count += connection.execute(statement.where(open_).values(acknowledged_at=now())).rowcount
+            if count:
+                self._ledger.revise(connection)
+        return count
+
+    # -- looks
+
+    def done(self, runs: Mapping[str, str | None]) -> None:
+        """Notes that of these schedules nothing is left to do up to their `last_run_at`."""
+        moment = now()
+        rows = [
+            {"schedule_id": id_, "run_at": run_at, "peeked_at": moment, "attempts": 0, "retry_at": None}
+            for id_, run_at in runs.items()
+        ]
+        with self._ledger.writing() as connection:
+            set_ = ["run_at", "peeked_at", "attempts", "retry_at"]
+            self._ledger.upsert(connection, peeks, rows, keys=["schedule_id"], set_=set_)
+
+    def undone(self, runs: Mapping[str, str | None]) -> None:
+        """Notes that of these schedules something is left to do, and when to look again: later each time."""
+        known = self.peeks()
+        moment, rows = datetime.now(timezone.utc), []
+        for id_, tried_at in runs.items():
+            attempts = known.get(id_, Peek(id_)).attempts + 1
+            wait = min(_FIRST_RETRY * 2 ** min(attempts - 1, 10), _LAST_RETRY)
+            row = {"schedule_id": id_, "tried_at": tried_at, "peeked_at": iso(moment), "attempts": attempts}
+            rows.append({**row, "retry_at": iso(moment + wait)})
+        with self._ledger.writing() as connection:
+            set_ = ["tried_at", "peeked_at", "attempts", "retry_at"]
+            self._ledger.upsert(connection, peeks, rows, keys=["schedule_id"], set_=set_)
+
+    def horizon(self, strategy_ids: Iterable[str]) -> dict[str, str]:
+        """The latest job time that is known of each schedule of these strategies."""
+        ids = sorted(set(strategy_ids))
+        found: dict[str, str] = {}
+        with self._ledger.reading() as connection:
+            for start in range(0, len(ids), _SOME):
+                query = select(jobs.c.schedule_id, func.max(jobs.c.completed_at)).group_by(jobs.c.schedule_id)
+                for id_, time in connection.execute(query.where(jobs.c.strategy_id.in_(ids[start : start + _SOME]))):
+                    found[id_ or ""] = max(time or "", found.get(id_ or "", ""))
+        return found
+
+    def begin_marking(self, after: Mapping[str, str | None]) -> None:
+        """Notes, so that a power cut cannot undo it, that these schedules' changes are about to be acknowledged."""
+        moment = now()
+        rows = [{"schedule_id": id_, "marking_at": moment, "marking_after": time} for id_, time in after.items()]
+        with self._ledger.writing(durable=True) as connection:
+            set_ = ["marking_at", "marking_after"]
+            self._ledger.upsert(connection, peeks, rows, keys=["schedule_id"], set_=set_)
+
+    def end_marking(self, schedule_id: str) -> None:
+        """Notes that what the acknowledging read brought is noted."""
+        with self._ledger.writing() as connection:
+            where = peeks.c.schedule_id == schedule_id
+            connection.execute(update(peeks).where(where).values(marking_at=None, marking_after=None))

@@ -1,0 +1,57 @@
+"""What the webhook inbox holds, as jobs to load: through the API, by id."""
+
+from __future__ import annotations
+
+from meter_pipeline.api import (
+    MeterAuthError,
+    MeterBadRequest,
+    MeterClient,
+    MeterConnectionError,
+    MeterError,
+    MeterNotFound,
+)
+from meter_pipeline.store.inbox import Inbox
+from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.sync.report import Problem, SyncReport
+
+# Reports that one sync deals with; the next one takes the next.
+MOST = 500
+# So many jobs in a row without an answer: the API is gone.
+_SILENCE = 3
+_WAITING = ("known", "landed")
+
+
+def take(client: MeterClient, ledger: Ledger, inbox: Inbox, report: SyncReport) -> list[str]:
+    """Jobs that were reported, each with a row in the ledger.
+
+    A report of a job that Meter does not know is dropped; one of a job that cannot be asked for stays for later.
+
+    Raises:
+        MeterAuthError: The key is not accepted.
+    """
+    waiting = {hint.job_id: hint for hint in inbox.hints(MOST)}
+    report.reported += len(waiting)
+    taken = [row.job_id for row in ledger.jobs(ids=list(waiting))]
+    found, silent = [], 0
+    for job_id in sorted(waiting.keys() - set(taken)):
+        try:
+            found.append(client.job(job_id))
+            silent = 0
+        except (MeterNotFound, MeterBadRequest):
+            inbox.remove([job_id])
+        except MeterAuthError:
+            raise
+        except MeterError as error:
+            inbox.postpone(waiting[job_id])
+            report.problems.append(Problem(job_id, "inbox", "known", str(error)))
+            silent = silent + 1 if isinstance(error, MeterConnectionError) else 0
+            if silent == _SILENCE:
+                break
+    ledger.record_jobs(found)
+    return taken + [job.job_id for job in found]
+
+
+def clear(ledger: Ledger, inbox: Inbox, taken: list[str]) -> None:
+    """Takes out the reports of jobs that a sync has dealt with; those it left to another sync stay."""
+    left = {row.job_id for row in ledger.jobs(states=_WAITING, ids=taken) if row.attempts == 0}
+    inbox.remove(job_id for job_id in taken if job_id not in left)

@@ -1,0 +1,122 @@
+"""Which jobs a sync is to load: of some strategies or schedules, some jobs by id, since some time, or all there are."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+
+from meter_pipeline.api import MeterBadResponse, MeterClient, MeterNotFound, MeterServerError
+from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.rows import JobRow, ScheduleRow
+from meter_pipeline.store.tables import now
+from meter_pipeline.sync.report import Problem, SyncReport
+
+# The common listing of jobs is walked rather than those of more strategies than this, each by itself.
+_WALKS = 20
+
+
+class SelectionError(Exception):
+    """A strategy, schedule or job was asked for that is not there; the message is one line with the way out."""
+
+
+class Selection:
+    """Which jobs are to be loaded."""
+
+    def __init__(
+        self,
+        schedules: Sequence[str] | None = None,
+        strategies: Sequence[str] | None = None,
+        jobs: Sequence[str] | None = None,
+        since: str | None = None,
+        at_once: bool = True,
+        again: bool = False,
+    ) -> None:
+        self._schedules = None if schedules is None else set(schedules)
+        self._strategies = strategies
+        self._jobs = None if jobs is None else list(jobs)
+        self._since = since
+        self._at_once = at_once
+        self.again = again
+        self.strategy_ids: list[str] | None = None
+        #: Jobs that are loaded whatever the selection says, and jobs whose items are at hand.
+        self.hinted: Container[str] = ()
+        self.carried: Container[str] = ()
+
+    def resolve(self, client: MeterClient, ledger: Ledger, report: SyncReport) -> None:
+        """Finds the strategies that are meant.
+
+        Raises:
+            SelectionError: One is not there.
+        """
+        ids: set[str] = set()
+        if self._strategies is not None:
+            ids |= set(_strategy_ids(ledger, self._strategies))
+        if self._schedules is not None:
+            known = {row.schedule_id: row.strategy_id for row in ledger.schedules()}
+            for schedule in sorted(self._schedules):
+                if schedule not in known:
+                    raise SelectionError(f"no schedule {schedule}: see `meter-pipeline schedules list`")
+                ids.add(known[schedule] or "")
+        if self._jobs is not None:
+            _look_up(client, ledger, self._jobs, report)
+            ids |= {row.strategy_id for row in ledger.jobs(ids=self._jobs)}
+        if self._strategies is not None or self._schedules is not None or self._jobs is not None:
+            self.strategy_ids = sorted(ids)
+
+    def walked(self, reconcile: bool) -> list[str] | None:
+        """The strategies whose listings of jobs are to be walked; `None` for the common listing."""
+        if self.strategy_ids is None or reconcile or len(self.strategy_ids) <= _WALKS:
+            return self.strategy_ids
+        return None
+
+    def schedules(self, ledger: Ledger) -> list[ScheduleRow]:
+        """The schedules that are meant."""
+        return [
+            row
+            for row in ledger.schedules()
+            if (self._schedules is None or row.schedule_id in self._schedules)
+            and (self.strategy_ids is None or (row.strategy_id or "") in self.strategy_ids)
+        ]
+
+    def pending(self, ledger: Ledger, strategy_id: str | None = None) -> Iterator[JobRow]:
+        """Jobs that are to be loaded now."""
+        states = () if self.again else ("known", "landed", "unreadable")
+        moment = now()
+        for row in ledger.jobs(strategy_id, states, self._jobs):
+            if row.job_id in self.hinted:
+                yield row
+                continue
+            if self.strategy_ids is not None and row.strategy_id not in self.strategy_ids:
+                continue
+            if self._schedules is not None and row.schedule_id is not None and row.schedule_id not in self._schedules:
+                continue
+            if self._since is not None and (row.created_at or self._since) < self._since:
+                continue
+            waits = not self._at_once and row.retry_at is not None and row.retry_at > moment
+            if waits and row.job_id not in self.carried:
+                continue
+            yield row
+
+
+def _look_up(client: MeterClient, ledger: Ledger, job_ids: Sequence[str], report: SyncReport) -> None:
+    """Gives jobs that were never listed a row; one that the API cannot show does not stop the others."""
+    for job_id in sorted(set(job_ids) - {row.job_id for row in ledger.jobs(ids=job_ids)}):
+        try:
+            ledger.record_jobs([client.job(job_id)])
+        except MeterNotFound:
+            raise SelectionError(f"no job {job_id}: see `meter-pipeline status` for the strategies there are") from None
+        except (MeterServerError, MeterBadResponse) as error:
+            report.problems.append(Problem(job_id, "", "unknown", str(error)))
+
+
+def _strategy_ids(ledger: Ledger, wanted: Sequence[str]) -> Iterator[str]:
+    rows = ledger.strategies()
+    for name in wanted:
+        found = [row for row in rows if name in (row.strategy_id, row.slug)] or [
+            row for row in rows if name == row.name
+        ]
+        if not found:
+            raise SelectionError(f"no strategy {name!r}: see `meter-pipeline strategies list`")
+        if len(found) > 1:
+            slugs = ", ".join(row.slug for row in found)
+            raise SelectionError(f"several strategies are called {name!r}: name one of {slugs}")
+        yield found[0].strategy_id

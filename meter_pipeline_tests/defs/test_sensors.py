@@ -1,0 +1,223 @@
+"""The sensor: what a tick asks for, what it says, and that nothing is missed, doubled or blocked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from meter_pipeline.api.retries import set_wait_scale
+from meter_pipeline.connect import open_ledger
+from meter_pipeline.defs import sensors
+from meter_pipeline.store.inbox import Hint, Inbox
+from meter_pipeline_tests.defs.conftest import QUIET, Pipeline
+
+
+class Daemon:
+    """Ticks the sensor and runs what it asks for, as Dagster's daemon does."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.cursor: str | None = None
+        self.reload()
+
+    def reload(self) -> None:
+        self.defs = self.pipeline.defs()
+
+    def tick(self) -> dg.SensorResult:
+        (definition,) = self.defs.sensors or ()
+        with dg.build_sensor_context(
+            instance=self.pipeline.instance,
+            cursor=self.cursor,
+            resources=self.defs.resources,
+            definitions=self.defs,
+        ) as context:
+            result = definition(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        return result
+
+    def skipped(self) -> str:
+        """The reason of a tick that asks for nothing."""
+        result = self.tick()
+        assert not result.run_requests
+        reason = result.skip_reason
+        return reason.skip_message or "" if isinstance(reason, dg.SkipReason) else str(reason)
+
+    def asked(self) -> list[str]:
+        """The schedules of the run that a tick asks for; the run is done, too."""
+        return list(self.run(self.tick()))
+
+    def run(self, result: dg.SensorResult, fails: bool = False) -> list[str]:
+        assert result.run_requests is not None
+        (request,) = result.run_requests
+        assert request.run_key is None
+        done = self.defs.resolve_job_def("sync").execute_in_process(
+            instance=self.pipeline.instance,
+            run_config={**QUIET, **request.run_config},
+            tags=request.tags,
+            raise_on_error=False,
+        )
+        assert done.success is not fails
+        return list(request.run_config["ops"]["meter_sync"]["config"]["schedules"])
+
+
+@pytest.fixture(autouse=True)
+def impatient() -> Iterator[None]:
+    """Waits between attempts are cut short."""
+    set_wait_scale(0.01)
+    yield
+    set_wait_scale(1)
+
+
+@pytest.fixture
+def daemon(pipeline: Pipeline) -> Daemon:
+    """Schedules `books` and `lamps`, each with a run; nothing is loaded."""
+    for name in ("Books", "Lamps"):
+        pipeline.sandbox.world.add_schedule(name, schedule_id=name.lower())
+        pipeline.scrape(name, {"title": "A", "price": 1}, schedule=name.lower())
+    return Daemon(pipeline)
+
+
+def jobs(pipeline: Pipeline, *states: str) -> set[str]:
+    with open_ledger(pipeline.settings) as ledger:
+        return {row.job_id for row in ledger.jobs(states=states)}
+
+
+def test_what_ran_is_asked_for_once_in_one_run(daemon: Daemon) -> None:
+    assert daemon.asked() == ["books", "lamps"]
+    before = len(daemon.pipeline.sandbox.log)
+    assert daemon.skipped().startswith("looked at 2 schedules: 0 due")
+    assert len(daemon.pipeline.sandbox.log) - before <= 2
+    job = daemon.pipeline.scrape("Lamps", {"title": "B", "price": 2}, schedule="lamps")
+    assert daemon.asked() == ["lamps"]
+    assert job in jobs(daemon.pipeline, "accepted")
+    assert not daemon.pipeline.sandbox.world.schedules["lamps"].unseen
+
+
+def test_content_that_goes_and_comes_back_is_loaded_each_time(daemon: Daemon) -> None:
+    daemon.asked()
+    loaded = []
+    for price in (2, 1, 2):
+        loaded.append(daemon.pipeline.scrape("Books", {"title": "A", "price": price}, schedule="books"))
+        assert daemon.asked() == ["books"]
+    assert set(loaded) <= jobs(daemon.pipeline, "accepted")
+
+
+def test_nothing_is_asked_for_while_a_run_is_in_flight(daemon: Daemon) -> None:
+    job = daemon.defs.resolve_job_def("sync")
+    run = daemon.pipeline.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    before = len(daemon.pipeline.sandbox.log)
+    assert run.run_id[:8] in daemon.skipped()
+    assert len(daemon.pipeline.sandbox.log) == before
+
+
+def test_a_failed_run_is_tried_again_later_each_time(daemon: Daemon) -> None:
+    result = daemon.tick()
+    daemon.pipeline.sandbox.set_faults(rate_500=1.0, path="/jobs")
+    daemon.run(result, fails=True)
+    daemon.pipeline.sandbox.clear_faults()
+    assert "failed, 1 in a row" in daemon.skipped()
+    told = json.loads(daemon.cursor or "")
+    assert told["failures"] == 1
+    told["before"] = "2000-01-01T00:00:00+00:00"
+    daemon.cursor = json.dumps(told)
+    assert daemon.asked() == ["books", "lamps"]
+    assert "looked at" in daemon.skipped()
+    assert "failures" not in json.loads(daemon.cursor or "{}")
+
+
+def test_a_scrape_that_goes_on_is_waited_for(daemon: Daemon) -> None:
+    daemon.asked()
+    world = daemon.pipeline.sandbox.world
+    daemon.pipeline.sandbox.advance(60)
+    books = world.schedules["books"]
+    world.start_job(books.strategy_id, "https://b.example/", world.now, schedule=books)
+    books.last_run_at = world.now
+    assert "1 still scraping" in daemon.skipped()
+    daemon.pipeline.sandbox.advance(60)
+    assert daemon.asked() == ["books"]
+
+
+def test_an_unreachable_api_is_a_skip_and_after_an_hour_a_failed_tick(daemon: Daemon) -> None:
+    daemon.pipeline.sandbox.stop()
+    reason = daemon.skipped()
+    assert reason.startswith("Meter cannot be looked at since")
+    since = json.loads(daemon.cursor or "")["unreachable_since"]
+    assert daemon.skipped() == reason
+    told = {"unreachable_since": (datetime.fromisoformat(since) - timedelta(minutes=61)).isoformat()}
+    daemon.cursor = json.dumps(told)
+    with pytest.raises(dg.Failure, match="cannot be looked at since"):
+        daemon.tick()
+    daemon.pipeline.sandbox.start()
+    assert daemon.asked() == ["books", "lamps"]
+    assert "unreachable_since" not in json.loads(daemon.cursor or "")
+
+
+def test_new_schedules_and_strategies_are_told(daemon: Daemon) -> None:
+    daemon.asked()
+    daemon.reload()
+    world = daemon.pipeline.sandbox.world
+    daemon.pipeline.sandbox.add_strategy("Chairs", "https://chairs.example/")
+    world.add_schedule("Chairs", schedule_id="chairs")
+    world.schedules["books"].enabled = False
+    world.schedules["lamps"].interval_seconds = 60
+    reason = daemon.skipped()
+    for part in (
+        "schedule chairs is new",
+        "schedule books was paused",
+        "schedule lamps now runs every 60 s (before: every 86400 s)",
+        "reload definitions to see asset results/chairs",
+    ):
+        assert part in reason
+    world.delete_schedule(world.schedules["books"])
+    assert "schedule books was deleted" in daemon.skipped()
+
+
+def test_reports_in_the_inbox_are_loaded_whatever_the_listing_says(daemon: Daemon) -> None:
+    pipeline = daemon.pipeline
+    daemon.asked()
+    inbox = Inbox(pipeline.settings.inbox)
+    alone = pipeline.scrape("Books", {"title": "Z", "price": 1})
+    for hint in (Hint(alone, None), Hint("no-such-job", "no-such-schedule")):
+        inbox.put(hint)
+    assert daemon.asked() == []
+    assert alone in jobs(pipeline, "accepted")
+    assert not inbox.hints()
+    # A replay of a job that is loaded is no reason for a run.
+    inbox.put(Hint(alone, "books"))
+    assert "0 due" in daemon.skipped()
+    assert not inbox.hints()
+
+
+def test_a_cursor_that_cannot_be_read_starts_afresh(daemon: Daemon) -> None:
+    for cursor in ("", "{", "[]", '{"unknown": 1}', "null"):
+        assert sensors.Cursor.parse(cursor) == sensors.Cursor()
+
+
+@pytest.fixture
+def crowd(pipeline: Pipeline) -> Pipeline:
+    """Schedules by the hundred, each with an unseen change, behind an API that is slow and fails at times."""
+    world = pipeline.sandbox.world
+    for number in range(250):
+        world.add_schedule("Books", schedule_id=f"s{number:04}", url=f"https://books.example/{number}")
+        world.insert_job("Books", items=[{"n": number}], schedule=f"s{number:04}")
+    return pipeline
+
+
+def test_a_backlog_drains_in_bounded_runs_that_miss_and_double_nothing(crowd: Pipeline) -> None:
+    daemon = Daemon(crowd)
+    crowd.sandbox.set_faults(rate_500=0.03, rate_503=0.02)
+    asked: list[str] = []
+    while (result := daemon.tick()).run_requests:
+        some = daemon.run(result)
+        assert len(some) <= sensors.MOST_SCHEDULES
+        asked += some
+    assert sorted(asked) == sorted(crowd.sandbox.world.schedules)
+    scheduled = {job.job_id for job in crowd.sandbox.world.jobs if job.schedule_id}
+    assert scheduled <= jobs(crowd, "accepted")
+    marked = [id_ for mark in crowd.sandbox.marks for id_ in mark.marked or ()]
+    assert sorted(marked) == sorted(scheduled)

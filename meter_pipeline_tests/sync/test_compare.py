@@ -1,0 +1,112 @@
+"""Meter's verdict on consecutive jobs: each pair is asked for once, newest first, and set beside what items say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.store import schemas
+from meter_pipeline.sync.compare import compare
+from meter_pipeline_tests.sync.station import Station
+
+
+def run(sandbox: Sandbox, *prices: Any, **fields: Any) -> list[str]:
+    """Jobs an hour apart."""
+    ids = []
+    for price in prices:
+        sandbox.advance(hours=1)
+        ids.append(sandbox.insert_job("Shop", items=[{"title": "Lamp", "price": price}, {"title": "Chair"}], **fields))
+    return ids
+
+
+def told(station: Station) -> dict[str, Any]:
+    return {row.job_id: row for row in station.ledger.rows("job_comparisons")}
+
+
+def asked(sandbox: Sandbox) -> int:
+    return sum("compare" in entry.path for entry in sandbox.log)
+
+
+@pytest.mark.parametrize("without", ["no_api", "no_v1"])
+def test_consecutive_jobs_of_a_target_are_compared_once_in_both_dialects(
+    station: Station, empty_sandbox: Sandbox, without: str
+) -> None:
+    empty_sandbox.set_faults(**{without: True})
+    first, second, third = run(empty_sandbox, 1, 1, 2)
+    elsewhere = run(empty_sandbox, 5, url="https://shop.example/sale")
+    station.sync()
+    report = compare(station.client, station.ledger, station.lake)
+    assert (report.compared, report.agreed, report.left, report.exit_code) == (2, 2, 0, 0)
+    rows = told(station)
+    assert {id_: row.previous_job_id for id_, row in rows.items()} == {second: first, third: second}
+    assert (rows[second].content_hash_match, rows[third].content_hash_match) == (True, False)
+    assert {row.agrees for row in rows.values()} == {True}
+    shown = schemas.ledger_tables(station.ledger)["job_comparisons"].to_pylist()
+    assert {row["job_id"]: (row["strategy"], row["agrees"]) for row in shown} == dict.fromkeys(rows, ("shop", True))
+    assert not set(elsewhere) & set(rows)
+    before = asked(empty_sandbox)
+    assert compare(station.client, station.ledger, station.lake).compared == 0
+    assert asked(empty_sandbox) == before
+
+
+def test_a_run_asks_for_so_many_pairs_the_newest_first(station: Station, empty_sandbox: Sandbox) -> None:
+    ids = run(empty_sandbox, *range(6))
+    station.sync()
+    report = compare(station.client, station.ledger, station.lake, limit=2)
+    assert (report.compared, report.left) == (2, 3)
+    assert told(station).keys() == set(ids[-2:])
+    assert compare(station.client, station.ledger, station.lake, limit=10).compared == 3
+    assert told(station).keys() == set(ids[1:])
+
+
+def test_a_late_job_has_its_neighbours_compared_anew(station: Station, empty_sandbox: Sandbox) -> None:
+    first, last = run(empty_sandbox, 1, 1)
+    station.sync()
+    compare(station.client, station.ledger, station.lake)
+    late = empty_sandbox.insert_job(
+        "Shop", items=[{"title": "Lamp", "price": 9}], completed_at=empty_sandbox.world.now - 1800
+    )
+    station.sync(reconcile=True)
+    assert compare(station.client, station.ledger, station.lake).compared == 2
+    rows = told(station)
+    assert {id_: row.previous_job_id for id_, row in rows.items()} == {late: first, last: late}
+    assert rows[last].content_hash_match is False
+
+
+def test_where_meter_says_otherwise_is_listed(station: Station, empty_sandbox: Sandbox) -> None:
+    first, second = run(empty_sandbox, 1, 1)
+    # The same items in another order: another content to Meter, the same set of items to us.
+    third = empty_sandbox.insert_job("Shop", items=[{"title": "Chair"}, {"title": "Lamp", "price": 1}])
+    station.sync()
+    report = compare(station.client, station.ledger, station.lake)
+    assert report.agreed == 1
+    (one,) = report.disagreements
+    assert (one.job_id, one.previous_job_id, one.meter_says, one.items_say) == (third, second, "changed", "the same")
+    assert told(station)[third].agrees is False
+    assert first not in told(station)
+
+
+def test_a_pair_that_meter_cannot_compare_is_not_asked_for_again(station: Station, empty_sandbox: Sandbox) -> None:
+    first, second, third = run(empty_sandbox, 1, 2, 3)
+    station.sync()
+    empty_sandbox.delete_job(first)
+    report = compare(station.client, station.ledger, station.lake)
+    assert (report.compared, report.refused, report.exit_code) == (1, 1, 0)
+    assert told(station)[second].agrees is None
+    before = asked(empty_sandbox)
+    compare(station.client, station.ledger, station.lake)
+    assert asked(empty_sandbox) == before
+    assert told(station)[third].agrees is True
+
+
+def test_a_pair_that_could_not_be_asked_for_is_asked_for_again(station: Station, empty_sandbox: Sandbox) -> None:
+    _, second = run(empty_sandbox, 1, 2)
+    station.sync()
+    empty_sandbox.set_faults(path="compare", rate_500=1.0)
+    report = compare(station.client, station.ledger, station.lake)
+    assert report.exit_code == 1
+    assert second in report.problems[0]
+    empty_sandbox.clear_faults()
+    assert compare(station.client, station.ledger, station.lake).compared == 1
