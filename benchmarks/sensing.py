@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -43,6 +44,8 @@ def _ticks(folder: Path, schedules: int) -> dict[str, Any]:
     from meter_pipeline.settings import Settings
     from meter_pipeline.store.unseen import Unseen
 
+    # What a tick tells is for its page in Dagster.
+    logging.disable(logging.INFO)
     with Sandbox(worlds=()) as sandbox, dg.DagsterInstance.ephemeral() as instance:
         _furnish(sandbox, schedules)
         settings = replace(Settings.from_env({}, None), api_key=sandbox.api_key, base_url=sandbox.url, data_dir=folder)

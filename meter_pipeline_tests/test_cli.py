@@ -223,3 +223,33 @@ def test_commands_start_without_what_they_do_not_need(shop: Sandbox, command: st
     )
     done = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "[]"
+
+
+def test_a_webhook_secret_is_shown_once_and_the_inbox_wants_it(shop: Sandbox, meter: Command) -> None:
+    made = meter("schedules", "create", "Books", "--every", "1h", "--webhook", "https://hooks.example/meter")
+    assert made.code == 0
+    (secret,) = [one.webhook_secret for one in shop.world.schedules.values() if one.webhook_secret]
+    assert made.out.count(secret) == 1
+    assert "METER_WEBHOOK_SECRET" in made.out
+    assert secret not in meter("schedules", "list", "--json").out
+    refused = meter("inbox", "--port", "0")
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1
+    assert "METER_WEBHOOK_SECRET" in refused.err
+
+
+def test_comparing_tells_how_many_pairs_agree(shop: Sandbox, meter: Command) -> None:
+    meter("sync")
+    assert meter("compare").out.strip() == "1 pairs compared, 1 as our own items say; 0 left"
+    assert meter("compare", "--json").document["compared"] == 0
+
+
+def test_a_sync_tells_of_changes_and_names_a_schedule_that_cannot_be_read(shop: Sandbox, meter: Command) -> None:
+    (schedule,) = shop.world.schedules
+    shop.insert_job("Books", items=[{"title": "Salt Road"}], schedule=schedule)
+    shop.set_faults(path="/changes", rate_500=1.0)
+    done = meter("sync")
+    assert done.code == 1
+    assert f"books: schedule {schedule}: its changes cannot be read" in done.err
+    shop.clear_faults()
+    assert "1 new changes, 1 acknowledged" in meter("sync").out

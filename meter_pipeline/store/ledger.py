@@ -160,6 +160,7 @@ class Ledger:
         with self.writing() as connection:
             known = {row.strategy_id: row for row in connection.execute(select(strategies))}
             latest = self._versions(connection, "strategy")
+            versions: list[dict[str, Any]] = []
             taken = {row.slug for row in known.values()}
             fresh = []
             current = set()
@@ -189,11 +190,13 @@ class Ledger:
                     fresh.append(slug)
                     changed = True
                     connection.execute(strategies.insert().values(**values, slug=slug, first_seen_at=seen, dirty=True))
-                changed |= self._record_version(connection, "strategy", item.strategy_id, item.raw, seen, latest)
+                versions += self._version("strategy", item.strategy_id, item.raw, seen, latest)
             gone = [i for i, row in known.items() if i not in current and row.deleted_at is None]
             if gone:
                 connection.execute(update(strategies).where(strategies.c.strategy_id.in_(gone)).values(deleted_at=seen))
-            if changed or gone:
+            if versions:
+                connection.execute(tables.versions.insert(), versions)
+            if changed or gone or versions:
                 self.revise(connection)
         return fresh
 
@@ -203,6 +206,8 @@ class Ledger:
         with self.writing() as connection:
             known = {row.schedule_id: row for row in connection.execute(select(schedules))}
             latest = self._versions(connection, "schedule")
+            versions: list[dict[str, Any]] = []
+            made: list[dict[str, Any]] = []
             current = set()
             changed = False
             for item in listed:
@@ -226,17 +231,20 @@ class Ledger:
                 values = plain(values)
                 old = known.get(item.schedule_id)
                 if old is None:
-                    changed = True
-                    connection.execute(schedules.insert().values(**values, first_seen_at=seen))
+                    made.append({**values, "first_seen_at": seen})
                 elif any(getattr(old, name) != value for name, value in values.items()):
                     where = schedules.c.schedule_id == item.schedule_id
                     connection.execute(update(schedules).where(where).values(**values))
                     changed = True
-                changed |= self._record_version(connection, "schedule", item.schedule_id, item.raw, seen, latest)
+                versions += self._version("schedule", item.schedule_id, item.raw, seen, latest)
             gone = [i for i, row in known.items() if i not in current and row.deleted_at is None]
             if gone:
                 connection.execute(update(schedules).where(schedules.c.schedule_id.in_(gone)).values(deleted_at=seen))
-            if changed or gone:
+            if made:
+                connection.execute(schedules.insert(), made)
+            if versions:
+                connection.execute(tables.versions.insert(), versions)
+            if changed or gone or made or versions:
                 self.revise(connection)
 
     def _versions(self, connection: Connection, kind: str) -> dict[str, tuple[int, str]]:
@@ -245,22 +253,15 @@ class Ledger:
         query = select(table.c.id, table.c.version, table.c.record).where(table.c.kind == kind)
         return {id_: (number, record) for id_, number, record in connection.execute(query.order_by(table.c.version))}
 
-    def _record_version(
-        self,
-        connection: Connection,
-        kind: str,
-        id_: str,
-        raw: dict[str, Any],
-        seen: str,
-        latest: dict[str, tuple[int, str]],
-    ) -> bool:
+    @staticmethod
+    def _version(kind: str, id_: str, raw: dict[str, Any], seen: str, latest: dict[str, tuple[int, str]]) -> Any:
+        """The row of a new version, as a list; an empty one when nothing but what passes has changed."""
         record = _json({name: value for name, value in raw.items() if name not in _PASSING})
         number, last = latest.get(id_, (0, None))
         if last == record:
-            return False
-        values = {"kind": kind, "id": id_, "version": number + 1, "seen_at": seen, "record": record}
-        connection.execute(tables.versions.insert().values(**values))
-        return True
+            return []
+        latest[id_] = (number + 1, record)
+        return [{"kind": kind, "id": id_, "version": number + 1, "seen_at": seen, "record": record}]
 
     def strategies(self) -> list[StrategyRow]:
         """Every strategy, in the order of their slugs."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.tables import change_sets, iso, jobs, now, peeks
@@ -115,15 +115,18 @@ class Unseen:
 
     def acknowledged(self, schedule_id: str, job_ids: Iterable[str]) -> int:
         """Notes that these changes are no longer unseen at Meter; returns how many were till now."""
-        ids, count = sorted(job_ids), 0
         with self._ledger.writing() as connection:
-            for start in range(0, len(ids), _SOME):
-                where = change_sets.c.job_id.in_(ids[start : start + _SOME])
-                statement = update(change_sets).where(change_sets.c.schedule_id == schedule_id, where)
-                open_ = change_sets.c.acknowledged_at.is_(None)
-                count += connection.execute(statement.where(open_).values(acknowledged_at=now())).rowcount
-            if count:
-                self._ledger.revise(connection)
+            return self._acknowledge(connection, schedule_id, job_ids)
+
+    def _acknowledge(self, connection: Connection, schedule_id: str, job_ids: Iterable[str]) -> int:
+        ids, count = sorted(job_ids), 0
+        for start in range(0, len(ids), _SOME):
+            where = change_sets.c.job_id.in_(ids[start : start + _SOME])
+            statement = update(change_sets).where(change_sets.c.schedule_id == schedule_id, where)
+            open_ = change_sets.c.acknowledged_at.is_(None)
+            count += connection.execute(statement.where(open_).values(acknowledged_at=now())).rowcount
+        if count:
+            self._ledger.revise(connection)
         return count
 
     # -- looks
@@ -171,8 +174,9 @@ class Unseen:
             set_ = ["marking_at", "marking_after"]
             self._ledger.upsert(connection, peeks, rows, keys=["schedule_id"], set_=set_)
 
-    def end_marking(self, schedule_id: str) -> None:
-        """Notes that what the acknowledging read brought is noted."""
+    def end_marking(self, schedule_id: str, acknowledged: Iterable[str] = ()) -> int:
+        """Notes that what the acknowledging read brought is noted, and what it has acknowledged; returns how many."""
         with self._ledger.writing() as connection:
             where = peeks.c.schedule_id == schedule_id
             connection.execute(update(peeks).where(where).values(marking_at=None, marking_after=None))
+            return self._acknowledge(connection, schedule_id, acknowledged)

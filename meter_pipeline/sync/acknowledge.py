@@ -161,12 +161,14 @@ class ChangeSets:
 
     def _take(self, schedule: ScheduleRow, entries: Sequence[ChangeEntry], *, whole: bool) -> set[str]:
         """Notes entries as changes and their jobs as known; keeps the items they carry. Returns the jobs' ids."""
+        if not entries:
+            return set()
         known = self._rows([entry.job.job_id for entry in entries])
         strangers = [_belonging(entry.job, schedule) for entry in entries if entry.job.job_id not in known]
-        self._ledger.record_jobs(strangers)
+        if strangers:
+            self._ledger.record_jobs(strangers)
         counts = [(entry.job.job_id, entry.job.item_count) for entry in entries]
-        if counts:
-            self._report.changes += self._unseen.record(schedule.schedule_id, counts)
+        self._report.changes += self._unseen.record(schedule.schedule_id, counts)
         if whole:
             self._carry(entries, known)
         return {job_id for job_id, _ in counts}
@@ -222,7 +224,8 @@ class ChangeSets:
                     look.lost = self._recover(look)
             if not self._acknowledge or self._report.stopped:
                 return []
-            return self._mark([look for look in self._looks.values() if look.shown and self._settled(look.shown)])
+            settled = self._settled({id_ for look in self._looks.values() for id_ in look.shown})
+            return self._mark([look for look in self._looks.values() if look.shown and look.shown <= settled])
         finally:
             claim.release()
 
@@ -272,15 +275,14 @@ class ChangeSets:
                 more = self._take(schedule, fresh, whole=True)
                 late += sorted(more)
             look.shown |= more
-            if found.marked_seen is not False:
-                self._report.acknowledged += self._unseen.acknowledged(schedule.schedule_id, look.shown)
-                look.done = True
-            self._unseen.end_marking(schedule.schedule_id)
+            look.done = found.marked_seen is not False
+            told = look.shown if look.done else ()
+            self._report.acknowledged += self._unseen.end_marking(schedule.schedule_id, told)
         return late
 
-    def _settled(self, ids: set[str]) -> bool:
-        rows = self._rows(sorted(ids))
-        return all(id_ in rows and rows[id_].state in SETTLED for id_ in ids)
+    def _settled(self, ids: set[str]) -> set[str]:
+        """Those of these jobs that are settled."""
+        return {id_ for id_, row in self._rows(sorted(ids)).items() if row.state in SETTLED}
 
     def _settled_unfiltered(self, look: _Look) -> bool:
         """Whether what the filter has hidden is loaded, too: the marking read takes all of it."""
@@ -291,7 +293,7 @@ class ChangeSets:
             self._complain(look.schedule, "its changes cannot be read", error)
             return False
         look.shown |= ids
-        return self._settled(ids)
+        return ids <= self._settled(ids)
 
     # -- afterwards
 

@@ -10,32 +10,37 @@ import dagster as dg
 import pytest
 
 from meter_pipeline.api.retries import set_wait_scale
-from meter_pipeline.connect import open_ledger
+from meter_pipeline.connect import open_client, open_ledger, open_store
 from meter_pipeline.defs import sensors
 from meter_pipeline.store.inbox import Hint, Inbox
+from meter_pipeline.sync import sync
 from meter_pipeline_tests.defs.conftest import QUIET, Pipeline
 
 
 class Daemon:
     """Ticks the sensor and runs what it asks for, as Dagster's daemon does."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, most: int = sensors.MOST_SCHEDULES) -> None:
         self.pipeline = pipeline
+        self.most = most
         self.cursor: str | None = None
         self.reload()
 
     def reload(self) -> None:
+        """Loads definitions anew, with a sensor that asks for `most` schedules at most."""
         self.defs = self.pipeline.defs()
+        (self.sensor,) = self.defs.sensors or ()
+        if self.most != sensors.MOST_SCHEDULES:
+            self.sensor = sensors.schedule_changes(self.defs.resolve_job_def("sync"), [], most=self.most)
 
     def tick(self) -> dg.SensorResult:
-        (definition,) = self.defs.sensors or ()
         with dg.build_sensor_context(
             instance=self.pipeline.instance,
             cursor=self.cursor,
             resources=self.defs.resources,
             definitions=self.defs,
         ) as context:
-            result = definition(context)
+            result = self.sensor(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         return result
@@ -49,12 +54,25 @@ class Daemon:
 
     def asked(self) -> list[str]:
         """The schedules of the run that a tick asks for; the run is done, too."""
-        return list(self.run(self.tick()))
+        return self.run(self.tick())
 
-    def run(self, result: dg.SensorResult, fails: bool = False) -> list[str]:
+    def run(self, result: dg.SensorResult) -> list[str]:
+        """Does what the requested run does, without Dagster around it."""
         assert result.run_requests is not None
         (request,) = result.run_requests
         assert request.run_key is None
+        config = request.run_config["ops"]["meter_sync"]["config"]
+        assert config.keys() == {"schedules", "inbox"}
+        settings = self.pipeline.settings
+        with open_store(settings) as store, open_client(settings) as client:
+            inbox = Inbox(settings.inbox)
+            report = sync(client, store.ledger, store.lake, schedules=config["schedules"], inbox=inbox)
+        assert not report.stopped
+        return list(config["schedules"])
+
+    def execute(self, result: dg.SensorResult, fails: bool = False) -> None:
+        """The requested run, in Dagster."""
+        (request,) = result.run_requests or ()
         done = self.defs.resolve_job_def("sync").execute_in_process(
             instance=self.pipeline.instance,
             run_config={**QUIET, **request.run_config},
@@ -62,7 +80,6 @@ class Daemon:
             raise_on_error=False,
         )
         assert done.success is not fails
-        return list(request.run_config["ops"]["meter_sync"]["config"]["schedules"])
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +105,9 @@ def jobs(pipeline: Pipeline, *states: str) -> set[str]:
 
 
 def test_what_ran_is_asked_for_once_in_one_run(daemon: Daemon) -> None:
-    assert daemon.asked() == ["books", "lamps"]
+    result = daemon.tick()
+    daemon.execute(result)
+    assert jobs(daemon.pipeline, "accepted") == {job.job_id for job in daemon.pipeline.sandbox.world.jobs}
     before = len(daemon.pipeline.sandbox.log)
     assert daemon.skipped().startswith("looked at 2 schedules: 0 due")
     assert len(daemon.pipeline.sandbox.log) - before <= 2
@@ -118,14 +137,14 @@ def test_nothing_is_asked_for_while_a_run_is_in_flight(daemon: Daemon) -> None:
 def test_a_failed_run_is_tried_again_later_each_time(daemon: Daemon) -> None:
     result = daemon.tick()
     daemon.pipeline.sandbox.set_faults(rate_500=1.0, path="/jobs")
-    daemon.run(result, fails=True)
+    daemon.execute(result, fails=True)
     daemon.pipeline.sandbox.clear_faults()
     assert "failed, 1 in a row" in daemon.skipped()
     told = json.loads(daemon.cursor or "")
     assert told["failures"] == 1
     told["before"] = "2000-01-01T00:00:00+00:00"
     daemon.cursor = json.dumps(told)
-    assert daemon.asked() == ["books", "lamps"]
+    daemon.execute(daemon.tick())
     assert "looked at" in daemon.skipped()
     assert "failures" not in json.loads(daemon.cursor or "{}")
 
@@ -198,26 +217,34 @@ def test_a_cursor_that_cannot_be_read_starts_afresh(daemon: Daemon) -> None:
         assert sensors.Cursor.parse(cursor) == sensors.Cursor()
 
 
-@pytest.fixture
-def crowd(pipeline: Pipeline) -> Pipeline:
-    """Schedules by the hundred, each with an unseen change, behind an API that is slow and fails at times."""
+def test_a_backlog_drains_in_bounded_runs_that_miss_and_double_nothing(pipeline: Pipeline) -> None:
     world = pipeline.sandbox.world
-    for number in range(250):
-        world.add_schedule("Books", schedule_id=f"s{number:04}", url=f"https://books.example/{number}")
-        world.insert_job("Books", items=[{"n": number}], schedule=f"s{number:04}")
-    return pipeline
-
-
-def test_a_backlog_drains_in_bounded_runs_that_miss_and_double_nothing(crowd: Pipeline) -> None:
-    daemon = Daemon(crowd)
-    crowd.sandbox.set_faults(rate_500=0.03, rate_503=0.02)
-    asked: list[str] = []
+    names = [f"s{number:02}" for number in range(25)]
+    for name in names:
+        world.add_schedule("Books", schedule_id=name, url=f"https://books.example/{name}")
+        world.insert_job("Books", items=[{"of": name}], schedule=name)
+    daemon = Daemon(pipeline, most=10)
+    pipeline.sandbox.set_faults(rate_500=0.03, rate_503=0.02, path="/(jobs|schedules|strategies)$")
+    asked = []
     while (result := daemon.tick()).run_requests:
-        some = daemon.run(result)
-        assert len(some) <= sensors.MOST_SCHEDULES
-        asked += some
-    assert sorted(asked) == sorted(crowd.sandbox.world.schedules)
-    scheduled = {job.job_id for job in crowd.sandbox.world.jobs if job.schedule_id}
-    assert scheduled <= jobs(crowd, "accepted")
-    marked = [id_ for mark in crowd.sandbox.marks for id_ in mark.marked or ()]
+        asked.append(daemon.run(result))
+    assert [len(some) for some in asked] == [10, 10, 5]
+    assert sorted(name for some in asked for name in some) == names
+    scheduled = {job.job_id for job in world.jobs if job.schedule_id}
+    assert scheduled <= jobs(pipeline, "accepted")
+    marked = [id_ for mark in pipeline.sandbox.marks for id_ in mark.marked or ()]
     assert sorted(marked) == sorted(scheduled)
+
+
+def test_with_more_due_than_a_run_takes_all_have_their_turn(pipeline: Pipeline) -> None:
+    world = pipeline.sandbox.world
+    for number in range(7):
+        world.add_schedule("Books", schedule_id=f"s{number}")
+        world.insert_job("Books", items=[], schedule=f"s{number}")
+    daemon = Daemon(pipeline, most=3)
+    # Nothing of what is asked for ever gets done.
+    turns = []
+    for _ in range(3):
+        (request,) = daemon.tick().run_requests or ()
+        turns.append(request.run_config["ops"]["meter_sync"]["config"]["schedules"])
+    assert turns == [["s0", "s1", "s2"], ["s3", "s4", "s5"], ["s0", "s1", "s6"]]

@@ -32,7 +32,7 @@ CALLS: dict[str, tuple[Any, str, int]] = {
     "marking read": (MeterClient, "changes", 2),
     "note of late jobs": (Ledger, "record_jobs", -1),
     "note of late changes": (Unseen, "record", 2),
-    "note of the acknowledgement": (Unseen, "acknowledged", 1),
+    "note of the acknowledgement": (Unseen, "_acknowledge", 1),
     "end of the note": (Unseen, "end_marking", 1),
     "raw rows of late jobs": (Lake, "replace", 3),
     "commit of late jobs": (Ledger, "commit", 2),
