@@ -1,0 +1,74 @@
+"""Processes that sync, publish and query at the same time, each until it is told to stop."""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+from meter_pipeline.api import MeterClient
+from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.warehouse import publish, reading
+from meter_pipeline.sync import sync
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__])
+
+# Jobs whose rows are not all there, or there twice: there must never be one.
+_TORN = """
+    SELECT job_id FROM meter.jobs LEFT JOIN (
+        SELECT job_id, count(*) AS n, count(DISTINCT item_index) AS d FROM meter.items GROUP BY job_id
+    ) USING (job_id)
+    WHERE state = 'accepted' AND (coalesce(n, 0) <> items OR coalesce(d, 0) <> items)
+"""
+_TORN_RESULTS = """
+    SELECT _meter_job_id FROM results."{slug}" LEFT JOIN meter.jobs ON job_id = _meter_job_id
+    GROUP BY ALL HAVING any_value(state) IS DISTINCT FROM 'accepted' OR count(*) <> any_value(items)
+"""
+
+
+def syncing(folder: str, url: str, key: str, told: Any) -> None:
+    """Syncs until there is nothing left to load; tells how many jobs it loaded and what went wrong."""
+    ledger, lake = Ledger.open(f"{folder}/ledger.sqlite"), Lake.open(f"{folder}/lake")
+    jobs, problems = 0, []
+    with MeterClient(key, base_url=url, wait_scale=0, intents=ledger.intents) as client:
+        while True:
+            report = sync(client, ledger, lake)
+            jobs += report.jobs
+            problems += [problem.reason for problem in report.problems]
+            if not report.jobs and not report.skipped:
+                break
+    ledger.close()
+    told.put((jobs, problems))
+
+
+def publishing(folder: str, stop: Event, told: Any) -> None:
+    """Publishes over and over; tells how often there was something new."""
+    ledger, lake = Ledger.open(f"{folder}/ledger.sqlite"), Lake.open(f"{folder}/lake")
+    count = 0
+    while True:
+        last = stop.is_set()
+        count += not publish(ledger, lake, Path(folder) / "warehouse.duckdb").unchanged
+        if last:
+            break
+    ledger.close()
+    told.put(count)
+
+
+def querying(folder: str, stop: Event, told: Any) -> None:
+    """Queries over and over; tells how often, and the jobs that were ever torn."""
+    path = Path(folder) / "warehouse.duckdb"
+    count, torn = 0, []
+    while True:
+        last = stop.is_set()
+        with reading(path) as connection:
+            torn += connection.execute(_TORN).fetchall()
+            slugs = connection.execute("SELECT slug FROM meter.strategies").fetchall()
+            for (slug,) in slugs:
+                torn += connection.execute(_TORN_RESULTS.format(slug=slug)).fetchall()
+        count += 1
+        if last:
+            break
+    told.put((count, torn))

@@ -1,0 +1,83 @@
+"""A sync in a process of its own that is killed: from outside at any moment, or by itself at the k-th write.
+
+The processes are forked from a server that has all imports behind it, so that a kill costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pathlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from meter_pipeline.api import MeterClient
+from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.sync import load, sync
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload([__name__])
+#: Batches of a few jobs, so that a load has many writes.
+BATCH_BYTES = 6_000
+
+
+def started(folder: pathlib.Path, url: str, key: str, die_at: int | None = None) -> BaseProcess:
+    """Starts a sync; `die_at`: it kills itself at its so-manyth write, before or after it."""
+    process = _SERVER.Process(target=_sync, args=(str(folder), url, key, die_at))
+    process.start()
+    return process
+
+
+def killed_after(process: BaseProcess, seconds: float) -> None:
+    """Kills a sync after a while, unless it has ended by then."""
+    time.sleep(seconds)
+    process.kill()
+    process.join()
+
+
+def _sync(folder: str, url: str, key: str, die_at: int | None) -> None:
+    load.BATCH_BYTES = BATCH_BYTES
+    if die_at is not None:
+        _die_at(die_at)
+    ledger = Ledger.open(f"{folder}/ledger.sqlite")
+    lake = Lake.open(f"{folder}/lake")
+    with MeterClient(key, base_url=url, wait_scale=0, intents=ledger.intents) as client:
+        sync(client, ledger, lake)
+    ledger.close()
+
+
+def _die_at(count: int) -> None:
+    """Ends the process, without any clean-up, at the so-manyth step of writing."""
+    left = [count]
+
+    def step() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            os._exit(137)
+
+    def stepping(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            step()
+            result = function(*args, **kwargs)
+            step()
+            return result
+
+        return call
+
+    for owner, name in ((pathlib.Path, "replace"), (pathlib.Path, "rename"), (shutil, "rmtree"), (os, "fsync")):
+        setattr(owner, name, stepping(getattr(owner, name)))
+    writing = Ledger.writing
+
+    @contextmanager
+    def stepping_writing(self: Ledger, **options: Any) -> Iterator[Any]:
+        with writing(self, **options) as connection:
+            yield connection
+            step()
+        step()
+
+    Ledger.writing = stepping_writing  # type: ignore[method-assign]

@@ -1,0 +1,72 @@
+"""Faults on the way: everything arrives, once; what cannot be read is named, and the rest arrives all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meter_pipeline.sandbox import Sandbox
+from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
+
+
+def test_with_a_fifth_of_all_answers_spoilt_everything_arrives_once(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox
+) -> None:
+    insert_drifting(empty_sandbox)
+    whole = make_station(empty_sandbox, "whole")
+    whole.sync()
+    empty_sandbox.set_faults(all=0.2, slow_seconds=0.05, retry_after=0)
+    station = make_station(empty_sandbox, "spoilt", max_attempts=12)
+    report = station.sync()
+    empty_sandbox.clear_faults()
+    assert report.exit_code == 0
+    assert report.requests > 48
+    assert_whole(station)
+    assert_equal(station, whole)
+
+
+def test_a_job_that_always_fails_is_unreadable_and_all_others_arrive(station: Station, empty_sandbox: Sandbox) -> None:
+    ids = insert_drifting(empty_sandbox)
+    empty_sandbox.set_faults(fail_jobs={ids[5]}, garbage_jobs={ids[6]})
+    report = station.sync()
+    assert report.exit_code == 1
+    assert {problem.job_id for problem in report.problems} == {ids[5], ids[6]}
+    assert set(station.jobs("unreadable")) == {ids[5], ids[6]}
+    assert len(station.jobs("accepted")) == 38
+    assert "500" in (station.jobs()[ids[5]].reason or "")
+    assert all("\n" not in (row.reason or "") for row in station.jobs("unreadable").values())
+    assert_whole(station)
+
+
+class _Gone:
+    """Takes the API away when so many jobs are loaded."""
+
+    def __init__(self, sandbox: Sandbox, jobs: int) -> None:
+        self._sandbox = sandbox
+        self._left = jobs
+
+    def total(self, jobs: int) -> None:
+        """Of no interest."""
+
+    def advance(self, jobs: int) -> None:
+        """Counts."""
+        before, self._left = self._left, self._left - jobs
+        if before > 0 >= self._left:
+            self._sandbox.set_faults(drop_before=1.0)
+
+    def note(self, text: str) -> None:
+        """Of no interest."""
+
+
+def test_when_the_api_goes_away_the_next_sync_finishes(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox
+) -> None:
+    insert_drifting(empty_sandbox, 80)
+    station = make_station(empty_sandbox, max_attempts=2)
+    report = station.sync(progress=_Gone(empty_sandbox, 5), workers=2)
+    assert report.stopped is not None
+    assert "\n" not in report.stopped
+    assert report.exit_code == 1
+    empty_sandbox.clear_faults()
+    assert station.sync(reconcile=True).exit_code == 0
+    assert len(station.jobs("accepted")) == 80
+    assert_whole(station)
