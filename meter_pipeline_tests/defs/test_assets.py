@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 
-from meter_pipeline_tests.defs.conftest import Pipeline, materialized, metadata
+from meter_pipeline_tests.defs.conftest import Pipeline, failure, materialized, metadata
+
+FEED = ["meter/item_changes", "meter/item_versions"]
 
 
 def _fetched(pipeline: Pipeline, since: int) -> int:
@@ -16,7 +20,7 @@ def _fetched(pipeline: Pipeline, since: int) -> int:
 def test_the_first_sync_tells_of_strategies_that_have_no_asset_yet(pipeline: Pipeline) -> None:
     result = pipeline.run()
     meter = ["meter/strategies", "meter/schedules", "meter/jobs", "meter/items"]
-    assert materialized(result) == [*meter, "results/books", "results/lamps", "warehouse"]
+    assert materialized(result) == [*meter, "results/books", "results/lamps", *FEED, "warehouse"]
     told = metadata(result, "meter/strategies")["reload definitions to see"]
     assert told.value == "results/books, results/lamps"
     keys = {key.to_user_string() for key in pipeline.defs().resolve_all_asset_keys()}
@@ -34,14 +38,14 @@ def test_without_news_every_asset_is_skipped_and_so_is_the_warehouse(pipeline: P
 def test_only_what_has_news_is_materialised_and_the_warehouse_is_published(pipeline: Pipeline) -> None:
     pipeline.run()
     pipeline.scrape("Lamps", {"name": "Star", "watt": 60})
-    assert materialized(pipeline.run()) == ["meter/jobs", "meter/items", "results/lamps", "warehouse"]
+    assert materialized(pipeline.run()) == ["meter/jobs", "meter/items", "results/lamps", *FEED, "warehouse"]
 
 
 def test_what_the_command_line_loaded_is_news_to_dagster(pipeline: Pipeline) -> None:
     pipeline.run()
     pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
     assert pipeline.sync().strategies["books"].accepted == 1
-    assert materialized(pipeline.run()) == ["meter/jobs", "meter/items", "results/books", "warehouse"]
+    assert materialized(pipeline.run()) == ["meter/jobs", "meter/items", "results/books", *FEED, "warehouse"]
 
 
 def test_selecting_one_result_syncs_that_strategy_alone(pipeline: Pipeline) -> None:
@@ -103,3 +107,28 @@ def test_downstream_of_a_result_runs_only_when_it_has_news(pipeline: Pipeline) -
         job = defs.resolve_job_def("all")
         ran.append("report" in materialized(job.execute_in_process(instance=pipeline.instance)))
     assert ran == [False, True]
+
+
+def test_the_feed_s_assets_tell_what_changed_with_old_and_new_side_by_side(pipeline: Pipeline) -> None:
+    Path("meter.yaml").write_text("strategies:\n  books: {key: [title], owners: [team:pricing]}\n")
+    pipeline.run()
+    pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8}, {"title": "Night | Atlas", "Price": 3})
+    result = pipeline.run(defs=pipeline.defs())
+    facts = metadata(result, "meter/item_changes")
+    numbers = [facts[name].value for name in ("items added", "items removed", "items changed", "numbers moved")]
+    assert numbers == [1, 1, 1, 1]
+    table = facts["latest changes"].value
+    assert "| books | Tide Tables | Price | 11 | 8 |" in table
+    assert "| books | Night \\| Atlas | added |  | present |" in table
+    versions = metadata(result, "meter/item_versions")
+    assert (versions["versions begun"].value, versions["versions ended"].value) == (2, 2)
+    books = metadata(result, "results/books")
+    assert books["key"].value == "title (configured)"
+    spec = pipeline.defs().resolve_asset_graph().get(dg.AssetKey(["results", "books"]))
+    assert spec.owners == ["team:pricing"]
+
+
+def test_a_mistake_in_meter_yaml_fails_the_run_with_its_place(pipeline: Pipeline) -> None:
+    Path("meter.yaml").write_text("strategies:\n  books: {kee: [title]}\n")
+    said = failure(pipeline.run(fails=True))
+    assert "meter.yaml:2: 'kee' is not known here: did you mean key?" in said
