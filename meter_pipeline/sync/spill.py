@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -57,7 +59,7 @@ def _rows(batch: pa.RecordBatch, identity: Identity) -> Iterator[Row]:
 
 
 @contextmanager
-def _delta(lake: Lake, slug: str, previous: Seen, job: Seen) -> Iterator[object]:
+def _delta(lake: Lake, slug: str, previous: Seen, job: Seen) -> Iterator[Any]:
     """A database with the keys that differ, and the items on either side."""
     import duckdb
 
@@ -82,18 +84,18 @@ def _delta(lake: Lake, slug: str, previous: Seen, job: Seen) -> Iterator[object]
         yield connection
 
 
-def _fill(connection: object, name: str, batches: Iterator[pa.RecordBatch], select: str) -> None:
+def _fill(connection: Any, name: str, batches: Iterator[pa.RecordBatch], select: str) -> None:
     """Makes a table of batches, which all are of one schema."""
     names = ITEMS if name.endswith("_items") else KEYS
     types = {"item_index": pa.int64(), "_meter_item_index": pa.int64()}
     schema = pa.schema([(one, types.get(one, pa.string())) for one in names])
     reader = pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
-    connection.register("incoming", reader)  # type: ignore[attr-defined]
-    connection.execute(f"CREATE TABLE {name} AS SELECT {select} FROM incoming")  # type: ignore[attr-defined]  # noqa: S608
-    connection.unregister("incoming")  # type: ignore[attr-defined]
+    connection.register("incoming", reader)
+    connection.execute(f"CREATE TABLE {name} AS SELECT {select} FROM incoming")  # noqa: S608
+    connection.unregister("incoming")
 
 
-def _chosen(batches: Iterator[pa.RecordBatch], wanted: np.ndarray) -> Iterator[pa.RecordBatch]:
+def _chosen(batches: Iterator[pa.RecordBatch], wanted: npt.NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
     """The rows with some item indexes, which are sorted."""
     indexes = pa.array(wanted, pa.int64())
     for batch in batches:
