@@ -218,6 +218,9 @@ class Load:
         said = self._config is not None and self._config.key is not None
         if said or self._chosen.source != choices.NONE or self._chosen.attempts >= MAX_ATTEMPTS:
             return
+        if any(one.row.loaded for one in accepted):
+            # What the lake has of these no longer need fit the columns that older rows are in.
+            return
         try:
             found = look(self._lake, self._ledger, self._strategy, accepted)
         except NothingToCompare:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -97,7 +98,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, name: str, batches: Iterator[pa
     connection.unregister("incoming")
 
 
-def _chosen(batches: Iterator[pa.RecordBatch], wanted: np.ndarray) -> Iterator[pa.RecordBatch]:
+def _chosen(batches: Iterator[pa.RecordBatch], wanted: npt.NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
     """The rows with some item indexes, which are sorted."""
     indexes = pa.array(wanted, pa.int64())
     for batch in batches:

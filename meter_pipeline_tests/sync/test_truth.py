@@ -23,8 +23,8 @@ from meter_pipeline_tests.sync.station import Station, assert_whole
 URLS = ("https://one.example/", "https://two.example/")
 VALUES: Sequence[Any] = (
     None, True, 0, 1, 1.0, -0.0, 2.5, "1", "", "a", "a  b", " a b", "£1.50", [], [1, 2], [2, 1], [None],
-    [{"q": None}, {}], {}, {"w": 1}, {"w": None}, {"w": 2, "h": {"x": 1}}, {"h": {"x": 2}, "w": 1},
-    2**70, "\ud83d\ude00",
+    [{"q": None}, {}], {}, {"w": 1}, {"w": None}, {"w": 2, "h": {"x": 1}},
+    {"h": {"x": 2}, "w": 1}, 2**70, "\ud83d\ude00",
 )  # fmt: skip
 FIELDS = ("price", "specs", "seen", "odd.name")
 

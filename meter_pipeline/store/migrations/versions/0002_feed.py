@@ -15,13 +15,8 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("duplicates", sa.BigInteger))
     op.add_column("jobs", sa.Column("released_at", sa.String))
     connection = op.get_bind()
-    known = connection.execute(sa.text("SELECT DISTINCT url, parameters FROM jobs")).all()
-    for url, parameters in known:
-        connection.execute(
-            sa.text(
-                "UPDATE jobs SET target_id = :target WHERE COALESCE(url, '') = :url "
-                "AND COALESCE(parameters, '') = :parameters"
-            ),
-            {"target": target_id(url, parameters), "url": url or "", "parameters": parameters or ""},
-        )
+    known = connection.execute(sa.text("SELECT job_id, url, parameters FROM jobs")).all()
+    targets = [{"job": job, "target": target_id(url, parameters)} for job, url, parameters in known]
+    if targets:
+        connection.execute(sa.text("UPDATE jobs SET target_id = :target WHERE job_id = :job"), targets)
     op.create_index("jobs_by_target", "jobs", ["strategy_id", "target_id", "completed_at", "job_id"])
