@@ -120,7 +120,7 @@ def sizes(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) 
 def coverage(
     connection: duckdb.DuckDBPyConnection, since: datetime | None = None, strategy: str | None = None
 ) -> Chart | None:
-    """The share of items that have a value, by field, over the jobs of a strategy; by default the one with most jobs."""
+    """The share of items with a value, by field, over the jobs of a strategy; by default the one with most jobs."""
     if strategy is None:
         found = connection.execute(_LIVELIEST).fetchall()
         if not found:
