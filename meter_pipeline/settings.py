@@ -37,7 +37,7 @@ class Settings:
         lake_url: URL of a shared lake; a folder in `data_dir` when `None`.
         webhook_secret: What Meter shows with each webhook, several separated by commas. Never shown by `repr`.
         max_requests_per_second: Upper bound on calls to the API, `None` for no bound.
-        dbt_project: Folder of the dbt project whose models are part of the warehouse.
+        dbt_project: Folder of the dbt project whose models are part of the warehouse, `None` for no models.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -48,7 +48,7 @@ class Settings:
     lake_url: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
     max_requests_per_second: float | None = None
-    dbt_project: Path = PROJECT
+    dbt_project: Path | None = PROJECT
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
@@ -70,9 +70,7 @@ class Settings:
             lake_url=values.get("METER_LAKE_URL"),
             webhook_secret=values.get("METER_WEBHOOK_SECRET"),
             max_requests_per_second=_rate(values.get("METER_MAX_REQUESTS_PER_SECOND")),
-            dbt_project=Path(values["METER_DBT_PROJECT"]).expanduser().absolute()
-            if "METER_DBT_PROJECT" in values
-            else PROJECT,
+            dbt_project=_project(values.get("METER_DBT_PROJECT")),
         )
 
     @property
@@ -115,6 +113,12 @@ def _url(text: str) -> str:
     if parts.username or parts.password:
         raise SettingsError("METER_BASE_URL holds credentials: put the key into METER_API_KEY instead")
     return text.rstrip("/")
+
+
+def _project(text: str | None) -> Path | None:
+    if text is None:
+        return PROJECT
+    return None if text.strip().lower() == "none" else Path(text).expanduser().absolute()
 
 
 def _prefix(text: str) -> str:

@@ -13,7 +13,7 @@ from meter_pipeline.defs.assets import meter_assets
 from meter_pipeline.defs.comparisons import job_comparisons
 from meter_pipeline.defs.io import LakeIOManager
 from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESOURCE
-from meter_pipeline.defs.models import model_specs
+from meter_pipeline.defs.models import NOTHING, model_specs
 from meter_pipeline.defs.naming import MeterTranslator, translated
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.defs.schedules import hourly, sync_job
@@ -49,8 +49,9 @@ def build_defs(settings: Settings, *, translator: MeterTranslator | None = None)
     """
     strategies, schedules = known(settings)
     synced = meter_assets(strategies, schedules)
-    project = Project(settings.dbt_project)
-    published = publication_assets(project, model_specs(project), sorted([*synced.keys, *job_comparisons.keys]))
+    project = Project(settings.dbt_project) if settings.dbt_project else None
+    models = model_specs(project) if project else NOTHING
+    published = publication_assets(project, models, sorted([*synced.keys, *job_comparisons.keys]))
     assets = translated([synced, job_comparisons, published], translator)
     job = sync_job(assets)
     store = store_resource(settings)

@@ -28,7 +28,7 @@ def test_without_news_every_asset_is_skipped_and_so_is_the_warehouse(pipeline: P
     result = pipeline.run()
     assert materialized(result) == []
     skipped = {event.step_key for event in result.all_events if event.event_type_value == "STEP_SKIPPED"}
-    assert skipped == {"meter_compare", "warehouse.publish"}
+    assert skipped == {"meter_compare", "publication.publish"}
 
 
 def test_only_what_has_news_is_materialised_and_the_warehouse_is_published(pipeline: Pipeline) -> None:
