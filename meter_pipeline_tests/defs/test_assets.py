@@ -16,7 +16,9 @@ def _fetched(pipeline: Pipeline, since: int) -> int:
 def test_the_first_sync_tells_of_strategies_that_have_no_asset_yet(pipeline: Pipeline) -> None:
     result = pipeline.run()
     meter = ["meter/strategies", "meter/schedules", "meter/jobs", "meter/items"]
-    assert materialized(result) == [*meter, "results/books", "results/lamps", "meter/job_comparisons", "warehouse"]
+    results = ["results/books", "results/lamps"]
+    after = ["meter/item_changes", "meter/item_versions", "meter/job_comparisons", "warehouse"]
+    assert materialized(result) == [*meter, *results, *after]
     told = metadata(result, "meter/strategies")["reload definitions to see"]
     assert told.value == "results/books, results/lamps"
     keys = {key.to_user_string() for key in pipeline.defs().resolve_all_asset_keys()}
@@ -38,6 +40,8 @@ def test_only_what_has_news_is_materialised_and_the_warehouse_is_published(pipel
         "meter/jobs",
         "meter/items",
         "results/lamps",
+        "meter/item_changes",
+        "meter/item_versions",
         "meter/job_comparisons",
         "warehouse",
     ]
@@ -51,6 +55,8 @@ def test_what_the_command_line_loaded_is_news_to_dagster(pipeline: Pipeline) -> 
         "meter/jobs",
         "meter/items",
         "results/books",
+        "meter/item_changes",
+        "meter/item_versions",
         "meter/job_comparisons",
         "warehouse",
     ]
