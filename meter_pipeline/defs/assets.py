@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from meter_pipeline.defs import checks
+from meter_pipeline.defs import checks, quality
 from meter_pipeline.defs.events import Events
 from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.freshness import freshness
@@ -64,7 +64,10 @@ def meter_assets(strategies: "Sequence[StrategyRow]", schedules: "Sequence[Sched
             *_meter_specs(sorted(known)),
             *(_results_spec(strategy, policies.get(strategy.strategy_id)) for strategy in strategies),
         ],
-        check_specs=checks.specs([JOBS, *map(results_key, sorted(known))]),
+        check_specs=[
+            *checks.specs([JOBS, *map(results_key, sorted(known))]),
+            *quality.specs(map(results_key, sorted(known))),
+        ],
         can_subset=True,
         pool="meter",
     )
