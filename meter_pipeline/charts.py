@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -120,7 +121,7 @@ def sizes(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) 
 def coverage(
     connection: duckdb.DuckDBPyConnection, since: datetime | None = None, strategy: str | None = None
 ) -> Chart | None:
-    """The share of items that have a value, by field, over a strategy's jobs; by default the one with most of them."""
+    """The share of items with a value, by field, over the jobs of a strategy; by default the one with most jobs."""
     if strategy is None:
         found = connection.execute(_LIVELIEST).fetchall()
         if not found:
@@ -162,6 +163,8 @@ def _png(draw: Callable[[Axes], None]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    # Says that it builds its list of fonts, the first time, to whoever listens.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
     axes = figure.subplots()
     draw(axes)

@@ -20,7 +20,7 @@ from meter_pipeline.config import load_config
 from meter_pipeline.connect import open_client, open_ledger, open_store
 from meter_pipeline.console import emit, progress, say, show, tell
 from meter_pipeline.remote import jobs, schedules, strategies
-from meter_pipeline.settings import Settings
+from meter_pipeline.settings import Settings, SettingsError
 from meter_pipeline.since import parse_since
 
 if TYPE_CHECKING:
@@ -314,7 +314,7 @@ def publish(
         if rollback:
             done = roll_back(store.ledger, settings.warehouse, publication)
         else:
-            models = None if raw else Project(settings.dbt_project)
+            models = None if raw or settings.dbt_project is None else Project(settings.dbt_project)
             hours = timedelta(hours=keep)
             done = build(store.ledger, store.lake, settings.warehouse, models=models, force=force, keep=hours)
     if as_json:
@@ -351,6 +351,8 @@ def model(
     from meter_pipeline.scaffold import write_model
 
     settings = Settings.from_env()
+    if settings.dbt_project is None:
+        raise SettingsError("METER_DBT_PROJECT=none: name the folder of a dbt project to write a model into")
     with open_ledger(settings) as ledger:
         written = write_model(ledger.strategies(), strategy, settings.dbt_project, force=force)
     for path in written:

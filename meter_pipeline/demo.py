@@ -24,27 +24,46 @@ if TYPE_CHECKING:
     from meter_pipeline.sandbox import Sandbox
 
 _LATER_DAYS = 1.5
-_PRICES = """
-with seen as (
-    select title, price, _meter_completed_at as seen_at,
-        lag(price) over (partition by title order by _meter_completed_at) as before
-    from results.new_books
-), liveliest as (
-    select title from seen where price <> before group by title order by count(*) desc, title limit 1
-)
-select title, seen_at, before as old_price, price as new_price
-from seen semi join liveliest using (title)
-where price is distinct from before
-order by seen_at
-limit 12
+_SHOP = "new_books"
+_MOVES = """
+select strategy, label as item, old_price, new_price, round(100 * relative_change, 1) as "change in %", observed_at
+from marts.fct_price_changes
+where observed_at > (select max(observed_at) - interval 7 days from marts.fct_price_changes)
+order by abs(relative_change) desc nulls last, observed_at, label
+limit 8
 """
-_DAYS = """
-with recent as (
-    select strategy, strftime(completed_at, '%m-%d') as day
-    from meter.items
-    where completed_at > (select max(completed_at) - interval 6 days from meter.items)
+_VANISHED = """
+select label as posting, first_seen_at, removed_at, round(seconds_listed / 3600, 1) as "hours listed"
+from marts.dim_items
+where strategy ilike '%job%' and seconds_listed < 2 * 86400
+order by seconds_listed, label
+limit 8
+"""
+# The Tuesday before the last day that was seen, at noon; the first job there is, where the data is younger than that.
+_TUESDAY = """
+with days as (
+    select max(observed_at) as last, min(observed_at) as first from marts.fct_scrape_jobs
+    where strategy = $strategy and outcome = 'accepted'
+), moment as (
+    select greatest(
+        date_trunc('week', last at time zone 'UTC' - interval 1 day) + interval 36 hours, first at time zone 'UTC'
+    ) at time zone 'UTC' as at
+    from days
 )
-pivot recent on day using count(*) group by strategy order by strategy
+select moment.at as "as of", label as item, json_extract_string(versions.item, '$.price') as price
+from meter.item_versions as versions
+inner join moment on valid_from <= moment.at and (valid_to is null or valid_to > moment.at)
+inner join marts.dim_items as items using (strategy, item_key)
+where strategy = $strategy
+order by label
+limit 8
+"""
+_LATE = """
+select strategy, expected_interval_seconds / 60 as "runs every minutes", jobs, late_jobs as late,
+    round(longest_lag_seconds / 60, 1) as "longest lag in minutes"
+from marts.dim_schedules
+order by late_jobs desc, longest_lag_seconds desc nulls last, strategy
+limit 8
 """
 _STATES = "pivot meter.jobs on state using count(*) group by strategy order by strategy"
 
@@ -146,8 +165,10 @@ def _number(result: dg.ExecuteInProcessResult, name: str) -> int:
 
 def _show(warehouse: Path) -> None:
     questions = {
-        "One product's price over time": _PRICES,
-        "Items per strategy and day": _DAYS,
+        "Biggest price moves this week": _MOVES,
+        "Postings that vanished within two days": _VANISHED,
+        "What the bookshop looked like last Tuesday": _TUESDAY.replace("$strategy", f"'{_SHOP}'"),
+        "Which schedules run late": _LATE,
         "Jobs by state": _STATES,
     }
     for title, sql in questions.items():
@@ -162,6 +183,7 @@ def _next_lines() -> None:
     say("  make dev                      the Dagster UI on the same data, at http://127.0.0.1:3000")
     say(f'  {program} query "from results.new_books limit 5"')
     say(f"  {program} status")
+    say(f"  {program} report                a page with charts of it all")
     say(f"  METER_API_KEY=sk_live_… METER_DATA_DIR=data/mine {program} sync       your own data from Meter")
 
 

@@ -144,6 +144,14 @@ class Project:
             shutil.rmtree(temporary, ignore_errors=True)
         return folder
 
+    def run(self, arguments: Sequence[str], file: Path, target: Path) -> Any:
+        """Runs a command of dbt's over a DuckDB file and returns dbt's own result; what it writes goes to `target`.
+
+        Raises:
+            ProjectError: The project cannot be parsed.
+        """
+        return _invoke(arguments, self.folder, target, file, self.parsed() / _PARSED[1])
+
     def build(self, file: Path) -> Built:
         """Builds all models in a candidate's file and tests them; `results` has what became of each.
 
@@ -155,7 +163,7 @@ class Project:
 
         target = file.parent / "dbt"
         arguments = ["build", "--exclude-resource-type", "unit_test"]
-        done = _invoke(arguments, self.folder, target, file, self.parsed() / _PARSED[1])
+        done = self.run(arguments, file, target)
         self.results = [_result(one, target) for one in getattr(done.result, "results", None) or ()]
         failed = [one for one in self.results if one.failed]
         if failed:

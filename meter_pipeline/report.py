@@ -63,9 +63,8 @@ td.number { text-align: right; font-variant-numeric: tabular-nums } img { max-wi
 {% endfor %}
 {% for table in tables %}<h2>{{ table.title }}</h2>
 {% if table.rows %}<table><tr>{% for name in table.columns %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for row in table.rows %}<tr>{% for value, number in row %}
-<td{% if number %} class="number"{% endif %}>{{ value }}</td>
-{%- endfor %}</tr>
+{% for row in table.rows %}<tr>
+{%- for value, number in row %}<td{% if number %} class="number"{% endif %}>{{ value }}</td>{% endfor %}</tr>
 {% endfor %}</table>{% else %}<p class="note">Nothing in this time.</p>{% endif %}
 {% endfor %}
 </body></html>

@@ -48,9 +48,9 @@ sources:
     database: "{{ "{{ 'published' if target.name == 'dev' else target.database }}" }}"
     schema: results
     tables:
-      - name: {{ slug }}
+      - name: {{ slug | tojson }}
         description: {{ about | tojson }}
-        config: {meta: {dagster: {asset_key: [results, {{ slug }}]}}}
+        config: {meta: {dagster: {asset_key: [results, {{ slug | tojson }}]}}}
         columns:
 {%- for column in columns %}
           - name: {{ column.name | tojson }}

@@ -38,7 +38,7 @@ class Settings:
         webhook_secret: What Meter shows with each webhook, several separated by commas. Never shown by `repr`.
         max_requests_per_second: Upper bound on calls to the API, `None` for no bound.
         config: `meter.yaml`, which need not exist.
-        dbt_project: Folder of the dbt project whose models are part of the warehouse.
+        dbt_project: Folder of the dbt project whose models are part of the warehouse, `None` for no models.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -50,7 +50,7 @@ class Settings:
     webhook_secret: str | None = field(default=None, repr=False)
     max_requests_per_second: float | None = None
     config: Path = Path("meter.yaml")
-    dbt_project: Path = PROJECT
+    dbt_project: Path | None = PROJECT
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
@@ -73,9 +73,7 @@ class Settings:
             webhook_secret=values.get("METER_WEBHOOK_SECRET"),
             max_requests_per_second=_rate(values.get("METER_MAX_REQUESTS_PER_SECOND")),
             config=Path(values.get("METER_CONFIG", "meter.yaml")).expanduser().absolute(),
-            dbt_project=Path(values["METER_DBT_PROJECT"]).expanduser().absolute()
-            if "METER_DBT_PROJECT" in values
-            else PROJECT,
+            dbt_project=_project(values.get("METER_DBT_PROJECT")),
         )
 
     @property
@@ -118,6 +116,12 @@ def _url(text: str) -> str:
     if parts.username or parts.password:
         raise SettingsError("METER_BASE_URL holds credentials: put the key into METER_API_KEY instead")
     return text.rstrip("/")
+
+
+def _project(text: str | None) -> Path | None:
+    if text is None:
+        return PROJECT
+    return None if text.strip().lower() == "none" else Path(text).expanduser().absolute()
 
 
 def _prefix(text: str) -> str:

@@ -51,6 +51,7 @@ def shop(make_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("METER_API_KEY", CANARY)
     monkeypatch.setenv("METER_BASE_URL", sandbox.url)
     monkeypatch.setenv("METER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("METER_DBT_PROJECT", "none")
     set_wait_scale(0)
     yield sandbox
     set_wait_scale(1)

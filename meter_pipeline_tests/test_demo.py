@@ -19,7 +19,13 @@ from meter_pipeline.sync import sync
 
 def _bare(folder: Path) -> dict[str, str]:
     """The environment of a machine on which nothing is configured."""
-    return {"PATH": os.environ["PATH"], "HOME": str(folder), "METER_DATA_DIR": str(folder / "data")}
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "METER_DATA_DIR": str(folder / "data"),
+        "XDG_CACHE_HOME": cache,
+    }
 
 
 def test_the_demo_loads_through_dagster_and_shows_what_came_of_it(tmp_path: Path) -> None:
@@ -29,7 +35,14 @@ def test_the_demo_loads_through_dagster_and_shows_what_came_of_it(tmp_path: Path
     )  # fmt: skip
     assert done.stderr == ""
     assert done.returncode == 0
-    for title in ("One product's price over time", "Items per strategy and day", "Jobs by state", "What next:"):
+    for title in (
+        "Biggest price moves this week",
+        "Postings that vanished within two days",
+        "What the bookshop looked like last Tuesday",
+        "Which schedules run late",
+        "Jobs by state",
+        "What next:",
+    ):
         assert title in done.stdout
     assert done.stdout.count("Dagster job sync") == 2
     assert len(done.stdout.splitlines()) < 100

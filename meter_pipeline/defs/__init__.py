@@ -14,7 +14,8 @@ from meter_pipeline.defs.assets import meter_assets
 from meter_pipeline.defs.comparisons import job_comparisons
 from meter_pipeline.defs.io import LakeIOManager
 from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESOURCE
-from meter_pipeline.defs.models import model_specs
+from meter_pipeline.defs.models import NOTHING, model_specs
+from meter_pipeline.defs.naming import MeterTranslator, translated
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.defs.schedules import hourly, sync_job
 from meter_pipeline.defs.sensors import schedule_changes
@@ -28,7 +29,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def build_defs(settings: Settings) -> dg.Definitions:
+def build_meter_defs(settings: Settings | None = None, *, translator: MeterTranslator | None = None) -> dg.Definitions:
+    """Everything about Meter for a Dagster project of one's own: assets, checks, the job, schedule and sensor.
+
+    Args:
+        settings: Where the API and the data are; `METER_*` of the environment by default.
+        translator: Keys, groups and owners as the project has them.
+
+    Example:
+        `defs = dg.Definitions.merge(build_meter_defs(translator=MeterTranslator(owners=["team:web"])), mine)`
+    """
+    return build_defs(settings or Settings.from_env(), translator=translator)
+
+
+def build_defs(settings: Settings, *, translator: MeterTranslator | None = None) -> dg.Definitions:
     """Everything that Dagster shows for the data of `settings`.
 
     The strategies are those that the ledger knows at this moment: no call to the API is made. Secrets are read from
@@ -37,9 +51,10 @@ def build_defs(settings: Settings) -> dg.Definitions:
     strategies, schedules = known(settings)
     said = known_config(settings)
     synced = meter_assets(strategies, schedules, said)
-    project = Project(settings.dbt_project)
-    published = publication_assets(project, model_specs(project), sorted([*synced.keys, *job_comparisons.keys]))
-    assets = [synced, job_comparisons, published]
+    project = Project(settings.dbt_project) if settings.dbt_project else None
+    models = model_specs(project) if project else NOTHING
+    published = publication_assets(project, models, sorted([*synced.keys, *job_comparisons.keys]))
+    assets = translated([synced, job_comparisons, published], translator)
     job = sync_job(assets)
     store = store_resource(settings)
     return dg.Definitions(

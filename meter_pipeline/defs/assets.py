@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from meter_pipeline.config import Config, load_config
-from meter_pipeline.defs import checks
+from meter_pipeline.defs import checks, quality
 from meter_pipeline.defs.events import Events
 from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.freshness import freshness
@@ -74,7 +74,10 @@ def meter_assets(
             *_meter_specs(sorted(known)),
             *(_results_spec(strategy, policies.get(strategy.strategy_id), said or Config()) for strategy in strategies),
         ],
-        check_specs=checks.specs([JOBS, *map(results_key, sorted(known))]),
+        check_specs=[
+            *checks.specs([JOBS, *map(results_key, sorted(known))]),
+            *quality.specs(map(results_key, sorted(known))),
+        ],
         can_subset=True,
         pool="meter",
     )

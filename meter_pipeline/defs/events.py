@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from meter_pipeline.defs import changes, checks, news
+from meter_pipeline.defs import changes, checks, news, quality
 from meter_pipeline.defs.keys import (
     ITEM_CHANGES,
     ITEM_VERSIONS,
@@ -104,6 +104,8 @@ class Events:
             concerned = checks.troubled(self._problems, slugs) | {s for key in told if (s := slug_of(key))}
             selected = {check for check in selected if checks.about(check, concerned)}
         yield from checks.results(selected, self._problems, slugs)
+        reports = self._report.strategies if self._report is not None else {}
+        yield from quality.results(selected, self._store, self._strategies, reports)
 
     # -- facts ---------------------------------------------------------------------------------------------------------
 

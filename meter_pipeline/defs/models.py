@@ -1,4 +1,4 @@
-"""The models of the dbt project as assets, and their tests as checks: named and grouped as dagster-dbt does it.
+"""The models of the dbt project as assets, their tests as checks: keys, groups and owners as dagster-dbt has them.
 
 The decorator `@dbt_assets` gives the specs; the step that builds the models is the one that publishes them, see
 `defs.warehouse`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -73,7 +74,7 @@ def _specs(manifest: Mapping[str, Any]) -> ModelSpecs:
     @dbt_assets(manifest=dict(manifest), dagster_dbt_translator=Translator(settings), name="models")
     def models(): ...
 
-    specs = [_plain(spec) for spec in models.specs]
+    specs = _upstream_first([_plain(spec) for spec in models.specs])
     keys = {str(spec.metadata["dagster_dbt/unique_id"]): spec.key for spec in specs}
     checks = [
         # What else a test looks at is built in the same step, and needs no edge of its own.
@@ -87,6 +88,13 @@ def _specs(manifest: Mapping[str, Any]) -> ModelSpecs:
         for spec in models.check_specs
     ]
     return ModelSpecs(specs, checks, keys)
+
+
+def _upstream_first(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetSpec]:
+    """In the order in which a step may tell of them."""
+    by_key = {spec.key: spec for spec in specs}
+    order = TopologicalSorter({spec.key: {dep.asset_key for dep in spec.deps} for spec in specs})
+    return [by_key[key] for key in order.static_order() if key in by_key]
 
 
 def _plain(spec: dg.AssetSpec) -> dg.AssetSpec:

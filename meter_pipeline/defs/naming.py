@@ -1,4 +1,4 @@
-"""How the assets are called, grouped and owned in somebody's own Dagster project."""
+"""How the assets are grouped, owned and described in somebody's own Dagster project."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import dagster as dg
 
 @dataclass(frozen=True)
 class MeterTranslator:
-    """Keys, groups and owners of the assets; the default leaves them as they are. Override a method for more.
+    """Groups and owners of the assets; the default leaves them as they are. Override `spec` for more.
 
     Attributes:
-        key_prefix: Goes before every key, as `["scraping"]` for `scraping/meter/jobs`.
         group: One group for all assets, instead of one for each kind.
         owners: Owners of all assets: `team:name` or an e-mail address.
     """
 
-    key_prefix: Sequence[str] = ()
     group: str | None = None
     owners: Sequence[str] | None = None
 
-    def key(self, key: dg.AssetKey) -> dg.AssetKey:
-        """The key of an asset of ours in this project."""
-        return dg.AssetKey([*self.key_prefix, *key.path])
-
     def spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
-        """The asset as this project shows it; its key and the keys it depends on have been translated already."""
-        changes = {"group_name": self.group or spec.group_name, "owners": self.owners or spec.owners}
-        return spec.replace_attributes(**changes)
+        """The asset as this project shows it. Its key has to stay: the step that fills it goes by it."""
+        return spec.replace_attributes(group_name=self.group or spec.group_name, owners=self.owners or spec.owners)
+
+
+def translated(assets: Sequence[dg.AssetsDefinition], translator: MeterTranslator | None) -> list[dg.AssetsDefinition]:
+    """The assets as the translator has them."""
+    if translator is None:
+        return list(assets)
+    return [one.map_asset_specs(translator.spec) for one in assets]

@@ -24,7 +24,7 @@ _STEP = "publish"
 
 
 def publication_assets(
-    project: Project, models: ModelSpecs, upstream: Sequence[dg.AssetKey], *, key: dg.AssetKey = WAREHOUSE
+    project: Project | None, models: ModelSpecs, upstream: Sequence[dg.AssetKey], *, key: dg.AssetKey = WAREHOUSE
 ) -> dg.AssetsDefinition:
     """The models of the dbt project and the published warehouse.
 
@@ -33,7 +33,7 @@ def publication_assets(
     skipped; hence the graph of one op with all of them on one input.
 
     Args:
-        project: What is built.
+        project: What is built over the raw side; nothing when `None`.
         models: Its assets and checks.
         upstream: The assets that a sync fills.
         key: The key of the warehouse itself.
@@ -52,7 +52,8 @@ def publication_assets(
         out={name: dg.Out(dg.Nothing, is_required=False) for name in outputs},
         required_resource_keys={STORE_RESOURCE},
     )
-    def publish(context: dg.OpExecutionContext) -> Iterator[Any]:
+    def publish(context):  # type: ignore[no-untyped-def]
+        # Dagster reads annotations, and cannot read those of a module whose annotations are texts.
         yield from _publish(context, project, models, key)
 
     graph = dg.GraphDefinition(
@@ -95,7 +96,9 @@ def _warehouse_spec(key: dg.AssetKey, models: ModelSpecs, upstream: Sequence[dg.
     )
 
 
-def _publish(context: dg.OpExecutionContext, project: Project, models: ModelSpecs, key: dg.AssetKey) -> Iterator[Any]:
+def _publish(
+    context: dg.OpExecutionContext, project: Project | None, models: ModelSpecs, key: dg.AssetKey
+) -> Iterator[Any]:
     """Publishes, and tells what was built; of a rejected candidate only which tests failed."""
     selected, selected_checks = context.selected_asset_keys, context.selected_asset_check_keys
     store_resource = getattr(context.resources, STORE_RESOURCE)
@@ -107,13 +110,13 @@ def _publish(context: dg.OpExecutionContext, project: Project, models: ModelSpec
             try:
                 done = publish(store.ledger, store.lake, path, models=project)
             except RejectedError:
-                yield from _checks(project.results, models, selected_checks)
+                yield from _checks(project.results if project else (), models, selected_checks)
                 raise
         context.log.info(f"{path}: {'nothing new to publish' if done.unchanged else 'published'}")
         version = dg.DataVersion(done.publication_id)
         rows = _rows(path)
-        results = {one.unique_id: one for one in project.results} if not done.unchanged else {}
-        charts = _charts(path)
+        results = {one.unique_id: one for one in project.results} if project and not done.unchanged else {}
+        charts = _charts(path) if project else {}
         for unique_id, asset in models.keys.items():
             if asset in selected:
                 facts = {**_model_facts(asset, rows, results.get(unique_id)), **charts.get(asset, {})}

@@ -73,6 +73,8 @@ def pipeline(
     monkeypatch.setenv("METER_API_KEY", CANARY)
     monkeypatch.setenv("METER_BASE_URL", sandbox.url)
     monkeypatch.setenv("METER_DATA_DIR", str(tmp_path / "data"))
+    # Most tests are about the sync; test_models.py is about the models.
+    monkeypatch.setenv("METER_DBT_PROJECT", "none")
     sandbox.add_strategy("Books", "https://books.example/new")
     sandbox.add_strategy("Lamps", "https://lamps.example/")
     with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:

@@ -15,9 +15,11 @@ def test_all_is_well_when_every_job_was_loaded(pipeline: Pipeline) -> None:
     pipeline.run()
     pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
     checks = _checks(pipeline.run())
-    assert set(checks) == {
+    jobs = {
         f"{key}:{name}" for key in ("meter/jobs", "results/books") for name in ("no_held_jobs", "no_unreadable_jobs")
     }
+    rows = ("rows_match_api", "keys_are_unique", "no_field_went_empty", "columns_are_stable")
+    assert set(checks) == jobs | {f"results/books:{name}" for name in rows}
     assert all(check.passed for check in checks.values())
 
 
@@ -55,3 +57,15 @@ def test_checks_alone_ask_the_ledger_and_not_the_api(pipeline: Pipeline) -> None
     result = defs.resolve_job_def("look").execute_in_process(instance=pipeline.instance)
     assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
     assert len(pipeline.sandbox.log) == before
+
+
+def test_a_field_that_went_empty_and_a_column_that_is_new_are_warnings(pipeline: Pipeline) -> None:
+    pipeline.run()
+    pipeline.scrape("Books", {"title": "Tide Tables", "Price": None, "pages": 90})
+    checks = _checks(pipeline.run())
+    empty, columns = checks["results/books:no_field_went_empty"], checks["results/books:columns_are_stable"]
+    assert (empty.passed, empty.description) == (False, "empty now: price")
+    assert empty.metadata["null rate of title"].value == 0
+    assert (columns.passed, columns.description) == (False, "new: pages")
+    assert checks["results/books:rows_match_api"].passed
+    assert checks["results/books:keys_are_unique"].passed

@@ -12,7 +12,11 @@ import pytest
 from meter_pipeline.defs import build_defs
 from meter_pipeline.settings import Settings
 
-ALWAYS = {"meter/strategies", "meter/schedules", "meter/jobs", "meter/items", "warehouse"}
+ALWAYS = {
+    *(f"meter/{name}" for name in ("strategies", "schedules", "jobs", "items", "schedule_changes")),
+    *(f"meter/{name}" for name in ("item_changes", "item_versions", "job_comparisons")),
+    "warehouse",
+}
 
 
 def _keys(defs: dg.Definitions) -> set[str]:
@@ -20,13 +24,13 @@ def _keys(defs: dg.Definitions) -> set[str]:
 
 
 def test_an_empty_folder_has_the_assets_that_are_always_there_and_stays_empty(tmp_path: Path) -> None:
-    defs = build_defs(Settings(data_dir=tmp_path / "data"))
+    defs = build_defs(Settings(data_dir=tmp_path / "data", dbt_project=None))
     assert _keys(defs) == ALWAYS
     assert not (tmp_path / "data").exists()
 
 
 def test_the_schedule_is_off_until_somebody_switches_it_on(tmp_path: Path) -> None:
-    schedule = build_defs(Settings(data_dir=tmp_path)).resolve_schedule_def("hourly_sync")
+    schedule = build_defs(Settings(data_dir=tmp_path, dbt_project=None)).resolve_schedule_def("hourly_sync")
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
 
 
@@ -34,12 +38,12 @@ def test_a_damaged_ledger_is_a_warning_and_not_the_end_of_the_code_location(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "ledger.sqlite").write_bytes(b"this is no database" * 500)
-    assert _keys(build_defs(Settings(data_dir=tmp_path))) == ALWAYS
+    assert _keys(build_defs(Settings(data_dir=tmp_path, dbt_project=None))) == ALWAYS
     assert "ledger.sqlite" in caplog.text
 
 
 def test_every_asset_is_described_and_owned(tmp_path: Path) -> None:
-    for spec in build_defs(Settings(data_dir=tmp_path)).resolve_all_asset_specs():
+    for spec in build_defs(Settings(data_dir=tmp_path, dbt_project=None)).resolve_all_asset_specs():
         assert spec.description
         assert spec.owners
         assert spec.kinds
@@ -51,7 +55,12 @@ def test_loading_imports_neither_pandas_nor_duckdb_nor_pyarrow(tmp_path: Path) -
         "import sys, meter_pipeline.definitions;"
         "print([m for m in ('pandas', 'duckdb', 'pyarrow', 'requests') if m in sys.modules])"
     )
-    environment = {"METER_DATA_DIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    environment = {
+        "METER_DATA_DIR": str(tmp_path),
+        "METER_DBT_PROJECT": "none",
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+    }
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path, check=True
     )

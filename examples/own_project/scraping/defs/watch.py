@@ -1,0 +1,18 @@
+"""An asset of one's own downstream of a mart."""
+
+from pathlib import Path
+
+import dagster as dg
+
+
+@dg.asset(deps=[dg.AssetKey(["marts", "fct_price_changes"]), dg.AssetKey(["warehouse"])], group_name="scraping")
+def price_drops(meter_store: dg.ResourceParam[object]) -> dg.MaterializeResult:
+    """How many prices fell by a tenth or more, in the published warehouse."""
+    import duckdb
+
+    warehouse: Path = meter_store.warehouse  # type: ignore[attr-defined]
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        found = connection.execute(
+            "select count(*) from marts.fct_price_changes where relative_change <= -0.1"
+        ).fetchall()
+    return dg.MaterializeResult(metadata={"drops": found[0][0]})

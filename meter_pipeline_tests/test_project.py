@@ -1,0 +1,186 @@
+"""The real dbt project over a real load: what is published, what is not, and what its models say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from meter_pipeline.project import Project
+from meter_pipeline.report import write_report
+from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.scaffold import ScaffoldError, write_model
+from meter_pipeline.settings import PROJECT
+from meter_pipeline.store import publications
+from meter_pipeline.store.errors import WarehouseError
+from meter_pipeline.store.warehouse import Publication, RejectedError, publish
+from meter_pipeline_tests.sync.station import Station
+
+# A model of a user's own, with every macro that the project offers.
+_OWN = """
+with as_of as (select * from {{ meter_as_of('books', "'2026-03-02 12:00:00+00'") }}),
+latest as (select * from {{ meter_latest('books') }}),
+history as (select * from {{ meter_history('books', 'price') }})
+select
+    (select count(*) from as_of) as as_of,
+    (select count(*) from latest) as latest,
+    (select count(*) from history) as history,
+    (select count(*) from {{ ref('stg_results__books') }}) as results
+"""
+
+
+@dataclass
+class Shop:
+    """A bookshop that is scraped, a copy of the project, and a warehouse."""
+
+    sandbox: Sandbox
+    station: Station
+    project: Path
+
+    @property
+    def warehouse(self) -> Path:
+        """The published file."""
+        return self.station.folder / "warehouse.duckdb"
+
+    def publish(self, project: Path | None = None, *, force: bool = False) -> tuple[Publication, Project]:
+        """Syncs and publishes."""
+        self.station.sync(reconcile=True)
+        models = Project(project or self.project)
+        done = publish(self.station.ledger, self.station.lake, self.warehouse, models=models, force=force)
+        return done, models
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """What the published warehouse answers."""
+        with duckdb.connect(str(self.warehouse), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def tables(self) -> dict[str, list[str]]:
+        """The rows of every mart, in an order of their own."""
+        names = [
+            name
+            for (name,) in self.ask("SELECT table_name FROM information_schema.tables WHERE table_schema = 'marts'")
+        ]
+        return {name: sorted(map(repr, self.ask(f"SELECT * FROM marts.{name}"))) for name in names}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """Three jobs of one strategy, loaded and published with a model of the user's own."""
+    folder = tmp_path_factory.mktemp("shop")
+    project = folder / "project"
+    shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
+    with Sandbox(worlds=()) as sandbox, Station(folder / "data", sandbox) as station:
+        sandbox.add_strategy("Books", "https://books.example/new")
+        made = Shop(sandbox, station, project)
+        now = sandbox.world.now
+        for back, prices in ((50, (10, 20)), (26, (11, 20)), (2, (9, 20))):
+            items = [{"title": f"book {place}", "price": price} for place, price in enumerate(prices)]
+            sandbox.insert_job("Books", items=items, completed_at=now - back * 3600)
+        station.sync()
+        write_model(station.ledger.strategies(), "Books", project)
+        (project / "models" / "own.sql").write_text(_OWN)
+        made.publish()
+        yield made
+
+
+def test_a_publication_has_the_models_and_says_what_it_was_made_from(shop: Shop) -> None:
+    ((invocation, models),) = shop.ask(
+        "SELECT dbt_invocation_id, models FROM meter.publications ORDER BY published_at LIMIT 1"
+    )
+    assert invocation
+    assert models >= 21
+    assert shop.ask("SELECT count(*) FROM marts.fct_scrape_jobs WHERE outcome = 'accepted'")[0][0] >= 3
+    assert shop.ask("SELECT sum(items) FROM marts.fct_daily_activity WHERE day < current_date + 1000")[0][0] >= 6
+
+
+def test_the_macros_answer(shop: Shop) -> None:
+    ((as_of, latest, history, results),) = shop.ask("SELECT * FROM main.own")
+    assert latest >= 2
+    assert results >= 6
+    assert history >= 2
+    assert as_of in (0, 2)
+
+
+def test_the_written_model_is_not_overwritten_unless_told_to(shop: Shop) -> None:
+    rows = shop.station.ledger.strategies()
+    with pytest.raises(ScaffoldError, match="--force"):
+        write_model(rows, "books", shop.project)
+    paths = write_model(rows, "books", shop.project, force=True)
+    assert [path.name for path in paths] == ["stg_results__books.sql", "_stg_results__books.yml"]
+    with pytest.raises(ScaffoldError, match="no strategy 'nothing'"):
+        write_model(rows, "nothing", shop.project)
+
+
+def test_the_warehouse_can_be_attached_under_any_name(shop: Shop) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{shop.warehouse}' AS elsewhere (READ_ONLY)")
+        (count,) = connection.execute("SELECT count(*) FROM elsewhere.marts.fct_price_changes").fetchall()[0]
+        assert count == shop.ask("SELECT count(*) FROM marts.fct_price_changes")[0][0]
+
+
+def test_an_incremental_build_equals_a_full_one_after_jobs_that_came_late(shop: Shop) -> None:
+    now = shop.sandbox.world.now
+    # Between two jobs that were compared with each other already, and another one in an older month.
+    for back, price in ((30, 12), (24 * 40, 7)):
+        shop.sandbox.insert_job("Books", items=[{"title": "book 0", "price": price}], completed_at=now - back * 3600)
+    incremental, _ = shop.publish()
+    assert not incremental.unchanged
+    assert shop.ask("SELECT count(*) FROM meter.lake_files_before")[0][0] > 0
+    found = shop.tables()
+    assert len(found["fct_item_changes"]) > 0
+    full, _ = shop.publish(force=True)
+    assert full.publication_id != incremental.publication_id
+    assert shop.ask("SELECT count(*) FROM meter.lake_files_before")[0][0] == 0
+    assert shop.tables() == found
+
+
+def test_a_broken_test_publishes_nothing_and_is_named(shop: Shop, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(shop.project, broken)
+    (broken / "tests").mkdir()
+    (broken / "tests" / "no_cheap_books.sql").write_text("select * from {{ ref('fct_scrape_jobs') }}")
+    before = publications.current(shop.warehouse)
+    with pytest.raises(
+        RejectedError, match=r"test no_cheap_books failed \(\d+ rows, see .*no_cheap_books.sql\)"
+    ) as told:
+        shop.publish(broken)
+    assert Path(str(told.value).split("see ")[1].rstrip(")")).is_file()
+    assert publications.current(shop.warehouse) == before
+    assert publications.listing(shop.warehouse)[-1].state == "rejected"
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(shop: Shop, tmp_path: Path) -> None:
+    page = write_report(shop.warehouse, tmp_path / "out" / "report.html").read_text()
+    assert "Items and changes per day" in page
+    assert "data:image/png;base64," in page
+    assert "http" not in page.replace("https://books.example", "")
+    with pytest.raises(WarehouseError, match="there is no warehouse"):
+        write_report(tmp_path / "none.duckdb", tmp_path / "report.html")
+
+
+def test_every_model_and_column_is_described(shop: Shop) -> None:
+    manifest = Project(PROJECT).manifest
+    models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    assert len(models) >= 21
+    for model in [*models, *manifest["sources"].values()]:
+        assert model["description"], model["name"]
+        assert all(column["description"] for column in model["columns"].values()), model["name"]
+    for schema, name, column in shop.ask(
+        "SELECT table_schema, table_name, column_name FROM information_schema.columns "
+        "WHERE table_schema IN ('staging', 'intermediate', 'marts')"
+    ):
+        described = next((model for model in models if (model["schema"], model["alias"]) == (schema, name)), None)
+        assert described is None or column in described["columns"], f"{schema}.{name}.{column}"
+
+
+def test_dbt_docs_are_generated(shop: Shop, tmp_path: Path) -> None:
+    done = Project(shop.project).run(["docs", "generate"], shop.warehouse, tmp_path / "docs")
+    assert done.success
+    catalog = json.loads((tmp_path / "docs" / "catalog.json").read_text())
+    assert "model.meter.dim_items" in catalog["nodes"]
