@@ -18,7 +18,7 @@ from typing import Any
 from meter_pipeline.api import MeterClient
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.sync import load, sync
+from meter_pipeline.sync import load, sync, write
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__])
@@ -41,7 +41,7 @@ def killed_after(process: BaseProcess, seconds: float) -> None:
 
 
 def _sync(folder: str, url: str, key: str, die_at: int | None) -> None:
-    load.BATCH_BYTES = BATCH_BYTES
+    load.BATCH_BYTES = write.BATCH_BYTES = BATCH_BYTES
     if die_at is not None:
         _die_at(die_at)
     ledger = Ledger.open(f"{folder}/ledger.sqlite")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
 
@@ -58,9 +60,10 @@ class _Gone:
 
 
 def test_when_the_api_goes_away_the_next_sync_finishes(
-    make_station: Callable[..., Station], empty_sandbox: Sandbox
+    make_station: Callable[..., Station], empty_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert_drifting(empty_sandbox, 80)
+    monkeypatch.setattr("meter_pipeline.sync.write.BATCH_BYTES", 1_000)
     station = make_station(empty_sandbox, max_attempts=2)
     report = station.sync(progress=_Gone(empty_sandbox, 5), workers=2)
     assert report.stopped is not None

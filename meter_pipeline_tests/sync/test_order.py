@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.sync import load
+from meter_pipeline.sync import load, write
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
 
 JOBS = 40
@@ -56,7 +56,8 @@ def test_any_order_any_batches_and_failures_in_between_give_the_same_tables(
     workers: int,
 ) -> None:  # fmt: skip
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(load, "BATCH_BYTES", batch)
+        for module in (load, write):
+            patch.setattr(module, "BATCH_BYTES", batch)
         with Station(Path(folder), world, max_attempts=1) as station:
             world.set_faults(fail_jobs={ids[number] for number in failing})
             start = 0
