@@ -46,7 +46,7 @@ bench: $(BENCH_STAMP)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 crash: $(STAMP)
-	@CRASHES=300 $(BIN)/python -m pytest meter_pipeline_tests/sync/test_crash.py
+	@CRASHES=300 $(BIN)/python -m pytest -m slow meter_pipeline_tests/sync/test_crash.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache dbt_project/target dbt_project/logs

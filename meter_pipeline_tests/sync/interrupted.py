@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import alembic.command  # noqa: F401 - a new ledger imports it: paid once here instead of after every fork
+
 from meter_pipeline.api import MeterClient
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger
@@ -23,7 +25,7 @@ from meter_pipeline.sync import load, sync, write
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__])
 #: Batches of a few jobs, so that a load has many writes.
-BATCH_BYTES = 6_000
+BATCH_BYTES = 3_000
 
 
 def started(folder: pathlib.Path, url: str, key: str, die_at: int | None = None) -> BaseProcess:

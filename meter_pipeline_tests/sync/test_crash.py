@@ -1,6 +1,6 @@
 """`kill -9` at any moment of a load, then a sync: the tables are those of an undisturbed load, each job once.
 
-`CRASHES` in the environment sets how many kills there are (`make crash`: hundreds).
+A suite of its own: `make crash`. `CRASHES` in the environment sets how many kills there are.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from meter_pipeline.sandbox import Sandbox
 from meter_pipeline_tests.sync import interrupted
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
 
+pytestmark = pytest.mark.slow
+
 CRASHES = int(os.environ.get("CRASHES", "32"))
 # Kills in a row before the sync that must put everything right.
 ROW = 4
@@ -24,8 +26,8 @@ ROW = 4
 
 @pytest.fixture
 def world(empty_sandbox: Sandbox) -> Sandbox:
-    """Thirty jobs of two strategies whose columns keep changing."""
-    insert_drifting(empty_sandbox, 30)
+    """Sixteen jobs of two strategies whose columns keep changing."""
+    insert_drifting(empty_sandbox, 16)
     return empty_sandbox
 
 
@@ -48,34 +50,31 @@ def assert_recovers(folder: Path, world: Sandbox, whole: Station) -> None:
         assert not leftovers
 
 
+@pytest.mark.parametrize("seed", range(CRASHES // 2 // ROW))
 def test_a_load_killed_at_random_moments_is_put_right_by_the_next(
-    tmp_path: Path, world: Sandbox, whole: Station
+    seed: int, tmp_path: Path, world: Sandbox, whole: Station
 ) -> None:
     interrupted.started(tmp_path / "warm", world.url, world.api_key).join()
     start = time.monotonic()
     interrupted.started(tmp_path / "timed", world.url, world.api_key).join()
     duration = time.monotonic() - start
-    chance = random.Random(7)
-    for number in range(0, CRASHES // 2, ROW):
-        folder = tmp_path / f"killed-{number}"
-        for _ in range(ROW):
-            process = interrupted.started(folder, world.url, world.api_key)
-            interrupted.killed_after(process, chance.uniform(0, duration))
-        assert_recovers(folder, world, whole)
+    chance = random.Random(seed)
+    for _ in range(ROW):
+        process = interrupted.started(tmp_path / "killed", world.url, world.api_key)
+        interrupted.killed_after(process, chance.uniform(0, duration))
+    assert_recovers(tmp_path / "killed", world, whole)
 
 
-def test_a_load_that_dies_at_any_write_is_put_right_by_the_next(tmp_path: Path, world: Sandbox, whole: Station) -> None:
-    chance = random.Random(11)
-    kills, at = 0, 0
-    while kills < CRASHES - CRASHES // 2:
-        folder = tmp_path / f"died-{kills}"
-        process = interrupted.started(folder, world.url, world.api_key, die_at=at)
-        process.join()
-        kills += 1
-        # Half the time the recovery is killed, too.
-        if process.exitcode == 137 and chance.random() < 0.5:
-            interrupted.started(folder, world.url, world.api_key, die_at=chance.randrange(60)).join()
-            kills += 1
-        assert process.exitcode in (0, 137)
+@pytest.mark.parametrize("seed", range(CRASHES // 2 // ROW))
+def test_a_load_that_dies_at_any_write_is_put_right_by_the_next(
+    seed: int, tmp_path: Path, world: Sandbox, whole: Station
+) -> None:
+    chance = random.Random(seed)
+    for number in range(ROW // 2):
+        folder = tmp_path / f"died-{number}"
+        # The recovery is killed, too.
+        for _ in range(2):
+            process = interrupted.started(folder, world.url, world.api_key, die_at=chance.randrange(60))
+            process.join()
+            assert process.exitcode in (0, 137)
         assert_recovers(folder, world, whole)
-        at = at + chance.randrange(1, 16) if process.exitcode else chance.randrange(8)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.sync.report import Silent
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
 
 
@@ -39,24 +40,18 @@ def test_a_job_that_always_fails_is_unreadable_and_all_others_arrive(station: St
     assert_whole(station)
 
 
-class _Gone:
+class _Gone(Silent):
     """Takes the API away when so many jobs are loaded."""
 
     def __init__(self, sandbox: Sandbox, jobs: int) -> None:
         self._sandbox = sandbox
         self._left = jobs
 
-    def total(self, jobs: int) -> None:
-        """Of no interest."""
-
     def advance(self, jobs: int) -> None:
         """Counts."""
         before, self._left = self._left, self._left - jobs
         if before > 0 >= self._left:
             self._sandbox.set_faults(drop_before=1.0)
-
-    def note(self, text: str) -> None:
-        """Of no interest."""
 
 
 def test_when_the_api_goes_away_the_next_sync_finishes(
