@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from meter_pipeline.sync import SyncReport
 
 PROGRAM = "meter-pipeline"
+# How many missing stretches of runs `status` names, the latest first.
+_GAPS = 5
 # A table for people; whoever wants more rows takes --json or --csv.
 _ROWS_SHOWN = 200
 
@@ -260,10 +262,10 @@ def inbox(
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Show the jobs by state and strategy, what is held or unreadable and why, and the last sync."""
+    """Show the jobs by state and strategy, what is held or unreadable and why, runs that are missing, the last sync."""
     settings = Settings.from_env()
     with open_ledger(settings) as ledger:
-        counts, last, problems = ledger.counts(), ledger.last_sync(), ledger.problems()
+        counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), ledger.gaps()
         slugs = {strategy.strategy_id: strategy.slug for strategy in ledger.strategies()}
     if as_json:
         emit(
@@ -273,6 +275,16 @@ def status(as_json: Json = False) -> None:
                 "problems": [
                     {"job_id": p.job_id, "strategy": slugs.get(p.strategy_id), "state": p.state, "reason": p.reason}
                     for p in problems
+                ],
+                "gaps": [
+                    {
+                        "schedule_id": g.schedule_id,
+                        "strategy": g.slug,
+                        "since": g.since,
+                        "until": g.until,
+                        "missed_runs": g.missed,
+                    }
+                    for g in gaps
                 ],
                 "last_sync": last,
             }
@@ -286,6 +298,13 @@ def status(as_json: Json = False) -> None:
         show(("strategy", "state", "jobs", "items"), [(c.slug, c.state, c.jobs, c.items) for c in counts])
     for problem in problems:
         say(f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id} is {problem.state}: {problem.reason}")
+    for gap in gaps[:_GAPS]:
+        say(
+            f"{gap.slug}: schedule {gap.schedule_id} has no job between {gap.since} and {gap.until}, "
+            f"about {gap.missed} runs"
+        )
+    if len(gaps) > _GAPS:
+        say(f"{len(gaps) - _GAPS} earlier gaps: see --json")
     say("never synced" if not last else "last sync: " + ", ".join(f"{k} {v}" for k, v in last.items() if v is not None))
 
 

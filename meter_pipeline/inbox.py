@@ -26,6 +26,8 @@ from meter_pipeline.store.tables import now
 
 MOST_BYTES = 16 * 2**20
 _LONGEST_ID = 500
+# A connection that is closed while a report is on its way loses the report until Meter tries again.
+_KEEP_ALIVE_SECONDS = 120
 _log = logging.getLogger(__name__)
 
 
@@ -105,10 +107,24 @@ def serve(
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise InboxError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
-    config = uvicorn.Config(app, access_log=False, log_level="warning", server_header=False, ws="none", lifespan="off")
     echo(f"webhook inbox at http://{host}:{listener.getsockname()[1]}/, reports are kept in {inbox.folder}")
     with listener:
-        uvicorn.Server(config).run([listener])
+        server_of(app).run([listener])
+
+
+def server_of(app: Starlette) -> uvicorn.Server:
+    """The server that answers for the app; a sender's idle connection stays open longer than senders keep theirs."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            ws="none",
+            lifespan="off",
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        )
+    )
 
 
 def _digest(secret: bytes) -> bytes:

@@ -86,6 +86,19 @@ def test_a_sync_is_told_in_a_table_and_ends_with_0(meter: Command) -> None:
     assert "2 jobs and 2 items loaded" in done.out
 
 
+def test_status_names_the_runs_that_are_missing(shop: Sandbox, meter: Command) -> None:
+    schedule = shop.add_schedule("Books", interval_seconds=3600)
+    shop.advance(hours=8.5)
+    runs = [job for job in shop.world.jobs_by_id.values() if job.schedule_id == schedule]
+    for job in sorted(runs, key=lambda job: job.created_at)[3:6]:
+        shop.delete_job(job.job_id)
+    meter("sync")
+    gaps = [gap for gap in meter("status", "--json").document["gaps"] if gap["schedule_id"] == schedule]
+    assert [(gap["strategy"], gap["missed_runs"]) for gap in gaps] == [("books", 3)]
+    line = f"schedule {schedule} has no job between {gaps[0]['since']} and {gaps[0]['until']}, about 3 runs"
+    assert line in meter("status").out
+
+
 def test_json_is_one_document_and_nothing_else(meter: Command) -> None:
     done = meter("sync", "--json")
     assert done.document["strategies"]["books"]["accepted"] == 2

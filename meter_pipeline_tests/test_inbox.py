@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 import urllib3
-import uvicorn
 
 from meter_pipeline.api import MeterClient
-from meter_pipeline.inbox import InboxError, create_app
+from meter_pipeline.inbox import InboxError, create_app, server_of
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.inbox import Hint, Inbox
 from meter_pipeline.store.lake import Lake
@@ -37,7 +36,7 @@ class Door:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         app = create_app(inbox, [SECRET, "whsec_two"], most_bytes=MOST)
-        self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", lifespan="off"))
+        self._server = server_of(app)
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
         self._pool = urllib3.PoolManager(retries=False, maxsize=8)
 

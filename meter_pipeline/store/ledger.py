@@ -26,14 +26,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from meter_pipeline.api import Intent, Job, Schedule, Strategy
 from meter_pipeline.store import columns, tables
+from meter_pipeline.store.cadence import expected_interval
 from meter_pipeline.store.claims import Claims, claims_for
 from meter_pipeline.store.database import connect, readable
-from meter_pipeline.store.rows import Counts, JobRow, ScheduleRow, StrategyRow
+from meter_pipeline.store.rows import Counts, Gap, JobRow, ScheduleRow, StrategyRow
 from meter_pipeline.store.tables import (
     facts,
     intents,
     iso,
     jobs,
+    moment,
     now,
     plain,
     schedules,
@@ -377,6 +379,26 @@ class Ledger:
     def problems(self) -> list[JobRow]:
         """Jobs that are held or unreadable."""
         return list(self.jobs(states=("held", "unreadable")))
+
+    def gaps(self) -> list[Gap]:
+        """Where two jobs of a schedule lie further apart than two of its intervals, the latest gaps first."""
+        expected = {row.schedule_id: expected_interval(row) for row in self.schedules()}
+        slugs = {row.strategy_id: row.slug for row in self.strategies()}
+        time = func.coalesce(jobs.c.created_at, jobs.c.started_at, jobs.c.completed_at)
+        before = func.lag(time).over(partition_by=jobs.c.schedule_id, order_by=time)
+        runs = select(jobs.c.schedule_id, jobs.c.strategy_id, before.label("since"), time.label("until")).where(
+            jobs.c.schedule_id.in_([id_ for id_, seconds in expected.items() if seconds])
+        )
+        found = []
+        with self.reading() as connection:
+            for id_, strategy_id, since, until in connection.execute(runs):
+                seconds, start, end = expected[id_], moment(since), moment(until)
+                if not seconds or start is None or end is None:
+                    continue
+                apart = (end - start).total_seconds()
+                if apart > 2 * seconds:
+                    found.append(Gap(id_, slugs.get(strategy_id, "?"), since, until, round(apart / seconds) - 1))
+        return sorted(found, key=lambda gap: (gap.until, gap.schedule_id), reverse=True)
 
     def has_accepted(self, strategy_id: str) -> bool:
         """Whether any job of a strategy is accepted."""

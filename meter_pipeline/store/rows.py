@@ -106,3 +106,14 @@ class Counts:
     state: str
     jobs: int
     items: int
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time in which a schedule ought to have run `missed` times, and of which no job is known."""
+
+    schedule_id: str
+    slug: str
+    since: str
+    until: str
+    missed: int

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse import publish
 from meter_pipeline_tests.sync import crowd
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
+
+pytestmark = pytest.mark.slow
 
 STRATEGIES = 20
 JOBS = 100
