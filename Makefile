@@ -9,12 +9,14 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 
 # Starting Python and loading large libraries is mostly fresh memory: huge pages (glibc's, ignored elsewhere) make that
 # several times cheaper where page faults are dear, as on small virtual machines.
+# Every process would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 export PYTHONMALLOC ?= malloc
 export ARROW_DEFAULT_MEMORY_POOL ?= system
 export MALLOC_ARENA_MAX ?= 4
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.top_pad=33554432:glibc.malloc.trim_threshold=1073741824:glibc.malloc.mmap_threshold=1073741824
 
-.PHONY: demo dev test lint format bench crash slow clean install
+.PHONY: demo dev test lint format bench crash slow screenshots clean install
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -49,12 +51,15 @@ format: $(STAMP)
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+screenshots: $(STAMP)
+	@$(BIN)/python docs/screenshots.py
+
 bench: $(BENCH_STAMP)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 # Everything that takes long: hundreds of kills, every point of a crash, many processes at once, whole builds of the models.
 slow: $(STAMP)
-	@CRASHES=300 PUBLICATIONS=50 $(BIN)/python -m pytest $(PYTEST_ARGS) -m '' $(TESTS)
+	@CRASHES=300 PUBLICATIONS=50 THOROUGH=10 $(BIN)/python -m pytest $(PYTEST_ARGS) -m '' $(TESTS)
 
 crash: $(STAMP)
 	@CRASHES=300 $(BIN)/python -m pytest -m slow meter_pipeline_tests/sync/test_crash.py

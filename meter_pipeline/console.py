@@ -80,7 +80,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | 
     from rich.text import Text
 
     cells = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, column in enumerate(columns):
         values = [row[place] for row in cells if row[place] is not None]
         numeric = bool(values) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
@@ -89,6 +89,8 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | 
         table.add_row(*(Text(cell(value)) for value in row))
     # Piped output is not cut to the width of a terminal that is not there.
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    if title is not None:
+        console.print(Text(title, style="bold"))
     console.print(table)
 
 

@@ -65,6 +65,35 @@ from marts.dim_schedules
 order by late_jobs desc, longest_lag_seconds desc nulls last, strategy
 limit 8
 """
+# The versions of the book whose price moved most often.
+_HISTORY = """
+with moved as (
+    select item_key from meter.item_changes where strategy = $strategy and field = 'price' and kind = 'changed'
+    group by item_key order by count(*) desc, item_key limit 1
+)
+select label as item, version, json_extract_string(versions.item, '$.price') as price, valid_from, valid_to,
+    versions.is_current
+from meter.item_versions as versions
+inner join moved using (item_key)
+inner join marts.dim_items as items using (strategy, url, item_key)
+where strategy = $strategy
+order by version
+limit 8
+"""
+_CHANGES = """
+select observed_at, strategy, label as item, field, old_value, new_value
+from meter.item_changes
+inner join marts.dim_items using (strategy, url, item_key)
+where kind = 'changed'
+order by observed_at desc, strategy, label, field
+limit 8
+"""
+_ACTIVITY = """
+select strategy, day, jobs, items, items_added, items_removed, items_changed, failed_jobs
+from marts.fct_daily_activity
+order by day desc, strategy
+limit 12
+"""
 _STATES = "pivot meter.jobs on state using count(*) group by strategy order by strategy"
 
 
@@ -169,6 +198,9 @@ def _show(warehouse: Path) -> None:
         "Postings that vanished within two days": _VANISHED,
         "What the bookshop looked like last Tuesday": _TUESDAY.replace("$strategy", f"'{_SHOP}'"),
         "Which schedules run late": _LATE,
+        "The price of one book, version by version": _HISTORY.replace("$strategy", f"'{_SHOP}'"),
+        "The latest changes": _CHANGES,
+        "Items and changes per strategy and day": _ACTIVITY,
         "Jobs by state": _STATES,
     }
     for title, sql in questions.items():

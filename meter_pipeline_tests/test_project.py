@@ -89,6 +89,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_publication_has_the_models_and_says_what_it_was_made_from(shop: Shop) -> None:
     ((invocation, models),) = shop.ask(
         "SELECT dbt_invocation_id, models FROM meter.publications ORDER BY published_at LIMIT 1"
@@ -99,6 +100,7 @@ def test_a_publication_has_the_models_and_says_what_it_was_made_from(shop: Shop)
     assert shop.ask("SELECT sum(items) FROM marts.fct_daily_activity WHERE day < current_date + 1000")[0][0] >= 6
 
 
+@pytest.mark.slow
 def test_the_macros_answer(shop: Shop) -> None:
     ((as_of, latest, history, results),) = shop.ask("SELECT * FROM main.own")
     assert latest >= 2
@@ -107,6 +109,7 @@ def test_the_macros_answer(shop: Shop) -> None:
     assert as_of in (0, 2)
 
 
+@pytest.mark.slow
 def test_the_written_model_is_not_overwritten_unless_told_to(shop: Shop) -> None:
     rows = shop.station.ledger.strategies()
     with pytest.raises(ScaffoldError, match="--force"):
@@ -117,6 +120,7 @@ def test_the_written_model_is_not_overwritten_unless_told_to(shop: Shop) -> None
         write_model(rows, "nothing", shop.project)
 
 
+@pytest.mark.slow
 def test_the_warehouse_can_be_attached_under_any_name(shop: Shop) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{shop.warehouse}' AS elsewhere (READ_ONLY)")
@@ -124,6 +128,7 @@ def test_the_warehouse_can_be_attached_under_any_name(shop: Shop) -> None:
         assert count == shop.ask("SELECT count(*) FROM marts.fct_price_changes")[0][0]
 
 
+@pytest.mark.slow
 def test_an_incremental_build_equals_a_full_one_after_jobs_that_came_late(shop: Shop) -> None:
     now = shop.sandbox.world.now
     # Between two jobs that were compared with each other already, and another one in an older month.
@@ -140,6 +145,7 @@ def test_an_incremental_build_equals_a_full_one_after_jobs_that_came_late(shop: 
     assert shop.tables() == found
 
 
+@pytest.mark.slow
 def test_a_broken_test_publishes_nothing_and_is_named(shop: Shop, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(shop.project, broken)
@@ -155,6 +161,7 @@ def test_a_broken_test_publishes_nothing_and_is_named(shop: Shop, tmp_path: Path
     assert publications.listing(shop.warehouse)[-1].state == "rejected"
 
 
+@pytest.mark.slow
 def test_the_report_is_one_page_that_needs_nothing_else(shop: Shop, tmp_path: Path) -> None:
     page = write_report(shop.warehouse, tmp_path / "out" / "report.html").read_text()
     assert "Items and changes per day" in page
@@ -164,21 +171,29 @@ def test_the_report_is_one_page_that_needs_nothing_else(shop: Shop, tmp_path: Pa
         write_report(tmp_path / "none.duckdb", tmp_path / "report.html")
 
 
-def test_every_model_and_column_is_described(shop: Shop) -> None:
+def test_every_model_and_column_is_described() -> None:
     manifest = Project(PROJECT).manifest
     models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
     assert len(models) >= 21
     for model in [*models, *manifest["sources"].values()]:
         assert model["description"], model["name"]
+        assert model["columns"], model["name"]
         assert all(column["description"] for column in model["columns"].values()), model["name"]
+
+
+@pytest.mark.slow
+def test_the_described_columns_are_all_that_there_are(shop: Shop) -> None:
+    nodes = Project(PROJECT).manifest["nodes"].values()
+    models = {(node["schema"], node["alias"]): node["columns"] for node in nodes if node["resource_type"] == "model"}
+    there: dict[tuple[str, str], set[str]] = {}
     for schema, name, column in shop.ask(
-        "SELECT table_schema, table_name, column_name FROM information_schema.columns "
-        "WHERE table_schema IN ('staging', 'intermediate', 'marts')"
+        "SELECT table_schema, table_name, column_name FROM information_schema.columns"
     ):
-        described = next((model for model in models if (model["schema"], model["alias"]) == (schema, name)), None)
-        assert described is None or column in described["columns"], f"{schema}.{name}.{column}"
+        there.setdefault((schema, name), set()).add(column)
+    assert {model: there[model] for model in models} == {model: set(columns) for model, columns in models.items()}
 
 
+@pytest.mark.slow
 def test_dbt_docs_are_generated(shop: Shop, tmp_path: Path) -> None:
     done = Project(shop.project).run(["docs", "generate"], shop.warehouse, tmp_path / "docs")
     assert done.success

@@ -36,6 +36,7 @@ def test_the_lineage_goes_from_meter_to_the_marts_without_orphans(tmp_path: Path
         assert node.description, key
 
 
+@pytest.mark.slow
 def test_one_run_goes_from_the_sync_to_the_publication_and_a_broken_test_publishes_nothing(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ def test_readers_see_whole_publications_while_others_take_their_place(station: S
     def read() -> None:
         while not done.is_set():
             seen.append(one(path, "SELECT (SELECT sum(items) FROM meter.jobs) - (SELECT count(*) FROM results.mine)"))
+            done.wait(0.05)
 
     reader = threading.Thread(target=read)
     reader.start()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.sync import load, write
+from meter_pipeline_tests import thorough
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
 
 JOBS = 40
@@ -39,7 +40,7 @@ def whole(world: Sandbox, ids: list[str], tmp_path_factory: pytest.TempPathFacto
 
 
 @settings(
-    max_examples=8,
+    max_examples=3 * thorough.TIMES,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example is several syncs: shrinking takes too long
     suppress_health_check=[HealthCheck.function_scoped_fixture],

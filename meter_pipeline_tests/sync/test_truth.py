@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from meter_pipeline.config import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse import publish, reading
+from meter_pipeline_tests import thorough
 from meter_pipeline_tests.sync.station import Station, assert_whole
 
 URLS = ("https://one.example/", "https://two.example/")
@@ -247,7 +248,10 @@ RULES = (
 
 
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate)
+    max_examples=4 * thorough.TIMES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate),
 )
 @given(pages=_histories(), rules=st.sampled_from(RULES), data=st.data())
 def test_feed_and_versions_say_what_a_slow_reading_says_in_any_order_of_loading(
