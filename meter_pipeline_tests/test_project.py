@@ -190,7 +190,7 @@ def test_the_described_columns_are_all_that_there_are(shop: Shop) -> None:
         "SELECT table_schema, table_name, column_name FROM information_schema.columns"
     ):
         there.setdefault((schema, name), set()).add(column)
-    assert {model: there[model] for model in models} == {model: set(columns) for model, columns in models.items()}
+    assert {model: there[model] for model in models} == {model: set(said) for model, said in models.items()}
 
 
 @pytest.mark.slow
