@@ -16,7 +16,7 @@ export ARROW_DEFAULT_MEMORY_POOL ?= system
 export MALLOC_ARENA_MAX ?= 4
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.top_pad=33554432:glibc.malloc.trim_threshold=1073741824:glibc.malloc.mmap_threshold=1073741824
 
-.PHONY: demo dev test lint format bench crash slow screenshots clean install
+.PHONY: demo dev test lint format bench crash slow clean install
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -50,9 +50,6 @@ lint: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
-
-screenshots: $(STAMP)
-	@$(BIN)/python docs/screenshots.py
 
 bench: $(BENCH_STAMP)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
