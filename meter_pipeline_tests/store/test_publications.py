@@ -20,7 +20,7 @@ from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.warehouse import Built, Publication, RejectedError, publish, roll_back
 
 # How often readers are published over; more with `make slow`.
-ROUNDS = int(os.environ.get("PUBLICATIONS", "8"))
+ROUNDS = int(os.environ.get("PUBLICATIONS", "4"))
 
 
 @dataclass
