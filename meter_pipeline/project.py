@@ -199,8 +199,6 @@ def _invoke(arguments: Sequence[str], project: Path, target: Path, file: Path, p
             return dbtRunner(manifest=manifest).invoke([*arguments, *_QUIET, *map(str, paths)])
     finally:
         # Another connection to the file, with other settings, must be possible at once.
-        if DuckDBConnectionManager._ENV is not None:
-            DuckDBConnectionManager.env().close()
         DuckDBConnectionManager.close_all_connections()
 
 
