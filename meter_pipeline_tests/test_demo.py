@@ -30,10 +30,11 @@ def _bare(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.timeout(1600)
 def test_the_demo_loads_through_dagster_and_shows_what_came_of_it(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "meter_pipeline", "demo", "--days", "1"],
-        cwd=tmp_path, env=_bare(tmp_path), capture_output=True, text=True, timeout=800, check=False,
+        cwd=tmp_path, env=_bare(tmp_path), capture_output=True, text=True, timeout=1500, check=False,
     )  # fmt: skip
     assert done.stderr == ""
     assert done.returncode == 0
