@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from croniter import CroniterError, croniter
 
-from meter_pipeline.store.rows import ScheduleRow
+if TYPE_CHECKING:  # the definitions ask for intervals while they load, and the rows bring pyarrow
+    from meter_pipeline.store.rows import ScheduleRow
 
 # A week of hourly runs shows the nights and the weekend; rarer expressions go on until this many runs.
 _RUNS = 170
