@@ -9,12 +9,13 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 
 # Starting Python and loading large libraries is mostly fresh memory: huge pages (glibc's, ignored elsewhere) make that
 # several times cheaper where page faults are dear, as on small virtual machines.
-# Every process would compile the package anew.
-unexport PYTHONDONTWRITEBYTECODE
 export PYTHONMALLOC ?= malloc
 export ARROW_DEFAULT_MEMORY_POOL ?= system
 export MALLOC_ARENA_MAX ?= 4
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.top_pad=33554432:glibc.malloc.trim_threshold=1073741824:glibc.malloc.mmap_threshold=1073741824
+
+# Every process would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo dev test lint format bench crash slow clean install
 .DEFAULT_GOAL := demo

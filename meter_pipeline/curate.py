@@ -116,12 +116,13 @@ def release(
 
 
 def _strategies(ledger: Ledger, wanted: str | None) -> list[StrategyRow]:
+    from meter_pipeline.store.rows import called
     from meter_pipeline.sync import SelectionError
 
     rows = ledger.strategies()
     if wanted is None:
         return rows
-    found = [row for row in rows if wanted in (row.strategy_id, row.slug)] or [r for r in rows if r.name == wanted]
+    found = called(rows, wanted)
     if len(found) != 1:
         several = f"several strategies are called {wanted!r}: name one of {', '.join(row.slug for row in found)}"
         raise SelectionError(several if found else f"no strategy {wanted!r}: see `meter-pipeline keys`")

@@ -115,9 +115,9 @@ def write_model(strategies: Sequence[StrategyRow], name: str, project: Path, *, 
 
 
 def _chosen(strategies: Sequence[StrategyRow], name: str) -> StrategyRow:
-    found = [row for row in strategies if name in (row.strategy_id, row.slug)] or [
-        row for row in strategies if row.name == name
-    ]
+    from meter_pipeline.store.rows import called
+
+    found = called(strategies, name)
     if not found:
         raise ScaffoldError(f"no strategy {name!r}: see `meter-pipeline strategies list`, and sync it first")
     if len(found) > 1:

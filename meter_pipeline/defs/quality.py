@@ -75,9 +75,9 @@ def results(
 
 
 def _outcomes(store: Store, strategy: StrategyRow, report: StrategyReport | None) -> dict[str, _Outcome]:
-    jobs = sorted(store.ledger.jobs(strategy.strategy_id, ("accepted",)), key=lambda job: (_time(job), job.job_id))
+    jobs = list(store.ledger.jobs(strategy.strategy_id, ("accepted",)))
     latest = jobs[-1] if jobs else None
-    before = next((job for job in reversed(jobs[:-1]) if latest and _target(job) == _target(latest)), None)
+    before = next((job for job in reversed(jobs[:-1]) if latest and job.target == latest.target), None)
     rows, old = _rows(store, strategy.slug, latest), _rows(store, strategy.slug, before)
     return {
         "rows_match_api": _counts(jobs),
@@ -132,15 +132,7 @@ def _rows(store: Store, slug: str, job: JobRow | None) -> pa.Table | None:
         return None
     batches = [
         batch
-        for name in store.lake.parts("results", slug, _time(job)[:7])
+        for name in store.lake.parts("results", slug, (job.time or "")[:7])
         for batch in store.lake.scan_part("results", name, {job.job_id})
     ]
     return pa.Table.from_batches(batches) if batches else None
-
-
-def _time(job: JobRow) -> str:
-    return job.completed_at or job.started_at or job.created_at or ""
-
-
-def _target(job: JobRow) -> tuple[str | None, str | None]:
-    return job.url, job.parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from meter_pipeline.store import columns
@@ -29,6 +30,12 @@ class StrategyRow:
     def columns(self) -> list[columns.Column]:
         """The typed columns of its results."""
         return columns.columns(columns.load(self.fields))
+
+
+def called(strategies: Iterable[StrategyRow], name: str) -> list[StrategyRow]:
+    """The strategies that a user's word means: the one of that id or slug, else all of that name at Meter."""
+    rows = list(strategies)
+    return [row for row in rows if name in (row.strategy_id, row.slug)] or [row for row in rows if row.name == name]
 
 
 @dataclass(frozen=True)

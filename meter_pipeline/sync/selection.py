@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Sequence
 
 from meter_pipeline.api import MeterBadResponse, MeterClient, MeterNotFound, MeterServerError
 from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import JobRow, ScheduleRow
+from meter_pipeline.store.rows import JobRow, ScheduleRow, called
 from meter_pipeline.store.tables import now
 from meter_pipeline.sync.report import Problem, SyncReport
 
@@ -111,9 +111,7 @@ def _look_up(client: MeterClient, ledger: Ledger, job_ids: Sequence[str], report
 def _strategy_ids(ledger: Ledger, wanted: Sequence[str]) -> Iterator[str]:
     rows = ledger.strategies()
     for name in wanted:
-        found = [row for row in rows if name in (row.strategy_id, row.slug)] or [
-            row for row in rows if name == row.name
-        ]
+        found = called(rows, name)
         if not found:
             raise SelectionError(f"no strategy {name!r}: see `meter-pipeline strategies list`")
         if len(found) > 1:
