@@ -36,7 +36,8 @@ class Contender:
 
 def environment(url: str, folder: Path) -> dict[str, str]:
     """What every measured command gets: nobody's own settings, no proxies, and compiled modules kept between runs."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("METER_", "DAGSTER_", "PYTHON"))}
+    strange = ("METER_", "DAGSTER_", "PYTHON")
+    kept = {k: v for k, v in os.environ.items() if k == "PYTHONMALLOC" or not k.startswith(strange)}
     return {
         **kept,
         "PYTHONPATH": str(ROOT),
@@ -45,6 +46,8 @@ def environment(url: str, folder: Path) -> dict[str, str]:
         "METER_BASE_URL": url,
         "METER_API_KEY": API_KEY,
         "METER_DATA_DIR": str(folder / "data"),
+        # Nobody else builds models on top of what was loaded.
+        "METER_DBT_PROJECT": "none",
     }
 
 
@@ -69,7 +72,7 @@ def _floor(url: str, folder: Path) -> dict[str, list[str]]:
 CONTENDERS = (
     Contender(
         OURS,
-        "meter-pipeline sync, then publish; raw copy and typed columns both written, all settings default",
+        "meter-pipeline sync, then publish; raw copy, typed columns and changes all written; defaults, no models",
         _ours,
         lambda folder: checks.published(folder / "data" / "warehouse.duckdb"),
     ),
