@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 TESTS ?= meter_pipeline_tests
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint requirements.lock
+# On all cores, which pip does not use, and without the packages' own tests. Templates that are no Python are left out.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 # Starting Python and loading large libraries is mostly fresh memory: huge pages (glibc's, ignored elsewhere) make that
@@ -26,11 +29,13 @@ $(STAMP): pyproject.toml requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Python 3.10 or newer is needed; name one with: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned requirements into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	@$(INSTALL) --editable '.[dev]'
+	@$(COMPILE)
 	@touch $@
 
 $(BENCH_STAMP): $(STAMP)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev,bench]'
+	@$(INSTALL) --editable '.[dev,bench]'
+	@$(COMPILE)
 	@touch $@
 
 demo: $(STAMP)
