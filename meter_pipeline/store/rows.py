@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from meter_pipeline.store import columns
@@ -32,10 +32,10 @@ class StrategyRow:
         return columns.columns(columns.load(self.fields))
 
 
-def called(strategies: Iterable[StrategyRow], name: str) -> list[StrategyRow]:
+def called(strategies: Sequence[StrategyRow], name: str) -> list[StrategyRow]:
     """The strategies that a user's word means: the one of that id or slug, else all of that name at Meter."""
-    rows = list(strategies)
-    return [row for row in rows if name in (row.strategy_id, row.slug)] or [row for row in rows if row.name == name]
+    found = [row for row in strategies if name in (row.strategy_id, row.slug)]
+    return found or [row for row in strategies if row.name == name]
 
 
 @dataclass(frozen=True)
