@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from meter_pipeline.store.errors import LedgerError
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 _BUSY_SECONDS = 60
 
 
@@ -96,6 +96,11 @@ def _migrate(engine: Engine) -> None:
         version = _version(connection)
     if version == SCHEMA_VERSION:
         return
+    if version is not None and not (len(version) == len(SCHEMA_VERSION) and version.isdecimal()):
+        raise LedgerError(
+            f"the database of METER_LEDGER_URL holds another program's tables (schema {version}): "
+            "give the ledger a database of its own, or a schema by ?options=-csearch_path%3Dmeter"
+        )
     if version is not None and version > SCHEMA_VERSION:
         raise LedgerError(
             f"the ledger is of schema {version}, this program reads up to {SCHEMA_VERSION}: upgrade meter_pipeline"

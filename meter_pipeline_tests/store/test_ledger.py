@@ -233,6 +233,27 @@ def test_a_ledger_of_a_newer_version_is_refused_in_one_line(open_ledger: Open) -
         open_ledger()
 
 
+def test_a_database_of_another_program_is_refused_in_one_line(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    with ledger.writing() as connection:
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = '16e3655b4d9b'"))
+    with pytest.raises(LedgerError, match=r"^the database .* another program's tables .* a database of its own"):
+        open_ledger()
+
+
+def test_text_is_in_the_order_of_its_characters_in_any_locale(postgres_url: str) -> None:
+    ledger = Ledger.open(postgres_url)
+    query = sqlalchemy.text(
+        "SELECT table_name, column_name, collation_name FROM information_schema.columns WHERE table_schema = "
+        "current_schema() AND data_type IN ('text', 'character varying') AND table_name <> 'alembic_version'"
+    )
+    with ledger.reading() as connection:
+        found = connection.execute(query).all()
+    ledger.close()
+    assert len(found) > 50
+    assert [row for row in found if row.collation_name != "C"] == []
+
+
 def test_a_ledger_without_a_schema_yet_is_migrated_and_keeps_other_tables(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     with sqlite3.connect(path) as connection:
