@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+DOCS_STAMP := $(VENV)/.installed-docs
 TESTS ?= meter_pipeline_tests
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint requirements.lock
 # On all cores, which pip does not use, and without the packages' own tests. Templates that are no Python are left out.
@@ -20,7 +21,7 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.top_pad=33554432:gl
 # Every process would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo dev test lint format bench crash slow clean install
+.PHONY: demo dev test lint format bench screenshots crash slow clean install
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -35,6 +36,11 @@ $(STAMP): pyproject.toml requirements.lock
 
 $(BENCH_STAMP): $(STAMP)
 	@$(INSTALL) --editable '.[dev,bench]'
+	@$(COMPILE)
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	@$(INSTALL) --editable '.[dev,docs]'
 	@$(COMPILE)
 	@touch $@
 
@@ -59,6 +65,9 @@ format: $(STAMP)
 
 bench: $(BENCH_STAMP)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+screenshots: $(DOCS_STAMP)
+	@$(BIN)/python docs/screenshots.py $(SCREENSHOTS_ARGS)
 
 # Everything that takes long: hundreds of kills, every point of a crash, many processes at once, whole builds of the models.
 slow: $(STAMP)
