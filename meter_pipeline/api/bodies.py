@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from meter_pipeline.api.records import Job, identifier
@@ -113,6 +114,11 @@ class JobBody:
                     batch, size = [], 0
         if batch:
             yield batch
+
+    def items(self) -> list[bytes]:
+        """All items at once, of a body that fits into memory."""
+        pieces = list(self._pieces())
+        return pieces[0] if len(pieces) == 1 else list(chain.from_iterable(pieces))
 
     def _pieces(self) -> Iterator[list[bytes]]:
         single = self.shape in ("object", "scalar")

@@ -51,7 +51,7 @@ def check_utf8(text: bytes) -> None:
 def elements(text: bytes) -> list[bytes]:
     """The elements of a JSON array, each exactly as it stands in `text`."""
     try:
-        return [bytes(raw) for raw in _ELEMENTS.decode(text)]
+        return list(map(bytes, _ELEMENTS.decode(text)))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         failure: Exception = error
     masked = mask_surrogates(text)

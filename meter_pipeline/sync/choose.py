@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -13,9 +12,10 @@ from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import StrategyRow
 from meter_pipeline.sync.diff import Seen
+from meter_pipeline.sync.distinct import Items
 from meter_pipeline.sync.feed import by_target, seen, seen_before
 from meter_pipeline.sync.landed import Landed
-from meter_pipeline.sync.suggest import MAX_JOBS, Profile, Suggestion, suggest
+from meter_pipeline.sync.suggest import MAX_JOBS, Cells, Profile, Suggestion, cells, suggest
 
 
 def look(lake: Lake, ledger: Ledger, strategy: StrategyRow, landed: Sequence[Landed]) -> Suggestion | None:
@@ -41,13 +41,29 @@ def look(lake: Lake, ledger: Ledger, strategy: StrategyRow, landed: Sequence[Lan
     chosen = _few(jobs)
     if not chosen:
         raise NothingToCompare
+    columns_of: dict[str, Cells] = {}
     profiles = []
     for job in chosen:
         profile = Profile(job.target_id)
-        for values in _values(lake, strategy.slug, job, at_hand.get(job.job_id)):
-            profile.feed(values)
+        one = at_hand.get(job.job_id)
+        if one is not None and one.items is not None:
+            _feed(profile, one.items, columns_of)
+        else:
+            for batch in lake.job_batches("raw", strategy.slug, ["item"], {job.job_id: job.time}):
+                profile.feed(columns.parse(batch["item"].cast(pa.binary()).to_pylist()))
         profiles.append(profile)
     return suggest(profiles)
+
+
+def _feed(profile: Profile, items: Items, known: dict[str, Cells]) -> None:
+    """Feeds the items of a job at hand; `known` keeps the fields' values of all texts for the next job."""
+
+    def cells_of(name: str) -> Cells:
+        if name not in known:
+            known[name] = cells(items.texts.values, name)
+        return known[name].at(items.numbers)
+
+    profile.take(items.texts.values[items.numbers[0]], len(items), cells_of)
 
 
 class NothingToCompare(Exception):
@@ -65,11 +81,3 @@ def _few(jobs: Sequence[Seen]) -> list[Seen]:
             break
         few += sorted((one for one in jobs if one.target_id == target), key=lambda one: one.place)[:room]
     return few
-
-
-def _values(lake: Lake, slug: str, job: Seen, landed: Landed | None) -> Iterator[Sequence[Any]]:
-    if landed is not None and landed.parsed is not None:
-        yield landed.parsed.values
-        return
-    for batch in lake.job_batches("raw", slug, ["item"], {job.job_id: job.time}):
-        yield columns.parse(batch["item"].cast(pa.binary()).to_pylist())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, MutableMapping
+from collections.abc import Generator, Iterable, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -95,25 +95,36 @@ def time_of(job: Job) -> str:
     return iso(job.completed_at or job.started_at or job.created_at) or NO_TIME
 
 
-def raw_rows(jobs: list[tuple[Job, list[bytes]]], start: int = 0) -> pa.Table:
-    """Rows of the lake's `raw` for items of jobs; `start` is the index of the first item, for a job in pieces.
+def job_columns(jobs: Sequence[tuple[Job, int]], start: int = 0) -> list[pa.Array]:
+    """What the rows of jobs say of their job: job_id, schedule_id, url, item_index, completed_at.
 
-    Raises:
-        ArrowInvalid: An item is not UTF-8.
+    Args:
+        jobs: Jobs, each with how many rows it has.
+        start: The index of the first item, for a job in pieces.
     """
-    counts = [len(items) for _, items in jobs]
+    counts = [count for _, count in jobs]
     owner = pa.array(np.repeat(np.arange(len(jobs)), counts))
     times = [moment(time_of(job)) for job, _ in jobs]
     indexes = np.concatenate([np.arange(start, start + count) for count in counts] or [np.empty(0, np.int64)])
-    items = pa.array([item for _, items in jobs for item in items], pa.binary()).cast(pa.string())
-    return pa.table(
-        [
-            pa.array([job.job_id for job, _ in jobs], pa.string()).take(owner),
-            pa.array([job.schedule_id for job, _ in jobs], pa.string()).take(owner),
-            pa.array([job.url for job, _ in jobs], pa.string()).take(owner),
-            pa.array(indexes, pa.int64()),
-            items,
-            pa.array(times, pa.timestamp("us", tz="UTC")).take(owner),
-        ],
-        schema=RAW,
-    )
+    return [
+        pa.array([job.job_id for job, _ in jobs], pa.string()).take(owner),
+        pa.array([job.schedule_id for job, _ in jobs], pa.string()).take(owner),
+        pa.array([job.url for job, _ in jobs], pa.string()).take(owner),
+        pa.array(indexes, pa.int64()),
+        pa.array(times, pa.timestamp("us", tz="UTC")).take(owner),
+    ]
+
+
+def raw_rows(jobs: Sequence[tuple[Job, int]], items: pa.Array, start: int = 0) -> pa.Table:
+    """Rows of the lake's `raw` for items of jobs; the arguments are those of `job_columns`, and the items' texts."""
+    *columns, times = job_columns(jobs, start)
+    return pa.table([*columns, items, times], schema=RAW)
+
+
+def item_texts(items: Sequence[bytes]) -> pa.Array:
+    """Items as a column.
+
+    Raises:
+        ArrowInvalid: One is not UTF-8.
+    """
+    return pa.array(items, pa.binary()).cast(pa.string())

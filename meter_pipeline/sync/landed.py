@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from meter_pipeline.api import Job, JobBody
+from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError, Field
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.rows import JobRow
 from meter_pipeline.store.tables import moment
-from meter_pipeline.sync.audit import Evidence, audit
-from meter_pipeline.sync.identity import Identity, number_occurrences
-from meter_pipeline.sync.land import raw_rows, time_of
-from meter_pipeline.sync.refine import Parsed, infer, parse, paused_collection, widen
+from meter_pipeline.sync.audit import MAX_FIELDS, Evidence, audit
+from meter_pipeline.sync.distinct import Items, Texts
+from meter_pipeline.sync.land import item_texts, raw_rows, time_of
+from meter_pipeline.sync.refine import paused_collection
 
 SAMPLE_ITEMS = 5
 # More fields than a piece of a job can have.
@@ -33,15 +34,11 @@ class Landed:
         job: As its own record says.
         size: Bytes of its body.
         count: How many items it has.
-        fields: The fields of its items.
+        fields: The fields of its items, of a large job.
         reason: What the audit has against it, `None` when nothing.
         problem: Why its items cannot be parsed, `None` when they can.
         sample: Its first items.
-        items: Its items as received; none of a large job.
-        parsed: The same, parsed; `None` of a large job, and where they cannot be parsed.
-        large: Whether it is a large one, whose raw rows are in the lake already.
-        hashes: Its items' hashes, once they are known.
-        keys: Its items' keys, once they are known.
+        items: Its items; `None` of a large job, whose raw rows are in the lake already.
         duplicates: Items whose key an earlier one has, once that is known.
     """
 
@@ -53,11 +50,7 @@ class Landed:
     reason: str | None
     problem: str | None
     sample: list[dict[str, Any]]
-    items: list[bytes] = field(default_factory=list)
-    parsed: Parsed | None = None
-    large: bool = False
-    hashes: list[str] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
+    items: Items | None = None
     duplicates: int | None = None
 
     @property
@@ -75,33 +68,34 @@ class Landed:
         """When its content was seen."""
         return time_of(self.job)
 
-    def identify(self, identity: Identity) -> None:
-        """Finds out hashes and keys of the items at hand."""
-        if self.parsed is not None:
-            self.hashes = identity.hashes(self.parsed.values, self.parsed.items)
-            self.keys = number_occurrences(keys := identity.keys(self.parsed.values, self.hashes))
-            self.duplicates = len(keys) - len(set(keys))
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its place among all jobs."""
+        return self.time, self.job.job_id
 
 
-def read(row: JobRow, body: JobBody) -> Landed:
+def read(row: JobRow, body: JobBody, texts: Texts) -> Landed:
     """A job that fits into memory; not in the lake yet."""
-    items = [item for batch in body.batches() for item in batch]
-    parsed, fields, problem = _parse(items, body.job)
-    reason = audit(Evidence(body.job, body.shape, len(items), len(fields), problem))
-    sample = [] if parsed is None else parsed.objects[:SAMPLE_ITEMS]
-    return Landed(row, body.job, body.size, len(items), fields, reason, problem, sample, items, parsed)
+    items = Items(texts, texts.take(body.items()))
+    evidence = Evidence(body.job, body.shape, len(items), items.width(MAX_FIELDS), items.problem)
+    return _at_hand(row, body.job, body.size, items, audit(evidence))
+
+
+def _at_hand(row: JobRow, job: Job, size: int, items: Items, reason: str | None) -> Landed:
+    sample = [] if items.problem is not None else items.objects(SAMPLE_ITEMS)
+    return Landed(row, job, size, len(items), (), reason, items.problem, sample, items)
 
 
 def read_large(row: JobRow, body: JobBody, lake: Lake, slug: str) -> Landed:
     """A job too large for memory: its raw rows are written to the lake while it is read."""
     job = body.job
     profile = _Profile(job, time_of(job))
-    part = lake.write_job("raw", slug, time_of(job), job.job_id, profile.raw_rows(body))
+    lake.write_job("raw", slug, time_of(job), job.job_id, profile.raw_rows(body))
     evidence = Evidence(job, body.shape, profile.items, len(profile.fields), profile.problem)
-    return _profiled(row, job, body.size, profile, audit(evidence), large=part is not None)
+    return _profiled(row, job, body.size, profile, audit(evidence))
 
 
-def read_back(row: JobRow, lake: Lake, slug: str, *, large: int) -> Landed:
+def read_back(row: JobRow, lake: Lake, slug: str, texts: Texts, *, large: int) -> Landed:
     """A held job from its raw rows, as it was landed."""
     job = _job(row)
     size = row.bytes or 0
@@ -113,15 +107,13 @@ def read_back(row: JobRow, lake: Lake, slug: str, *, large: int) -> Landed:
         profile = _Profile(job, time_of(job))
         for items in batches:
             profile.learn(items)
-        return _profiled(row, job, size, profile, row.reason, large=True)
-    items = [item for batch in batches for item in batch]
-    parsed, fields, problem = _parse(items, job)
-    sample = [] if parsed is None else parsed.objects[:SAMPLE_ITEMS]
-    return Landed(row, job, size, len(items), fields, row.reason, problem, sample, items, parsed)
+        return _profiled(row, job, size, profile, row.reason)
+    items = Items(texts, texts.take([item for batch in batches for item in batch]))
+    return _at_hand(row, job, size, items, row.reason)
 
 
-def _profiled(row: JobRow, job: Job, size: int, profile: _Profile, reason: str | None, *, large: bool) -> Landed:
-    return Landed(row, job, size, profile.items, profile.fields, reason, profile.problem, profile.sample, large=large)
+def _profiled(row: JobRow, job: Job, size: int, profile: _Profile, reason: str | None) -> Landed:
+    return Landed(row, job, size, profile.items, profile.fields, reason, profile.problem, profile.sample)
 
 
 def _job(row: JobRow) -> Job:
@@ -136,14 +128,6 @@ def _job(row: JobRow) -> Job:
         parameters=json.loads(row.parameters) if row.parameters else None,
         completed_at=moment(row.completed_at),
     )
-
-
-def _parse(items: list[bytes], job: Job) -> tuple[Parsed | None, tuple[Field, ...], str | None]:
-    try:
-        parsed = parse(items)
-        return parsed, infer(parsed, time_of(job), job.job_id), None
-    except ColumnError as error:
-        return None, (), str(error)
 
 
 class _Profile:
@@ -162,7 +146,7 @@ class _Profile:
             start = self.items
             self.learn(items)
             with paused_collection():
-                rows = raw_rows([(self._job, items)], start)
+                rows = raw_rows([(self._job, len(items))], item_texts(items), start)
             yield rows
 
     def learn(self, items: list[bytes]) -> None:
@@ -172,11 +156,11 @@ class _Profile:
             return
         with paused_collection():
             try:
-                parsed = parse(items)
+                objects = columns.as_objects(columns.parse(items))
             except ColumnError as error:
                 self.problem = str(error)
                 return
             # Far apart, so that fields of a later piece come after those of an earlier one, as in one piece.
-            more = infer(parsed, self._time, self._job.job_id, start * PIECE_FIELDS)
-            self.fields = widen(self.fields, [more])
-            self.sample = self.sample or parsed.objects[:SAMPLE_ITEMS]
+            more = columns.infer_fields(objects, (self._time, self._job.job_id, start * PIECE_FIELDS))
+            self.fields = columns.merge_fields(self.fields, more)
+            self.sample = self.sample or objects[:SAMPLE_ITEMS]

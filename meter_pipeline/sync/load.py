@@ -11,6 +11,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from meter_pipeline.api import MeterBadResponse
 from meter_pipeline.config import StrategyConfig
 from meter_pipeline.store import columns
@@ -22,8 +25,9 @@ from meter_pipeline.store.rows import StrategyRow
 from meter_pipeline.store.tables import iso, now
 from meter_pipeline.sync import chosen as choices
 from meter_pipeline.sync.choose import NothingToCompare, look
+from meter_pipeline.sync.distinct import Gathered, Texts
 from meter_pipeline.sync.feed import Feed, seen, seen_before
-from meter_pipeline.sync.land import Fetched, raw_rows
+from meter_pipeline.sync.land import Fetched, job_columns, raw_rows
 from meter_pipeline.sync.landed import Landed, read, read_large
 from meter_pipeline.sync.refine import Retyping, paused_collection, results_schema, rewrite, typed, widen
 from meter_pipeline.sync.rekey import make_anew
@@ -61,6 +65,10 @@ class Load:
         self._config = config
         self._chosen = choices.load(strategy.identity)
         self._feed = Feed(lake, ledger, strategy, BATCH_BYTES)
+        #: Items of the jobs that fit into memory.
+        self.texts = Texts()
+        self._typed = np.empty(0, np.bool_)
+        self._sides: dict[str, AtHand] = {}
         self._thorough = strategy.dirty or again
         self._repaired = not strategy.dirty
         self.report = StrategyReport(strategy.strategy_id, strategy.slug, strategy.name)
@@ -83,12 +91,13 @@ class Load:
             else:
                 landed.append(self._read(fetched))
         if landed:
-            landed.sort(key=lambda one: (one.time, one.job.job_id))
+            landed.sort(key=lambda one: one.place)
             with paused_collection():
                 self._land(landed)
                 self._type(landed)
                 self._compare(landed)
             rows += map(self._loaded, landed)
+            self._let_go(last)
         groups = _alike(rows) or [[]]
         identity = self._chosen.dump()
         for number, group in enumerate(groups):
@@ -137,23 +146,31 @@ class Load:
             if body.size >= BATCH_BYTES:
                 return read_large(fetched.row, body, self._lake, self._slug)
             with paused_collection():
-                return read(fetched.row, body)
+                return read(fetched.row, body, self.texts)
+
+    def _let_go(self, last: bool) -> None:
+        """Forgets items, all after the `last` batch, else when there are so many that few can come again."""
+        if last or self.texts.bytes > BATCH_BYTES:
+            self.texts, self._typed, self._sides = Texts(), np.empty(0, np.bool_), {}
 
     def _land(self, landed: Sequence[Landed]) -> None:
         """Raw rows; those of a large job are there already."""
-        small = [one for one in landed if not one.large]
+        small = [(one.job, one.items) for one in landed if one.items is not None]
         if small:
-            raw = raw_rows([(one.job, one.items) for one in small])
-            ids = {one.job.job_id for one in small}
-            self._lake.replace("raw", self._slug, raw, ids, thorough=self._thorough)
+            rows = Gathered.of(self.texts, [items.numbers for _, items in small])
+            raw = raw_rows([(job, len(items)) for job, items in small], rows.items())
+            self._lake.replace("raw", self._slug, raw, {job.job_id for job, _ in small}, thorough=self._thorough)
 
     def _type(self, landed: Sequence[Landed]) -> None:
         """Typed rows: those of the new jobs, or of all jobs, where the new ones change the columns."""
         accepted = [one for one in landed if one.accepted]
         ids = {one.job.job_id for one in landed}
         self._choose(accepted)
+        if self.texts.identify(self._chosen.identity):
+            self._sides = {}
         for one in accepted:
-            one.identify(self._chosen.identity)
+            if one.items is not None:
+                one.duplicates = one.items.repeats
         before = self._widen(accepted, ids)
         if before:
             self._rewrite(before | {one.job.job_id for one in accepted}, landed)
@@ -165,7 +182,12 @@ class Load:
     def _widen(self, accepted: Sequence[Landed], ids: set[str]) -> set[str]:
         """Takes in the fields of new jobs; returns the accepted ones that have to be typed anew for it."""
         old = results_schema(self._fields)
-        fields = self._chosen.floor(widen(self._fields, [one.fields for one in accepted]))
+        more = np.zeros(len(self.texts) - len(self._typed), np.bool_)
+        self._typed = np.concatenate([self._typed, more])
+        fields = widen(self._fields, [(one.place, one.items) for one in accepted if one.items is not None], self._typed)
+        for one in accepted:
+            fields = columns.merge_fields(fields, one.fields)
+        fields = self._chosen.floor(fields)
         self._note_columns(self._fields, fields)
         self._fields = fields
         if results_schema(fields) == old:
@@ -182,19 +204,22 @@ class Load:
         self.report.rewritten = True
 
     def _append(self, accepted: Sequence[Landed], ids: set[str]) -> None:
-        small = [one for one in accepted if one.parsed is not None]
-        large = [one for one in accepted if one.large]
+        small = [(one.job, one.items) for one in accepted if one.items is not None]
+        large = [one for one in accepted if one.items is None]
         for one in large:
             retyping = Retyping(self._fields, self._chosen.identity)
             raw = self._lake.job_batches("raw", self._slug, RAW.names, {one.job.job_id: one.time})
             self._lake.write_job("results", self._slug, one.time, one.job.job_id, retyping.tables(raw))
             one.duplicates = retyping.duplicates.get(one.job.job_id)
-        hashes = [hash_ for one in small for hash_ in one.hashes]
-        keys = [key for one in small for key in one.keys]
-        objects = [item for one in small if one.parsed for item in one.parsed.objects]
-        rows = typed(raw_rows([(one.job, one.items) for one in small]), objects, hashes, keys, self._fields)
+        rows = Gathered.of(self.texts, [items.numbers for _, items in small])
+        if any(items.repeats for _, items in small):
+            keys = pa.array([key for _, items in small for key in items.keys], pa.string())
+        else:
+            keys = rows.keys()
+        about = job_columns([(job, len(items)) for job, items in small])
         others = ids - {one.job.job_id for one in large}
-        self._lake.replace("results", self._slug, rows, others, thorough=self._thorough)
+        results = typed(about, rows, keys, self._fields)
+        self._lake.replace("results", self._slug, results, others, thorough=self._thorough)
 
     def _compare(self, landed: Sequence[Landed]) -> None:
         """Changes: those that the new jobs show, and those of the jobs that come after them."""
@@ -206,12 +231,12 @@ class Load:
                 before, after = seen_before(one.row), accepted.get(one.row.job_id)
                 if after is None or (before.target_id, before.place) != (after.target_id, after.place):
                     left.append(before)
-        sides = {
-            one.job.job_id: AtHand(one.keys, one.hashes, one.items, one.parsed.values)
-            for one in landed
-            if one.parsed is not None and one.accepted
-        }
-        self.report.count(self._feed.update(self._chosen.identity, entered, left, sides, thorough=self._thorough))
+        sides = {one.job.job_id: AtHand(one.items) for one in landed if one.items is not None and one.accepted}
+        at_hand = {**self._sides, **sides}
+        self.report.count(self._feed.update(self._chosen.identity, entered, left, at_hand, thorough=self._thorough))
+        # The next batch goes on from the last job of each target.
+        last = {one.target_id: one.job_id for one in entered}
+        self._sides = {id_: sides[id_] for id_ in last.values() if id_ in sides}
 
     def _choose(self, accepted: Sequence[Landed]) -> None:
         """Looks for a key while there is none; rows that are keyed by hash by then are made anew."""

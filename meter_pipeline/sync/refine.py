@@ -1,7 +1,6 @@
 """From raw items to typed rows: infer, widen, hash, key, and write `results`.
 
-Raw rows come as Arrow tables of the lake's `raw`, so that a batch that was just fetched and one read back from the lake
-take the same way.
+A batch that was just fetched and one read back from the lake take the same way: as numbers of distinct texts.
 """
 
 from __future__ import annotations
@@ -9,47 +8,72 @@ from __future__ import annotations
 import gc
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from meter_pipeline.store import columns
-from meter_pipeline.store.columns import Field
+from meter_pipeline.store.columns import ColumnError, Field, Type
 from meter_pipeline.store.lake import RESULTS, Lake
+from meter_pipeline.sync.distinct import Gathered, Items, Texts
 from meter_pipeline.sync.identity import Identity, Occurrences
 
-
-@dataclass(frozen=True)
-class Parsed:
-    """Items of one job, parsed: `values` as received, `objects` as the columns take them."""
-
-    items: list[bytes]
-    values: list[Any]
-    objects: list[dict[str, Any]]
+Place = tuple[str, str]
+"""Time and id of a job: its place among all."""
+# How often all jobs that are left are tried at once, before each is looked at by itself.
+_TRIES = 3
+# Distinct texts that are kept while rows are read back from the lake.
+_TEXT_BYTES = 8 * 2**20
 
 
-def parse(items: list[bytes]) -> Parsed:
-    """Parses raw items.
+def widen(
+    fields: tuple[Field, ...], jobs: Sequence[tuple[Place, Items]], typed: npt.NDArray[np.bool_]
+) -> tuple[Field, ...]:
+    """The fields that hold the values of jobs, too.
 
-    Raises:
-        ColumnError: An item cannot be parsed.
+    A field's stamp is that of the first item that has it. So a job that comes before what is known, or brings something
+    new, is gone through item by item; of any other job only the texts matter whose types are not known yet.
+
+    Args:
+        fields: What is known.
+        jobs: Jobs in order of their places, all of the same texts.
+        typed: By number of a text, whether its types are in `fields`; kept up to date.
     """
-    values = columns.parse(items)
-    return Parsed(items, values, columns.as_objects(values))
-
-
-def infer(parsed: Parsed, time: str, job_id: str, start: int = 0) -> tuple[Field, ...]:
-    """The fields of a job's items, or of those from item `start` on."""
-    return columns.infer_fields(parsed.objects, (time, job_id, start))
-
-
-def widen(fields: tuple[Field, ...], more: Sequence[tuple[Field, ...]]) -> tuple[Field, ...]:
-    """The fields that hold the values of all of them."""
-    for other in more:
-        fields = columns.merge_fields(fields, other)
+    tries = _TRIES
+    for number, (place, items) in enumerate(jobs):
+        if fields and _latest(fields) < place:
+            if tries and _hold(fields, jobs[number:], typed):
+                break
+            tries = max(tries - 1, 0)
+            if _hold(fields, jobs[number : number + 1], typed):
+                continue
+        own = columns.infer_fields(items.texts.chosen(items.once), (*place, 0))
+        fields = columns.merge_fields(fields, own)
+        typed[items.numbers] = True
     return fields
+
+
+def _hold(fields: tuple[Field, ...], jobs: Sequence[tuple[Place, Items]], typed: npt.NDArray[np.bool_]) -> bool:
+    """Whether the fields hold every value of jobs that come after all that is known."""
+    numbers = np.unique(np.concatenate([items.numbers for _, items in jobs]))
+    fresh = numbers[~typed[numbers]]
+    place, items = jobs[0]
+    own = columns.infer_fields(items.texts.chosen(fresh.tolist()), (*place, 0))
+    if columns.merge_fields(fields, own) != fields:
+        return False
+    typed[fresh] = True
+    return True
+
+
+def _latest(fields: Iterable[Field]) -> Place:
+    """The place of the latest first item of a field, at any depth."""
+    return max((max(one.first[:2], _latest_within(one.type)) for one in fields), default=("", ""))
+
+
+def _latest_within(kind: Type) -> Place:
+    return max(_latest(kind.fields), _latest_within(kind.element) if kind.element is not None else ("", ""))
 
 
 def results_schema(fields: Sequence[Field]) -> pa.Schema:
@@ -57,21 +81,16 @@ def results_schema(fields: Sequence[Field]) -> pa.Schema:
     return pa.schema([*RESULTS, *(pa.field(column.name, column.type) for column in columns.columns(fields))])
 
 
-def typed(
-    raw: pa.Table, parsed: Sequence[Any], hashes: list[str], keys: list[str], fields: Sequence[Field]
-) -> pa.Table:
-    """Rows of `results` for rows of `raw`.
+def typed(about: Sequence[pa.Array], rows: Gathered, keys: pa.Array, fields: Sequence[Field]) -> pa.Table:
+    """Rows of `results`.
 
     Args:
-        raw: Rows of the lake's `raw`.
-        parsed: Their items as objects, in the same order.
-        hashes: Their items' hashes.
+        about: What the rows say of their job: see `meter_pipeline.sync.land.job_columns`.
+        rows: Their items.
         keys: Their items' keys.
         fields: The strategy's fields, which must hold every value.
     """
-    meta = [raw[name] for name in ("job_id", "schedule_id", "url", "item_index", "completed_at")]
-    data = [columns.build([item.get(field.name) for item in parsed], field.type) for field in fields]
-    return pa.table([*meta, pa.array(keys, pa.string()), pa.array(hashes, pa.string()), *data], results_schema(fields))
+    return pa.table([*about, keys, rows.hashes(), *rows.columns(fields)], results_schema(fields))
 
 
 class Retyping:
@@ -83,20 +102,30 @@ class Retyping:
 
     def __init__(self, fields: Sequence[Field], identity: Identity) -> None:
         self._fields, self._identity = fields, identity
+        self._texts = Texts()
         self._occurrences = ("", Occurrences())
         self.duplicates: dict[str, int] = {}
 
     def tables(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-        """Rows of `results` for rows of `raw`, batch by batch; rows of a job stand together."""
+        """Rows of `results` for rows of `raw`, batch by batch; rows of a job stand together.
+
+        Raises:
+            ColumnError: An item cannot be parsed.
+        """
         for batch in batches:
             with paused_collection():
-                yield self._table(pa.Table.from_batches([batch]))
+                yield self._table(batch)
 
-    def _table(self, raw: pa.Table) -> pa.Table:
-        items: list[bytes] = raw["item"].cast(pa.binary()).to_pylist()
-        parsed = parse(items)
-        hashes = self._identity.hashes(parsed.values, items)
-        unnumbered = self._identity.keys(parsed.values, hashes)
+    def _table(self, raw: pa.RecordBatch) -> pa.Table:
+        if self._texts.bytes > _TEXT_BYTES:
+            self._texts = Texts()
+        texts = self._texts
+        numbers = texts.take(raw["item"].cast(pa.binary()).to_pylist())
+        if texts.problems:
+            raise ColumnError(next(iter(texts.problems.values())))
+        texts.identify(self._identity)
+        rows = Gathered.of(texts, [numbers])
+        unnumbered = [texts.keys[number] for number in numbers.tolist()]
         keys: list[str] = []
         start = 0
         for job_id, count in _runs(raw["job_id"]):
@@ -106,7 +135,8 @@ class Retyping:
             keys += self._occurrences[1].number(unnumbered[start : start + count])
             self.duplicates[job_id] = self._occurrences[1].duplicates
             start += count
-        return typed(raw, parsed.objects, hashes, keys, self._fields)
+        about = [raw[name] for name in ("job_id", "schedule_id", "url", "item_index", "completed_at")]
+        return typed(about, rows, pa.array(keys, pa.string()), self._fields)
 
 
 def rewrite(
@@ -142,8 +172,8 @@ def paused_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _runs(column: pa.ChunkedArray) -> list[tuple[str, int]]:
-    ends = pc.run_end_encode(column.combine_chunks())
+def _runs(column: pa.Array) -> list[tuple[str, int]]:
+    ends = pc.run_end_encode(column)
     bounds = ends.run_ends.to_pylist()
     return [
         (value, end - start) for value, end, start in zip(ends.values.to_pylist(), bounds, [0, *bounds], strict=False)

@@ -60,17 +60,17 @@ def _release(ledger: Ledger, lake: Lake, strategy_id: str, rows: Sequence[JobRow
     try:
         strategy = ledger.strategy(strategy_id) or strategy
         moment = now()
+        # Their rows may be there already, from a release that was killed.
+        load = Load(lake, ledger, strategy, claim, again=True, config=of(config, strategy))
         held = []
         for row in rows:
             with paused_collection():
-                one = read_back(replace(row, released_at=moment), lake, strategy.slug, large=BATCH_BYTES)
+                one = read_back(replace(row, released_at=moment), lake, strategy.slug, load.texts, large=BATCH_BYTES)
             if one.problem is not None:
                 raise ReleaseError(f"job {row.job_id} cannot be released: {one.problem}")
             held.append(one)
-        held.sort(key=lambda one: (one.time, one.job.job_id))
+        held.sort(key=lambda one: one.place)
         ledger.mark_dirty([strategy_id])
-        # Their rows may be there already, from a release that was killed.
-        load = Load(lake, ledger, strategy, claim, again=True, config=of(config, strategy))
         load.accept(held)
         return load.report
     finally:

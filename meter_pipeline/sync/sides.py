@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.sync.diff import Delta, Pair, Rows, Seen, Side, compare
+from meter_pipeline.sync.distinct import Items
 from meter_pipeline.sync.identity import Identity
 
 KEYS = ("_meter_job_id", "_meter_item_key", "_meter_item_hash", "_meter_item_index")
@@ -16,29 +19,56 @@ ITEMS = ("job_id", "item_index", "item")
 
 
 class AtHand:
-    """The items of a job that are in memory."""
+    """The items of a job that are in memory, identified."""
 
-    def __init__(
-        self, keys: Sequence[str], hashes: Sequence[str], items: Sequence[bytes], values: Sequence[Any]
-    ) -> None:
-        self._keys, self._hashes, self._items, self._values = keys, hashes, items, values
+    def __init__(self, items: Items) -> None:
+        self.items = items
+        self._near: dict[str, int] = {}
 
     @cached_property
+    def _all(self) -> dict[str, int]:
+        return self.items.by_key()
+
+    @property
     def hash_by_key(self) -> Mapping[str, str]:
         """Every item's hash by its key, in the order of the items."""
-        return dict(zip(self._keys, self._hashes, strict=True))
+        return self._hashed(self._all)
 
-    @cached_property
-    def _places(self) -> dict[str, int]:
-        return dict(zip(self._keys, range(len(self._keys)), strict=True))
+    def apart(self, other: AtHand) -> Mapping[str, str]:
+        """Hashes by key of the items whose text the other job does not have; no key may occur twice in either."""
+        mask = np.ones(len(self.items.texts), np.bool_)
+        mask[other.items.numbers] = False
+        near = self.items.by_key(mask)
+        self._near |= near
+        return self._hashed(near)
+
+    def _hashed(self, numbers: Mapping[str, int]) -> dict[str, str]:
+        hashes = self.items.texts.hashes
+        return {key: hashes[number] for key, number in numbers.items()}
+
+    def _number(self, key: str) -> int:
+        number = self._near.get(key)
+        return self._all[key] if number is None else number
 
     def text(self, key: str) -> str:
         """An item as received."""
-        return self._items[self._places[key]].decode()
+        return self.items.texts.texts[self._number(key)].decode()
 
     def value(self, key: str) -> Any:
         """An item, parsed."""
-        return self._values[self._places[key]]
+        return self.items.texts.values[self._number(key)]
+
+
+def difference(old: Side, new: Side) -> Delta:
+    """Which items differ. Of jobs of the same texts, those with a text that is on both sides need no look."""
+    if (
+        isinstance(old, AtHand)
+        and isinstance(new, AtHand)
+        and old.items.texts is new.items.texts
+        and not (old.items.repeats or new.items.repeats)
+    ):
+        return compare(old.apart(new), new.apart(old))
+    return compare(old.hash_by_key, new.hash_by_key)
 
 
 class Stored:
@@ -89,7 +119,7 @@ class Comparison:
         stored = self._read({one.job_id: one for pair in known for one in pair if one.job_id not in self._sides})
         deltas: list[Delta] = []
         for previous, job in known:
-            delta = compare(self._sides[previous.job_id].hash_by_key, self._sides[job.job_id].hash_by_key)
+            delta = difference(self._sides[previous.job_id], self._sides[job.job_id])
             deltas.append(delta)
             if previous.job_id in stored:
                 stored[previous.job_id].want([*delta.removed, *delta.changed])

@@ -7,7 +7,7 @@ sku, url or the like needs little else, any other text must be nearly unchanging
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any, TypeAlias
@@ -60,6 +60,32 @@ class Suggestion:
         return {name: value for name, value in asdict(self).items() if name != "key"}
 
 
+@dataclass(frozen=True)
+class Cells:
+    """The values of one field in some items: a mark for each, and whether it could be part of a key."""
+
+    marks: Marks
+    fit: npt.NDArray[np.bool_]
+    number: npt.NDArray[np.bool_]
+
+    def at(self, places: Marks) -> Cells:
+        """The values of some of the items, in another order perhaps."""
+        return Cells(self.marks[places], self.fit[places], self.number[places])
+
+
+def cells(values: Sequence[Any], name: str) -> Cells:
+    """The values of a field in parsed items; only text and integers can name an item."""
+    column = [value.get(name) if type(value) is dict else None for value in values]
+    kinds = list(map(type, column))
+    number = np.fromiter((kind is int for kind in kinds), np.bool_, len(kinds))
+    fit = number | np.fromiter((kind is str for kind in kinds), np.bool_, len(kinds))
+    if "" in column:
+        fit &= np.fromiter((value != "" for value in column), np.bool_, len(column))
+    marks = np.fromiter((hash(value) if usable else 0 for value, usable in zip(column, fit.tolist(), strict=True)),
+                        np.int64, len(column))  # fmt: skip
+    return Cells(marks, fit, number)
+
+
 class Profile:
     """What a job's items say of each field that could name them; fed in pieces, eight bytes of memory a value."""
 
@@ -71,22 +97,28 @@ class Profile:
 
     def feed(self, values: Sequence[Any]) -> None:
         """Takes parsed items."""
-        if not values:
-            return
-        self.items += len(values)
+        if values:
+            self.take(values[0], len(values), lambda name: cells(values, name))
+
+    def take(self, first: Any, count: int, cells_of: Callable[[str], Cells]) -> None:
+        """Takes items of which the values are known field by field.
+
+        Args:
+            first: The first one, parsed.
+            count: How many they are.
+            cells_of: Their values of a field.
+        """
+        self.items += count
         if self._pieces is None:
-            self._pieces = {name: [] for name in values[0]} if type(values[0]) is dict else {}
-        if any(type(value) is not dict for value in values):
-            self._pieces = {}
+            self._pieces = {name: [] for name in first} if type(first) is dict else {}
         for name in list(self._pieces):
-            column = [value.get(name) for value in values]
-            kinds = set(map(type, column))
-            if kinds <= {str, int} and "" not in column:
-                self._pieces[name].append(np.fromiter(map(hash, column), np.int64, len(column)))
-                if int in kinds:
-                    self._numbers.add(name)
-            else:
+            column = cells_of(name)
+            if not column.fit.all():
                 del self._pieces[name]
+                continue
+            self._pieces[name].append(column.marks)
+            if column.number.any():
+                self._numbers.add(name)
 
     def marks(self) -> dict[str, Marks]:
         """A mark for each value of the fields that every item has."""

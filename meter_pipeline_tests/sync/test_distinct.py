@@ -1,0 +1,107 @@
+"""Jobs kept as numbers of distinct texts say the same as their items taken one by one."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meter_pipeline.store import columns
+from meter_pipeline.sync.diff import compare
+from meter_pipeline.sync.distinct import Gathered, Items, Texts
+from meter_pipeline.sync.identity import PLAIN, Identity, number_occurrences
+from meter_pipeline.sync.refine import widen
+from meter_pipeline.sync.sides import AtHand, difference
+
+# Few values, so that texts, keys and hashes meet again; two spellings of one item, too.
+_texts = st.one_of(
+    st.builds(
+        lambda id_, price: json.dumps({"id": id_, "price": price}).encode(), st.integers(0, 4), st.integers(0, 2)
+    ),
+    st.builds(
+        lambda id_, price: json.dumps({"price": price, "id": id_}).encode(), st.integers(0, 4), st.integers(0, 2)
+    ),
+    st.sampled_from([b"null", b"7", b'{"id":null}', b'{"id":"2","tags":[1,"a"]}', b'{"id":3,"in":{"b":1.5}}']),
+)
+_jobs = st.lists(st.lists(_texts, max_size=12), min_size=1, max_size=5)
+_identities = st.sampled_from([PLAIN, Identity(key=(("id",),)), Identity(key=(("id",), ("price",)))])
+
+
+@settings(deadline=None)
+@given(jobs=_jobs, identity=_identities)
+def test_values_keys_and_hashes_are_those_of_the_items_by_themselves(
+    jobs: list[list[bytes]], identity: Identity
+) -> None:
+    texts = Texts()
+    kept = [Items(texts, texts.take(job)) for job in jobs]
+    texts.identify(identity)
+    for job, items in zip(jobs, kept, strict=True):
+        values = columns.parse(job)
+        hashes = identity.hashes(values, job)
+        plain = identity.keys(values, hashes)
+        assert items.values == values
+        assert items.objects() == columns.as_objects(values)
+        assert items.keys == number_occurrences(plain)
+        assert items.repeats == len(plain) - len(set(plain))
+        assert Gathered.of(texts, [items.numbers]).hashes().to_pylist() == hashes
+        assert Gathered.of(texts, [items.numbers]).items().to_pylist() == [item.decode() for item in job]
+
+
+@settings(deadline=None)
+@given(jobs=_jobs, identity=_identities)
+def test_two_jobs_differ_by_the_same_items_however_they_are_compared(
+    jobs: list[list[bytes]], identity: Identity
+) -> None:
+    texts = Texts()
+    sides = [AtHand(Items(texts, texts.take(job))) for job in jobs]
+    texts.identify(identity)
+    for old in sides:
+        for new in sides:
+            near, whole = difference(old, new), compare(old.hash_by_key, new.hash_by_key)
+            assert [sorted(part) for part in (near.added, near.removed, near.changed)] == [
+                sorted(part) for part in (whole.added, whole.removed, whole.changed)
+            ]
+            for key in (*near.added, *near.changed):
+                assert columns.parse([new.text(key).encode()])[0] == new.value(key)
+
+
+@settings(deadline=None)
+@given(jobs=_jobs, order=st.randoms(use_true_random=False))
+def test_fields_are_those_of_every_job_gone_through_by_itself(jobs: list[list[bytes]], order: object) -> None:
+    texts = Texts()
+    kept = [((f"2026-03-{n + 1:02}", f"job {n}"), Items(texts, texts.take(job))) for n, job in enumerate(jobs)]
+    expected: tuple[columns.Field, ...] = ()
+    for (time, id_), items in kept:
+        expected = columns.merge_fields(expected, columns.infer_fields(items.objects(), (time, id_, 0)))
+    typed = np.zeros(len(texts), np.bool_)
+    assert widen((), kept, typed) == expected
+    # In two batches, the later one first, and one after the other.
+    half = len(kept) // 2
+    for first, second in ((kept[half:], kept[:half]), (kept[:half], kept[half:])):
+        typed = np.zeros(len(texts), np.bool_)
+        assert widen(widen((), first, typed), second, typed) == expected
+
+
+@settings(deadline=None)
+@given(job=st.lists(_texts, min_size=1, max_size=12))
+def test_columns_are_those_of_the_items_in_their_order(job: list[bytes]) -> None:
+    texts = Texts()
+    items = Items(texts, texts.take(job))
+    fields = columns.infer_fields(items.objects(), ("2026", "job", 0))
+    built = Gathered.of(texts, [items.numbers]).columns(fields)
+    for one, column in zip(fields, built, strict=True):
+        whole = columns.build([item.get(one.name) for item in items.objects()], one.type)
+        assert isinstance(column, pa.Array)
+        assert column.equals(whole)
+
+
+def test_an_item_that_cannot_be_parsed_is_named_and_harms_no_other() -> None:
+    texts = Texts()
+    deep = b"[" * 5_000 + b"]" * 5_000
+    bad, good = Items(texts, texts.take([b"1", deep])), Items(texts, texts.take([b"1", b"2"]))
+    assert bad.problem == "an item is nested deeper than 1,000 levels"
+    assert good.problem is None
+    assert good.values == [1, 2]
