@@ -33,6 +33,8 @@ PROGRAM = "meter-pipeline"
 _GAPS = 5
 # A table for people; whoever wants more rows takes --json or --csv.
 _ROWS_SHOWN = 200
+# A report names so many strategies; --json names all.
+_MOST_STRATEGIES = 40
 
 app = typer.Typer(
     help="Loads everything Meter scrapes into Parquet and DuckDB.",
@@ -193,10 +195,14 @@ def _show_report(report: SyncReport) -> None:
     columns = ("strategy", "landed", "accepted", "held", "failed", "unreadable", "items", "bytes")
     touched = [s for s in report.strategies.values() if s.landed or s.held or s.failed or s.unreadable]
     if touched:
-        rows = [(s.slug, s.landed, s.accepted, s.held, s.failed, s.unreadable, s.items, s.bytes) for s in touched]
-        show(columns, rows)
+        # Those with trouble first, then the largest; in the order of their names.
+        worst = sorted(touched, key=lambda s: (-s.held - s.failed - s.unreadable, -s.items))[:_MOST_STRATEGIES]
+        shown = sorted(worst, key=lambda s: s.slug)
+        show(columns, [(s.slug, s.landed, s.accepted, s.held, s.failed, s.unreadable, s.items, s.bytes) for s in shown])
+        if more := len(touched) - len(shown):
+            say(f"and {more:,} more strategies: see `meter-pipeline status`, or --json")
     for s in touched:
-        if s.new_columns:
+        if s.new_columns and s.slug not in report.new_strategies:
             say(f"{s.slug}: new columns {', '.join(s.new_columns)}")
         if s.widened:
             say(f"{s.slug}: widened columns {', '.join(s.widened)}")

@@ -183,9 +183,21 @@ class Retries:
         Raises:
             MeterError: The last attempt's error; `attempts` says how many there were.
         """
-        retrying = self._of(again, deadline)
         try:
-            return retrying(attempt)
+            return attempt()
+        except MeterError as error:
+            first = error
+        # Most calls end here above, and never need the machinery.
+        left = iter((first,))
+        retrying = self._of(again, deadline)
+
+        def next_attempt() -> T:
+            for error in left:
+                raise error
+            return attempt()
+
+        try:
+            return retrying(next_attempt)
         except MeterError as error:
             error.attempts = retrying.statistics.get("attempt_number", 1)
             raise

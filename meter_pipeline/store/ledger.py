@@ -265,17 +265,17 @@ class Ledger:
         latest[id_] = (number + 1, record)
         return [{"kind": kind, "id": id_, "version": number + 1, "seen_at": seen, "record": record}]
 
-    def strategies(self) -> list[StrategyRow]:
-        """Every strategy, in the order of their slugs."""
+    def strategies(self, ids: Sequence[str] | None = None) -> list[StrategyRow]:
+        """Every strategy, or those with some ids, in the order of their slugs."""
+        query = select(strategies).order_by(strategies.c.slug)
+        if ids is not None:
+            query = query.where(strategies.c.strategy_id.in_(list(ids)))
         with self.reading() as connection:
-            rows = connection.execute(select(strategies).order_by(strategies.c.slug))
-            return [StrategyRow(**row._mapping) for row in rows]
+            return [StrategyRow(**row._mapping) for row in connection.execute(query)]
 
     def strategy(self, strategy_id: str) -> StrategyRow | None:
         """One strategy by its id."""
-        with self.reading() as connection:
-            row = connection.execute(select(strategies).where(strategies.c.strategy_id == strategy_id)).first()
-            return None if row is None else StrategyRow(**row._mapping)
+        return next(iter(self.strategies([strategy_id])), None)
 
     def schedules(self) -> list[ScheduleRow]:
         """Every schedule."""
@@ -309,9 +309,10 @@ class Ledger:
 
     def _adopt(self, connection: Connection, ids: set[str], seen: str) -> None:
         """Gives strategies that only their jobs speak of (deleted at Meter, say) a row."""
-        known = {row.strategy_id: row.slug for row in connection.execute(select(strategies))}
-        taken = set(known.values())
-        for id_ in sorted(ids - set(known)):
+        query = select(strategies.c.strategy_id).where(strategies.c.strategy_id.in_(sorted(ids)))
+        strange = ids - set(connection.execute(query).scalars())
+        taken = set(connection.execute(select(strategies.c.slug)).scalars()) if strange else set()
+        for id_ in sorted(strange):
             slug = _slug(None, id_, taken)
             taken.add(slug)
             connection.execute(
@@ -339,16 +340,19 @@ class Ledger:
     # -- jobs
 
     def jobs(
-        self, strategy_id: str | None = None, states: Sequence[str] = (), ids: Sequence[str] | None = None
+        self,
+        strategy: str | Sequence[str] | None = None,
+        states: Sequence[str] = (),
+        ids: Sequence[str] | None = None,
     ) -> Iterator[JobRow]:
-        """Jobs in order of strategy, time and id; only those of a strategy, in some states, or with some ids."""
+        """Jobs in order of strategy, time and id; only of one or some strategies, in some states, with some ids."""
         query = select(jobs).order_by(
             jobs.c.strategy_id,
             func.coalesce(jobs.c.completed_at, jobs.c.started_at, jobs.c.created_at, ""),
             jobs.c.job_id,
         )
-        if strategy_id is not None:
-            query = query.where(jobs.c.strategy_id == strategy_id)
+        if strategy is not None:
+            query = query.where(jobs.c.strategy_id.in_([strategy] if isinstance(strategy, str) else list(strategy)))
         if states:
             query = query.where(jobs.c.state.in_(states))
         if ids is not None:
@@ -400,11 +404,20 @@ class Ledger:
                     found.append(Gap(id_, slugs.get(strategy_id, "?"), since, until, round(apart / seconds) - 1))
         return sorted(found, key=lambda gap: (gap.until, gap.schedule_id), reverse=True)
 
-    def has_accepted(self, strategy_id: str) -> bool:
-        """Whether any job of a strategy is accepted."""
-        query = select(jobs.c.job_id).where((jobs.c.strategy_id == strategy_id) & (jobs.c.state == "accepted")).limit(1)
+    def accepted(self, strategy_id: str) -> set[str]:
+        """Ids of a strategy's accepted jobs."""
+        query = select(jobs.c.job_id).where((jobs.c.strategy_id == strategy_id) & (jobs.c.state == "accepted"))
         with self.reading() as connection:
-            return connection.execute(query).first() is not None
+            return set(connection.execute(query).scalars())
+
+    def with_accepted(self, strategy_ids: Sequence[str]) -> set[str]:
+        """Those of some strategies that have an accepted job."""
+        one = select(jobs.c.job_id).where(
+            (jobs.c.strategy_id == strategies.c.strategy_id) & (jobs.c.state == "accepted")
+        )
+        query = select(strategies.c.strategy_id).where(strategies.c.strategy_id.in_(list(strategy_ids)) & one.exists())
+        with self.reading() as connection:
+            return set(connection.execute(query).scalars())
 
     def neighbourhood(
         self, strategy_id: str, spans: Mapping[str, tuple[tuple[str, str], tuple[str, str]]]

@@ -190,17 +190,19 @@ def iso(moment: datetime | None) -> str | None:
     """A time as the ledger keeps it."""
     if moment is None:
         return None
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if moment.tzinfo is not timezone.utc:
+        moment = moment.astimezone(timezone.utc)
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def now() -> str:
     """This moment, as the ledger keeps it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return str(iso(datetime.now(timezone.utc)))
 
 
 def moment(text: str | None) -> datetime | None:
     """The inverse of `iso`."""
-    return None if text is None else datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+    return None if text is None else datetime.fromisoformat(text[:-1]).replace(tzinfo=timezone.utc)
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:

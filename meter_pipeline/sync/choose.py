@@ -18,15 +18,17 @@ from meter_pipeline.sync.landed import Landed
 from meter_pipeline.sync.suggest import MAX_JOBS, Cells, Profile, Suggestion, cells, suggest
 
 
-def look(lake: Lake, ledger: Ledger, strategy: StrategyRow, landed: Sequence[Landed]) -> Suggestion | None:
-    """The key that the jobs speak for, `None` when there is none to be told.
+def look(
+    lake: Lake, ledger: Ledger, strategy: StrategyRow, landed: Sequence[Landed], *, first: bool
+) -> Suggestion | None:
+    """The key that the jobs speak for, `None` when there is none to be told; `first`: no job was accepted before.
 
     Raises:
         NothingToCompare: No two jobs are of one target, so that nothing was looked at.
     """
     at_hand = {one.job.job_id: one for one in landed}
     jobs = [seen(one.job, one.size) for one in landed if one.count > 1]
-    if ledger.has_accepted(strategy.strategy_id):
+    if not first:
         spans = {
             target: (min(one.place for one in group), max(one.place for one in group))
             for target, group in by_target(jobs).items()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from meter_pipeline.api import JobBody, MeterClient, MeterConnectionError
+from meter_pipeline.api import JobBody, MeterClient
 from meter_pipeline.config import Config
 from meter_pipeline.store.claims import Claim
 from meter_pipeline.store.inbox import Inbox
@@ -18,7 +18,7 @@ from meter_pipeline.store.tables import iso, now
 from meter_pipeline.sync import hints
 from meter_pipeline.sync.acknowledge import ChangeSets
 from meter_pipeline.sync.discover import catalog, discover
-from meter_pipeline.sync.land import Fetched, fetch
+from meter_pipeline.sync.land import NoAnswer, fetch
 from meter_pipeline.sync.load import BATCH_BYTES, Load
 from meter_pipeline.sync.rekey import of, refresh
 from meter_pipeline.sync.report import Progress, Silent, SyncReport
@@ -28,8 +28,6 @@ from meter_pipeline.sync.write import Writers
 WORKERS = 8
 # Strategies are claimed by so many at a time: one wait for the disk for all of them, and the rest is left to others.
 _CLAIMS = 8
-# So many jobs in a row without an answer: the API is gone, not these jobs.
-_SILENCE = 3
 
 
 def sync(
@@ -153,24 +151,26 @@ def _load(work: _Work, selection: Selection, carried: MutableMapping[str, JobBod
         known = [row for row in ledger.strategies() if row.strategy_id in counts]
         for start in range(0, len(known), _CLAIMS):
             taken = _claim(ledger, selection, known[start : start + _CLAIMS], report)
+            accepted = ledger.with_accepted([strategy.strategy_id for strategy, _, _ in taken])
             for strategy, claim, rows in taken:
-                seen_before = any(row.state != "known" for row in rows)
+                first, again = strategy.strategy_id not in accepted, any(row.state != "known" for row in rows)
                 said = of(work.config, strategy)
-                load = loads[strategy.slug] = Load(lake, ledger, strategy, claim, again=seen_before, config=said)
+                load = Load(lake, ledger, strategy, claim, first=first, again=again, config=said)
+                loads[strategy.slug] = load
                 # A second load of a sync adds to what the first one tells.
                 load.report = report.strategies.get(strategy.slug, load.report)
             for strategy, _, rows in taken:
                 yield from ((strategy, row) for row in rows)
 
-    fetched_jobs = fetch(work.client, claimed(), work.workers, carried)
+    fetched_jobs = fetch(work.client, claimed(), work.workers, carried, expected=sum(counts.values()))
     try:
         with Writers(report, progress) as writers:
             for slug, group in groupby(fetched_jobs, key=lambda fetched: fetched.strategy.slug):
                 writing = writers.begin(loads[slug])
-                for fetched in _answered(group):
+                for fetched in group:
                     writing.add(fetched)
                 writing.finish()
-    except _Silence as silence:
+    except NoAnswer as silence:
         report.stopped = f"the API does not answer: {silence}"
     finally:
         fetched_jobs.close()
@@ -178,36 +178,29 @@ def _load(work: _Work, selection: Selection, carried: MutableMapping[str, JobBod
             load.release()
 
 
-class _Silence(Exception):
-    """The API has stopped to answer."""
-
-
-def _answered(fetched_jobs: Iterator[Fetched]) -> Iterator[Fetched]:
-    """The same jobs, until several in a row got no answer: then the API is gone, not these jobs."""
-    silent = 0
-    for fetched in fetched_jobs:
-        yield fetched
-        silent = silent + 1 if isinstance(fetched.error, MeterConnectionError) else 0
-        if silent >= _SILENCE:
-            raise _Silence(fetched.error)
-
-
 def _claim(
     ledger: Ledger, selection: Selection, known: Sequence[StrategyRow], report: SyncReport
 ) -> list[tuple[StrategyRow, Claim, list[JobRow]]]:
     """Claims strategies, those that are free and have something to load, and marks them as being written."""
-    taken = []
+    claims = {}
     for row in known:
         claim = ledger.claims.try_claim(row.slug)
-        if claim is None:
-            if row.slug not in report.skipped:
-                report.skipped.append(row.slug)
-            continue
-        strategy, rows = ledger.strategy(row.strategy_id), list(selection.pending(ledger, row.strategy_id))
-        if strategy is None or not rows:
+        if claim is not None:
+            claims[row.strategy_id] = claim
+        elif row.slug not in report.skipped:
+            report.skipped.append(row.slug)
+    pending: dict[str, list[JobRow]] = {}
+    for job in selection.pending(ledger, list(claims)):
+        pending.setdefault(job.strategy_id, []).append(job)
+    taken = []
+    for strategy in ledger.strategies(list(claims)):
+        claim = claims.pop(strategy.strategy_id)
+        if rows := pending.get(strategy.strategy_id):
+            taken.append((strategy, claim, rows))
+        else:
             claim.release()
-            continue
-        taken.append((strategy, claim, rows))
+    for claim in claims.values():
+        claim.release()
     clean = [strategy.strategy_id for strategy, _, _ in taken if not strategy.dirty]
     if clean:
         ledger.mark_dirty(clean)

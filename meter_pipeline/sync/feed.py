@@ -42,11 +42,11 @@ def seen_before(row: JobRow) -> Seen:
     return Seen(row.job_id, row.schedule_id, row.url, row.parameters, target, time, row.bytes or 0)
 
 
-def pairs(ledger: Ledger, strategy_id: str, entered: Sequence[Seen], left: Sequence[Seen]) -> list[Pair]:
+def pairs(ledger: Ledger | None, strategy_id: str, entered: Sequence[Seen], left: Sequence[Seen]) -> list[Pair]:
     """The jobs that are to be compared anew when jobs enter the accepted ones, or leave them.
 
     Args:
-        ledger: Knows the jobs that were accepted before.
+        ledger: Knows the jobs that were accepted before; `None` when none was.
         strategy_id: Whose jobs these are.
         entered: Jobs that are accepted now.
         left: Jobs as they were accepted before, and are no longer, or not so.
@@ -56,7 +56,7 @@ def pairs(ledger: Ledger, strategy_id: str, entered: Sequence[Seen], left: Seque
     for target in here.keys() | gone.keys():
         places = [one.place for one in (*here.get(target, ()), *gone.get(target, ()))]
         spans[target] = (min(places), max(places))
-    known = ledger.neighbourhood(strategy_id, spans) if ledger.has_accepted(strategy_id) else {}
+    known = ledger.neighbourhood(strategy_id, spans) if ledger is not None else {}
     moved = {one.job_id for one in (*entered, *left)}
     return [
         pair
@@ -108,6 +108,7 @@ class Feed:
         left: Sequence[Seen],
         sides: Mapping[str, Side],
         *,
+        first: bool,
         thorough: bool,
     ) -> dict[str, int]:
         """Tells what jobs change that enter the accepted ones, and what is different now that others have left.
@@ -117,12 +118,13 @@ class Feed:
             entered: Jobs that are accepted now; their typed rows are in the lake.
             left: Jobs as they were accepted before, and are no longer, or not so.
             sides: Jobs that are at hand, by id.
+            first: Whether no job was accepted before these.
             thorough: Whether the jobs may have rows already.
 
         Returns:
             How many items of the jobs that entered were added, removed and changed.
         """
-        wanted = pairs(self._ledger, self._strategy_id, entered, left)
+        wanted = pairs(None if first else self._ledger, self._strategy_id, entered, left)
         fresh = {one.job_id for one in entered}
         large = [pair for pair in wanted if pair.previous is not None and pair.bytes >= self._large]
         rest = [pair for pair in wanted if pair not in large]

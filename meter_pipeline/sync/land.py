@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, MutableMapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from meter_pipeline.api import Job, JobBody, MeterAuthError, MeterClient, MeterError
+from meter_pipeline.api import Job, JobBody, MeterAuthError, MeterClient, MeterConnectionError, MeterError
 from meter_pipeline.store.lake import RAW
 from meter_pipeline.store.rows import JobRow, StrategyRow
 from meter_pipeline.store.tables import iso, moment
 
 # Of a job without any time, which the audit holds: its raw items need a partition all the same.
 NO_TIME = "1970-01-01T00:00:00.000000Z"
-ROW_ITEMS = 20_000
+# A thread takes so many jobs at a time, of so many items together: handing over each by itself costs as much as it
+# takes to fetch it. More would leave threads idle at the end.
+_TOGETHER = 8
+_TOGETHER_ITEMS = 800
+# So many requests in a row without an answer: the API is gone, not these jobs.
+_SILENCE = 3
 
 
 @dataclass
@@ -35,11 +40,17 @@ class Fetched:
         return None if self.body is None else self.body.job
 
 
+class NoAnswer(Exception):
+    """The API has stopped to answer: several requests in a row got none, and no other in between did."""
+
+
 def fetch(
     client: MeterClient,
     rows: Iterable[tuple[StrategyRow, JobRow]],
     workers: int,
     carried: MutableMapping[str, JobBody] | None = None,
+    *,
+    expected: int = 0,
 ) -> Generator[Fetched, None, None]:
     """Fetches bodies by `workers` threads and yields them in the order of `rows`, a few ahead of whoever takes them.
 
@@ -48,46 +59,106 @@ def fetch(
         rows: Jobs to fetch.
         workers: Threads.
         carried: Bodies that came with change sets, by job id; one that is whole is taken out and not fetched.
+        expected: How many jobs there are, about: of many small ones a thread takes several at a time.
 
     Raises:
         MeterAuthError: The key is not accepted (any more).
+        NoAnswer: The API is gone; the jobs that were not yielded were not fetched.
     """
-    ahead: deque[tuple[StrategyRow, JobRow, Future[JobBody]]] = deque()
+    ahead: deque[Future[_Batch]] = deque()
+    line = _Line(client, carried)
+    most = max(1, min(_TOGETHER, expected // (workers * 4)))
     with ThreadPoolExecutor(workers, thread_name_prefix="meter-fetch") as pool:
         try:
-            for strategy, row in rows:
-                ahead.append((strategy, row, pool.submit(_body, client, row, carried)))
+            for some in _together(rows, most):
+                ahead.append(pool.submit(line.bodies, some))
                 if len(ahead) >= workers * 2:
-                    yield _outcome(*ahead.popleft())
+                    yield from ahead.popleft().result().outcomes()
             while ahead:
-                yield _outcome(*ahead.popleft())
+                yield from ahead.popleft().result().outcomes()
         finally:
-            for _, _, future in ahead:
+            for future in ahead:
                 if not future.cancel():
                     future.add_done_callback(_close)
 
 
-def _body(client: MeterClient, row: JobRow, carried: MutableMapping[str, JobBody] | None) -> JobBody:
-    body = carried.pop(row.job_id, None) if carried else None
-    if body is not None:
-        if sum(map(len, body.batches())) == body.job.item_count:
-            return body
-        body.close()
-    return client.job_body(row.job_id)
+def _together(rows: Iterable[tuple[StrategyRow, JobRow]], most: int) -> Iterator[list[tuple[StrategyRow, JobRow]]]:
+    """The rows in groups of small jobs; one of unknown size stands alone."""
+    group: list[tuple[StrategyRow, JobRow]] = []
+    items = 0
+    for strategy, row in rows:
+        size = _TOGETHER_ITEMS if row.item_count is None else row.item_count
+        if group and (len(group) >= most or items + size > _TOGETHER_ITEMS):
+            yield group
+            group, items = [], 0
+        group.append((strategy, row))
+        items += size
+    if group:
+        yield group
 
 
-def _outcome(strategy: StrategyRow, row: JobRow, future: Future[JobBody]) -> Fetched:
-    try:
-        return Fetched(strategy, row, future.result(), None)
-    except MeterAuthError:
-        raise
-    except MeterError as error:
-        return Fetched(strategy, row, None, error)
+@dataclass
+class _Batch:
+    """Jobs that one thread has asked for one after the other; `gone` when it gave up since the API is gone."""
+
+    fetched: list[Fetched]
+    gone: MeterError | None = None
+
+    def outcomes(self) -> Iterator[Fetched]:
+        """The jobs in order."""
+        yield from self.fetched
+        if self.gone is not None:
+            raise NoAnswer(str(self.gone))
 
 
-def _close(future: Future[JobBody]) -> None:
+class _Line:
+    """The line to the API, which all threads share: how many requests in a row have got no answer."""
+
+    def __init__(self, client: MeterClient, carried: MutableMapping[str, JobBody] | None) -> None:
+        self._client, self._carried = client, carried
+        self._silent = 0
+
+    def bodies(self, rows: Sequence[tuple[StrategyRow, JobRow]]) -> _Batch:
+        """Asks for bodies; only an error that says the key is not accepted is raised."""
+        batch = _Batch([])
+        try:
+            for strategy, row in rows:
+                batch.fetched.append(fetched := self._ask(strategy, row))
+                self._silent = self._silent + 1 if isinstance(fetched.error, MeterConnectionError) else 0
+                if self._silent >= _SILENCE:
+                    batch.gone = fetched.error
+                    break
+        except MeterAuthError:
+            _close_all(batch)
+            raise
+        return batch
+
+    def _ask(self, strategy: StrategyRow, row: JobRow) -> Fetched:
+        try:
+            return Fetched(strategy, row, self._body(row), None)
+        except MeterAuthError:
+            raise
+        except MeterError as error:
+            return Fetched(strategy, row, None, error)
+
+    def _body(self, row: JobRow) -> JobBody:
+        body = self._carried.pop(row.job_id, None) if self._carried else None
+        if body is not None:
+            if sum(map(len, body.batches())) == body.job.item_count:
+                return body
+            body.close()
+        return self._client.job_body(row.job_id)
+
+
+def _close(future: Future[_Batch]) -> None:
     if not future.cancelled() and future.exception() is None:
-        future.result().close()
+        _close_all(future.result())
+
+
+def _close_all(batch: _Batch) -> None:
+    for fetched in batch.fetched:
+        if fetched.body is not None:
+            fetched.body.close()
 
 
 def time_of(job: Job) -> str:

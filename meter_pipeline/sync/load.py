@@ -44,7 +44,17 @@ _PATIENCE = 10
 
 
 class Load:
-    """One strategy's jobs on their way into the lake and the ledger, while its claim is held."""
+    """One strategy's jobs on their way into the lake and the ledger, while its claim is held.
+
+    Args:
+        lake: The lake.
+        ledger: The ledger.
+        strategy: Whose jobs they are.
+        claim: Its claim, given up by `release`.
+        first: Whether none of its jobs is accepted yet, which spares looks at what cannot be there.
+        again: Whether jobs may have been loaded before.
+        config: What `meter.yaml` says of it.
+    """
 
     def __init__(
         self,
@@ -53,6 +63,7 @@ class Load:
         strategy: StrategyRow,
         claim: Claim,
         *,
+        first: bool,
         again: bool,
         config: StrategyConfig | None = None,
     ) -> None:
@@ -71,6 +82,7 @@ class Load:
         self._sides: dict[str, AtHand] = {}
         self._thorough = strategy.dirty or again
         self._repaired = not strategy.dirty
+        self._first = first
         self.report = StrategyReport(strategy.strategy_id, strategy.slug, strategy.name)
         self.problems: list[Problem] = []
 
@@ -105,6 +117,7 @@ class Load:
             self._ledger.commit(
                 self._strategy.strategy_id, group, fields=self._fields, dirty=not whole, identity=identity
             )
+        self._first = self._first and not any(one.accepted for one in landed)
 
     def accept(self, held: Sequence[Landed]) -> None:
         """Takes held jobs among the accepted ones, from what the lake has of them.
@@ -192,7 +205,7 @@ class Load:
         self._fields = fields
         if results_schema(fields) == old:
             return set()
-        before = {row.job_id for row in self._ledger.jobs(self._strategy.strategy_id, ("accepted",))} - ids
+        before = set() if self._first else self._ledger.accepted(self._strategy.strategy_id) - ids
         if not before and self._thorough:
             self._lake.drop("results", self._slug)
         return before
@@ -233,7 +246,10 @@ class Load:
                     left.append(before)
         sides = {one.job.job_id: AtHand(one.items) for one in landed if one.items is not None and one.accepted}
         at_hand = {**self._sides, **sides}
-        self.report.count(self._feed.update(self._chosen.identity, entered, left, at_hand, thorough=self._thorough))
+        kinds = self._feed.update(
+            self._chosen.identity, entered, left, at_hand, first=self._first, thorough=self._thorough
+        )
+        self.report.count(kinds)
         # The next batch goes on from the last job of each target.
         last = {one.target_id: one.job_id for one in entered}
         self._sides = {id_: sides[id_] for id_ in last.values() if id_ in sides}
@@ -247,7 +263,7 @@ class Load:
             # What the lake has of these no longer need fit the columns that older rows are in.
             return
         try:
-            found = look(self._lake, self._ledger, self._strategy, accepted)
+            found = look(self._lake, self._ledger, self._strategy, accepted, first=self._first)
         except NothingToCompare:
             return
         if found is None:
@@ -256,7 +272,7 @@ class Load:
         self._chosen = replace(
             self._chosen, key=found.key, source=choices.SUGGESTED, chosen_at=now(), evidence=found.evidence()
         )
-        if self._ledger.has_accepted(self._strategy.strategy_id):
+        if not self._first:
             self._make_anew()
 
     def _make_anew(self) -> None:
@@ -272,7 +288,7 @@ class Load:
         self._chosen = replace(wanted, pending=False)
         if not self._repaired:
             self._lake.sweep(self._slug)
-        if other and self._ledger.has_accepted(self._strategy.strategy_id):
+        if other and not self._first:
             self._make_anew()
         elif not self._repaired:
             self._fields = self._chosen.floor(self._fields)
@@ -283,7 +299,7 @@ class Load:
     def _mend(self) -> None:
         """Typed rows in columns that the ledger does not know, or of jobs that are not accepted."""
         schema = results_schema(self._fields)
-        accepted = {row.job_id for row in self._ledger.jobs(self._strategy.strategy_id, ("accepted",))}
+        accepted = self._ledger.accepted(self._strategy.strategy_id)
         if any(found != schema for found in self._lake.schemas("results", self._slug)):
             rewrite(self._lake, self._slug, self._fields, self._chosen.identity, accepted)
         elif accepted and (strays := self._lake.job_ids("results", self._slug) - accepted):

@@ -50,7 +50,7 @@ def make_anew(
     id_, wider = strategy.strategy_id, chosen.floor(fields)
     ledger.commit(id_, [], identity=replace(chosen, pending=True).dump())
     ledger.mark_dirty([id_])
-    accepted = {row.job_id for row in ledger.jobs(id_, ("accepted",))}
+    accepted = ledger.accepted(id_)
     duplicates = rewrite(lake, strategy.slug, wider, chosen.identity, accepted)
     Feed(lake, ledger, strategy, large).rebuild(chosen.identity)
     rows = [{"job_id": job, "state": "accepted", "duplicates": duplicates.get(job, 0)} for job in sorted(accepted)]
@@ -98,7 +98,7 @@ def refresh(
             continue
         current = choices.load(strategy.identity)
         wanted = current.wanted(of(config, strategy), now())
-        if (current.rows_alike(wanted) and not current.pending) or not ledger.has_accepted(strategy.strategy_id):
+        if (current.rows_alike(wanted) and not current.pending) or not ledger.with_accepted([strategy.strategy_id]):
             continue
         try:
             rekey(lake, ledger, strategy, wanted, large=large)

@@ -61,7 +61,8 @@ def _release(ledger: Ledger, lake: Lake, strategy_id: str, rows: Sequence[JobRow
         strategy = ledger.strategy(strategy_id) or strategy
         moment = now()
         # Their rows may be there already, from a release that was killed.
-        load = Load(lake, ledger, strategy, claim, again=True, config=of(config, strategy))
+        first = not ledger.with_accepted([strategy_id])
+        load = Load(lake, ledger, strategy, claim, first=first, again=True, config=of(config, strategy))
         held = []
         for row in rows:
             with paused_collection():

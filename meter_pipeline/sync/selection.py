@@ -77,11 +77,11 @@ class Selection:
             and (self.strategy_ids is None or (row.strategy_id or "") in self.strategy_ids)
         ]
 
-    def pending(self, ledger: Ledger, strategy_id: str | None = None) -> Iterator[JobRow]:
-        """Jobs that are to be loaded now."""
+    def pending(self, ledger: Ledger, strategies: Sequence[str] | None = None) -> Iterator[JobRow]:
+        """Jobs that are to be loaded now, all or those of some strategies."""
         states = () if self.again else ("known", "landed", "unreadable")
         moment = now()
-        for row in ledger.jobs(strategy_id, states, self._jobs):
+        for row in ledger.jobs(strategies, states, self._jobs):
             if row.job_id in self.hinted:
                 yield row
                 continue
