@@ -159,6 +159,7 @@ def sync(
     as_json: Json = False,
 ) -> None:
     """Load what is new at Meter into the lake."""
+    from meter_pipeline.processes import OwnProcesses
     from meter_pipeline.store.inbox import Inbox
     from meter_pipeline.sync import sync as engine
 
@@ -183,6 +184,7 @@ def sync(
             workers=workers,
             progress=shown,
             config=config,
+            processes=OwnProcesses.of(settings),
         )
     if as_json:
         emit(report.as_dict())

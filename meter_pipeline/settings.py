@@ -24,6 +24,10 @@ class SettingsError(Exception):
     """A setting is missing or unusable; the message is one line with the way out."""
 
 
+# More than that ask more of the API than it takes gladly.
+_MOST_PROCESSES = 4
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where the API is and where the data goes.
@@ -37,6 +41,7 @@ class Settings:
         lake_url: URL of a shared lake; a folder in `data_dir` when `None`.
         webhook_secret: What Meter shows with each webhook, several separated by commas. Never shown by `repr`.
         max_requests_per_second: Upper bound on calls to the API, `None` for no bound.
+        processes: Processes that share a large sync among them.
         config: `meter.yaml`, which need not exist.
         dbt_project: Folder of the dbt project whose models are part of the warehouse, `None` for no models.
     """
@@ -49,6 +54,7 @@ class Settings:
     lake_url: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
     max_requests_per_second: float | None = None
+    processes: int = 1
     config: Path = Path("meter.yaml")
     dbt_project: Path | None = PROJECT
 
@@ -72,6 +78,7 @@ class Settings:
             lake_url=values.get("METER_LAKE_URL"),
             webhook_secret=values.get("METER_WEBHOOK_SECRET"),
             max_requests_per_second=_rate(values.get("METER_MAX_REQUESTS_PER_SECOND")),
+            processes=_processes(values.get("METER_PROCESSES")),
             config=Path(values.get("METER_CONFIG", "meter.yaml")).expanduser().absolute(),
             dbt_project=_project(values.get("METER_DBT_PROJECT")),
         )
@@ -129,6 +136,19 @@ def _prefix(text: str) -> str:
     if name not in ("auto", "v1", "api"):
         raise SettingsError(f"METER_API_PREFIX={text!r} is unknown: give auto, /v1 or /api")
     return name if name == "auto" else f"/{name}"
+
+
+def _processes(text: str | None) -> int:
+    if text is None:
+        return min(_cores(), _MOST_PROCESSES)
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise SettingsError(f"METER_PROCESSES={text!r} is no number from 1 to 64")
+    return int(text)
+
+
+def _cores() -> int:
+    """Cores that this process may use, which in a container can be fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _rate(text: str | None) -> float | None:

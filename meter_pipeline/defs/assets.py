@@ -6,7 +6,6 @@ What a run did not change is skipped.
 
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -31,6 +30,7 @@ from meter_pipeline.defs.keys import (
 )
 from meter_pipeline.defs.metadata import link, present
 from meter_pipeline.defs.resources import MeterResource, StoreResource
+from meter_pipeline.settings import Settings
 from meter_pipeline.since import parse_since
 
 if TYPE_CHECKING:
@@ -89,10 +89,9 @@ def meter_assets(
             with meter_store.open() as store:
                 report = None
                 if context.selected_asset_keys:
-                    read = load_config(meter_store.settings().config)
+                    settings = meter_store.with_api(meter)
                     with meter.client(store.ledger) as client:
-                        inbox = meter_store.settings().inbox
-                        report = _run(context, config, known, client, store, inbox, read)
+                        report = _run(context, config, known, client, store, settings)
                 yield from Events(context, store, report, known, meter.settings().base_url)
             if report is not None:
                 _fail_if_cut_short(report)
@@ -106,10 +105,10 @@ def _run(
     known: frozenset[str],
     client: Any,
     store: Any,
-    inbox: Path,
-    read: Config,
+    settings: Settings,
 ) -> "SyncReport":
     """Runs the engine over what the run's configuration and selection ask for."""
+    from meter_pipeline.processes import OwnProcesses
     from meter_pipeline.store.inbox import Inbox
     from meter_pipeline.sync import sync
 
@@ -120,11 +119,12 @@ def _run(
         store.lake,
         strategies=strategies or None,
         schedules=config.schedules or ([] if config.inbox else None),
-        inbox=None if strategies else Inbox(inbox),
+        inbox=None if strategies else Inbox(settings.inbox),
         since=parse_since(config.since),
         reconcile=config.reconcile,
         progress=Told(context.log),
-        config=read,
+        config=load_config(settings.config),
+        processes=OwnProcesses.of(settings),
     )
     for slug in report.skipped:
         context.log.warning(f"{slug}: left to another sync that is working on it")

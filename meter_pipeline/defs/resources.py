@@ -102,10 +102,25 @@ class StoreResource(dg.ConfigurableResource):
         """The published DuckDB file."""
         return self.settings().warehouse
 
+    def with_api(self, meter: MeterResource) -> Settings:
+        """These settings together with those of the API.
+
+        Raises:
+            SettingsError: A value cannot be used.
+        """
+        api = meter.settings()
+        return replace(
+            self.settings(),
+            api_key=api.api_key,
+            base_url=api.base_url,
+            api_prefix=api.api_prefix,
+            max_requests_per_second=api.max_requests_per_second,
+        )
+
     def refuse_mixing(self, meter: MeterResource) -> None:
         """Makes sure that Meter's data does not land among a sandbox's.
 
         Raises:
             SettingsError: The folder is a sandbox's and the API is not.
         """
-        origin.refuse_mixing(replace(self.settings(), base_url=meter.settings().base_url))
+        origin.refuse_mixing(self.with_api(meter))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
@@ -23,6 +24,7 @@ from meter_pipeline.sync.load import BATCH_BYTES, Load
 from meter_pipeline.sync.rekey import of, refresh
 from meter_pipeline.sync.report import Progress, Silent, SyncReport
 from meter_pipeline.sync.selection import Selection
+from meter_pipeline.sync.shares import Processes, Weight, joined, share_out
 from meter_pipeline.sync.write import Writers
 
 WORKERS = 8
@@ -45,6 +47,7 @@ def sync(
     workers: int = WORKERS,
     progress: Progress | None = None,
     config: Config | None = None,
+    processes: Processes | None = None,
 ) -> SyncReport:
     """Loads every job that is not loaded yet. A job, or a strategy, that fails does not stop the others.
 
@@ -64,6 +67,8 @@ def sync(
         progress: Told how far it is.
         config: What `meter.yaml` says: of items' identity (rows that were made otherwise are made anew), of a filter
             for unseen changes, and whether Meter is told which of them are stored.
+        processes: Starts others that load shares of what is much: see `meter_pipeline.processes`. All of it is loaded
+            here without.
 
     Returns:
         What was done, with every job that could not be loaded by name.
@@ -80,7 +85,7 @@ def sync(
     try:
         catalog(client, ledger, report)
         selection.resolve(client, ledger, report)
-        work = _Work(client, ledger, lake, report, workers, progress or Silent(), config or Config())
+        work = _Work(client, ledger, lake, report, workers, progress or Silent(), config or Config(), processes)
         if jobs is None:
             discover(client, ledger, report, strategy_ids=selection.walked(reconcile), since=since, reconcile=reconcile)
         refresh(ledger, lake, work.config, report, selection.strategy_ids, large=BATCH_BYTES)
@@ -89,7 +94,7 @@ def sync(
         else:
             _follow(work, selection, inbox)
     finally:
-        report.requests = client.requests_made - requests
+        report.requests += client.requests_made - requests
         report.finished_at = now()
         ledger.end_sync(report.sync_id, report.as_dict())
     return report
@@ -132,23 +137,65 @@ class _Work:
     workers: int
     progress: Progress
     config: Config
+    processes: Processes | None = None
 
     def load(self, selection: Selection, carried: MutableMapping[str, JobBody] | None = None) -> None:
         """Loads the jobs of a selection, those whose items are carried without asking for them."""
-        _load(self, selection, carried)
+        weights: dict[str, Weight] = {}
+        own: set[str] = set()
+        for row in selection.pending(self.ledger):
+            weight = weights.setdefault(row.strategy_id, Weight())
+            weight.jobs += 1
+            weight.items += row.item_count or 0
+            if carried and row.job_id in carried:
+                own.add(row.strategy_id)
+        self.progress.total(sum(weight.jobs for weight in weights.values()))
+        parts = share_out(weights, 1 if self.processes is None else self.processes.most, own)
+        if self.processes is None or len(parts) == 1:
+            _load(self, selection, weights, carried)
+            return
+        threads = max(1, self.workers // len(parts))
+        others = [selection.part(ids) for ids in parts[1:]]
+        work = replace(self, workers=max(1, self.workers - threads * len(others)))
+        with ExitStack() as started:
+            running = []
+            for other in others:
+                process = self.processes.start(other, threads, self.progress)
+                started.callback(process.stop)
+                running.append((other, process))
+            _load(work, selection.part(parts[0]), weights, carried)
+            left = joined(running, self.report)
+        for part in left:
+            _load(self, part, weights, None)
 
 
-def _load(work: _Work, selection: Selection, carried: MutableMapping[str, JobBody] | None) -> None:
+def load_share(
+    client: MeterClient,
+    ledger: Ledger,
+    lake: Lake,
+    selection: Selection,
+    *,
+    workers: int,
+    progress: Progress,
+    config: Config,
+) -> SyncReport:
+    """Loads a share of what another process has discovered: see `meter_pipeline.sync.shares`."""
+    requests, report = client.requests_made, SyncReport()
+    _Work(client, ledger, lake, report, workers, progress, config).load(selection)
+    report.requests = client.requests_made - requests
+    return report
+
+
+def _load(
+    work: _Work, selection: Selection, weights: Mapping[str, Weight], carried: MutableMapping[str, JobBody] | None
+) -> None:
     ledger, lake, report, progress = work.ledger, work.lake, work.report, work.progress
-    counts: dict[str, int] = {}
-    for row in selection.pending(ledger):
-        counts[row.strategy_id] = counts.get(row.strategy_id, 0) + 1
-    progress.total(sum(counts.values()))
+    wanted = selection.within(weights)
     loads: dict[str, Load] = {}
 
     def claimed() -> Iterator[tuple[StrategyRow, JobRow]]:
         """Rows of one strategy after the other, each read under its claim: another sync may have been here before."""
-        known = [row for row in ledger.strategies() if row.strategy_id in counts]
+        known = [row for row in ledger.strategies() if row.strategy_id in wanted]
         for start in range(0, len(known), _CLAIMS):
             taken = _claim(ledger, selection, known[start : start + _CLAIMS], report)
             accepted = ledger.with_accepted([strategy.strategy_id for strategy, _, _ in taken])
@@ -162,7 +209,8 @@ def _load(work: _Work, selection: Selection, carried: MutableMapping[str, JobBod
             for strategy, _, rows in taken:
                 yield from ((strategy, row) for row in rows)
 
-    fetched_jobs = fetch(work.client, claimed(), work.workers, carried, expected=sum(counts.values()))
+    jobs = sum(weights[id_].jobs for id_ in wanted)
+    fetched_jobs = fetch(work.client, claimed(), work.workers, carried, expected=jobs)
     try:
         with Writers(report, progress) as writers:
             for slug, group in groupby(fetched_jobs, key=lambda fetched: fetched.strategy.slug):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from meter_pipeline.api import MeterBadResponse, MeterClient, MeterNotFound, MeterServerError
 from meter_pipeline.store.ledger import Ledger
@@ -38,8 +39,43 @@ class Selection:
         self.again = again
         self.strategy_ids: list[str] | None = None
         #: Jobs that are loaded whatever the selection says, and jobs whose items are at hand.
-        self.hinted: Container[str] = ()
-        self.carried: Container[str] = ()
+        self.hinted: frozenset[str] = frozenset()
+        self.carried: frozenset[str] = frozenset()
+        self._within: list[str] | None = None
+
+    def part(self, strategy_ids: Sequence[str]) -> Selection:
+        """The same, within some strategies only."""
+        return self._copy(list(strategy_ids), self.hinted, self.carried)
+
+    def within(self, strategy_ids: Iterable[str]) -> set[str]:
+        """Those of some strategies that it is about."""
+        return set(strategy_ids) if self._within is None else set(strategy_ids) & set(self._within)
+
+    def _copy(self, within: list[str] | None, hinted: frozenset[str], carried: frozenset[str]) -> Selection:
+        copy = Selection(None, None, self._jobs, self._since, self._at_once, self.again)
+        copy._schedules, copy.strategy_ids, copy._within = self._schedules, self.strategy_ids, within
+        copy.hinted, copy.carried = hinted, carried
+        return copy
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, without the jobs whose items are at hand: these stay with whoever has them."""
+        return {
+            "schedules": None if self._schedules is None else sorted(self._schedules),
+            "jobs": self._jobs,
+            "since": self._since,
+            "at_once": self._at_once,
+            "again": self.again,
+            "hinted": sorted(self.hinted),
+            "strategy_ids": self.strategy_ids,
+            "within": self._within,
+        }
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Selection:
+        """The inverse of `as_dict`."""
+        whole = cls(form["schedules"], None, form["jobs"], form["since"], form["at_once"], form["again"])
+        whole.strategy_ids = form["strategy_ids"]
+        return whole._copy(form["within"], frozenset(form["hinted"]), frozenset())
 
     def resolve(self, client: MeterClient, ledger: Ledger, report: SyncReport) -> None:
         """Finds the strategies that are meant.
@@ -81,7 +117,7 @@ class Selection:
         """Jobs that are to be loaded now, all or those of some strategies."""
         states = () if self.again else ("known", "landed", "unreadable")
         moment = now()
-        for row in ledger.jobs(strategies, states, self._jobs):
+        for row in ledger.jobs(self._within if strategies is None else strategies, states, self._jobs):
             if row.job_id in self.hinted:
                 yield row
                 continue

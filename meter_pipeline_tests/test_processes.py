@@ -1,0 +1,160 @@
+"""A large sync shared among processes comes to the same as one in a single process, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meter_pipeline.processes import OwnProcesses, _Process
+from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.settings import Settings
+from meter_pipeline.sync import shares
+from meter_pipeline.sync.report import Silent
+from meter_pipeline.sync.selection import Selection
+from meter_pipeline.sync.shares import Weight, share_out
+from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
+
+NAMES = ("Alpha", "Beta", "Gamma", "Delta", "Epsilon")
+
+
+@pytest.fixture
+def stations(empty_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Station]:
+    """Opens stations on a world of which every job is worth another process."""
+    monkeypatch.setattr(shares, "_WORTH", 1e-9)
+    insert_drifting(empty_sandbox, 60, NAMES)
+    return lambda name: Station(tmp_path / name, empty_sandbox)
+
+
+def processes(station: Station, sandbox: Sandbox, most: int = 3) -> OwnProcesses:
+    """Other processes for a station."""
+    return OwnProcesses(Settings(api_key=sandbox.api_key, base_url=sandbox.url, data_dir=station.folder), most)
+
+
+class Counting(Silent):
+    """Counts jobs that are done."""
+
+    done = 0
+
+    def advance(self, jobs: int) -> None:
+        """Counts."""
+        self.done += jobs
+
+
+def test_shares_come_to_the_same_as_one_load(stations: Callable[[str], Station], empty_sandbox: Sandbox) -> None:
+    with stations("alone") as alone, stations("shared") as shared:
+        alone.sync()
+        counting = Counting()
+        report = shared.sync(processes=processes(shared, empty_sandbox), progress=counting)
+        assert report.exit_code == 0
+        assert report.jobs == counting.done == 60
+        assert report.skipped == []
+        assert sorted(report.strategies) == sorted(shared.slugs)
+        assert report.requests > 60
+        assert all(one.sample and one.latest_job_id for one in report.strategies.values())
+        assert_whole(shared)
+        assert_equal(alone, shared)
+        assert shared.sync(processes=processes(shared, empty_sandbox)).jobs == 0
+
+
+def test_what_a_process_leaves_that_dies_is_loaded_all_the_same(
+    stations: Callable[[str], Station], empty_sandbox: Sandbox
+) -> None:
+    class Dying(OwnProcesses):
+        def start(self, *arguments: object, **named: object) -> _Process:
+            process = super().start(*arguments, **named)  # type: ignore[arg-type]
+            process._process.kill()
+            return process
+
+    with stations("alone") as alone, stations("shared") as shared:
+        alone.sync()
+        settings = Settings(api_key=empty_sandbox.api_key, base_url=empty_sandbox.url, data_dir=shared.folder)
+        report = shared.sync(processes=Dying(settings, 3))
+        assert report.exit_code == 0
+        assert_whole(shared)
+        assert_equal(alone, shared)
+
+
+def test_jobs_that_another_process_holds_are_named(stations: Callable[[str], Station], empty_sandbox: Sandbox) -> None:
+    held = {
+        name: empty_sandbox.insert_job(name, items=[{"id": 1}], item_count=7, completed_at=empty_sandbox.world.now)
+        for name in NAMES
+    }
+    with stations("shared") as shared:
+        report = shared.sync(processes=processes(shared, empty_sandbox))
+        assert report.exit_code == 1
+        assert {problem.job_id for problem in report.problems} == set(held.values())
+        assert all("counted 7 items" in problem.reason for problem in report.problems)
+        assert shared.ledger.last_sync() is not None
+
+
+def test_a_process_ends_with_the_one_that_started_it(
+    stations: Callable[[str], Station], empty_sandbox: Sandbox
+) -> None:
+    empty_sandbox.set_faults(slow=1.0, slow_seconds=30)
+    with stations("shared") as shared:
+        command = (
+            "import sys, time; from pathlib import Path; from meter_pipeline.processes import OwnProcesses;"
+            "from meter_pipeline.settings import Settings; from meter_pipeline.sync.selection import Selection;"
+            "from meter_pipeline.sync.report import Silent;"
+            f"settings = Settings(api_key=sys.stdin.readline().strip(), base_url={empty_sandbox.url!r},"
+            f" data_dir=Path({str(shared.folder)!r}));"
+            "process = OwnProcesses(settings, 2).start(Selection(), 1, Silent());"
+            "print(process._process.pid, flush=True); time.sleep(60)"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as parent:
+            assert parent.stdin is not None
+            assert parent.stdout is not None
+            parent.stdin.write(empty_sandbox.api_key + "\n")
+            parent.stdin.flush()
+            child = int(parent.stdout.readline())
+            assert Path(f"/proc/{child}").exists()
+            parent.kill()
+        deadline = time.monotonic() + 30
+        while _runs(child) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not _runs(child)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+@given(
+    weights=st.dictionaries(
+        st.text("abcdefgh", min_size=1, max_size=3),
+        st.builds(Weight, st.integers(0, 9_000), st.integers(0, 900_000)),
+        max_size=30,
+    ),
+    most=st.integers(1, 6),
+    data=st.data(),
+)
+def test_every_strategy_is_in_one_share_and_no_share_is_much_heavier(
+    weights: dict[str, Weight], most: int, data: st.DataObject
+) -> None:
+    own = data.draw(st.sets(st.sampled_from(sorted(weights)))) if weights else set()
+    parts = share_out(weights, most, own)
+    assert sorted(id_ for part in parts for id_ in part) == sorted(weights)
+    assert 1 <= len(parts) <= most
+    assert own <= set(parts[0])
+    loads = [sum(weights[id_].seconds for id_ in part) for part in parts]
+    if not own and len(parts) > 1:
+        assert max(loads) - min(loads) <= max(weight.seconds for weight in weights.values()) + 1e-9
+
+
+def test_a_part_of_a_selection_survives_the_way_to_another_process() -> None:
+    whole = Selection(schedules=["s"], since="2026-03-02T00:00:00.000000Z", at_once=False)
+    whole.hinted = frozenset({"job"})
+    part = whole.part(["one", "two"])
+    assert Selection.from_dict(part.as_dict()).as_dict() == part.as_dict()
