@@ -53,9 +53,9 @@ class FileClaims(Claims):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
 
     def _lock(self, name: str) -> FileLock:
-        self._folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self._folder / f"{name}.lock", thread_local=False)
 
     def try_claim(self, name: str) -> Claim | None:

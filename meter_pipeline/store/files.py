@@ -94,8 +94,7 @@ class LocalFiles(Files):
         path = self.root / name
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with _new(temporary) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -207,6 +206,15 @@ def open_files(url: str) -> Files:
     if url.startswith("file://"):
         return LocalFiles(Path(url.removeprefix("file://")))
     return RemoteFiles(url)
+
+
+def _new(path: Path) -> IO[bytes]:
+    """A new file; its folder is made when it is the first one there."""
+    try:
+        return path.open("wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -76,6 +76,7 @@ class Ledger:
 
     def __init__(self, engine: Engine, claims: Claims) -> None:
         self._engine = engine
+        self._upserts: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Any] = {}
         self._write = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
         self.claims = claims
 
@@ -120,15 +121,22 @@ class Ledger:
         self, connection: Connection, table: Any, rows: Sequence[dict[str, Any]], *, keys: list[str], set_: list[str]
     ) -> None:
         """Inserts rows; where a row with these `keys` is there, its columns `set_` are changed, or nothing."""
-        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(table)
-        if set_:
-            changed = {name: statement.excluded[name] for name in set_}
-            statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
-        else:
-            statement = statement.on_conflict_do_nothing(index_elements=keys)
         if rows:
-            connection.execute(statement, list(rows))
+            connection.execute(self._upsert(table, tuple(keys), tuple(set_)), list(rows))
+
+    def _upsert(self, table: Any, keys: tuple[str, ...], set_: tuple[str, ...]) -> Any:
+        """The statement, kept: making one takes longer than carrying it out."""
+        made = self._upserts.get((table.name, keys, set_))
+        if made is None:
+            dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+            made = dialect.insert(table)
+            if set_:
+                changed = {name: made.excluded[name] for name in set_}
+                made = made.on_conflict_do_update(index_elements=keys, set_=changed)
+            else:
+                made = made.on_conflict_do_nothing(index_elements=keys)
+            self._upserts[table.name, keys, set_] = made
+        return made
 
     @property
     def intents(self) -> LedgerIntents:

@@ -207,7 +207,7 @@ def moment(text: str | None) -> datetime | None:
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
     """Values as every database takes them: NUL and half surrogates as escapes, numbers beyond 64 bits left out."""
-    return {name: _plain(value) for name, value in values.items()}
+    return {name: None if value is None else _plain(value) for name, value in values.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import StrategyRow
 from meter_pipeline.sync.diff import Seen
 from meter_pipeline.sync.distinct import Items
-from meter_pipeline.sync.feed import by_target, seen, seen_before
+from meter_pipeline.sync.feed import by_target, seen_before
 from meter_pipeline.sync.landed import Landed
 from meter_pipeline.sync.suggest import MAX_JOBS, Cells, Profile, Suggestion, cells, suggest
 
@@ -27,7 +27,7 @@ def look(
         NothingToCompare: No two jobs are of one target, so that nothing was looked at.
     """
     at_hand = {one.job.job_id: one for one in landed}
-    jobs = [seen(one.job, one.size) for one in landed if one.count > 1]
+    jobs = [one.seen for one in landed if one.count > 1]
     if not first:
         spans = {
             target: (min(one.place for one in group), max(one.place for one in group))

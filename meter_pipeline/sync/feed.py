@@ -11,29 +11,13 @@ from itertools import chain
 
 import pyarrow as pa
 
-from meter_pipeline.api import Job
 from meter_pipeline.store.lake import CHANGES, PART_BYTES, Lake, in_order
-from meter_pipeline.store.ledger import Ledger, job_values
+from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import JobRow, StrategyRow
 from meter_pipeline.sync.diff import Pair, Seen, Side
 from meter_pipeline.sync.identity import Identity
-from meter_pipeline.sync.land import time_of
 from meter_pipeline.sync.sides import Comparison
 from meter_pipeline.sync.spill import large_rows
-
-
-def seen(job: Job, size: int) -> Seen:
-    """A job as the feed names it, from the API's record."""
-    values = job_values(job)
-    return Seen(
-        job.job_id,
-        values["schedule_id"],
-        values["url"],
-        values["parameters"],
-        values["target_id"],
-        time_of(job),
-        size,
-    )
 
 
 def seen_before(row: JobRow) -> Seen:

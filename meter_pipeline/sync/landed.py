@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -13,9 +14,11 @@ from meter_pipeline.api import Job, JobBody
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError, Field
 from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.ledger import job_values
 from meter_pipeline.store.rows import JobRow
 from meter_pipeline.store.tables import moment
 from meter_pipeline.sync.audit import MAX_FIELDS, Evidence, audit
+from meter_pipeline.sync.diff import Seen
 from meter_pipeline.sync.distinct import Items, Texts
 from meter_pipeline.sync.land import item_texts, raw_rows, time_of
 from meter_pipeline.sync.refine import paused_collection
@@ -63,10 +66,22 @@ class Landed:
         """Whether it is one of those that everything is derived from."""
         return self.reason is None or self.released_at is not None
 
-    @property
+    @cached_property
     def time(self) -> str:
         """When its content was seen."""
         return time_of(self.job)
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """The ledger's columns of what the API says of it."""
+        return job_values(self.job)
+
+    @cached_property
+    def seen(self) -> Seen:
+        """The job as the feed names it."""
+        values = self.values
+        schedule_id, url, parameters = values["schedule_id"], values["url"], values["parameters"]
+        return Seen(self.job.job_id, schedule_id, url, parameters, values["target_id"], self.time, self.size)
 
     @property
     def place(self) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from meter_pipeline.store.tables import iso, now
 from meter_pipeline.sync import chosen as choices
 from meter_pipeline.sync.choose import NothingToCompare, look
 from meter_pipeline.sync.distinct import Gathered, Texts
-from meter_pipeline.sync.feed import Feed, seen, seen_before
+from meter_pipeline.sync.feed import Feed, seen_before
 from meter_pipeline.sync.land import Fetched, job_columns, raw_rows
 from meter_pipeline.sync.landed import Landed, read, read_large
 from meter_pipeline.sync.refine import Retyping, paused_collection, results_schema, rewrite, typed, widen
@@ -236,7 +236,7 @@ class Load:
 
     def _compare(self, landed: Sequence[Landed]) -> None:
         """Changes: those that the new jobs show, and those of the jobs that come after them."""
-        entered = [seen(one.job, one.size) for one in landed if one.accepted]
+        entered = [one.seen for one in landed if one.accepted]
         accepted = {one.job_id: one for one in entered}
         left = []
         for one in landed:
@@ -292,8 +292,13 @@ class Load:
             self._make_anew()
         elif not self._repaired:
             self._fields = self._chosen.floor(self._fields)
-            self._mend()
-            self._feed.rebuild(self._chosen.identity)
+            if self._first:
+                # Nothing was accepted: whatever is there was never committed.
+                self._lake.drop("results", self._slug)
+                self._lake.drop("changes", self._slug)
+            else:
+                self._mend()
+                self._feed.rebuild(self._chosen.identity)
         self._repaired = True
 
     def _mend(self) -> None:
@@ -318,7 +323,7 @@ class Load:
             report.held += 1
             self._problem(one.job.job_id, "held", str(one.reason))
         return {
-            **job_values(one.job),
+            **one.values,
             # Derived tables order jobs by it: what the API left out is settled here, once.
             "completed_at": one.time,
             "state": "accepted" if one.accepted else "held",

@@ -13,7 +13,8 @@ from meter_pipeline.sync.land import Fetched
 from meter_pipeline.sync.load import BATCH_BYTES, Load
 from meter_pipeline.sync.report import Problem, Progress, SyncReport
 
-WRITERS = 4
+# Two keep the disk busy; more only wait for the interpreter, and hold batches in memory meanwhile.
+WRITERS = 2
 
 
 class Writers:
