@@ -14,7 +14,7 @@ from benchmarks.worlds import Totals
 
 ROOT = Path(__file__).parent.parent
 
-OURS, DLT, FLOOR = "ours", "dlt", "floor"
+OURS, DLT, TUNED, FLOOR = "ours", "dlt", "dlt tuned", "floor"
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,14 @@ class Contender:
         about: What it does, in one line.
         steps: The commands to run one after the other, each with its name, for an address and a data folder.
         sums: What a data folder holds after that, `None` for one that stores nothing.
+        patient: It takes so long that one run has to do, and none of the largest body.
     """
 
     name: str
     about: str
     steps: Callable[[str, Path], dict[str, list[str]]]
     sums: Callable[[Path], Totals] | None
+    patient: bool = False
 
 
 def environment(url: str, folder: Path) -> dict[str, str]:
@@ -65,6 +67,10 @@ def _dlt(url: str, folder: Path) -> dict[str, list[str]]:
     return {"load": [sys.executable, "-m", "benchmarks.generic", url, str(folder / "data")]}
 
 
+def _tuned(url: str, folder: Path) -> dict[str, list[str]]:
+    return {"load": [*_dlt(url, folder)["load"], "--tuned"]}
+
+
 def _floor(url: str, folder: Path) -> dict[str, list[str]]:
     return {"download": [sys.executable, "-m", "benchmarks.download", url]}
 
@@ -78,9 +84,16 @@ CONTENDERS = (
     ),
     Contender(
         DLT,
-        f"rest_api source into DuckDB; {generic.LOADER_FILE_FORMAT} files, items appended, objects kept as JSON; "
-        + " ".join(f"{k}={v}" for k, v in generic.SETTINGS.items()),
+        "rest_api source into DuckDB as documented, its defaults; items appended, objects typed, lists child tables",
         _dlt,
+        lambda folder: checks.generic(folder / "data" / "generic.duckdb"),
+        patient=True,
+    ),
+    Contender(
+        TUNED,
+        f"the same with {generic.LOADER_FILE_FORMAT} files, parallel, objects and lists kept as untyped JSON; "
+        + " ".join(f"{k}={v}" for k, v in generic.SETTINGS.items()),
+        _tuned,
         lambda folder: checks.generic(folder / "data" / "generic.duckdb"),
     ),
     Contender(FLOOR, "urllib3 over one connection, nothing parsed but the lists, nothing stored", _floor, None),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from benchmarks.contenders import DLT, OURS
+from benchmarks.contenders import DLT, OURS, TUNED
 from benchmarks.measure import Cost
 
 _MB = 1_000_000
@@ -60,17 +60,21 @@ class Line:
         }
 
 
-def ratios(lines: list[Line]) -> dict[str, float]:
-    """How many times faster ours was than dlt, best against best and median against median, in wall and CPU time."""
+def ratios(lines: list[Line]) -> dict[str, dict[str, float]]:
+    """How many times faster ours was than each dlt, best against best and median against median, wall and CPU time."""
     by_name = {line.who: line for line in lines}
-    if not {OURS, DLT} <= by_name.keys():
+    ours = by_name.get(OURS)
+    if ours is None:
         return {}
-    ours, dlt = by_name[OURS], by_name[DLT]
     return {
-        "wall_best": min(dlt.walls()) / min(ours.walls()),
-        "wall_median": median(dlt.walls()) / median(ours.walls()),
-        "cpu_best": min(dlt.cpus()) / min(ours.cpus()),
-        "cpu_median": median(dlt.cpus()) / median(ours.cpus()),
+        name: {
+            "wall_best": min(other.walls()) / min(ours.walls()),
+            "wall_median": median(other.walls()) / median(ours.walls()),
+            "cpu_best": min(other.cpus()) / min(ours.cpus()),
+            "cpu_median": median(other.cpus()) / median(ours.cpus()),
+        }
+        for name in (DLT, TUNED)
+        if (other := by_name.get(name)) is not None
     }
 
 
@@ -85,9 +89,9 @@ def table(title: str, lines: list[Line]) -> str:
         if len(line.runs[0].steps) > 1:
             steps = (f"{name} {min(run.steps[name].wall for run in line.runs):.2f} s" for name in line.runs[0].steps)
             out.append(f"  {line.who}, best of each step: {', '.join(steps)}")
-    if found := ratios(lines):
+    for name, found in ratios(lines).items():
         out.append(
-            f"  dlt / ours: wall {found['wall_best']:.1f} best, {found['wall_median']:.1f} median; "
+            f"  {name} / ours: wall {found['wall_best']:.1f} best, {found['wall_median']:.1f} median; "
             f"CPU {found['cpu_best']:.1f} best, {found['cpu_median']:.1f} median"
         )
     return "\n".join(out)

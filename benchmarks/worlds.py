@@ -34,13 +34,18 @@ _TAGS = ("new", "signed", "used", "boxed", "large print", "first edition")
 
 @dataclass(frozen=True)
 class Workload:
-    """How much there is: strategies, jobs of each, items of each job (about), and why anyone would ask."""
+    """How much there is: strategies, jobs of each, items of each job (about), and why anyone would ask.
+
+    Attributes:
+        changed: Share of the items that have other values than in the job before.
+    """
 
     name: str
     strategies: int
     jobs: int
     items: int
     about: str
+    changed: float = CHANGED
 
 
 WORKLOADS = {
@@ -48,6 +53,7 @@ WORKLOADS = {
     for w in (
         Workload("small-many", 200, 25, 40, "200 strategies x 25 jobs x 40 items: many small bodies"),
         Workload("medium", 20, 20, 2_000, "20 strategies x 20 jobs x 2,000 items"),
+        Workload("churn", 20, 10, 2_000, "20 strategies x 10 jobs x 2,000 items, every item changed in every job", 1.0),
         Workload("big", 1, 1, 1_000_000, "one job of 1,000,000 items in one body"),
     )
 }
@@ -56,6 +62,7 @@ QUICK = {
     for w in (
         Workload("small-many", 20, 5, 40, "20 strategies x 5 jobs x 40 items"),
         Workload("medium", 4, 5, 1_000, "4 strategies x 5 jobs x 1,000 items"),
+        Workload("churn", 4, 3, 1_000, "4 strategies x 3 jobs x 1,000 items, every item changed in every job", 1.0),
         Workload("big", 1, 1, 50_000, "one job of 50,000 items in one body"),
     )
 }
@@ -151,7 +158,7 @@ def _runs(workload: Workload, number: int) -> Iterator[list[_Item]]:
     yield items
     for _ in range(workload.jobs - 1):
         kept = [
-            _item(rng, number, old.serial) if rng.random() < CHANGED else old
+            _item(rng, number, old.serial) if rng.random() < workload.changed else old
             for old in items
             if rng.random() >= REMOVED
         ]
