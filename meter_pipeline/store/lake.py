@@ -174,7 +174,7 @@ class Lake:
         found: set[str] = set()
         for name in self.parts(table, slug):
             with self._reader(name) as file:
-                found.update(pc.unique(file.read([column])[column]).to_pylist())
+                found |= _distinct(file, column)
         return found
 
     def schemas(self, table: str, slug: str) -> Iterator[pa.Schema]:
@@ -312,7 +312,7 @@ class Lake:
     def _filter_part(self, table: str, name: str, jobs: set[str]) -> None:
         job = _ORDER[table][0]
         with self._reader(name) as file:
-            held = set(pc.unique(file.read([job])[job]).to_pylist())
+            held = _distinct(file, job)
             if not held & jobs:
                 return
             schema = file.schema_arrow
@@ -361,6 +361,14 @@ class Lake:
                 f"{self.files.uri(name)} is damaged or unreadable ({reason}): delete it and run `meter-pipeline sync "
                 f"--strategy {name.split('/')[1].removeprefix('strategy=')} --again` to load its jobs again"
             ) from error
+
+
+def _distinct(file: pq.ParquetFile, column: str) -> set[str]:
+    """The distinct values of a text column; not all of them at once, there may be millions of equal ones."""
+    found: set[str] = set()
+    for batch in file.iter_batches(columns=[column]):
+        found.update(pc.unique(batch[column]).to_pylist())
+    return found
 
 
 def _write(writer: pq.ParquetWriter, pieces: Iterable[pa.Table]) -> None:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, count, islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -49,8 +49,7 @@ class Texts:
         self.names: set[str] = set()
         self.bytes = 0
         # A text that is looked up and not there gets the next number.
-        self._numbers: defaultdict[bytes, int] = defaultdict()
-        self._numbers.default_factory = self._numbers.__len__
+        self._numbers: defaultdict[bytes, int] = defaultdict(count().__next__)
         self._identity: Identity = PLAIN
         self._key_numbers: dict[str, int] = {}
         self._keyed: list[int] = []

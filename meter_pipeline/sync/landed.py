@@ -24,6 +24,8 @@ from meter_pipeline.sync.land import item_texts, raw_rows, time_of
 from meter_pipeline.sync.refine import paused_collection
 
 SAMPLE_ITEMS = 5
+# Items of a large job that are in memory at a time.
+PIECE_ITEMS = 10_000
 # More fields than a piece of a job can have.
 PIECE_FIELDS = 1_000_000
 
@@ -157,7 +159,7 @@ class _Profile:
         self.sample: list[dict[str, Any]] = []
 
     def raw_rows(self, body: JobBody) -> Iterator[pa.Table]:
-        for items in body.batches():
+        for items in body.batches(PIECE_ITEMS):
             start = self.items
             self.learn(items)
             with paused_collection():

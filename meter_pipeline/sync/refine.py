@@ -6,6 +6,7 @@ A batch that was just fetched and one read back from the lake take the same way:
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -25,7 +26,7 @@ Place = tuple[str, str]
 # How often all jobs that are left are tried at once, before each is looked at by itself.
 _TRIES = 3
 # Distinct texts that are kept while rows are read back from the lake.
-_TEXT_BYTES = 8 * 2**20
+_TEXT_BYTES = 2**20
 
 
 def widen(
@@ -160,16 +161,41 @@ def rewrite(
     return retyping.duplicates
 
 
+class _Pause:
+    """How many threads have paused the garbage collector of this process, which is one for all of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._enabled = False
+
+    def begin(self) -> None:
+        """One more."""
+        with self._lock:
+            if self._count == 0:
+                self._enabled = gc.isenabled()
+                gc.disable()
+            self._count += 1
+
+    def end(self) -> None:
+        """One less; the last one lets the collector go on, if it ran before."""
+        with self._lock:
+            self._count -= 1
+            if self._count == 0 and self._enabled:
+                gc.enable()
+
+
+_pause = _Pause()
+
+
 @contextmanager
 def paused_collection() -> Iterator[None]:
     """Keeps the garbage collector from walking parsed JSON, which holds no cycles, again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
+    _pause.begin()
     try:
         yield
     finally:
-        if enabled:
-            gc.enable()
+        _pause.end()
 
 
 def _runs(column: pa.Array) -> list[tuple[str, int]]:

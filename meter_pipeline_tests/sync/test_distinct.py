@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import numpy as np
@@ -13,7 +14,7 @@ from meter_pipeline.store import columns
 from meter_pipeline.sync.diff import compare
 from meter_pipeline.sync.distinct import Gathered, Items, Texts
 from meter_pipeline.sync.identity import PLAIN, Identity, number_occurrences
-from meter_pipeline.sync.refine import widen
+from meter_pipeline.sync.refine import paused_collection, widen
 from meter_pipeline.sync.sides import AtHand, difference
 
 # Few values, so that texts, keys and hashes meet again; two spellings of one item, too.
@@ -105,3 +106,23 @@ def test_an_item_that_cannot_be_parsed_is_named_and_harms_no_other() -> None:
     assert bad.problem == "an item is nested deeper than 1,000 levels"
     assert good.problem is None
     assert good.values == [1, 2]
+
+
+def test_texts_go_with_the_last_who_holds_them_without_the_garbage_collector() -> None:
+    with paused_collection():
+        gc.collect()
+        texts = Texts()
+        items = Items(texts, texts.take([b'{"id":1}', b'{"id":2}', b'{"id":1}']))
+        texts.identify(PLAIN)
+        assert items.repeats == 1
+        del texts, items
+        assert gc.collect() == 0
+
+
+def test_the_garbage_collector_goes_on_when_the_last_pause_ends() -> None:
+    assert gc.isenabled()
+    with paused_collection():
+        with paused_collection():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
