@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,6 +92,8 @@ def compare(old: Mapping[str, str], new: Mapping[str, str]) -> Delta:
     return Delta(added, list(old.keys() - new.keys()), changed)
 
 
+# The same few paths again and again.
+_spelled = lru_cache(maxsize=4_096)(spell_path)
 Row = tuple[str, str, "str | None", "str | None", "str | None"]
 """Key, kind, field, old value, new value."""
 
@@ -156,7 +159,7 @@ class Rows:
 def changed_rows(key: str, old: Any, new: Any, identity: Identity) -> list[Row]:
     """The rows of an item that is on both sides."""
     return [
-        (key, CHANGED, spell_path(path), _json(before), _json(after))
+        (key, CHANGED, _spelled(path), _json(before), _json(after))
         for path, before, after in identity.changed_fields(old, new)
     ]
 

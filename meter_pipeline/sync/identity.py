@@ -151,7 +151,7 @@ class Identity:
                 continue
             if type(before) is dict and type(after) is dict and len(path) < MAX_DEPTH:
                 yield from self._changed(before, after, inside, (*path, name))
-            elif not self._same(before, after, inside):
+            elif (self._plain and type(before) is str and type(after) is str) or not self._same(before, after, inside):
                 yield (*path, name), before, after
 
 

@@ -76,14 +76,14 @@ class Cells:
 def cells(values: Sequence[Any], name: str) -> Cells:
     """The values of a field in parsed items; only text and integers can name an item."""
     column = [value.get(name) if type(value) is dict else None for value in values]
-    kinds = list(map(type, column))
-    number = np.fromiter((kind is int for kind in kinds), np.bool_, len(kinds))
-    fit = number | np.fromiter((kind is str for kind in kinds), np.bool_, len(kinds))
-    if "" in column:
-        fit &= np.fromiter((value != "" for value in column), np.bool_, len(column))
-    marks = np.fromiter((hash(value) if usable else 0 for value, usable in zip(column, fit.tolist(), strict=True)),
-                        np.int64, len(column))  # fmt: skip
-    return Cells(marks, fit, number)
+    count, kinds = len(column), set(map(type, column))
+    if kinds in ({str}, {int}) and "" not in column:
+        marks = np.fromiter(map(hash, column), np.int64, count)
+        return Cells(marks, np.ones(count, np.bool_), np.full(count, kinds == {int}))
+    number = np.fromiter((type(value) is int for value in column), np.bool_, count)
+    fit = number | np.fromiter((type(value) is str and value != "" for value in column), np.bool_, count)
+    usable = (hash(value) if fits else 0 for value, fits in zip(column, fit.tolist(), strict=True))
+    return Cells(np.fromiter(usable, np.int64, count), fit, number)
 
 
 class Profile:
