@@ -71,6 +71,7 @@ class Faults:
     list_results: bool = False  # rows of the job list carry results
     changes_results: bool = True  # entries of changes carry results
     schedule_ids: bool = True  # job objects carry schedule_id and batch_id
+    oldest_first: bool = False  # the list of jobs begins with the oldest
     max_limit: int = 100  # a larger limit is lowered in silence
     timestamps: str = "z"
     envelope: str = ""  # lists come inside an object under this key

@@ -93,6 +93,10 @@ def _selected(request: Request, query: dict[str, str], offset: int, limit: int) 
     status, since = query.get("status"), query.get("since")
     if status is not None and status not in STATES:
         raise Refusal(422, f"status must be one of {', '.join(STATES)}")
+    if world.faults.oldest_first:
+        earliest = float("-inf") if since is None else _earliest(since, world.now)
+        kept = (job for job in jobs if job.created_at >= earliest and status in (None, job.status))
+        return list(islice(kept, offset, offset + limit))
     if since is None and status is None:
         end = len(jobs) - offset
         return jobs[max(end - limit, 0) : end][::-1] if end > 0 else []

@@ -2,19 +2,26 @@
 
 Jobs are listed newest first, and the listing stops at a page that is known throughout. That alone would miss jobs:
 after a crash in mid-listing, or after a sync of one strategy, a page can be known while older ones are not. So a walk
-that reached known ground notes up to when everything is known, and a page ends a walk only if it lies before that.
+that reached known ground notes up to when everything is known, and a page ends a walk only if it reaches back before
+that, by a margin: jobs of one second come in any order, and one may be listed a little later than younger ones.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from meter_pipeline.api import Job, MeterClient
 from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.tables import iso
+from meter_pipeline.store.tables import iso, moment
 from meter_pipeline.sync.report import SyncReport
 
 PAGE_ROWS = 100
+# A job that is listed later than others by this much is found all the same.
+_MARGIN = timedelta(minutes=2)
+# The order of the listing is documented nowhere. By time of completion, say, a job stands up to its own duration above
+# its place, and none takes longer than an hour.
+_DISORDER = timedelta(hours=1)
 
 
 def catalog(client: MeterClient, ledger: Ledger, report: SyncReport) -> None:
@@ -65,9 +72,10 @@ def _walk(
 ) -> set[str]:
     scope = strategy_id or ""
     complete_to = max(ledger.walk("") or "", ledger.walk(scope) or "")
-    newest = complete_to
+    known_ground = _before(complete_to)
+    newest = None
     listed: set[str] = set()
-    whole = True
+    whole, ordered = True, True
     for page in client.job_pages(strategy_id=strategy_id, page_size=PAGE_ROWS):
         fresh = ledger.record_jobs(page)
         report.listed += len(page)
@@ -75,16 +83,37 @@ def _walk(
         if reconcile:
             listed.update(job.job_id for job in page)
         times = [_created(job) for job in page]
-        newest = max(newest, *times)
         oldest = min(times)
-        if not reconcile and not fresh and oldest and oldest <= complete_to:
+        if newest is None:
+            # Not the latest time: a single job with a wrong clock would make all that is to come look known.
+            newest = sorted(times)[len(times) // 2]
+        ordered = ordered and _newest_first([job.created_at for job in page])
+        if not reconcile and not fresh and ordered and oldest and oldest < known_ground:
             break
-        if since is not None and oldest and oldest < since:
+        if since is not None and ordered and oldest and oldest < since:
             whole = complete_to >= since
             break
-    if whole and newest > complete_to:
+    if whole and newest and newest > complete_to:
         ledger.record_walk(scope, newest)
     return listed
+
+
+def _before(complete_to: str) -> str:
+    time = moment(complete_to or None)
+    return "" if time is None else iso(time - _MARGIN) or ""
+
+
+def _newest_first(times: Sequence[datetime | None]) -> bool:
+    """Whether a page may be followed by older jobs alone, as far as its own order tells; some disorder is allowed."""
+    told = [time for time in times if time is not None]
+    if not told:
+        return True
+    oldest = told[0]
+    for time in told:
+        if time > oldest + _DISORDER:
+            return False
+        oldest = min(oldest, time)
+    return told[-1] <= told[0]
 
 
 def _created(job: Job) -> str:

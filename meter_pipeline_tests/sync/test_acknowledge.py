@@ -68,7 +68,7 @@ def test_a_sync_without_news_looks_at_no_schedule(station: Station, shop: Any, e
     before = len(reads(empty_sandbox))
     report = station.sync()
     assert len(reads(empty_sandbox)) == before
-    assert report.requests <= 5
+    assert report.requests <= 8
     assert (report.changes, report.acknowledged) == (0, 0)
 
 
@@ -272,4 +272,4 @@ def test_a_lost_answer_of_a_deleted_schedule_is_recovered(station: Station, shop
     station.sync()
     assert len(changes(station)) == 2
     assert Unseen(station.ledger).peeks()["daily"].marking_at is None
-    assert station.sync().requests <= 5
+    assert station.sync().requests <= 8
