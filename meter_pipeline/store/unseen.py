@@ -28,7 +28,8 @@ class Peek:
     Attributes:
         run_at: Its `last_run_at` up to which nothing is left to do.
         tried_at: The one that the last look was at, when it left something to do.
-        attempts: Looks since then that left something to do: it could not be read, a job still ran, ...
+        attempts: Looks since then that left something to do: it could not be read, a job still ran, ...; those since
+            the schedule ran again.
         retry_at: When another look is worth its while.
         marking_at: When an acknowledging read began whose answer is not noted.
         marking_after: The latest job time of the schedule that was known then.
@@ -42,6 +43,10 @@ class Peek:
     retry_at: str | None = None
     marking_at: str | None = None
     marking_after: str | None = None
+
+    def tries(self, run_at: str | None) -> int:
+        """Looks that left something to do, since the run that was at `run_at`."""
+        return self.attempts if self.tried_at == run_at else 0
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,14 @@ class Unseen:
         with self._ledger.reading() as connection:
             return {row.schedule_id: Peek(*row) for row in connection.execute(select(peeks))}
 
-    def open(self) -> dict[str, set[str]]:
-        """Changes that Meter has not been told were seen: job ids by schedule."""
-        query = select(change_sets.c.schedule_id, change_sets.c.job_id).where(change_sets.c.acknowledged_at.is_(None))
-        found: dict[str, set[str]] = {}
+    def open(self) -> dict[str, dict[str, str]]:
+        """Changes that Meter has not been told were seen: when each was noted, by schedule and job."""
+        columns = change_sets.c
+        query = select(columns.schedule_id, columns.job_id, columns.first_seen_at)
+        found: dict[str, dict[str, str]] = {}
         with self._ledger.reading() as connection:
-            for schedule_id, job_id in connection.execute(query):
-                found.setdefault(schedule_id, set()).add(job_id)
+            for schedule_id, job_id, noted_at in connection.execute(query.where(columns.acknowledged_at.is_(None))):
+                found.setdefault(schedule_id, {})[job_id] = noted_at
         return found
 
     def counts(self) -> Counts:
@@ -147,13 +153,26 @@ class Unseen:
         known = self.peeks()
         moment, rows = datetime.now(timezone.utc), []
         for id_, tried_at in runs.items():
-            attempts = known.get(id_, Peek(id_)).attempts + 1
+            attempts = known.get(id_, Peek(id_)).tries(tried_at) + 1
             wait = min(_FIRST_RETRY * 2 ** min(attempts - 1, 10), _LAST_RETRY)
             row = {"schedule_id": id_, "tried_at": tried_at, "peeked_at": iso(moment), "attempts": attempts}
             rows.append({**row, "retry_at": iso(moment + wait)})
         with self._ledger.writing() as connection:
             set_ = ["tried_at", "peeked_at", "attempts", "retry_at"]
             self._ledger.upsert(connection, peeks, rows, keys=["schedule_id"], set_=set_)
+
+    def latest_jobs(self, strategy_ids: Iterable[str]) -> dict[tuple[str, str | None], str]:
+        """When the latest job that is known was made, or ended, by strategy and schedule, if the jobs tell theirs."""
+        ids = sorted(set(strategy_ids))
+        made, ended = func.max(jobs.c.created_at), func.max(jobs.c.completed_at)
+        found: dict[tuple[str, str | None], str] = {}
+        with self._ledger.reading() as connection:
+            for start in range(0, len(ids), _SOME):
+                query = select(jobs.c.strategy_id, jobs.c.schedule_id, made, ended)
+                where = jobs.c.strategy_id.in_(ids[start : start + _SOME])
+                rows = connection.execute(query.where(where).group_by(jobs.c.strategy_id, jobs.c.schedule_id))
+                found.update({(strategy, schedule): max(a or "", b or "") for strategy, schedule, a, b in rows})
+        return found
 
     def horizon(self, strategy_ids: Iterable[str]) -> dict[str, str]:
         """The latest job time that is known of each schedule of these strategies."""

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 
@@ -28,7 +29,7 @@ from meter_pipeline.api import (
 )
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import JobRow, ScheduleRow, StrategyRow
-from meter_pipeline.store.tables import moment, now
+from meter_pipeline.store.tables import iso, moment, now
 from meter_pipeline.store.unseen import Peek, Unseen
 from meter_pipeline.sync.report import Problem, SyncReport
 
@@ -40,6 +41,10 @@ CARRIED_BYTES = 64 * 2**20
 CARRIED_SETS = 64
 # So many schedules in a row without an answer: the API is gone, not these schedules.
 _SILENCE = 3
+# A schedule says that it ran a little before its jobs are listed: so many looks are taken for them. Runs are a minute
+# apart at least, so that a job this much older than the run is none of its.
+_LOOKS = 3
+_RUN_AGO = timedelta(seconds=30)
 
 
 @dataclass
@@ -64,14 +69,16 @@ class ChangeSets:
         acknowledge: Whether Meter is told what was seen; when not, its flags are left to others.
         filter: Only changes with rows that match are noted. An acknowledging read never has a filter.
         workers: Threads that read.
+        partial: Not all jobs of these schedules are known, so that it cannot be told which of them an answer that was
+            lost may have brought.
     """
 
     def __init__(
         self, client: MeterClient, ledger: Ledger, report: SyncReport, *, acknowledge: bool, filter: str | None,
-        workers: int,
+        workers: int, partial: bool = False,
     ) -> None:  # fmt: skip
         self._client, self._ledger, self._report = client, ledger, report
-        self._acknowledge, self._filter, self._workers = acknowledge, filter, workers
+        self._acknowledge, self._filter, self._workers, self._partial = acknowledge, filter, workers, partial
         self._unseen = Unseen(ledger)
         self._looks: dict[str, _Look] = {}
         self._failed: dict[str, str | None] = {}
@@ -116,11 +123,12 @@ class ChangeSets:
             with found:
                 shown = [entry for entry in found.entries if self._filter is None or _has_rows(entry)]
                 ids = self._take(schedule, shown, whole=self._filter is None)
-            noted = open_.get(schedule.schedule_id, set())
-            look = _Look(schedule, note, ids, reappeared=bool(noted & ids))
-            self._looks[schedule.schedule_id] = look
-            if self._acknowledge and self._filter is None and noted - ids:
-                self._unseen.acknowledged(schedule.schedule_id, noted - ids)
+            noted = open_.get(schedule.schedule_id, {})
+            # Only what that read would have marked tells of it: a later peek, cut short, may have noted more since.
+            older = {id_ for id_, noted_at in noted.items() if noted_at <= (note.marking_at or "")}
+            self._looks[schedule.schedule_id] = _Look(schedule, note, ids, reappeared=bool(older & ids))
+            if self._acknowledge and self._filter is None and noted.keys() - ids:
+                self._unseen.acknowledged(schedule.schedule_id, noted.keys() - ids)
 
     def _bury(self, schedule: ScheduleRow, note: Peek) -> None:
         """A deleted schedule's changes cannot be read any more; a lost answer is recovered all the same."""
@@ -221,11 +229,13 @@ class ChangeSets:
         try:
             for look in self._looks.values():
                 if look.before.marking_at is not None:
-                    look.lost = self._recover(look)
+                    look.lost = self._partial or self._recover(look)
             if not self._acknowledge or self._report.stopped:
                 return []
             settled = self._settled({id_ for look in self._looks.values() for id_ in look.shown})
-            return self._mark([look for look in self._looks.values() if look.shown and look.shown <= settled])
+            ready = [look for look in self._looks.values() if look.shown and look.shown <= settled]
+            # Another marking read would take the place of the note of the one before.
+            return self._mark([look for look in ready if not (self._partial and look.before.marking_at)])
         finally:
             claim.release()
 
@@ -300,17 +310,31 @@ class ChangeSets:
     def settle(self) -> None:
         """Notes which schedules need no other look until they run again, after everything is loaded."""
         running = self._running()
+        unlisted = self._unlisted()
         done: dict[str, str | None] = {}
         undone = dict(self._failed)
         for id_, look in self._looks.items():
             schedule = look.schedule
             told = look.done or not look.shown or not self._acknowledge
-            if look.lost or not told or running & {id_, schedule.strategy_id}:
+            if look.lost or not told or id_ in unlisted or running & {id_, schedule.strategy_id}:
                 undone[id_] = schedule.last_run_at
             elif id_ not in self._failed:
                 done[id_] = schedule.last_run_at
         self._unseen.done(done)
         self._unseen.undone(undone)
+
+    def _unlisted(self) -> set[str]:
+        """Schedules that ran and of whose run no job is listed yet."""
+        looks = [look for look in self._looks.values() if look.before.tries(look.schedule.last_run_at) < _LOOKS]
+        latest = self._unseen.latest_jobs(look.schedule.strategy_id or "" for look in looks)
+        found = set()
+        for look in looks:
+            schedule, ran = look.schedule, moment(look.schedule.last_run_at)
+            owners = ((schedule.strategy_id or "", id_) for id_ in (schedule.schedule_id, None))
+            listed = max(latest.get(owner, "") for owner in owners)
+            if ran is not None and listed < (iso(ran - _RUN_AGO) or ""):
+                found.add(schedule.schedule_id)
+        return found
 
     def _running(self) -> set[str]:
         """Schedules, or strategies of jobs that do not tell their schedule, with jobs that are about to end."""

@@ -110,6 +110,7 @@ def _follow(work: _Work, selection: Selection, inbox: Inbox | None) -> None:
         acknowledge=config.acknowledge,
         filter=config.filter,
         workers=work.workers,
+        partial=selection.partial,
     )
     reported = [] if inbox is None else hints.take(work.client, ledger, inbox, work.report)
     selection.hinted = frozenset(reported)

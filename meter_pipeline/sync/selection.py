@@ -98,6 +98,11 @@ class Selection:
         if self._strategies is not None or self._schedules is not None or self._jobs is not None:
             self.strategy_ids = sorted(ids)
 
+    @property
+    def partial(self) -> bool:
+        """Whether jobs of the strategies that are meant may be left unknown."""
+        return self._since is not None
+
     def walked(self, reconcile: bool) -> list[str] | None:
         """The strategies whose listings of jobs are to be walked; `None` for the common listing."""
         if self.strategy_ids is None or reconcile or len(self.strategy_ids) <= _WALKS:

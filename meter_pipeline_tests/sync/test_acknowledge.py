@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -273,3 +275,62 @@ def test_a_lost_answer_of_a_deleted_schedule_is_recovered(station: Station, shop
     assert len(changes(station)) == 2
     assert Unseen(station.ledger).peeks()["daily"].marking_at is None
     assert station.sync().requests <= 8
+
+
+def test_a_lost_answer_is_recovered_by_the_first_sync_that_knows_all_jobs(
+    station: Station, shop: Any, empty_sandbox: Sandbox
+) -> None:
+    shop(1)
+    empty_sandbox.set_faults(change_before_flag=1, path="/changes", script=["none", "drop_after"])
+    station.sync()
+    (lost,) = {job.job_id for job in empty_sandbox.world.jobs} - changes(station).keys()
+    empty_sandbox.advance(days=1)
+    for number in range(150):
+        empty_sandbox.advance(60)
+        shop(number)
+    # These stop before they come to the job.
+    for _ in range(2):
+        station.sync(since=empty_sandbox.now - timedelta(minutes=30))
+        assert lost not in changes(station)
+    while (report := station.sync()).changes or report.acknowledged:
+        assert report.exit_code == 0
+    assert changes(station)[lost]
+    assert not unseen(empty_sandbox)
+    assert_whole(station)
+
+
+def test_a_run_whose_jobs_are_not_listed_yet_is_looked_at_again_a_few_times(
+    station: Station, shop: Any, empty_sandbox: Sandbox
+) -> None:
+    shop(1)
+    station.sync()
+    empty_sandbox.advance(300)
+    schedule = empty_sandbox.world.schedules["daily"]
+    schedule.last_run_at = empty_sandbox.world.now
+    tries = []
+    for _ in range(5):
+        station.sync()
+        tries.append(Unseen(station.ledger).peeks()["daily"].attempts)
+    assert tries == [1, 2, 3, 0, 0]
+    # The next run has its own tries.
+    empty_sandbox.advance(300)
+    schedule.last_run_at = empty_sandbox.world.now
+    station.sync()
+    assert Unseen(station.ledger).peeks()["daily"].attempts == 1
+    late = empty_sandbox.insert_job("Shop", items=[{"title": "Lamp"}], schedule="daily")
+    station.sync()
+    assert changes(station)[late]
+    assert Unseen(station.ledger).peeks()["daily"].attempts == 0
+
+
+@pytest.mark.parametrize("acknowledging", [True, False])
+def test_two_syncs_in_turn_each_note_what_the_other_did_not(
+    make_station: Callable[..., Station], shop: Any, empty_sandbox: Sandbox, acknowledging: bool
+) -> None:
+    one, two = (make_station(empty_sandbox) for _ in range(2))
+    config = Config(acknowledge=acknowledging)
+    for station, price in zip(itertools.cycle((one, two)), range(6)):
+        shop(price)
+        assert station.sync(config=config).changes == 1
+    assert len(changes(one)) == 6
+    assert_whole(one)

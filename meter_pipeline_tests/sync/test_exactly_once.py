@@ -62,13 +62,29 @@ def test_a_kill_at_any_point_loses_no_change_and_marks_none_before_it_is_stored(
 ) -> None:
     shutil.copy(template, tmp_path)
     assert dying.run(str(tmp_path), sandbox.url, sandbox.api_key, point) == -9
-    with Station(tmp_path, sandbox) as station:
+    assert_each_once(tmp_path, sandbox, {"job-0", "job-1", LATE})
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_second_kill_while_the_first_is_recovered_from_loses_no_change_either(
+    point: str, tmp_path: Path, sandbox: Sandbox, template: Path
+) -> None:
+    shutil.copy(template, tmp_path)
+    assert dying.run(str(tmp_path), sandbox.url, sandbox.api_key, "after marking read") == -9
+    sandbox.advance(60)
+    sandbox.insert_job("Shop", items=[{"n": 3}], schedule="daily", job_id="job-3")
+    assert dying.run(str(tmp_path), sandbox.url, sandbox.api_key, point) in (-9, 0)
+    assert_each_once(tmp_path, sandbox, {"job-0", "job-1", LATE, "job-3"})
+
+
+def assert_each_once(folder: Path, sandbox: Sandbox, ids: set[str]) -> None:
+    """What a sync makes of the killed one's leavings: each change is stored, noted and acknowledged, in this order."""
+    with Station(folder, sandbox) as station:
         stored = set(station.jobs("accepted"))
         for mark in sandbox.marks:
             assert set(mark.marked or ()) - {LATE} <= stored
         while (report := station.sync()).changes or report.acknowledged or report.jobs:
             assert report.exit_code == 0
-        ids = {"job-0", "job-1", LATE}
         jobs = station.jobs("accepted")
         assert jobs.keys() == ids
         rows = [row for row in station.ledger.rows("change_sets") if row.acknowledged_at]
