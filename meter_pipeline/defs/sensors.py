@@ -110,6 +110,7 @@ class _Tick:
         self._context, self._meter, self._store = context, meter, store
         self._known, self._acknowledge, self._budget, self._most = known, acknowledge, budget, most
         self._cursor = Cursor.parse(context.cursor)
+        self._notices: list[str] = []
         self._now = datetime.now(timezone.utc)
 
     def evaluate(self, job_name: str) -> dg.SensorResult:
@@ -147,8 +148,9 @@ class _Tick:
         return f"run {run_id} failed, {cursor.failures} in a row: the next try is at {cursor.before}"
 
     def _look(self) -> dg.SensorResult:
-        from meter_pipeline.sync.watch import look
+        from meter_pipeline.sync.watch import Sight, look
 
+        sight = Sight()
         until = time.monotonic() + self._budget / 2
         self._store.refuse_mixing(self._meter)
         fresh = self._cursor.strategies_at
@@ -156,7 +158,10 @@ class _Tick:
         with self._store.open() as store:
             # Two calls at most lie between here and the end: the listing of schedules, and one that is read in pages.
             with self._meter.client(store.ledger, deadline=self._budget / 4, timeout=(5.0, self._budget / 4)) as client:
-                sight = look(client, store.ledger, strategies=stale, acknowledge=self._acknowledge, until=until)
+                try:
+                    look(client, store.ledger, sight, strategies=stale, acknowledge=self._acknowledge, until=until)
+                finally:
+                    self._notices = sight.notices
             reported, elsewhere = self._reported(store.ledger)
             unknown = [
                 row.slug for row in store.ledger.strategies() if row.slug not in self._known and not row.deleted_at
@@ -212,7 +217,8 @@ class _Tick:
             raise dg.Failure(f"Meter cannot be looked at since {since}: {reason}") from None
         since = since or self._now.isoformat(timespec="seconds")
         self._cursor = replace(self._cursor, unreachable_since=since)
-        return self._skip(f"Meter cannot be looked at since {since}: {reason}")
+        told = "".join(f"; {notice}" for notice in _shortened(self._notices))
+        return self._skip(f"Meter cannot be looked at since {since}: {reason}{told}")
 
     def _skip(self, reason: str) -> dg.SensorResult:
         return dg.SensorResult(skip_reason=reason, cursor=self._cursor.text())
@@ -226,8 +232,12 @@ def _described(sight: "Sight", unknown: list[str]) -> str:
         parts.append(f"{sight.resting:,} to be tried again later")
     text = ", ".join(parts)
     if sight.notices:
-        more = len(sight.notices) - _NAMED
-        text += "; " + "; ".join(sight.notices[:_NAMED]) + (f"; {more:,} more" if more > 0 else "")
+        text += "; " + "; ".join(_shortened(sight.notices))
     if unknown:
         text += "; reload definitions to see asset " + ", ".join(f"results/{slug}" for slug in unknown[:_NAMED])
     return text
+
+
+def _shortened(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - _NAMED
+    return [*lines[:_NAMED], *([f"{more:,} more"] if more > 0 else [])]

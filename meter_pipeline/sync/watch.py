@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from meter_pipeline.api import Job, MeterClient, Strategy
+from meter_pipeline.api import MeterClient, Strategy
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import ScheduleRow
 from meter_pipeline.store.tables import iso, now
@@ -45,13 +45,20 @@ class Sight:
 
 
 def look(
-    client: MeterClient, ledger: Ledger, *, strategies: bool = True, acknowledge: bool = True, until: float
-) -> Sight:
+    client: MeterClient,
+    ledger: Ledger,
+    sight: Sight,
+    *,
+    strategies: bool = True,
+    acknowledge: bool = True,
+    until: float,
+) -> None:
     """Looks at all schedules, and notes in the ledger what is new about them.
 
     Args:
         client: The API.
         ledger: Takes new versions of schedules and strategies.
+        sight: Told what there is; notices are in it even if the API goes away half-way, since nobody finds them again.
         strategies: List the strategies, too, even if every schedule's strategy is known.
         acknowledge: Whether changes that Meter was not told about are something left to do.
         until: When to be done, by `time.monotonic`.
@@ -62,20 +69,19 @@ def look(
     before = {row.schedule_id: row for row in ledger.schedules()}
     listed = client.schedules()
     ledger.record_schedules(listed)
+    after = ledger.schedules()
+    sight.schedules = len(listed)
+    sight.notices = list(_differences(before, after)) if before else []
     known = {row.strategy_id for row in ledger.strategies()}
-    sight = Sight(schedules=len(listed))
     if strategies or any(item.strategy_id not in known for item in listed):
         found = _in_time(client.strategies(), until)
         if found is not None:
             sight.strategies_listed = True
             sight.new_strategies = ledger.record_strategies(found)
-    after = ledger.schedules()
-    sight.notices = list(_differences(before, after)) if before else []
     ran = _due(ledger, [row for row in after if row.deleted_at is None], acknowledge, sight)
     if ran and time.monotonic() < until:
         sight.scraping = _leave_scraping(client, ledger, ran, sight, until)
     sight.due.sort()
-    return sight
 
 
 def _in_time(listed: Iterable[Strategy], until: float) -> list[Strategy] | None:
@@ -88,7 +94,15 @@ def _in_time(listed: Iterable[Strategy], until: float) -> list[Strategy] | None:
     return found
 
 
-def _due(ledger: Ledger, schedules: Sequence[ScheduleRow], acknowledge: bool, sight: Sight) -> dict[str, ScheduleRow]:
+@dataclass(frozen=True)
+class _Ran:
+    """A schedule that ran: when at last, and up to when all of its runs are dealt with."""
+
+    last: str
+    settled: str
+
+
+def _due(ledger: Ledger, schedules: Sequence[ScheduleRow], acknowledge: bool, sight: Sight) -> dict[str, _Ran]:
     """Fills in what is due and what rests; returns those that are due since they ran."""
     unseen = Unseen(ledger)
     notes, open_ = unseen.peeks(), unseen.open() if acknowledge else {}
@@ -98,39 +112,40 @@ def _due(ledger: Ledger, schedules: Sequence[ScheduleRow], acknowledge: bool, si
         new_run = row.last_run_at != note.run_at
         if not (new_run or note.attempts or note.marking_at or row.schedule_id in open_):
             continue
-        if note.attempts and note.tried_at == row.last_run_at and (note.retry_at or "") > moment:
+        if note.tries(row.last_run_at) and (note.retry_at or "") > moment:
             sight.resting += 1
             continue
         sight.due.append(row.schedule_id)
         if new_run:
-            ran[row.schedule_id] = row
+            ran[row.schedule_id] = _Ran(row.last_run_at or "", note.run_at or row.created_at or "")
     return ran
 
 
-def _leave_scraping(
-    client: MeterClient, ledger: Ledger, ran: dict[str, ScheduleRow], sight: Sight, until: float
-) -> int:
-    """Takes out of what is due the schedules whose latest run has brought nothing yet; returns how many."""
-    oldest = min(row.last_run_at or "" for row in ran.values())
+def _leave_scraping(client: MeterClient, ledger: Ledger, ran: dict[str, _Ran], sight: Sight, until: float) -> int:
+    """Takes out of what is due the schedules whose runs have brought nothing yet; returns how many.
+
+    A run may take longer than the time to the next one, so all runs count that no sync has dealt with; a schedule with
+    more of them than a few pages show is not waited for.
+    """
+    oldest = min(run.last for run in ran.values())
     going_on: set[str] = set()
     over: set[str] = set()
+    seen_back_to = ""
     for number, page in enumerate(client.job_pages(), 1):
-        latest = [job for job in page if _of_latest_run(job, ran)]
-        ended = [job.job_id for job in latest if job.is_terminal]
+        own = [job for job in page if job.schedule_id in ran]
+        ended = [job.job_id for job in own if job.is_terminal]
         settled = {row.job_id for row in ledger.jobs(ids=ended, states=tuple(SETTLED))}
-        going_on |= {job.schedule_id or "" for job in latest if not job.is_terminal}
-        over |= {job.schedule_id or "" for job in latest if job.is_terminal and job.job_id not in settled}
+        going_on |= {job.schedule_id or "" for job in own if not job.is_terminal}
+        over |= {job.schedule_id or "" for job in own if job.is_terminal and job.job_id not in settled}
         last = iso(page[-1].created_at) or ""
-        if last < oldest or number == _PAGES or time.monotonic() > until:
+        if last < min([oldest, *(ran[id_].settled for id_ in going_on - over)]):
             break
-    scraping = going_on - over
+        if number == _PAGES or time.monotonic() > until:
+            seen_back_to = last
+            break
+    scraping = {id_ for id_ in going_on - over if ran[id_].settled >= seen_back_to}
     sight.due = [id_ for id_ in sight.due if id_ not in scraping]
     return len(scraping)
-
-
-def _of_latest_run(job: Job, ran: dict[str, ScheduleRow]) -> bool:
-    row = ran.get(job.schedule_id or "")
-    return row is not None and (iso(job.created_at) or "") >= (row.last_run_at or "")
 
 
 def _differences(before: dict[str, ScheduleRow], after: Iterable[ScheduleRow]) -> Iterable[str]:

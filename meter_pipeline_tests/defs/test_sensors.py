@@ -161,6 +161,53 @@ def test_a_scrape_that_goes_on_is_waited_for(daemon: Daemon) -> None:
     assert daemon.asked() == ["books"]
 
 
+def test_scrapes_that_take_longer_than_the_time_between_runs_are_not_waited_for_for_ever(daemon: Daemon) -> None:
+    daemon.asked()
+    sandbox, world = daemon.pipeline.sandbox, daemon.pipeline.sandbox.world
+    books = world.schedules["books"]
+    for _ in range(3):
+        job = world.start_job(books.strategy_id, "https://b.example/", world.now, schedule=books)
+        job.duration = 90
+        books.last_run_at = world.now
+        sandbox.advance(60)
+    # The last run still goes on; the two before it are over.
+    assert daemon.asked() == ["books"]
+    assert sum(job.completed_at is None for job in world.jobs) == 1
+    assert "1 to be tried again later" in daemon.skipped()
+
+
+def test_a_schedule_with_more_runs_than_are_looked_at_is_not_waited_for(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from meter_pipeline.sync import watch
+
+    daemon.asked()
+    sandbox, world = daemon.pipeline.sandbox, daemon.pipeline.sandbox.world
+    monkeypatch.setattr(watch, "_PAGES", 1)
+    books = world.schedules["books"]
+    daemon.pipeline.scrape("Books", {"title": "Z", "price": 1}, schedule="books")
+    for _ in range(110):
+        sandbox.advance(60)
+        world.insert_job("Lamps", items=[])
+    world.start_job(books.strategy_id, "https://b.example/", world.now, schedule=books)
+    books.last_run_at = world.now
+    assert daemon.asked() == ["books"]
+
+
+def test_what_was_noticed_is_told_even_if_the_api_goes_away_half_way(daemon: Daemon) -> None:
+    daemon.asked()
+    sandbox, world = daemon.pipeline.sandbox, daemon.pipeline.sandbox.world
+    daemon.pipeline.scrape("Books", {"title": "Z", "price": 1}, schedule="books")
+    world.schedules["lamps"].enabled = False
+    sandbox.set_faults(rate_500=1.0, path="/jobs$")
+    reason = daemon.skipped()
+    assert reason.startswith("Meter cannot be looked at since")
+    assert reason.endswith("schedule lamps was paused")
+    sandbox.clear_faults()
+    world.schedules["lamps"].enabled = True
+    assert daemon.asked() == ["books"]
+
+
 def test_an_unreachable_api_is_a_skip_and_after_an_hour_a_failed_tick(daemon: Daemon) -> None:
     daemon.pipeline.sandbox.stop()
     reason = daemon.skipped()
