@@ -27,6 +27,8 @@ BUDGET_SECONDS = 40.0
 #: Schedules that one run is asked to sync: a backlog drains in bounded runs.
 MOST_SCHEDULES = 100
 _PATIENCE = timedelta(hours=1)
+# A run that has told nothing for so long died with its machine: Dagster by itself never finds out.
+_SILENCE = timedelta(minutes=10)
 _STRATEGIES_EVERY = timedelta(minutes=10)
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=15)
 _NAMED = 5
@@ -127,9 +129,22 @@ class _Tick:
 
     def _in_flight(self, job_name: str) -> str | None:
         running = dg.RunsFilter(job_name=job_name, statuses=_IN_FLIGHT)
-        for run in self._context.instance.get_runs(running, limit=1):
-            return f"run {run.run_id[:8]} is {run.status.value.lower()}: the next look is when it has ended"
+        for record in self._context.instance.get_run_records(running):
+            run = record.dagster_run
+            if run.status is dg.DagsterRunStatus.QUEUED or self._now - self._heard_of(record) < _SILENCE:
+                return f"run {run.run_id[:8]} is {run.status.value.lower()}: the next look is when it has ended"
+            # Should it be alive after all, the engine's claims keep it and the next one apart.
+            told = f"run {run.run_id[:8]} is {run.status.value.lower()} and has told nothing since"
+            self._context.log.warning(f"{told} {self._heard_of(record):%Y-%m-%d %H:%M}: it is not waited for")
         return None
+
+    def _heard_of(self, record: dg.RunRecord) -> datetime:
+        """When a run last told anything."""
+        last = self._context.instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
+        told = datetime.fromtimestamp(last[0].timestamp if last else 0, timezone.utc)
+        # Dagster keeps times in UTC, with or without saying so.
+        changed = record.update_timestamp
+        return max(told, changed if changed.tzinfo else changed.replace(tzinfo=timezone.utc))
 
     def _after_failure(self) -> str | None:
         """After runs that failed, the next one waits: longer each time, never for good."""

@@ -134,6 +134,16 @@ def test_nothing_is_asked_for_while_a_run_is_in_flight(daemon: Daemon) -> None:
     assert len(daemon.pipeline.sandbox.log) == before
 
 
+def test_a_run_that_died_with_its_machine_is_not_waited_for_for_ever(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, instance = daemon.defs.resolve_job_def("sync"), daemon.pipeline.instance
+    dead = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert dead.run_id[:8] in daemon.skipped()
+    monkeypatch.setattr(sensors, "_SILENCE", timedelta(0))
+    assert daemon.asked() == ["books", "lamps"]
+
+
 def test_a_failed_run_is_tried_again_later_each_time(daemon: Daemon) -> None:
     result = daemon.tick()
     daemon.pipeline.sandbox.set_faults(rate_500=1.0, path="/jobs")
