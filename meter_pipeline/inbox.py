@@ -147,7 +147,7 @@ async def _body(request: Request, most: int) -> bytes | None:
 def _hint(body: bytes) -> Hint | None:
     try:
         report = msgspec.json.decode(body, type=_Report)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     job_id = report.id if report.job_id is None else report.job_id
     if job_id is None or not 0 < len(str(job_id)) <= _LONGEST_ID:

@@ -111,6 +111,7 @@ def test_a_forged_report_is_refused_and_leaves_nothing(door: Door, secret: str |
         b'{"job_id": {}}',
         b'{"a": 1}',
         b"\xff",
+        b'{"x":' + b"[" * 4_000,
     ],
 )
 def test_a_report_that_names_no_job_is_refused(door: Door, body: bytes) -> None:
