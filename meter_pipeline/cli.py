@@ -6,7 +6,9 @@ Exit codes: 0 all well, 1 some jobs could not be loaded (they are named), 2 usag
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from importlib.abc import MetaPathFinder
@@ -35,6 +37,9 @@ _GAPS = 5
 _ROWS_SHOWN = 200
 # A report names so many strategies; --json names all.
 _MOST_STRATEGIES = 40
+INTERRUPTED = 130
+# Threads that wait for an answer keep an interrupted command for so long, not until the answer comes.
+_GRACE_SECONDS = 3.0
 
 app = typer.Typer(
     help="Loads everything Meter scrapes into Parquet and DuckDB.",
@@ -64,7 +69,24 @@ class _WithoutPandas(MetaPathFinder):
 def main() -> None:
     """Entry point of the `meter-pipeline` command."""
     sys.meta_path.insert(0, _WithoutPandas())
+    signal.signal(signal.SIGINT, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Ctrl-C: unwinds, for a while; what is left half-done then, the next sync puts right as after any crash."""
+    leave = threading.Timer(_GRACE_SECONDS, _leave)
+    leave.daemon = True
+    leave.start()
+    raise KeyboardInterrupt
+
+
+def _leave() -> None:
+    if sys.stderr.isatty():
+        # A progress bar has hidden the cursor.
+        sys.stderr.write("\x1b[?25h\n")
+    tell("interrupted")
+    os._exit(INTERRUPTED)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -72,10 +94,13 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:
+            # Typer makes this exit code of a KeyboardInterrupt, and says nothing.
+            tell("interrupted")
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         tell("interrupted")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader (head, less) has seen enough; nothing more may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

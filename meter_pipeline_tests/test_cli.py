@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -267,3 +269,21 @@ def test_a_sync_tells_of_changes_and_names_a_schedule_that_cannot_be_read(shop: 
     assert f"books: schedule {schedule}: its changes cannot be read" in done.err
     shop.clear_faults()
     assert "1 new changes, 1 acknowledged" in meter("sync").out
+
+
+@pytest.mark.parametrize("path", ["/jobs/", "/schedules$"])
+def test_an_interrupted_sync_ends_in_one_line_whatever_it_waits_for_and_the_next_one_finishes(
+    shop: Sandbox, meter: Command, path: str
+) -> None:
+    shop.set_faults(slow=1.0, slow_seconds=120, path=path)
+    command = [sys.executable, "-m", "meter_pipeline", "sync"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not any(entry.fault == "slow" for entry in shop.log) and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        # Far less than the answer would take.
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    shop.clear_faults()
+    done = meter("sync", "--json")
+    assert (done.code, done.document["jobs"]) == (0, 2)
