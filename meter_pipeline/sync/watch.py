@@ -73,7 +73,8 @@ def look(
     sight.schedules = len(listed)
     sight.notices = list(_differences(before, after)) if before else []
     known = {row.strategy_id for row in ledger.strategies()}
-    if strategies or any(item.strategy_id not in known for item in listed):
+    wanted = strategies or any(item.strategy_id not in known for item in listed)
+    if wanted and time.monotonic() < until:
         found = _in_time(client.strategies(), until)
         if found is not None:
             sight.strategies_listed = True

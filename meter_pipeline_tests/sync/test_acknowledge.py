@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -334,3 +335,31 @@ def test_two_syncs_in_turn_each_note_what_the_other_did_not(
         assert station.sync(config=config).changes == 1
     assert len(changes(one)) == 6
     assert_whole(one)
+
+
+def test_three_syncs_at_once_note_load_and_mark_every_change_once(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox
+) -> None:
+    world = empty_sandbox.world
+    for name in ("Alpha", "Beta", "Gamma"):
+        empty_sandbox.add_strategy(name, f"https://{name}.example/", items=[])
+        world.add_schedule(name, schedule_id=name)
+    stations = [make_station(empty_sandbox) for _ in range(3)]
+    with ThreadPoolExecutor(len(stations)) as pool:
+        for number in range(4):
+            empty_sandbox.advance(60)
+            for name in ("Alpha", "Beta", "Gamma"):
+                world.insert_job(name, items=[{"n": number}], schedule=name)
+            empty_sandbox.set_faults(change_before_flag=2)
+            for report in pool.map(Station.sync, stations):
+                assert report.exit_code == 0
+    empty_sandbox.set_faults(change_before_flag=0)
+    while (report := stations[0].sync()).changes or report.acknowledged:
+        assert report.exit_code == 0
+    ids = {job.job_id for job in world.jobs}
+    assert stations[0].jobs("accepted").keys() == ids
+    marked = [id_ for mark in empty_sandbox.marks for id_ in mark.marked or ()]
+    assert sorted(marked) == sorted(ids)
+    rows = stations[0].ledger.rows("change_sets")
+    assert sorted(row.job_id for row in rows if row.acknowledged_at) == sorted(ids)
+    assert_whole(stations[0])
