@@ -6,18 +6,26 @@ it by themselves.
 
 from __future__ import annotations
 
+import mmap
 import os
+import re
 import shutil
+import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
+import pyarrow as pa
 from pyarrow import fs
 
 from meter_pipeline.store.errors import LakeError
+
+# Objects up to this size are read whole: parts end at half of it, only those of one large job are larger (bytes).
+_IN_ONE_GO = 32 * 2**20
 
 
 class Files(ABC):
@@ -134,52 +142,95 @@ class LocalFiles(Files):
         return str(self.root / name)
 
 
+class Seen(NamedTuple):
+    """What tells one state of an object from another: its bytes, and when it was written (nanoseconds)."""
+
+    size: int
+    written: int
+
+
 class RemoteFiles(Files):
-    """An object store, as `s3://bucket/folder`, through PyArrow."""
+    """An object store, as `s3://bucket/folder`, through PyArrow.
+
+    The URL may hold a password and options of the connection: what is shown is the URL without both.
+    """
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        scheme, _, rest = url.partition("://")
+        # Keys of S3 have slashes in them, which not everybody writes as %2F.
+        before, _, place = rest.partition("?")[0].rpartition("@")
+        self._secrets = _secrets(url, before)
+        self.url = f"{scheme}://{place}".rstrip("/")
         try:
             self._fs, root = fs.FileSystem.from_uri(url)
         except Exception as error:
-            raise LakeError(f"METER_LAKE_URL cannot be used: {error}") from None
+            raise LakeError(f"METER_LAKE_URL cannot be used: {self._reason(error)}") from None
         self.root = root.rstrip("/")
+        if not self.root:
+            raise LakeError("METER_LAKE_URL names no bucket: give s3://bucket/folder")
 
     def list(self, folder: str) -> list[str]:
-        found = self._fs.get_file_info(fs.FileSelector(f"{self.root}/{folder}", allow_not_found=True, recursive=True))
-        return sorted(info.path[len(self.root) + 1 :] for info in found if info.type == fs.FileType.File)
+        return sorted(self.seen(folder))
+
+    def seen(self, folder: str) -> dict[str, Seen]:
+        """The objects anywhere below `folder`, by name, as they are now."""
+        where = f"{self.root}/{folder}"
+        with self._told():
+            found = self._fs.get_file_info(fs.FileSelector(where, allow_not_found=True, recursive=True))
+        files = [info for info in found if info.type == fs.FileType.File]
+        return {info.path[len(self.root) + 1 :]: Seen(info.size, info.mtime_ns or 0) for info in files}
 
     def exists(self, name: str) -> bool:
-        return bool(self._fs.get_file_info(f"{self.root}/{name}").type == fs.FileType.File)
+        with self._told():
+            return bool(self._fs.get_file_info(f"{self.root}/{name}").type == fs.FileType.File)
 
     def source(self, name: str) -> Any:
-        return self._fs.open_input_file(f"{self.root}/{name}")
+        with self._told():
+            file = self._fs.open_input_file(f"{self.root}/{name}")
+            # One request instead of one a column, and one state of the object, should it be replaced meanwhile.
+            return file if file.size() > _IN_ONE_GO else pa.BufferReader(file.read_buffer())
 
     def size(self, name: str) -> int:
-        return int(self._fs.get_file_info(f"{self.root}/{name}").size)
+        with self._told():
+            return int(self._fs.get_file_info(f"{self.root}/{name}").size)
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copies an object to a file of this machine.
+
+        Raises:
+            FileNotFoundError: It is there no more.
+        """
+        with self._told(), path.open("wb") as file:
+            stream = self._fs.open_input_stream(f"{self.root}/{name}")
+            while piece := stream.read(_IN_ONE_GO):
+                file.write(piece)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
-        path = f"{self.root}/{name}"
-        if isinstance(self._fs, fs.LocalFileSystem):
-            self._fs.create_dir(path.rpartition("/")[0])
-        # The object appears when the upload ends; one that breaks off leaves the old object as it was.
-        stream = self._fs.open_output_stream(path)
+        # An upload that is given up half-way is ended by the library all the same, and what had been sent would be the
+        # object from then on: so it is made here first, and sent in one call.
         try:
-            yield cast("IO[bytes]", stream)
-        except BaseException:
-            if hasattr(stream, "abort"):
-                stream.abort()
-            raise
-        stream.close()
+            with tempfile.TemporaryFile() as file:
+                yield file
+                file.flush()
+                size = file.tell()
+                with self._told(), mmap.mmap(file.fileno(), size) if size else nullcontext(b"") as content:
+                    stream = self._fs.open_output_stream(f"{self.root}/{name}")
+                    stream.write(content)
+                    stream.close()
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise LakeError(f"cannot write {self.uri(name)} by way of {where}: {error.strerror or error}") from error
 
     def delete(self, name: str) -> None:
-        self._fs.delete_file(f"{self.root}/{name}")
+        with self._told():
+            self._fs.delete_file(f"{self.root}/{name}")
 
     def swap(self, staged: str, folder: str) -> None:
         new = {name.removeprefix(f"{staged}/") for name in self.list(staged)}
-        for name in sorted(new):
-            self._fs.move(f"{self.root}/{staged}/{name}", f"{self.root}/{folder}/{name}")
+        with self._told():
+            for name in sorted(new):
+                self._fs.move(f"{self.root}/{staged}/{name}", f"{self.root}/{folder}/{name}")
         for name in self.list(folder):
             if name.removeprefix(f"{folder}/") not in new:
                 self.delete(name)
@@ -194,6 +245,32 @@ class RemoteFiles(Files):
     def uri(self, name: str) -> str:
         return f"{self.url}/{name}"
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """The store's errors in one line, so that none of them passes for a damaged file."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            raise LakeError(
+                f"lake {self.url}: {self._reason(error)}; check METER_LAKE_URL, its credentials and the network"
+            ) from None
+
+    def _reason(self, error: Exception) -> str:
+        text = " ".join(str(error).split())
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        # What follows says the same again, or numbers the request.
+        return re.split(r"; Details: | \(Request ID: ", text)[0]
+
+
+def _secrets(url: str, before: str) -> list[str]:
+    """What of a URL is not to be seen, in every spelling, the longest first; `before` is what stands before the @."""
+    values = re.findall(r"[?&][^=&]*(?:token|secret|key|sig|password)[^=&]*=([^&]+)", url, re.IGNORECASE)
+    found = {url, before, before.partition(":")[2], *values}
+    return sorted({spelling for text in found for spelling in (text, unquote(text)) if spelling}, key=len, reverse=True)
+
 
 def open_files(url: str) -> Files:
     """`Files` for a path or a URL.
@@ -201,11 +278,13 @@ def open_files(url: str) -> Files:
     Raises:
         LakeError: No file system answers to it.
     """
-    if "://" not in url:
-        return LocalFiles(Path(url))
     if url.startswith("file://"):
-        return LocalFiles(Path(url.removeprefix("file://")))
-    return RemoteFiles(url)
+        return LocalFiles(Path(unquote(urlsplit(url).path)))
+    if "://" in url:
+        return RemoteFiles(url)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", url):
+        raise LakeError("METER_LAKE_URL is neither a path nor a URL: give a folder, or s3://bucket/folder")
+    return LocalFiles(Path(url))
 
 
 def _new(path: Path) -> IO[bytes]:

@@ -1,4 +1,4 @@
-"""The lake as it was when a publication was made: hard links to its files, and what tells them from later ones."""
+"""The lake as it was when a publication was made: links to its files or copies, and what tells them from later ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from meter_pipeline.store.files import LocalFiles
+from meter_pipeline.store import mirror
+from meter_pipeline.store.files import LocalFiles, RemoteFiles
 from meter_pipeline.store.lake import SCHEMAS, Lake
 from meter_pipeline.store.ledger import Ledger
 
 _LINK_TRIES = 5
+# Tables, and whether the files of a strategy have one schema, which differs from strategy to strategy.
+_UNIFORM = {table: table == "results" for table in SCHEMAS}
 LAKE_FILES = pa.schema(
     [("table_name", pa.string()), ("strategy", pa.string()), ("month", pa.string()), ("part", pa.string()),
      ("bytes", pa.int64()), ("fingerprint", pa.string())]
@@ -22,10 +25,16 @@ LAKE_FILES = pa.schema(
 
 
 def take(lake: Lake, folder: Path) -> tuple[str, int]:
-    """Where the views read, and how many files there are: hard links where the lake is a folder of this disk."""
-    if not isinstance(lake.files, LocalFiles):
-        return lake.files.url, len(lake.parts("raw")) + len(lake.parts("results")) + len(lake.parts("changes"))
-    root, target = lake.files.root, folder / "lake"
+    """Where the views read, and how many files there are.
+
+    That is hard links where the lake is a folder of this disk, and copies where it is an object store.
+    """
+    target = folder / "lake"
+    if isinstance(lake.files, RemoteFiles):
+        target.mkdir()
+        return str(target), mirror.copy(lake.files, _UNIFORM, target, _before(folder))
+    assert isinstance(lake.files, LocalFiles)
+    root = lake.files.root
     try:
         return str(target), sum(_link(root, target, table) for table in SCHEMAS)
     except OSError as error:
@@ -34,6 +43,17 @@ def take(lake: Lake, folder: Path) -> tuple[str, int]:
         # Another disk, or a file system without hard links: the views read the lake itself.
         shutil.rmtree(target, ignore_errors=True)
         return str(root), sum(len(lake.parts(table)) for table in SCHEMAS)
+
+
+def has(source: str, table: str, slug: str | None = None) -> bool:
+    """Whether there is a file of a table, or of one strategy of it, where the views read."""
+    return next(Path(source, table).glob(f"strategy={slug or '*'}/month=*/part-*.parquet"), None) is not None
+
+
+def _before(folder: Path) -> Path | None:
+    """What the publication before this one copied."""
+    others = sorted(other for other in folder.parent.iterdir() if (other / "publication.json").exists())
+    return others[-1] / "lake" if others else None
 
 
 def _link(root: Path, target: Path, table: str) -> int:
@@ -63,14 +83,14 @@ def _link_folder(source: Path, target: Path) -> int:
     return count
 
 
-def lake_files(lake: Lake, source: str, moving: frozenset[str], publication_id: str) -> pa.Table:
+def lake_files(source: str, moving: frozenset[str], publication_id: str) -> pa.Table:
     """Every file that the views read, with a fingerprint that differs whenever its rows may.
 
     A file is replaced, never written to, and the links of the publication before this one keep its number from being
     used again. Where it has no number, or its strategy is being written, the fingerprint is one of this publication.
     """
     rows = []
-    for name in _names(lake, source):
+    for name in _names(source):
         table, strategy, month, part = name.split("/")
         slug = strategy.removeprefix("strategy=")
         try:
@@ -86,13 +106,10 @@ def lake_files(lake: Lake, source: str, moving: frozenset[str], publication_id: 
                     schema=LAKE_FILES)  # fmt: skip
 
 
-def _names(lake: Lake, source: str) -> Iterator[str]:
+def _names(source: str) -> Iterator[str]:
     for table in SCHEMAS:
-        if isinstance(lake.files, LocalFiles):
-            for file in sorted(Path(source, table).glob("strategy=*/month=*/part-*.parquet")):
-                yield file.relative_to(source).as_posix()
-        else:
-            yield from lake.parts(table)
+        for file in sorted(Path(source, table).glob("strategy=*/month=*/part-*.parquet")):
+            yield file.relative_to(source).as_posix()
 
 
 def progress(ledger: Ledger) -> dict[str, tuple[bool, int]]:

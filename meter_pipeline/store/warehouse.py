@@ -1,9 +1,9 @@
 """The warehouse: one DuckDB file that people open, built beside the old one and put in its place atomically.
 
-A candidate is a folder with that file and hard links to the lake's files as they were: its views read these, so a query
-sees one state of the lake whatever is loaded meanwhile, and nothing of the lake is copied. Models are built in the
-candidate's own file, and only when they and the audit pass is it published: readers stay on the last good one until
-then. Old publications stay for a while, for readers that still hold them open, and to be put back.
+A candidate is a folder with that file and hard links to the lake's files as they were, or copies where the lake is on
+an object store: its views read these, so a query sees one state of the lake whatever is loaded meanwhile. Models are
+built in the candidate's own file, and only when they and the audit pass is it published: readers stay on the last good
+one until then. Old publications stay for a while, for readers that still hold them open, and to be put back.
 
 Models that are built piece by piece find the tables of the last publication in the candidate, with the list of the
 lake's files that these were made of (`meter.lake_files_before`): a partition whose files differ from those of this
@@ -252,10 +252,10 @@ def _stage(ledger: Ledger, lake: Lake, path: Path, folder: Path, models: Models 
         connection.execute("CREATE SCHEMA meter; CREATE SCHEMA results")
         for name, table in tables.items():
             _store(connection, f"meter.{name}", table)
-        _view_items(connection, lake, source)
+        _view_items(connection, source)
         for strategy in strategies:
-            _view_results(connection, lake, source, strategy, moving=strategy.strategy_id in moving)
-        _store(connection, "meter.lake_files", snapshots.lake_files(lake, source, written, folder.name))
+            _view_results(connection, source, strategy, moving=strategy.strategy_id in moving)
+        _store(connection, "meter.lake_files", snapshots.lake_files(source, written, folder.name))
         _store(connection, "meter.lake_files_before", snapshots.LAKE_FILES.empty_table())
         _view(connection, "meter.changed_partitions", _CHANGED_PARTITIONS)
         connection.execute("CHECKPOINT")
@@ -310,9 +310,9 @@ def _store(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) ->
     connection.unregister("incoming")
 
 
-def _view_items(connection: duckdb.DuckDBPyConnection, lake: Lake, source: str) -> None:
+def _view_items(connection: duckdb.DuckDBPyConnection, source: str) -> None:
     """`meter.items`, and what is told of the change feed: `meter.item_changes`, `meter.item_versions`."""
-    rows = {table: _table_rows(lake, source, table) for table in SCHEMAS}
+    rows = {table: _table_rows(source, table) for table in SCHEMAS}
     for macro in views.MACROS:
         connection.execute(macro)
     _view(connection, "meter.items", rows["raw"])
@@ -320,10 +320,10 @@ def _view_items(connection: duckdb.DuckDBPyConnection, lake: Lake, source: str) 
     _view(connection, "meter.item_versions", views.item_versions(rows["changes"], rows["results"], rows["raw"]))
 
 
-def _table_rows(lake: Lake, source: str, table: str) -> str:
+def _table_rows(source: str, table: str) -> str:
     """A query of our own columns of a table of the lake, of all strategies, also while there is no file of it."""
     names = ", ".join(SCHEMAS[table].names)
-    if lake.parts(table):
+    if snapshots.has(source, table):
         glob = _glob(f"{source}/{table}/*/*/*.parquet")
         return f"SELECT strategy, {names} FROM {glob}"  # noqa: S608
     # DuckDB has no Parquet file to learn the columns from yet.
@@ -331,11 +331,9 @@ def _table_rows(lake: Lake, source: str, table: str) -> str:
     return f"SELECT CAST(NULL AS VARCHAR) AS strategy, {none} WHERE false"
 
 
-def _view_results(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, source: str, strategy: StrategyRow, *, moving: bool
-) -> None:
+def _view_results(connection: duckdb.DuckDBPyConnection, source: str, strategy: StrategyRow, *, moving: bool) -> None:
     name = f'results."{strategy.slug}"'
-    if not lake.parts("results", strategy.slug):
+    if not snapshots.has(source, "results", strategy.slug):
         fields = [pa.field(column.name, column.type) for column in strategy.columns]
         _store(connection, name, pa.schema([*SCHEMAS["results"], *fields]).empty_table())
         return
