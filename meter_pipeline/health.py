@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from meter_pipeline.connect import open_client, open_ledger
 from meter_pipeline.settings import Settings, SettingsError
@@ -68,9 +67,7 @@ def _lake(settings: Settings) -> Finding:
     def read() -> str:
         from meter_pipeline.store.lake import VERSION, Lake
 
-        Lake.open(settings.lake)
-        where = "a shared store" if settings.lake_url else Path(settings.lake)
-        return f"version {VERSION}, {where}"
+        return f"version {VERSION}, {Lake.open(settings.lake).files.url}"
 
     return _try("lake", read)
 

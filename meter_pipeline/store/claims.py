@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from meter_pipeline.store.database import readable
+from meter_pipeline.store.errors import LedgerError
+
+# The advisory locks of one connection by their 64-bit key, which the server shows in two halves.
+_LOCKS = text(
+    "SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks "
+    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid = :pid"
+)
 
 
 class Claims(ABC):
@@ -30,6 +41,13 @@ class Claims(ABC):
 
     @abstractmethod
     def _wait(self, name: str) -> Claim: ...
+
+    def verify(self, connection: Connection) -> None:  # noqa: B027 - locks of files are not lost
+        """Makes sure, in a transaction of the ledger, that the claims are still held.
+
+        Raises:
+            LedgerError: One has been lost.
+        """
 
 
 class Claim(ABC):
@@ -73,34 +91,104 @@ class FileClaims(Claims):
 
 
 class _ServerClaim(Claim):
-    def __init__(self, engine: Engine, key: int, *, wait: bool) -> None:
-        # A connection of its own for as long as the claim is held: the lock lives and dies with it.
-        self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        self._key = key
-        call = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
-        self.held = self._connection.execute(text(f"SELECT {call}(:key)"), {"key": key}).scalar() is not False
-        if not self.held:
-            self._connection.close()
+    def __init__(self, claims: ServerClaims, name: str) -> None:
+        self._claims = claims
+        self._name = name
 
     def release(self) -> None:
-        if self.held:
-            self.held = False
-            self._connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": self._key})
-            self._connection.close()
+        self._claims.give_up(self._name)
+
+
+class _Session:
+    """A connection that holds advisory locks: they live and die with it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self.pid = self._connection.execute(text("SELECT pg_backend_pid()")).scalar()
+
+    def call(self, function: str, name: str) -> bool:
+        """Calls one of PostgreSQL's functions of advisory locks; what those without an answer say is true."""
+        return self._connection.execute(text(f"SELECT {function}(:key)"), {"key": _key(name)}).scalar() is not False
+
+    def unlock(self, name: str) -> None:
+        """Lets a lock go; a connection that is lost has lost its locks as well."""
+        try:
+            self.call("pg_advisory_unlock", name)
+        except SQLAlchemyError:
+            self._connection.invalidate()
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        self._connection.close()
 
 
 class ServerClaims(Claims):
-    """PostgreSQL advisory locks, for syncs on several machines."""
+    """PostgreSQL advisory locks, for syncs on several machines; those of this object share one connection.
+
+    Should the connection break, the server gives the claims to whoever asks next: `verify` tells before a commit.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._lock = threading.Lock()
+        self._session: _Session | None = None
+        self._held: set[str] = set()
 
     def try_claim(self, name: str) -> Claim | None:
-        claim = _ServerClaim(self._engine, _key(name), wait=False)
-        return claim if claim.held else None
+        with self._lock, readable(self._engine):
+            if name in self._held:
+                return None
+            if self._session is None:
+                self._session = _Session(self._engine)
+            if self._session.call("pg_try_advisory_lock", name):
+                self._held.add(name)
+                return _ServerClaim(self, name)
+            self._close_idle()
+            return None
+
+    def give_up(self, name: str) -> None:
+        """Lets a claim go."""
+        with self._lock:
+            if name not in self._held or self._session is None:
+                return
+            self._held.remove(name)
+            self._session.unlock(name)
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        if self._session is not None and not self._held:
+            self._session.close()
+            self._session = None
+
+    def verify(self, connection: Connection) -> None:
+        with self._lock:
+            if self._session is None or not self._held:
+                return
+            there = {row.key for row in connection.execute(_LOCKS, {"pid": self._session.pid})}
+            lost = sorted(name for name in self._held if _key(name) not in there)
+        if lost:
+            raise LedgerError(
+                f"the connection that held the claim of {', '.join(lost)} was lost, and another may work there by now; "
+                "sync again"
+            )
 
     def _wait(self, name: str) -> Claim:
-        return _ServerClaim(self._engine, _key(name), wait=True)
+        with readable(self._engine):
+            session = _Session(self._engine)
+            session.call("pg_advisory_lock", name)
+        return _Waited(session, name)
+
+
+class _Waited(Claim):
+    def __init__(self, session: _Session, name: str) -> None:
+        self._session: _Session | None = session
+        self._name = name
+
+    def release(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.unlock(self._name)
+            session.close()
 
 
 def claims_for(engine: Engine) -> Claims:

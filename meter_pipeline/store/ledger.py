@@ -110,6 +110,7 @@ class Ledger:
                 if self._engine.dialect.name == "postgresql":
                     # One writer at a time there too: else two that see the same new strategy both insert it.
                     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('meter_pipeline ledger'))"))
+                self.claims.verify(connection)
                 yield connection
 
     def revise(self, connection: Connection) -> None:

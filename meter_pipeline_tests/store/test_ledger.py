@@ -333,7 +333,63 @@ def test_a_server_that_is_not_there_is_one_line(url: str, part: str) -> None:
     assert part in str(raised.value)
 
 
-def test_a_password_in_the_url_is_not_shown() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:canary-password@127.0.0.1:1/none",
+        "postgresql://me:word@canary-password@127.0.0.1:1/none",
+        "postgres://127.0.0.1:1/none?user=me&password=canary-password",
+        "postgresql+asyncpg://me:canary-password@127.0.0.1:1/none",
+        "postgresql:me:canary-password@127.0.0.1/none",
+    ],
+)
+def test_a_password_in_the_url_is_not_shown(url: str) -> None:
     with pytest.raises(LedgerError) as raised:
-        Ledger.open("postgresql://me:canary-password@127.0.0.1:1/none")
+        Ledger.open(url)
     assert "canary-password" not in str(raised.value)
+    assert "METER_LEDGER_URL" in str(raised.value)
+
+
+def test_a_claim_that_is_lost_with_its_connection_stops_the_next_commit(postgres_url: str) -> None:
+    one, two = Ledger.open(postgres_url), Ledger.open(postgres_url)
+    claims = [one.claims.try_claim("books"), one.claims.try_claim("jobs")]
+    with two.writing() as connection:
+        connection.execute(
+            sqlalchemy.text(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> :me"
+            ),
+            {"me": connection.execute(sqlalchemy.text("SELECT pg_backend_pid()")).scalar()},
+        )
+    taken = two.claims.try_claim("books")
+    assert taken is not None
+    with pytest.raises(
+        LedgerError, match=r"^the connection that held the claim of books, jobs was lost, .*sync again$"
+    ):
+        one.commit("a", [{"job_id": "j", "state": "accepted"}])
+    assert list(one.jobs()) == []
+    for claim in claims:
+        assert claim is not None
+        claim.release()
+    taken.release()
+    again = one.claims.try_claim("books")
+    assert again is not None
+    one.commit("a", [{"job_id": "j", "state": "accepted"}])
+    again.release()
+    one.close()
+    two.close()
+
+
+def test_many_claims_take_one_connection(postgres_url: str) -> None:
+    ledger, other = Ledger.open(postgres_url), Ledger.open(postgres_url)
+    claims = [ledger.claims.try_claim(f"strategy_{number}") for number in range(60)]
+    query = "SELECT count(DISTINCT pid), count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
+    with other.reading() as connection:
+        assert connection.execute(sqlalchemy.text(query)).one() == (1, 60)
+    assert ledger.claims.try_claim("strategy_7") is None
+    for claim in claims:
+        assert claim is not None
+        claim.release()
+    with other.reading() as connection:
+        assert connection.execute(sqlalchemy.text(query)).one() == (0, 0)
+    ledger.close()
+    other.close()
