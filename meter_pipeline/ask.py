@@ -35,6 +35,8 @@ def ask(warehouse: Path, sql: str) -> Answer:
     with reading(warehouse) as connection:
         try:
             cursor = connection.execute(sql)
+            if cursor is None:
+                raise QueryError("there is no question: give a query, as select * from meter.jobs limit 5")
             columns = [column[0] for column in cursor.description or ()]
             return Answer(columns, cursor.fetchall() if columns else [])
         except duckdb.Error as error:

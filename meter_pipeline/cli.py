@@ -109,6 +109,8 @@ def run(arguments: Sequence[str]) -> int:
         if not _expected(error):
             raise
         tell(f"{PROGRAM}: {_line(error)}")
+        if "--json" in arguments:
+            emit({"error": _line(error)})
         return 2
 
 
@@ -211,14 +213,17 @@ def sync(
             config=config,
             processes=OwnProcesses.of(settings),
         )
+        called = [name for row in store.ledger.strategies() for name in (row.strategy_id, row.slug, row.name)]
+    for name in sorted(set(config.strategies) - set(called)):
+        tell(f"{settings.config}: no strategy has the id, slug or name {name!r}: see `meter-pipeline strategies list`")
     if as_json:
         emit(report.as_dict())
     else:
-        _show_report(report)
+        _show_report(report, shown.told)
     raise typer.Exit(report.exit_code)
 
 
-def _show_report(report: SyncReport) -> None:
+def _show_report(report: SyncReport, told: set[str]) -> None:
     columns = ("strategy", "landed", "accepted", "held", "failed", "unreadable", "items", "bytes")
     touched = [s for s in report.strategies.values() if s.landed or s.held or s.failed or s.unreadable]
     if touched:
@@ -237,7 +242,9 @@ def _show_report(report: SyncReport) -> None:
         say(f"{slug}: left to another sync that is working on it")
     for problem in report.problems:
         strategy = f"{problem.slug}: " if problem.slug else ""
-        tell(f"{strategy}{problem.subject}{problem.reason}")
+        line = f"{strategy}{problem.subject}{problem.reason}"
+        if line not in told:
+            tell(line)
     if report.stopped:
         tell(f"ended early: {report.stopped}")
     if report.gone:
@@ -338,7 +345,13 @@ def status(as_json: Json = False) -> None:
         )
     if len(gaps) > _GAPS:
         say(f"{len(gaps) - _GAPS} earlier gaps: see --json")
-    say("never synced" if not last else "last sync: " + ", ".join(f"{k} {v}" for k, v in last.items() if v is not None))
+    if not last:
+        say("never synced")
+        return
+    loaded = f"{last.get('jobs', 0):,} jobs and {last.get('items', 0):,} items loaded"
+    problems_then = len(last.get("problems", ()))
+    asked = f"{last.get('requests', 0):,} requests"
+    say(f"last sync: {last['finished_at']}, {loaded} with {asked}, {problems_then:,} problems")
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -109,11 +110,19 @@ def cell(value: object) -> str:
     return str(_plain(value))
 
 
+class Shown(Progress, Protocol):
+    """Progress that remembers its notes, so that none of them is said twice."""
+
+    told: set[str]
+
+
 class Lines:
     """Progress as plain lines on stderr, for logs and pipes; silent when `quiet`."""
 
     def __init__(self, quiet: bool = False) -> None:
+        self.told: set[str] = set()
         self._quiet, self._total, self._done, self._told = quiet, 0, 0, 0
+        self._lock = threading.Lock()
 
     def total(self, jobs: int) -> None:
         """`jobs` more jobs are to be loaded."""
@@ -121,15 +130,17 @@ class Lines:
 
     def advance(self, jobs: int) -> None:
         """`jobs` jobs are done."""
-        self._done += jobs
-        percent = 100 * self._done // max(self._total, 1)
-        if percent >= self._told + _STEP:
-            self._told = percent - percent % _STEP
-            self.note(f"{self._done:,} of {self._total:,} jobs loaded")
+        with self._lock:
+            self._done += jobs
+            percent = 100 * self._done // max(self._total, 1)
+            if percent >= self._told + _STEP:
+                self._told = percent - percent % _STEP
+                self.note(f"{self._done:,} of {self._total:,} jobs done")
 
     def note(self, text: str) -> None:
         """Something worth a line."""
         if not self._quiet:
+            self.told.add(text)
             tell(text)
 
 
@@ -137,6 +148,7 @@ class Bar:
     """Progress as a bar on a terminal."""
 
     def __init__(self, bar: RichProgress) -> None:
+        self.told: set[str] = set()
         self._bar, self._total = bar, 0
         self._task = bar.add_task("loading jobs", total=None)
 
@@ -151,11 +163,12 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Something worth a line."""
+        self.told.add(text)
         self._bar.console.print(text, markup=False, highlight=False)
 
 
 @contextmanager
-def progress(quiet: bool = False) -> Iterator[Progress]:
+def progress(quiet: bool = False) -> Iterator[Shown]:
     """A bar on a terminal, plain lines elsewhere, nothing when `quiet`."""
     if quiet or not sys.stderr.isatty():
         yield Lines(quiet)

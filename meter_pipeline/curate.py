@@ -85,6 +85,8 @@ def rekey(
     config = load_config(settings.config)
     with open_store(settings) as store:
         (row,) = _strategies(store.ledger, strategy)
+        _known(row, key, "--key")
+        _known(row, ignore, "--ignore")
         wanted = asked(config, row, [] if by_hash else _fields(key, "--key"), _fields(ignore, "--ignore"))
         if not make_anew(store.lake, store.ledger, row, wanted, large=BATCH_BYTES):
             raise RekeyError(f"{row.slug} is being loaded at this moment: try again when that has ended")
@@ -127,6 +129,17 @@ def _strategies(ledger: Ledger, wanted: str | None) -> list[StrategyRow]:
         several = f"several strategies are called {wanted!r}: name one of {', '.join(row.slug for row in found)}"
         raise SelectionError(several if found else f"no strategy {wanted!r}: see `meter-pipeline keys`")
     return found
+
+
+def _known(row: StrategyRow, text: str | None, option: str) -> None:
+    """Refuses fields that no item has ever had: all of them would be missing, and the key be none."""
+    from meter_pipeline.paths import parse_path
+
+    there = [column.field for column in row.columns]
+    for name in _fields(text, option) or ():
+        if there and parse_path(name)[0] not in there:
+            known = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
+            raise typer.BadParameter(f"{option}: no item of {row.slug} has a field {name!r}; there are {known}")
 
 
 def _fields(text: str | None, option: str) -> list[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meter_pipeline.connect import open_client, open_ledger
-from meter_pipeline.console import emit, record, say, show
+from meter_pipeline.console import emit, record, say, show, tell
 from meter_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,8 +54,13 @@ def _find(client: MeterClient, name: str) -> Strategy:
 
 
 def _confirm(yes: bool, what: str) -> None:
-    if not yes:
-        typer.confirm(f"Delete {what} at Meter?", abort=True)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"there is no terminal to ask whether to delete {what}: add --yes")
+    if not typer.confirm(f"Delete {what} at Meter?", err=True):
+        tell("nothing is deleted")
+        raise typer.Exit(0)
 
 
 def _object(text: str | None, option: str) -> dict[str, Any] | None:

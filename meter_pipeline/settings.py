@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 # Beside the package in a checkout, inside it when it is installed.
 PROJECT = (
@@ -67,7 +69,7 @@ class Settings:
         """
         values: dict[str, str] = {}
         if dotenv is not None and dotenv.is_file():
-            values.update({name: value for name, value in dotenv_values(dotenv).items() if value})
+            values.update({name: value for name, value in _dotenv(dotenv).items() if value})
         values.update({name: value for name, value in (os.environ if env is None else env).items() if value})
         return cls(
             api_key=values.get("METER_API_KEY"),
@@ -116,12 +118,29 @@ class Settings:
         return self.api_key
 
 
+def _dotenv(path: Path) -> dict[str, str | None]:
+    """The names and values of a `.env` file; one that would be skipped over is an error."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"{path} cannot be read: {reason}") from None
+    for line in parse_stream(StringIO(text)):
+        if line.error:
+            raise SettingsError(f"{path}:{line.original.line}: this is no setting: write NAME=value, quotes closed")
+    return dotenv_values(stream=StringIO(text))
+
+
 def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"METER_BASE_URL={text!r} is no http(s) URL: give scheme and host, as https://api.meter.sh")
-    if parts.username or parts.password:
+    if "@" in text:
         raise SettingsError("METER_BASE_URL holds credentials: put the key into METER_API_KEY instead")
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        known = False
+    if not known:
+        raise SettingsError(f"METER_BASE_URL={text!r} is no http(s) URL: give scheme and host, as https://api.meter.sh")
     return text.rstrip("/")
 
 

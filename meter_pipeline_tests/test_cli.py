@@ -140,7 +140,7 @@ def test_queries_come_as_table_csv_and_json(meter: Command) -> None:
     sql = "select title, price, null as nothing from results.books order by price"
     assert meter("query", sql, "--csv").out == "title,price,nothing\nTide Tables,11,\nTide Tables,12,\n"
     assert "Tide Tables" in meter("query", sql).out
-    assert "exclude each other" in one_line(meter("query", sql, "--csv", "--json"))
+    assert "exclude each other" in meter("query", sql, "--csv", "--json").document["error"]
     assert "nowhere" in one_line(meter("query", "select * from nowhere"))
     assert "read-only" in one_line(meter("query", "create table t as select 1"))
 
@@ -287,3 +287,87 @@ def test_an_interrupted_sync_ends_in_one_line_whatever_it_waits_for_and_the_next
     shop.clear_faults()
     done = meter("sync", "--json")
     assert (done.code, done.document["jobs"]) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("query", "selec"), ("jobs", "show", "nope"), ("sync", "--strategy", "nope"), ("release", "nope")]
+)
+def test_a_mistake_is_one_document_too(meter: Command, arguments: tuple[str, ...]) -> None:
+    meter("sync")
+    meter("publish")
+    done = meter(*arguments, "--json")
+    assert done.code == 2
+    assert done.err == f"meter-pipeline: {done.document['error']}\n"
+
+
+def test_an_empty_question_is_one_line(meter: Command) -> None:
+    meter("sync")
+    meter("publish")
+    assert "there is no question" in one_line(meter("query", " "))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'A=1\nMETER_API_KEY="open\nB=2\n', ".env:2: this is no setting"),
+        (b"\xff\xfe\x00", ".env cannot be read: it is not UTF-8"),
+    ],
+)
+def test_a_damaged_env_file_is_one_line_with_its_place(
+    meter: Command, tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    assert said in one_line(meter("status"))
+
+
+def test_nothing_is_deleted_without_a_yes_where_nobody_can_be_asked(shop: Sandbox, meter: Command) -> None:
+    assert "add --yes" in one_line(meter("strategies", "delete", "Books"))
+    assert [strategy.name for strategy in shop.world.strategies.values()] == ["Books"]
+
+
+def test_a_key_that_no_item_has_is_one_line(meter: Command) -> None:
+    meter("sync")
+    assert "no item of books has a field 'isbm'; there are title, price" in one_line(
+        meter("rekey", "books", "--key", "isbm")
+    )
+    assert meter("rekey", "books", "--key", "title").code == 0
+
+
+def test_a_strategy_of_meter_yaml_that_is_not_there_is_told(meter: Command, tmp_path: Path) -> None:
+    (tmp_path / "meter.yaml").write_text("strategies:\n  Boks: {key: title}\n  books: {key: title}\n")
+    done = meter("sync")
+    assert done.code == 0
+    assert "no strategy has the id, slug or name 'Boks'" in done.err
+    assert "'books'" not in done.err
+
+
+def test_the_last_sync_is_one_line_of_status(meter: Command) -> None:
+    meter("sync")
+    last = meter("status").out.splitlines()[-1]
+    assert last.startswith("last sync: 20")
+    assert "2 jobs and 2 items loaded with" in last
+
+
+def test_a_damaged_file_of_the_lake_is_named_and_replaced_as_the_line_says(meter: Command, tmp_path: Path) -> None:
+    meter("sync")
+    meter("publish")
+    before = meter("query", "select count(*) from meter.items", "--json").document
+    (part,) = (tmp_path / "data/lake/raw").rglob("*.parquet")
+    part.write_bytes(part.read_bytes()[:100])
+    said = one_line(meter("publish", "--force"))
+    assert str(part) in said
+    assert "delete it and run `meter-pipeline sync --strategy books --again`" in said
+    part.unlink()
+    assert "meter.items has 0 rows of books, its loaded jobs have 2 items" in one_line(meter("publish", "--force"))
+    assert meter("sync", "--strategy", "books", "--again").code == 0
+    assert meter("publish").code == 0
+    assert meter("query", "select count(*) from meter.items", "--json").document == before
+
+
+def test_a_damaged_warehouse_is_published_again_also_when_nothing_is_new(meter: Command, tmp_path: Path) -> None:
+    meter("sync")
+    meter("publish")
+    (tmp_path / "data/warehouse.duckdb").write_bytes(b"junk")
+    assert "publish it again" in one_line(meter("query", "select 1"))
+    assert meter("publish").out.startswith("published ")
+    assert meter("query", "select 1").code == 0

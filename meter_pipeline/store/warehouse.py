@@ -95,9 +95,16 @@ class Candidate:
         """
         with duckdb.connect(str(self.file), read_only=True) as connection:
             known = dict(connection.execute(_ACCEPTED_ITEMS).fetchall())
+            landed = dict(connection.execute(_LANDED_ITEMS).fetchall())
+            raw = dict(connection.execute("SELECT strategy, count(*) FROM meter.items GROUP BY ALL").fetchall())
             for slug in self.strategies:
                 if slug in self.moving:
                     continue
+                if raw.get(slug, 0) != (landed.get(slug) or 0):
+                    raise RejectedError(
+                        f"meter.items has {raw.get(slug, 0):,} rows of {slug}, its loaded jobs have "
+                        f"{landed.get(slug) or 0:,} items: run `meter-pipeline sync --strategy {slug} --again`"
+                    )
                 (rows,) = connection.execute(f'SELECT count(*) FROM results."{slug}"').fetchall()[0]  # noqa: S608
                 if rows != (known.get(slug) or 0):
                     raise RejectedError(
@@ -142,6 +149,9 @@ FROM (FROM meter.lake_files UNION ALL FROM meter.lake_files_before)
 GROUP BY table_name, strategy, month, part, fingerprint
 HAVING count(*) = 1
 """
+_LANDED_ITEMS = (
+    "SELECT strategy, sum(items)::BIGINT FROM meter.jobs WHERE state IN ('landed', 'accepted', 'held') GROUP BY ALL"
+)
 _ACCEPTED_ITEMS = "SELECT strategy, sum(items)::BIGINT FROM meter.jobs WHERE state = 'accepted' GROUP BY ALL"
 
 
@@ -162,10 +172,11 @@ def publish(
         RejectedError: A test of the models or the audit failed; the old file stays as it is.
         WarehouseError: It cannot be built or written; the old file stays as it is.
     """
-    with ledger.claims.waiting("publish"), _one_line(path):
-        if not force and (last := _up_to_date(ledger, path, models)) is not None:
+    with ledger.claims.waiting("publish"), _damage_named(ledger, lake), _one_line(path):
+        fresh = force or not _opens(path)
+        if not fresh and (last := _up_to_date(ledger, path, models)) is not None:
             return last
-        candidate = stage(ledger, lake, path, models=models, carry=not force)
+        candidate = stage(ledger, lake, path, models=models, carry=not fresh)
         try:
             built = models.build(candidate.file) if models is not None else None
             candidate.audit()
@@ -358,6 +369,30 @@ def _rows(glob: str) -> str:
 
 def _glob(pattern: str) -> str:
     return f"read_parquet('{_quoted(pattern)}', hive_partitioning = true, hive_types_autocast = false)"
+
+
+def _opens(path: Path) -> bool:
+    """Whether there is a warehouse that people can read."""
+    try:
+        duckdb.connect(str(path), read_only=True).close()
+    except duckdb.Error:
+        return False
+    return True
+
+
+@contextmanager
+def _damage_named(ledger: Ledger, lake: Lake) -> Iterator[None]:
+    """Names the file of the lake that is damaged, where that is why nothing could be built of it."""
+    try:
+        yield
+    except RejectedError:
+        raise
+    except WarehouseError:
+        for strategy in ledger.strategies():
+            for table in SCHEMAS:
+                for _ in lake.schemas(table, strategy.slug):
+                    pass
+        raise
 
 
 @contextmanager
