@@ -94,13 +94,11 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
-        if code == INTERRUPTED:
-            # Typer makes this exit code of a KeyboardInterrupt, and says nothing.
-            tell("interrupted")
-        return code if isinstance(code, int) else 0
+        # Typer makes this exit code of a KeyboardInterrupt, and says nothing.
+        if code != INTERRUPTED:
+            return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        tell("interrupted")
-        return INTERRUPTED
+        pass
     except BrokenPipeError:
         # The reader (head, less) has seen enough; nothing more may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -112,6 +110,8 @@ def run(arguments: Sequence[str]) -> int:
         if "--json" in arguments:
             emit({"error": _line(error)})
         return 2
+    tell("interrupted")
+    return INTERRUPTED
 
 
 def _expected(error: Exception) -> bool:

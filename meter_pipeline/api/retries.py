@@ -8,6 +8,7 @@ process, or `MeterClient(wait_scale=0)` for one client.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -118,10 +119,8 @@ def asked_wait(headers: Mapping[str, str]) -> float | None:
     """Seconds the server asks to wait: `Retry-After` (seconds or a date), else `X-RateLimit-Reset`."""
     text = headers.get("Retry-After", "").strip()
     if text:
-        try:
-            return min(max(float(text), 0.0), LONGEST_WAIT)
-        except ValueError:
-            pass
+        if (seconds := _number(text)) is not None:
+            return min(max(seconds, 0.0), LONGEST_WAIT)
         try:
             return min(max(parsedate_to_datetime(text).timestamp() - _server_time(headers), 0.0), LONGEST_WAIT)
         except (ValueError, TypeError, OverflowError):
@@ -130,12 +129,20 @@ def asked_wait(headers: Mapping[str, str]) -> float | None:
 
 
 def _until_reset(headers: Mapping[str, str]) -> float | None:
-    try:
-        reset = float(headers.get("X-RateLimit-Reset", ""))
-    except ValueError:
+    reset = _number(headers.get("X-RateLimit-Reset", ""))
+    if reset is None:
         return None
     wait = reset - _server_time(headers) if reset >= _EPOCH else reset
     return min(max(wait, 0.0), LONGEST_WAIT)
+
+
+def _number(text: str) -> float | None:
+    """A header's number; `nan` is none, and a time of that would be waited for for ever."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
 
 
 def _server_time(headers: Mapping[str, str]) -> float:

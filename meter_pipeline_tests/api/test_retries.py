@@ -167,6 +167,9 @@ def test_no_attempt_begins_past_the_deadline(serve: Serve, connect: Connect) -> 
         ({"X-RateLimit-Reset": "9"}, 9),
         ({"Retry-After": "soon", "X-RateLimit-Reset": "5"}, 5),
         ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "nan", "X-RateLimit-Reset": "nan"}, None),
+        ({"Retry-After": "inf"}, 60),
+        ({"Retry-After": "nan", "X-RateLimit-Reset": "-inf"}, 0),
         ({}, None),
     ],
 )
