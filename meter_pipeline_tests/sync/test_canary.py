@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def test_the_key_is_nowhere(
         with pytest.raises(MeterError) as raised:
             make_station(sandbox, "wrong", max_attempts=1, **wrong).sync()
         errors.append(repr(raised.value) + str(raised.value) + repr(vars(raised.value)))
+        # With everything that is chained to it, as a log with a traceback would have it.
+        errors.append("".join(traceback.format_exception(raised.value)))
     screen = capfd.readouterr()
     texts = [*errors, caplog.text, screen.out, screen.err, repr(station.client), json.dumps(station.ledger.last_sync())]
     texts += [json.dumps(report.as_dict()) + repr(report) for report in said]
