@@ -60,7 +60,7 @@ limit 8
 """
 _LATE = """
 select strategy, expected_interval_seconds / 60 as "runs every minutes", jobs, late_jobs as late,
-    round(longest_lag_seconds / 60, 1) as "longest lag in minutes"
+    round(100 * late_share, 1) as "late in %", round(longest_lag_seconds / 60, 1) as "longest lag in minutes"
 from marts.dim_schedules
 order by late_jobs desc, longest_lag_seconds desc nulls last, strategy
 limit 8

@@ -60,6 +60,7 @@ class Schedule:
     webhook_secret: str | None = field(default=None, repr=False)
     webhook_type: str | None = None
     parameters: dict[str, Any] | None = None
+    queue_seconds: int = 0  # the longest that a run waits for a free scraper, at busy hours
     next_run_at: float | None = None
     last_run_at: float | None = None
     rhythm: Rhythm | None = None

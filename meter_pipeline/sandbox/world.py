@@ -47,6 +47,8 @@ from meter_pipeline.sandbox.records import (
 )
 
 _LOG_LENGTH = 500_000
+# Of each half day, UTC.
+_BUSY_HOURS = (6, 7, 8, 9)
 
 
 class World:
@@ -241,8 +243,15 @@ class World:
                   parameters=parameters, page=strategy.page, filter_config=strategy.filter_config,
                   duration=3 + int(15 * noise(self.seed, job_id)))  # fmt: skip
         self._file(job)
-        self.expect(at + 2, lambda due: self.begin(job, due))
+        self.expect(at + 2 + self._wait(schedule, job), lambda due: self.begin(job, due))
         return job
+
+    def _wait(self, schedule: Schedule | None, job: Job) -> int:
+        """Seconds that a job spends in the queue: every other one of a slow schedule, mornings and evenings."""
+        if schedule is None or not schedule.queue_seconds or int(job.created_at // 3600) % 12 not in _BUSY_HOURS:
+            return 0
+        busy = noise(self.seed, job.job_id, "queue")
+        return int(schedule.queue_seconds * (2 * busy - 1)) if busy > 0.5 else 0
 
     def begin(self, job: Job, at: float) -> None:
         """A queued job starts."""

@@ -27,10 +27,10 @@ def bookshop(world: World) -> None:
 
 
 def jobboard(world: World) -> None:
-    """Postings that come and go, nested; and the same from an API, wrapped in an object."""
+    """Postings that come and go, nested, scraped late at busy hours; and the same from an API, wrapped in an object."""
     board = world.add_strategy("Job board", "https://jobs.example/all", page=PostingPage(world.seed),
                                description="open positions with company, place, tags and salary")  # fmt: skip
-    world.add_schedule(board.strategy_id, cron_expression="15 * * * *")
+    world.add_schedule(board.strategy_id, cron_expression="15 * * * *", queue_seconds=40 * 60)
     feed = world.add_strategy(
         "Job board feed", "https://jobs.example/api/postings", page=PostingPage(world.seed, wrapped=True),
         description="the board's own feed", scraper_type="api", api_parameters={"region": "eu", "page_size": 50},
@@ -53,7 +53,7 @@ def flakyshop(world: World) -> None:
     """Offers whose scrape breaks: failures, no items, garbage, no prices, counts that are wrong, null results."""
     offers = world.add_strategy("Flaky shop", "https://flaky.example/offers", page=FlakyPage(world.seed),
                                 description="name, price and rating of every offer")  # fmt: skip
-    world.add_schedule(offers.strategy_id, interval_seconds=3600)
+    world.add_schedule(offers.strategy_id, interval_seconds=3600, queue_seconds=15 * 60)
 
 
 WORLDS: dict[str, Callable[[World], None]] = {

@@ -167,3 +167,19 @@ def test_reset_begins_again(make_sandbox: Make) -> None:
     sandbox.set_faults(rate_500=0.5)
     sandbox.reset()
     assert jobs_of(sandbox) == before
+
+
+def test_runs_of_the_slow_schedules_wait_at_busy_hours_and_no_others_do(make_sandbox: Make) -> None:
+    world = make_sandbox(days=3).world
+    waits: dict[str, dict[int, float]] = {}
+    for schedule in world.schedules.values():
+        name = world.strategies[schedule.strategy_id].name
+        for job in schedule.jobs:
+            if job.started_at is not None:
+                waits.setdefault(name, {})[int(job.created_at)] = job.started_at - job.created_at - 2
+    assert {name for name, found in waits.items() if any(found.values())} == {"Job board", "Flaky shop"}
+    board = waits["Job board"]
+    assert all(0 <= wait < 40 * 60 for wait in board.values())
+    assert max(board.values()) > 20 * 60
+    late = {at // 3600 % 24 for at, wait in board.items() if wait}
+    assert late <= {6, 7, 8, 9, 18, 19, 20, 21}
