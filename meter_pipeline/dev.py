@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -38,19 +39,9 @@ def serve(settings: Settings, *, host: str, port: int, speed: float) -> int:
     """
     api = _meter(settings) if settings.api_key else _sandbox(settings, speed)
     with api as (environment, note):
-        command = [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "dagster",
-            "dev",
-            *_location(),
-            "--host",
-            host,
-            "--port",
-            str(port),
-        ]
+        own = environment["DAGSTER_HOME"] == str(dagster_home(settings.data_dir))
+        program = [sys.executable, "-W", "ignore", "-m", "meter_pipeline.dev" if own else "dagster"]
+        command = [*program, "dev", *_location(), "--host", host, "--port", str(port)]
         tell(f"Dagster UI: http://{host}:{port}    data: {settings.data_dir}")
         return _run(command, {**os.environ, **environment}, note)
 
@@ -101,6 +92,14 @@ def dagster_home(folder: Path) -> Path:
     return home
 
 
+def _dagster() -> None:
+    """The `dagster` command, without its warning of a `dagster.yaml` that is not used: `DAGSTER_HOME` has a copy."""
+    from dagster._cli import main
+
+    logging.getLogger("dagster").addFilter(lambda record: "but your DAGSTER_HOME" not in record.getMessage())
+    main()
+
+
 def _location() -> list[str]:
     workspace = _PROJECT / "workspace.yaml"
     return ["-w", str(workspace)] if workspace.is_file() else ["-m", "meter_pipeline.definitions"]
@@ -130,3 +129,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+
+
+if __name__ == "__main__":
+    _dagster()
