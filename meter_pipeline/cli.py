@@ -192,7 +192,8 @@ def sync(
 
     if again and not (job or strategy or schedule):
         raise typer.BadParameter("--again loads jobs again: name them with --job, --strategy or --schedule")
-    settings, moment = Settings.from_env(), parse_since(since)
+    settings = Settings.from_env()
+    moment = parse_since(since, origin.clock(settings.data_dir))
     settings.require_key()
     origin.refuse_mixing(settings)
     config = load_config(settings.config)
@@ -432,7 +433,9 @@ def report(
     """Write one HTML page about the published data; nothing else is needed to view it."""
     from meter_pipeline.report import write_report
 
-    say(f"wrote {write_report(Settings.from_env().warehouse, out, since=parse_since(since))}")
+    settings = Settings.from_env()
+    moment = parse_since(since, origin.clock(settings.data_dir))
+    say(f"wrote {write_report(settings.warehouse, out, since=moment)}")
 
 
 @app.command()

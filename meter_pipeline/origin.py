@@ -62,6 +62,12 @@ def note(folder: Path, reached: datetime) -> None:
     write(folder, replace(read(folder) or Origin(), reached=reached))
 
 
+def clock(folder: Path) -> datetime | None:
+    """The time of a sandbox's world, which is the present of its data; `None` for data that is not a sandbox's."""
+    origin = read(folder)
+    return origin.reached if origin is not None else None
+
+
 def refuse_mixing(settings: Settings) -> None:
     """Makes sure that a sync from Meter does not land among a sandbox's data.
 

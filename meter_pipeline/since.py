@@ -11,8 +11,12 @@ _SPAN = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def parse_since(text: str | None) -> datetime | None:
+def parse_since(text: str | None, now: datetime | None = None) -> datetime | None:
     """`2026-03-02`, `2026-03-02T06:00:00Z`, `24h` or `7d` as an aware time; a time without a zone is UTC.
+
+    Args:
+        text: What was written.
+        now: What spans are counted from; the present by default.
 
     Raises:
         SettingsError: It is none of these.
@@ -21,7 +25,7 @@ def parse_since(text: str | None) -> datetime | None:
         return None
     try:
         if span := _SPAN.fullmatch(text.strip()):
-            return datetime.now(timezone.utc) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+            return (now or datetime.now(timezone.utc)) - timedelta(**{_UNITS[span[2]]: int(span[1])})
         moment = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text.strip()))
     except (ValueError, OverflowError):
         raise SettingsError(f"since {text!r} is no time: give an ISO time such as 2026-03-02, or 24h, 7d") from None
