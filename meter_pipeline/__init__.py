@@ -21,3 +21,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """With the public names that are not imported yet: `dg` looks for components among them."""
+    return sorted({*globals(), *__all__})
