@@ -4,6 +4,7 @@ One step runs the engine for all of them: a step for each would pay the start of
 What a run did not change is skipped.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from meter_pipeline import origin
 from meter_pipeline.config import Config, load_config
 from meter_pipeline.defs import checks, quality
 from meter_pipeline.defs.events import Events
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
 
 OWNERS = ["team:data"]
 _LOG_EVERY_SECONDS = 10.0
+# Beyond these, a run's log would be about nothing else.
+_PROBLEMS_LOGGED = 20
+# Apart from what it follows from: groups of assets that lead to each other in a circle cannot be drawn as a graph.
+_GROUPS = {ITEM_CHANGES: "changes", ITEM_VERSIONS: "changes"}
 _KINDS = {ITEMS: "parquet", ITEM_CHANGES: "parquet", ITEM_VERSIONS: "duckdb"}
 
 
@@ -84,6 +90,7 @@ def meter_assets(
     def meter_sync(
         context: dg.AssetExecutionContext, config: SyncConfig, meter: MeterResource, meter_store: StoreResource
     ) -> Iterator[Any]:
+        context.log.addFilter(_tells_something)
         with told_in_one_line():
             meter_store.refuse_mixing(meter)
             with meter_store.open() as store:
@@ -92,7 +99,7 @@ def meter_assets(
                     settings = meter_store.with_api(meter)
                     with meter.client(store.ledger) as client:
                         report = _run(context, config, known, client, store, settings)
-                yield from Events(context, store, report, known, meter.settings().base_url)
+                yield from Events(context, store, report, known)
             if report is not None:
                 _fail_if_cut_short(report)
 
@@ -120,7 +127,7 @@ def _run(
         strategies=strategies or None,
         schedules=config.schedules or ([] if config.inbox else None),
         inbox=None if strategies else Inbox(settings.inbox),
-        since=parse_since(config.since),
+        since=parse_since(config.since, origin.clock(settings.data_dir)),
         reconcile=config.reconcile,
         progress=Told(context.log),
         config=load_config(settings.config),
@@ -128,9 +135,16 @@ def _run(
     )
     for slug in report.skipped:
         context.log.warning(f"{slug}: left to another sync that is working on it")
-    for problem in report.problems:
+    for problem in report.problems[:_PROBLEMS_LOGGED]:
         context.log.warning(f"{problem.slug}: {problem.subject}{problem.reason}")
+    if (more := len(report.problems) - _PROBLEMS_LOGGED) > 0:
+        context.log.warning(f"and {more:,} more: the checks of the assets name them, and meter-pipeline status all")
     return report
+
+
+def _tells_something(record: logging.LogRecord) -> bool:
+    """Keeps a list of all checks without news out of the run's log: Dagster would tell it after each sync."""
+    return "did not yield or return expected outputs" not in record.getMessage()
 
 
 def _fail_if_cut_short(report: "SyncReport") -> None:
@@ -196,7 +210,7 @@ def _meter_specs(slugs: "Sequence[str]") -> Iterator[dg.AssetSpec]:
             key,
             deps=deps,
             description=description,
-            group_name="meter",
+            group_name=_GROUPS.get(key, "meter"),
             kinds={"meter", _KINDS.get(key, "sqlite")},
             owners=OWNERS,
             skippable=True,

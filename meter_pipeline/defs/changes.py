@@ -3,52 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from meter_pipeline.defs.columns import meter_columns
 from meter_pipeline.defs.metadata import Metadata, grid, present, table
+from meter_pipeline.defs.rows import job_rows
 
 if TYPE_CHECKING:
     from meter_pipeline.connect import Store
     from meter_pipeline.store.rows import StrategyRow
     from meter_pipeline.sync import StrategyReport, SyncReport
 
-_LATEST = 12
+# What fits on the page beside old and new.
+_LATEST, _CELL = 12, 24
 _TITLES = ("title", "name", "headline")
-
-CHANGE_COLUMNS = {
-    "strategy": "VARCHAR",
-    "job_id": "VARCHAR",
-    "previous_job_id": "VARCHAR",
-    "schedule_id": "VARCHAR",
-    "url": "VARCHAR",
-    "parameters": "VARCHAR",
-    "item_key": "VARCHAR",
-    "kind": "VARCHAR",
-    "field": "VARCHAR",
-    "old_value": "VARCHAR",
-    "new_value": "VARCHAR",
-    "observed_at": "TIMESTAMPTZ",
-    "old_number": "DOUBLE",
-    "new_number": "DOUBLE",
-    "relative_change": "DOUBLE",
-}
-VERSION_COLUMNS = {
-    "strategy": "VARCHAR",
-    "url": "VARCHAR",
-    "parameters": "VARCHAR",
-    "item_key": "VARCHAR",
-    "version": "BIGINT",
-    "valid_from": "TIMESTAMPTZ",
-    "valid_to": "TIMESTAMPTZ",
-    "is_current": "BOOLEAN",
-    "first_job_id": "VARCHAR",
-    "last_job_id": "VARCHAR",
-    "item_hash": "VARCHAR",
-    "item": "VARCHAR",
-}
 
 
 def change_facts(store: Store, report: SyncReport | None) -> Metadata:
@@ -56,12 +28,12 @@ def change_facts(store: Store, report: SyncReport | None) -> Metadata:
     done = _done(report)
     return present(
         {
-            **table("meter.item_changes", uri="lake/changes", columns=_columns(CHANGE_COLUMNS)),
+            **table("meter.item_changes", uri="lake/changes", columns=meter_columns("item_changes")),
+            "latest changes": _latest(store, done),
             "items added": sum(one.added for one in done),
             "items removed": sum(one.removed for one in done),
             "items changed": sum(one.changed for one in done),
             "numbers moved": sum(one.moved for one in done),
-            "latest changes": _latest(store, done),
         }
     )
 
@@ -71,7 +43,7 @@ def version_facts(store: Store, report: SyncReport | None) -> Metadata:
     done = _done(report)
     return present(
         {
-            **table("meter.item_versions", columns=_columns(VERSION_COLUMNS)),
+            **table("meter.item_versions", columns=meter_columns("item_versions")),
             "versions begun": sum(one.added + one.changed for one in done),
             "versions ended": sum(one.removed + one.changed for one in done),
             "repeated keys in all": sum(store.ledger.duplicates().values()),
@@ -88,37 +60,63 @@ def key_facts(strategy: StrategyRow) -> Metadata:
     return present(
         {
             "key": f"{', '.join(chosen.key) or 'hash of the item'} ({chosen.source})",
+            "key evidence": _evidence(evidence) if evidence else None,
             "key stability": evidence.get("stability"),
-            "key evidence": json.dumps(dict(evidence)) if evidence else None,
             "ignored fields": ", ".join(chosen.ignore) or None,
         }
     )
+
+
+def _evidence(found: Mapping[str, Any]) -> str:
+    said = {
+        "coverage": "in {:.0%} of the items",
+        "uniqueness": "unique in {:.0%}",
+        "stability": "{:.0%} still there in the next job",
+    }
+    parts = [text.format(found[name]) for name, text in said.items() if isinstance(found.get(name), (int, float))]
+    return f"{', '.join(parts)}; {found.get('jobs', 0):,} jobs, {found.get('items', 0):,} items"
 
 
 def _done(report: SyncReport | None) -> list[StrategyReport]:
     return [] if report is None else list(report.strategies.values())
 
 
-def _columns(types: dict[str, str]) -> list[dg.TableColumn]:
-    return [dg.TableColumn(name=name, type=kind) for name, kind in types.items()]
-
-
 def _latest(store: Store, done: Iterable[StrategyReport]) -> dg.MarkdownMetadataValue | None:
     """Changes that the latest jobs of this sync show, a few of each strategy."""
+    strategies = {row.slug: row for row in store.ledger.strategies()}
     busy = sorted((one for one in done if one.latest_job_id), key=lambda one: one.latest_completed_at or "")[::-1]
-    rows: list[tuple[Any, ...]] = []
     names = ["item_key", "kind", "field", "old_value", "new_value"]
-    for one in busy:
-        jobs = {one.latest_job_id: one.latest_completed_at}
-        found = store.lake.job_rows("changes", one.slug, names, jobs).slice(0, max(2, _LATEST // len(busy)))
-        rows += [(one.slug, *_shown(*row.values())) for row in found.to_pylist()]
-    return grid(("strategy", "item", "change", "old", "new"), rows[:_LATEST]) if rows else None
+    shown: list[list[tuple[Any, ...]]] = []
+    for one in busy[:_LATEST]:
+        jobs = {str(one.latest_job_id): str(one.latest_completed_at)}
+        found = store.lake.job_rows("changes", one.slug, names, jobs).to_pylist()
+        # What changed comes first: it has two values to compare.
+        found = sorted(found, key=lambda row: row["kind"] != "changed")[:_LATEST]
+        titles = _titles(store, strategies[one.slug], one) if found else {}
+        shown.append([(one.slug, *_change(titles, **row)) for row in found])
+    # A change of each, then a second of each: a busy strategy leaves room for the others.
+    rows = [row for turn in zip_longest(*shown) for row in turn if row is not None][:_LATEST]
+    order = {one.slug: place for place, one in enumerate(busy)}
+    rows.sort(key=lambda row: (row[3] == "" == row[4], order[row[0]]))
+    return grid(("strategy", "item", "change", "old", "new"), rows, cell=_CELL) if rows else None
 
 
-def _shown(key: str, kind: str, field: str | None, old: str | None, new: str | None) -> tuple[Any, ...]:
+def _change(
+    titles: Mapping[str, str], item_key: str, kind: str, field: str | None, old_value: str | None, new_value: str | None
+) -> tuple[Any, ...]:
     if kind == "changed":
-        return key, field, _plain(old), _plain(new)
-    return _title(old or new) or key, kind, "present" if old else "", "present" if new else ""
+        return titles.get(item_key, item_key), field, _plain(old_value), _plain(new_value)
+    return _title(old_value or new_value) or item_key, kind, "", ""
+
+
+def _titles(store: Store, strategy: StrategyRow, one: StrategyReport) -> dict[str, str]:
+    """What a person would call the items of the latest job, by key."""
+    named = next((column.name for name in _TITLES for column in strategy.columns if column.field == name), None)
+    rows = job_rows(store, strategy.slug, one.latest_job_id, one.latest_completed_at) if named else None
+    if rows is None or named not in rows.column_names:
+        return {}
+    pairs = zip(rows["_meter_item_key"].to_pylist(), rows[named].to_pylist(), strict=True)
+    return {key: title for key, title in pairs if isinstance(title, str)}
 
 
 def _plain(value: str | None) -> Any:

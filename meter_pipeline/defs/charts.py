@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meter_pipeline.defs.keys import WAREHOUSE
+from meter_pipeline.defs.metadata import fits, plain
 
 if TYPE_CHECKING:
     from meter_pipeline.charts import Chart
@@ -34,10 +35,22 @@ def of_warehouse(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
         except duckdb.CatalogException:
             # The project has no marts of these names: it is somebody's own.
             return {}
-    return {_PLACES[name]: {chart.title: markdown(chart)} for name, chart in drawn.items()}
+    return {
+        _PLACES[name]: {chart.title: small(chart), f"{chart.title}, large": large(chart)}
+        for name, chart in drawn.items()
+    }
 
 
-def markdown(chart: Chart) -> dg.MarkdownMetadataValue:
-    """The picture itself, within the text."""
-    picture = base64.b64encode(chart.png).decode()
-    return dg.MetadataValue.md(f"![{chart.title}](data:image/png;base64,{picture})\n\n{chart.about}")
+def small(chart: Chart) -> dg.MarkdownMetadataValue:
+    """The chart on the page itself; its words alone where that is more than the UI shows there."""
+    text = f"{_picture(chart.title, chart.small)}\n\n{plain(chart.about)}"
+    return dg.MetadataValue.md(text if fits(text) else plain(chart.about))
+
+
+def large(chart: Chart) -> dg.MarkdownMetadataValue:
+    """The chart to read, which the UI shows at a click."""
+    return dg.MetadataValue.md(f"{_picture(chart.title, chart.png)}\n\n{plain(chart.about)}")
+
+
+def _picture(title: str, png: bytes) -> str:
+    return f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"

@@ -13,7 +13,8 @@ from meter_pipeline.defs.metadata import grid
 if TYPE_CHECKING:
     from meter_pipeline.store.rows import JobRow
 
-_NAMED = 20
+# Of a reason.
+_CELL = 120
 _RULES = {
     "no_unreadable_jobs": (
         "unreadable",
@@ -64,7 +65,7 @@ def results(
             description=_describe(jobs, state),
             metadata={
                 state: len(jobs),
-                **({"jobs": grid(("job", "reason"), [(j.job_id, j.reason) for j in jobs[:_NAMED]])} if jobs else {}),
+                **({"jobs": grid(("job", "reason"), [(j.job_id, j.reason) for j in jobs], cell=_CELL)} if jobs else {}),
             },
         )
 

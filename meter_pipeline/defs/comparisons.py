@@ -7,12 +7,14 @@ import dagster as dg
 from pydantic import Field
 
 from meter_pipeline.defs.assets import OWNERS
+from meter_pipeline.defs.columns import meter_columns
 from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.keys import JOB_COMPARISONS, JOBS
 from meter_pipeline.defs.metadata import grid, present, table
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 
 _NAMED = 20
+_ID = 36
 
 
 class CompareConfig(dg.Config):
@@ -71,13 +73,13 @@ def job_comparisons(
         JOB_COMPARISONS,
         metadata=present(
             {
-                **table("meter.job_comparisons", rows=rows),
+                **table("meter.job_comparisons", rows=rows, columns=meter_columns("job_comparisons")),
                 "compared": report.compared,
                 "agreed": report.agreed,
                 "disagreed": len(report.disagreements),
                 "cannot be compared": report.refused,
                 "left for the next run": report.left,
-                "disagreements": grid(("strategy", "job", "previous job", "Meter says"), disagreements)
+                "disagreements": grid(("strategy", "job", "previous job", "Meter says"), disagreements, cell=_ID)
                 if disagreements
                 else None,
             }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meter_pipeline.defs import changes, checks, news, quality
+from meter_pipeline.defs.columns import meter_columns, results_columns
 from meter_pipeline.defs.keys import (
     ITEM_CHANGES,
     ITEM_VERSIONS,
@@ -20,14 +21,16 @@ from meter_pipeline.defs.keys import (
     results_key,
     slug_of,
 )
-from meter_pipeline.defs.metadata import Metadata, arrow_columns, grid, link, present, results_columns, sample, table
+from meter_pipeline.defs.metadata import Metadata, grid, link, moment, present, sample, table
 
 if TYPE_CHECKING:
     from meter_pipeline.connect import Store
     from meter_pipeline.sync import StrategyReport, SyncReport
 
 
-_LATEST_CHANGES = 10
+_LATEST_CHANGES = 8
+_ID = 36
+_NEW_NAMED = 20
 
 
 class Events:
@@ -38,7 +41,6 @@ class Events:
         store: Ledger and lake after the sync.
         report: What the sync did; `None` when only checks were asked for.
         known: Slugs that had an asset when definitions were loaded.
-        base_url: Where the API is, for links to jobs.
     """
 
     def __init__(
@@ -47,10 +49,8 @@ class Events:
         store: Store,
         report: SyncReport | None,
         known: frozenset[str],
-        base_url: str,
     ) -> None:
         self._context, self._store, self._report, self._known = context, store, report, known
-        self._base_url = base_url
         self._strategies = {strategy.slug: strategy for strategy in store.ledger.strategies()}
         self._tallies = news.tallies(store.ledger)
         self._problems = list(store.ledger.problems())
@@ -93,8 +93,11 @@ class Events:
         return [slug for slug in self._strategies if slug not in self._known]
 
     def _say_unknown(self) -> None:
-        for slug in self._unknown():
-            self._context.log.info(f"new strategy: reload definitions to see results/{slug}")
+        unknown = self._unknown()
+        if unknown:
+            more = f" and {len(unknown) - _NEW_NAMED:,} more" if len(unknown) > _NEW_NAMED else ""
+            named = ", ".join(f"results/{slug}" for slug in unknown[:_NEW_NAMED])
+            self._context.log.info(f"new strategies: reload definitions to see {named}{more}")
 
     def _checks(self, told: dict[dg.AssetKey, str]) -> Iterator[dg.AssetCheckResult]:
         slugs = {strategy.strategy_id: slug for slug, strategy in self._strategies.items()}
@@ -126,7 +129,7 @@ class Events:
     def _catalog(self) -> Metadata:
         unknown = self._unknown()
         return {
-            **table("meter.strategies", rows=len(self._strategies)),
+            **table("meter.strategies", rows=len(self._strategies), columns=meter_columns("strategies")),
             "strategies": len(self._strategies),
             **({"reload definitions to see": ", ".join(f"results/{slug}" for slug in unknown)} if unknown else {}),
         }
@@ -134,7 +137,7 @@ class Events:
     def _schedules(self) -> Metadata:
         schedules = self._store.ledger.schedules()
         return {
-            **table("meter.schedules", rows=len(schedules)),
+            **table("meter.schedules", rows=len(schedules), columns=meter_columns("schedules")),
             "schedules": len(schedules),
             "enabled": sum(bool(schedule.enabled) for schedule in schedules),
         }
@@ -159,12 +162,9 @@ class Events:
 
     def _items(self) -> Metadata:
         done = list(self._report.strategies.values()) if self._report else []
-        from meter_pipeline.store.lake import RAW
-
+        rows = sum(tally.items for tally in self._tallies.values())
         return {
-            **table(
-                "meter.items", rows=sum(tally.items for tally in self._tallies.values()), columns=arrow_columns(RAW)
-            ),
+            **table("meter.items", rows=rows, columns=meter_columns("items")),
             "items landed": sum(one.items for one in done),
             "bytes": sum(one.bytes for one in done),
         }
@@ -174,14 +174,25 @@ class Events:
 
         unseen, report = Unseen(self._store.ledger), self._report
         counts = unseen.counts()
-        latest = [(*row[:4], row[4] or "not yet") for row in unseen.latest(_LATEST_CHANGES)]
+        slugs = {row.schedule_id: row.strategy_id for row in self._store.ledger.schedules()}
+        names = {strategy.strategy_id: slug for slug, strategy in self._strategies.items()}
+        latest = [
+            (
+                names.get(slugs.get(schedule) or "", schedule),
+                job,
+                items,
+                _short(seen),
+                _short(acknowledged) or "not yet",
+            )
+            for schedule, job, seen, items, acknowledged in unseen.latest(_LATEST_CHANGES)
+        ]
         return present(
             {
-                **table("meter.schedule_changes", rows=counts.noted),
+                **table("meter.schedule_changes", rows=counts.noted, columns=meter_columns("schedule_changes")),
                 "changes": report.changes if report else None,
                 "acknowledged": report.acknowledged if report else None,
                 "not acknowledged in all": counts.noted - counts.acknowledged,
-                "latest": grid(("schedule", "job", "first seen", "items", "acknowledged"), latest),
+                "latest": grid(("strategy", "job", "items", "acknowledged"), latest, cell=_ID),
             }
         )
 
@@ -194,25 +205,29 @@ class Events:
             uri=f"lake/results/strategy={slug}",
             columns=results_columns(strategy),
         )
-        facts |= {"accepted jobs in all": tally.accepted_jobs, "page": link(strategy.url)}
-        facts |= changes.key_facts(strategy)
         if done is not None:
             facts |= {
+                "sample": sample(done.sample),
+                "latest job": done.latest_job_id,
+                "latest job completed": moment(done.latest_completed_at),
+                "new columns": ", ".join(done.new_columns) or None,
+                "widened columns": ", ".join(done.widened) or None,
                 "jobs landed": done.landed,
                 "items": done.items,
-                "bytes": done.bytes,
-                "held": done.held,
-                "unreadable": done.unreadable,
                 "items added": done.added,
                 "items removed": done.removed,
                 "items changed": done.changed,
-                "new columns": ", ".join(done.new_columns) or None,
-                "widened columns": ", ".join(done.widened) or None,
-                "latest job": link(f"{self._base_url}/v1/jobs/{done.latest_job_id}") if done.latest_job_id else None,
-                "latest job completed": done.latest_completed_at,
-                "sample": sample(done.sample),
+                "held": done.held,
+                "unreadable": done.unreadable,
+                "bytes": done.bytes,
             }
+        facts |= {"accepted jobs in all": tally.accepted_jobs, "page": link(strategy.url)}
+        facts |= changes.key_facts(strategy)
         return present(facts)
+
+
+def _short(time: str | None) -> str:
+    return (time or "")[:16].replace("T", " ")
 
 
 def _seconds(report: SyncReport) -> float:

@@ -81,13 +81,29 @@ def _specs(manifest: Mapping[str, Any]) -> ModelSpecs:
         dg.AssetCheckSpec(
             spec.name,
             asset=spec.asset_key,
-            description=spec.description,
+            description=spec.description or _described(manifest, spec),
             metadata=spec.metadata,
             blocking=spec.blocking,
         )
         for spec in models.check_specs
     ]
     return ModelSpecs(specs, checks, keys)
+
+
+def _described(manifest: Mapping[str, Any], spec: dg.AssetCheckSpec) -> str | None:
+    """What a test of dbt's looks at; its name says it too, but at length and without spaces."""
+    test = manifest["nodes"].get(spec.metadata["dagster_dbt/unique_id"], {}) if spec.metadata else {}
+    about = test.get("test_metadata")
+    if not about:
+        return None
+    given = {name: value for name, value in about["kwargs"].items() if name not in ("model", "column_name")}
+    column = f" of column `{test['column_name']}`" if test.get("column_name") else ""
+    said = "; ".join(f"{name}: {_words(value)}" for name, value in given.items())
+    return f"dbt test `{about['name']}`{column}" + (f" ({said})." if said else ".")
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _upstream_first(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetSpec]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meter_pipeline.defs.keys import slug_of
+from meter_pipeline.defs.rows import job_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,7 +79,7 @@ def _outcomes(store: Store, strategy: StrategyRow, report: StrategyReport | None
     jobs = list(store.ledger.jobs(strategy.strategy_id, ("accepted",)))
     latest = jobs[-1] if jobs else None
     before = next((job for job in reversed(jobs[:-1]) if latest and job.target == latest.target), None)
-    rows, old = _rows(store, strategy.slug, latest), _rows(store, strategy.slug, before)
+    rows, old = (job_rows(store, strategy.slug, job.job_id, job.time) if job else None for job in (latest, before))
     return {
         "rows_match_api": _counts(jobs),
         "keys_are_unique": _keys(rows),
@@ -122,17 +123,3 @@ def _columns(report: StrategyReport | None) -> _Outcome:
     told += [f"widened: {', '.join(widened)}"] if widened else []
     facts = {"new columns": len(new), "widened columns": len(widened)}
     return _Outcome(not told, "; ".join(told) or "no column is new or has widened", facts)
-
-
-def _rows(store: Store, slug: str, job: JobRow | None) -> pa.Table | None:
-    """The typed rows of a job, read from its month alone; `None` when it has none."""
-    import pyarrow as pa
-
-    if job is None:
-        return None
-    batches = [
-        batch
-        for name in store.lake.parts("results", slug, (job.time or "")[:7])
-        for batch in store.lake.scan_part("results", name, {job.job_id})
-    ]
-    return pa.Table.from_batches(batches) if batches else None

@@ -119,10 +119,10 @@ def _publish(
         charts = _charts(path) if project else {}
         for unique_id, asset in models.keys.items():
             if asset in selected:
-                facts = {**_model_facts(asset, rows, results.get(unique_id)), **charts.get(asset, {})}
+                facts = {**charts.get(asset, {}), **_model_facts(asset, rows, results.get(unique_id))}
                 yield dg.MaterializeResult(asset, metadata=facts, data_version=version)
         if key in selected:
-            facts = {**_warehouse_facts(path, done), **charts.get(WAREHOUSE, {})}
+            facts = {**charts.get(WAREHOUSE, {}), **_warehouse_facts(path, done)}
             yield dg.MaterializeResult(key, metadata=facts, data_version=version)
         yield from _checks(list(results.values()), models, selected_checks)
 

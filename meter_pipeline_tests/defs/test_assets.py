@@ -82,19 +82,23 @@ def test_the_configuration_narrows_a_sync_by_name(pipeline: Pipeline) -> None:
 
 def test_results_carry_rows_schema_links_and_a_sample(pipeline: Pipeline) -> None:
     pipeline.run()
-    pipeline.scrape("Lamps", {"name": "Moon | Sun", "watt": 12.5, "Dimmable": True})
+    job = pipeline.scrape("Lamps", {"name": "Moon | Sun", "watt": 12.5, "Dimmable": True})
     facts = metadata(pipeline.run(), "results/lamps")
     assert facts["dagster/row_count"].value == 3
     assert facts["dagster/table_name"].value == "results.lamps"
-    columns = {column.name: column.type for column in facts["dagster/column_schema"].value.columns}
-    assert columns["watt"] == "double"
-    assert columns["dimmable"] == "bool"
-    assert "_meter_job_id" in columns
+    columns = {column.name: column for column in facts["dagster/column_schema"].value.columns}
+    assert columns["watt"].type == "DOUBLE"
+    assert columns["dimmable"].type == "BOOLEAN"
+    assert columns["dimmable"].description == "Field 'Dimmable'."
+    assert columns["name"].description is None
+    assert columns["_meter_completed_at"].type == "TIMESTAMPTZ"
+    assert columns["_meter_job_id"].description
     assert facts["jobs landed"].value == 1
     assert facts["items"].value == 1
     assert facts["bytes"].value > 0
     assert facts["page"].value == "https://lamps.example/"
-    assert facts["latest job"].value.startswith(pipeline.sandbox.url)
+    assert facts["latest job"].value == job
+    assert facts["latest job completed"].value == pipeline.sandbox.world.jobs_by_id[job].completed_at
     assert "Moon \\| Sun" in facts["sample"].value
 
 

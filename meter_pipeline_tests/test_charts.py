@@ -1,0 +1,118 @@
+"""Charts of a published warehouse: what they are about, and that they are pictures of a bearable size."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import duckdb
+import pytest
+from PIL import Image
+
+from meter_pipeline import charts
+from meter_pipeline.defs.charts import large, small
+from meter_pipeline.defs.metadata import fits
+from meter_pipeline.report import write_report
+
+_START = datetime(2026, 3, 2, tzinfo=timezone.utc)
+# The columns that charts and report look at.
+_SCHEMA = """
+create schema marts; create schema results; create schema meter;
+create table meter.publications (publication_id varchar);
+create table marts.fct_price_changes (item_id varchar, strategy varchar, field varchar, label varchar, old_price double,
+    new_price double, relative_change double, observed_at timestamptz);
+create table marts.dim_items (item_id varchar, strategy varchar, label varchar, first_seen_at timestamptz,
+    last_seen_at timestamptz, removed_at timestamptz, seconds_listed double);
+create table marts.fct_daily_activity (strategy varchar, day date, jobs int, items int, items_added int,
+    items_removed int, items_changed int, held_jobs int, failed_jobs int, unreadable_jobs int);
+create table marts.fct_scrape_jobs (strategy varchar, job_id varchar, schedule_id varchar, outcome varchar,
+    reason varchar, item_count int, observed_at timestamptz, is_late boolean, lag_seconds double);
+create table marts.dim_strategies (strategy varchar, accepted_jobs int, held_jobs int, failed_jobs int,
+    unreadable_jobs int);
+create table marts.dim_schedules (schedule_id varchar, strategy varchar, cron_expression varchar,
+    expected_interval_seconds int, last_job_at timestamptz);
+"""
+
+
+def _file(path: Path, strategies: int, jobs: int) -> Path:
+    """A warehouse with as many strategies, each with as many jobs and a price that moves with every one."""
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(_SCHEMA)
+        for number in range(strategies):
+            name = f"shop_{number:03}"
+            failed = int(number == 1)
+            connection.execute("insert into marts.dim_strategies values (?, ?, 0, ?, 0)", [name, jobs, failed])
+            connection.execute(
+                "insert into marts.dim_items values (?, ?, 'Lamp $1_$2', ?, ?, null, null)",
+                [name, name, _START, _START + timedelta(hours=jobs)],
+            )
+            for job in range(jobs):
+                at = _START + timedelta(hours=job)
+                connection.execute(
+                    "insert into marts.fct_scrape_jobs values (?, ?, 's', 'accepted', null, ?, ?, false, 0)",
+                    [name, f"{name}-{job}", 10 + (job % 3) * number, at],
+                )
+                if job:
+                    connection.execute(
+                        "insert into marts.fct_price_changes values (?, ?, 'price', 'Lamp $1_$2', ?, ?, 0.1, ?)",
+                        [name, name, 10 + job, 11 + job, at],
+                    )
+            connection.execute(
+                "insert into marts.fct_daily_activity values (?, ?, ?, 10, 1, 2, 3, 0, 0, 0)", [name, _START, jobs]
+            )
+            connection.execute(
+                f"create table results.{name} as select timestamptz '2026-03-02' + to_hours(range) as "
+                f"_meter_completed_at, range as sku, null::int as price from range({jobs})"
+            )
+    return path
+
+
+@pytest.fixture(params=[(1, 1), (1, 40), (30, 12)], ids=["one job", "one strategy", "many strategies"])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return _file(tmp_path / "warehouse.duckdb", *request.param)
+
+
+def test_charts_are_pictures_of_a_bearable_size_and_the_small_ones_stay_on_the_page(warehouse: Path) -> None:
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        drawn = charts.all_of(connection)
+    assert {"activity", "sizes"} <= set(drawn)
+    for chart in drawn.values():
+        assert len(chart.png) < 30_000
+        for picture in (chart.png, chart.small):
+            with Image.open(io.BytesIO(picture)) as image:
+                assert image.format == "PNG"
+                assert image.convert("RGBA").getpixel((1, 1))[3] == 0 or chart.title.startswith("Field coverage")
+        assert fits(small(chart).value)
+        assert "data:image/png;base64," in small(chart).value
+        assert "data:image/png;base64," in large(chart).value
+
+
+def test_items_of_one_name_have_lines_of_their_own(tmp_path: Path) -> None:
+    with duckdb.connect(str(_file(tmp_path / "w.duckdb", 2, 5)), read_only=True) as connection:
+        chart = charts.prices(connection)
+    assert chart is not None
+    assert chart.about == "Lamp $1_$2 11.00 → 15.00; Lamp $1_$2 (shop_001) 11.00 → 15.00"
+
+
+def test_with_more_strategies_than_lines_the_chart_says_so(tmp_path: Path) -> None:
+    with duckdb.connect(str(_file(tmp_path / "w.duckdb", 30, 3)), read_only=True) as connection:
+        chart = charts.sizes(connection)
+        troubled = charts.coverage(connection)
+    assert chart is not None
+    assert chart.about.startswith("8 of 30 strategies; those that vary most: shop_007")
+    assert troubled is not None
+    assert troubled.title == "Field coverage of shop_001"
+    assert troubled.about == "price 0 %, sku 100 % over 3 jobs"
+
+
+def test_a_time_range_without_anything_has_no_charts_and_a_page_that_says_so(warehouse: Path, tmp_path: Path) -> None:
+    later = _START + timedelta(days=4000)
+    page = write_report(warehouse, tmp_path / "new" / "report.html", since=later).read_text()
+    assert "Nothing in this time." in page
+    assert "data:image" not in page
+    whole = write_report(warehouse, tmp_path / "report.html").read_text()
+    assert "data:image/png;base64," in whole
+    # All that it needs is in it.
+    assert "http://" not in whole
+    assert "https://" not in whole
