@@ -48,11 +48,13 @@ class MeterComponent(dg.Component, dg.Model, dg.Resolvable):
         data_dir: Folder of the data; `METER_DATA_DIR` by default.
         group: One group for all assets, instead of one for each kind.
         owners: Owners of all assets.
+        key_prefix: What the keys of all assets begin with.
     """
 
     data_dir: str | None = None
     group: str | None = None
     owners: list[str] | None = None
+    key_prefix: list[str] = []
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The definitions; secrets are read where a run needs them."""
@@ -60,4 +62,4 @@ class MeterComponent(dg.Component, dg.Model, dg.Resolvable):
         if self.data_dir:
             folder = Path(self.data_dir).expanduser()
             settings = replace(settings, data_dir=folder if folder.is_absolute() else context.project_root / folder)
-        return build_defs(settings, translator=MeterTranslator(self.group, self.owners))
+        return build_defs(settings, translator=MeterTranslator(self.group, self.owners, self.key_prefix))

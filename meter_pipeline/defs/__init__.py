@@ -15,7 +15,7 @@ from meter_pipeline.defs.comparisons import job_comparisons
 from meter_pipeline.defs.io import LakeIOManager
 from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESOURCE
 from meter_pipeline.defs.models import NOTHING, model_specs
-from meter_pipeline.defs.naming import MeterTranslator, translated
+from meter_pipeline.defs.naming import Keys, MeterTranslator, translated
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.defs.schedules import hourly, sync_job
 from meter_pipeline.defs.sensors import schedule_changes
@@ -50,11 +50,13 @@ def build_defs(settings: Settings, *, translator: MeterTranslator | None = None)
     """
     strategies, schedules = known(settings)
     said = known_config(settings)
-    synced = meter_assets(strategies, schedules, said)
+    keys = translator.keys if translator else Keys()
+    synced = meter_assets(strategies, schedules, said, keys=keys)
+    compared = job_comparisons(keys)
     project = Project(settings.dbt_project) if settings.dbt_project else None
     models = model_specs(project) if project else NOTHING
-    published = publication_assets(project, models, sorted([*synced.keys, *job_comparisons.keys]))
-    assets = translated([synced, job_comparisons, published], translator)
+    published = publication_assets(project, models, sorted([*synced.keys, *compared.keys]), keys=keys)
+    assets = translated([synced, compared, published], translator)
     job = sync_job(assets)
     store = store_resource(settings)
     return dg.Definitions(
@@ -69,7 +71,7 @@ def build_defs(settings: Settings, *, translator: MeterTranslator | None = None)
                 max_requests_per_second=settings.max_requests_per_second,
             ),
             STORE_RESOURCE: store,
-            LAKE_IO_MANAGER: LakeIOManager(store=store),
+            LAKE_IO_MANAGER: LakeIOManager(store=store, key_prefix=list(keys.prefix)),
         },
         executor=dg.in_process_executor,
     )

@@ -31,6 +31,7 @@ from meter_pipeline.defs.keys import (
     slug_of,
 )
 from meter_pipeline.defs.metadata import link, present
+from meter_pipeline.defs.naming import Keys
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.settings import Settings
 from meter_pipeline.since import parse_since
@@ -61,7 +62,11 @@ class SyncConfig(dg.Config):
 
 
 def meter_assets(
-    strategies: "Sequence[StrategyRow]", schedules: "Sequence[ScheduleRow]" = (), said: Config | None = None
+    strategies: "Sequence[StrategyRow]",
+    schedules: "Sequence[ScheduleRow]" = (),
+    said: Config | None = None,
+    *,
+    keys: Keys = Keys(),
 ) -> dg.AssetsDefinition:
     """What a sync fills: assets about Meter itself and the change feed, and `results/<slug>` for each strategy.
 
@@ -69,6 +74,7 @@ def meter_assets(
         strategies: Those that get an asset.
         schedules: Say how fresh each strategy's results should be.
         said: What `meter.yaml` says, of owners.
+        keys: What the project calls the assets when the step runs.
     """
     known = frozenset(strategy.slug for strategy in strategies)
     policies = freshness(schedules)
@@ -95,11 +101,12 @@ def meter_assets(
             meter_store.refuse_mixing(meter)
             with meter_store.open() as store:
                 report = None
-                if context.selected_asset_keys:
+                selected = keys.selected(context)
+                if selected:
                     settings = meter_store.with_api(meter)
                     with meter.client(store.ledger) as client:
-                        report = _run(context, config, known, client, store, settings)
-                yield from Events(context, store, report, known)
+                        report = _run(context, selected, config, known, client, store, settings)
+                yield from keys.told(Events(context, store, report, known, keys))
             if report is not None:
                 _fail_if_cut_short(report)
 
@@ -108,6 +115,7 @@ def meter_assets(
 
 def _run(
     context: dg.AssetExecutionContext,
+    selected: set[dg.AssetKey],
     config: SyncConfig,
     known: frozenset[str],
     client: Any,
@@ -119,7 +127,7 @@ def _run(
     from meter_pipeline.store.inbox import Inbox
     from meter_pipeline.sync import sync
 
-    strategies = config.strategies or _selected(context, known)
+    strategies = config.strategies or _selected(selected, known)
     report = sync(
         client,
         store.ledger,
@@ -160,10 +168,10 @@ def _fail_if_cut_short(report: "SyncReport") -> None:
         raise dg.Failure("; ".join(broken), allow_retries=False)
 
 
-def _selected(context: dg.AssetExecutionContext, known: frozenset[str]) -> list[str]:
+def _selected(selected: set[dg.AssetKey], known: frozenset[str]) -> list[str]:
     """The strategies that the selection narrows the sync to; empty when it takes all of them, or none."""
-    slugs = {slug for key in context.selected_asset_keys if (slug := slug_of(key))}
-    return [] if slugs == known and STRATEGIES in context.selected_asset_keys else sorted(slugs)
+    slugs = {slug for key in selected if (slug := slug_of(key))}
+    return [] if slugs == known and STRATEGIES in selected else sorted(slugs)
 
 
 class Told:

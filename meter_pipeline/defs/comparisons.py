@@ -11,6 +11,7 @@ from meter_pipeline.defs.columns import meter_columns
 from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.keys import JOB_COMPARISONS, JOBS
 from meter_pipeline.defs.metadata import grid, present, table
+from meter_pipeline.defs.naming import Keys
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 
 _NAMED = 20
@@ -23,65 +24,73 @@ class CompareConfig(dg.Config):
     limit: int = Field(default=100, ge=0, description="Most pairs of jobs, each of them a request.")
 
 
-@dg.multi_asset(
-    name="meter_compare",
-    description="Asks Meter to compare new jobs with the ones before them.",
-    specs=[
-        dg.AssetSpec(
-            JOB_COMPARISONS,
-            deps=[JOBS],
-            description="Meter's own comparison of consecutive accepted jobs of a page (content hash, structure, "
-            "likeness), and whether it agrees with what we find in their items. The newest pairs come first.",
-            group_name="meter",
-            kinds={"meter", "sqlite"},
-            owners=OWNERS,
-            skippable=True,
-            metadata={"dagster/table_name": "meter.job_comparisons"},
-        )
-    ],
-    pool="meter",
-)
-def job_comparisons(
-    context: dg.AssetExecutionContext, config: CompareConfig, meter: MeterResource, meter_store: StoreResource
-) -> Iterator[Any]:
-    """Compares what was not compared yet; without anything new the asset is skipped."""
-    with told_in_one_line():
-        from meter_pipeline.store.verdicts import Verdicts
-        from meter_pipeline.sync.compare import compare
+def job_comparisons(keys: Keys = Keys()) -> dg.AssetsDefinition:
+    """The asset.
 
-        with meter_store.open() as store, meter.client(store.ledger) as client:
-            report = compare(client, store.ledger, store.lake, limit=config.limit)
-            latest = Verdicts(store.ledger).disagreements(_NAMED)
-            rows = len(store.ledger.rows("job_comparisons"))
-            slugs = {row.strategy_id: row.slug for row in store.ledger.strategies()}
-    for problem in report.problems:
-        context.log.warning(problem)
-    if report.stopped:
-        context.log.warning(f"ended early: {report.stopped}")
-    if not report.compared and not report.refused:
-        return
-    disagreements = [
-        (
-            slugs.get(row.strategy_id),
-            row.job_id,
-            row.previous_job_id,
-            "the same" if row.content_hash_match else "changed",
-        )
-        for row in latest
-    ]
-    yield dg.MaterializeResult(
-        JOB_COMPARISONS,
-        metadata=present(
-            {
-                **table("meter.job_comparisons", rows=rows, columns=meter_columns("job_comparisons")),
-                "compared": report.compared,
-                "agreed": report.agreed,
-                "disagreed": len(report.disagreements),
-                "cannot be compared": report.refused,
-                "left for the next run": report.left,
-                "disagreements": grid(("strategy", "job", "previous job", "Meter says"), disagreements, cell=_ID)
-                if disagreements
-                else None,
-            }
-        ),
+    Args:
+        keys: What the project calls the assets when the step runs.
+    """
+
+    @dg.multi_asset(
+        description="Asks Meter to compare new jobs with the ones before them.",
+        specs=[
+            dg.AssetSpec(
+                JOB_COMPARISONS,
+                deps=[JOBS],
+                description="Meter's own comparison of consecutive accepted jobs of a page (content hash, structure, "
+                "likeness), and whether it agrees with what we find in their items. The newest pairs come first.",
+                group_name="meter",
+                kinds={"meter", "sqlite"},
+                owners=OWNERS,
+                skippable=True,
+                metadata={"dagster/table_name": "meter.job_comparisons"},
+            )
+        ],
+        pool="meter",
     )
+    def meter_compare(
+        context: dg.AssetExecutionContext, config: CompareConfig, meter: MeterResource, meter_store: StoreResource
+    ) -> Iterator[Any]:
+        """Compares what was not compared yet; without anything new the asset is skipped."""
+        with told_in_one_line():
+            from meter_pipeline.store.verdicts import Verdicts
+            from meter_pipeline.sync.compare import compare
+
+            with meter_store.open() as store, meter.client(store.ledger) as client:
+                report = compare(client, store.ledger, store.lake, limit=config.limit)
+                latest = Verdicts(store.ledger).disagreements(_NAMED)
+                rows = len(store.ledger.rows("job_comparisons"))
+                slugs = {row.strategy_id: row.slug for row in store.ledger.strategies()}
+        for problem in report.problems:
+            context.log.warning(problem)
+        if report.stopped:
+            context.log.warning(f"ended early: {report.stopped}")
+        if not report.compared and not report.refused:
+            return
+        disagreements = [
+            (
+                slugs.get(row.strategy_id),
+                row.job_id,
+                row.previous_job_id,
+                "the same" if row.content_hash_match else "changed",
+            )
+            for row in latest
+        ]
+        yield dg.MaterializeResult(
+            keys.shown(JOB_COMPARISONS),
+            metadata=present(
+                {
+                    **table("meter.job_comparisons", rows=rows, columns=meter_columns("job_comparisons")),
+                    "compared": report.compared,
+                    "agreed": report.agreed,
+                    "disagreed": len(report.disagreements),
+                    "cannot be compared": report.refused,
+                    "left for the next run": report.left,
+                    "disagreements": grid(("strategy", "job", "previous job", "Meter says"), disagreements, cell=_ID)
+                    if disagreements
+                    else None,
+                }
+            ),
+        )
+
+    return meter_compare

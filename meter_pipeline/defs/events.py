@@ -22,6 +22,7 @@ from meter_pipeline.defs.keys import (
     slug_of,
 )
 from meter_pipeline.defs.metadata import Metadata, grid, link, moment, present, sample, table
+from meter_pipeline.defs.naming import Keys
 
 if TYPE_CHECKING:
     from meter_pipeline.connect import Store
@@ -41,6 +42,7 @@ class Events:
         store: Ledger and lake after the sync.
         report: What the sync did; `None` when only checks were asked for.
         known: Slugs that had an asset when definitions were loaded.
+        keys: What the project calls the assets; the events go by this package's own keys.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class Events:
         store: Store,
         report: SyncReport | None,
         known: frozenset[str],
+        keys: Keys = Keys(),
     ) -> None:
         self._context, self._store, self._report, self._known = context, store, report, known
+        self._keys = keys
         self._strategies = {strategy.slug: strategy for strategy in store.ledger.strategies()}
         self._tallies = news.tallies(store.ledger)
         self._problems = list(store.ledger.problems())
@@ -58,7 +62,7 @@ class Events:
     def __iter__(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         """Yields the events of what was selected; logs those of what was not."""
         told = self._news() if self._report is not None else {}
-        selected = self._context.selected_asset_keys
+        selected = self._keys.selected(self._context)
         for key, version in told.items():
             if key in selected:
                 facts = self._facts(key)
@@ -67,14 +71,15 @@ class Events:
             # Loaded by this run, though it has no asset yet, or was not selected: its history shall not miss it.
             if key not in selected and (slug := slug_of(key)) and self._of_strategy(slug) is not None:
                 tags = {news.VERSION_TAG: version}
-                self._context.log_event(dg.AssetMaterialization(key, metadata=self._facts(key), tags=tags))
+                event = dg.AssetMaterialization(self._keys.shown(key), metadata=self._facts(key), tags=tags)
+                self._context.log_event(event)
         self._say_unknown()
         yield from self._checks(told)
 
     def _news(self) -> dict[dg.AssetKey, str]:
         """The data versions of the assets that Dagster has not seen yet, upstream first."""
         versions = news.versions(self._store.ledger)
-        seen = news.seen(self._context.instance, versions)
+        seen = news.seen(self._context.instance, versions, self._keys)
         order = [key for key in (STRATEGIES, SCHEDULES, JOBS, ITEMS, SCHEDULE_CHANGES) if key in versions]
         order += [results_key(slug) for slug in self._strategies if results_key(slug) in versions]
         order += [key for key in (ITEM_CHANGES, ITEM_VERSIONS) if key in versions]
@@ -101,7 +106,7 @@ class Events:
 
     def _checks(self, told: dict[dg.AssetKey, str]) -> Iterator[dg.AssetCheckResult]:
         slugs = {strategy.strategy_id: slug for slug, strategy in self._strategies.items()}
-        selected = set(self._context.selected_asset_check_keys)
+        selected = self._keys.selected_checks(self._context)
         if self._report is not None:
             # A check of a strategy without news or trouble says nothing new.
             concerned = checks.troubled(self._problems, slugs) | {s for key in told if (s := slug_of(key))}

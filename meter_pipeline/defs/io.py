@@ -8,10 +8,12 @@ Example:
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import Field
 
 from meter_pipeline.connect import Store
 from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULES, STRATEGIES, slug_of
+from meter_pipeline.defs.naming import Keys
 from meter_pipeline.defs.resources import StoreResource
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     """Reads `results/<slug>` and `meter/*`; it writes nothing, as the sync has written already."""
 
     store: dg.ResourceDependency[StoreResource]
+    key_prefix: list[str] = Field(default=[], description="What the keys of the project begin with.")
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Refuses: the lake holds what Meter scraped.
@@ -59,10 +62,11 @@ class LakeIOManager(dg.ConfigurableIOManager):
     def _read(self, context: dg.InputContext) -> "pa.Table":
         columns = (context.definition_metadata or {}).get("columns")
         with told_in_one_line(), self.store.open() as store:
-            slug = slug_of(context.asset_key)
+            key = Keys(tuple(self.key_prefix)).own(context.asset_key)
+            slug = slug_of(key)
             if slug is not None:
                 return store.lake.read("results", slug, columns=columns)
-            table = _catalog(context.asset_key, store)
+            table = _catalog(key, store)
         return table if columns is None else table.select(list(columns))
 
 

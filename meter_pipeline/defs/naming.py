@@ -1,32 +1,73 @@
-"""How the assets are grouped, owned and described in somebody's own Dagster project."""
+"""How the assets are called, grouped, owned and described in somebody's own Dagster project."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
 
 @dataclass(frozen=True)
 class MeterTranslator:
-    """Groups and owners of the assets; the default leaves them as they are. Override `spec` for more.
+    """Keys, groups and owners of the assets; the default leaves them as they are. Override `spec` for more.
 
     Attributes:
         group: One group for all assets, instead of one for each kind.
         owners: Owners of all assets: `team:name` or an e-mail address.
+        key_prefix: What all keys begin with: `["web"]` makes `web/results/new_books` of `results/new_books`.
     """
 
     group: str | None = None
     owners: Sequence[str] | None = None
+    key_prefix: Sequence[str] = ()
 
     def spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
-        """The asset as this project shows it. Its key has to stay: the step that fills it goes by it."""
+        """The asset as this project shows it. Its key stays as it is here: the step that fills it goes by it."""
         return spec.replace_attributes(group_name=self.group or spec.group_name, owners=self.owners or spec.owners)
+
+    @property
+    def keys(self) -> Keys:
+        """The keys with and without the prefix."""
+        return Keys(tuple(self.key_prefix))
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Keys as a project shows them, and as this package calls them: without the project's prefix."""
+
+    prefix: tuple[str, ...] = ()
+
+    def shown(self, key: dg.AssetKey) -> dg.AssetKey:
+        """The project's key of one of this package's assets."""
+        return dg.AssetKey([*self.prefix, *key.path])
+
+    def own(self, key: dg.AssetKey) -> dg.AssetKey:
+        """This package's key; one that does not have the prefix stays as it is."""
+        size = len(self.prefix)
+        return dg.AssetKey(key.path[size:]) if size and tuple(key.path[:size]) == self.prefix else key
+
+    def selected(self, context: Any) -> set[dg.AssetKey]:
+        """The assets that a step is to materialise, in this package's keys."""
+        return set(map(self.own, context.selected_asset_keys))
+
+    def selected_checks(self, context: Any) -> set[dg.AssetCheckKey]:
+        """The checks that a step is to evaluate, in this package's keys."""
+        return {dg.AssetCheckKey(self.own(one.asset_key), one.name) for one in context.selected_asset_check_keys}
+
+    def told(self, events: Iterable[Any]) -> Iterable[Any]:
+        """The step's results under the project's keys."""
+        for event in events:
+            yield event._replace(asset_key=self.shown(event.asset_key)) if self.prefix else event
 
 
 def translated(assets: Sequence[dg.AssetsDefinition], translator: MeterTranslator | None) -> list[dg.AssetsDefinition]:
     """The assets as the translator has them."""
     if translator is None:
         return list(assets)
-    return [one.map_asset_specs(translator.spec) for one in assets]
+    found = [one.map_asset_specs(translator.spec) for one in assets]
+    if not translator.key_prefix:
+        return found
+    keys = {key: translator.keys.shown(key) for one in found for key in one.keys}
+    return [one.with_attributes(asset_key_replacements=keys) for one in found]

@@ -26,6 +26,7 @@ from meter_pipeline.defs.keys import (
     results_key,
     slug_of,
 )
+from meter_pipeline.defs.naming import Keys
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger import Ledger
@@ -106,11 +107,13 @@ def _digest(rows: Iterable[tuple[object, ...]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def seen(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey]) -> Mapping[dg.AssetKey, str | None]:
+def seen(
+    instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], keys: Keys = Keys()
+) -> Mapping[dg.AssetKey, str | None]:
     """The data version of each asset's latest materialisation; a key that was never materialised is absent."""
     found: dict[dg.AssetKey, str | None] = {}
-    for record in instance.get_asset_records(list(keys)):
+    for record in instance.get_asset_records([keys.shown(key) for key in assets]):
         entry = record.asset_entry.last_materialization
         if entry is not None and entry.asset_materialization is not None:
-            found[record.asset_entry.asset_key] = (entry.asset_materialization.tags or {}).get(VERSION_TAG)
+            found[keys.own(record.asset_entry.asset_key)] = (entry.asset_materialization.tags or {}).get(VERSION_TAG)
     return found

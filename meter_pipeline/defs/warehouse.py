@@ -15,6 +15,7 @@ from dagster._core.definitions.composition import MappedInputPlaceholder
 from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.keys import STORE_RESOURCE, WAREHOUSE
 from meter_pipeline.defs.models import OWNERS, ModelSpecs
+from meter_pipeline.defs.naming import Keys
 
 if TYPE_CHECKING:
     from meter_pipeline.project import Project, Result
@@ -24,7 +25,7 @@ _STEP = "publish"
 
 
 def publication_assets(
-    project: Project | None, models: ModelSpecs, upstream: Sequence[dg.AssetKey], *, key: dg.AssetKey = WAREHOUSE
+    project: Project | None, models: ModelSpecs, upstream: Sequence[dg.AssetKey], *, keys: Keys = Keys()
 ) -> dg.AssetsDefinition:
     """The models of the dbt project and the published warehouse.
 
@@ -36,9 +37,9 @@ def publication_assets(
         project: What is built over the raw side; nothing when `None`.
         models: Its assets and checks.
         upstream: The assets that a sync fills.
-        key: The key of the warehouse itself.
+        keys: What the project calls the assets when the step runs.
     """
-    specs = [*models.specs, _warehouse_spec(key, models, upstream)]
+    specs = [*models.specs, _warehouse_spec(models, upstream)]
     own = {spec.key for spec in specs}
     outs = {spec.key.to_python_identifier(): spec for spec in specs}
     checks = {spec.get_python_identifier(): spec for spec in models.checks}
@@ -54,7 +55,7 @@ def publication_assets(
     )
     def publish(context):  # type: ignore[no-untyped-def]
         # Dagster reads annotations, and cannot read those of a module whose annotations are texts.
-        yield from _publish(context, project, models, key)
+        yield from keys.told(_publish(context, project, models, keys))
 
     graph = dg.GraphDefinition(
         name="publication",
@@ -81,11 +82,11 @@ def publication_assets(
     )
 
 
-def _warehouse_spec(key: dg.AssetKey, models: ModelSpecs, upstream: Sequence[dg.AssetKey]) -> dg.AssetSpec:
+def _warehouse_spec(models: ModelSpecs, upstream: Sequence[dg.AssetKey]) -> dg.AssetSpec:
     used = {dep.asset_key for spec in models.specs for dep in spec.deps}
     last = [spec.key for spec in models.specs if spec.key not in used]
     return dg.AssetSpec(
-        key,
+        WAREHOUSE,
         deps=[*last, *(one for one in upstream if one not in used)],
         description="One DuckDB file with everything in it: schemas `meter`, `results`, `staging`, `intermediate` and "
         "`marts`. It is replaced atomically, after its tests have passed: no reader waits or sees half a load.",
@@ -96,11 +97,9 @@ def _warehouse_spec(key: dg.AssetKey, models: ModelSpecs, upstream: Sequence[dg.
     )
 
 
-def _publish(
-    context: dg.OpExecutionContext, project: Project | None, models: ModelSpecs, key: dg.AssetKey
-) -> Iterator[Any]:
+def _publish(context: dg.OpExecutionContext, project: Project | None, models: ModelSpecs, keys: Keys) -> Iterator[Any]:
     """Publishes, and tells what was built; of a rejected candidate only which tests failed."""
-    selected, selected_checks = context.selected_asset_keys, context.selected_asset_check_keys
+    selected, selected_checks = keys.selected(context), keys.selected_checks(context)
     store_resource = getattr(context.resources, STORE_RESOURCE)
     path: Path = store_resource.warehouse
     with told_in_one_line():
@@ -121,9 +120,9 @@ def _publish(
             if asset in selected:
                 facts = {**charts.get(asset, {}), **_model_facts(asset, rows, results.get(unique_id))}
                 yield dg.MaterializeResult(asset, metadata=facts, data_version=version)
-        if key in selected:
+        if WAREHOUSE in selected:
             facts = {**charts.get(WAREHOUSE, {}), **_warehouse_facts(path, done)}
-            yield dg.MaterializeResult(key, metadata=facts, data_version=version)
+            yield dg.MaterializeResult(WAREHOUSE, metadata=facts, data_version=version)
         yield from _checks(list(results.values()), models, selected_checks)
 
 
