@@ -1,7 +1,7 @@
 """Takes the README's pictures from a walk through the Dagster UI: `make screenshots`.
 
 A demo is loaded into a folder of its own, `meter-pipeline dev` serves it, and a headless Chromium (the one on the path,
-or what `CHROMIUM` names) looks at each page. With `--url` it looks at a UI that runs already.
+or what `CHROMIUM` names) walks from page to page. With `--url` it walks through a UI that runs already.
 """
 
 from __future__ import annotations
@@ -17,37 +17,70 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+from urllib.parse import quote
 
 import requests
 from playwright.sync_api import Page, sync_playwright
 
 PICTURES = Path(__file__).parent / "pictures"
 _PROGRAM = [sys.executable, "-m", "meter_pipeline"]
-_SENSOR = "schedule_changes"
-_START_SECONDS, _PAGE_SECONDS, _SETTLE_SECONDS = 900, 300, 20
+_SENSOR, _TICKS = "schedule_changes", 6
+_START_SECONDS, _PAGE_SECONDS, _SETTLE_SECONDS = 900, 120, 5
+_WIDTH = 1600
 # No request leaves the machine.
-_OFFLINE = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+_OFFLINE = (
+    "--no-sandbox",
+    "--no-first-run",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+)
+# The groups that are opened in the graph.
+_GROUPS = ("changes", "marts")
 
 
-class Picture(NamedTuple):
-    """A page, and the text that shows it is there."""
+@dataclass(frozen=True)
+class Picture:
+    """A page, the text that shows it is there, what to do on it before the picture, and how tall the window is."""
 
     path: str
     shows: str
+    height: int = 900
+    first: Callable[[Page], None] = lambda page: None
+
+
+def _without_columns(page: Page) -> None:
+    """Shuts the list of columns: what is below it is what the picture is about."""
+    if page.get_by_placeholder("Filter columns").is_visible():
+        page.get_by_text("Columns", exact=True).first.click()
+
+
+def _large_chart(page: Page) -> None:
+    page.get_by_text("[Show Markdown]").first.click()
+
+
+def _held(page: Page) -> None:
+    page.get_by_text("no_held_jobs").first.click()
 
 
 def pictures(run_id: str) -> dict[str, Picture]:
     """The pages by the names of their pictures."""
+    groups = quote(",".join(f"global@global:{name}" for name in _GROUPS))
+    mart = "/assets/marts/fct_price_changes"
     return {
-        "asset-graph": Picture("/asset-groups", "Materialize all"),
-        "item-changes": Picture("/assets/meter/item_changes", "Metadata"),
-        "results": Picture("/assets/results/new_books", "Metadata"),
-        "checks": Picture("/assets/results/new_books?view=checks", "Execute all"),
-        "mart": Picture("/assets/marts/fct_price_changes", "Metadata"),
-        "sensor": Picture(f"/locations/meter_pipeline/sensors/{_SENSOR}", "Tick history"),
+        "asset-graph": Picture(f"/asset-groups?expanded={groups}", "Materialize all", 950),
+        "item-changes": Picture("/assets/meter/item_changes", "latest changes", 1100, _without_columns),
+        "checks": Picture("/assets/results/flaky_shop?view=checks", "Execute all", 800, _held),
+        "mart": Picture(mart, "[Show Markdown]", 900, _without_columns),
+        "chart": Picture(mart, "[Show Markdown]", 900, _large_chart),
+        "lineage": Picture(f"{mart}?view=lineage&lineageScope=upstream&lineageDepth=3", "int_"),
         "run": Picture(f"/runs/{run_id}", "Succeeded"),
+        "sensor": Picture(f"/locations/meter_pipeline/sensors/{_SENSOR}", "Evaluations"),
     }
 
 
@@ -57,6 +90,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="of pictures; all of them when none is named")
     parser.add_argument("--url", help="a UI that runs already")
     options = parser.parse_args()
+    if unknown := set(options.names) - set(pictures("")):
+        parser.error(f"no picture is called {', '.join(sorted(unknown))}; there are {', '.join(pictures(''))}")
     browser = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         print("no Chromium found: install it, or name it in CHROMIUM", file=sys.stderr)
@@ -89,26 +124,42 @@ def _demo() -> Iterator[str]:
 
 def _walk(browser: str, url: str, names: list[str]) -> None:
     run_id = _wait_for(lambda: _latest_run(url))
-    wanted = {name: picture for name, picture in pictures(run_id).items() if not names or name in names}
-    if "sensor" in wanted:
-        _switch_on(url)
-        _wait_for(lambda: _ticks(url))
+    wanted = [name for name in pictures("") if not names or name in names]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=_OFFLINE, timeout=_PAGE_SECONDS * 1000)
-        page = chromium.new_page(viewport={"width": 1600, "height": 1000})
+        page = chromium.new_page(viewport={"width": _WIDTH, "height": 900})
         page.set_default_timeout(_PAGE_SECONDS * 1000)
-        for name, picture in wanted.items():
-            _shoot(page, url, picture, PICTURES / f"{name}.png")
+        page.goto(url, wait_until="domcontentloaded")
+        page.get_by_text("Hide navigation").click()
+        for name in wanted:
+            # The sensor goes on while pages are looked at: they would show a run that has not ended yet.
+            if name == "sensor":
+                _switch_on(url)
+                _wait_for(lambda: len(_ticks(url)) >= _TICKS)
+            _shoot(page, url, pictures(run_id)[name], PICTURES / f"{name}.png")
         chromium.close()
 
 
 def _shoot(page: Page, url: str, picture: Picture, path: Path) -> None:
+    page.set_viewport_size({"width": _WIDTH, "height": picture.height})
     page.goto(url + picture.path, wait_until="domcontentloaded")
     page.get_by_text(picture.shows).first.wait_for()
+    time.sleep(1)
+    picture.first(page)
     # Layouts and charts are drawn after their data is there, which nothing on the page tells.
     time.sleep(_SETTLE_SECONDS)
+    page.mouse.move(_WIDTH / 2, 20)
     page.screenshot(path=path)
+    _few_colours(path)
     print(path, flush=True)
+
+
+def _few_colours(path: Path) -> None:
+    """A page has few colours: with a palette of them the file is half as large."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _wait_for(ask: Callable[[], Any]) -> Any:
@@ -135,7 +186,8 @@ def _sensor() -> dict[str, str]:
 
 
 def _latest_run(url: str) -> str | None:
-    found = _ask(url, "{ runsOrError { ... on Runs { results { runId } } } }")["runsOrError"].get("results")
+    query = "{ runsOrError(filter: {statuses: [SUCCESS]}) { ... on Runs { results { runId } } } }"
+    found = _ask(url, query)["runsOrError"].get("results")
     return found[0]["runId"] if found else None
 
 
@@ -147,7 +199,7 @@ def _switch_on(url: str) -> None:
 def _ticks(url: str) -> list[Any]:
     query = (
         "query Ticks($s: SensorSelector!) { sensorOrError(sensorSelector: $s) { ... on Sensor "
-        "{ sensorState { ticks(limit: 5, statuses: [SKIPPED, SUCCESS]) { tickId } } } } }"
+        "{ sensorState { ticks(limit: 50, statuses: [SKIPPED, SUCCESS]) { tickId } } } } }"
     )
     return list(_ask(url, query, s=_sensor())["sensorOrError"].get("sensorState", {}).get("ticks", []))
 
