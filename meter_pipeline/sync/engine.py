@@ -216,9 +216,12 @@ def _load(
         with Writers(report, progress) as writers:
             for slug, group in groupby(fetched_jobs, key=lambda fetched: fetched.strategy.slug):
                 writing = writers.begin(loads[slug])
-                for fetched in group:
-                    writing.add(fetched)
-                writing.finish()
+                try:
+                    for fetched in group:
+                        writing.add(fetched)
+                finally:
+                    # Also when no more come: what has arrived is not fetched a second time.
+                    writing.finish()
     except NoAnswer as silence:
         report.stopped = f"the API does not answer: {silence}"
     finally:

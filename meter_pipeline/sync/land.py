@@ -127,6 +127,9 @@ class _Line:
                 self._silent = self._silent + 1 if isinstance(fetched.error, MeterConnectionError) else 0
                 if self._silent >= _SILENCE:
                     batch.gone = fetched.error
+                    # It is the API that is gone: nothing is said against these jobs.
+                    while batch.fetched and isinstance(batch.fetched[-1].error, MeterConnectionError):
+                        batch.fetched.pop()
                     break
         except MeterAuthError:
             _close_all(batch)

@@ -82,6 +82,7 @@ class Load:
         self._sides: dict[str, AtHand] = {}
         self._thorough = strategy.dirty or again
         self._repaired = not strategy.dirty
+        self._looked = False
         self._first = first
         self.report = StrategyReport(strategy.strategy_id, strategy.slug, strategy.name)
         self.problems: list[Problem] = []
@@ -118,6 +119,7 @@ class Load:
                 self._strategy.strategy_id, group, fields=self._fields, dirty=not whole, identity=identity
             )
         self._first = self._first and not any(one.accepted for one in landed)
+        self._tell(landed)
 
     def accept(self, held: Sequence[Landed]) -> None:
         """Takes held jobs among the accepted ones, from what the lake has of them.
@@ -142,6 +144,8 @@ class Load:
         ]
         self.report.accepted += len(rows)
         self.report.items += sum(one.count for one in held)
+        for one in held:
+            self._latest(one)
         identity = self._chosen.dump()
         # A load that was killed has rows to be looked for still.
         dirty = self._strategy.dirty
@@ -189,8 +193,6 @@ class Load:
             self._rewrite(before | {one.job.job_id for one in accepted}, landed)
         else:
             self._append(accepted, ids)
-        for one in accepted:
-            self._latest(one)
 
     def _widen(self, accepted: Sequence[Landed], ids: set[str]) -> set[str]:
         """Takes in the fields of new jobs; returns the accepted ones that have to be typed anew for it."""
@@ -283,6 +285,9 @@ class Load:
 
     def _repair(self) -> None:
         """After a kill in mid-write: half-written files go, and what may not be as the ledger says is made anew."""
+        if self._thorough and not self._looked:
+            self._give_up_lost()
+        self._looked = True
         wanted = self._chosen.wanted(self._config, now())
         other = self._chosen.pending or not self._chosen.rows_alike(wanted)
         self._chosen = replace(wanted, pending=False)
@@ -301,6 +306,17 @@ class Load:
                 self._feed.rebuild(self._chosen.identity)
         self._repaired = True
 
+    def _give_up_lost(self) -> None:
+        """Jobs whose raw rows are gone, with a damaged file that somebody has deleted, count as not loaded again."""
+        loaded = [row for row in self._ledger.jobs(self._strategy.strategy_id, ("accepted", "held")) if row.items]
+        there = self._lake.job_ids("raw", self._slug) if loaded else set()
+        lost = [row.job_id for row in loaded if row.job_id not in there]
+        if lost:
+            rows = [{"job_id": job_id, "state": "known", "reason": None, "loaded_at": None} for job_id in lost]
+            self._ledger.commit(self._strategy.strategy_id, rows, dirty=True)
+            self._first = not self._ledger.with_accepted([self._strategy.strategy_id])
+            self._repaired = False
+
     def _mend(self) -> None:
         """Typed rows in columns that the ledger does not know, or of jobs that are not accepted."""
         schema = results_schema(self._fields)
@@ -313,15 +329,6 @@ class Load:
     # -- the ledger
 
     def _loaded(self, one: Landed) -> dict[str, Any]:
-        report = self.report
-        report.landed += 1
-        report.bytes += one.size
-        if one.accepted:
-            report.accepted += 1
-            report.items += one.count
-        else:
-            report.held += 1
-            self._problem(one.job.job_id, "held", str(one.reason))
         return {
             **one.values,
             # Derived tables order jobs by it: what the API left out is settled here, once.
@@ -382,6 +389,20 @@ class Load:
         self.problems.append(Problem(job_id, self._slug, state, reason))
 
     # -- the report
+
+    def _tell(self, landed: Sequence[Landed]) -> None:
+        """Counts jobs that are committed."""
+        report = self.report
+        for one in landed:
+            report.landed += 1
+            report.bytes += one.size
+            if one.accepted:
+                report.accepted += 1
+                report.items += one.count
+                self._latest(one)
+            else:
+                report.held += 1
+                self._problem(one.job.job_id, "held", str(one.reason))
 
     def _note_columns(self, old: Sequence[Field], new: Sequence[Field]) -> None:
         before = {column.name: column.type for column in columns.columns(old)}
