@@ -17,7 +17,7 @@ from meter_pipeline.report import write_report
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.scaffold import ScaffoldError, write_model
 from meter_pipeline.settings import PROJECT
-from meter_pipeline.store import publications
+from meter_pipeline.store import comments, publications
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse import Publication, RejectedError, publish
 from meter_pipeline_tests.sync.station import Station
@@ -181,6 +181,25 @@ def test_every_model_and_column_is_described() -> None:
         assert all(column["description"] for column in model["columns"].values()), model["name"]
 
 
+def test_sources_are_described_as_in_the_file_itself() -> None:
+    for source in Project(PROJECT).manifest["sources"].values():
+        assert source["description"] == comments.TABLES[source["name"]]
+        told = {name: column["description"] for name, column in source["columns"].items()}
+        assert told == {name: comments.of(source["name"], name) for name in told}
+
+
+@pytest.mark.slow
+def test_every_table_and_column_of_the_published_file_has_a_comment(shop: Shop) -> None:
+    columns = shop.ask("SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal")
+    tables = shop.ask(
+        "SELECT schema_name, table_name, comment FROM duckdb_tables() UNION ALL "
+        "SELECT schema_name, view_name, comment FROM duckdb_views() WHERE NOT internal"
+    )
+    assert {schema for schema, *_ in tables} == {"meter", "results", "staging", "intermediate", "marts", "main"}
+    # `main` holds a user's own model, which nobody described.
+    assert [row for row in [*columns, *tables] if not row[-1] and row[0] != "main"] == []
+
+
 @pytest.mark.slow
 def test_the_described_columns_are_all_that_there_are(shop: Shop) -> None:
     nodes = Project(PROJECT).manifest["nodes"].values()
@@ -190,7 +209,11 @@ def test_the_described_columns_are_all_that_there_are(shop: Shop) -> None:
         "SELECT table_schema, table_name, column_name FROM information_schema.columns"
     ):
         there.setdefault((schema, name), set()).add(column)
-    assert {model: there[model] for model in models} == {model: set(said) for model, said in models.items()}
+    sources = {
+        (node["schema"], node["name"]): node["columns"] for node in Project(PROJECT).manifest["sources"].values()
+    }
+    for named in (models, sources):
+        assert {model: there[model] for model in named} == {model: set(said) for model, said in named.items()}
 
 
 @pytest.mark.slow

@@ -6,8 +6,6 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from croniter import CroniterError, croniter
-
 if TYPE_CHECKING:  # the definitions ask for intervals while they load, and the rows bring pyarrow
     from meter_pipeline.store.rows import ScheduleRow
 
@@ -26,6 +24,8 @@ def expected_interval(schedule: ScheduleRow) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _longest_gap(expression: str) -> int | None:
+    from croniter import CroniterError, croniter
+
     try:
         times = croniter(expression, _START)
         last, longest = times.get_next(datetime), timedelta(0)

@@ -19,12 +19,11 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Row, func, select, text, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from meter_pipeline.api import Intent, Job, Schedule, Strategy
 from meter_pipeline.store import columns, tables
 from meter_pipeline.store.cadence import expected_interval
 from meter_pipeline.store.claims import Claims, claims_for
@@ -44,6 +43,9 @@ from meter_pipeline.store.tables import (
     target_id,
     walks,
 )
+
+if TYPE_CHECKING:  # the client is a tenth of a second to import, and publishing has no use for it
+    from meter_pipeline.api import Intent, Job, Schedule, Strategy
 
 STATES = ("known", "landed", "accepted", "held", "failed", "unreadable")
 # What changes with every run of a schedule is no new version of it.
@@ -129,7 +131,7 @@ class Ledger:
         """The statement, kept: making one takes longer than carrying it out."""
         made = self._upserts.get((table.name, keys, set_))
         if made is None:
-            dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+            dialect: Any = import_module(f"sqlalchemy.dialects.{self._engine.dialect.name}")
             made = dialect.insert(table)
             if set_:
                 changed = {name: made.excluded[name] for name in set_}
@@ -521,9 +523,16 @@ class Ledger:
         return {**json.loads(row.report or "{}"), **report}
 
     def rows(self, name: str) -> list[Row[Any]]:
-        """Every row of one of the ledger's tables, for the warehouse."""
-        with self.reading() as connection:
-            return list(connection.execute(select(tables.metadata.tables[name])))
+        """Every row of one of the ledger's tables."""
+        return self.snapshot([name])[name]
+
+    def snapshot(self, names: Iterable[str]) -> dict[str, list[Row[Any]]]:
+        """Every row of some of the ledger's tables, all as of one moment, for the warehouse."""
+        # A transaction of SQLite sees one state anyway.
+        options = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        with readable(self._engine), self._engine.connect().execution_options(**options) as connection:
+            with connection.begin():
+                return {name: list(connection.execute(select(tables.metadata.tables[name]))) for name in names}
 
 
 class LedgerIntents:
@@ -534,6 +543,8 @@ class LedgerIntents:
 
     def open(self, kind: str, fingerprint: str, before: Sequence[str]) -> Intent:
         """Notes an intent, or returns the unresolved one with the same fingerprint."""
+        from meter_pipeline.api import Intent
+
         where = (intents.c.kind == kind) & (intents.c.fingerprint == fingerprint) & intents.c.resolved_at.is_(None)
         with self._ledger.writing() as connection:
             old = connection.execute(select(intents).where(where).order_by(intents.c.opened_at)).first()

@@ -17,32 +17,34 @@ _UTC = pa.timestamp("us", tz="UTC")
 _TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_(), "FLOAT": pa.float64()}
 # What is of no use to a reader.
 _HIDDEN = {"fields", "dirty", "target_id"}
+# The ledger's tables that the warehouse's are made of.
+READ = ("strategies", "schedules", "versions", "jobs", "change_sets", "job_comparisons", "syncs")
 
 
 def ledger_tables(ledger: Ledger) -> dict[str, pa.Table]:
-    """Tables of the warehouse's schema `meter` that are copied from the ledger, by name."""
-    slugs = {row.strategy_id: row.slug for row in ledger.strategies()}
-    rows = {row.schedule_id: row for row in ledger.schedules()}
-    versions = _arrow("versions", ledger.rows("versions"))
+    """Tables of the warehouse's schema `meter` that are copied from the ledger, by name, as of one moment."""
+    return tables_of(ledger.snapshot(READ))
+
+
+def tables_of(rows: Mapping[str, Sequence[Any]]) -> dict[str, pa.Table]:
+    """The same from rows of the ledger's tables, all of `READ`."""
+    slugs = {row.strategy_id: row.slug for row in rows["strategies"]}
+    schedules = [ScheduleRow(**row._mapping) for row in rows["schedules"]]
+    owners = {row.schedule_id: slugs.get(row.strategy_id or "") for row in schedules}
+    versions = _arrow("versions", rows["versions"])
+    change_sets = _arrow("change_sets", rows["change_sets"])
     return {
-        "strategies": _arrow("strategies", ledger.rows("strategies")),
+        "strategies": _arrow("strategies", rows["strategies"]),
         "strategy_versions": _versions(versions, "strategy"),
-        "schedules": _with_intervals(_with_slug(_arrow("schedules", ledger.rows("schedules")), slugs), rows),
+        "schedules": _with_intervals(_with_slug(_arrow("schedules", rows["schedules"]), slugs), schedules),
         "schedule_versions": _versions(versions, "schedule"),
-        "jobs": _with_slug(_arrow("jobs", ledger.rows("jobs")), slugs),
-        "schedule_changes": _schedule_changes(ledger, slugs),
-        "job_comparisons": _with_slug(_arrow("job_comparisons", ledger.rows("job_comparisons")), slugs).drop_columns(
+        "jobs": _with_slug(_arrow("jobs", rows["jobs"]), slugs),
+        "schedule_changes": _with_slug(change_sets, owners, "schedule_id"),
+        "job_comparisons": _with_slug(_arrow("job_comparisons", rows["job_comparisons"]), slugs).drop_columns(
             ["strategy_id"]
         ),
-        "syncs": _arrow("syncs", ledger.rows("syncs")),
+        "syncs": _arrow("syncs", rows["syncs"]),
     }
-
-
-def _schedule_changes(ledger: Ledger, slugs: dict[str, str]) -> pa.Table:
-    table = _arrow("change_sets", ledger.rows("change_sets"))
-    owners = {row.schedule_id: slugs.get(row.strategy_id or "") for row in ledger.schedules()}
-    names = [owners.get(id_) for id_ in table["schedule_id"].to_pylist()]
-    return table.add_column(1, "strategy", pa.array(names, pa.string()))
 
 
 def _arrow(name: str, rows: Sequence[Any]) -> pa.Table:
@@ -64,14 +66,15 @@ def _array(name: str, kind: str, cells: Sequence[Any]) -> pa.Array:
     return pa.array(cells, _TYPES.get(kind, pa.string()))
 
 
-def _with_slug(table: pa.Table, slugs: dict[str, str]) -> pa.Table:
-    names = [slugs.get(id_) for id_ in table["strategy_id"].to_pylist()]
+def _with_slug(table: pa.Table, slugs: Mapping[str, str | None], owner: str = "strategy_id") -> pa.Table:
+    """With the slug of the strategy that each row's `owner` belongs to."""
+    names = [slugs.get(id_) for id_ in table[owner].to_pylist()]
     return table.add_column(1, "strategy", pa.array(names, pa.string()))
 
 
-def _with_intervals(table: pa.Table, schedules: Mapping[str, ScheduleRow]) -> pa.Table:
+def _with_intervals(table: pa.Table, schedules: Sequence[ScheduleRow]) -> pa.Table:
     """With the longest time that lies between two runs of each schedule, in seconds."""
-    seconds = [expected_interval(schedules[id_]) for id_ in table["schedule_id"].to_pylist()]
+    seconds = [expected_interval(schedule) for schedule in schedules]
     return table.append_column("expected_interval_seconds", pa.array(seconds, pa.int64()))
 
 

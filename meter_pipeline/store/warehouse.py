@@ -25,12 +25,13 @@ from typing import Protocol
 import duckdb
 import pyarrow as pa
 
-from meter_pipeline.store import publications, schemas, snapshots, views
+from meter_pipeline.store import comments, publications, schemas, snapshots, views
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.lake import SCHEMAS, Lake
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.publications import KEEP, Publication, current
 from meter_pipeline.store.rows import StrategyRow
+from meter_pipeline.store.snapshots import Ledgered, Linked
 
 __all__ = ["KEEP", "Built", "Candidate", "Models", "Publication", "RejectedError", "current", "publish", "reading"]
 
@@ -74,12 +75,10 @@ class Candidate:
 
     path: Path
     folder: Path
-    revision: str
-    models_version: str | None
-    strategies: tuple[str, ...]
+    ledger: Ledgered
+    linked: Linked
     moving: frozenset[str]
-    jobs: int
-    files: int
+    models_version: str | None
     started: float
 
     @property
@@ -87,51 +86,58 @@ class Candidate:
         """The DuckDB file."""
         return self.folder / publications.FILE
 
-    def audit(self) -> None:
-        """Compares what the views show with what the ledger knows.
+    def publish(self, built: Built | None = None) -> Publication:
+        """Audits it, writes down what it was made from, and makes it what people read.
 
         Raises:
             RejectedError: A strategy's results do not have the rows of its accepted jobs.
         """
-        with duckdb.connect(str(self.file), read_only=True) as connection:
-            known = dict(connection.execute(_ACCEPTED_ITEMS).fetchall())
-            landed = dict(connection.execute(_LANDED_ITEMS).fetchall())
-            raw = dict(connection.execute("SELECT strategy, count(*) FROM meter.items GROUP BY ALL").fetchall())
-            for slug in self.strategies:
-                if slug in self.moving:
-                    continue
-                if raw.get(slug, 0) != (landed.get(slug) or 0):
-                    raise RejectedError(
-                        f"meter.items has {raw.get(slug, 0):,} rows of {slug}, its loaded jobs have "
-                        f"{landed.get(slug) or 0:,} items: run `meter-pipeline sync --strategy {slug} --again`"
-                    )
-                (rows,) = connection.execute(f'SELECT count(*) FROM results."{slug}"').fetchall()[0]  # noqa: S608
-                if rows != (known.get(slug) or 0):
-                    raise RejectedError(
-                        f"results.{slug} has {rows:,} rows, its accepted jobs have {known.get(slug) or 0:,} items: run "
-                        f"`meter-pipeline sync --strategy {slug} --again`"
-                    )
-
-    def publish(self, built: Built | None = None) -> Publication:
-        """Writes down what it was made from and makes it what people read."""
-        publication = Publication(
-            publication_id=self.folder.name,
-            published_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            ledger_revision=self.revision,
-            strategies=len(self.strategies),
-            jobs=self.jobs,
-            files=self.files,
-            seconds=round(time.monotonic() - self.started, 3),
-            models=built.models if built else 0,
-            dbt_invocation_id=built.invocation_id if built else None,
-            models_version=self.models_version,
-        )
         with duckdb.connect(str(self.file)) as connection:
-            _store(connection, "meter.publications", _history([*publications.history(self.path), publication]))
-            connection.execute("CHECKPOINT")
+            self._audit(connection)
+            publication = Publication(
+                publication_id=self.folder.name,
+                published_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                ledger_revision=self.ledger.revision,
+                strategies=len(self.ledger.strategies),
+                jobs=len(self.ledger.rows["jobs"]),
+                files=len(self.linked.parts),
+                seconds=round(time.monotonic() - self.started, 3),
+                models=built.models if built else 0,
+                dbt_invocation_id=built.invocation_id if built else None,
+                models_version=self.models_version,
+            )
+            with _transaction(connection):
+                _store(connection, "meter.publications", _history([*publications.history(self.path), publication]))
+                comments.on_table(connection, "publications")
         publications.settle(self.folder, publication)
         publications.point(self.path, self.folder, publication)
         return publication
+
+    def _audit(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Compares what the views show with what the ledger knows, by what the files say of themselves."""
+        raw, results = (self._count(connection, table) for table in ("raw", "results"))
+        for strategy in self.ledger.strategies:
+            slug, id_ = strategy.slug, strategy.strategy_id
+            if slug in self.moving:
+                continue
+            landed, (_, accepted) = self.ledger.landed.get(id_, 0), self.ledger.accepted.get(id_, (0, 0))
+            if raw.get(slug, 0) != landed:
+                raise RejectedError(
+                    f"meter.items has {raw.get(slug, 0):,} rows of {slug}, its loaded jobs have "
+                    f"{landed:,} items: run `meter-pipeline sync --strategy {slug} --again`"
+                )
+            if results.get(slug, 0) != accepted:
+                raise RejectedError(
+                    f"results.{slug} has {results.get(slug, 0):,} rows, its accepted jobs have {accepted:,} items: run "
+                    f"`meter-pipeline sync --strategy {slug} --again`"
+                )
+
+    def _count(self, connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, int]:
+        """Rows of each strategy in the files of a table."""
+        if not any(one == table for one, _ in self.linked.folders):
+            return {}
+        glob = _quoted(f"{self.linked.source}/{table}/*/*/*.parquet")
+        return dict(connection.execute(_FOOTERS.format(glob)).fetchall())
 
     def reject(self, reason: str) -> None:
         """Keeps it out of sight, with the reason, until the next one is published."""
@@ -149,10 +155,12 @@ FROM (FROM meter.lake_files UNION ALL FROM meter.lake_files_before)
 GROUP BY table_name, strategy, month, part, fingerprint
 HAVING count(*) = 1
 """
-_LANDED_ITEMS = (
-    "SELECT strategy, sum(items)::BIGINT FROM meter.jobs WHERE state IN ('landed', 'accepted', 'held') GROUP BY ALL"
-)
-_ACCEPTED_ITEMS = "SELECT strategy, sum(items)::BIGINT FROM meter.jobs WHERE state = 'accepted' GROUP BY ALL"
+# Rows of each strategy, read off the ends of the files.
+_FOOTERS = """
+SELECT regexp_extract(file_name, '.*/strategy=([^/]+)/', 1), sum(num_rows)::BIGINT
+FROM parquet_file_metadata('{}')
+GROUP BY ALL
+"""
 
 
 def publish(
@@ -179,7 +187,6 @@ def publish(
         candidate = stage(ledger, lake, path, models=models, carry=not fresh)
         try:
             built = models.build(candidate.file) if models is not None else None
-            candidate.audit()
             publication = candidate.publish(built)
         except RejectedError as error:
             candidate.reject(str(error))
@@ -251,29 +258,33 @@ def stage(ledger: Ledger, lake: Lake, path: Path, *, models: Models | None = Non
 
 
 def _stage(ledger: Ledger, lake: Lake, path: Path, folder: Path, models: Models | None, started: float) -> Candidate:
-    revision = ledger.revision()
-    tables = schemas.ledger_tables(ledger)
-    strategies = ledger.strategies()
-    before = snapshots.progress(ledger)
-    source, files = snapshots.take(lake, folder)
-    moving = snapshots.moving(before, snapshots.progress(ledger))
-    slugs = {strategy.strategy_id: strategy.slug for strategy in strategies}
-    written = frozenset(slugs[id_] for id_ in moving if id_ in slugs)
-    with duckdb.connect(str(folder / publications.FILE)) as connection:
+    seen = snapshots.look(ledger)
+    expected = {row.slug for row in seen.strategies if seen.accepted.get(row.strategy_id, (0, 0))[1]}
+    linked = snapshots.take(lake, folder, frozenset(expected))
+    moving = seen.moving(ledger)
+    candidate = Candidate(path, folder, seen, linked, moving, models.version if models is not None else None, started)
+    # Thousands of small statements: handing each to other threads takes longer than the statement.
+    with duckdb.connect(str(candidate.file), config={"threads": 1}) as connection, _transaction(connection):
         connection.execute("CREATE SCHEMA meter; CREATE SCHEMA results")
-        for name, table in tables.items():
+        for name, table in schemas.tables_of(seen.rows).items():
             _store(connection, f"meter.{name}", table)
-        _view_items(connection, source)
-        for strategy in strategies:
-            _view_results(connection, source, strategy, moving=strategy.strategy_id in moving)
-        _store(connection, "meter.lake_files", snapshots.lake_files(source, written, folder.name))
+        _view_items(connection, linked, moving)
+        for strategy in seen.strategies:
+            _view_results(connection, linked, strategy, moving=strategy.slug in moving)
+        _store(connection, "meter.lake_files", linked.arrow(moving, folder.name))
         _store(connection, "meter.lake_files_before", snapshots.LAKE_FILES.empty_table())
         _view(connection, "meter.changed_partitions", _CHANGED_PARTITIONS)
-        connection.execute("CHECKPOINT")
-    version = models.version if models is not None else None
-    return Candidate(
-        path, folder, revision, version, tuple(slugs.values()), written, tables["jobs"].num_rows, files, started
-    )
+        comments.on_all(connection, seen.strategies)
+    return candidate
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """One transaction, since each waits for the disk; then all of it is in the file itself, with no log beside it."""
+    connection.begin()
+    yield
+    connection.commit()
+    connection.execute("CHECKPOINT")
 
 
 def _carry(candidate: Candidate, models: Models) -> None:
@@ -321,9 +332,9 @@ def _store(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) ->
     connection.unregister("incoming")
 
 
-def _view_items(connection: duckdb.DuckDBPyConnection, source: str) -> None:
+def _view_items(connection: duckdb.DuckDBPyConnection, linked: Linked, moving: frozenset[str]) -> None:
     """`meter.items`, and what is told of the change feed: `meter.item_changes`, `meter.item_versions`."""
-    rows = {table: _table_rows(source, table) for table in SCHEMAS}
+    rows = {table: _table_rows(linked, table, moving) for table in SCHEMAS}
     for macro in views.MACROS:
         connection.execute(macro)
     _view(connection, "meter.items", rows["raw"])
@@ -331,31 +342,40 @@ def _view_items(connection: duckdb.DuckDBPyConnection, source: str) -> None:
     _view(connection, "meter.item_versions", views.item_versions(rows["changes"], rows["results"], rows["raw"]))
 
 
-def _table_rows(source: str, table: str) -> str:
+# What the ledger of this publication does not know yet stays out of sight.
+_KNOWN = {
+    "raw": f"(SELECT job_id FROM meter.jobs WHERE state IN {snapshots.LANDED})",
+    "results": "(SELECT job_id FROM meter.jobs WHERE state = 'accepted')",
+    "changes": "(SELECT job_id FROM meter.jobs WHERE state = 'accepted')",
+}
+
+
+def _table_rows(linked: Linked, table: str, moving: frozenset[str]) -> str:
     """A query of our own columns of a table of the lake, of all strategies, also while there is no file of it."""
-    names = ", ".join(SCHEMAS[table].names)
-    if snapshots.has(source, table):
-        glob = _glob(f"{source}/{table}/*/*/*.parquet")
-        return f"SELECT strategy, {names} FROM {glob}"  # noqa: S608
+    names, job = ", ".join(SCHEMAS[table].names), SCHEMAS[table].names[0]
+    if any(one == table for one, _ in linked.folders):
+        select = f"SELECT strategy, {names} FROM {_glob(f'{linked.source}/{table}/*/*/*.parquet')}"  # noqa: S608
+        if not moving:
+            return select
+        written = ", ".join(f"'{slug}'" for slug in sorted(moving))
+        return f"{select} WHERE strategy NOT IN ({written}) OR {job} IN {_KNOWN[table]}"
     # DuckDB has no Parquet file to learn the columns from yet.
     none = ", ".join(f"CAST(NULL AS {_SQL_TYPES[column.type]}) AS {column.name}" for column in SCHEMAS[table])
     return f"SELECT CAST(NULL AS VARCHAR) AS strategy, {none} WHERE false"
 
 
-def _view_results(connection: duckdb.DuckDBPyConnection, source: str, strategy: StrategyRow, *, moving: bool) -> None:
+def _view_results(
+    connection: duckdb.DuckDBPyConnection, linked: Linked, strategy: StrategyRow, *, moving: bool
+) -> None:
     name = f'results."{strategy.slug}"'
-    if not snapshots.has(source, "results", strategy.slug):
+    if ("results", strategy.slug) not in linked.folders:
         fields = [pa.field(column.name, column.type) for column in strategy.columns]
         _store(connection, name, pa.schema([*SCHEMAS["results"], *fields]).empty_table())
         return
-    select = _rows(f"{source}/results/strategy={strategy.slug}/*/*.parquet")
+    select = _rows(f"{linked.source}/results/strategy={strategy.slug}/*/*.parquet")
     if moving:
-        # It was being loaded meanwhile: what the ledger of this publication does not know stays out of sight.
-        select += " SEMI JOIN meter.jobs ON _meter_job_id = job_id AND state = 'accepted'"
+        select += f" WHERE _meter_job_id IN {_KNOWN['results']}"
     _view(connection, name, select)
-    for column in strategy.columns:
-        comment = f"field {column.field!r}, {column.kind}".replace("'", "''")
-        connection.execute(f"COMMENT ON COLUMN {name}.\"{column.name}\" IS '{comment}'")
 
 
 def _view(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> None:

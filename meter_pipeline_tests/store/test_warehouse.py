@@ -10,10 +10,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from sqlalchemy import text
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline.store.warehouse import current, publish, reading
+from meter_pipeline.store.warehouse import RejectedError, current, publish, reading
 from meter_pipeline_tests.sync.station import Station
 
 
@@ -121,16 +122,46 @@ def test_a_publication_kept_for_a_day_is_still_readable(station: Station) -> Non
     assert one(old, "SELECT count(*) FROM results.mine") == 3
 
 
-def test_columns_tell_the_field_they_come_from(station: Station) -> None:
+def test_every_table_and_column_has_a_comment(station: Station) -> None:
     path = station.folder / "warehouse.duckdb"
     publish(station.ledger, station.lake, path)
     with reading(path) as connection:
-        comments = dict(
-            connection.execute(
-                "SELECT column_name, comment FROM duckdb_columns() WHERE comment IS NOT NULL AND table_name = 'mine'"
-            ).fetchall()
-        )
-    assert comments == {"price": "field 'Price', integer", "month_2": "field 'month', text"}
+        columns = connection.execute(
+            "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal"
+        ).fetchall()
+        tables = connection.execute(
+            "SELECT table_name, comment FROM duckdb_tables() UNION ALL "
+            "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal"
+        ).fetchall()
+    assert {name for *name, comment in [*columns, *tables] if not comment} == set()
+    told = {name: comment for table, name, comment in columns if table == "mine"}
+    assert (told["price"], told["month_2"]) == ("field 'Price', integer", "field 'month', text")
+    assert dict(tables)["mine"].startswith("Items of accepted jobs: Mine")
+
+
+def test_what_the_ledger_does_not_know_yet_stays_out_of_a_publication(station: Station, empty_sandbox: Sandbox) -> None:
+    """As between the writing of the lake and the commit: the strategy is being written, its new job is only known."""
+    path = station.folder / "warehouse.duckdb"
+    job_id = empty_sandbox.insert_job("Mine", items=[{"Price": 9, "state": "new", "job_id": 1}])
+    station.sync()
+    with station.ledger.writing() as connection:
+        connection.execute(text("UPDATE strategies SET dirty = 1"))
+        connection.execute(text("UPDATE jobs SET state = 'known' WHERE job_id = :id"), {"id": job_id})
+    publish(station.ledger, station.lake, path)
+    assert one(path, "SELECT list(price ORDER BY price) FROM results.mine") == [1, 2, 3]
+    for table in ("items", "item_changes", "item_versions"):
+        column = "first_job_id" if table == "item_versions" else "job_id"
+        assert one(path, f"SELECT count(*) FROM meter.{table} WHERE {column} = '{job_id}'") == 0
+        assert one(path, f"SELECT count(*) FROM meter.{table}") > 0
+
+
+def test_results_that_are_not_what_the_ledger_knows_are_not_published(station: Station) -> None:
+    path = station.folder / "warehouse.duckdb"
+    publish(station.ledger, station.lake, path)
+    station.lake.drop("results", "mine")
+    with pytest.raises(RejectedError, match=r"results.mine has 0 rows, .* 3 items: run .*--strategy mine --again"):
+        publish(station.ledger, station.lake, path, force=True)
+    assert one(path, "SELECT count(*) FROM results.mine") == 3
 
 
 @pytest.mark.parametrize("place", ["file", "publications"])

@@ -30,7 +30,9 @@ renamed as (
         known_at,
         loaded_at,
         attempts,
-        retry_at
+        retry_at,
+        duplicates as duplicate_keys,
+        released_at
     from source
 
 )

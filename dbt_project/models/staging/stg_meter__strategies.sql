@@ -16,7 +16,8 @@ renamed as (
         created_at,
         updated_at,
         first_seen_at,
-        deleted_at
+        deleted_at,
+        identity
     from source
 
 )

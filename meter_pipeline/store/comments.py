@@ -1,0 +1,206 @@
+"""What tables and columns are, as comments in the warehouse's file: any SQL tool shows them beside the names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import duckdb
+
+from meter_pipeline.store.rows import StrategyRow
+
+TABLES = {
+    "strategies": "Extraction plans at Meter, one row a strategy.",
+    "strategy_versions": "Every version of a strategy that was ever seen.",
+    "schedules": "What runs again and again at Meter, one row a schedule.",
+    "schedule_versions": "Every version of a schedule that was ever seen.",
+    "jobs": "Every job that Meter ever listed, with the state of its loading, one row a job.",
+    "items": "Every item of every landed job, exactly as received.",
+    "item_changes": "Fields and items that changed between two consecutive accepted jobs of one target.",
+    "item_versions": "Every version of every item, with the time in which it stood.",
+    "schedule_changes": "Jobs that brought changes which nobody had seen, by schedule.",
+    "job_comparisons": "Meter's own comparison of consecutive jobs.",
+    "syncs": "Runs of the load, with what each did.",
+    "publications": "What this file and those before it were made from, one row a publication.",
+    "lake_files": "Files of the lake that the views of this publication read.",
+    "lake_files_before": "Files of the lake that the tables carried on from the last publication were made of.",
+    "changed_partitions": (
+        "Parts of the lake, by table, strategy and month, whose files differ from those of the last publication."
+    ),
+}
+# By the column's name, whatever the table.
+COLUMNS = {
+    "acknowledged_at": "When the change was marked as seen at Meter; null while it is not.",
+    "agrees": "Whether Meter's verdict agrees with the changes found here.",
+    "attempts": "How often loading was tried without success.",
+    "batch_id": "Id of the batch that the job belongs to, if any.",
+    "bytes": "Size of the results in bytes.",
+    "compared_at": "When the two jobs were compared.",
+    "completed_at": "When the job ended.",
+    "content_hash": "Meter's hash of the results.",
+    "content_hash_match": "Whether Meter holds the contents to be the same.",
+    "created_at": "When it was made at Meter.",
+    "cron_expression": "Expression of a cron schedule.",
+    "dbt_invocation_id": "The run of dbt that built the models; null without models.",
+    "deleted_at": "When it was found to be gone from Meter; null while it is there.",
+    "description": "What the strategy extracts, in the words of whoever made it.",
+    "duplicates": "Items whose key an earlier item of the job has.",
+    "enabled": "Whether the schedule runs.",
+    "error": "Error that Meter gave for a failed job.",
+    "expected_interval_seconds": (
+        "Longest time between two runs, in seconds: the interval, or the longest gap of the cron expression."
+    ),
+    "field": "Path of the field that changed, such as `specs.weight`; null for an item that was added or removed.",
+    "files": "Parquet files behind the views.",
+    "fingerprint": "Differs whenever the rows of the file may.",
+    "finished_at": "When it ended; null while it runs or when it was killed.",
+    "first_job_id": "The first job that saw this version.",
+    "first_seen_at": "When it was first seen.",
+    "identity": "What the strategy's items are told apart by (JSON text).",
+    "interval_seconds": "Interval of an interval schedule, in seconds.",
+    "is_current": "Whether this version still stands.",
+    "item": "The item as JSON text.",
+    "item_count": "Items that Meter counted.",
+    "item_count_difference": "Items of the job minus items of the job before.",
+    "item_hash": "Hash of the item.",
+    "item_index": "Position of the item in its job, from 0.",
+    "item_key": "Key of the item within its target.",
+    "items": "Items that were loaded.",
+    "job_id": "Id of the job at Meter.",
+    "jobs": "Jobs that were known.",
+    "kind": "What happened to the item: added, removed or changed.",
+    "known_at": "When the job was first listed.",
+    "last_job_id": "The last job that saw this version.",
+    "last_run_at": "When Meter says it ran last.",
+    "ledger_revision": "Revision of the ledger that it shows.",
+    "loaded_at": "When the job was loaded.",
+    "models": "Models that dbt built; 0 where none were asked for.",
+    "models_version": "Digest of the dbt project; tables are carried on only between equal ones.",
+    "month": "Month in UTC, as YYYY-MM.",
+    "name": "Name at Meter.",
+    "new_number": "Value after as a number, where it is one or reads as an amount of money.",
+    "new_value": "Value after (JSON text); the whole item where it was added.",
+    "next_run_at": "When Meter says it will run next.",
+    "observed_at": "When the page was seen: when the job ended, else when it began, else when it was made.",
+    "old_number": "Value before as a number, where it is one or reads as an amount of money.",
+    "old_value": "Value before (JSON text); the whole item where it was removed.",
+    "parameters": "Parameters of the scrape (JSON text), if any; with strategy and url they make the target.",
+    "part": "Name of the file in its folder.",
+    "previous_job_id": "The job before this one on the same target.",
+    "publication_id": "Name of its folder under `publications`.",
+    "published_at": "When it was published.",
+    "put_back_at": "When it was put back in the place of a later one; null for a new one.",
+    "reason": "Why the job is held, failed or unreadable.",
+    "record": "The record as Meter gave it (JSON text).",
+    "relative_change": "New number over old number, minus one.",
+    "released_at": "When a held job was accepted by hand.",
+    "report": "What it did (JSON text).",
+    "retry_at": "When loading is tried again.",
+    "schedule_id": "Id of the schedule at Meter; null for a job that was run by hand.",
+    "schedule_type": "Kind of schedule: interval or cron.",
+    "scraper_type": "Kind of scraper.",
+    "seconds": "How long it took to build.",
+    "seen_at": "When this version was first seen.",
+    "semantic_similarity": "Meter's measure of how alike the results are, from 0 to 1.",
+    "slug": "Slug of the strategy: its name in the lake and the warehouse.",
+    "started_at": "When the job began.",
+    "state": "State of the loading: known, landed, accepted, held, failed or unreadable.",
+    "status": "Status at Meter.",
+    "strategies": "Strategies that were known.",
+    "strategy": "Slug of the strategy.",
+    "strategy_id": "Id of the strategy at Meter.",
+    "structural_changes": "What changed in the structure (JSON text).",
+    "structural_match": "Whether Meter holds the structures to be the same.",
+    "structural_signature": "Meter's signature of the results' structure (JSON text).",
+    "sync_id": "Id of the run.",
+    "table_name": "Table of the lake: raw, results or changes.",
+    "updated_at": "When it was last changed at Meter.",
+    "url": "Page that was scraped.",
+    "urls": "Pages of the schedule (JSON text), where it has several.",
+    "valid_from": "When this version of the item was first seen.",
+    "valid_to": "When it was seen to be replaced or gone; null for a version that still stands.",
+    "version": "Number of the version, from 1.",
+    "webhook_url": "Where Meter reports changes to.",
+}
+# Where a column is something else than its name is elsewhere.
+EXCEPTIONS = {
+    ("lake_files", "bytes"): "Size of the file in bytes; null where it is not known.",
+    ("lake_files_before", "bytes"): "Size of the file in bytes; null where it is not known.",
+    ("schedule_changes", "first_seen_at"): "When the change was first seen.",
+    ("schedule_changes", "item_count"): "Items of the change, as Meter counted them.",
+    ("schedule_changes", "schedule_id"): "Id of the schedule at Meter.",
+    ("schedule_versions", "schedule_id"): "Id of the schedule at Meter.",
+    ("schedules", "schedule_id"): "Id of the schedule at Meter.",
+    ("schedules", "url"): "Page that is scraped; null where there are several.",
+    ("syncs", "started_at"): "When it began.",
+}
+_RESULTS = {
+    "_meter_job_id": COLUMNS["job_id"],
+    "_meter_schedule_id": COLUMNS["schedule_id"],
+    "_meter_url": COLUMNS["url"],
+    "_meter_item_index": COLUMNS["item_index"],
+    "_meter_completed_at": "When the job ended: the time at which the item was seen.",
+    "_meter_item_key": COLUMNS["item_key"],
+    "_meter_item_hash": COLUMNS["item_hash"],
+}
+
+
+def on_all(connection: duckdb.DuckDBPyConnection, strategies: Sequence[StrategyRow]) -> None:
+    """Writes the comments of all tables and views that there are."""
+    there = _columns(connection)
+    for (schema, name, kind), names in there.items():
+        if schema == "meter":
+            _write(connection, f"meter.{name}", kind, TABLES[name], [(column, of(name, column)) for column in names])
+    for strategy in strategies:
+        kind = "TABLE" if ("results", strategy.slug, "TABLE") in there else "VIEW"
+        names = there["results", strategy.slug, kind]
+        fields = {column.name: f"field {column.field!r}, {column.kind}" for column in strategy.columns}
+        texts = {**fields, **_RESULTS}
+        written = [(column, texts[column]) for column in names if column in texts]
+        _write(connection, f'results."{strategy.slug}"', kind, _about(strategy), written)
+
+
+def on_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Writes the comments of one table of the schema `meter`."""
+    names = _columns(connection)["meter", name, "TABLE"]
+    _write(connection, f"meter.{name}", "TABLE", TABLES[name], [(column, of(name, column)) for column in names])
+
+
+def of(table: str, column: str) -> str:
+    """What a column of a table of the schema `meter` is."""
+    return EXCEPTIONS.get((table, column)) or COLUMNS[column]
+
+
+def _about(strategy: StrategyRow) -> str:
+    told = [strategy.name or strategy.slug, strategy.description, strategy.url]
+    return "Items of accepted jobs: " + "; ".join(" ".join(text.split()) for text in told if text)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str, str], list[str]]:
+    """The columns of every table and view of our own, by schema, name and kind."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    rows = connection.execute(
+        "SELECT schema_name, table_name, kind, column_name FROM duckdb_columns() JOIN ("
+        "SELECT schema_name, table_name, 'TABLE' AS kind FROM duckdb_tables() UNION ALL "
+        "SELECT schema_name, view_name, 'VIEW' FROM duckdb_views() WHERE NOT internal"
+        ") USING (schema_name, table_name) WHERE schema_name IN ('meter', 'results') ORDER BY ALL"
+    ).fetchall()
+    for schema, name, kind, column in rows:
+        found.setdefault((schema, name, kind), []).append(column)
+    return found
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, name: str, kind: str, about: str, columns: Sequence[tuple[str, str]]
+) -> None:
+    connection.execute(";".join(_statements(name, kind, about, columns)))
+
+
+def _statements(name: str, kind: str, about: str, columns: Sequence[tuple[str, str]]) -> Iterator[str]:
+    yield f"COMMENT ON {kind} {name} IS {_text(about)}"
+    for column, text in columns:
+        quoted = column.replace('"', '""')
+        yield f'COMMENT ON COLUMN {name}."{quoted}" IS {_text(text)}'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
