@@ -57,6 +57,7 @@ lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@cd dbt_project && $(CURDIR)/$(BIN)/sqlfluff lint .
 	@$(BIN)/dg check defs
 
 format: $(STAMP)

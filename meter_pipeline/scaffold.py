@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,13 +143,28 @@ def _facts(strategy: StrategyRow, model: str) -> dict[str, object]:
         "meta": [(name, text) for _, name, text in _META],
         "columns": columns,
         "renamed": [(source, name) for source, name, _ in _META]
-        + [(f'"{column["name"]}"', f'"{column["alias"]}"') for column in columns],
+        + [(_identifier(column["name"]), _identifier(column["alias"])) for column in columns],
     }
 
 
 def _literal(text: str) -> str:
     """Text that dbt renders as it stands: scraped names may hold what Jinja takes for its own."""
     return " ".join(text.replace("{", "(").replace("}", ")").split())
+
+
+def _identifier(name: str) -> str:
+    """A column's name in SQL, in quotes where it needs them."""
+    plain = re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _reserved()
+    return name if plain else f'"{name}"'
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        words = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
+        return frozenset(word for (word,) in connection.execute(words).fetchall())
 
 
 def _sql_type(kind: object) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +83,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         made = Shop(sandbox, station, project)
         now = sandbox.world.now
         for back, prices in ((50, (10, 20)), (26, (11, 20)), (2, (9, 20))):
-            items = [{"title": f"book {place}", "price": price} for place, price in enumerate(prices)]
+            items = [{"title": f"book {place}", "price": price, "order": "A 1"} for place, price in enumerate(prices)]
             sandbox.insert_job("Books", items=items, completed_at=now - back * 3600)
         station.sync()
         write_model(station.ledger.strategies(), "Books", project)
@@ -118,6 +121,38 @@ def test_the_written_model_is_not_overwritten_unless_told_to(shop: Shop) -> None
     assert [path.name for path in paths] == ["stg_results__books.sql", "_stg_results__books.yml"]
     with pytest.raises(ScaffoldError, match="no strategy 'nothing'"):
         write_model(rows, "nothing", shop.project)
+
+
+@pytest.mark.slow
+def test_models_can_be_worked_on_beside_the_published_warehouse(shop: Shop) -> None:
+    """As the README says: `dbt build` in the project's folder, twice, unit tests and all."""
+    env = {**os.environ, "METER_DATA_DIR": str(shop.warehouse.parent), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    before = shop.warehouse.read_bytes()
+    for _ in range(2):
+        done = subprocess.run(
+            [Path(sys.executable).parent / "dbt", "build"], cwd=shop.project, env=env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout
+    assert "unit_test" in (shop.project / "target" / "run_results.json").read_text()
+    with duckdb.connect(str(shop.warehouse.with_name("dev.duckdb")), read_only=True) as connection:
+        connection.execute(f"ATTACH '{shop.warehouse}' AS published (READ_ONLY)")
+        ours, theirs = (
+            connection.execute(f"SELECT * FROM {place}marts.fct_item_changes ORDER BY ALL").fetchall()
+            for place in ("", "published.")
+        )
+    assert ours == theirs
+    assert shop.warehouse.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_written_model_is_as_the_linter_wants_it(shop: Shop) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "sqlfluff", "lint", "models/staging/results"],
+        cwd=shop.project,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.slow

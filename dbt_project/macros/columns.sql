@@ -29,8 +29,15 @@
 {% macro is_money(field, old_value, new_value) %}
     (
         regexp_matches(lower({{ field }}), '{{ var("money_fields") }}')
-        or regexp_matches(
-            concat_ws(' ', {{ old_value }}, {{ new_value }}), '[$€£¥₹]|\b(USD|EUR|GBP|JPY|CHF|CAD|AUD)\b'
-        )
+        or regexp_matches(concat_ws(' ', {{ old_value }}, {{ new_value }}), '{{ var("currencies") }}')
     )
+{% endmacro %}
+
+
+{#- A price: the number that the value reads as, and 0 where it says that nothing is to be paid. -#}
+{% macro price_of(value, number) %}
+    case
+        when {{ number }} is not null then {{ number }}
+        when regexp_matches(lower({{ value }}), '^"\s*({{ var("free_of_charge") }})[.!]?\s*"$') then 0
+    end
 {% endmacro %}

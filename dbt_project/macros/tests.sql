@@ -7,3 +7,32 @@
     group by all
     having count(*) > 1
 {% endtest %}
+
+
+{#
+  Tests of long tables look at what is new: `where: __changed_in_raw__` and `where: __changed_in_changes__` stand for the
+  partitions of the lake whose files differ from those of the last publication. While models are worked on, all of it is
+  tested.
+#}
+{% macro get_where_subquery(relation) -%}
+    {%- set months = {
+        '__changed_in_raw__': ('raw', utc_month('observed_at')),
+        '__changed_in_changes__': ('changes', 'change_month'),
+    } -%}
+    {%- set where = config.get('where', '') -%}
+    {%- if where not in months -%}
+        {%- do return(dbt.get_where_subquery(relation)) -%}
+    {%- elif target.name == 'dev' -%}
+        {%- do return(relation) -%}
+    {%- endif -%}
+    {%- set table_name, month = months[where] -%}
+    {%- set changed -%}
+        (
+            select * from {{ relation }}
+            where (strategy, {{ month }}) in (
+                select (strategy, month) from meter.changed_partitions where table_name = '{{ table_name }}'
+            )
+        ) as changed
+    {%- endset -%}
+    {%- do return(changed) -%}
+{%- endmacro %}

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 # Macros take the JSON text of a value. What counts as money: a number with at most one currency around it, digits in
-# groups of three or not. The last of two different marks is the decimal one; one mark alone groups when it occurs more
-# than once, or stands before exactly three digits as a comma, or as a dot in an amount with a currency.
-_CURRENCY = r"(?:\p{Sc}|(?:US|CA|AU|NZ|HK|R|C|A)\$|[A-Z]{3}|kr\.?|zł|Kč|Ft|Fr\.|lei|лв\.?|руб\.?)"
+# groups or not. The last of two different marks is the decimal one; one mark alone groups when it occurs more than
+# once, or stands before exactly three digits as a comma, or as a dot in an amount with a currency. Words around it
+# ("from £5", "£3.99 each", "€2/kg") do no harm where there is no second number that might be meant, and the currency
+# is beyond doubt.
+_DOLLARS = r"(?:US|CA|AU|NZ|HK|NT|MX|R|C|A|S)?\$"
+_CODES = (
+    "AED|AUD|BGN|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EGP|EUR|GBP|HKD|HUF|IDR|ILS|INR|JPY|KRW|MAD|MXN|MYR|NGN|NOK|NZD|PEN|"
+    "PHP|PKR|PLN|QAR|RON|RSD|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
+)
+_NAMES = r"kr\.?|zł|Kč|Ft|Fr\.|lei|лв\.?|руб\.?|Rs\.?|円|元"
+_CURRENCY = rf"(?:\p{{Sc}}|{_DOLLARS}|[A-Z]{{3}}|{_NAMES})"
+_SURE = rf"(?:\p{{Sc}}|{_DOLLARS}|{_CODES}|{_NAMES})"
 _SPACE = r"[\s\x{A0}\x{202F}\x{2009}]"
-_DIGITS = r"(?:\d+(?:[.,]\d+)?|\d{1,3}(?:[.,'’\x{A0}\x{202F}\x{2009} ]\d{3})+(?:[.,]\d+)?)"
+_DIGITS = (
+    r"(?:\d+(?:[.,]\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?"
+    r"|\d{1,3}(?:[.,'’\x{A0}\x{202F}\x{2009} ]\d{3})+(?:[.,]\d+)?)"
+)
 _SIGN = "([-−+]?)"
-_MONEY = rf"^~*{_SIGN}~*({_CURRENCY}?)~*{_SIGN}({_DIGITS})~*({_CURRENCY}?)(?:[,.]-)?~*$".replace("~", _SPACE)
-_QUOTED = _MONEY.replace("'", "''")
+_ROUND = "(?:[,.][-–—])?"
+_MONEY = rf"^~*{_SIGN}~*({_CURRENCY}?)~*{_SIGN}({_DIGITS}){_ROUND}~*({_CURRENCY}?){_ROUND}~*$".replace("~", _SPACE)
+_WORDS = r"[^\d\p{Sc}]*"
+_AMONG_WORDS = (
+    rf"^~*(?:[^\d\p{{Sc}}(]{_WORDS}[\s:(])?([-−]?{_SURE}~*{_DIGITS}|[-−]?{_DIGITS}~*{_SURE}){_ROUND}(?:[\s/(),;*]{_WORDS})?$"
+).replace("~", _SPACE)
+_QUOTED, _QUOTED_AMONG_WORDS = (pattern.replace("'", "''") for pattern in (_MONEY, _AMONG_WORDS))
 
 MACROS = (
     # The text of a JSON text, and NULL for any other value.
@@ -23,6 +40,7 @@ MACROS = (
         WHEN regexp_matches(digits, '\..*,') THEN replace(replace(digits, '.', ''), ',', '.')
         WHEN regexp_matches(digits, ',.*\.') THEN replace(digits, ',', '')
         WHEN regexp_matches(digits, '^[1-9]\d{0,2}(,\d{3})+$') THEN replace(digits, ',', '')
+        WHEN regexp_matches(digits, '^[1-9]\d?(,\d{2})+,\d{3}$') THEN replace(digits, ',', '')
         WHEN regexp_matches(digits, '^[1-9]\d{0,2}(\.\d{3}){2,}$') THEN replace(digits, '.', '')
         WHEN has_currency AND regexp_matches(digits, '^[1-9]\d{0,2}\.\d{3}$') THEN replace(digits, '.', '')
         ELSE replace(digits, ',', '.')
@@ -34,10 +52,15 @@ MACROS = (
     # Sign, currency, sign, digits, currency.
     f"CREATE MACRO meter.money_part(text, part) AS regexp_extract(text, '{_QUOTED}', part)",
     """
-    CREATE MACRO meter.money(text) AS CASE WHEN length(text) <= 40 THEN meter.amount(
+    CREATE MACRO meter.money_alone(text) AS meter.amount(
         meter.money_part(text, 1) || meter.money_part(text, 3),
         nullif(meter.money_part(text, 4), ''),
         meter.money_part(text, 2) || meter.money_part(text, 5) <> ''
+    )
+    """,
+    rf"""
+    CREATE MACRO meter.money(text) AS CASE WHEN length(text) <= 40 AND regexp_matches(text, '\d') THEN coalesce(
+        meter.money_alone(text), meter.money_alone(regexp_extract(text, '{_QUOTED_AMONG_WORDS}', 1))
     ) END
     """,
     r"""

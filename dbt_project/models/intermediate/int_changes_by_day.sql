@@ -11,7 +11,7 @@ final as (
         observed_on as day,
         count(*) filter (where kind = 'added') as items_added,
         count(*) filter (where kind = 'removed') as items_removed,
-        count(distinct (job_id, item_key)) filter (where kind = 'changed') as items_changed,
+        count(distinct row(job_id, item_key)) filter (where kind = 'changed') as items_changed,
         count(*) filter (where kind = 'changed') as fields_changed
     from changes
     group by all

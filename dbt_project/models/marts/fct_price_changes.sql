@@ -12,18 +12,24 @@ items as (
 
 ),
 
-prices as (
+money as (
 
     select
         *,
-        {{ key_of(['strategy', 'url', 'parameters', 'item_key']) }} as item_id
+        {{ key_of(['strategy', 'url', 'parameters', 'item_key']) }} as item_id,
+        {{ price_of('old_value', 'old_number') }} as old_price,
+        {{ price_of('new_value', 'new_number') }} as new_price
     from changes
     where
         kind = 'changed'
-        and old_number is not null
-        and new_number is not null
-        and old_number <> new_number
         and {{ is_money('field', 'old_value', 'new_value') }}
+
+),
+
+prices as (
+
+    select * from money
+    where old_price <> new_price
 
 ),
 
@@ -39,11 +45,11 @@ final as (
         prices.item_key,
         items.label,
         prices.field,
-        prices.old_number as old_price,
-        prices.new_number as new_price,
-        prices.new_number - prices.old_number as difference,
-        prices.relative_change,
-        case when prices.new_number > prices.old_number then 'up' else 'down' end as direction,
+        prices.old_price,
+        prices.new_price,
+        prices.new_price - prices.old_price as difference,
+        prices.new_price / nullif(prices.old_price, 0) - 1 as relative_change,
+        case when prices.new_price > prices.old_price then 'up' else 'down' end as direction,
         prices.observed_at,
         prices.observed_on
     from prices
