@@ -9,6 +9,16 @@
 {% endtest %}
 
 
+{#- Two columns of a row hold the same. -#}
+{% test equal_columns(model, column_name, other) %}
+    select
+        {{ column_name }},
+        {{ other }}
+    from {{ model }}
+    where {{ column_name }} is distinct from {{ other }}
+{% endtest %}
+
+
 {#
   Tests of long tables look at what is new: `where: __changed_in_raw__` and `where: __changed_in_changes__` stand for the
   partitions of the lake whose files differ from those of the last publication. While models are worked on, all of it is

@@ -25,7 +25,8 @@ rolled_up as (
         min(valid_from) as first_seen_at,
         case when not bool_or(is_current) then max(valid_to) end as removed_at,
         bool_or(is_current) as is_listed,
-        count(*) as versions
+        count(*) as versions,
+        max(version) as latest_version
     from versions
     group by item_id
 

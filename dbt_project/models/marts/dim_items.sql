@@ -28,6 +28,7 @@ final as (
         items.is_listed,
         date_diff('millisecond', items.first_seen_at, items.removed_at) / 1000 as seconds_listed,
         items.versions,
+        items.latest_version,
         coalesce(changes.changes, 0) as changes
     from items
     left join changes on items.item_id = changes.item_id
