@@ -344,7 +344,7 @@ def _view_items(connection: duckdb.DuckDBPyConnection, linked: Linked, moving: f
 
 # What the ledger of this publication does not know yet stays out of sight.
 _KNOWN = {
-    "raw": f"(SELECT job_id FROM meter.jobs WHERE state IN {snapshots.LANDED})",
+    "raw": f"(SELECT job_id FROM meter.jobs WHERE state IN {snapshots.LANDED})",  # noqa: S608
     "results": "(SELECT job_id FROM meter.jobs WHERE state = 'accepted')",
     "changes": "(SELECT job_id FROM meter.jobs WHERE state = 'accepted')",
 }

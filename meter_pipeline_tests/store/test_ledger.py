@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,22 @@ def test_strategies_of_one_name_and_alike_ids_get_slugs_of_their_own(open_ledger
     ledger = open_ledger()
     ledger.record_strategies([strategy(f"aaaaaaaa-{i}", "Same") for i in range(6)])
     assert len({row.slug for row in ledger.strategies()}) == 6
+
+
+def test_a_snapshot_of_several_tables_is_of_one_moment(open_ledger: Open) -> None:
+    reader, writer = open_ledger(), open_ledger()
+    writer.record_strategies([strategy("a")])
+
+    def names() -> Iterator[str]:
+        yield "strategies"
+        writer.record_strategies([strategy("a"), strategy("b", "Other")])
+        writer.record_jobs([job("j", "b")])
+        yield "jobs"
+
+    seen = reader.snapshot(names())
+    assert [row.strategy_id for row in seen["strategies"]] == ["a"]
+    assert seen["jobs"] == []
+    assert len(reader.rows("jobs")) == 1
 
 
 def test_a_strategy_that_is_no_longer_listed_is_deleted_and_may_come_back(open_ledger: Open) -> None:

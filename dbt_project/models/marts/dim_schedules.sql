@@ -47,6 +47,7 @@ final as (
         schedules.schedule_id,
         schedules.strategy,
         schedules.url,
+        schedules.urls,
         schedules.schedule_type,
         schedules.interval_seconds,
         schedules.cron_expression,
