@@ -38,8 +38,9 @@ class Contender:
 
 def environment(url: str, folder: Path) -> dict[str, str]:
     """What every measured command gets: nobody's own settings, no proxies, and compiled modules kept between runs."""
-    strange = ("METER_", "DAGSTER_", "PYTHON")
-    kept = {k: v for k, v in os.environ.items() if k == "PYTHONMALLOC" or not k.startswith(strange)}
+    # Nor the settings of memory that make has for its own long runs: commands run as they do from a shell.
+    strange = ("METER_", "DAGSTER_", "PYTHON", "MALLOC_", "GLIBC_", "ARROW_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(strange)}
     return {
         **kept,
         "PYTHONPATH": str(ROOT),

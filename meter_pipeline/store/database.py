@@ -80,6 +80,9 @@ def _sqlite(path: Path) -> Engine:
     def _connected(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
+        # Pages of a ledger of some thousand jobs stay in memory, and are not written to the file again and again.
+        connection.execute("PRAGMA cache_size=-65536")
+        connection.execute("PRAGMA wal_autocheckpoint=8000")
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
