@@ -123,7 +123,7 @@ def _write_world(workload: Workload, folder: Path) -> Totals:
     sums = dict.fromkeys(("items", "cents", "stock", "rating_tenths"), 0)
     with (folder / BODIES).open("wb") as out:
         for number in range(workload.strategies):
-            strategy, schedule = _strategy(number), _schedule(number)
+            strategy, schedule = _strategy(number), _schedule(number, workload.jobs)
             strategies.append(strategy)
             schedules.append(schedule)
             for run, items in enumerate(_runs(workload, number)):
@@ -202,7 +202,7 @@ def _strategy(number: int) -> dict[str, object]:
     }
 
 
-def _schedule(number: int) -> dict[str, object]:
+def _schedule(number: int, runs: int) -> dict[str, object]:
     begin = FIRST_RUN + timedelta(seconds=number)
     return {
         "schedule_id": _id("schedule", number),
@@ -215,8 +215,8 @@ def _schedule(number: int) -> dict[str, object]:
         "enabled": True,
         "webhook_url": None,
         "parameters": None,
-        "next_run_at": _time(begin + BETWEEN_RUNS * 365),
-        "last_run_at": _time(begin + BETWEEN_RUNS * 364),
+        "next_run_at": _time(begin + BETWEEN_RUNS * runs),
+        "last_run_at": _time(begin + BETWEEN_RUNS * (runs - 1)),
         "created_at": _time(begin - timedelta(days=1)),
         "updated_at": _time(begin - timedelta(days=1)),
     }

@@ -20,6 +20,7 @@
         json_extract_string({{ item }}, '$.title'),
         json_extract_string({{ item }}, '$.name'),
         json_extract_string({{ item }}, '$.headline'),
+        json_extract_string({{ item }}, '$.heading'),
         {{ item_key }}
     )
 {% endmacro %}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What fits on the page beside old and new.
 _LATEST, _CELL = 12, 24
-_TITLES = ("title", "name", "headline")
+_TITLES = ("title", "name", "headline", "heading")
 
 
 def change_facts(store: Store, report: SyncReport | None) -> Metadata:

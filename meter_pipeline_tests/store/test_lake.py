@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -14,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from meter_pipeline.store import files
 from meter_pipeline.store import lake as lake_module
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.lake import RAW, Lake
@@ -276,3 +279,46 @@ def test_reading_what_is_not_there_gives_an_empty_table(lake: Lake) -> None:
 def test_a_lake_behind_a_file_url_is_the_same_lake(lake: Lake) -> None:
     put(lake, ("a", 0, 3))
     assert counts(Lake.open(f"file://{lake.files.url}")) == {"a": 3}
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one step", "where the system cannot"])
+def test_a_table_that_is_written_anew_takes_the_place_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    if not together:
+        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    lake = Lake.open(str(tmp_path / "lake"))
+    for number in range(3):
+        rows = pa.table({"x": [number] * 10})
+        lake.rewrite(
+            "changes", "s", [(f"raw/strategy=s/month=2026-0{number + 1}/part-00000.parquet", [rows])], rows.schema
+        )
+        (name,) = lake.parts("changes", "s")
+        assert name == f"changes/strategy=s/month=2026-0{number + 1}/part-00000.parquet"
+        assert pq.read_table(tmp_path / "lake" / name, partitioning=None) == rows
+    assert not list((tmp_path / "lake").glob(".old/**/*.parquet"))
+    assert not list((tmp_path / "lake").glob(".staged/**/*.parquet"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets folders change places")
+def test_whoever_looks_while_a_table_is_written_anew_finds_one(tmp_path: Path) -> None:
+    lake = Lake.open(str(tmp_path / "lake"))
+    rows = pa.table({"x": [1] * 10})
+    parts = [("raw/strategy=s/month=2026-01/part-00000.parquet", [rows])]
+    lake.rewrite("changes", "s", parts, rows.schema)
+    file = tmp_path / "lake/changes/strategy=s/month=2026-01/part-00000.parquet"
+    done = threading.Event()
+    missed = []
+
+    def look() -> None:
+        while not done.is_set():
+            if not file.exists():
+                missed.append(1)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for _ in range(100):
+        lake.rewrite("changes", "s", parts, rows.schema)
+    done.set()
+    looking.join()
+    assert not missed

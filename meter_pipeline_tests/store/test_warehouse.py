@@ -164,6 +164,20 @@ def test_results_that_are_not_what_the_ledger_knows_are_not_published(station: S
     assert one(path, "SELECT count(*) FROM results.mine") == 3
 
 
+def test_rows_that_a_killed_sync_has_lost_are_missed_unless_somebody_is_loading(station: Station) -> None:
+    path = station.folder / "warehouse.duckdb"
+    with station.ledger.writing() as connection:
+        connection.execute(text("UPDATE strategies SET dirty = 1"))
+    publish(station.ledger, station.lake, path)
+    station.lake.drop("results", "mine")
+    with pytest.raises(RejectedError, match=r"results.mine has 0 rows, .* 3 items"):
+        publish(station.ledger, station.lake, path, force=True)
+    claim = station.ledger.claims.try_claim("mine")
+    assert claim is not None
+    publish(station.ledger, station.lake, path, force=True)
+    claim.release()
+
+
 @pytest.mark.parametrize("place", ["file", "publications"])
 def test_a_folder_that_cannot_be_written_is_one_line(station: Station, place: str) -> None:
     (station.folder / place).write_text("in the way")
