@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meter_pipeline import __version__, curate, origin
+from meter_pipeline import __version__, origin
+from meter_pipeline.commands import curate
+from meter_pipeline.commands.console import emit, progress, say, show, tell
+from meter_pipeline.commands.remote import jobs, schedules, strategies
 from meter_pipeline.config import load_config
 from meter_pipeline.connect import open_client, open_ledger, open_store
-from meter_pipeline.console import emit, progress, say, show, tell
-from meter_pipeline.remote import jobs, schedules, strategies
 from meter_pipeline.settings import Settings, SettingsError
 from meter_pipeline.since import parse_since
 
@@ -142,7 +143,7 @@ def demo(
     days: Annotated[float, typer.Option(min=0.1, max=60, help="Virtual days before the first sync.")] = 3.0,
 ) -> None:
     """Load a sandbox's shop, job board and newsroom through Dagster, and show what came of it."""
-    from meter_pipeline.demo import play
+    from meter_pipeline.commands.demo import play
 
     play(Settings.from_env(), days)
 
@@ -154,7 +155,7 @@ def dev(
     speed: Annotated[float, typer.Option(min=0, help="Virtual seconds a second, of the sandbox.")] = 60.0,
 ) -> None:
     """Open the Dagster UI; with no METER_API_KEY a sandbox runs beside it."""
-    from meter_pipeline.dev import serve
+    from meter_pipeline.commands.dev import serve
 
     raise typer.Exit(serve(Settings.from_env(), host=host, port=port, speed=speed))
 
@@ -162,7 +163,7 @@ def dev(
 @app.command()
 def check(as_json: Json = False) -> None:
     """See whether the API, the key, the folders, the ledger and the lake can be used."""
-    from meter_pipeline.health import examine
+    from meter_pipeline.commands.health import examine
 
     findings = examine(Settings.from_env())
     if as_json:
@@ -414,7 +415,7 @@ def model(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files if they are there.")] = False,
 ) -> None:
     """Write a staging model of one strategy's results into the dbt project, with its documentation and tests."""
-    from meter_pipeline.scaffold import write_model
+    from meter_pipeline.commands.scaffold import write_model
 
     settings = Settings.from_env()
     if settings.dbt_project is None:
@@ -431,7 +432,7 @@ def report(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
 ) -> None:
     """Write one HTML page about the published data; nothing else is needed to view it."""
-    from meter_pipeline.report import write_report
+    from meter_pipeline.commands.report import write_report
 
     settings = Settings.from_env()
     moment = parse_since(since, origin.clock(settings.data_dir))
@@ -445,7 +446,7 @@ def query(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
 ) -> None:
     """Ask the published warehouse, read-only."""
-    from meter_pipeline.ask import ask, write_csv
+    from meter_pipeline.commands.ask import ask, write_csv
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from meter_pipeline import charts
+from meter_pipeline.commands.report import write_report
 from meter_pipeline.defs.charts import large, small
 from meter_pipeline.defs.metadata import fits
-from meter_pipeline.report import write_report
 
 _START = datetime(2026, 3, 2, tzinfo=timezone.utc)
 # The columns that charts and report look at.

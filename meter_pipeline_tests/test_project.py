@@ -15,10 +15,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from meter_pipeline.commands.report import write_report
+from meter_pipeline.commands.scaffold import ScaffoldError, write_model
 from meter_pipeline.project import Project
-from meter_pipeline.report import write_report
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.scaffold import ScaffoldError, write_model
 from meter_pipeline.settings import PROJECT
 from meter_pipeline.store import comments, publications
 from meter_pipeline.store.errors import WarehouseError

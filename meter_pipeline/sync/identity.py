@@ -116,7 +116,7 @@ class Identity:
         keys = []
         for value, hash_ in zip(values, hashes, strict=True):
             parts = [self._key_value(value, path) for path in self.key]
-            keys.append(hash_ if None in parts else canonical(parts).decode())
+            keys.append(hash_ if None in parts else canonical([_spell(part) for part in parts]).decode())
         return keys
 
     def _key_value(self, value: Any, path: Path) -> Any:
@@ -193,7 +193,7 @@ def _digits(text: str) -> str:
 
 
 def _spell(value: Any) -> str:
-    """A key's value as text; texts that could be taken for another key's are in quotes."""
+    """A key's value as text, so that 2 and "2" are one key; texts that could be taken for another's are in quotes."""
     if isinstance(value, str):
         return spell_json(value) if _AMBIGUOUS.fullmatch(value) else spell(value)
     return "0.0" if isinstance(value, float) and value == 0 else canonical(value).decode()

@@ -121,7 +121,16 @@ def test_keys_are_the_values_spelled_and_no_two_items_share_one() -> None:
     assert len(set(keys)) == len(keys)
     both = Identity(key=(("a", "b"), ("c",)))
     assert both.keys([{"a": {"b": "x"}, "c": 1}, {"a": {"b": "x"}}, {"a": 3, "c": 1}], ["h0", "h1", "h2"]) == [
-        '["x",1]',
+        '["x","1"]',
         "h1",
         "h2",
     ]
+
+
+def test_a_number_that_becomes_text_is_the_same_key_alone_and_among_others() -> None:
+    items = [{"id": 2, "size": 1}, {"id": "2", "size": "1"}]
+    for key in ((("id",),), (("id",), ("size",))):
+        first, second = Identity(key=key).keys(items, ["hash 1", "hash 2"])
+        assert first == second
+    one, other = Identity(key=(("a",), ("b",))).keys([{"a": "x", "b": "y z"}, {"a": "x y", "b": "z"}], ["", ""])
+    assert one != other

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meter_pipeline import origin
-from meter_pipeline.ask import ask
-from meter_pipeline.console import say, show
-from meter_pipeline.dev import dagster_home
+from meter_pipeline.commands.ask import ask
+from meter_pipeline.commands.console import say, show
+from meter_pipeline.commands.dev import dagster_home
 from meter_pipeline.settings import Settings
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meter_pipeline.console import cell
+from meter_pipeline.commands.console import cell
 from meter_pipeline.store.errors import WarehouseError
 
 if TYPE_CHECKING:

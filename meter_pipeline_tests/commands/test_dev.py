@@ -16,7 +16,7 @@ import requests
 
 from meter_pipeline import origin
 
-_SETTINGS = Path(__file__).parents[1] / "dagster.yaml"
+_SETTINGS = Path(__file__).parents[2] / "dagster.yaml"
 _LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } } }"
 
 

@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from meter_pipeline import origin
-from meter_pipeline.console import tell
+from meter_pipeline.commands.console import tell
 from meter_pipeline.settings import Settings
 
-_PROJECT = Path(__file__).parents[1]
+_PROJECT = Path(__file__).parents[2]
 _FIRST_DAYS = 3.0
 _NOTE_EVERY_SECONDS = 5.0
 _STOP_SECONDS = 30.0
@@ -40,7 +40,7 @@ def serve(settings: Settings, *, host: str, port: int, speed: float) -> int:
     api = _meter(settings) if settings.api_key else _sandbox(settings, speed)
     with api as (environment, note):
         own = environment["DAGSTER_HOME"] == str(dagster_home(settings.data_dir))
-        program = [sys.executable, "-W", "ignore", "-m", "meter_pipeline.dev" if own else "dagster"]
+        program = [sys.executable, "-W", "ignore", "-m", "meter_pipeline.commands.dev" if own else "dagster"]
         command = [*program, "dev", *_location(), "--host", host, "--port", str(port)]
         tell(f"Dagster UI: http://{host}:{port}    data: {settings.data_dir}")
         return _run(command, {**os.environ, **environment}, note)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meter_pipeline.commands.console import emit, record, say, show, tell
 from meter_pipeline.connect import open_client, open_ledger
-from meter_pipeline.console import emit, record, say, show, tell
 from meter_pipeline.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meter_pipeline.commands.console import emit, say, show
 from meter_pipeline.config import load_config
 from meter_pipeline.connect import open_ledger, open_store
-from meter_pipeline.console import emit, say, show
 from meter_pipeline.settings import Settings
 
 if TYPE_CHECKING:
