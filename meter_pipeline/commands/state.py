@@ -1,0 +1,103 @@
+"""What a sync did and what state the jobs are in, as people read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meter_pipeline import origin
+from meter_pipeline.commands.console import emit, say, show, tell
+from meter_pipeline.connect import open_ledger
+from meter_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from meter_pipeline.sync import SyncReport
+
+# How many missing stretches of runs are named, the latest first.
+_GAPS = 5
+# A report names so many strategies; --json names all.
+_MOST_STRATEGIES = 40
+
+
+def show_report(report: SyncReport, told: set[str]) -> None:
+    """A sync's report on stdout, its problems on stderr but for those that were `told` on the way."""
+    columns = ("strategy", "landed", "accepted", "held", "failed", "unreadable", "items", "bytes")
+    touched = [s for s in report.strategies.values() if s.landed or s.held or s.failed or s.unreadable]
+    if touched:
+        # Those with trouble first, then the largest; in the order of their names.
+        worst = sorted(touched, key=lambda s: (-s.held - s.failed - s.unreadable, -s.items))[:_MOST_STRATEGIES]
+        shown = sorted(worst, key=lambda s: s.slug)
+        show(columns, [(s.slug, s.landed, s.accepted, s.held, s.failed, s.unreadable, s.items, s.bytes) for s in shown])
+        if more := len(touched) - len(shown):
+            say(f"and {more:,} more strategies: see `meter-pipeline status`, or --json")
+    for s in touched:
+        if s.new_columns and s.slug not in report.new_strategies:
+            say(f"{s.slug}: new columns {', '.join(s.new_columns)}")
+        if s.widened:
+            say(f"{s.slug}: widened columns {', '.join(s.widened)}")
+    for slug in report.skipped:
+        say(f"{slug}: left to another sync that is working on it")
+    for problem in report.problems:
+        strategy = f"{problem.slug}: " if problem.slug else ""
+        line = f"{strategy}{problem.subject}{problem.reason}"
+        if line not in told:
+            tell(line)
+    if report.stopped:
+        tell(f"ended early: {report.stopped}")
+    if report.gone:
+        say(f"{report.gone:,} jobs are no longer listed by the API; what was loaded of them is kept")
+    if report.changes or report.acknowledged:
+        say(f"{report.changes:,} new changes, {report.acknowledged:,} acknowledged")
+    landed = sum(s.landed for s in touched)
+    say(f"{landed:,} jobs and {report.items:,} items loaded with {report.requests:,} requests")
+
+
+def show_state(settings: Settings, as_json: bool) -> None:
+    """Jobs by state and strategy, held and unreadable ones with their reasons, missing runs, the last sync."""
+    with open_ledger(settings) as ledger:
+        counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), ledger.gaps()
+        slugs = {strategy.strategy_id: strategy.slug for strategy in ledger.strategies()}
+    if as_json:
+        emit(
+            {
+                "data_dir": settings.data_dir,
+                "jobs": [{"strategy": c.slug, "state": c.state, "jobs": c.jobs, "items": c.items} for c in counts],
+                "problems": [
+                    {"job_id": p.job_id, "strategy": slugs.get(p.strategy_id), "state": p.state, "reason": p.reason}
+                    for p in problems
+                ],
+                "gaps": [
+                    {
+                        "schedule_id": g.schedule_id,
+                        "strategy": g.slug,
+                        "since": g.since,
+                        "until": g.until,
+                        "missed_runs": g.missed,
+                    }
+                    for g in gaps
+                ],
+                "last_sync": last,
+            }
+        )
+        return
+    for line in origin.lines(settings.data_dir):
+        say(line)
+    if not counts:
+        say("no job is known yet: run `meter-pipeline sync`")
+    else:
+        show(("strategy", "state", "jobs", "items"), [(c.slug, c.state, c.jobs, c.items) for c in counts])
+    for problem in problems:
+        say(f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id} is {problem.state}: {problem.reason}")
+    for gap in gaps[:_GAPS]:
+        say(
+            f"{gap.slug}: schedule {gap.schedule_id} has no job between {gap.since} and {gap.until}, "
+            f"about {gap.missed} runs"
+        )
+    if len(gaps) > _GAPS:
+        say(f"{len(gaps) - _GAPS} earlier gaps: see --json")
+    if not last:
+        say("never synced")
+        return
+    loaded = f"{last.get('jobs', 0):,} jobs and {last.get('items', 0):,} items loaded"
+    problems_then = len(last.get("problems", ()))
+    asked = f"{last.get('requests', 0):,} requests"
+    say(f"last sync: {last['finished_at']}, {loaded} with {asked}, {problems_then:,} problems")
