@@ -218,6 +218,19 @@ def columns(fields: Sequence[Field]) -> list[Column]:
     ]
 
 
+def json_paths(fields: Sequence[Field]) -> list[list[str]]:
+    """Where values are stored as JSON text, at any depth; Arrow's types do not tell, since text is stored as text too."""
+    return [[item.name, *path] for item in fields for path in _json_paths(item.type)]
+
+
+def _json_paths(kind: Type) -> list[list[str]]:
+    if kind.kind == "json":
+        return [[]]
+    if kind.element is not None:
+        return [["[]", *path] for path in _json_paths(kind.element)]
+    return json_paths(kind.fields)
+
+
 def build(values: Sequence[Any], kind: Type) -> pa.Array:
     """Parsed JSON values as one Arrow array of `arrow_type(kind)`, which must hold them all: see `infer`, `merge`."""
     if kind.kind == "text":

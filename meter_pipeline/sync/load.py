@@ -29,7 +29,7 @@ from meter_pipeline.sync.distinct import Gathered, Texts
 from meter_pipeline.sync.feed import Feed, seen_before
 from meter_pipeline.sync.land import Fetched, job_columns, raw_rows
 from meter_pipeline.sync.landed import Landed, read, read_large
-from meter_pipeline.sync.refine import Retyping, paused_collection, results_schema, rewrite, typed, widen
+from meter_pipeline.sync.refine import Retyping, alike, paused_collection, results_schema, rewrite, typed, widen
 from meter_pipeline.sync.rekey import make_anew
 from meter_pipeline.sync.report import Problem, StrategyReport
 from meter_pipeline.sync.sides import AtHand
@@ -205,7 +205,7 @@ class Load:
         fields = self._chosen.floor(fields)
         self._note_columns(self._fields, fields)
         self._fields = fields
-        if results_schema(fields) == old:
+        if alike(results_schema(fields), old):
             return set()
         before = set() if self._first else self._ledger.accepted(self._strategy.strategy_id) - ids
         if not before and self._thorough:
@@ -321,7 +321,7 @@ class Load:
         """Typed rows in columns that the ledger does not know, or of jobs that are not accepted."""
         schema = results_schema(self._fields)
         accepted = self._ledger.accepted(self._strategy.strategy_id)
-        if any(found != schema for found in self._lake.schemas("results", self._slug)):
+        if not all(alike(found, schema) for found in self._lake.schemas("results", self._slug)):
             rewrite(self._lake, self._slug, self._fields, self._chosen.identity, accepted)
         elif accepted and (strays := self._lake.job_ids("results", self._slug) - accepted):
             self._lake.replace("results", self._slug, schema.empty_table(), strays, thorough=True)

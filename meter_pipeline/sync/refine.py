@@ -6,6 +6,7 @@ A batch that was just fetched and one read back from the lake take the same way:
 from __future__ import annotations
 
 import gc
+import json
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from meter_pipeline.sync.identity import Identity, Occurrences
 
 Place = tuple[str, str]
 """Time and id of a job: its place among all."""
+_JSON = b"meter.json"
 # How often all jobs that are left are tried at once, before each is looked at by itself.
 _TRIES = 3
 # Distinct texts that are kept while rows are read back from the lake.
@@ -78,8 +80,16 @@ def _latest_within(kind: Type) -> Place:
 
 
 def results_schema(fields: Sequence[Field]) -> pa.Schema:
-    """The schema of a strategy's `results`."""
-    return pa.schema([*RESULTS, *(pa.field(column.name, column.type) for column in columns.columns(fields))])
+    """The schema of a strategy's `results`; its metadata tell which columns hold JSON text."""
+    spelled = json.dumps(columns.json_paths(fields)).encode("utf-8")
+    own = (pa.field(column.name, column.type) for column in columns.columns(fields))
+    return pa.schema([*RESULTS, *own], {_JSON: spelled})
+
+
+def alike(one: pa.Schema, other: pa.Schema) -> bool:
+    """Whether rows of two schemas have the same columns, in which a value is spelled the same."""
+    spelled = ((schema.metadata or {}).get(_JSON) for schema in (one, other))
+    return bool(one.equals(other)) and next(spelled) == next(spelled)
 
 
 def typed(about: Sequence[pa.Array], rows: Gathered, keys: pa.Array, fields: Sequence[Field]) -> pa.Table:

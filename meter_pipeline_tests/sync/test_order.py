@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,3 +89,23 @@ def test_a_job_too_large_for_memory_has_the_columns_of_a_small_one(
     large.sync()
     assert_whole(large)
     assert_equal(small, large)
+
+
+@pytest.mark.parametrize("later", [{"n": 1}, [1]], ids=["object", "array"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_text_is_spelled_as_json_from_the_first_job_on_once_it_stands_beside_other_kinds(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox, later: object, nested: bool
+) -> None:
+    def item(value: object) -> dict[str, object]:
+        return {"id": {"of": [value]} if nested else value}
+
+    first = empty_sandbox.insert_job("Shop", items=[item("2")], completed_at=empty_sandbox.world.now - 60)
+    second = empty_sandbox.insert_job("Shop", items=[item(later)], completed_at=empty_sandbox.world.now)
+    whole, parts, other = (make_station(empty_sandbox, name) for name in ("whole", "parts", "other"))
+    whole.sync()
+    for station, order in ((parts, (first, second)), (other, (second, first))):
+        for job in order:
+            station.sync(jobs=[job])
+        assert_equal(station, whole)
+    values = [row["id"]["of"][0] if nested else row["id"] for row in whole.results("shop").to_pylist()]
+    assert values == ['"2"', json.dumps(later, separators=(",", ":"))]
