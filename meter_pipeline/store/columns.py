@@ -219,7 +219,7 @@ def columns(fields: Sequence[Field]) -> list[Column]:
 
 
 def json_paths(fields: Sequence[Field]) -> list[list[str]]:
-    """Where values are stored as JSON text, at any depth; Arrow's types do not tell, since text is stored as text too."""
+    """Where values are stored as JSON text, at any depth: to Arrow that is the same type as plain text."""
     return [[item.name, *path] for item in fields for path in _json_paths(item.type)]
 
 
