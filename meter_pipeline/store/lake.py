@@ -27,6 +27,8 @@ VERSION = 1
 PART_BYTES = 16 * 2**20
 # A part is also closed by what it unpacks to, since merging into it means reading it whole.
 PART_UNPACKED_BYTES = 64 * 2**20
+# And by its rows: what they repeat takes no room in the file, but all of it in memory.
+PART_ROWS = 200_000
 ROW_GROUP_ROWS = 65_536
 _MARKER = "lake.json"
 _UTC = pa.timestamp("us", tz="UTC")
@@ -296,12 +298,16 @@ class Lake:
                 self._filter_part(table, name, jobs)
         old = self._open_part(names[-1]) if names else None
         if old is not None:
-            merged = in_order(table, pa.concat_tables([_without(table, old, jobs), rows]))
-            self._write_part(names[-1], [merged], rows.schema)
+            # A large part is copied no more often than need be: what takes memory here is the part, not the new rows.
+            kept = _without(table, old, jobs)
+            merged = pa.concat_tables([kept, rows])
+            del old
+            follows = not kept.num_rows or not rows.num_rows or _place(table, kept, -1) < _place(table, rows, 0)
+            self._write_part(names[-1], merged if follows else in_order(table, merged), rows.schema)
             return
         if names and thorough:
             self._filter_part(table, names[-1], jobs)
-        self._write_part(self._next(names, table, slug, month), [rows], rows.schema)
+        self._write_part(self._next(names, table, slug, month), rows, rows.schema)
 
     def _remove(self, table: str, slug: str, jobs: set[str], keep: set[str]) -> None:
         """Takes the jobs out of every part, except in the months of `keep`, where `_merge` does it."""
@@ -328,7 +334,8 @@ class Lake:
             return None
         with self._reader(name) as file:
             groups = range(file.metadata.num_row_groups)
-            if sum(file.metadata.row_group(i).total_byte_size for i in groups) >= PART_UNPACKED_BYTES:
+            size = sum(file.metadata.row_group(i).total_byte_size for i in groups)
+            if size >= PART_UNPACKED_BYTES or file.metadata.num_rows >= PART_ROWS:
                 return None
             return file.read()
 
@@ -337,9 +344,11 @@ class Lake:
         number = 1 + int(names[-1].split("/")[-1][5:10]) if names else 0
         return f"{_folder(table, slug, month)}/{_part(number)}"
 
-    def _write_part(self, name: str, tables: list[pa.Table], schema: pa.Schema) -> None:
+    def _write_part(self, name: str, rows: pa.Table, schema: pa.Schema) -> None:
         with self._writing(name, schema) as writer:
-            writer.write_table(pa.concat_tables(tables).combine_chunks(), row_group_size=ROW_GROUP_ROWS)
+            for start in range(0, rows.num_rows, ROW_GROUP_ROWS) or [0]:
+                # In one piece, so that the same rows give the same bytes however they came together.
+                writer.write_table(rows.slice(start, ROW_GROUP_ROWS).combine_chunks(), row_group_size=ROW_GROUP_ROWS)
 
     @contextmanager
     def _writing(self, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
@@ -411,9 +420,16 @@ def in_order(table: str, rows: pa.Table) -> pa.Table:
     return rows.take(order)
 
 
+def _place(table: str, rows: pa.Table, row: int) -> tuple[datetime, str]:
+    """Time and job of a row, by which rows are ordered first."""
+    job, time, _ = _ORDER[table]
+    return rows[time][row].as_py(), rows[job][row].as_py()
+
+
 def _without(table: str, rows: pa.Table, jobs: set[str]) -> pa.Table:
-    column = rows[_ORDER[table][0]]
-    return rows.filter(pc.invert(pc.is_in(column, value_set=pa.array(sorted(jobs), pa.string()))))
+    theirs = pc.is_in(rows[_ORDER[table][0]], value_set=pa.array(sorted(jobs), pa.string()))
+    # Mostly there are none, and nothing to be copied.
+    return rows.filter(pc.invert(theirs)) if pc.any(theirs).as_py() else rows
 
 
 def _groups(metadata: pq.FileMetaData, time: str, moments: Iterable[datetime]) -> list[int]:

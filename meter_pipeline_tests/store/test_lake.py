@@ -322,3 +322,15 @@ def test_whoever_looks_while_a_table_is_written_anew_finds_one(tmp_path: Path) -
     done.set()
     looking.join()
     assert not missed
+
+
+def test_a_part_is_closed_by_its_rows_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_module, "PART_ROWS", 10)
+    lake = Lake.open(str(tmp_path / "lake"))
+    for number in range(8):
+        lake.replace("raw", "s", rows((f"job {number}", number / 100, 4)), {f"job {number}"}, thorough=False)
+    assert [pq.read_metadata(tmp_path / "lake" / name).num_rows for name in lake.parts("raw", "s")] == [12, 12, 8]
+    # Jobs that come before those that are there stand before them.
+    lake.replace("raw", "s", rows(("job early", 0.065, 1)), {"job early"}, thorough=False)
+    last = pq.read_table(tmp_path / "lake" / lake.parts("raw", "s")[-1], partitioning=None)
+    assert list(dict.fromkeys(last["job_id"].to_pylist())) == ["job 6", "job early", "job 7"]
