@@ -12,14 +12,14 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meter_pipeline.settings import environment
 from meter_pipeline.store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -195,25 +195,11 @@ def _invoke(arguments: Sequence[str], project: Path, target: Path, file: Path, p
     manifest = None if parsed is None else Manifest.from_msgpack(parsed.read_bytes())
     paths = ("--project-dir", project, "--profiles-dir", project, "--target-path", target, "--log-path", target)
     try:
-        with _environment(METER_DBT_TARGET="warehouse", METER_DBT_DATABASE=str(file)):
+        with environment({"METER_DBT_TARGET": "warehouse", "METER_DBT_DATABASE": str(file)}):
             return dbtRunner(manifest=manifest).invoke([*arguments, *_QUIET, *map(str, paths)])
     finally:
         # Another connection to the file, with other settings, must be possible at once.
         DuckDBConnectionManager.close_all_connections()
-
-
-@contextmanager
-def _environment(**given: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _result(one: Any, target: Path) -> Result:

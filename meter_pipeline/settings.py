@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -129,6 +130,21 @@ def _dotenv(path: Path) -> dict[str, str | None]:
         if line.error:
             raise SettingsError(f"{path}:{line.original.line}: this is no setting: write NAME=value, quotes closed")
     return dotenv_values(stream=StringIO(text))
+
+
+@contextmanager
+def environment(given: Mapping[str, str]) -> Iterator[None]:
+    """Variables of this process's environment while the block runs; afterwards they are as before."""
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _url(text: str) -> str:

@@ -6,8 +6,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +14,7 @@ from meter_pipeline import origin
 from meter_pipeline.commands.ask import ask
 from meter_pipeline.commands.console import say, show
 from meter_pipeline.commands.dev import dagster_home
-from meter_pipeline.settings import Settings
+from meter_pipeline.settings import Settings, environment
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -114,7 +112,7 @@ def play(settings: Settings, days: float) -> None:
     with origin.continued(settings.data_dir, first_days=days) as sandbox:
         say(f"sandbox of the Meter API at {sandbox.url}, data in {settings.data_dir}")
         settings = replace(settings, base_url=sandbox.url)
-        with _environment(settings, sandbox):
+        with environment(_variables(settings, sandbox)):
             if again:
                 sandbox.advance(days=_LATER_DAYS)
             _load(settings, sandbox)
@@ -124,26 +122,15 @@ def play(settings: Settings, days: float) -> None:
     _next_lines()
 
 
-@contextmanager
-def _environment(settings: Settings, sandbox: Sandbox) -> Iterator[None]:
-    """What the run's resources read, for as long as the demo lasts."""
-    given = {
+def _variables(settings: Settings, sandbox: Sandbox) -> dict[str, str]:
+    """What the run's resources read."""
+    return {
         "METER_API_KEY": sandbox.api_key,
         "METER_BASE_URL": settings.base_url,
         "METER_DATA_DIR": str(settings.data_dir),
         "DAGSTER_HOME": str(dagster_home(settings.data_dir)),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
     }
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _load(settings: Settings, sandbox: Sandbox) -> None:
