@@ -157,7 +157,7 @@ def dev(
 
 @app.command()
 def check(as_json: Json = False) -> None:
-    """See whether the API, the key, the folders, the ledger and the lake can be used."""
+    """See whether the settings, the API, the key, the folders, the ledger and the lake can be used."""
     from meter_pipeline.commands.health import examine
 
     findings = examine(Settings.from_env())
@@ -211,9 +211,9 @@ def sync(
             config=config,
             processes=OwnProcesses.of(settings),
         )
-        called = [name for row in store.ledger.strategies() for name in (row.strategy_id, row.slug, row.name)]
-    for name in sorted(set(config.strategies) - set(called)):
-        tell(f"{settings.config}: no strategy has the id, slug or name {name!r}: see `meter-pipeline strategies list`")
+        labels = [label for row in store.ledger.strategies() for label in row.labels]
+    for line in config.misnamed(labels):
+        tell(line)
     if as_json:
         emit(report.as_dict())
     else:
@@ -261,6 +261,8 @@ def inbox(
     from meter_pipeline.store.inbox import Inbox
 
     settings = Settings.from_env()
+    if secret_env and not os.environ.get(secret_env):
+        raise typer.BadParameter(f"--secret-env: there is no variable {secret_env}, or it is empty")
     told = os.environ.get(secret_env) if secret_env else settings.webhook_secret
     secrets = [secret.strip() for secret in (told or "").split(",")]
     serve(Inbox(settings.inbox), secrets, host=host, port=port, echo=say)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -77,18 +77,29 @@ class Config:
                 return self.strategies[label]
         return None
 
+    def misnamed(self, labels: Iterable[str | None]) -> list[str]:
+        """A line for each strategy that the file names and that is none of `labels`: all ids, slugs and names."""
+        return [
+            f"{self.path}: no strategy has the id, slug or name {name!r}: see `meter-pipeline strategies list`"
+            for name in sorted(set(self.strategies) - set(labels))
+        ]
 
-def load_config(path: Path) -> Config:
-    """Reads `meter.yaml`; a file that does not exist is one that says nothing.
+
+def load_config(named: Path | None) -> Config:
+    """Reads a `meter.yaml`.
+
+    Args:
+        named: The file, which must exist; `None`: `meter.yaml` in the working folder, which may be absent.
 
     Raises:
         ConfigError: It cannot be read, or says something that is not understood.
     """
+    path = Path("meter.yaml").absolute() if named is None else named
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return Config()
     except (OSError, UnicodeDecodeError) as error:
+        if named is None and isinstance(error, FileNotFoundError):
+            return Config()
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise ConfigError(f"{path}:1: the file cannot be read: {reason}") from None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,23 @@ class SettingsError(Exception):
 
 # More than that ask more of the API than it takes gladly.
 _MOST_PROCESSES = 4
+VARIABLES = (
+    "METER_API_KEY",
+    "METER_API_PREFIX",
+    "METER_BASE_URL",
+    "METER_CONFIG",
+    "METER_DATA_DIR",
+    "METER_DBT_PROJECT",
+    "METER_LAKE_URL",
+    "METER_LEDGER_URL",
+    "METER_MAX_REQUESTS_PER_SECOND",
+    "METER_PROCESSES",
+    "METER_WEBHOOK_SECRET",
+)
+# Set for dbt alone: see `dbt_project/profiles.yml`.
+_OF_DBT = ("METER_DBT_DATABASE", "METER_DBT_TARGET")
+# One letter missing or two swapped in the shortest name; other names, such as METER_KEY_OF_TEAM_A, are further off.
+_CLOSE = 0.86
 
 
 @dataclass(frozen=True)
@@ -45,7 +63,7 @@ class Settings:
         webhook_secret: What Meter shows with each webhook, several separated by commas. Never shown by `repr`.
         max_requests_per_second: Upper bound on calls to the API, `None` for no bound.
         processes: Processes that share a large sync among them.
-        config: `meter.yaml`, which need not exist.
+        config: `meter.yaml`, a file that must exist; `None`: the one in the working folder, if there is one.
         dbt_project: Folder of the dbt project whose models are part of the warehouse, `None` for no models.
     """
 
@@ -58,7 +76,7 @@ class Settings:
     webhook_secret: str | None = field(default=None, repr=False)
     max_requests_per_second: float | None = None
     processes: int = 1
-    config: Path = Path("meter.yaml")
+    config: Path | None = None
     dbt_project: Path | None = PROJECT
 
     @classmethod
@@ -68,10 +86,7 @@ class Settings:
         Raises:
             SettingsError: A value cannot be used.
         """
-        values: dict[str, str] = {}
-        if dotenv is not None and dotenv.is_file():
-            values.update({name: value for name, value in _dotenv(dotenv).items() if value})
-        values.update({name: value for name, value in (os.environ if env is None else env).items() if value})
+        values = _values(env, dotenv)
         return cls(
             api_key=values.get("METER_API_KEY"),
             base_url=_url(values.get("METER_BASE_URL", cls.base_url)),
@@ -82,7 +97,7 @@ class Settings:
             webhook_secret=values.get("METER_WEBHOOK_SECRET"),
             max_requests_per_second=_rate(values.get("METER_MAX_REQUESTS_PER_SECOND")),
             processes=_processes(values.get("METER_PROCESSES")),
-            config=Path(values.get("METER_CONFIG", "meter.yaml")).expanduser().absolute(),
+            config=_config(values.get("METER_CONFIG")),
             dbt_project=_project(values.get("METER_DBT_PROJECT")),
         )
 
@@ -117,6 +132,31 @@ class Settings:
                 "METER_API_KEY is not set: put it into the environment or .env, or run `meter-pipeline sandbox`"
             )
         return self.api_key
+
+
+def misspellings(env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> list[str]:
+    """A line for each variable that nothing reads and whose name is nearly a setting's, in the environment or `dotenv`.
+
+    Raises:
+        SettingsError: `dotenv` cannot be read.
+    """
+    known, found = (*VARIABLES, *_OF_DBT), []
+    for name in sorted(_values(env, dotenv)):
+        # A name that goes on after a setting's, as METER_API_KEY_2 does, is another account's.
+        if name in known or name.startswith(tuple(f"{setting}_" for setting in known)):
+            continue
+        if close := difflib.get_close_matches(name.upper(), known, 1, _CLOSE):
+            found.append(f"nothing reads {name}: did you mean {close[0]}?")
+    return found
+
+
+def _values(env: Mapping[str, str] | None, dotenv: Path | None) -> dict[str, str]:
+    """Variables that are not empty, those of the environment before those of `dotenv`."""
+    values: dict[str, str] = {}
+    if dotenv is not None and dotenv.is_file():
+        values.update({name: value for name, value in _dotenv(dotenv).items() if value})
+    values.update({name: value for name, value in (os.environ if env is None else env).items() if value})
+    return values
 
 
 def _dotenv(path: Path) -> dict[str, str | None]:
@@ -160,10 +200,26 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _config(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text).expanduser().absolute()
+    if not path.is_file():
+        reason = "is a folder" if path.is_dir() else "does not exist"
+        raise SettingsError(f"METER_CONFIG={text!r} {reason}: name a file such as meter.yaml, or unset METER_CONFIG")
+    return path
+
+
 def _project(text: str | None) -> Path | None:
     if text is None:
         return PROJECT
-    return None if text.strip().lower() == "none" else Path(text).expanduser().absolute()
+    if text.strip().lower() == "none":
+        return None
+    path = Path(text).expanduser().absolute()
+    if not (path / "dbt_project.yml").is_file():
+        reason = "has no dbt_project.yml" if path.is_dir() else "is not a folder that exists"
+        raise SettingsError(f"METER_DBT_PROJECT={text!r} {reason}: name the folder of a dbt project, or none")
+    return path
 
 
 def _prefix(text: str) -> str:

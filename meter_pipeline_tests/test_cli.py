@@ -157,6 +157,19 @@ def test_check_tells_what_cannot_be_used(meter: Command, monkeypatch: pytest.Mon
     assert [check["name"] for check in done.document["checks"] if not check["ok"]] == ["key"]
 
 
+def test_check_names_misspelt_settings_and_what_meter_yaml_gets_wrong(
+    meter: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter("sync")
+    monkeypatch.setenv("METER_LAKE_ULR", "s3://bucket")
+    (tmp_path / "meter.yaml").write_text("strategies:\n  boks: {key: title}\n")
+    done = meter("check", "--json")
+    assert done.code == 1
+    (wrong,) = [check["detail"] for check in done.document["checks"] if not check["ok"]]
+    assert "nothing reads METER_LAKE_ULR: did you mean METER_LAKE_URL?" in wrong
+    assert "meter.yaml: no strategy has the id, slug or name 'boks'" in wrong
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
@@ -166,6 +179,8 @@ def test_check_tells_what_cannot_be_used(meter: Command, monkeypatch: pytest.Mon
         ("METER_BASE_URL", "api.meter.sh", "METER_BASE_URL"),
         ("METER_API_PREFIX", "v9", "METER_API_PREFIX"),
         ("METER_DATA_DIR", "/proc/nothing", "METER_DATA_DIR"),
+        ("METER_CONFIG", "nowhere.yaml", "METER_CONFIG='nowhere.yaml' does not exist"),
+        ("METER_DBT_PROJECT", "nowhere", "METER_DBT_PROJECT='nowhere' is not a folder that exists"),
     ],
 )
 def test_a_bad_setting_is_one_line(
@@ -188,7 +203,15 @@ def test_a_bad_setting_is_one_line(
         (("jobs", "run", "nope"), "no strategy has the id or name 'nope'"),
         (("jobs", "run", "Books", "--parameters", "{"), "no JSON"),
         (("jobs", "show", "0a7d2c7e-2a52-4d3d-8a61-9a8e1b9f4f02"), "404"),
+        (("jobs", "run", "Books", "--parameters", '{"a": 1, "a": 2}'), "--parameters: 'a' is there twice"),
+        (
+            ("jobs", "run", "Books", "--parameters", "@nowhere.json"),
+            "--parameters: nowhere.json cannot be read: No such",
+        ),
         (("sandbox", "--fault", "nope=1"), "nope"),
+        (("sandbox", "--fault", "latency=1", "--fault", "latency=2"), "'latency' is given twice"),
+        (("sandbox", "--replay", "nowhere"), "nowhere: no such folder to replay"),
+        (("inbox", "--secret-env", "NOWHERE"), "there is no variable NOWHERE"),
     ],
 )
 def test_a_mistake_is_one_line(meter: Command, arguments: tuple[str, ...], said: str) -> None:

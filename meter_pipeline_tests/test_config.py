@@ -9,11 +9,20 @@ import pytest
 from meter_pipeline.config import Config, ConfigError, StrategyConfig, load_config
 
 
-def test_a_file_that_is_not_there_and_an_empty_one_say_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "meter.yaml"
-    assert load_config(path) == Config()
-    path.write_text("# nothing yet\n")
-    assert load_config(path) == Config()
+def test_the_file_of_the_working_folder_may_be_absent_and_may_be_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config(None) == Config()
+    (tmp_path / "meter.yaml").write_text("# nothing yet\n")
+    assert load_config(None) == Config()
+    (tmp_path / "meter.yaml").write_text("acknowledge: false\n")
+    assert load_config(None) == Config(acknowledge=False)
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"meter\.yaml:1: the file cannot be read: No such file"):
+        load_config(tmp_path / "meter.yaml")
 
 
 def test_everything_it_can_say(tmp_path: Path) -> None:

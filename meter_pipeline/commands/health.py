@@ -1,13 +1,17 @@
-"""Can everything be used: the API and its key, the folders, the ledger and the lake."""
+"""Can everything be used: the settings, the API and its key, the folders, the ledger and the lake."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from meter_pipeline.connect import open_client, open_ledger
-from meter_pipeline.settings import Settings, SettingsError
+from meter_pipeline.settings import Settings, SettingsError, misspellings
+
+if TYPE_CHECKING:
+    from meter_pipeline.config import Config
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,34 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Looks at everything a sync needs, one finding each; a bad one does not stop the others."""
-    return [*_api(settings), _folder(settings), _ledger(settings), _lake(settings)]
+    return [_settings(settings), *_api(settings), _folder(settings), _ledger(settings), _lake(settings)]
+
+
+def _settings(settings: Settings) -> Finding:
+    from meter_pipeline.config import ConfigError, load_config
+
+    wrong = misspellings()
+    try:
+        config = load_config(settings.config)
+    except ConfigError as error:
+        wrong.append(str(error))
+    else:
+        wrong += _misnamed(settings, config)
+    if wrong:
+        return Finding("settings", False, "; ".join(wrong))
+    return Finding("settings", True, f"{config.path} is understood" if config.path else "no meter.yaml, none is needed")
+
+
+def _misnamed(settings: Settings, config: Config) -> list[str]:
+    """Strategies that `meter.yaml` names and that the ledger, once it knows any, does not have."""
+    from meter_pipeline.store.errors import StoreError
+
+    try:
+        with open_ledger(settings) as ledger:
+            labels = [label for row in ledger.strategies() for label in row.labels]
+    except StoreError:
+        return []  # the finding about the ledger says why
+    return config.misnamed(labels) if labels else []
 
 
 def _api(settings: Settings) -> Iterator[Finding]:

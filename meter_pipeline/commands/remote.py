@@ -68,12 +68,27 @@ def _object(text: str | None, option: str) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        value = json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
-    except (OSError, ValueError) as error:
+        given = Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise typer.BadParameter(f"{option}: {text[1:]} cannot be read: {reason}") from None
+    try:
+        value = json.loads(given, object_pairs_hook=lambda pairs: _unique(pairs, option))
+    except ValueError as error:
         raise typer.BadParameter(f"{option} is no JSON: {error}") from None
     if not isinstance(value, dict):
         raise typer.BadParameter(f"{option} is no JSON object")
     return value
+
+
+def _unique(pairs: list[tuple[str, Any]], option: str) -> dict[str, Any]:
+    """A JSON object's members; JSON parsers keep the last value of a name that is there twice, and say nothing."""
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise typer.BadParameter(f"{option}: {name!r} is there twice: remove one")
+        members[name] = value
+    return members
 
 
 def _seconds(text: str | None) -> int | None:

@@ -21,7 +21,7 @@ from meter_pipeline.defs.schedules import hourly, sync_job
 from meter_pipeline.defs.sensors import schedule_changes
 from meter_pipeline.defs.warehouse import publication_assets
 from meter_pipeline.project import Project
-from meter_pipeline.settings import Settings
+from meter_pipeline.settings import Settings, misspellings
 
 if TYPE_CHECKING:
     from meter_pipeline.store.rows import ScheduleRow, StrategyRow
@@ -48,6 +48,8 @@ def build_defs(settings: Settings, *, translator: MeterTranslator | None = None)
     The strategies are those that the ledger knows at this moment: no call to the API is made. Secrets are read from
     the environment when a run needs them and are no part of the definitions.
     """
+    for line in misspellings():
+        _log.warning("%s", line)
     strategies, schedules = known(settings)
     said = known_config(settings)
     keys = translator.keys if translator else Keys()

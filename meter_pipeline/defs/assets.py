@@ -128,6 +128,7 @@ def _run(
     from meter_pipeline.sync import sync
 
     strategies = config.strategies or _selected(selected, known)
+    said = load_config(settings.config)
     report = sync(
         client,
         store.ledger,
@@ -138,9 +139,11 @@ def _run(
         since=parse_since(config.since, origin.clock(settings.data_dir)),
         reconcile=config.reconcile,
         progress=Told(context.log),
-        config=load_config(settings.config),
+        config=said,
         processes=OwnProcesses.of(settings),
     )
+    for line in said.misnamed(label for row in store.ledger.strategies() for label in row.labels):
+        context.log.warning(line)
     for slug in report.skipped:
         context.log.warning(f"{slug}: left to another sync that is working on it")
     for problem in report.problems[:_PROBLEMS_LOGGED]:

@@ -124,10 +124,12 @@ class Faults:
 
 
 def parse_faults(texts: list[str]) -> dict[str, Any]:
-    """Switches from `name=value` texts, as the command line takes them."""
+    """Switches from `name=value` texts, as the command line takes them; each name once."""
     switches: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
+        if name.strip() in switches:
+            raise SandboxError(f"the switch {name.strip()!r} is given twice: remove one")
         switches[name.strip()] = value.strip() if equals else "true"
     Faults().update(switches)
     return switches

@@ -27,6 +27,11 @@ class StrategyRow:
     identity: str | None = field(default=None, repr=False)
 
     @property
+    def labels(self) -> tuple[str | None, ...]:
+        """What a user may call it by: its id, its slug, its name at Meter."""
+        return (self.strategy_id, self.slug, self.name)
+
+    @property
     def columns(self) -> list[columns.Column]:
         """The typed columns of its results."""
         return columns.columns(columns.load(self.fields))

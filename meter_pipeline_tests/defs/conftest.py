@@ -85,6 +85,11 @@ def pipeline(
         yield made
 
 
+def logged(pipeline: Pipeline, result: dg.ExecuteInProcessResult) -> list[str]:
+    """Messages of the run's log."""
+    return [record.user_message for record in pipeline.instance.all_logs(result.run_id)]
+
+
 def materialized(result: dg.ExecuteInProcessResult) -> list[str]:
     """Keys of the assets that the run materialised, in order."""
     return [event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key]

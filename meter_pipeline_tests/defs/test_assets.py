@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 
-from meter_pipeline_tests.defs.conftest import Pipeline, materialized, metadata
+from meter_pipeline_tests.defs.conftest import Pipeline, logged, materialized, metadata
 
 
 def _fetched(pipeline: Pipeline, since: int) -> int:
@@ -125,3 +127,8 @@ def test_downstream_of_a_result_runs_only_when_it_has_news(pipeline: Pipeline) -
         job = defs.resolve_job_def("all")
         ran.append("report" in materialized(job.execute_in_process(instance=pipeline.instance)))
     assert ran == [False, True]
+
+
+def test_a_run_warns_of_a_strategy_of_meter_yaml_that_does_not_exist(pipeline: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "meter.yaml").write_text("strategies:\n  boks: {key: title}\n")
+    assert any("no strategy has the id, slug or name 'boks'" in line for line in logged(pipeline, pipeline.run()))
