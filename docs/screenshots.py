@@ -114,7 +114,9 @@ def _demo() -> Iterator[str]:
         subprocess.run([*_PROGRAM, "demo"], env=environment, check=True)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        server = subprocess.Popen([*_PROGRAM, "dev", "--port", str(port)], env=environment, start_new_session=True)
+        server = subprocess.Popen(
+            [*_PROGRAM, "dev", "--port", str(port), "--sandbox-port", "0"], env=environment, start_new_session=True
+        )
         try:
             yield f"http://127.0.0.1:{port}"
         finally:

@@ -148,11 +148,15 @@ def dev(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Dagster UI.")] = 3000,
     host: Annotated[str, typer.Option(help="Address the Dagster UI listens on.")] = "127.0.0.1",
     speed: Annotated[float, typer.Option(min=0, help="Virtual seconds a second, of the sandbox.")] = 60.0,
+    sandbox_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the sandbox; 0 takes a free one.")
+    ] = origin.SANDBOX_PORT,
 ) -> None:
     """Open the Dagster UI; with no METER_API_KEY a sandbox runs beside it."""
     from meter_pipeline.commands.dev import serve
 
-    raise typer.Exit(serve(Settings.from_env(), host=host, port=port, speed=speed))
+    settings = Settings.from_env()
+    raise typer.Exit(serve(settings, host=host, port=port, speed=speed, sandbox_port=sandbox_port))
 
 
 @app.command()

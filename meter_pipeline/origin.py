@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from meter_pipeline.sandbox import Sandbox
 
 SEED = 7
+# Where the sandbox beside the Dagster UI listens: next to that of `meter-pipeline sandbox`, so that both can run.
+SANDBOX_PORT = 8766
 _MARKER = "sandbox.json"
 
 

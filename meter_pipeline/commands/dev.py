@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,17 +17,22 @@ from pathlib import Path
 
 from meter_pipeline import origin
 from meter_pipeline.commands.console import tell
-from meter_pipeline.settings import Settings
+from meter_pipeline.settings import Settings, SettingsError
 
 _PROJECT = Path(__file__).parents[2]
 _FIRST_DAYS = 3.0
 _NOTE_EVERY_SECONDS = 5.0
 _STOP_SECONDS = 30.0
+_SANDBOX_HOST = "127.0.0.1"
 
 Environment = dict[str, str]
 
 
-def serve(settings: Settings, *, host: str, port: int, speed: float) -> int:
+class DevError(Exception):
+    """The UI cannot be served; the message is one line with the way out."""
+
+
+def serve(settings: Settings, *, host: str, port: int, speed: float, sandbox_port: int = origin.SANDBOX_PORT) -> int:
     """Runs `dagster dev` until it ends, or until SIGINT or SIGTERM; returns its exit code, 0 after a signal.
 
     Args:
@@ -33,17 +40,39 @@ def serve(settings: Settings, *, host: str, port: int, speed: float) -> int:
         host: Address of the UI.
         port: Port of the UI.
         speed: Virtual seconds a second, of the sandbox.
+        sandbox_port: Loopback port of the sandbox; 0 takes a free one.
 
     Raises:
+        DevError: A port is in use, or an address is none of this machine's.
         SettingsError: The folder's data came from somewhere else than what is to run now.
     """
-    api = _meter(settings) if settings.api_key else _sandbox(settings, speed)
+    # Before anything starts: Dagster waits for a web server that could not start, and what answers is another instance.
+    _refuse_taken(host, port, "--port")
+    if not settings.api_key:
+        _refuse_taken(_SANDBOX_HOST, sandbox_port, "--sandbox-port")
+    api = _meter(settings) if settings.api_key else _sandbox(settings, speed, sandbox_port)
     with api as (environment, note):
         own = environment["DAGSTER_HOME"] == str(dagster_home(settings.data_dir))
         program = [sys.executable, "-W", "ignore", "-m", "meter_pipeline.commands.dev" if own else "dagster"]
         command = [*program, "dev", *_location(), "--host", host, "--port", str(port)]
-        tell(f"Dagster UI: http://{host}:{port}    data: {settings.data_dir}")
+        tell(f"Dagster UI: http://{f'[{host}]' if ':' in host else host}:{port}    data: {settings.data_dir}")
         return _run(command, {**os.environ, **environment}, note)
+
+
+def _refuse_taken(host: str, port: int, option: str) -> None:
+    """Makes sure that an address can be listened on.
+
+    Raises:
+        DevError: It cannot; the message names the option that helps.
+    """
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        port_is_wrong = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        way_out = f"choose another {option}" if port_is_wrong else "choose another --host"
+        # Its own text repeats the address; that of a name that is not found is in no table of the system's.
+        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        raise DevError(f"cannot listen on {host}:{port}: {reason}; {way_out}") from None
 
 
 @contextmanager
@@ -51,14 +80,18 @@ def _meter(settings: Settings) -> Iterator[tuple[Environment, Callable[[], None]
     """Meter's own API. A `DAGSTER_HOME` that is set stays what it is."""
     origin.refuse_mixing(settings)
     home = os.environ.get("DAGSTER_HOME") or str(dagster_home(settings.data_dir))
+    if not Path(home).is_absolute() or not Path(home).is_dir():
+        raise SettingsError(
+            f"DAGSTER_HOME={home!r} is not the absolute path of a folder: make it, or unset DAGSTER_HOME"
+        )
     yield {"DAGSTER_HOME": home}, lambda: None
 
 
 @contextmanager
-def _sandbox(settings: Settings, speed: float) -> Iterator[tuple[Environment, Callable[[], None]]]:
+def _sandbox(settings: Settings, speed: float, port: int) -> Iterator[tuple[Environment, Callable[[], None]]]:
     """A sandbox in this process. How far its clock has come is noted now and then, should the process be killed."""
     origin.refuse_foreign(settings)
-    with origin.continued(settings.data_dir, first_days=_FIRST_DAYS) as sandbox:
+    with origin.continued(settings.data_dir, first_days=_FIRST_DAYS, port=port) as sandbox:
         sandbox.world.clock.speed = speed
         for line in _banner(f"METER_API_KEY is not set: this is the SANDBOX at {sandbox.url}, not Meter.", sandbox.now):
             tell(line)

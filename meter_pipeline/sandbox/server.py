@@ -131,6 +131,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # A bound socket alone keeps nobody else from binding to the same port.
+        listener.listen(128)
     except OSError as reason:
         listener.close()
         raise SandboxError(f"cannot listen on {host}:{port}: {reason.strerror}; choose another port") from None
@@ -307,8 +309,9 @@ class Sandbox:
 
 def serve(*, host: str = "127.0.0.1", port: int = 8765, echo: Callable[[str], None] = print, **beginnings: Any) -> None:
     """Serve until SIGINT or SIGTERM; takes what `Service` takes, and `echo` for the lines that say how to use it."""
-    service = Service(**beginnings)
+    # First: making a world takes a while, and a port that is in use is refused at once.
     listener = _listen(host, port)
+    service = Service(**beginnings)
     url = f"http://{host}:{listener.getsockname()[1]}"
     world = service.world
 
