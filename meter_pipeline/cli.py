@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -182,6 +183,14 @@ def sync(
     reconcile: Annotated[
         bool, typer.Option("--reconcile", help="Walk all jobs and prove that none is missing.")
     ] = False,
+    acknowledge: Annotated[
+        bool | None,
+        typer.Option(
+            "--acknowledge/--no-acknowledge",
+            help="Mark changes as seen at Meter, for all its consumers, once they are loaded; meter.yaml decides "
+            "otherwise, and marks them by default.",
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Parallel fetches.")] = 8,
     as_json: Json = False,
 ) -> None:
@@ -198,6 +207,8 @@ def sync(
     settings.require_key()
     origin.refuse_mixing(settings)
     config = load_config(settings.config)
+    if acknowledge is not None:
+        config = replace(config, acknowledge=acknowledge)
     with open_store(settings) as store, open_client(settings, store.ledger) as client, progress(as_json) as shown:
         report = engine(
             client,

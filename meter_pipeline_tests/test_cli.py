@@ -157,6 +157,43 @@ def test_check_tells_what_cannot_be_used(meter: Command, monkeypatch: pytest.Mon
     assert [check["name"] for check in done.document["checks"] if not check["ok"]] == ["key"]
 
 
+def test_check_counts_what_the_first_sync_would_mark_and_marks_nothing(shop: Sandbox, meter: Command) -> None:
+    (schedule,) = shop.world.schedules.values()
+    for title in ("Salt Road", "Dust"):
+        shop.insert_job("Books", items=[{"title": title}], schedule=schedule.schedule_id)
+
+    def said() -> str:
+        (detail,) = [
+            check["detail"] for check in meter("check", "--json").document["checks"] if check["name"] == "changes"
+        ]
+        return str(detail)
+
+    assert said().startswith("2 unseen changes of 1 schedule: a sync loads them, then marks them as seen at Meter")
+    assert len(schedule.unseen) == 2
+    meter("sync")
+    assert len(schedule.unseen) == 0
+    before = len(shop.log)
+    assert said() == "marked as seen at Meter once they are loaded"
+    assert not [entry for entry in shop.log[before:] if "/changes" in entry.path]
+
+
+def test_a_sync_leaves_changes_unseen_when_asked_to_whatever_meter_yaml_says(
+    shop: Sandbox, meter: Command, tmp_path: Path
+) -> None:
+    (schedule,) = shop.world.schedules.values()
+    shop.insert_job("Books", items=[{"title": "Salt Road"}], schedule=schedule.schedule_id)
+    done = meter("sync", "--no-acknowledge")
+    assert (done.code, len(schedule.unseen)) == (0, 1)
+    assert "marks them as seen" not in done.err
+    (tmp_path / "meter.yaml").write_text("acknowledge: false\n")
+    assert "left unseen at Meter" in meter("check").out
+    meter("sync")
+    assert len(schedule.unseen) == 1
+    done = meter("sync", "--acknowledge")
+    assert "1 unseen change of 1 schedule: a sync loads them, then marks them" in done.err
+    assert len(schedule.unseen) == 0
+
+
 def test_check_names_misspelt_settings_and_what_meter_yaml_gets_wrong(
     meter: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

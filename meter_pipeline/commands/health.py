@@ -13,6 +13,9 @@ from meter_pipeline.settings import Settings, SettingsError, misspellings
 if TYPE_CHECKING:
     from meter_pipeline.config import Config
 
+# A check has somebody waiting for it. Seconds.
+_HURRIED = {"timeout": (5, 15), "deadline": 30.0}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -25,7 +28,9 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Looks at everything a sync needs, one finding each; a bad one does not stop the others."""
-    return [_settings(settings), *_api(settings), _folder(settings), _ledger(settings), _lake(settings)]
+    api, ledger = list(_api(settings)), _ledger(settings)
+    changes = [_changes(settings)] if ledger.ok and all(finding.ok for finding in api) else []
+    return [_settings(settings), *api, _folder(settings), ledger, _lake(settings), *changes]
 
 
 def _settings(settings: Settings) -> Finding:
@@ -101,6 +106,29 @@ def _lake(settings: Settings) -> Finding:
         return f"version {VERSION}, {Lake.open(settings.lake).files.url}"
 
     return _try("lake", read)
+
+
+def _changes(settings: Settings) -> Finding:
+    """What a sync does with Meter's unseen changes; a ledger that has never marked any is told how many there are."""
+    from meter_pipeline.api import MeterError
+    from meter_pipeline.config import ConfigError, load_config
+    from meter_pipeline.store.unseen import Unseen
+    from meter_pipeline.sync.marking import count_unseen, describe_marking
+
+    try:
+        acknowledges = load_config(settings.config).acknowledge
+    except ConfigError:
+        acknowledges = True  # the finding about the settings says what is wrong
+    if not acknowledges:
+        return Finding("changes", True, "left unseen at Meter: `acknowledge: false` in meter.yaml")
+    with open_ledger(settings) as ledger:
+        if Unseen(ledger).counts().acknowledged:
+            return Finding("changes", True, "marked as seen at Meter once they are loaded")
+    try:
+        with open_client(settings, **_HURRIED) as client:
+            return Finding("changes", True, describe_marking(count_unseen(client)))
+    except MeterError as error:
+        return Finding("changes", False, f"the unseen changes at Meter cannot be counted: {error}")
 
 
 def _try(name: str, look: Callable[[], str]) -> Finding:

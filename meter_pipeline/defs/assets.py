@@ -7,6 +7,7 @@ What a run did not change is skipped.
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -59,6 +60,9 @@ class SyncConfig(dg.Config):
         default=False, description="Beside the schedules named, if any, only what the webhook inbox holds."
     )
     reconcile: bool = Field(default=False, description="Walk all jobs and prove that none is missing.")
+    acknowledge: bool | None = Field(
+        default=None, description="Mark changes as seen at Meter once they are loaded; as meter.yaml has it by default."
+    )
 
 
 def meter_assets(
@@ -129,6 +133,8 @@ def _run(
 
     strategies = config.strategies or _selected(selected, known)
     said = load_config(settings.config)
+    if config.acknowledge is not None:
+        said = replace(said, acknowledge=config.acknowledge)
     report = sync(
         client,
         store.ledger,

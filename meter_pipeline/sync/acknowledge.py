@@ -31,6 +31,7 @@ from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import JobRow, ScheduleRow, StrategyRow
 from meter_pipeline.store.tables import iso, moment, now
 from meter_pipeline.store.unseen import Peek, Unseen
+from meter_pipeline.sync.marking import Tally, describe_marking
 from meter_pipeline.sync.report import Problem, SyncReport
 
 SETTLED = frozenset({"accepted", "held", "failed"})
@@ -129,6 +130,15 @@ class ChangeSets:
             self._looks[schedule.schedule_id] = _Look(schedule, note, ids, reappeared=bool(older & ids))
             if self._acknowledge and self._filter is None and noted.keys() - ids:
                 self._unseen.acknowledged(schedule.schedule_id, noted.keys() - ids)
+
+    @property
+    def first_marking(self) -> str | None:
+        """A line on what will be marked seen, when this ledger has never marked anything; else `None`."""
+        shown = [len(look.shown) for look in self._looks.values() if look.shown]
+        if not self._acknowledge or not shown or self._unseen.counts().acknowledged:
+            return None
+        # A filter hides changes from the peek, but not from the read that marks them.
+        return describe_marking(Tally(sum(shown), len(shown), more=self._filter is not None))
 
     def _bury(self, schedule: ScheduleRow, note: Peek) -> None:
         """A deleted schedule's changes cannot be read any more; a lost answer is recovered all the same."""

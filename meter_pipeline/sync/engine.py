@@ -119,6 +119,8 @@ def _follow(work: _Work, selection: Selection, inbox: Inbox | None) -> None:
         selection.carried = frozenset(changes.carried)
         if work.report.stopped:
             return
+        if line := changes.first_marking:
+            work.progress.note(line)
         work.load(selection, changes.carried)
         if inbox is not None:
             hints.clear(ledger, inbox, reported)

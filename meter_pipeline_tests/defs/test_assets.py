@@ -132,3 +132,17 @@ def test_downstream_of_a_result_runs_only_when_it_has_news(pipeline: Pipeline) -
 def test_a_run_warns_of_a_strategy_of_meter_yaml_that_does_not_exist(pipeline: Pipeline, tmp_path: Path) -> None:
     (tmp_path / "meter.yaml").write_text("strategies:\n  boks: {key: title}\n")
     assert any("no strategy has the id, slug or name 'boks'" in line for line in logged(pipeline, pipeline.run()))
+
+
+def test_a_run_says_how_many_changes_it_marks_and_leaves_them_when_its_configuration_says_so(
+    pipeline: Pipeline,
+) -> None:
+    identifier = pipeline.sandbox.add_schedule("Books")
+    pipeline.scrape("Books", {"title": "Dust"}, schedule=identifier)
+    schedule = pipeline.sandbox.world.schedules[identifier]
+    marking = "1 unseen change of 1 schedule: a sync loads them, then marks them as seen at Meter"
+    result = pipeline.run(acknowledge=False)
+    assert len(schedule.unseen) == 1
+    assert not any(marking in line for line in logged(pipeline, result))
+    assert any(marking in line for line in logged(pipeline, pipeline.run()))
+    assert len(schedule.unseen) == 0

@@ -15,6 +15,8 @@ from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store import schemas
 from meter_pipeline.store.unseen import Unseen
 from meter_pipeline.sync import acknowledge
+from meter_pipeline.sync.marking import Tally, count_unseen, describe_marking
+from meter_pipeline.sync.report import Silent
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole
 
 
@@ -50,6 +52,63 @@ def reads(sandbox: Sandbox) -> list[str]:
 
 def fetched(sandbox: Sandbox) -> set[str]:
     return {entry.path.rpartition("/")[2] for entry in sandbox.log if "/jobs/" in entry.path}
+
+
+class Notes(Silent):
+    """Progress that keeps its notes."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_the_first_sync_says_how_many_changes_it_marks_before_it_marks_them(
+    station: Station, shop: Any, empty_sandbox: Sandbox
+) -> None:
+    for price in (1, 2, 1):
+        shop(price)
+
+    class Watching(Notes):
+        def note(self, text: str) -> None:
+            super().note(text)
+            assert len(unseen(empty_sandbox)) == 3
+
+    notes = Watching()
+    station.sync(progress=notes)
+    assert [line.partition(":")[0] for line in notes.lines] == ["3 unseen changes of 1 schedule"]
+    assert "for every consumer" in notes.lines[0]
+    assert "--no-acknowledge" in notes.lines[0]
+    # Whoever has marked once knows.
+    shop(5)
+    later = Notes()
+    assert station.sync(progress=later).acknowledged == 1
+    assert later.lines == []
+
+
+def test_a_sync_that_leaves_the_marks_alone_says_nothing_of_marking(station: Station, shop: Any) -> None:
+    shop(1)
+    notes = Notes()
+    station.sync(progress=notes, config=Config(acknowledge=False))
+    assert notes.lines == []
+    station.sync(progress=notes)
+    assert len(notes.lines) == 1
+
+
+def test_counting_unseen_changes_marks_none_and_says_when_there_may_be_more(
+    station: Station, shop: Any, empty_sandbox: Sandbox
+) -> None:
+    for price in (1, 2):
+        shop(price)
+    empty_sandbox.add_schedule("Shop", schedule_id="weekly")
+    assert count_unseen(station.client) == Tally(2, 1, more=False)
+    assert all("mark_seen=false" in query for query in reads(empty_sandbox))
+    assert len(unseen(empty_sandbox)) == 2
+    # The one that ran last is read first.
+    assert count_unseen(station.client, most=1) == Tally(2, 1, more=True)
+    assert count_unseen(station.client, seconds=-1) == Tally(0, 0, more=True)
+    assert describe_marking(Tally(2, 1, more=True)).startswith("at least 2 unseen changes of 1 schedule: ")
 
 
 def test_changes_are_noted_loaded_and_then_acknowledged(station: Station, shop: Any, empty_sandbox: Sandbox) -> None:

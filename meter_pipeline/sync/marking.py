@@ -1,0 +1,74 @@
+"""What a ledger's first sync is going to mark as seen at Meter: counted without marking it, and put into words.
+
+There is one mark for all consumers of an account, and marking cannot be taken back: people have to know beforehand.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from meter_pipeline.api import MeterClient
+
+# The API has no count: every schedule's changes have to be read with all their items. Whoever only asks how many there
+# are gets the first of them.
+MOST_SCHEDULES = 100
+MOST_SECONDS = 20.0
+_READERS = 8
+_NEVER = datetime.min.replace(tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Changes that are unseen at Meter.
+
+    Attributes:
+        changes: How many were counted.
+        schedules: How many schedules have any.
+        more: Whether there may be more than were counted.
+    """
+
+    changes: int
+    schedules: int
+    more: bool = False
+
+
+def describe_marking(tally: Tally) -> str:
+    """One line: how many changes a sync marks as seen, for whom, and how to keep it from doing so."""
+    least = "at least " if tally.more else ""
+    changes, schedules = _number(tally.changes, "unseen change"), _number(tally.schedules, "schedule")
+    return (
+        f"{least}{changes} of {schedules}: a sync loads them, then marks them as seen at Meter for every "
+        "consumer of the account; `sync --no-acknowledge`, or `acknowledge: false` in meter.yaml, leaves them unseen"
+    )
+
+
+def count_unseen(client: MeterClient, *, most: int = MOST_SCHEDULES, seconds: float = MOST_SECONDS) -> Tally:
+    """Counts the changes that nobody has marked as seen, and marks none.
+
+    Args:
+        client: The API.
+        most: Most schedules that are read; those that ran last come first.
+        seconds: After this time no further schedule is read.
+
+    Raises:
+        MeterError: The API cannot be reached, or a schedule's changes cannot be read.
+    """
+    schedules = sorted(client.schedules(), key=lambda schedule: schedule.last_run_at or _NEVER, reverse=True)
+    end = time.monotonic() + seconds
+
+    def count(schedule_id: str) -> int | None:
+        if time.monotonic() > end:
+            return None
+        with client.changes(schedule_id, mark_seen=False) as found:
+            return len(found.entries)
+
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="meter-count") as pool:
+        counts = [number for number in pool.map(count, [s.schedule_id for s in schedules[:most]]) if number is not None]
+    return Tally(sum(counts), sum(number > 0 for number in counts), more=len(counts) < len(schedules))
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
