@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -19,10 +18,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meter_pipeline import __version__, origin
-from meter_pipeline.commands import curate
-from meter_pipeline.commands.console import emit, progress, say, show, tell
-from meter_pipeline.commands.remote import jobs, schedules, strategies
-from meter_pipeline.config import load_config
+from meter_pipeline.commands import complete, curate
+from meter_pipeline.commands.console import emit, say, show, tell
+from meter_pipeline.commands.jobs import jobs
+from meter_pipeline.commands.schedules import schedules
+from meter_pipeline.commands.strategies import strategies
+from meter_pipeline.commands.sync import sync
+from meter_pipeline.commands.usage import Commands, Group
 from meter_pipeline.connect import open_client, open_ledger, open_store
 from meter_pipeline.settings import Settings, SettingsError
 from meter_pipeline.since import parse_since
@@ -38,16 +40,26 @@ INTERRUPTED = 130
 # Threads that wait for an answer keep an interrupted command for so long, not until the answer comes.
 _GRACE_SECONDS = 3.0
 
-app = typer.Typer(
-    help="Loads everything Meter scrapes into Parquet and DuckDB.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+
+class Root(Group):
+    """All commands, in the order in which people need them."""
+
+    contents = {
+        "Start": ("demo", "dev", "check"),
+        "Load": ("sync", "status", "keys", "rekey", "release", "compare"),
+        "Publish": ("publish", "publications", "model"),
+        "Read": ("query", "report"),
+        "Manage Meter": ("strategies", "schedules", "jobs"),
+        "Serve": ("inbox", "sandbox"),
+    }
+
+
+app = Commands(help="Loads everything Meter scrapes into Parquet and DuckDB.", cls=Root, add_completion=True)
 app.add_typer(strategies, name="strategies")
 app.add_typer(schedules, name="schedules")
 app.add_typer(jobs, name="jobs")
 curate.register(app)
+app.command()(sync)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
@@ -174,71 +186,8 @@ def check(as_json: Json = False) -> None:
 
 
 @app.command()
-def sync(
-    strategy: Annotated[list[str] | None, typer.Option(help="Id, slug or name; again for more.")] = None,
-    schedule: Annotated[list[str] | None, typer.Option(help="Id of a schedule; again for more.")] = None,
-    job: Annotated[list[str] | None, typer.Option(help="Id of a job; again for more.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Load the named jobs again, loaded or not.")] = False,
-    since: Annotated[str | None, typer.Option(help="Only jobs made after: an ISO time, or 24h, 7d.")] = None,
-    reconcile: Annotated[
-        bool, typer.Option("--reconcile", help="Walk all jobs and prove that none is missing.")
-    ] = False,
-    acknowledge: Annotated[
-        bool | None,
-        typer.Option(
-            "--acknowledge/--no-acknowledge",
-            help="Mark changes as seen at Meter, for all its consumers, once they are loaded; meter.yaml decides "
-            "otherwise, and marks them by default.",
-        ),
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Parallel fetches.")] = 8,
-    as_json: Json = False,
-) -> None:
-    """Load what is new at Meter into the lake."""
-    from meter_pipeline.commands.state import show_report
-    from meter_pipeline.processes import OwnProcesses
-    from meter_pipeline.store.inbox import Inbox
-    from meter_pipeline.sync import sync as engine
-
-    if again and not (job or strategy or schedule):
-        raise typer.BadParameter("--again loads jobs again: name them with --job, --strategy or --schedule")
-    settings = Settings.from_env()
-    moment = parse_since(since, origin.clock(settings.data_dir))
-    settings.require_key()
-    origin.refuse_mixing(settings)
-    config = load_config(settings.config)
-    if acknowledge is not None:
-        config = replace(config, acknowledge=acknowledge)
-    with open_store(settings) as store, open_client(settings, store.ledger) as client, progress(as_json) as shown:
-        report = engine(
-            client,
-            store.ledger,
-            store.lake,
-            strategies=strategy,
-            schedules=schedule,
-            jobs=job,
-            since=moment,
-            reconcile=reconcile,
-            again=again,
-            inbox=None if strategy else Inbox(settings.inbox),
-            workers=workers,
-            progress=shown,
-            config=config,
-            processes=OwnProcesses.of(settings),
-        )
-        labels = [label for row in store.ledger.strategies() for label in row.labels]
-    for line in config.misnamed(labels):
-        tell(line)
-    if as_json:
-        emit(report.as_dict())
-    else:
-        show_report(report, shown.told)
-    raise typer.Exit(report.exit_code)
-
-
-@app.command()
 def compare(
-    limit: Annotated[int, typer.Option(min=0, help="Most pairs of jobs, each of them a request.")] = 100,
+    limit: Annotated[int, typer.Option(min=0, metavar="N", help="Most pairs of jobs, each of them a request.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Let Meter compare consecutive jobs, and see where its verdict is not ours."""
@@ -301,7 +250,7 @@ def publish(
     ] = False,
     publication: Annotated[str | None, typer.Argument(help="Id of a publication to put back.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Without the models of the dbt project.")] = False,
-    keep: Annotated[float, typer.Option(min=0, help="Hours for which older publications stay.")] = 24,
+    keep: Annotated[float, typer.Option(min=0, metavar="HOURS", help="Hours for which older publications stay.")] = 24,
     as_json: Json = False,
 ) -> None:
     """Build the warehouse anew, test it, and put it in place at once; nothing is published when a test fails."""
@@ -346,7 +295,7 @@ def publications(as_json: Json = False) -> None:
 
 @app.command()
 def model(
-    strategy: Annotated[str, typer.Argument(help="Id, slug or name.")],
+    strategy: Annotated[str, typer.Argument(help="Id, slug or name.", autocompletion=complete.strategies)],
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files if they are there.")] = False,
 ) -> None:
     """Write a staging model of one strategy's results into the dbt project, with its documentation and tests."""
@@ -363,8 +312,10 @@ def model(
 
 @app.command()
 def report(
-    since: Annotated[str | None, typer.Option(help="Only what was observed after: an ISO time, or 24h, 7d.")] = None,
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only what was observed after: an ISO time, or 24h, 7d.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("report.html"),
 ) -> None:
     """Write one HTML page about the published data; nothing else is needed to view it."""
     from meter_pipeline.commands.report import write_report
@@ -403,9 +354,11 @@ def sandbox(
     speed: Annotated[float, typer.Option(min=0, help="Virtual seconds a second; 0 stands still.")] = 60.0,
     seed: Annotated[int, typer.Option(help="Which world.")] = origin.SEED,
     days: Annotated[float, typer.Option(min=0, help="Virtual days that have passed at the start.")] = 3.0,
-    world: Annotated[list[str] | None, typer.Option(help="bookshop, jobboard, newsroom, flakyshop; all.")] = None,
-    replay: Annotated[Path | None, typer.Option(help="Folder of recorded jobs to serve.")] = None,
-    fault: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, again for more.")] = None,
+    world: Annotated[
+        list[str] | None, typer.Option(help="bookshop, jobboard, newsroom or flakyshop; all by default.")
+    ] = None,
+    replay: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of recorded jobs to serve.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Switch a fault on.")] = None,
 ) -> None:
     """Run an emulator of the Meter API on this machine."""
     from meter_pipeline.sandbox import parse_faults, serve

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meter_pipeline.settings import Settings
@@ -57,6 +58,20 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+@contextmanager
+def open_known_ledger(settings: Settings) -> Iterator[Ledger | None]:
+    """The ledger of `settings`, or `None` where there is none yet: for reading, which should make nothing.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+    if not settings.ledger_url and not Path(settings.ledger).exists():
+        yield None
+        return
+    with open_ledger(settings) as ledger:
+        yield ledger
 
 
 @contextmanager

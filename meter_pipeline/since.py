@@ -30,3 +30,11 @@ def parse_since(text: str | None, now: datetime | None = None) -> datetime | Non
     except (ValueError, OverflowError):
         raise SettingsError(f"since {text!r} is no time: give an ISO time such as 2026-03-02, or 24h, 7d") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def from_iso(text: str | None) -> datetime | None:
+    """A time of the ledger, ISO 8601 text in UTC, as an aware time; `None` for what is none."""
+    try:
+        return datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text)) if text else None
+    except ValueError:
+        return None

@@ -1,14 +1,18 @@
-"""Fixtures that all tests share: the sandbox, a real HTTP server that speaks Meter's API."""
+"""Fixtures that all tests share: the sandbox, a real HTTP server for Meter's API; the command line on a shop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from meter_pipeline.api import set_wait_scale
+from meter_pipeline.cli import run
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline_tests.commandline import CANARY, Command, Done
 
 
 @pytest.fixture
@@ -32,3 +36,38 @@ def sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
 def empty_sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
     """A sandbox without strategies, for tests that build a world of their own."""
     return make_sandbox(worlds=())
+
+
+@pytest.fixture
+def shop(make_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A strategy with two jobs and a schedule, and an environment that points there."""
+    sandbox = make_sandbox(worlds=(), api_key=CANARY)
+    strategy = sandbox.add_strategy("Books", "https://books.example/new", items=[{"title": "Tide Tables", "price": 8}])
+    sandbox.add_schedule(strategy, interval_seconds=86400)
+    for price in (12, 11):
+        sandbox.advance(hours=1)
+        sandbox.insert_job("Books", items=[{"title": "Tide Tables", "price": price}])
+    monkeypatch.chdir(tmp_path)
+    for name in ("METER_API_PREFIX", "METER_LEDGER_URL", "METER_LAKE_URL", "METER_MAX_REQUESTS_PER_SECOND"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("METER_API_KEY", CANARY)
+    monkeypatch.setenv("METER_BASE_URL", sandbox.url)
+    monkeypatch.setenv("METER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("METER_DBT_PROJECT", "none")
+    set_wait_scale(0)
+    yield sandbox
+    set_wait_scale(1)
+
+
+@pytest.fixture
+def meter(shop: Sandbox, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command line in this process; no key may ever be shown."""
+
+    def call(*arguments: str) -> Done:
+        capsys.readouterr()
+        code = run(arguments)
+        shown = capsys.readouterr()
+        assert CANARY not in shown.out + shown.err
+        return Done(code, shown.out, shown.err)
+
+    return call

@@ -2,83 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from meter_pipeline import origin
-from meter_pipeline.api import set_wait_scale
-from meter_pipeline.cli import run
 from meter_pipeline.sandbox import Sandbox
-
-CANARY = "sk_live_canary5c2ab"
-
-
-class Done(NamedTuple):
-    """A command that ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The one JSON document on stdout."""
-        return json.loads(self.out)
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def shop(make_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A strategy with two jobs and a schedule, and an environment that points there."""
-    sandbox = make_sandbox(worlds=(), api_key=CANARY)
-    strategy = sandbox.add_strategy("Books", "https://books.example/new", items=[{"title": "Tide Tables", "price": 8}])
-    sandbox.add_schedule(strategy, interval_seconds=86400)
-    for price in (12, 11):
-        sandbox.advance(hours=1)
-        sandbox.insert_job("Books", items=[{"title": "Tide Tables", "price": price}])
-    monkeypatch.chdir(tmp_path)
-    for name in ("METER_API_PREFIX", "METER_LEDGER_URL", "METER_LAKE_URL", "METER_MAX_REQUESTS_PER_SECOND"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("METER_API_KEY", CANARY)
-    monkeypatch.setenv("METER_BASE_URL", sandbox.url)
-    monkeypatch.setenv("METER_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("METER_DBT_PROJECT", "none")
-    set_wait_scale(0)
-    yield sandbox
-    set_wait_scale(1)
-
-
-@pytest.fixture
-def meter(shop: Sandbox, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command line in this process; no key may ever be shown."""
-
-    def call(*arguments: str) -> Done:
-        capsys.readouterr()
-        code = run(arguments)
-        shown = capsys.readouterr()
-        assert CANARY not in shown.out + shown.err
-        return Done(code, shown.out, shown.err)
-
-    return call
-
-
-def one_line(done: Done) -> str:
-    """The one line of an error; nothing else may be said."""
-    assert done.code == 2
-    assert done.out == ""
-    assert len(done.err.splitlines()) == 1
-    return done.err
+from meter_pipeline_tests.commandline import Command, one_line
 
 
 def test_a_sync_is_told_in_a_table_and_ends_with_0(meter: Command) -> None:
@@ -237,7 +172,11 @@ def test_a_bad_setting_is_one_line(
         (("schedules", "create", "Books"), "--every or --cron"),
         (("schedules", "create", "Books", "--every", "5s"), "60 seconds"),
         (("schedules", "update", "x"), "nothing to change"),
-        (("jobs", "run", "nope"), "no strategy has the id or name 'nope'"),
+        (("schedules", "update", "x", "--every", "1h", "--cron", "0 * * * *"), "either --every or --cron"),
+        (("schedules", "update", "x", "--enable", "--disable"), "--enable / --disable is given 2 times"),
+        (("publish", "--keep", "1", "--keep", "2"), "--keep is given 2 times, and takes one value"),
+        (("jobs", "list"), "there is no ledger yet"),
+        (("jobs", "run", "nope"), "no strategy has the id, slug or name 'nope'"),
         (("jobs", "run", "Books", "--parameters", "{"), "no JSON"),
         (("jobs", "show", "0a7d2c7e-2a52-4d3d-8a61-9a8e1b9f4f02"), "404"),
         (("jobs", "run", "Books", "--parameters", '{"a": 1, "a": 2}'), "--parameters: 'a' is there twice"),
@@ -391,6 +330,17 @@ def test_a_key_that_no_item_has_is_one_line(meter: Command) -> None:
         meter("rekey", "books", "--key", "isbm")
     )
     assert meter("rekey", "books", "--key", "title").code == 0
+
+
+def test_a_key_of_several_fields_is_given_with_commas_or_by_the_option_again(meter: Command) -> None:
+    meter("sync")
+    wanted = {"strategy": "books", "key": ["title", "price"], "ignore": [], "duplicates": 0}
+    assert meter("rekey", "books", "--key", "title", "--key", "price", "--json").document == wanted
+    assert meter("rekey", "books", "--key", "title, price", "--json").document == wanted
+    both = meter("rekey", "books", "--key", "title", "--ignore", "price", "--ignore", "title", "--json").document
+    assert both["ignore"] == ["price", "title"]
+    assert "--key: 'title' is there twice" in one_line(meter("rekey", "books", "--key", "title", "--key", "title"))
+    assert "--key and --by-hash exclude each other" in one_line(meter("rekey", "books", "--key", "title", "--by-hash"))
 
 
 def test_a_strategy_of_meter_yaml_that_is_not_there_is_told(meter: Command, tmp_path: Path) -> None:

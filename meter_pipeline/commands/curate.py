@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import emit, say, show
 from meter_pipeline.config import load_config
 from meter_pipeline.connect import open_ledger, open_store
@@ -26,14 +27,16 @@ def register(app: typer.Typer) -> None:
 
 
 def keys(
-    strategy: Annotated[str | None, typer.Argument(help="Id, slug or name; all when left out.")] = None,
+    strategy: Annotated[
+        str | None, typer.Argument(help="Id, slug or name; all when left out.", autocompletion=complete.strategies)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what each strategy's items are told apart by, and what speaks for it."""
     from meter_pipeline.sync.chosen import load
 
     with open_ledger(Settings.from_env()) as ledger:
-        rows = _strategies(ledger, strategy)
+        rows = known_strategies(ledger, strategy)
         repeated = ledger.duplicates()
     found: list[dict[str, Any]] = []
     for row in rows:
@@ -68,14 +71,18 @@ def keys(
 
 
 def rekey(
-    strategy: Annotated[str, typer.Argument(help="Id, slug or name.")],
-    key: Annotated[str | None, typer.Option(help="Fields, separated by commas: isbn, or maker,specs.model.")] = None,
-    ignore: Annotated[str | None, typer.Option(help="Fields whose values are no change.")] = None,
+    strategy: Annotated[str, typer.Argument(help="Id, slug or name.", autocompletion=complete.strategies)],
+    key: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD", help="Field of the key, or several: maker,specs.model.")
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD", help="Field whose values are no change, or several.")
+    ] = None,
     by_hash: Annotated[bool, typer.Option("--by-hash", help="No key: an item is what it holds.")] = False,
     as_json: Json = False,
 ) -> None:
     """Make a strategy's results and change feed anew from raw, under another key; the API is not asked."""
-    if by_hash and key is not None:
+    if by_hash and key:
         raise typer.BadParameter("--key and --by-hash exclude each other")
     from meter_pipeline.sync.load import BATCH_BYTES
     from meter_pipeline.sync.rekey import RekeyError, asked
@@ -84,10 +91,11 @@ def rekey(
     settings = Settings.from_env()
     config = load_config(settings.config)
     with open_store(settings) as store:
-        (row,) = _strategies(store.ledger, strategy)
-        _known(row, key, "--key")
-        _known(row, ignore, "--ignore")
-        wanted = asked(config, row, [] if by_hash else _fields(key, "--key"), _fields(ignore, "--ignore"))
+        (row,) = known_strategies(store.ledger, strategy)
+        keyed, ignored = _fields(key, "--key"), _fields(ignore, "--ignore")
+        _known(row, keyed, "--key")
+        _known(row, ignored, "--ignore")
+        wanted = asked(config, row, [] if by_hash else keyed, ignored)
         if not make_anew(store.lake, store.ledger, row, wanted, large=BATCH_BYTES):
             raise RekeyError(f"{row.slug} is being loaded at this moment: try again when that has ended")
         duplicates = store.ledger.duplicates().get(row.strategy_id, 0)
@@ -100,7 +108,10 @@ def rekey(
 
 
 def release(
-    job: Annotated[list[str], typer.Argument(help="Ids of held jobs: see `meter-pipeline status`.")],
+    job: Annotated[
+        list[str],
+        typer.Argument(help="Ids of held jobs: see `meter-pipeline status`.", autocompletion=complete.held_jobs),
+    ],
     as_json: Json = False,
 ) -> None:
     """Accept held jobs by hand: they go to results and the change feed as they were landed."""
@@ -117,7 +128,12 @@ def release(
         say(f"{one.slug}: {one.accepted:,} jobs with {one.items:,} items released; publish the warehouse to see them")
 
 
-def _strategies(ledger: Ledger, wanted: str | None) -> list[StrategyRow]:
+def known_strategies(ledger: Ledger, wanted: str | None) -> list[StrategyRow]:
+    """The strategy of the ledger that a user's word means, as a list; all of them for `None`.
+
+    Raises:
+        SelectionError: There is none, or there are several.
+    """
     from meter_pipeline.store.rows import called
     from meter_pipeline.sync import SelectionError
 
@@ -131,26 +147,29 @@ def _strategies(ledger: Ledger, wanted: str | None) -> list[StrategyRow]:
     return found
 
 
-def _known(row: StrategyRow, text: str | None, option: str) -> None:
+def _known(row: StrategyRow, fields: list[str] | None, option: str) -> None:
     """Refuses fields that no item has ever had: all of them would be missing, and the key be none."""
     from meter_pipeline.paths import parse_path
 
     there = [column.field for column in row.columns]
-    for name in _fields(text, option) or ():
+    for name in fields or ():
         if there and parse_path(name)[0] not in there:
             known = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
             raise typer.BadParameter(f"{option}: no item of {row.slug} has a field {name!r}; there are {known}")
 
 
-def _fields(text: str | None, option: str) -> list[str] | None:
+def _fields(texts: list[str] | None, option: str) -> list[str] | None:
+    """The fields that an option names, each once: the option may be given again, and name several with commas."""
     from meter_pipeline.paths import parse_path
 
-    if text is None:
+    if not texts:
         return None
-    names = [name.strip() for name in text.split(",")]
-    try:
-        for name in names:
+    names = [name.strip() for text in texts for name in text.split(",")]
+    for name in names:
+        try:
             parse_path(name)
-    except ValueError as error:
-        raise typer.BadParameter(f"{option}: {error}") from None
+        except ValueError as error:
+            raise typer.BadParameter(f"{option}: {error}") from None
+        if names.count(name) > 1:
+            raise typer.BadParameter(f"{option}: {name!r} is there twice: remove one")
     return names

@@ -71,7 +71,7 @@ def _refuse_taken(host: str, port: int, option: str) -> None:
         port_is_wrong = error.errno in (errno.EADDRINUSE, errno.EACCES)
         way_out = f"choose another {option}" if port_is_wrong else "choose another --host"
         # Its own text repeats the address; that of a name that is not found is in no table of the system's.
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise DevError(f"cannot listen on {host}:{port}: {reason}; {way_out}") from None
 
 

@@ -13,8 +13,8 @@ from meter_pipeline.settings import Settings, SettingsError, misspellings
 if TYPE_CHECKING:
     from meter_pipeline.config import Config
 
-# A check has somebody waiting for it. Seconds.
-_HURRIED = {"timeout": (5, 15), "deadline": 30.0}
+# A check has somebody waiting for it.
+_DEADLINE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _changes(settings: Settings) -> Finding:
         if Unseen(ledger).counts().acknowledged:
             return Finding("changes", True, "marked as seen at Meter once they are loaded")
     try:
-        with open_client(settings, **_HURRIED) as client:
+        with open_client(settings, deadline=_DEADLINE_SECONDS) as client:
             return Finding("changes", True, describe_marking(count_unseen(client)))
     except MeterError as error:
         return Finding("changes", False, f"the unseen changes at Meter cannot be counted: {error}")

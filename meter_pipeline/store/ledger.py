@@ -47,7 +47,6 @@ from meter_pipeline.store.tables import (
 if TYPE_CHECKING:  # the client is a tenth of a second to import, and publishing has no use for it
     from meter_pipeline.api import Intent, Job, Schedule, Strategy
 
-STATES = ("known", "landed", "accepted", "held", "failed", "unreadable")
 # What changes with every run of a schedule is no new version of it.
 _PASSING = frozenset({"next_run_at", "last_run_at", "updated_at", "preview_data"})
 

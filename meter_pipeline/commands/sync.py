@@ -1,0 +1,85 @@
+"""`sync`: loads what is new at Meter, and says what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from meter_pipeline import origin
+from meter_pipeline.commands import complete
+from meter_pipeline.commands.console import emit, progress, tell
+from meter_pipeline.commands.remote import Json
+from meter_pipeline.config import load_config
+from meter_pipeline.connect import open_client, open_store
+from meter_pipeline.settings import Settings
+from meter_pipeline.since import parse_since
+
+
+def sync(
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="Id, slug or name of a strategy.", autocompletion=complete.strategies)
+    ] = None,
+    schedule: Annotated[
+        list[str] | None, typer.Option(help="Id of a schedule.", autocompletion=complete.schedules)
+    ] = None,
+    job: Annotated[list[str] | None, typer.Option(help="Id of a job.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Load the named jobs again, loaded or not.")] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only jobs made after: an ISO time, or 24h, 7d.")
+    ] = None,
+    reconcile: Annotated[
+        bool, typer.Option("--reconcile", help="Walk all jobs and prove that none is missing.")
+    ] = False,
+    acknowledge: Annotated[
+        bool | None,
+        typer.Option(
+            "--acknowledge/--no-acknowledge",
+            help="Whether to mark changes as seen at Meter, for all consumers, once they are loaded; as in meter.yaml "
+            "by default, and else to mark them.",
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Parallel fetches.")] = 8,
+    as_json: Json = False,
+) -> None:
+    """Load what is new at Meter into the lake."""
+    from meter_pipeline.commands.state import show_report
+    from meter_pipeline.processes import OwnProcesses
+    from meter_pipeline.store.inbox import Inbox
+    from meter_pipeline.sync import sync as engine
+
+    if again and not (job or strategy or schedule):
+        raise typer.BadParameter("--again loads jobs again: name them with --job, --strategy or --schedule")
+    settings = Settings.from_env()
+    moment = parse_since(since, origin.clock(settings.data_dir))
+    settings.require_key()
+    origin.refuse_mixing(settings)
+    config = load_config(settings.config)
+    if acknowledge is not None:
+        config = replace(config, acknowledge=acknowledge)
+    with open_store(settings) as store, open_client(settings, store.ledger) as client, progress(as_json) as shown:
+        report = engine(
+            client,
+            store.ledger,
+            store.lake,
+            strategies=strategy,
+            schedules=schedule,
+            jobs=job,
+            since=moment,
+            reconcile=reconcile,
+            again=again,
+            inbox=None if strategy else Inbox(settings.inbox),
+            workers=workers,
+            progress=shown,
+            config=config,
+            processes=OwnProcesses.of(settings),
+        )
+        labels = [label for row in store.ledger.strategies() for label in row.labels]
+    for line in config.misnamed(labels):
+        tell(line)
+    if as_json:
+        emit(report.as_dict())
+    else:
+        show_report(report, shown.told)
+    raise typer.Exit(report.exit_code)

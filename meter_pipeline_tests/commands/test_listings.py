@@ -1,0 +1,114 @@
+"""What is listed of jobs, strategies and schedules: filters, order, bounds, and how a strategy came to be as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meter_pipeline.sandbox import Sandbox
+from meter_pipeline_tests.commandline import Command, one_line
+
+
+@pytest.fixture
+def loaded(shop: Sandbox, meter: Command) -> Sandbox:
+    """Two accepted jobs of books, one that failed, one that cannot be loaded, and one of lamps; all of them synced."""
+    shop.advance(hours=1)
+    shop.insert_job("Books", status="failed", error="Target answered 503")
+    shop.insert_job("Books", items=[{"title": "Salt Road"}], item_count=7)
+    shop.advance(days=2)
+    (schedule,) = shop.world.schedules
+    shop.insert_job("Books", items=[{"title": "Dust", "price": 3}], schedule=schedule)
+    shop.add_strategy("Lamps", "https://lamps.example/")
+    shop.insert_job("Lamps", items=[{"name": "Moon", "watt": 40}])
+    assert meter("sync").code == 1
+    return shop
+
+
+def listed(meter: Command, *filters: str) -> list[tuple[str, str]]:
+    """Strategy and state of the jobs that pass."""
+    document = meter("jobs", "list", *filters, "--json").document
+    assert document["total"] == len(document["jobs"])
+    return [(job["strategy"], job["state"]) for job in document["jobs"]]
+
+
+def test_jobs_are_listed_newest_first_through_filters(loaded: Sandbox, meter: Command) -> None:
+    everything = listed(meter)
+    assert everything[0] in (("lamps", "accepted"), ("books", "accepted"))
+    assert len(everything) == len(loaded.world.jobs)
+    made = [job["created_at"] for job in meter("jobs", "list", "--json").document["jobs"]]
+    assert made == sorted(made, reverse=True)
+    assert listed(meter, "--strategy", "Lamps") == [("lamps", "accepted")]
+    assert set(listed(meter, "--state", "failed", "--state", "held")) == {("books", "failed"), ("books", "held")}
+    assert listed(meter, "--status", "failed") == [("books", "failed")]
+    (schedule,) = loaded.world.schedules
+    of_schedule = meter("jobs", "list", "--schedule", schedule, "--json").document["jobs"]
+    assert {job["schedule_id"] for job in of_schedule} == {schedule}
+    newest = meter("jobs", "list", "--json").document["jobs"][0]["created_at"]
+    assert {job["created_at"] for job in meter("jobs", "list", "--since", newest, "--json").document["jobs"]} == {
+        newest
+    }
+
+
+def test_a_list_of_jobs_is_bounded_and_says_how_many_there_are(loaded: Sandbox, meter: Command) -> None:
+    total = len(loaded.world.jobs)
+    document = meter("jobs", "list", "--limit", "2", "--json").document
+    assert (len(document["jobs"]), document["total"]) == (2, total)
+    assert f"{total - 2} older jobs: give --limit" in meter("jobs", "list", "--limit", "2").out
+    assert "the API counted 7 items" in meter("jobs", "list", "--state", "held").out
+    assert "Target answered 503" in meter("jobs", "list", "--status", "failed").out
+
+
+def test_listing_jobs_does_not_ask_the_api_and_refuses_what_it_does_not_know(loaded: Sandbox, meter: Command) -> None:
+    before = len(loaded.log)
+    assert meter("jobs", "list", "--status", "nope").out == "no job that the ledger knows is like that\n"
+    assert "--state 'nope' is no state: give one of known" in one_line(meter("jobs", "list", "--state", "nope"))
+    assert "no schedule 'nope'" in one_line(meter("jobs", "list", "--schedule", "nope"))
+    assert "no strategy 'nope'" in one_line(meter("jobs", "list", "--strategy", "nope"))
+    assert len(loaded.log) == before
+
+
+def test_a_strategy_is_shown_with_what_is_loaded_of_it_and_by_its_slug(loaded: Sandbox, meter: Command) -> None:
+    shown = meter("strategies", "show", "books", "--json").document
+    assert shown["name"] == "Books"
+    assert (shown["jobs"]["failed"], shown["jobs"]["held"]) == (1, 1)
+    assert sum(shown["jobs"].values()) == len(loaded.world.jobs) - 1
+    assert shown["columns"] == {"title": "text", "price": "integer"}
+    assert shown["versions_seen"] == 1
+    assert f"accepted {shown['jobs']['accepted']}, failed 1, held 1" in meter("strategies", "show", "Books").out
+
+
+def test_a_strategy_is_shown_before_anything_is_loaded_and_no_ledger_is_made(
+    shop: Sandbox, meter: Command, tmp_path: Path
+) -> None:
+    assert meter("strategies", "show", "Books", "--json").document["url"] == "https://books.example/new"
+    assert "no sync has seen this strategy yet" in meter("strategies", "history", "Books").out
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_strategys_history_has_the_versions_that_were_seen_and_meters_jobs(loaded: Sandbox, meter: Command) -> None:
+    (strategy,) = [one for one in loaded.world.strategies.values() if one.name == "Books"]
+    strategy.description = "titles and prices"
+    strategy.url = "https://books.example/all"
+    meter("sync")
+    document = meter("strategies", "history", "books", "--limit", "2", "--json").document
+    assert [(version["version"], version["changed"]) for version in document["versions"]] == [
+        (2, ["description", "url"]),
+        (1, []),
+    ]
+    assert document["versions"][0]["record"]["description"] == "titles and prices"
+    assert len(document["jobs"]) == 2
+    assert document["jobs_in_all"] == len([job for job in loaded.world.jobs if job.strategy_id == strategy.strategy_id])
+    assert "description, url" in meter("strategies", "history", "books").out
+
+
+def test_schedules_are_listed_with_their_strategy_and_how_many_pages(
+    shop: Sandbox, meter: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METER_API_PREFIX", "/api")
+    pages = [f"https://books.example/{number}" for number in range(3)]
+    shop.add_schedule("Books", urls=pages, interval_seconds=3600)
+    done = meter("schedules", "list")
+    assert "3 pages: https://books.example/0, ..." in done.out
+    assert done.out.count("Books") == 2
+    assert {row["strategy"] for row in meter("schedules", "list", "--json").document} == {"Books"}
