@@ -214,10 +214,13 @@ def compare(
 
 @app.command()
 def inbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8799,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8799,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     secret_env: Annotated[
-        str | None, typer.Option(help="Variable with the webhook secret(s); METER_WEBHOOK_SECRET, also from .env.")
+        str | None,
+        typer.Option(
+            metavar="VARIABLE", help="Variable with the webhook secret(s); METER_WEBHOOK_SECRET, also from .env."
+        ),
     ] = None,
 ) -> None:
     """Take Meter's webhooks, for the next sync to look into."""
@@ -349,7 +352,7 @@ def query(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8765,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     speed: Annotated[float, typer.Option(min=0, help="Virtual seconds a second; 0 stands still.")] = 60.0,
     seed: Annotated[int, typer.Option(help="Which world.")] = origin.SEED,

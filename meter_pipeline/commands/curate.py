@@ -32,7 +32,7 @@ def keys(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what each strategy's items are told apart by, and what speaks for it."""
+    """Show the key of each strategy's items, and the evidence for it."""
     from meter_pipeline.sync.chosen import load
 
     with open_ledger(Settings.from_env()) as ledger:
@@ -81,7 +81,7 @@ def rekey(
     by_hash: Annotated[bool, typer.Option("--by-hash", help="No key: an item is what it holds.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a strategy's results and change feed anew from raw, under another key; the API is not asked."""
+    """Rebuild a strategy's results and change feed from raw under another key, without asking the API."""
     if by_hash and key:
         raise typer.BadParameter("--key and --by-hash exclude each other")
     from meter_pipeline.sync.load import BATCH_BYTES

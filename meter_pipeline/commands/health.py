@@ -55,7 +55,7 @@ def _misnamed(settings: Settings, config: Config) -> list[str]:
     try:
         with open_ledger(settings) as ledger:
             labels = [label for row in ledger.strategies() for label in row.labels]
-    except StoreError:
+    except (StoreError, OSError):
         return []  # the finding about the ledger says why
     return config.misnamed(labels) if labels else []
 

@@ -49,7 +49,7 @@ def list_ledgers_jobs(
     from meter_pipeline.store.tables import iso
 
     if unknown := sorted(set(state or ()) - set(STATES)):
-        raise typer.BadParameter(f"--state {unknown[0]!r} is no state: give one of {', '.join(STATES)}")
+        raise typer.BadParameter(f"--state {unknown[0]!r} is not a state: give one of {', '.join(STATES)}")
     settings = Settings.from_env()
     moment = parse_since(since, origin.clock(settings.data_dir))
     with open_known_ledger(settings) as ledger:
@@ -72,7 +72,7 @@ def list_ledgers_jobs(
         emit({"jobs": rows, "total": found.total})
         return
     if not found.total:
-        say("no job that the ledger knows is like that")
+        say("no job in the ledger matches")
         return
     columns = ("job", "strategy", "state", "status", "items", "made", "url", "reason")
     cells = (

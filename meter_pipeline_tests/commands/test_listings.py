@@ -61,8 +61,8 @@ def test_a_list_of_jobs_is_bounded_and_says_how_many_there_are(loaded: Sandbox, 
 
 def test_listing_jobs_does_not_ask_the_api_and_refuses_what_it_does_not_know(loaded: Sandbox, meter: Command) -> None:
     before = len(loaded.log)
-    assert meter("jobs", "list", "--status", "nope").out == "no job that the ledger knows is like that\n"
-    assert "--state 'nope' is no state: give one of known" in one_line(meter("jobs", "list", "--state", "nope"))
+    assert meter("jobs", "list", "--status", "nope").out == "no job in the ledger matches\n"
+    assert "--state 'nope' is not a state: give one of known" in one_line(meter("jobs", "list", "--state", "nope"))
     assert "no schedule 'nope'" in one_line(meter("jobs", "list", "--schedule", "nope"))
     assert "no strategy 'nope'" in one_line(meter("jobs", "list", "--strategy", "nope"))
     assert len(loaded.log) == before
