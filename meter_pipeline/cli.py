@@ -5,6 +5,7 @@ Exit codes: 0 all well, 1 some jobs could not be loaded (they are named), 2 usag
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ import typer
 
 from meter_pipeline import __version__, origin
 from meter_pipeline.commands import complete, curate
-from meter_pipeline.commands.console import emit, say, show, tell
+from meter_pipeline.commands.console import emit, read_time, say, show, show_traceback, tell
 from meter_pipeline.commands.jobs import jobs
 from meter_pipeline.commands.schedules import schedules
 from meter_pipeline.commands.strategies import strategies
@@ -79,6 +80,11 @@ def main() -> None:
     """Entry point of the `meter-pipeline` command."""
     sys.meta_path.insert(0, _WithoutPandas())
     signal.signal(signal.SIGINT, _interrupt)
+    sys.excepthook = show_traceback
+    for stream in (sys.stdout, sys.stderr):
+        # A character that the terminal's encoding lacks is no reason to end.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -142,7 +148,7 @@ def root(
     if show_version:
         say(f"{PROGRAM} {__version__}")
     elif context.invoked_subcommand is None:
-        say(context.get_help())
+        typer.echo(context.get_help())
         raise typer.Exit(2)
 
 
@@ -181,7 +187,11 @@ def check(as_json: Json = False) -> None:
     if as_json:
         emit({"ok": all(f.ok for f in findings), "checks": findings})
     else:
-        show(("check", "", "detail"), [(f.name, "ok" if f.ok else "FAILED", f.detail) for f in findings])
+        show(
+            ("check", "", "detail"),
+            [(f.name, "ok" if f.ok else "FAILED", f.detail) for f in findings],
+            prose=["detail"],
+        )
     raise typer.Exit(0 if all(f.ok for f in findings) else 1)
 
 
@@ -292,8 +302,8 @@ def publications(as_json: Json = False) -> None:
         say("nothing was published yet: run `meter-pipeline publish`")
     else:
         columns = ("publication", "state", "published at", "dbt invocation", "reason")
-        rows = [(p.publication_id, p.state, p.published_at, p.dbt_invocation_id, p.reason) for p in found]
-        show(columns, rows)
+        rows = [(p.publication_id, p.state, read_time(p.published_at), p.dbt_invocation_id, p.reason) for p in found]
+        show(columns, rows, prose=["reason"])
 
 
 @app.command()
@@ -332,22 +342,35 @@ def report(
 def query(
     sql: Annotated[str, typer.Argument(help="For example: select * from meter.jobs limit 5")],
     as_json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print comma-separated values; control characters show as escapes.")
+    ] = False,
+    safe_csv: Annotated[
+        bool,
+        typer.Option("--safe-csv", help="The same for spreadsheets: text that would be a formula begins with '."),
+    ] = False,
+    vertical: Annotated[
+        bool, typer.Option("--vertical", help="Show each row upright, a line for each column.")
+    ] = False,
 ) -> None:
-    """Ask the published warehouse, read-only."""
+    """Ask the published warehouse, read-only.
+
+    On a terminal (or with COLUMNS set) a table is as wide as the screen, long text is shortened with an ellipsis, and a
+    line below names the columns that are not shown. Into a pipe or a file it has every row and column, whole.
+    --json keeps every character of the data.
+    """
     from meter_pipeline.commands.ask import ask, write_csv
 
-    if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other")
+    if as_json + (as_csv or safe_csv) + vertical > 1:
+        raise typer.BadParameter("--json, --csv and --vertical exclude each other")
     answer = ask(Settings.from_env().warehouse, sql)
-    if as_csv:
-        write_csv(answer, sys.stdout)
+    if as_csv or safe_csv:
+        write_csv(answer, sys.stdout, safe=safe_csv)
     elif as_json:
         emit([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
     else:
-        show(answer.columns, answer.rows[:_ROWS_SHOWN])
-        if len(answer.rows) > _ROWS_SHOWN:
-            say(f"{len(answer.rows) - _ROWS_SHOWN:,} more rows: take --csv or --json")
+        whole = ("--csv", "--json", "--vertical")
+        show(answer.columns, answer.rows, grouped=False, vertical=vertical, whole=whole, most=_ROWS_SHOWN)
 
 
 @app.command()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,8 @@ def test_status_names_the_runs_that_are_missing(shop: Sandbox, meter: Command) -
     meter("sync")
     gaps = [gap for gap in meter("status", "--json").document["gaps"] if gap["schedule_id"] == schedule]
     assert [(gap["strategy"], gap["missed_runs"]) for gap in gaps] == [("books", 3)]
-    line = f"schedule {schedule} has no job between {gaps[0]['since']} and {gaps[0]['until']}, about 3 runs"
+    since, until = (gaps[0][name][:19].replace("T", " ") for name in ("since", "until"))
+    line = f"schedule {schedule} has no job between {since} and {until}, about 3 runs"
     assert line in meter("status").out
 
 
@@ -78,6 +81,38 @@ def test_queries_come_as_table_csv_and_json(meter: Command) -> None:
     assert "exclude each other" in meter("query", sql, "--csv", "--json").document["error"]
     assert "nowhere" in one_line(meter("query", "select * from nowhere"))
     assert "read-only" in one_line(meter("query", "create table t as select 1"))
+
+
+def test_what_was_scraped_is_never_obeyed_by_a_terminal(meter: Command, shop: Sandbox) -> None:
+    hostile = "\x1b[2J\x1b]8;;http://evil.example\x07[red]link\x9b1m\u202e\x7f"
+    shop.insert_job("Books", items=[{"title": hostile, "price": 1}])
+    shop.insert_job("Books", items=[], item_count=0, status="failed", error=f"{hostile}\nanother line")
+    shown = [meter("sync"), meter("publish"), meter("status")]
+    sql = "select title, [title] as titles from results.books where price = 1"
+    shown += [
+        meter("query", sql, *options) for options in ((), ("--csv",), ("--safe-csv",), ("--vertical",), ("--json",))
+    ]
+    shown += [meter("query", "select error, reason from meter.jobs"), meter("query", f"select '{hostile}'::date")]
+    for done in shown:
+        assert not set(done.out + done.err) & set("\x1b\x07\x9b\u202e\x7f")
+    assert shown[-3].document == [{"title": hostile, "titles": [hostile]}]
+    assert r"\x1b[2J\x1b]8;;http://evil.example\x07[red]link\x9b1m\u202e\x7f" in shown[3].out
+    assert len(shown[-1].err.splitlines()) == 1
+
+
+def test_csv_for_spreadsheets_holds_no_formula_and_numbers_stay_numbers(meter: Command) -> None:
+    meter("sync")
+    meter("publish")
+    cells = ["=1+1", "+cmd", "-x", "@sum", "\tx", "＝1", "  =1", "-1.5", "+3", "1,5-", "plain", '=a";b', "-"]
+    listed = ", ".join("('" + cell + "')" for cell in cells)
+    sql = f"select t as \"=t\", -7 as n, -1.5::decimal(9,2) as d, {{'a': '=1'}} as s from (values {listed}) as v(t)"
+    rows = list(csv.reader(StringIO(meter("query", sql, "--safe-csv").out)))
+    assert rows[0] == ["'=t", "n", "d", "s"]
+    safe = ["'=1+1", "'+cmd", "'-x", "'@sum", "'\tx", "'＝1", "'  =1", "-1.5", "+3", "1,5-", "plain", "'=a\";b", "'-"]
+    assert [row[0] for row in rows[1:]] == safe
+    assert {tuple(row[1:]) for row in rows[1:]} == {("-7", "-1.50", '{"a": "=1"}')}
+    assert [row[0] for row in csv.reader(StringIO(meter("query", sql, "--csv").out))][1:] == cells
+    assert "exclude each other" in one_line(meter("query", sql, "--safe-csv", "--vertical"))
 
 
 def test_a_missing_warehouse_names_the_way_out(meter: Command) -> None:

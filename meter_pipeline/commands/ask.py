@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
+
+from meter_pipeline.commands.tables import plain
+from meter_pipeline.printable import json_text, printable
+
+# What spreadsheets take for the beginning of a formula, some of them after blanks, too.
+_FORMULA = re.compile(r" *[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*([eE][+-]?[0-9]+)?%?")
 
 
 class QueryError(Exception):
@@ -48,8 +57,34 @@ def _first_line(text: str) -> str:
     return " ".join(line.strip() for line in text.split("\n\n")[0].splitlines())
 
 
-def write_csv(answer: Answer, out: TextIO) -> None:
-    """The answer as comma-separated values with a heading."""
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(answer.columns)
-    writer.writerows(answer.rows)
+def write_csv(answer: Answer, out: TextIO, *, safe: bool = False) -> None:
+    """The answer as comma-separated values with a heading; nested values are JSON, control characters escapes.
+
+    Args:
+        answer: What to write.
+        out: Where to.
+        safe: Whether a spreadsheet will open it. Text is quoted, and begins with an apostrophe where it would be taken
+            for a formula: after blanks, with = + - @ (wide ones too), a tab or a line break. Numbers stay as they are.
+    """
+    field = _safe_field if safe else _field
+    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if safe else csv.QUOTE_MINIMAL)
+    writer.writerow(map(field, answer.columns))
+    writer.writerows(map(field, row) for row in answer.rows)
+
+
+def _field(value: Any) -> Any:
+    """A value as `csv` takes it: numbers as they are, null as nothing."""
+    if isinstance(value, str):
+        return printable(value, lines=True)
+    if isinstance(value, (dict, list, tuple)):
+        return json_text(plain(value))
+    return value
+
+
+def _safe_field(value: Any) -> Any:
+    """A value that no spreadsheet runs: rules of OWASP for CSV injection."""
+    value = _field(value)
+    if value is None or isinstance(value, (int, float, Decimal)):
+        return value
+    text = str(value)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import math
+import os
 import sys
+import textwrap
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from meter_pipeline.commands.tables import Layout, draw, plain
+from meter_pipeline.commands.tables import cell as cell
+from meter_pipeline.printable import json_text, printable
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from rich.progress import Progress as RichProgress
 
 # A plain-line progress says something about this often, in percent.
 _STEP = 10
+# Of a terminal that does not say how wide it is.
+_COLUMNS = 80
+# Wider than any table: nothing is folded or cut where there is no screen.
+_ENDLESS = 10**9
 
 
 class Progress(Protocol):
@@ -34,80 +44,86 @@ class Progress(Protocol):
 
 def say(text: str = "") -> None:
     """A line on stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    _line(sys.stdout, text)
 
 
 def tell(text: str) -> None:
     """A line on stderr: progress, notes and errors."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    _line(sys.stderr, text)
+
+
+def _line(out: TextIO, text: str) -> None:
+    """Prints one line; on a terminal, a longer one is folded at its spaces."""
+    text = printable(text)
+    if out.isatty() and len(text) > (width := _screen(out) or len(text)):
+        indent = " " * (len(text) - len(text.lstrip()) + 2)
+        folded = textwrap.wrap(
+            text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )  # fmt: skip
+        text = "\n".join(folded)
+    out.write(text + "\n")
+    out.flush()
+
+
+def _screen(out: TextIO) -> int | None:
+    """Cells of a line: what COLUMNS says, or the terminal; None where there is neither."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    if not out.isatty():
+        return None
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(out.fileno()).columns or _COLUMNS
+    return _COLUMNS
 
 
 def emit(document: object) -> None:
-    """The one JSON document of `--json` on stdout."""
-    say(json.dumps(_plain(document), ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    """The one JSON document of `--json` on stdout: it keeps every character, and none that a terminal obeys is bare."""
+    sys.stdout.write(json_text(plain(document), indent=2 if sys.stdout.isatty() else None) + "\n")
+    sys.stdout.flush()
 
 
-def _plain(value: object) -> object:
-    """`value` in JSON's own types: numbers that JSON lacks become null, unknown types their text."""
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, str):
-        # A lone surrogate has no UTF-8 form.
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value).decode("utf-8", "replace")
-    if isinstance(value, Iterable):
-        return [_plain(inner) for inner in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
-    return str(value)
+def show(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    title: str | None = None,
+    *,
+    prose: Sequence[str] = (),
+    grouped: bool = True,
+    vertical: bool = False,
+    whole: Sequence[str] = ("--json",),
+    most: int | None = None,
+) -> None:
+    """A table on stdout, as wide as the screen; without one, everything that the rows hold.
 
-
-def show(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A table on stdout, numbers to the right."""
-    from rich import box
+    Args:
+        columns: Headings.
+        rows: Rows with a value for each column.
+        title: A line above.
+        prose: Columns whose text is wrapped at spaces instead of shortened.
+        grouped: Whether integers are counts, and not ids: they get thousands separators.
+        vertical: Whether each row is shown upright, a line for each column.
+        whole: Options of the command that show what a table leaves out.
+        most: Most rows on a screen.
+    """
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    cells = [list(row) for row in rows]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, column in enumerate(columns):
-        values = [row[place] for row in cells if row[place] is not None]
-        numeric = bool(values) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(cell(value)) for value in row))
-    # Piped output is not cut to the width of a terminal that is not there.
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-    if title is not None:
-        console.print(Text(title, style="bold"))
-    console.print(table)
+    width = _screen(sys.stdout)
+    layout = Layout(width, title, prose, grouped, vertical, whole, most)
+    console = Console(file=sys.stdout, width=width or _ENDLESS, highlight=False)
+    draw(console, columns, [list(row) for row in rows], layout)
+    sys.stdout.flush()
 
 
-def cell(value: object) -> str:
-    """One value as text for a table."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, (dict, list)):
-        return json.dumps(_plain(value), ensure_ascii=False)
-    return str(_plain(value))
+def read_time(text: str | None) -> datetime | None:
+    """A time that the ledger or a publication keeps as ISO text, as a time that is shown like all others."""
+    return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Prints what Python prints of an uncaught exception, whose message may quote anything."""
+    for piece in traceback.format_exception(kind, error, trace):
+        sys.stderr.write(printable(piece, lines=True))
 
 
 class Shown(Progress, Protocol):
@@ -164,7 +180,7 @@ class Bar:
     def note(self, text: str) -> None:
         """Something worth a line."""
         self.told.add(text)
-        self._bar.console.print(text, markup=False, highlight=False)
+        self._bar.console.print(printable(text), markup=False, highlight=False, overflow="ignore", crop=False)
 
 
 @contextmanager

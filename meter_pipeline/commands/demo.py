@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 _LATER_DAYS = 1.5
 _SHOP = "new_books"
 _MOVES = """
-select strategy, label as item, old_price, new_price, round(100 * relative_change, 1) as "change in %", observed_at
+select strategy, label as item, cast(old_price as decimal(18, 2)) as was, cast(new_price as decimal(18, 2)) as now,
+    round(100 * relative_change, 1) as "change %", observed_at as seen
 from marts.fct_price_changes
 where observed_at > (select max(observed_at) - interval 7 days from marts.fct_price_changes)
 order by abs(relative_change) desc nulls last, observed_at, label
 limit 8
 """
 _VANISHED = """
-select label as posting, first_seen_at, removed_at, round(seconds_listed / 3600, 1) as "hours listed"
+select label as posting, first_seen_at as "first seen", removed_at as removed, round(seconds_listed / 3600, 1) as hours
 from marts.dim_items
 where strategy ilike '%job%' and seconds_listed < 2 * 86400
 order by seconds_listed, label
@@ -57,8 +58,8 @@ order by label
 limit 8
 """
 _LATE = """
-select strategy, expected_interval_seconds / 60 as "runs every minutes", jobs, late_jobs as late,
-    round(100 * late_share, 1) as "late in %", round(longest_lag_seconds / 60, 1) as "longest lag in minutes"
+select strategy, cast(expected_interval_seconds / 60 as integer) as "every (min)", jobs, late_jobs as late,
+    round(100 * late_share, 1) as "late %", round(longest_lag_seconds / 60, 1) as "longest lag (min)"
 from marts.dim_schedules
 order by late_jobs desc, longest_lag_seconds desc nulls last, strategy
 limit 8
@@ -69,8 +70,8 @@ with moved as (
     select item_key from meter.item_changes where strategy = $strategy and field = 'price' and kind = 'changed'
     group by item_key order by count(*) desc, item_key limit 1
 )
-select label as item, version, json_extract_string(versions.item, '$.price') as price, valid_from, valid_to,
-    versions.is_current
+select label as item, version, json_extract_string(versions.item, '$.price') as price,
+    valid_from as "valid from", valid_to as "valid to"
 from meter.item_versions as versions
 inner join moved using (item_key)
 inner join marts.dim_items as items using (strategy, url, item_key)
@@ -79,7 +80,8 @@ order by version
 limit 8
 """
 _CHANGES = """
-select observed_at, strategy, label as item, field, old_value, new_value
+select strftime(observed_at, '%m-%d %H:%M') as seen, strategy, label as item, field, old_value ->> '$' as was,
+    new_value ->> '$' as now
 from meter.item_changes
 inner join marts.dim_items using (strategy, url, item_key)
 where kind = 'changed'
@@ -87,7 +89,8 @@ order by observed_at desc, strategy, label, field
 limit 8
 """
 _ACTIVITY = """
-select strategy, day, jobs, items, items_added, items_removed, items_changed, failed_jobs
+select strategy, day, jobs, items, items_added as added, items_removed as removed, items_changed as changed,
+    failed_jobs as failed
 from marts.fct_daily_activity
 order by day desc, strategy
 limit 12
@@ -193,7 +196,8 @@ def _show(warehouse: Path) -> None:
     for title, sql in questions.items():
         answer = ask(warehouse, sql)
         say()
-        show(answer.columns, answer.rows, title)
+        show(answer.columns, answer.rows, title, whole=())
+    say()
 
 
 def _next_lines() -> None:

@@ -141,7 +141,7 @@ def show_job(
     if as_json:
         emit({**record(found), "items": rows})
         return
-    show(("field", "value"), [(name, value) for name, value in record(found).items()])
+    show(("field", "value"), [(name, value) for name, value in record(found).items()], prose=["value"])
     for row in rows:
         say(json.dumps(row, ensure_ascii=False))
 
@@ -158,4 +158,4 @@ def compare_jobs(
     if as_json:
         emit(record(comparison))
     else:
-        show(("field", "value"), [(name, value) for name, value in record(comparison).items()])
+        show(("field", "value"), [(name, value) for name, value in record(comparison).items()], prose=["value"])

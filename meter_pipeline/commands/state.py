@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meter_pipeline import origin
-from meter_pipeline.commands.console import emit, say, show, tell
+from meter_pipeline.commands.console import cell, emit, read_time, say, show, tell
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.settings import Settings
 
@@ -89,8 +89,8 @@ def show_state(settings: Settings, as_json: bool) -> None:
         say(f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id} is {problem.state}: {problem.reason}")
     for gap in gaps[:_GAPS]:
         say(
-            f"{gap.slug}: schedule {gap.schedule_id} has no job between {gap.since} and {gap.until}, "
-            f"about {gap.missed} runs"
+            f"{gap.slug}: schedule {gap.schedule_id} has no job between {cell(read_time(gap.since))} and "
+            f"{cell(read_time(gap.until))}, about {gap.missed} runs"
         )
     if len(gaps) > _GAPS:
         say(f"{len(gaps) - _GAPS} earlier gaps: see --json")
@@ -100,4 +100,4 @@ def show_state(settings: Settings, as_json: bool) -> None:
     loaded = f"{last.get('jobs', 0):,} jobs and {last.get('items', 0):,} items loaded"
     problems_then = len(last.get("problems", ()))
     asked = f"{last.get('requests', 0):,} requests"
-    say(f"last sync: {last['finished_at']}, {loaded} with {asked}, {problems_then:,} problems")
+    say(f"last sync: {cell(read_time(last['finished_at']))}, {loaded} with {asked}, {problems_then:,} problems")
