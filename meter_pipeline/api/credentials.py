@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import MutableMapping
 from urllib.parse import quote
 
@@ -11,6 +12,8 @@ import requests.auth
 from meter_pipeline.api.errors import MeterConfigError
 
 SHOWN = "sk_live_***"
+# A shorter key (Meter's are longer) may be a word of a page: it is taken out of errors alone, not out of data.
+_SHORTEST = 12
 
 
 class Credentials(requests.auth.AuthBase):
@@ -34,7 +37,9 @@ class Credentials(requests.auth.AuthBase):
                 "the API key has characters that cannot be in one", hint="check METER_API_KEY for quotes or line breaks"
             )
         self._value = key
-        self._spellings = tuple({key.encode(), quote(key, safe="").encode()})
+        quoted = json.dumps(key)[1:-1]
+        spellings = {key, quote(key, safe=""), quoted, quoted.replace("/", "\\/")}
+        self._spellings = tuple(spelling.encode() for spelling in spellings)
 
     def __repr__(self) -> str:
         return f"Credentials({SHOWN})"
@@ -55,3 +60,50 @@ class Credentials(requests.auth.AuthBase):
         for spelling in self._spellings:
             text = text.replace(spelling, SHOWN.encode())
         return text
+
+    def scrubber(self) -> Scrubber:
+        """What takes the key out of one body of an answer, which comes in pieces."""
+        return Scrubber(self._spellings if len(self._value) >= _SHORTEST else ())
+
+
+class Scrubber:
+    """Replaces spellings of a key in a text that comes in pieces, also where the key stands across two of them.
+
+    Args:
+        spellings: The key as plain text, in a URL, in JSON.
+    """
+
+    def __init__(self, spellings: tuple[bytes, ...]) -> None:
+        self._spellings = spellings
+        self._longest = max(map(len, spellings), default=0)
+        self._held = b""
+
+    def __repr__(self) -> str:
+        return f"Scrubber({SHOWN})"
+
+    def feed(self, piece: bytes) -> bytes:
+        """Takes the next bytes; returns what can be passed on, without an end that may be the beginning of the key."""
+        text = self._held + piece if self._held else piece
+        for spelling in self._spellings:
+            if spelling in text:
+                text = text.replace(spelling, SHOWN.encode())
+        held = self._beginning(text)
+        self._held = text[len(text) - held :] if held else b""
+        return text[: len(text) - held] if held else text
+
+    def end(self) -> bytes:
+        """Returns what is left at the end of the text."""
+        held, self._held = self._held, b""
+        return held
+
+    def _beginning(self, text: bytes) -> int:
+        """How many bytes at the end of `text` may be the beginning of a spelling."""
+        tail = text[max(0, len(text) - self._longest + 1) :] if self._longest else b""
+        longest = 0
+        for spelling in self._spellings:
+            start = tail.find(spelling[:1])
+            while start >= 0 and len(tail) - start > longest:
+                if spelling.startswith(tail[start:]):
+                    longest = len(tail) - start
+                start = tail.find(spelling[:1], start + 1)
+        return longest

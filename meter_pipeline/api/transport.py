@@ -1,5 +1,7 @@
 """Requests out, bodies in: one exchange with the server, and its repetition.
 
+The key is taken out of every body while it is received: nothing behind this module can store, show or log it.
+
 Two ways lead to the same pool of connections. Everything goes through `requests` except job bodies, of which there are
 thousands: a session's work per call is three times that of urllib3 beneath it, so they are asked for there, with the
 proxy and certificates that the session would have used. Redirects are never followed: the key must not travel to where
@@ -197,13 +199,15 @@ class Transport:
         return cast(HTTPResponse, raw)
 
     def _receive(self, request: Request, raw: HTTPResponse, receiver: Receiver, deadline: Deadline) -> Content:
+        scrubber = self._credentials.scrubber()
         try:
             while piece := raw.read1(_READ, decode_content=True):
-                receiver.add(piece)
+                receiver.add(scrubber.feed(piece))
                 if deadline.left + receiver.size / _SLOWEST < 0:
                     failure = failures.too_slow(request.method, request.path, deadline.seconds)
                     break
             else:
+                receiver.add(scrubber.end())
                 return receiver.content()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             failure = failures.reading(error, request.method, request.path)
@@ -221,7 +225,7 @@ class Transport:
             raw.close()
         return failures.refusal(
             raw.status,
-            self._credentials.scrub(body[:_ERROR_BODY]),
+            self._credentials.scrub(body)[:_ERROR_BODY],
             request.method,
             request.path,
             location=self._credentials.scrub(raw.headers.get("Location", "").encode()).decode(),

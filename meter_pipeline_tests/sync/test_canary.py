@@ -30,6 +30,10 @@ def test_the_key_is_nowhere(
     ids = insert_drifting(sandbox, 8)
     # A server that gives the key away in what it answers.
     sandbox.insert_job("Alpha", body=f'{{"detail": "you sent Bearer {CANARY}", '.encode())
+    sandbox.insert_job("Alpha", status="failed", error=f"403 for Authorization: Bearer {CANARY}")
+    sandbox.insert_job("Beta", items=[{"title": f"your key is {CANARY}"}], note=CANARY)
+    sandbox.add_strategy(f"Strategy of {CANARY}", f"https://echo.example/?key={CANARY}")
+    sandbox.add_schedule("Alpha", interval_seconds=3600, webhook_url=f"https://hook.example/{CANARY}")
     station = make_station(sandbox, max_attempts=2)
     said = [station.sync()]
     sandbox.set_faults(fail_jobs={ids[0]}, rate_502=0.3)
