@@ -16,6 +16,7 @@ import urllib3.exceptions as floor
 
 from meter_pipeline.api.errors import MeterConnectionError, MeterError, MeterNotFound, for_status
 from meter_pipeline.api.syntax import Malformed, value
+from meter_pipeline.printable import printable
 
 _LONGEST_DETAIL = 500
 _PERMANENT_NAMES = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_FAIL") if hasattr(socket, name)}
@@ -136,7 +137,7 @@ def _entry(entry: object) -> str:
 
 
 def _line(text: str) -> str:
-    line = " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * _LONGEST_DETAIL]).split())
+    line = " ".join(printable(text[: 4 * _LONGEST_DETAIL]).split())
     return line if len(line) <= _LONGEST_DETAIL else line[: _LONGEST_DETAIL - 1] + "…"
 
 

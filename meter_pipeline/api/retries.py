@@ -25,6 +25,7 @@ from meter_pipeline.api.errors import (
     MeterRateLimited,
     MeterServerError,
 )
+from meter_pipeline.printable import PrintableLog
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ _LONGEST_BACKOFF = 30.0
 _EPOCH = 10_000_000.0
 
 log = logging.getLogger("meter_pipeline.api")
+log.addFilter(PrintableLog())
 
 _wait_scale = 1.0
 

@@ -20,6 +20,7 @@ from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.defs.schedules import hourly, sync_job
 from meter_pipeline.defs.sensors import schedule_changes
 from meter_pipeline.defs.warehouse import publication_assets
+from meter_pipeline.printable import PrintableLog
 from meter_pipeline.project import Project
 from meter_pipeline.settings import Settings, misspellings
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from meter_pipeline.store.rows import ScheduleRow, StrategyRow
 
 _log = logging.getLogger(__name__)
+_log.addFilter(PrintableLog())
 
 
 def build_meter_defs(settings: Settings | None = None, *, translator: MeterTranslator | None = None) -> dg.Definitions:

@@ -17,7 +17,7 @@ from meter_pipeline import origin
 from meter_pipeline.config import Config, load_config
 from meter_pipeline.defs import checks, quality
 from meter_pipeline.defs.events import Events
-from meter_pipeline.defs.failures import told_in_one_line
+from meter_pipeline.defs.failures import make_failure, told_in_one_line
 from meter_pipeline.defs.freshness import freshness
 from meter_pipeline.defs.keys import (
     ITEM_CHANGES,
@@ -101,7 +101,7 @@ def meter_assets(
         context: dg.AssetExecutionContext, config: SyncConfig, meter: MeterResource, meter_store: StoreResource
     ) -> Iterator[Any]:
         context.log.addFilter(_tells_something)
-        with told_in_one_line():
+        with told_in_one_line(context.log):
             meter_store.refuse_mixing(meter)
             with meter_store.open() as store:
                 report = None
@@ -171,10 +171,10 @@ def _fail_if_cut_short(report: "SyncReport") -> None:
         dg.Failure: The API went away, or a strategy's files cannot be used.
     """
     if report.stopped:
-        raise dg.Failure(f"the sync ended early: {report.stopped}", allow_retries=True)
+        raise make_failure(f"the sync ended early: {report.stopped}", retry=True)
     broken = [f"{problem.slug}: {problem.reason}" for problem in report.problems if not problem.subject]
     if broken:
-        raise dg.Failure("; ".join(broken), allow_retries=False)
+        raise make_failure("; ".join(broken), retry=False)
 
 
 def _selected(selected: set[dg.AssetKey], known: frozenset[str]) -> list[str]:

@@ -52,7 +52,7 @@ def job_comparisons(keys: Keys = Keys()) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: CompareConfig, meter: MeterResource, meter_store: StoreResource
     ) -> Iterator[Any]:
         """Compares what was not compared yet; without anything new the asset is skipped."""
-        with told_in_one_line():
+        with told_in_one_line(context.log):
             from meter_pipeline.store.verdicts import Verdicts
             from meter_pipeline.sync.compare import compare
 

@@ -61,7 +61,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     def _read(self, context: dg.InputContext) -> "pa.Table":
         columns = (context.definition_metadata or {}).get("columns")
-        with told_in_one_line(), self.store.open() as store:
+        with told_in_one_line(context.log), self.store.open() as store:
             key = Keys(tuple(self.key_prefix)).own(context.asset_key)
             slug = slug_of(key)
             if slug is not None:

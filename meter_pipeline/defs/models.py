@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from meter_pipeline.printable import PrintableLog
 from meter_pipeline.project import ProjectError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 OWNERS = ["team:data"]
 _log = logging.getLogger(__name__)
+_log.addFilter(PrintableLog())
 
 
 @dataclass(frozen=True)

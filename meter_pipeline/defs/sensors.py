@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meter_pipeline.defs.resources import MeterResource, StoreResource
+from meter_pipeline.printable import PrintableLog, printable
 from meter_pipeline.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def schedule_changes(
     def sensor(
         context: dg.SensorEvaluationContext, meter: MeterResource, meter_store: StoreResource
     ) -> dg.SensorResult:
+        context.log.addFilter(PrintableLog())
         tick = _Tick(context, meter, meter_store, frozenset(known), acknowledge, budget, most)
         return tick.evaluate(job.name)
 
@@ -226,7 +228,7 @@ class _Tick:
 
     def _unreachable(self, error: Exception) -> dg.SensorResult:
         """No reason for a failed tick, unless it has lasted for an hour."""
-        reason = " ".join(str(error).split())
+        reason = " ".join(printable(str(error)).split())
         since = self._cursor.unreachable_since
         if since is not None and self._now - datetime.fromisoformat(since) >= _PATIENCE:
             raise dg.Failure(f"Meter cannot be looked at since {since}: {reason}") from None
@@ -236,7 +238,7 @@ class _Tick:
         return self._skip(f"Meter cannot be looked at since {since}: {reason}{told}")
 
     def _skip(self, reason: str) -> dg.SensorResult:
-        return dg.SensorResult(skip_reason=reason, cursor=self._cursor.text())
+        return dg.SensorResult(skip_reason=printable(reason), cursor=self._cursor.text())
 
 
 def _described(sight: "Sight", unknown: list[str]) -> str:

@@ -102,7 +102,7 @@ def _publish(context: dg.OpExecutionContext, project: Project | None, models: Mo
     selected, selected_checks = keys.selected(context), keys.selected_checks(context)
     store_resource = getattr(context.resources, STORE_RESOURCE)
     path: Path = store_resource.warehouse
-    with told_in_one_line():
+    with told_in_one_line(context.log):
         from meter_pipeline.store.warehouse import RejectedError, publish
 
         with store_resource.open() as store:

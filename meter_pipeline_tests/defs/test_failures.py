@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,30 @@ def test_the_data_of_meter_does_not_land_among_the_sandboxs(
     monkeypatch.setenv("METER_BASE_URL", "https://api.meter.sh")
     pipeline.settings = type(pipeline.settings).from_env()
     assert "holds the sandbox's data" in failure(pipeline.run(fails=True))
+
+
+def test_what_was_scraped_reaches_no_terminal_through_dagsters_logs(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "\x1b]0;title\x07\x1b[2J\x9b1m\u202e"
+    job = pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8}, item_count=40, job_id=f"job{hostile}")
+    loud = {"loggers": {"console": {"config": {"log_level": "DEBUG"}}}}
+    monkeypatch.setattr("meter_pipeline_tests.defs.conftest.QUIET", loud)
+    pipeline.run()
+    pipeline.run(fails=True, strategies=[f"no{hostile}"])
+
+    def breaks(*arguments: object, **options: object) -> None:
+        raise ValueError(f"a defect that quotes {hostile}")
+
+    monkeypatch.setattr("meter_pipeline.sync.sync", breaks)
+    pipeline.run(fails=True)
+    shown = "".join(capfd.readouterr())
+    assert job == f"job{hostile}"
+    for said in ("is held", "did not pass", "no strategy", "a defect that quotes"):
+        assert said in shown
+    # Dagster's own colours are the only sequences that are left.
+    left = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert not set(left) & set("\x1b\x07\x9b\u202e")
 
 
 def test_the_key_is_nowhere_in_what_dagster_or_the_pipeline_keeps(pipeline: Pipeline, tmp_path: Path) -> None:
