@@ -42,7 +42,7 @@ def json_text(value: object, *, indent: int | None = None) -> str:
 
 
 class PrintableLog(logging.Filter):
-    """Makes every message of a logger printable: its terminal is somebody's, too."""
+    """Makes every message of a logger printable: logs are read on terminals, too."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrites the message; keeps every record."""

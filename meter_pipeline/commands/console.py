@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import textwrap
 import threading
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from meter_pipeline.commands.tables import Layout, draw, plain
+from meter_pipeline.commands.tables import Layout, draw, folded, plain
 from meter_pipeline.commands.tables import cell as cell
 from meter_pipeline.printable import json_text, printable
 
@@ -55,21 +54,18 @@ def tell(text: str) -> None:
 def _line(out: TextIO, text: str) -> None:
     """Prints one line; on a terminal, a longer one is folded at its spaces."""
     text = printable(text)
-    if out.isatty() and len(text) > (width := _screen(out) or len(text)):
+    if out.isatty():
         indent = " " * (len(text) - len(text.lstrip()) + 2)
-        folded = textwrap.wrap(
-            text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        )  # fmt: skip
-        text = "\n".join(folded)
+        text = "\n".join(folded(text, _screen(out), indent))
     out.write(text + "\n")
     out.flush()
 
 
 def _screen(out: TextIO) -> int | None:
     """Cells of a line: what COLUMNS says, or the terminal; None where there is neither."""
-    told = os.environ.get("COLUMNS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
     if not out.isatty():
         return None
     with suppress(OSError, ValueError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import date, datetime, time, timezone
@@ -20,7 +21,6 @@ from meter_pipeline.printable import json_text, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 # Between two columns, in cells of the screen (a wide character takes two).
 _GAP = 2
@@ -35,8 +35,6 @@ _COMFORTABLE = 40
 _LONGEST_FRACTION = 8
 # Of one value of an upright row.
 _MOST_LINES = 8
-# Rows that are laid out at a time, of a long table without a screen.
-_PAGE_ROWS = 1000
 _SHORTENED = "some values are shortened"
 _UPRIGHT = "--vertical"
 _WORDS = re.compile("[^ ]* *")
@@ -122,13 +120,13 @@ class Column:
     """
 
     def __init__(self, place: int, name: str, values: Sequence[object], layout: Layout) -> None:
-        there = [value for value in values if value is not None]
+        present = [value for value in values if value is not None]
         self.place = place
         self.name = printable(name)
-        self.is_number = bool(there) and all(_is_number(value) for value in there)
+        self.is_number = bool(present) and all(_is_number(value) for value in present)
         self.is_prose = name in layout.prose
-        self.is_empty = not there
-        self._is_text = any(isinstance(value, (str, bytes, Mapping, list, tuple)) for value in there)
+        self.is_empty = not present
+        self._is_text = any(isinstance(value, (str, bytes, Mapping, list, tuple)) for value in present)
         texts = [printable(cell(value, grouped=layout.grouped)) for value in values]
         self.texts = _aligned(texts) if self.is_number else texts
 
@@ -179,7 +177,7 @@ class Column:
         return " ".join(shortened(word, width) for word in self.name.split(" "))
 
     def shown(self, width: int) -> list[str]:
-        """Its texts, in so many cells."""
+        """Its texts, each in at most `width` cells."""
         if self.is_number:
             return [text.rjust(width) for text in self.texts]
         if self.is_prose:
@@ -208,7 +206,7 @@ def draw(console: Console, names: Sequence[str], rows: Sequence[Sequence[object]
     if not rows:
         notes = ["no rows"]
     if notes:
-        console.print(Text("; ".join(notes), style="dim", overflow="ignore"), crop=False)
+        console.print(Text("\n".join(folded("; ".join(notes), layout.width)), style="dim"), soft_wrap=True)
 
 
 def _is_upright(columns: Sequence[Column], rows: Sequence[object], layout: Layout) -> bool:
@@ -227,7 +225,10 @@ def _table(console: Console, columns: Sequence[Column], layout: Layout) -> list[
         widths = _widths(chosen, layout.width)
     headings = [column.heading(width) for column, width in zip(chosen, widths, strict=True)]
     texts = [column.shown(width) for column, width in zip(chosen, widths, strict=True)]
-    _print(console, chosen, widths, headings, list(zip(*texts, strict=True)))
+    if layout.width is None:
+        _print_plainly(console, chosen, [headings, ["─" * width for width in widths], *zip(*texts, strict=True)])
+    else:
+        _print(console, chosen, widths, headings, list(zip(*texts, strict=True)))
     notes = []
     if hidden := [column.name for column in columns if column not in chosen]:
         noun = "column" if len(hidden) == 1 else "columns"
@@ -244,10 +245,11 @@ def _chosen(columns: Sequence[Column], room: int) -> list[Column]:
     """The columns that fit, the most important first; what matters less must not make others narrow."""
     chosen: list[Column] = []
     for column in sorted(columns, key=lambda column: column.importance):
-        there = [*chosen, column]
-        wanted = [one.narrowest if column.importance[0] == 0 else one.comfortable for one in there]
-        if not chosen or sum(wanted) + _GAP * (len(there) - 1) <= room:
-            chosen = there
+        candidates = [*chosen, column]
+        is_main = column.importance[0] == 0
+        wanted = [other.narrowest if is_main else other.comfortable for other in candidates]
+        if not chosen or sum(wanted) + _GAP * (len(wanted) - 1) <= room:
+            chosen = candidates
     return sorted(chosen, key=lambda column: column.place)
 
 
@@ -264,6 +266,17 @@ def _widths(columns: Sequence[Column], room: int) -> list[int]:
     return widths
 
 
+def _print_plainly(console: Console, columns: Sequence[Column], lines: Iterable[Sequence[str]]) -> None:
+    """Prints lines whose texts are whole: there may be millions, and nothing is to be folded or coloured."""
+    for line in lines:
+        pads = [" " * (column.widest - _cells(text)) for column, text in zip(columns, line, strict=True)]
+        texts = [
+            pad + text if column.is_number else text + pad
+            for column, text, pad in zip(columns, line, pads, strict=True)
+        ]
+        console.file.write((" " * _GAP).join(texts).rstrip() + "\n")
+
+
 def _print(
     console: Console,
     columns: Sequence[Column],
@@ -271,28 +284,20 @@ def _print(
     headings: Sequence[str],
     rows: Sequence[Sequence[str]],
 ) -> None:
-    """Prints the rows page by page, so that a long table takes no more memory than its rows."""
-    from rich import box
-    from rich import table as tables
+    """Prints a table without the blanks that fill its last column."""
+    from rich import box, table
     from rich.text import Text
 
-    for start in range(0, max(len(rows), 1), _PAGE_ROWS):
-        table = tables.Table(
-            box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0), show_header=start == 0,
-            border_style="dim",
-        )  # fmt: skip
-        for column, width, heading in zip(columns, widths, headings, strict=True):
-            head = Text(heading, justify="right" if column.is_number else "left")
-            table.add_column(head, width=max(width, 1), header_style="bold")
-        for row in rows[start : start + _PAGE_ROWS]:
-            table.add_row(*map(Text, row))
-        _write(console, table)
-
-
-def _write(console: Console, table: Table) -> None:
-    """Prints without the blanks that fill the last column."""
+    grid = table.Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0), border_style="dim"
+    )  # fmt: skip
+    for column, width, heading in zip(columns, widths, headings, strict=True):
+        head = Text(heading, justify="right" if column.is_number else "left")
+        grid.add_column(head, width=max(width, 1), header_style="bold")
+    for row in rows:
+        grid.add_row(*map(Text, row))
     with console.capture() as captured:
-        console.print(table, crop=False)
+        console.print(grid, crop=False)
     console.file.write("".join(line.rstrip() + "\n" for line in captured.get().split("\n")[:-1]))
 
 
@@ -335,6 +340,13 @@ def _lines(text: str, room: int) -> tuple[list[str], bool]:
     if len(lines) > _MOST_LINES:
         lines = [*lines[: _MOST_LINES - 1], shortened(f"{lines[_MOST_LINES - 1]} …", room)]
     return [line.rstrip() for line in lines], is_all
+
+
+def folded(text: str, width: int | None, indent: str = "") -> list[str]:
+    """`text` in lines of `width` cells, broken at spaces alone; those after the first begin with `indent`."""
+    if width is None or len(text) <= width:
+        return [text]
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def shortened(text: str, width: int) -> str:

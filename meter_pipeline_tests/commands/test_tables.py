@@ -101,12 +101,12 @@ def test_a_shortened_text_fits_and_shows_that_it_is_shortened(text: str, width: 
     assert short == text or "…" in short
 
 
-def test_the_reader_sees_the_fields_and_not_our_own_columns_and_is_told_so() -> None:
+def test_the_fields_are_shown_before_our_own_columns_and_the_others_are_named() -> None:
     lines = books(100)
     assert lines[0].split() == ["title", "author", "price", "stock", "link"]
     assert "1529877576591609859" in lines[2]
     assert lines[-2:] == [
-        "4 columns not shown: _meter_job_id, _meter_url, _meter_item_index, _meter_item_hash; use --csv, ",
+        "4 columns not shown: _meter_job_id, _meter_url, _meter_item_index, _meter_item_hash; use --csv,",
         "--json or --vertical",
     ]
     assert books(300)[0].split() == list(BOOK)
@@ -172,7 +172,7 @@ def test_a_screen_shows_the_first_rows_and_a_pipe_all_of_them() -> None:
 
 
 def on_a_terminal(columns: int, program: str, **environment: str) -> str:
-    """What a program prints on a terminal of so many columns."""
+    """What a program prints on a terminal `columns` wide."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     variables = {name: text for name, text in os.environ.items() if name not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR")}

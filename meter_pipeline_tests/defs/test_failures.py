@@ -11,6 +11,7 @@ import pytest
 
 from meter_pipeline import origin
 from meter_pipeline.api import set_wait_scale
+from meter_pipeline.store.errors import StoreError
 from meter_pipeline_tests.defs.conftest import CANARY, Pipeline, failure
 
 
@@ -67,14 +68,16 @@ def test_what_was_scraped_reaches_no_terminal_through_dagsters_logs(
     pipeline.run()
     pipeline.run(fails=True, strategies=[f"no{hostile}"])
 
-    def breaks(*arguments: object, **options: object) -> None:
-        raise ValueError(f"a defect that quotes {hostile}")
+    for error in (ValueError(f"a defect that quotes {hostile}"), StoreError(f"a file called {hostile}")):
 
-    monkeypatch.setattr("meter_pipeline.sync.sync", breaks)
-    pipeline.run(fails=True)
+        def breaks(*arguments: object, error: Exception = error, **options: object) -> None:
+            raise error
+
+        monkeypatch.setattr("meter_pipeline.sync.sync", breaks)
+        pipeline.run(fails=True)
     shown = "".join(capfd.readouterr())
     assert job == f"job{hostile}"
-    for said in ("is held", "did not pass", "no strategy", "a defect that quotes"):
+    for said in ("is held", "did not pass", "no strategy", "a defect that quotes", "a file called"):
         assert said in shown
     # Dagster's own colours are the only sequences that are left.
     left = re.sub(r"\x1b\[[0-9;]*m", "", shown)
