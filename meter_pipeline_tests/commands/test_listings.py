@@ -105,6 +105,7 @@ def test_a_strategys_history_has_the_versions_that_were_seen_and_meters_jobs(loa
 def test_schedules_are_listed_with_their_strategy_and_how_many_pages(
     shop: Sandbox, meter: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
     monkeypatch.setenv("METER_API_PREFIX", "/api")
     pages = [f"https://books.example/{number}" for number in range(3)]
     shop.add_schedule("Books", urls=pages, interval_seconds=3600)
