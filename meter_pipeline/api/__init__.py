@@ -18,6 +18,7 @@ from meter_pipeline.api.errors import (
     MeterNotFound,
     MeterRateLimited,
     MeterServerError,
+    MeterWrongResource,
 )
 from meter_pipeline.api.intents import Intent, IntentLog, MemoryIntents
 from meter_pipeline.api.records import (
@@ -57,6 +58,7 @@ __all__ = [
     "MeterNotFound",
     "MeterRateLimited",
     "MeterServerError",
+    "MeterWrongResource",
     "Schedule",
     "Shape",
     "Strategy",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
+from meter_pipeline.api.answers import require, require_named
 from meter_pipeline.api.records import Job, identifier
 from meter_pipeline.api.spool import Content, Node, Spool, Stretch, record
 from meter_pipeline.api.syntax import WHITESPACE, Malformed, check_elements, elements
@@ -166,13 +167,18 @@ class ChangeSet:
                 entry.body.close()
 
 
-def job_body(content: Content) -> JobBody:
+def job_body(content: Content, asked: str | None = None) -> JobBody:
     """The job of a response; validates every item on the way.
+
+    Args:
+        content: The response.
+        asked: The id that was asked for, None for whatever job it is.
 
     Raises:
         Malformed: It is not JSON, or no job.
+        Mismatch: It is another job.
     """
-    return _body(_object(content.node(), "a job"), content.size)
+    return _body(_object(content.node(), "a job"), content.size, asked)
 
 
 def object_of(content: Content) -> dict[str, Any]:
@@ -209,14 +215,16 @@ def change_set(content: Content, schedule_id: str) -> ChangeSet:
 
     Raises:
         Malformed: It is not JSON, or no change set.
+        Mismatch: It names another schedule, or one of its jobs does.
     """
     node = content.node()
     envelope: dict[str, Any] = {}
-    parking = Spool() if content.spool is not None else None
     if node.first == b"{":
         members = node.members()
         envelope = record({key: members[key] for key in ("count", "schedule_id", *_MARKED) if key in members})
+        require_named("schedule", schedule_id, envelope, "schedule_id")
     entries: list[ChangeEntry] = []
+    parking = Spool() if content.spool is not None else None
     try:
         for entry in _list(node, ("changes",)):
             members = _object(entry, "an object in each change")
@@ -225,6 +233,7 @@ def change_set(content: Content, schedule_id: str) -> ChangeSet:
             if parking is not None:
                 body.park(parking)
             entries.append(ChangeEntry(body.job, body if has_results else None))
+            require_named("schedule", schedule_id, body.job.raw, "schedule_id")
     except Malformed:
         ChangeSet(schedule_id, tuple(entries), 0).close()
         raise
@@ -258,11 +267,13 @@ def _list(node: Node, names: tuple[str, ...]) -> Iterator[Node]:
     raise Malformed("JSON, but not a list")
 
 
-def _body(members: dict[str, Node], size: int) -> JobBody:
+def _body(members: dict[str, Node], size: int, asked: str | None = None) -> JobBody:
     results = members.pop("results", None)
     fields = record(members)
     identifier(fields, "job_id")
     job = Job.from_json(fields)
+    if asked is not None:
+        require("job", asked, job.job_id)
     if results is None:
         return JobBody(job, "absent", size)
     if isinstance(results, Stretch):

@@ -14,12 +14,13 @@ A client may be shared by threads.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from meter_pipeline.api import creations
 from meter_pipeline.api.address import address
+from meter_pipeline.api.answers import require, require_named
 from meter_pipeline.api.bodies import ChangeSet, JobBody, change_set, job_body, object_of, rows
 from meter_pipeline.api.creates import create
 from meter_pipeline.api.credentials import Credentials
@@ -47,6 +48,8 @@ from meter_pipeline.api.retries import Pace, Retries, Waiting, never, not_done, 
 from meter_pipeline.api.routes import Routes
 from meter_pipeline.api.spool import Content
 from meter_pipeline.api.transport import Transport
+
+Resource = TypeVar("Resource", Strategy, GeneratedStrategy, Schedule)
 
 # The API lets an executed job run this long (seconds).
 _LONGEST_JOB = 3600.0
@@ -157,7 +160,7 @@ class MeterClient:
 
     def strategy(self, strategy_id: str) -> Strategy:
         """One strategy."""
-        return self._routes.ask("GET", "strategies", strategy_id, parse=_strategy)
+        return self._routes.ask("GET", "strategies", strategy_id, parse=_one(Strategy, "strategy", strategy_id))
 
     def generate_strategy(
         self,
@@ -193,7 +196,7 @@ class MeterClient:
                 "strategies",
                 strategy_id,
                 "refine",
-                parse=lambda content: GeneratedStrategy.from_json({"strategy_id": strategy_id, **object_of(content)}),
+                parse=_refined(strategy_id),
                 payload={"feedback": feedback},
                 again=not_done,
                 read_timeout=creations.GENERATION,
@@ -218,7 +221,7 @@ class MeterClient:
         return self._routes.ask_any(
             self._routes.dialect.history,
             {"strategy_id": strategy_id},
-            lambda content: [HistoryEntry.from_json(row) for row in rows(content, "history")],
+            _history(strategy_id),
         )
 
     # Schedules
@@ -270,7 +273,8 @@ class MeterClient:
         if unknown or not changes:
             what = f"{', '.join(unknown)} cannot be changed" if unknown else "nothing to change"
             raise MeterBadRequest(f"{what} on a schedule", hint=f"give some of {', '.join(sorted(_CHANGEABLE))}")
-        return self._routes.ask("PATCH", "schedules", schedule_id, parse=_schedule, payload=changes)
+        parse = _one(Schedule, "schedule", schedule_id)
+        return self._routes.ask("PATCH", "schedules", schedule_id, parse=parse, payload=changes)
 
     def delete_schedule(self, schedule_id: str) -> None:
         """Deletes a schedule; its jobs stay."""
@@ -292,7 +296,6 @@ class MeterClient:
             "changes",
             parse=lambda content: change_set(content, schedule_id),
             query={"mark_seen": "true" if mark_seen else "false", "filter": filter},
-            headers={"Cache-Control": "no-store"},
             again=never if mark_seen else transient,
         )
 
@@ -330,8 +333,9 @@ class MeterClient:
 
         Raises:
             MeterBadResponse: The answer is not JSON, or no job, at every attempt.
+            MeterWrongResource: The answer is another job, at every attempt.
         """
-        return self._routes.ask("GET", "jobs", job_id, parse=job_body, direct=True)
+        return self._routes.ask("GET", "jobs", job_id, parse=lambda content: job_body(content, job_id), direct=True)
 
     def create_job(
         self,
@@ -370,11 +374,12 @@ class MeterClient:
         return self._routes.ask_any(
             self._routes.dialect.compare,
             {"job_id": job_id, "other_job_id": other_job_id},
-            lambda content: Comparison.from_json(job_id, other_job_id, object_of(content)),
+            _comparison(job_id, other_job_id),
         )
 
     def _generated(self, strategy_id: str) -> GeneratedStrategy:
-        return self._routes.ask("GET", "strategies", strategy_id, parse=_generated)
+        parse = _one(GeneratedStrategy, "strategy", strategy_id)
+        return self._routes.ask("GET", "strategies", strategy_id, parse=parse)
 
     def _delete(self, *steps: str) -> None:
         try:
@@ -398,16 +403,49 @@ class MeterClient:
         return job
 
 
-def _strategy(content: Content) -> Strategy:
-    return Strategy.from_json(object_of(content))
+def _one(kind: type[Resource], noun: str, asked: str) -> Callable[[Content], Resource]:
+    """Parses the record of the resource that was asked for, and no other."""
+
+    def parse(content: Content) -> Resource:
+        found = kind.from_json(object_of(content))
+        require(noun, asked, getattr(found, f"{noun}_id"))
+        return found
+
+    return parse
 
 
-def _generated(content: Content) -> GeneratedStrategy:
-    return GeneratedStrategy.from_json(object_of(content))
+def _refined(strategy_id: str) -> Callable[[Content], GeneratedStrategy]:
+    """Parses what a refinement answers, which need not repeat the strategy's id."""
+
+    def parse(content: Content) -> GeneratedStrategy:
+        data = object_of(content)
+        made = GeneratedStrategy.from_json(data if "id" in data else {"strategy_id": strategy_id, **data})
+        require("strategy", strategy_id, made.strategy_id)
+        return made
+
+    return parse
 
 
-def _schedule(content: Content) -> Schedule:
-    return Schedule.from_json(object_of(content))
+def _history(strategy_id: str) -> Callable[[Content], list[HistoryEntry]]:
+    def parse(content: Content) -> list[HistoryEntry]:
+        found = rows(content, "history")
+        for row in found:
+            require_named("strategy", strategy_id, row, "strategy_id")
+        return [HistoryEntry.from_json(row) for row in found]
+
+    return parse
+
+
+def _comparison(job_id: str, other_job_id: str) -> Callable[[Content], Comparison]:
+    """Parses a comparison, which names its jobs at most."""
+
+    def parse(content: Content) -> Comparison:
+        data = object_of(content)
+        require_named("job", job_id, data, "job_id")
+        require_named("job", other_job_id, data, "other_job_id")
+        return Comparison.from_json(job_id, other_job_id, data)
+
+    return parse
 
 
 def _nothing(content: Content) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
+from meter_pipeline.api.answers import require_named
 from meter_pipeline.api.creates import Creation
 from meter_pipeline.api.errors import MeterAmbiguous
 from meter_pipeline.api.lists import Lists
 from meter_pipeline.api.records import Batch, GeneratedStrategy, Job, Schedule, Strategy
+
+Made = TypeVar("Made", Job, Batch, Schedule)
 
 # Pages of new jobs looked through before an older one must have come.
 _PAGES = 20
@@ -31,7 +34,7 @@ def job(lists: Lists, path: str, payload: Mapping[str, Any], *, execute: bool = 
         payload=payload,
         existing=_existing_jobs(lists, payload["strategy_id"]),
         look=look,
-        parse=Job.from_json,
+        parse=_of_strategy(Job, payload),
         identify=lambda made: made.job_id,
         slow=execute,
     )
@@ -57,7 +60,7 @@ def batch(lists: Lists, path: str, payload: Mapping[str, Any]) -> Creation[Batch
         payload=payload,
         existing=_existing_jobs(lists, payload["strategy_id"]),
         look=look,
-        parse=Batch.from_json,
+        parse=_of_strategy(Batch, payload),
         identify=lambda made: made.batch_id,
     )
 
@@ -84,7 +87,7 @@ def schedule(lists: Lists, path: str, payload: Mapping[str, Any]) -> Creation[Sc
         payload=payload,
         existing=lambda: [found.schedule_id for found in matching()],
         look=look,
-        parse=Schedule.from_json,
+        parse=_of_strategy(Schedule, payload),
         identify=lambda made: made.schedule_id,
     )
 
@@ -114,6 +117,16 @@ def strategy(
         slow=True,
         read_timeout=GENERATION,
     )
+
+
+def _of_strategy(kind: type[Made], payload: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Made]:
+    """Parses what was made, which has to be of the strategy that it was to be made of."""
+
+    def parse(data: Mapping[str, Any]) -> Made:
+        require_named("strategy", payload["strategy_id"], data, "strategy_id")
+        return kind.from_json(data)
+
+    return parse
 
 
 def _existing_jobs(lists: Lists, strategy_id: str) -> Callable[[], Sequence[str]]:

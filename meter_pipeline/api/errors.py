@@ -160,6 +160,12 @@ class MeterBadResponse(MeterError):
         self.cut = cut
 
 
+class MeterWrongResource(MeterBadResponse):
+    """A 2xx answer about another resource than the one that was asked for: never data, whatever it holds."""
+
+    hint = "a cache or proxy in between mixes answers up; check METER_BASE_URL"
+
+
 class MeterAmbiguous(MeterError):
     """A create whose outcome stays unknown: it may or may not have been carried out.
 

@@ -24,8 +24,9 @@ from requests.utils import select_proxy
 from urllib3.response import HTTPResponse
 
 from meter_pipeline.api import failures
+from meter_pipeline.api.answers import Mismatch
 from meter_pipeline.api.credentials import Credentials
-from meter_pipeline.api.errors import MeterBadResponse, MeterError
+from meter_pipeline.api.errors import MeterBadResponse, MeterError, MeterWrongResource
 from meter_pipeline.api.retries import Deadline, Pace, Retries, Waiting, asked_wait, transient
 from meter_pipeline.api.spool import Content, Receiver
 from meter_pipeline.api.syntax import Malformed
@@ -38,7 +39,14 @@ _ERROR_BODY = 2**16
 # A body that keeps coming at this rate (bytes per second) may take longer than the deadline.
 _SLOWEST = 64 * 1024
 _ONCE = urllib3.Retry(total=False, redirect=0)
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "meter-pipeline"}
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    # An answer from a cache would be out of date, or another resource's.
+    "Cache-Control": "no-cache, no-store",
+    "User-Agent": "meter-pipeline",
+}
+_KINDS: dict[type[Malformed], type[MeterBadResponse]] = {Mismatch: MeterWrongResource}
 
 
 @dataclass(frozen=True)
@@ -234,7 +242,7 @@ class Transport:
 
     def _bad(self, request: Request, raw: HTTPResponse, malformed: Malformed, receiver: Receiver) -> MeterBadResponse:
         body = self._credentials.scrub(receiver.head())
-        return MeterBadResponse(
+        return _KINDS.get(type(malformed), MeterBadResponse)(
             failures.described(self._credentials.scrub(malformed.reason.encode()).decode(), body),
             status=raw.status,
             method=request.method,

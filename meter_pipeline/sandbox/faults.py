@@ -20,7 +20,7 @@ from meter_pipeline.sandbox.pages import noise
 #: Faults that answer before anything happened, in the order they are drawn.
 BEFORE = ("rate_429", "rate_500", "rate_502", "rate_503", "drop_before")
 #: Faults that spoil the answer of a request that was carried out.
-AFTER = ("drop_after", "error_after", "truncate", "slow")
+AFTER = ("drop_after", "error_after", "truncate", "slow", "mix_up")
 #: What `all` spreads its rate over.
 _ALL = ("rate_429", "rate_500", "rate_502", "rate_503", "drop_before", "truncate", "slow")
 
@@ -50,6 +50,7 @@ class Faults:
     error_after: float = 0.0  # 500, but the request was carried out
     truncate: float = 0.0  # half the body, then the connection is closed
     slow: float = 0.0  # the answer waits for slow_seconds
+    mix_up: float = 0.0  # a GET is answered with another resource of its kind, as by a cache that takes it for this one
     path: str = ""  # regular expression searched in the path: faults and latency hit these requests only
     method: str = ""  # faults hit this method only
     times: int | None = None  # after so many faults there are no more

@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -103,7 +104,9 @@ class Gate:
                 reply = self._refuse_by_chance(fault)
             else:
                 reply = self._serve(request)
-                if fault in AFTER:
+                if fault == "mix_up":
+                    reply = self._mixed_up(request, reply)
+                elif fault in AFTER:
                     reply = self._spoiled(reply, fault)
             if world.faults.latency_ms and world.dice.applies(request.path):
                 reply.delay += world.faults.latency_ms / 1000
@@ -177,6 +180,19 @@ class Gate:
             reply.delay += self.world.faults.slow_seconds
         else:
             reply.cut = "truncate" if fault == "truncate" and reply.body else "drop"
+        return reply
+
+    def _mixed_up(self, request: Request, reply: Reply) -> Reply:
+        """The answer to the same question about another job, strategy or schedule; `reply` where there is none."""
+        world = self.world
+        for found in (world.jobs_by_id, world.strategies, world.schedules):
+            name = request.names[0] if request.names else ""
+            other = next((id_ for id_ in found if id_ != name), None) if name in found else None
+            if request.method == "GET" and other is not None:
+                # Nothing of the other's is marked: a cache has its answer from an earlier read.
+                query = "mark_seen=false" if "changes" in request.path else request.query_text
+                steps = [other if step == name else step for step in request.path.split("/")]
+                return self._serve(replace(request, path="/".join(steps), query_text=query, names=[]))
         return reply
 
     def _refused(self, refusal: Refusal) -> Reply:

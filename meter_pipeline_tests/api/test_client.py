@@ -204,7 +204,7 @@ def test_rows_a_server_should_have_left_out_are_left_out(serve: Serve, connect: 
 
 @pytest.mark.parametrize("mount", ["", "/", "/meter", "/meter/"])
 def test_the_base_url_may_have_a_path(serve: Serve, connect: Connect, mount: str) -> None:
-    server = serve(Answer(json={"job_id": "j", "id": "j"}))
+    server = serve(Answer(json={"job_id": "a b/c?d", "strategy_id": "s"}))
     client = connect(server, base_url=server.url + mount)
     client.job("a b/c?d")
     client.strategy("s")
@@ -221,7 +221,7 @@ def test_a_prefix_in_the_base_url_is_the_prefix(serve: Serve, connect: Connect) 
 def test_a_proxy_from_the_environment_is_used_by_both_ways(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy = serve(Answer(json={"job_id": "j", "id": "j", "results": [1]}))
+    proxy = serve(Answer(json={"job_id": "j1", "strategy_id": "s1", "results": [1]}))
     monkeypatch.setenv("http_proxy", proxy.url.replace("http://", "http://user:secret@"))
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)

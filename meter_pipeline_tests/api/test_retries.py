@@ -119,7 +119,7 @@ def test_a_preview_is_asked_again_and_never_cached(serve: Serve, connect: Connec
     assert connect(server).changes("s1", mark_seen=False, filter='+a -"b c"').entries == ()
     assert server.asked[1].query == {"mark_seen": "false", "filter": '+a -"b c"'}
     assert "%2Ba" in server.asked[1].raw_query
-    assert server.asked[1].headers["Cache-Control"] == "no-store"
+    assert "no-store" in server.asked[1].headers["Cache-Control"]
 
 
 def test_a_delete_that_had_worked_is_no_error(serve: Serve, connect: Connect) -> None:

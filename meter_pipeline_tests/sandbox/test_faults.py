@@ -145,3 +145,16 @@ def test_switches_read_from_the_command_line_fit_their_types(make_sandbox: Make)
         worlds=(), faults=parse_faults(["no_v1", "times=3", "slow=0.5", "fail_jobs=a,b"])
     ).world.faults
     assert (faults.no_v1, faults.times, faults.slow, faults.fail_jobs) == (True, 3, 0.5, {"a", "b"})
+
+
+def test_answers_are_mixed_up_with_those_about_another_resource(empty_sandbox: Sandbox) -> None:
+    plans = [empty_sandbox.add_schedule(empty_sandbox.add_strategy(name)) for name in ("S", "T")]
+    jobs = [empty_sandbox.insert_job(name, items=[], schedule=plan) for name, plan in zip("ST", plans, strict=True)]
+    empty_sandbox.set_faults(mix_up=1)
+    calls = Calls(empty_sandbox)
+    assert calls.get(f"/jobs/{jobs[0]}").json()["job_id"] == jobs[1]
+    read = calls.get(f"/schedules/{plans[0]}/changes").json()
+    assert [entry["job_id"] for entry in read["changes"]] == [jobs[1]]
+    assert empty_sandbox.marks[-1].marked == (jobs[0],)
+    assert empty_sandbox.world.schedules[plans[1]].unseen
+    assert len(calls.get("/jobs").json()) == 2

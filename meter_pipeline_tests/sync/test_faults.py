@@ -40,6 +40,44 @@ def test_a_job_that_always_fails_is_unreadable_and_all_others_arrive(station: St
     assert_whole(station)
 
 
+def test_a_job_that_is_answered_with_another_one_is_unreadable_and_never_loaded_as_the_other(
+    station: Station, empty_sandbox: Sandbox
+) -> None:
+    other = empty_sandbox.insert_job("Good", items=[{"g": 1}])
+    asked = empty_sandbox.insert_job("Bad", items=[{"b": 1}])
+    empty_sandbox.set_faults(mix_up=1, path=f"/jobs/{asked}$")
+    report = station.sync()
+    (problem,) = report.problems
+    assert (problem.job_id, problem.state) == (asked, "unreadable")
+    assert f"job {other}, not job {asked} that was asked for" in problem.reason
+    assert station.jobs("unreadable")[asked].attempts == 1
+    assert station.results("bad").num_rows == 0
+    assert station.lake.read("raw", "good", ["item"]).to_pylist() == [{"item": '{"g":1}'}]
+    assert_whole(station)
+    empty_sandbox.clear_faults()
+    assert station.sync(reconcile=True).exit_code == 0
+    assert station.lake.read("raw", "bad", ["item"]).to_pylist() == [{"item": '{"b":1}'}]
+    assert_whole(station)
+
+
+def test_changes_of_another_schedule_are_neither_noted_nor_acknowledged(
+    station: Station, empty_sandbox: Sandbox
+) -> None:
+    plans = [empty_sandbox.add_schedule(empty_sandbox.add_strategy(name)) for name in ("Good", "Bad")]
+    for plan, name in zip(plans, ("Good", "Bad"), strict=True):
+        empty_sandbox.insert_job(name, items=[{"a": name}], schedule=plan)
+    empty_sandbox.set_faults(mix_up=1, path=f"/schedules/{plans[1]}/changes$")
+    (problem,) = station.sync().problems
+    assert problem.schedule_id == plans[1]
+    assert f"schedule {plans[0]}, not schedule {plans[1]} that was asked for" in problem.reason
+    assert len(station.jobs("accepted")) == 2
+    assert not empty_sandbox.world.schedules[plans[0]].unseen
+    assert empty_sandbox.world.schedules[plans[1]].unseen
+    empty_sandbox.clear_faults()
+    assert station.sync().exit_code == 0
+    assert not empty_sandbox.world.schedules[plans[1]].unseen
+
+
 class _Gone(Silent):
     """Takes the API away when so many jobs are loaded."""
 
