@@ -18,6 +18,9 @@ from meter_pipeline.api.transport import Request, Transport
 
 T = TypeVar("T")
 
+# An escaped id; servers take some thousand characters of a path at most.
+_LONGEST_STEP = 2_000
+
 log = logging.getLogger("meter_pipeline.api")
 
 
@@ -55,11 +58,12 @@ class Routes:
         return self._dialect or self.probe()
 
     def path(self, *steps: str) -> str:
-        """A path under the prefix; every step is escaped."""
-        for step in steps:
-            if step in ("", ".", ".."):
-                raise MeterBadRequest(f"{step!r} is no identifier", hint="give the id as Meter shows it")
-        return self.dialect.prefix + "".join(f"/{quote(step, safe='')}" for step in steps)
+        """A path under the prefix; every step is escaped.
+
+        Raises:
+            MeterBadRequest: A step cannot be part of a path, whatever the server.
+        """
+        return self.dialect.prefix + "".join(f"/{_escaped(step)}" for step in steps)
 
     def ask(self, method: str, *steps: str, parse: Callable[[Content], T], **about: Any) -> T:
         """Asks for a path and parses the answer; `about` as in `Request`."""
@@ -116,6 +120,19 @@ class Routes:
             path="/strategies",
             hint="check METER_BASE_URL",
         )
+
+
+def _escaped(step: str) -> str:
+    """An id as one step of a path."""
+    try:
+        text = quote(step, safe="")
+    except UnicodeEncodeError:
+        text = ""
+    # Servers and proxies resolve dots before they look at the path, and close the connection on one that is too long.
+    if text in ("", ".", "..") or len(text) > _LONGEST_STEP:
+        shown = ascii(step[:40]) + ("…" if len(step) > 40 else "")
+        raise MeterBadRequest(f"{shown} is not a valid identifier", hint="give the id as Meter shows it")
+    return text
 
 
 def _transient_probe(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -80,8 +81,10 @@ class Gate:
         """Answer one HTTP request."""
         payload = b"" if scope["method"] in ("GET", "HEAD") else await _body(receive)
         path = scope["path"]
+        # An id may hold a slash, which is escaped in a path: so the path is cut first and read afterwards.
+        steps = [unquote(step) for step in scope["raw_path"].decode("latin-1").split("/")]
         request = Request(self.world, scope["method"], path, scope["query_string"].decode("latin-1"),
-                          scope["headers"], payload)  # fmt: skip
+                          scope["headers"], payload, steps)  # fmt: skip
         if path in ("/v1/webhooks/test", "/api/webhooks/test") and request.method == "POST":
             reply = await self._webhook_test(request)
         else:
@@ -118,7 +121,7 @@ class Gate:
     def _serve(self, request: Request) -> Reply:
         extra: Headers = []
         try:
-            parts = request.path.split("/")
+            parts = request.steps
             if len(parts) < 3 or not self._prefix(parts[1]):
                 raise Refusal(404, "Not Found")
             request.dialect = parts[1]
@@ -190,9 +193,9 @@ class Gate:
             other = next((id_ for id_ in found if id_ != name), None) if name in found else None
             if request.method == "GET" and other is not None:
                 # Nothing of the other's is marked: a cache has its answer from an earlier read.
-                query = "mark_seen=false" if "changes" in request.path else request.query_text
-                steps = [other if step == name else step for step in request.path.split("/")]
-                return self._serve(replace(request, path="/".join(steps), query_text=query, names=[]))
+                query = "mark_seen=false" if "changes" in request.steps else request.query_text
+                steps = [other if step == name else step for step in request.steps]
+                return self._serve(replace(request, steps=steps, query_text=query, names=[]))
         return reply
 
     def _refused(self, refusal: Refusal) -> Reply:

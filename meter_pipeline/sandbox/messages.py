@@ -30,7 +30,7 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class Request:
-    """One call of the API. `names` are the parts of the path where the route has a star."""
+    """One call of the API. `steps` are the parts of its path, and `names` those where the route has a star."""
 
     world: World
     method: str
@@ -38,6 +38,7 @@ class Request:
     query_text: str
     raw_headers: Headers
     payload: bytes
+    steps: list[str]
     dialect: str = "api"
     names: list[str] = field(default_factory=list)
     marked: tuple[str, ...] | None = None

@@ -90,9 +90,10 @@ def application(service: Service) -> Starlette:
         ticking.cancel()
         service.courier.close()
 
-    return Starlette(
-        routes=[Mount("/_sandbox", routes=Control(service).routes()), Mount("/", app=service.gate)], lifespan=lifespan
-    )
+    app = Starlette(routes=[Mount("/_sandbox", routes=Control(service).routes())], lifespan=lifespan)
+    # Not a route: none matches every path, such as one with a line break in it.
+    app.router.default = service.gate
+    return app
 
 
 async def _tick(service: Service) -> None:

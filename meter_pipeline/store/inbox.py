@@ -6,20 +6,18 @@ delivery carried is left to the API to tell.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
+from meter_pipeline.filenames import make_file_name
 from meter_pipeline.store.tables import iso, now
 
-_LONGEST_NAME = 200
 _FIRST_RETRY, _LAST_RETRY = timedelta(minutes=1), timedelta(hours=1)
 
 
@@ -89,6 +87,9 @@ class Inbox:
             except msgspec.MsgspecError:
                 path.unlink(missing_ok=True)
                 continue
+            if path != self._path(hint.job_id):
+                # Kept by an older version, which made other names: `remove` would not find it.
+                path.replace(self._path(hint.job_id))
             if hint.retry_at is None or hint.retry_at <= moment:
                 found.append(hint)
         return found
@@ -108,10 +109,7 @@ class Inbox:
             yield self.folder / name
 
     def _path(self, job_id: str) -> Path:
-        name = quote(job_id, safe="")
-        if len(name) > _LONGEST_NAME:
-            name = hashlib.sha256(job_id.encode("utf-8", "surrogatepass")).hexdigest()
-        return self.folder / f"{name}.json"
+        return self.folder / make_file_name(job_id, ".json")
 
     def _settle(self) -> None:
         """Makes the new name durable, too."""

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from meter_pipeline.filenames import make_file_name
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.files import Files, open_files
 
@@ -284,7 +285,7 @@ class Lake:
 
     def keep_body(self, job_id: str, body: bytes) -> str:
         """Keeps a body that could not be read as items, for people to look at; returns where."""
-        name = f"unreadable/{job_id}.body"
+        name = f"unreadable/{make_file_name(job_id, '.body')}"
         with self.files.writing(name) as file:
             file.write(body)
         return self.files.uri(name)

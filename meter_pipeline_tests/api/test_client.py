@@ -287,7 +287,7 @@ def test_a_big_body_is_not_held_in_memory(serve: Serve) -> None:
 def test_ids_that_would_change_the_path_are_refused(serve: Serve, connect: Connect) -> None:
     server = serve(Answer(json={}))
     for wrong in ("", ".", ".."):
-        with pytest.raises(MeterBadRequest, match="is no identifier"):
+        with pytest.raises(MeterBadRequest, match="not a valid identifier"):
             connect(server).job(wrong)
     assert server.asked == []
 
