@@ -26,20 +26,26 @@ class Store(NamedTuple):
 def open_client(settings: Settings, ledger: Ledger | None = None, **limits: Any) -> Iterator[MeterClient]:
     """A client of the API of `settings`; a `ledger` keeps what is created from being made twice.
 
-    `limits` are the client's own arguments: `timeout`, `deadline`.
+    `limits` are the client's own arguments: `timeout`, `deadline`, `spool_folder`.
 
     Raises:
         SettingsError: No key is configured.
     """
-    from meter_pipeline.api import MeterClient
+    from meter_pipeline.api import Bounds, MeterClient
 
+    given: dict[str, Any] = {
+        "spool_folder": settings.spool,
+        "keep_free": settings.keep_free,
+        "bounds": Bounds(settings.max_body, settings.max_record, settings.max_page),
+        **limits,
+    }
     with MeterClient(
         settings.require_key(),
         base_url=settings.base_url,
         prefix=settings.api_prefix,
         max_requests_per_second=settings.max_requests_per_second,
         intents=None if ledger is None else ledger.intents,
-        **limits,
+        **given,
     ) as client:
         yield client
 
@@ -81,7 +87,8 @@ def open_store(settings: Settings) -> Iterator[Store]:
     Raises:
         StoreError: One of the two cannot be opened.
     """
+    from meter_pipeline.scratch import Scratch
     from meter_pipeline.store.lake import Lake
 
-    with open_ledger(settings) as ledger:
-        yield Store(ledger, Lake.open(settings.lake))
+    with open_ledger(settings) as ledger, Scratch(settings.spool, settings.keep_free) as scratch:
+        yield Store(ledger, Lake.open(settings.lake, scratch))

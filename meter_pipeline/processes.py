@@ -25,7 +25,7 @@ from meter_pipeline.sync.engine import load_share
 from meter_pipeline.sync.report import Progress, SyncReport
 from meter_pipeline.sync.selection import Selection
 
-_PATHS = frozenset({"data_dir", "config", "dbt_project"})
+_PATHS = frozenset({"data_dir", "config", "dbt_project", "spool_dir"})
 
 
 class OwnProcesses:

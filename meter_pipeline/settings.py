@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from meter_pipeline.sizes import KEEP_FREE, MAX_BODY, MAX_PAGE, MAX_RECORD, parse_size
+
 # Beside the package in a checkout, inside it when it is installed.
 PROJECT = (
     next(
@@ -64,6 +66,11 @@ class Settings:
         max_requests_per_second: Upper bound on calls to the API, `None` for no bound.
         processes: Processes that share a large sync among them.
         config: `meter.yaml`, a file that must exist; `None`: the one in the working folder, if there is one.
+        spool_dir: Folder for large answers on their way; a folder in `data_dir` when `None`.
+        keep_free: Bytes of that folder's disk that stay free.
+        max_body: Most bytes of an answer, decompressed.
+        max_record: Most bytes of one item.
+        max_page: Most bytes of a page of a listing, decompressed.
         dbt_project: Folder of the dbt project whose models are part of the warehouse, `None` for no models.
     """
 
@@ -77,6 +84,11 @@ class Settings:
     max_requests_per_second: float | None = None
     processes: int = 1
     config: Path | None = None
+    spool_dir: Path | None = None
+    keep_free: int = KEEP_FREE
+    max_body: int = MAX_BODY
+    max_record: int = MAX_RECORD
+    max_page: int = MAX_PAGE
     dbt_project: Path | None = PROJECT
 
     @classmethod
@@ -98,6 +110,11 @@ class Settings:
             max_requests_per_second=_rate(values.get("METER_MAX_REQUESTS_PER_SECOND")),
             processes=_processes(values.get("METER_PROCESSES")),
             config=_config(values.get("METER_CONFIG")),
+            spool_dir=_folder(values.get("METER_SPOOL_DIR")),
+            keep_free=_size("METER_KEEP_FREE", values, cls.keep_free),
+            max_body=_size("METER_MAX_BODY", values, cls.max_body),
+            max_record=_size("METER_MAX_RECORD", values, cls.max_record),
+            max_page=_size("METER_MAX_PAGE", values, cls.max_page),
             dbt_project=_project(values.get("METER_DBT_PROJECT")),
         )
 
@@ -110,6 +127,11 @@ class Settings:
     def lake(self) -> str:
         """What `Lake.open` takes."""
         return self.lake_url or str(self.data_dir / "lake")
+
+    @property
+    def spool(self) -> Path:
+        """Where large answers are kept while they are read."""
+        return self.spool_dir or self.data_dir / "spool"
 
     @property
     def warehouse(self) -> Path:
@@ -220,6 +242,19 @@ def _project(text: str | None) -> Path | None:
         reason = "has no dbt_project.yml" if path.is_dir() else "is not a folder that exists"
         raise SettingsError(f"METER_DBT_PROJECT={text!r} {reason}: name the folder of a dbt project, or none")
     return path
+
+
+def _folder(text: str | None) -> Path | None:
+    return None if text is None else Path(text).expanduser().absolute()
+
+
+def _size(name: str, values: Mapping[str, str], default: int) -> int:
+    if name not in values:
+        return default
+    try:
+        return parse_size(values[name])
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None
 
 
 def _prefix(text: str) -> str:

@@ -177,6 +177,35 @@ def test_check_names_misspelt_settings_and_what_meter_yaml_gets_wrong(
     assert "meter.yaml: no strategy has the id, slug or name 'boks'" in wrong
 
 
+def test_check_says_when_large_answers_cannot_be_kept(
+    meter: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def found() -> list[str]:
+        done = meter("check", "--json")
+        (detail,) = [check["detail"] for check in done.document["checks"] if not check["ok"]]
+        return [str(done.code), detail]
+
+    monkeypatch.setenv("METER_SPOOL_DIR", "/proc/nothing")
+    assert found() == ["1", "/proc/nothing cannot be written: No such file or directory"]
+    monkeypatch.setenv("METER_SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.setenv("METER_KEEP_FREE", "100000TB")
+    assert "there is no room in" in found()[1]
+    monkeypatch.delenv("METER_KEEP_FREE")
+    assert meter("check").code == 0
+    assert not list((tmp_path / "spool").iterdir())
+
+
+def test_a_listing_without_end_is_one_line_and_a_bound_is_a_setting(
+    meter: Command, monkeypatch: pytest.MonkeyPatch, shop: Sandbox
+) -> None:
+    monkeypatch.setenv("METER_MAX_BODY", "100kB")
+    job = shop.insert_job("Books", items=[{"title": "x" * 200_000}])
+    assert f"job {job} is unreadable" in (err := meter("sync").err)
+    assert "the body is larger than 100 kB; raise METER_MAX_BODY" in " ".join(err.split())
+    shop.set_faults(endless_jobs="new")
+    assert "the listing does not end" in one_line(meter("sync", "--reconcile"))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
@@ -188,6 +217,7 @@ def test_check_names_misspelt_settings_and_what_meter_yaml_gets_wrong(
         ("METER_DATA_DIR", "/proc/nothing", "METER_DATA_DIR"),
         ("METER_CONFIG", "nowhere.yaml", "METER_CONFIG='nowhere.yaml' does not exist"),
         ("METER_DBT_PROJECT", "nowhere", "METER_DBT_PROJECT='nowhere' is not a folder that exists"),
+        ("METER_MAX_BODY", "much", "METER_MAX_BODY"),
     ],
 )
 def test_a_bad_setting_is_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meter_pipeline.api.bodies import ChangeEntry, ChangeSet, JobBody, Shape
+from meter_pipeline.api.bounds import Bounds
 from meter_pipeline.api.client import MeterClient
 from meter_pipeline.api.dialect import Dialect
 from meter_pipeline.api.errors import (
@@ -18,6 +19,7 @@ from meter_pipeline.api.errors import (
     MeterNotFound,
     MeterRateLimited,
     MeterServerError,
+    MeterTooLarge,
     MeterWrongResource,
 )
 from meter_pipeline.api.intents import Intent, IntentLog, MemoryIntents
@@ -34,6 +36,7 @@ from meter_pipeline.api.retries import set_wait_scale
 
 __all__ = [
     "Batch",
+    "Bounds",
     "ChangeEntry",
     "ChangeSet",
     "Comparison",
@@ -58,6 +61,7 @@ __all__ = [
     "MeterNotFound",
     "MeterRateLimited",
     "MeterServerError",
+    "MeterTooLarge",
     "MeterWrongResource",
     "Schedule",
     "Shape",

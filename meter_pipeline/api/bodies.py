@@ -13,7 +13,9 @@ from itertools import chain
 from typing import Any, Literal
 
 from meter_pipeline.api.answers import require, require_named
+from meter_pipeline.api.bounds import Bound, Bounds, TooLarge
 from meter_pipeline.api.records import Job, identifier
+from meter_pipeline.api.scan import WINDOW
 from meter_pipeline.api.spool import Content, Node, Spool, Stretch, record
 from meter_pipeline.api.syntax import WHITESPACE, Malformed, check_elements, elements
 
@@ -178,7 +180,7 @@ def job_body(content: Content, asked: str | None = None) -> JobBody:
         Malformed: It is not JSON, or no job.
         Mismatch: It is another job.
     """
-    return _body(_object(content.node(), "a job"), content.size, asked)
+    return _body(_object(content.node(), "a job"), content.size, content.bounds, asked)
 
 
 def object_of(content: Content) -> dict[str, Any]:
@@ -189,7 +191,7 @@ def object_of(content: Content) -> dict[str, Any]:
     """
     members = _object(content.node(), "an object")
     members.pop("results", None)
-    return record(members)
+    return record(members, content.bounds.record)
 
 
 def rows(content: Content, noun: str) -> list[dict[str, Any]]:
@@ -204,7 +206,7 @@ def rows(content: Content, noun: str) -> list[dict[str, Any]]:
     for node in _list(content.node(), ("items", "data", "results", noun)):
         members = _object(node, "an object in each row")
         members.pop("results", None)
-        found.append(record(members))
+        found.append(record(members, content.bounds.record))
     return found
 
 
@@ -221,19 +223,25 @@ def change_set(content: Content, schedule_id: str) -> ChangeSet:
     envelope: dict[str, Any] = {}
     if node.first == b"{":
         members = node.members()
-        envelope = record({key: members[key] for key in ("count", "schedule_id", *_MARKED) if key in members})
+        named = {key: members[key] for key in ("count", "schedule_id", *_MARKED) if key in members}
+        envelope = record(named, content.bounds.record)
         require_named("schedule", schedule_id, envelope, "schedule_id")
     entries: list[ChangeEntry] = []
-    parking = Spool() if content.spool is not None else None
+    parking = Spool(content.spool.scratch, content.bounds) if content.spool is not None else None
     try:
         for entry in _list(node, ("changes",)):
             members = _object(entry, "an object in each change")
             has_results = "results" in members
-            body = _body(members, entry.size)
-            if parking is not None:
-                body.park(parking)
-            entries.append(ChangeEntry(body.job, body if has_results else None))
-            require_named("schedule", schedule_id, body.job.raw, "schedule_id")
+            try:
+                body = _body(members, entry.size, content.bounds)
+            except TooLarge:
+                # The job is asked for by its id, and what is wrong with it is said of it alone.
+                entries.append(ChangeEntry(Job.from_json(record(members, content.bounds.record))))
+            else:
+                if parking is not None:
+                    body.park(parking)
+                entries.append(ChangeEntry(body.job, body if has_results else None))
+            require_named("schedule", schedule_id, entries[-1].job.raw, "schedule_id")
     except Malformed:
         ChangeSet(schedule_id, tuple(entries), 0).close()
         raise
@@ -267,9 +275,9 @@ def _list(node: Node, names: tuple[str, ...]) -> Iterator[Node]:
     raise Malformed("JSON, but not a list")
 
 
-def _body(members: dict[str, Node], size: int, asked: str | None = None) -> JobBody:
+def _body(members: dict[str, Node], size: int, bounds: Bounds, asked: str | None = None) -> JobBody:
     results = members.pop("results", None)
-    fields = record(members)
+    fields = record(members, bounds.record)
     identifier(fields, "job_id")
     job = Job.from_json(fields)
     if asked is not None:
@@ -279,6 +287,7 @@ def _body(members: dict[str, Node], size: int, asked: str | None = None) -> JobB
     if isinstance(results, Stretch):
         return _spooled(job, results, size)
     shape, text = _shaped(results, job.item_count)
+    _check_items(text, shape in ("object", "scalar"), bounds.record)
     return JobBody(job, shape, size, text=text)
 
 
@@ -297,6 +306,12 @@ def _shaped(results: Node, item_count: int | None) -> tuple[Shape, bytes]:
         inner = _only_array(results)
         return ("wrapped", inner.text()) if inner is not None else ("object", text)
     return ("null", b"") if text == b"null" else ("scalar", text)
+
+
+def _check_items(text: bytes, single: bool, bound: Bound) -> None:
+    """Makes sure that no item of results in memory is too large."""
+    if len(text) > bound.most:
+        bound.check(len(text) if single else max(map(len, elements(text)), default=0))
 
 
 def _only_array(node: Node) -> Node | None:
@@ -333,12 +348,17 @@ def _chunked(job: Job, shape: Shape, size: int, spool: Spool, array: tuple[int, 
     if spool.read(start, start + 1) != b"[" or spool.read(end - 1, end) != b"]":
         raise Malformed("not JSON: brackets do not match")
     chunks = []
+    bound = spool.bounds.record
     low = start + 1
     for high in [*cuts, end - 1]:
+        # Behind the first item of a chunk there is one window at most.
+        bound.check(high - low - WINDOW)
         text = spool.read(low, high)
         if not text.strip(WHITESPACE) and cuts:
             raise Malformed("not JSON: a comma with no value after it")
-        check_elements(b"[" + text + b"]")
+        text = b"[" + text + b"]"
+        check_elements(text)
+        _check_items(text, False, bound)
         chunks.append((low, high))
         low = high + 1
     return JobBody(job, shape, size, spool=spool, chunks=tuple(chunks))

@@ -16,12 +16,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from meter_pipeline.api import creations
 from meter_pipeline.api.address import address
 from meter_pipeline.api.answers import require, require_named
 from meter_pipeline.api.bodies import ChangeSet, JobBody, change_set, job_body, object_of, rows
+from meter_pipeline.api.bounds import Bounds
 from meter_pipeline.api.creates import create
 from meter_pipeline.api.credentials import Credentials
 from meter_pipeline.api.dialect import Dialect
@@ -48,6 +50,8 @@ from meter_pipeline.api.retries import Pace, Retries, Waiting, never, not_done, 
 from meter_pipeline.api.routes import Routes
 from meter_pipeline.api.spool import Content
 from meter_pipeline.api.transport import Transport
+from meter_pipeline.scratch import Scratch
+from meter_pipeline.sizes import KEEP_FREE
 
 Resource = TypeVar("Resource", Strategy, GeneratedStrategy, Schedule)
 
@@ -83,6 +87,9 @@ class MeterClient:
         pool_size: Most connections open at once.
         intents: Where creates are noted before they are made; by default in memory.
         spool_bytes: Bodies above this size are kept in a temporary file, not in memory.
+        spool_folder: Where these files are; the system's own folder for such files when `None`.
+        keep_free: Bytes of that folder's disk that stay free.
+        bounds: How large a body, a record and a page of a listing may be.
         wait_scale: Fraction of every wait (back-off, `Retry-After`, pacing, polling) that is really slept: 0 in tests.
             `None` follows `set_wait_scale`.
 
@@ -103,14 +110,20 @@ class MeterClient:
         pool_size: int = 16,
         intents: IntentLog | None = None,
         spool_bytes: int = 8 * 2**20,
+        spool_folder: Path | None = None,
+        keep_free: int = KEEP_FREE,
+        bounds: Bounds = Bounds(),
         wait_scale: float | None = None,
     ) -> None:
         _positive(max_attempts=max_attempts, deadline=deadline, pool_size=pool_size, spool_bytes=spool_bytes)
+        _positive(max_body=bounds.max_body, max_record=bounds.max_record, max_page=bounds.max_page)
         _positive(connect_timeout=timeout[0], read_timeout=timeout[1])
         if max_requests_per_second is not None:
             _positive(max_requests_per_second=max_requests_per_second)
         url, dialect = address(base_url, prefix)
         self._waiting = Waiting(wait_scale)
+        scratch = Scratch(spool_folder, keep_free)
+        scratch.sweep()
         self._transport = Transport(
             url,
             Credentials(api_key),
@@ -121,6 +134,8 @@ class MeterClient:
             waiting=self._waiting,
             pool_size=pool_size,
             spool_bytes=spool_bytes,
+            bounds=bounds,
+            scratch=scratch,
         )
         self._routes = Routes(self._transport, dialect)
         self._lists = Lists(self._routes)
@@ -222,6 +237,7 @@ class MeterClient:
             self._routes.dialect.history,
             {"strategy_id": strategy_id},
             _history(strategy_id),
+            page=True,
         )
 
     # Schedules
@@ -334,6 +350,7 @@ class MeterClient:
         Raises:
             MeterBadResponse: The answer is not JSON, or no job, at every attempt.
             MeterWrongResource: The answer is another job, at every attempt.
+            MeterTooLarge: It is beyond a bound, or beyond the room on the disk.
         """
         return self._routes.ask("GET", "jobs", job_id, parse=lambda content: job_body(content, job_id), direct=True)
 

@@ -139,10 +139,12 @@ class MeterBadResponse(MeterError):
     Attributes:
         body: What was received at the last attempt, at most 1 MB of it.
         cut: Whether it looks cut off, rather than wrong.
+        permanent: Whether trying again at once is pointless.
     """
 
     hint = "check METER_BASE_URL, or a proxy in between"
     ambiguous = True
+    permanent = False
 
     def __init__(
         self,
@@ -164,6 +166,12 @@ class MeterWrongResource(MeterBadResponse):
     """A 2xx answer about another resource than the one that was asked for: never data, whatever it holds."""
 
     hint = "a cache or proxy in between mixes answers up; check METER_BASE_URL"
+
+
+class MeterTooLarge(MeterBadResponse):
+    """A 2xx answer beyond a bound, or beyond what the disk has room for; a listing that does not end."""
+
+    permanent = True
 
 
 class MeterAmbiguous(MeterError):

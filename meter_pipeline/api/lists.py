@@ -8,8 +8,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from meter_pipeline.api.bodies import rows
-from meter_pipeline.api.errors import MeterBadRequest
-from meter_pipeline.api.paging import Walk
+from meter_pipeline.api.errors import MeterBadRequest, MeterTooLarge
+from meter_pipeline.api.paging import Endless, Walk
 from meter_pipeline.api.records import Job, Schedule, Strategy
 from meter_pipeline.api.routes import Routes
 from meter_pipeline.api.spool import Content
@@ -38,15 +38,13 @@ class Lists:
 
     def strategies(self) -> Iterator[Strategy]:
         """Every strategy once."""
-        pages = self._walk(
-            "strategies", {}, LARGEST_PAGE, Strategy.from_json, lambda strategy: strategy.strategy_id
-        ).pages()
-        for page in pages:
+        walk = self._walk("strategies", {}, LARGEST_PAGE, Strategy.from_json, lambda strategy: strategy.strategy_id)
+        for page in self._pages("strategies", walk):
             yield from page
 
     def schedules(self) -> list[Schedule]:
         """Every schedule; the API gives them in one piece, as far as is documented."""
-        found, _ = self._routes.ask("GET", "schedules", parse=_page("schedules", Schedule.from_json))
+        found, _ = self._routes.ask("GET", "schedules", parse=_page("schedules", Schedule.from_json), page=True)
         if len(found) < _SAFE_PAGE:
             return found
         # As many as a page holds by default: it may be one.
@@ -55,7 +53,7 @@ class Lists:
         rest, _ = walk.fetch(len(found))
         if all(schedule.schedule_id in known for schedule in rest):
             return found
-        return [schedule for page in walk.pages() for schedule in page]
+        return [schedule for page in self._pages("schedules", walk) for schedule in page]
 
     def job_pages(
         self,
@@ -69,7 +67,7 @@ class Lists:
         """Jobs, newest first, each once, a page at a time."""
         query = {"strategy_id": strategy_id, "schedule_id": schedule_id, "status": status, "since": absolute(since)}
         walk = self._walk("jobs", query, max(page_size, 1), Job.from_json, lambda job: job.job_id)
-        for page in walk.pages():
+        for page in self._pages("jobs", walk):
             # The first dialect documents no schedule_id: a server may take no notice of it.
             asked = [job for job in page if _asked_for(job, strategy_id, schedule_id, status)]
             if asked:
@@ -112,8 +110,17 @@ class Lists:
         from_json: Callable[[Mapping[str, Any]], Row],
     ) -> tuple[list[Row], int]:
         return self._routes.ask(
-            "GET", noun, parse=_page(noun, from_json), query={**query, "limit": limit, "offset": offset}
+            "GET", noun, parse=_page(noun, from_json), query={**query, "limit": limit, "offset": offset}, page=True
         )
+
+    def _pages(self, noun: str, walk: Walk[Row]) -> Iterator[list[Row]]:
+        try:
+            yield from walk.pages()
+        except Endless as endless:
+            reason = str(endless)
+        else:
+            return
+        raise MeterTooLarge(f"the listing does not end: {reason}", method="GET", path=self._routes.path(noun))
 
 
 def _page(noun: str, from_json: Callable[[Mapping[str, Any]], Row]) -> Callable[[Content], tuple[list[Row], int]]:

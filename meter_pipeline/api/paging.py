@@ -12,14 +12,27 @@ import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Generic, TypeVar
 
+from meter_pipeline.api.errors import MeterBadRequest, MeterServerError
+
 Row = TypeVar("Row")
 
 # Past any real list; a server that still answers with rows takes no notice of offsets.
 _FAR = 10**6
+# Where no real list has a row; asked for once a walk is long, and again when it is longer by this factor.
+_BEYOND = 10**9
+_LONG = 100
+_LONGER = 8
+# So many pages in a row without a new row, or so many rows: a list that goes round in circles, or has no end.
+_MOST_STALE = 200
+_MOST_ROWS = 10**7
 # A list whose head grows as fast as we read is left to the next reading after so many rounds.
 _MOST_ROUNDS = 1000
 
 log = logging.getLogger("meter_pipeline.api")
+
+
+class Endless(Exception):
+    """A list whose pages never end, as far as can be told; the message says by what."""
 
 
 class Walk(Generic[Row]):
@@ -35,10 +48,16 @@ class Walk(Generic[Row]):
         self._key = key
         # Invariant: of a row in here, every older-standing row above it that was there throughout is in here too.
         self._seen: set[str] = set()
+        self._reads, self._next_look = 0, _LONG
+        self._stale = 0
         self._largest = 0
 
     def pages(self) -> Iterator[list[Row]]:
-        """The rows, each once, in pages that are never empty."""
+        """The rows, each once, in pages that are never empty.
+
+        Raises:
+            Endless: There is no end to them.
+        """
         settled = yield from self._down()
         rounds = 0
         while not settled and rounds < _MOST_ROUNDS:
@@ -102,9 +121,22 @@ class Walk(Generic[Row]):
 
     def _read(self, offset: int) -> tuple[Sequence[Row], int]:
         page, limit = self.fetch(offset)
+        self._reads += 1
+        if self._reads >= self._next_look:
+            self._next_look *= _LONGER
+            self._look_beyond()
         if offset < _FAR:
             self._largest = max(self._largest, len(page))
         return page, limit
+
+    def _look_beyond(self) -> None:
+        """Makes sure, every now and then in a long walk, that the list has an end at all."""
+        try:
+            page, _ = self.fetch(_BEYOND)
+        except (MeterBadRequest, MeterServerError):
+            return  # a server that refuses such offsets, or takes too long over them
+        if page:
+            raise Endless(f"after {len(self._seen):,} rows there still are some at offset {_BEYOND:,}")
 
     def _ids(self, page: Sequence[Row]) -> list[str]:
         return [self._key(row) for row in page]
@@ -116,4 +148,9 @@ class Walk(Generic[Row]):
             if identity not in self._seen:
                 self._seen.add(identity)
                 fresh.append(row)
+        self._stale = 0 if fresh else self._stale + 1
+        if self._stale > _MOST_STALE:
+            raise Endless(f"{_MOST_STALE} pages in a row repeated rows of earlier ones")
+        if len(self._seen) > _MOST_ROWS:
+            raise Endless(f"it has more than {_MOST_ROWS:,} rows")
         return fresh

@@ -157,9 +157,9 @@ def _server_time(headers: Mapping[str, str]) -> float:
 
 def transient(error: BaseException) -> bool:
     """Whether the same request may succeed when it is made again."""
-    if isinstance(error, MeterConnectionError):
+    if isinstance(error, (MeterConnectionError, MeterBadResponse)):
         return not error.permanent
-    if isinstance(error, (MeterRateLimited, MeterServerError, MeterBadResponse)):
+    if isinstance(error, (MeterRateLimited, MeterServerError)):
         return True
     return isinstance(error, MeterError) and error.status == 408
 

@@ -69,8 +69,10 @@ class Routes:
         """Asks for a path and parses the answer; `about` as in `Request`."""
         return self.transport.call(Request(method, self.path(*steps), **about), parse)
 
-    def ask_any(self, forms: Sequence[Form], names: Mapping[str, str], parse: Callable[[Content], T]) -> T:
-        """Asks in the first form the server knows, and remembers which it was.
+    def ask_any(
+        self, forms: Sequence[Form], names: Mapping[str, str], parse: Callable[[Content], T], *, page: bool = False
+    ) -> T:
+        """Asks in the first form the server knows, and remembers which it was; `page` as in `Request`.
 
         Raises:
             MeterNotFound: A resource does not exist, whatever the form.
@@ -80,7 +82,7 @@ class Routes:
         refusals: list[MeterError] = []
         for form in (known,) if known is not None else key:
             try:
-                answer = self._ask_form(form, names, parse)
+                answer = self._ask_form(form, names, parse, page)
             except MeterError as error:
                 if error.status not in (404, 405) and not (form.in_body and error.status in (400, 422)):
                     raise
@@ -90,18 +92,20 @@ class Routes:
             return answer
         raise _most_telling(refusals)
 
-    def _ask_form(self, form: Form, names: Mapping[str, str], parse: Callable[[Content], T]) -> T:
+    def _ask_form(self, form: Form, names: Mapping[str, str], parse: Callable[[Content], T], page: bool) -> T:
         path = self.dialect.prefix
         for step in form.path.strip("/").split("/"):
             literal = not step.startswith("{")
             path += f"/{step}" if literal else self.path(names[step[1:-1]]).removeprefix(self.dialect.prefix)
         payload = {name: names[name] for name in form.in_body} or None
-        return self.transport.call(Request(form.method, path, payload=payload), parse)
+        return self.transport.call(Request(form.method, path, payload=payload, page=page), parse)
 
     def _found(self) -> Dialect:
         refusals = []
         for dialect in (self._dialect,) if self._dialect is not None else (V1, API):
-            request = Request("GET", f"{dialect.prefix}/strategies", query={"limit": 1}, again=_transient_probe)
+            request = Request(
+                "GET", f"{dialect.prefix}/strategies", query={"limit": 1}, again=_transient_probe, page=True
+            )
             try:
                 self.transport.call(request, lambda content: rows(content, "strategies"))
             except MeterError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from meter_pipeline.api.bounds import Bound, TooLarge
 from meter_pipeline.api.syntax import WHITESPACE, Malformed, mask_surrogates, value
 
 WINDOW = 2**20
@@ -25,9 +26,14 @@ for _byte, _class in zip(b'"{[}],:', (_QUOTE, _OPEN, _OPEN, _CLOSE, _CLOSE, _COM
 _CLASS_TABLE = bytes(_CLASSES)
 _STEPS = np.array([0, 0, 1, -1, 0, 0], dtype=np.int8)
 _CLOSER = {b"{": b"}", b"[": b"]"}
+# More rows than any page has, and few enough to be noted in memory.
+_MOST_PARTS = 500_000
+# Of parts that nobody has chosen, of which there may be many.
+_NO_COMMAS: dict[int, int] = dict.fromkeys(DEPTHS, 0)
+_NO_CUTS: dict[int, list[int]] = {depth: [] for depth in DEPTHS}
 
 
-@dataclass
+@dataclass(slots=True)
 class Part:
     """A member of the scanned object, or an element of the scanned array.
 
@@ -42,8 +48,8 @@ class Part:
     key: str | None
     start: int
     end: int = -1
-    commas: dict[int, int] = field(default_factory=lambda: dict.fromkeys(DEPTHS, 0))
-    cuts: dict[int, list[int]] = field(default_factory=lambda: {depth: [] for depth in DEPTHS})
+    commas: dict[int, int] = field(default_factory=lambda: _NO_COMMAS)
+    cuts: dict[int, list[int]] = field(default_factory=lambda: _NO_CUTS)
 
 
 class Scanner:
@@ -52,17 +58,19 @@ class Scanner:
     Args:
         chosen: Keys whose values are to be cut.
         base: Offset of the first byte fed.
+        bound: Bound of an item and of a key, None for none.
 
     Attributes:
         root: The outermost opening bracket, empty before it was seen.
         begin: Where it stands.
     """
 
-    def __init__(self, chosen: Container[str] = (), base: int = 0) -> None:
+    def __init__(self, chosen: Container[str] = (), base: int = 0, bound: Bound | None = None) -> None:
         self.root = b""
         self.begin = base
         self._parts: list[Part] = []
         self._chosen = chosen
+        self._bound = bound
         self._base = base
         self._carry = b""
         self._quoted = False
@@ -135,8 +143,18 @@ class Scanner:
         self._account(levels, position, len(data))
         if self._key is not None:
             self._key += data[position:]
+        if self._bound is not None:
+            self._check_sizes(self._bound, self._base + len(data))
         if depths.size:
             self._depth = int(depths[-1])
+
+    def _check_sizes(self, bound: Bound, end: int) -> None:
+        """Ends the reading of an item (or a key) that is too large for certain, wherever items are in its part."""
+        if self._key is not None:
+            bound.check(len(self._key))
+        if self._part is not None and self._part.key is not None and self._part.key in self._chosen:
+            last = max((cuts[-1] for cuts in self._part.cuts.values() if cuts), default=self._part.start)
+            bound.check(end - last)
 
     def _begin(self, start: int) -> None:
         if self.root == b"{":
@@ -150,6 +168,8 @@ class Scanner:
             self._key += data[position:here]
             if kind == _COLON:
                 self._part = Part(_key_of(bytes(self._key)), self._base + here + 1)
+                if self._part.key in self._chosen:
+                    self._part.commas, self._part.cuts = dict(_NO_COMMAS), {depth: [] for depth in DEPTHS}
                 self._key = None
                 return
             if kind == _COMMA or self._parts or bytes(self._key).strip(WHITESPACE):
@@ -159,6 +179,8 @@ class Scanner:
         if self._part is not None:
             self._part.end = self._base + here
             self._parts.append(self._part)
+            if len(self._parts) > _MOST_PARTS:
+                raise TooLarge(f"a list of more than {_MOST_PARTS:,} rows in one answer", "ask for smaller pages")
             self._part = None
         if depth <= 0:
             self._closed = True
@@ -182,9 +204,11 @@ class Scanner:
             raise Malformed("not JSON: text after its end")
 
 
-def scan(windows: Iterable[bytes], chosen: Container[str] = (), base: int = 0) -> tuple[bytes, list[Part]]:
+def scan(
+    windows: Iterable[bytes], chosen: Container[str] = (), base: int = 0, bound: Bound | None = None
+) -> tuple[bytes, list[Part]]:
     """The root bracket and the parts of a text that comes in windows."""
-    scanner = Scanner(chosen, base)
+    scanner = Scanner(chosen, base, bound)
     for window in windows:
         scanner.feed(window)
     parts = scanner.finish()

@@ -6,37 +6,57 @@ it vanishes with its last owner, whatever happens to the process.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Protocol
 
+from meter_pipeline.api.bounds import Bound, Bounds, NoRoom
 from meter_pipeline.api.scan import WINDOW, Part, Scanner, scan
 from meter_pipeline.api.syntax import WHITESPACE, Malformed, check_elements, check_utf8, elements, raw_members, value
+from meter_pipeline.scratch import Scratch, ScratchError
 
 # A bad answer is kept for diagnosis up to this size.
 KEPT = 2**20
 _BOM = b"\xef\xbb\xbf"
 _CHOSEN = ("results",)
+_BOUNDS = Bounds()
 
 
 class Spool:
-    """A temporary file with owners: it closes when the last of them lets go."""
+    """A temporary file with owners: it closes when the last of them lets go.
 
-    def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="meter-")  # noqa: SIM115
+    Args:
+        scratch: Where the file is.
+        bounds: Bounds of what is brought from it to memory.
+
+    Raises:
+        NoRoom: The file cannot be made.
+    """
+
+    def __init__(self, scratch: Scratch, bounds: Bounds) -> None:
+        self.scratch, self.bounds = scratch, bounds
+        with _roomy():
+            self._file: IO[bytes] = scratch.open()
         self._lock = threading.Lock()
         self._owners = 1
 
     def append(self, data: bytes) -> None:
-        """Adds bytes at the end."""
-        self._file.write(data)
+        """Adds bytes at the end.
+
+        Raises:
+            NoRoom: The disk has no room for them.
+        """
+        with _roomy():
+            self.scratch.require_room(len(data))
+            self._file.write(data)
+            self._file.flush()
 
     def keep(self, data: bytes) -> tuple[int, int]:
         """Adds bytes at the end of what is already being read; where they begin and end."""
         with self._lock:
             start = self._file.seek(0, 2)
-            self._file.write(data)
+            self.append(data)
         return start, start + len(data)
 
     def read(self, start: int, end: int) -> bytes:
@@ -62,6 +82,20 @@ class Spool:
             self._owners -= 1
             if self._owners == 0:
                 self._file.close()
+
+
+@contextmanager
+def _roomy() -> Iterator[None]:
+    """Turns what stands against a write to the disk into an error of the body's."""
+    try:
+        yield
+    except ScratchError as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"it cannot be kept on disk: {error.strerror or error}"
+    else:
+        return
+    raise NoRoom(f"the body is too large: {reason}", "free the disk, or set METER_SPOOL_DIR to a folder on another one")
 
 
 class Node(Protocol):
@@ -147,7 +181,15 @@ class Stretch:
         return self.end - self.start
 
     def members(self) -> dict[str, Node]:
-        return {str(part.key): node for part, node in self._parts()}
+        found: dict[str, Node] = {}
+        held = 0
+        for part, node in self._parts():
+            if isinstance(node, Text):
+                held += node.size
+                # Each of them is a window at most, and so is a list that is none of the record's own fields.
+                self.spool.bounds.record.check(held - WINDOW)
+            found[str(part.key)] = node
+        return found
 
     def elements(self) -> list[Node]:
         return [node for _, node in self._parts()]
@@ -156,6 +198,7 @@ class Stretch:
         return (node for _, node in self._parts())
 
     def text(self) -> bytes:
+        self.spool.bounds.record.check(self.size)
         text = self.spool.read(self.start, self.end)
         check_utf8(text)
         return text
@@ -163,7 +206,8 @@ class Stretch:
     def _parts(self) -> Iterator[tuple[Part, Node]]:
         parts = self._known
         if parts is None:
-            _, parts = scan(self.spool.windows(self.start, self.end), _CHOSEN, self.start)
+            windows = self.spool.windows(self.start, self.end)
+            _, parts = scan(windows, _CHOSEN, self.start, self.spool.bounds.record)
         for part in parts:
             start, end = self._trimmed(part)
             if start < end:
@@ -201,12 +245,20 @@ class Content:
 
     Attributes:
         size: Bytes received, decompressed.
+        bounds: Bounds of what it may hold.
     """
 
     def __init__(
-        self, data: bytes, spool: Spool | None, size: int, begin: int = 0, parts: list[Part] | None = None
+        self,
+        data: bytes,
+        spool: Spool | None,
+        size: int,
+        begin: int = 0,
+        parts: list[Part] | None = None,
+        bounds: Bounds = _BOUNDS,
     ) -> None:
         self._data = data
+        self.bounds = bounds
         self.spool = spool
         self.size = size
         self._begin = begin
@@ -241,16 +293,26 @@ class Content:
 class Receiver:
     """Collects a body piece by piece, and moves it to a spool when it passes `limit` bytes.
 
+    Args:
+        limit: Most bytes that are held in memory.
+        bounds: Bounds of what it may hold.
+        bound: Bound of it as a whole, that of a body when None.
+        scratch: Where spools are.
+
     Attributes:
         head: What was received first, for diagnosis of a body that turns out bad.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(
+        self, limit: int, bounds: Bounds = _BOUNDS, bound: Bound | None = None, scratch: Scratch | None = None
+    ) -> None:
         self._limit = limit
+        self._bounds, self._bound = bounds, bound or bounds.body
+        self._scratch = scratch or Scratch()
         self._pieces: list[bytes] = []
         self._pending = 0
         self._spool: Spool | None = None
-        self._scanner = Scanner(_CHOSEN)
+        self._scanner = Scanner(_CHOSEN, bound=bounds.record)
         self.size = 0
         self._head = b""
 
@@ -259,25 +321,27 @@ class Receiver:
 
         Raises:
             Malformed: A body too big for memory is not JSON.
+            TooLarge: It is beyond a bound.
         """
         if self.size == 0 and piece.startswith(_BOM):
             piece = piece[len(_BOM) :]
         self._pieces.append(piece)
         self._pending += len(piece)
         self.size += len(piece)
+        self._bound.check(self.size)
         if self._spool is None and self.size > self._limit:
-            self._spool = Spool()
             self._head = b"".join(self._pieces)[:KEPT]
+            self._spool = Spool(self._scratch, self._bounds)
         if self._spool is not None and self._pending >= WINDOW:
             self._flush(self._spool)
 
     def content(self) -> Content:
         """What was received, once it is all there."""
         if self._spool is None:
-            return Content(b"".join(self._pieces), None, self.size)
+            return Content(b"".join(self._pieces), None, self.size, bounds=self._bounds)
         self._flush(self._spool)
         parts = self._scanner.finish()
-        return Content(self._head, self._spool.own(), self.size, self._scanner.begin, parts)
+        return Content(self._head, self._spool.own(), self.size, self._scanner.begin, parts, self._bounds)
 
     def head(self) -> bytes:
         """The first bytes received."""
@@ -298,6 +362,11 @@ class Receiver:
             self._scanner.feed(text[start : start + WINDOW])
 
 
-def record(members: dict[str, Node]) -> dict[str, object]:
-    """The Python values of an object's members."""
+def record(members: dict[str, Node], bound: Bound) -> dict[str, object]:
+    """The Python values of an object's members.
+
+    Raises:
+        TooLarge: They are beyond the bound, all together.
+    """
+    bound.check(sum(node.size for node in members.values()))
     return {key: value(node.text()) for key, node in members.items()}

@@ -25,11 +25,13 @@ from urllib3.response import HTTPResponse
 
 from meter_pipeline.api import failures
 from meter_pipeline.api.answers import Mismatch
+from meter_pipeline.api.bounds import Bounds, NoRoom, TooLarge
 from meter_pipeline.api.credentials import Credentials
-from meter_pipeline.api.errors import MeterBadResponse, MeterError, MeterWrongResource
+from meter_pipeline.api.errors import MeterBadResponse, MeterError, MeterTooLarge, MeterWrongResource
 from meter_pipeline.api.retries import Deadline, Pace, Retries, Waiting, asked_wait, transient
 from meter_pipeline.api.spool import Content, Receiver
 from meter_pipeline.api.syntax import Malformed
+from meter_pipeline.scratch import Scratch
 
 T = TypeVar("T")
 
@@ -46,7 +48,11 @@ _HEADERS = {
     "Cache-Control": "no-cache, no-store",
     "User-Agent": "meter-pipeline",
 }
-_KINDS: dict[type[Malformed], type[MeterBadResponse]] = {Mismatch: MeterWrongResource}
+_KINDS: dict[type[Malformed], type[MeterBadResponse]] = {
+    Mismatch: MeterWrongResource,
+    TooLarge: MeterTooLarge,
+    NoRoom: MeterTooLarge,
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Request:
         again: Of which errors the request is made again.
         read_timeout: Seconds without a byte before giving up, `None` for the client's.
         direct: Whether to ask the pool itself (bodies of jobs).
+        page: Whether the answer is a page of a listing, which has a bound of its own.
     """
 
     method: str
@@ -69,6 +76,7 @@ class Request:
     again: Callable[[BaseException], bool] = transient
     read_timeout: float | None = None
     direct: bool = False
+    page: bool = False
 
 
 class Transport:
@@ -83,6 +91,8 @@ class Transport:
         pace: How fast to ask.
         pool_size: Connections kept, and most open at once.
         spool_bytes: Bodies above this size go to a temporary file.
+        bounds: How large answers may be.
+        scratch: Where the temporary files are.
     """
 
     def __init__(
@@ -97,6 +107,8 @@ class Transport:
         waiting: Waiting,
         pool_size: int,
         spool_bytes: int,
+        bounds: Bounds,
+        scratch: Scratch,
     ) -> None:
         self.base_url = base_url
         self.deadline = deadline
@@ -106,6 +118,7 @@ class Transport:
         self._credentials = credentials
         self._pace = pace
         self._spool_bytes = spool_bytes
+        self._bounds, self._scratch = bounds, scratch
         self._count = 0
         self._lock = threading.Lock()
         self._session = requests.Session()
@@ -125,8 +138,9 @@ class Transport:
         return self._count
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Closes all connections, and gives up the folder of temporary files."""
         self._session.close()
+        self._scratch.close()
 
     def call(self, request: Request, parse: Callable[[Content], T], deadline: Deadline | None = None) -> T:
         """Asks, again if need be, until `parse` accepts the body.
@@ -144,8 +158,11 @@ class Transport:
         self._pace.note(raw.headers)
         if not 200 <= raw.status < 300:
             raise self._refusal(request, raw, deadline)
-        receiver = Receiver(self._spool_bytes)
+        bound = self._bounds.page if request.page else self._bounds.body
+        receiver = Receiver(self._spool_bytes, self._bounds, bound, self._scratch)
         try:
+            if "Content-Encoding" not in raw.headers:
+                bound.check(_announced(raw.headers))
             content = self._receive(request, raw, receiver, deadline)
             try:
                 return parse(content)
@@ -241,15 +258,23 @@ class Transport:
         )
 
     def _bad(self, request: Request, raw: HTTPResponse, malformed: Malformed, receiver: Receiver) -> MeterBadResponse:
-        body = self._credentials.scrub(receiver.head())
+        # On a disk that is full nothing more is kept.
+        body = b"" if isinstance(malformed, NoRoom) else self._credentials.scrub(receiver.head())
         return _KINDS.get(type(malformed), MeterBadResponse)(
             failures.described(self._credentials.scrub(malformed.reason.encode()).decode(), body),
             status=raw.status,
             method=request.method,
             path=request.path,
+            hint=malformed.hint if isinstance(malformed, TooLarge) else None,
             body=body,
             cut=malformed.cut,
         )
+
+
+def _announced(headers: Mapping[str, str]) -> int:
+    """Bytes that an answer says it has; 0 where it does not say."""
+    text = headers.get("Content-Length", "")
+    return int(text) if text.isdecimal() and len(text) < 20 else 0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meter_pipeline.connect import open_client, open_ledger
+from meter_pipeline.scratch import Scratch, ScratchError
 from meter_pipeline.settings import Settings, SettingsError, misspellings
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def examine(settings: Settings) -> list[Finding]:
     """Looks at everything a sync needs, one finding each; a bad one does not stop the others."""
     api, ledger = list(_api(settings)), _ledger(settings)
     changes = [_changes(settings)] if ledger.ok and all(finding.ok for finding in api) else []
-    return [_settings(settings), *api, _folder(settings), ledger, _lake(settings), *changes]
+    return [_settings(settings), *api, _folder(settings), _spool(settings), ledger, _lake(settings), *changes]
 
 
 def _settings(settings: Settings) -> Finding:
@@ -89,6 +90,16 @@ def _folder(settings: Settings) -> Finding:
     return _try("data folder", write)
 
 
+def _spool(settings: Settings) -> Finding:
+    def write() -> str:
+        with Scratch(settings.spool, settings.keep_free) as scratch:
+            scratch.open().close()
+            scratch.require_room(0)
+        return f"{settings.spool} is writable"
+
+    return _try("spool folder", write)
+
+
 def _ledger(settings: Settings) -> Finding:
     def read() -> str:
         from meter_pipeline.store.database import SCHEMA_VERSION
@@ -136,7 +147,7 @@ def _try(name: str, look: Callable[[], str]) -> Finding:
 
     try:
         return Finding(name, True, look())
-    except StoreError as error:
+    except (StoreError, ScratchError) as error:
         return Finding(name, False, str(error))
     except OSError as error:
         return Finding(name, False, f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))

@@ -108,7 +108,7 @@ def meter_assets(
                 selected = keys.selected(context)
                 if selected:
                     settings = meter_store.with_api(meter)
-                    with meter.client(store.ledger) as client:
+                    with meter.client(store.ledger, spool_folder=settings.spool) as client:
                         report = _run(context, selected, config, known, client, store, settings)
                 yield from keys.told(Events(context, store, report, known, keys))
             if report is not None:

@@ -56,7 +56,8 @@ def job_comparisons(keys: Keys = Keys()) -> dg.AssetsDefinition:
             from meter_pipeline.store.verdicts import Verdicts
             from meter_pipeline.sync.compare import compare
 
-            with meter_store.open() as store, meter.client(store.ledger) as client:
+            spool = meter_store.settings().spool
+            with meter_store.open() as store, meter.client(store.ledger, spool_folder=spool) as client:
                 report = compare(client, store.ledger, store.lake, limit=config.limit)
                 latest = Verdicts(store.ledger).disagreements(_NAMED)
                 rows = len(store.ledger.rows("job_comparisons"))

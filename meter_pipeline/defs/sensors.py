@@ -174,7 +174,8 @@ class _Tick:
         stale = fresh is None or self._now - datetime.fromisoformat(fresh) >= _STRATEGIES_EVERY
         with self._store.open() as store:
             # Two calls at most lie between here and the end: the listing of schedules, and one that is read in pages.
-            with self._meter.client(store.ledger, deadline=self._budget / 4, timeout=(5.0, self._budget / 4)) as client:
+            spool, share = self._store.settings().spool, self._budget / 4
+            with self._meter.client(store.ledger, deadline=share, timeout=(5.0, share), spool_folder=spool) as client:
                 try:
                     look(client, store.ledger, sight, strategies=stale, acknowledge=self._acknowledge, until=until)
                 finally:

@@ -20,7 +20,7 @@ from meter_pipeline.sandbox.pages import noise
 #: Faults that answer before anything happened, in the order they are drawn.
 BEFORE = ("rate_429", "rate_500", "rate_502", "rate_503", "drop_before")
 #: Faults that spoil the answer of a request that was carried out.
-AFTER = ("drop_after", "error_after", "truncate", "slow", "mix_up")
+AFTER = ("drop_after", "error_after", "truncate", "slow", "mix_up", "endless", "bomb")
 #: What `all` spreads its rate over.
 _ALL = ("rate_429", "rate_500", "rate_502", "rate_503", "drop_before", "truncate", "slow")
 
@@ -33,6 +33,7 @@ _CHOICES = {
     "marked_key": ("", "marked_seen", "mark_seen", "marked_as_seen"),
     "history_path": ("both", "strategies", "jobs"),
     "compare_form": ("both", "get", "post"),
+    "endless_jobs": ("", "new", "again"),
 }
 
 
@@ -51,6 +52,8 @@ class Faults:
     truncate: float = 0.0  # half the body, then the connection is closed
     slow: float = 0.0  # the answer waits for slow_seconds
     mix_up: float = 0.0  # a GET is answered with another resource of its kind, as by a cache that takes it for this one
+    endless: float = 0.0  # the body goes on for ever, as JSON
+    bomb: float = 0.0  # the same, compressed a thousand times
     path: str = ""  # regular expression searched in the path: faults and latency hit these requests only
     method: str = ""  # faults hit this method only
     times: int | None = None  # after so many faults there are no more
@@ -73,6 +76,7 @@ class Faults:
     changes_results: bool = True  # entries of changes carry results
     schedule_ids: bool = True  # job objects carry schedule_id and batch_id
     oldest_first: bool = False  # the list of jobs begins with the oldest
+    endless_jobs: str = ""  # the list of jobs never ends: with new jobs for ever, or with the same ones again
     max_limit: int = 100  # a larger limit is lowered in silence
     timestamps: str = "z"
     envelope: str = ""  # lists come inside an object under this key

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from meter_pipeline.sandbox import jobs, schedules, strategies
+from meter_pipeline.sandbox import floods, jobs, schedules, strategies
 from meter_pipeline.sandbox.errors import SandboxError
 from meter_pipeline.sandbox.faults import AFTER, BEFORE
 from meter_pipeline.sandbox.messages import Headers, Refusal, Reply, Request, told
@@ -93,6 +93,9 @@ class Gate:
             await asyncio.sleep(reply.delay)
         if reply.cut:
             await _cut(scope, send, reply)
+            return
+        if reply.stream is not None:
+            await _pour(scope, send, reply, reply.stream)
             return
         await _send(send, reply)
 
@@ -179,6 +182,8 @@ class Gate:
     def _spoiled(self, reply: Reply, fault: str) -> Reply:
         if fault == "error_after":
             return self._refused(Refusal(500, "Internal server error"))
+        if fault in ("endless", "bomb"):
+            return floods.flooded(reply, compressed=fault == "bomb")
         if fault == "slow":
             reply.delay += self.world.faults.slow_seconds
         else:
@@ -258,6 +263,19 @@ def _pieces(body: bytes, size: int = 4 * 2**20) -> Iterator[bytes]:
         yield bytes(view[start : start + size])
 
 
+async def _pour(scope: Scope, send: Send, reply: Reply, stream: Iterator[bytes]) -> None:
+    """Send a stream until the client has had enough."""
+    transport = scope.get("sandbox.transport")
+    headers = [(b"content-type", reply.media_type), *reply.headers]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    for piece in stream:
+        if transport is None or transport.is_closing():
+            break
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await asyncio.sleep(0)
+    await _let_go(transport)
+
+
 async def _cut(scope: Scope, send: Send, reply: Reply) -> None:
     """Close the connection before the answer, or in the middle of its body."""
     transport = scope.get("sandbox.transport")
@@ -265,6 +283,11 @@ async def _cut(scope: Scope, send: Send, reply: Reply) -> None:
         headers = [(b"content-length", b"%d" % len(reply.body)), (b"content-type", reply.media_type), *reply.headers]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body[: len(reply.body) // 2], "more_body": True})
+    await _let_go(transport)
+
+
+async def _let_go(transport: asyncio.Transport | None) -> None:
+    """Close a connection on which no answer is complete."""
     if transport is None:
         raise ConnectionAbortedError("the sandbox cut this connection on purpose")
     transport.close()

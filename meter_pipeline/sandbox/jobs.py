@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice, takewhile
 from typing import Any
 
-from meter_pipeline.sandbox import shapes
+from meter_pipeline.sandbox import floods, shapes
 from meter_pipeline.sandbox.changes import compare
 from meter_pipeline.sandbox.clock import format_instant, parse_since
 from meter_pipeline.sandbox.errors import SandboxError
@@ -73,7 +73,12 @@ def index(request: Request) -> Reply:
     """GET /jobs, newest first."""
     world, query = request.world, request.query
     limit, offset = page(query, world.faults.max_limit)
-    rows = [shapes.job_row(world, job, request.dialect) for job in _selected(request, query, offset, limit)]
+    chosen = _selected(request, query, offset, limit)
+    rows = [shapes.job_row(world, job, request.dialect) for job in chosen]
+    if world.faults.endless_jobs == "again" and not rows and (whole := _selected(request, query, 0, 10**9)):
+        rows = [shapes.job_row(world, job, request.dialect) for job in (whole * 2)[offset % len(whole) :][:limit]]
+    elif world.faults.endless_jobs == "new":
+        rows += floods.invented_jobs(world, offset + len(rows), limit - len(rows))
     if world.faults.insert_between_pages > 0:
         world.faults.insert_between_pages -= 1
         world.surprise(query.get("strategy_id"), world.schedules.get(query.get("schedule_id", "")))

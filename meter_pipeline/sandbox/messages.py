@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -82,13 +83,17 @@ class Request:
 
 @dataclass(slots=True)
 class Reply:
-    """An answer. `cut` closes the connection: `drop` before a byte was sent, `truncate` after half of them."""
+    """An answer. `cut` closes the connection: `drop` before a byte was sent, `truncate` after half of them.
+
+    Of one with a `stream` that is sent in place of the body, as long as the client takes it.
+    """
 
     status: int
     body: bytes
     headers: Headers = field(default_factory=list)
     delay: float = 0.0  # seconds
     cut: str | None = None
+    stream: Iterator[bytes] | None = None
     media_type: bytes = b"application/json"
 
 

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
+from meter_pipeline.scratch import Scratch, ScratchError
 from meter_pipeline.store.errors import LakeError
 
 # Objects up to this size are read whole: parts end at half of it, only those of one large job are larger (bytes).
@@ -165,7 +165,8 @@ class RemoteFiles(Files):
     The URL may hold a password and options of the connection: what is shown is the URL without both.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, scratch: Scratch | None = None) -> None:
+        self._scratch = scratch or Scratch()
         scheme, _, rest = url.partition("://")
         # Keys of S3 have slashes in them, which not everybody writes as %2F.
         before, _, place = rest.partition("?")[0].rpartition("@")
@@ -220,7 +221,7 @@ class RemoteFiles(Files):
         # An upload that is given up half-way is ended by the library all the same, and what had been sent would be the
         # object from then on: so it is made here first, and sent in one call.
         try:
-            with tempfile.TemporaryFile() as file:
+            with self._scratch.open() as file:
                 yield file
                 file.flush()
                 size = file.tell()
@@ -228,9 +229,9 @@ class RemoteFiles(Files):
                     stream = self._fs.open_output_stream(f"{self.root}/{name}")
                     stream.write(content)
                     stream.close()
-        except OSError as error:
-            where = tempfile.gettempdir()
-            raise LakeError(f"cannot write {self.uri(name)} by way of {where}: {error.strerror or error}") from error
+        except (OSError, ScratchError) as error:
+            where, reason = self._scratch.folder, getattr(error, "strerror", None) or error
+            raise LakeError(f"cannot write {self.uri(name)} by way of {where}: {reason}") from error
 
     def delete(self, name: str) -> None:
         with self._told():
@@ -282,8 +283,8 @@ def _secrets(url: str, before: str) -> list[str]:
     return sorted({spelling for text in found for spelling in (text, unquote(text)) if spelling}, key=len, reverse=True)
 
 
-def open_files(url: str) -> Files:
-    """`Files` for a path or a URL.
+def open_files(url: str, scratch: Scratch | None = None) -> Files:
+    """`Files` for a path or a URL; those of an object store are made by way of `scratch`.
 
     Raises:
         LakeError: No file system answers to it.
@@ -291,7 +292,7 @@ def open_files(url: str) -> Files:
     if url.startswith("file://"):
         return LocalFiles(Path(unquote(urlsplit(url).path)))
     if "://" in url:
-        return RemoteFiles(url)
+        return RemoteFiles(url, scratch)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", url):
         raise LakeError("METER_LAKE_URL is neither a path nor a URL: give a folder, or s3://bucket/folder")
     return LocalFiles(Path(url))

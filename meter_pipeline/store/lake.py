@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from itertools import chain, groupby
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from meter_pipeline.filenames import make_file_name
+from meter_pipeline.scratch import Scratch, ScratchError
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.files import Files, open_files
 
@@ -82,17 +84,22 @@ SCHEMAS = {"raw": RAW, "results": RESULTS, "changes": CHANGES}
 class Lake:
     """Tables `raw`, `results` and `changes`, each partitioned by strategy and month."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, scratch: Scratch | None = None) -> None:
         self.files = files
+        self._scratch = scratch or Scratch()
 
     @classmethod
-    def open(cls, url: str) -> Lake:
+    def open(cls, url: str, scratch: Scratch | None = None) -> Lake:
         """Opens the lake at a folder or URL, and makes it if there is none.
+
+        Args:
+            url: The folder or URL.
+            scratch: For temporary files; in the system's own folder for them when None.
 
         Raises:
             LakeError: It cannot be reached, written, or was made by a newer version.
         """
-        lake = cls(open_files(url))
+        lake = cls(open_files(url, scratch), scratch)
         if not lake.files.exists(_MARKER):
             lake._mark()
             return lake
@@ -289,6 +296,20 @@ class Lake:
         with self.files.writing(name) as file:
             file.write(body)
         return self.files.uri(name)
+
+    @contextmanager
+    def spill_folder(self) -> Iterator[Path]:
+        """A temporary folder for what does not fit into memory, while the block runs.
+
+        Raises:
+            LakeError: It cannot be made.
+        """
+        with ExitStack() as made:
+            try:
+                folder = made.enter_context(self._scratch.make_folder())
+            except ScratchError as error:
+                raise LakeError(str(error)) from None
+            yield folder
 
     # -- parts
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,9 +65,10 @@ def _delta(lake: Lake, slug: str, previous: Seen, job: Seen) -> Iterator[duckdb.
     """A database with the keys that differ, and the items on either side."""
     import duckdb
 
-    with TemporaryDirectory(prefix="meter-") as folder, duckdb.connect(":memory:") as connection:
+    with lake.spill_folder() as folder, duckdb.connect(":memory:") as connection:
+        quoted = str(folder).replace("'", "''")
         connection.execute(
-            f"SET memory_limit = '{_MEMORY}'; SET temp_directory = '{folder}'; SET threads = 1; "
+            f"SET memory_limit = '{_MEMORY}'; SET temp_directory = '{quoted}'; SET threads = 1; "
             "SET preserve_insertion_order = false"
         )
         for side, one in (("old", previous), ("new", job)):

@@ -147,6 +147,33 @@ def test_switches_read_from_the_command_line_fit_their_types(make_sandbox: Make)
     assert (faults.no_v1, faults.times, faults.slow, faults.fail_jobs) == (True, 3, 0.5, {"a", "b"})
 
 
+@pytest.mark.parametrize("kind", ["endless", "bomb"])
+def test_a_body_without_end_is_sent_till_the_client_has_had_enough(empty_sandbox: Sandbox, kind: str) -> None:
+    job = empty_sandbox.insert_job("S", items=[{"a": 1}])
+    empty_sandbox.set_faults(**{kind: 1})
+    calls = Calls(empty_sandbox)
+    with calls.session.get(f"{empty_sandbox.url}/api/jobs/{job}", stream=True) as response:
+        taken = b""
+        for piece in response.iter_content(100_000):
+            taken += piece
+            if len(taken) > 1_000_000:
+                break
+    assert taken.startswith(b'{"')
+    assert b'"results":[1,{' in taken
+    empty_sandbox.clear_faults()
+    assert calls.get(f"/jobs/{job}").json()["results"] == [{"a": 1}]
+
+
+@pytest.mark.parametrize("kind", ["new", "again"])
+def test_a_list_of_jobs_may_have_no_end(empty_sandbox: Sandbox, kind: str) -> None:
+    ids = {empty_sandbox.insert_job("S", items=[]) for _ in range(3)}
+    empty_sandbox.set_faults(endless_jobs=kind)
+    for offset in (3, 10_000_001):
+        rows = Calls(empty_sandbox).get("/jobs", offset=offset, limit=3).json()
+        assert len({row.get("job_id") or row["id"] for row in rows}) == 3
+        assert ({row.get("job_id") or row["id"] for row in rows} == ids) == (kind == "again")
+
+
 def test_answers_are_mixed_up_with_those_about_another_resource(empty_sandbox: Sandbox) -> None:
     plans = [empty_sandbox.add_schedule(empty_sandbox.add_strategy(name)) for name in ("S", "T")]
     jobs = [empty_sandbox.insert_job(name, items=[], schedule=plan) for name, plan in zip("ST", plans, strict=True)]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from meter_pipeline.api import Bounds, MeterTooLarge
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.sync.report import Silent
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
@@ -76,6 +77,58 @@ def test_changes_of_another_schedule_are_neither_noted_nor_acknowledged(
     empty_sandbox.clear_faults()
     assert station.sync().exit_code == 0
     assert not empty_sandbox.world.schedules[plans[1]].unseen
+
+
+@pytest.mark.parametrize("fault", ["endless", "bomb"])
+def test_a_job_beyond_a_bound_is_unreadable_with_the_bound_and_all_others_arrive(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox, fault: str
+) -> None:
+    bounds = Bounds(max_body=3_000_000)
+    station = make_station(empty_sandbox, bounds=bounds, spool_bytes=10_000)
+    plan = empty_sandbox.add_schedule(empty_sandbox.add_strategy("Books"))
+    ids = [empty_sandbox.insert_job("Books", items=[{"a": number}], schedule=plan) for number in range(5)]
+    empty_sandbox.set_faults(**{fault: 1}, path=f"/jobs/{ids[2]}$|changes$")
+    report = station.sync()
+    assert report.exit_code == 1
+    assert {problem.job_id or problem.schedule_id for problem in report.problems} == {ids[2], plan}
+    assert set(station.jobs("accepted")) == {*ids} - {ids[2]}
+    assert "the body is larger than 3 MB; raise METER_MAX_BODY" in (station.jobs()[ids[2]].reason or "")
+    assert empty_sandbox.world.schedules[plan].unseen
+    assert_whole(station)
+    empty_sandbox.clear_faults()
+    assert station.sync(reconcile=True).exit_code == 0
+    assert set(station.jobs("accepted")) == {*ids}
+    assert not empty_sandbox.world.schedules[plan].unseen
+
+
+def test_a_job_with_an_item_beyond_the_bound_is_unreadable_also_when_a_change_set_brings_it(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox
+) -> None:
+    station = make_station(empty_sandbox, bounds=Bounds(max_record=100_000), spool_bytes=10_000)
+    plan = empty_sandbox.add_schedule(empty_sandbox.add_strategy("Books"))
+    good = empty_sandbox.insert_job("Books", items=[{"a": 1}], schedule=plan)
+    bad = empty_sandbox.insert_job("Books", items=[{"a": "x" * 200_000}], schedule=plan)
+    report = station.sync()
+    (problem,) = report.problems
+    assert (problem.job_id, problem.state) == (bad, "unreadable")
+    assert "a record is larger than 100 kB; raise METER_MAX_RECORD" in problem.reason
+    assert set(station.jobs("accepted")) == {good}
+    assert empty_sandbox.world.schedules[plan].unseen
+
+
+@pytest.mark.parametrize("kind", ["new", "again"])
+def test_a_listing_without_end_ends_the_sync_with_one_clear_error(
+    station: Station, empty_sandbox: Sandbox, kind: str
+) -> None:
+    for number in range(120):
+        empty_sandbox.insert_job("Books", items=[{"a": number}])
+    empty_sandbox.set_faults(endless_jobs=kind)
+    with pytest.raises(MeterTooLarge, match="the listing does not end"):
+        station.sync(reconcile=True)
+    empty_sandbox.clear_faults()
+    station.sync(reconcile=True)
+    assert len(station.jobs("accepted")) == 120
+    assert_whole(station)
 
 
 class _Gone(Silent):

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.scratch import Scratch
+from meter_pipeline.store.lake import Lake
 from meter_pipeline.sync import load, write
 from meter_pipeline_tests import thorough
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
@@ -89,6 +91,26 @@ def test_a_job_too_large_for_memory_has_the_columns_of_a_small_one(
     large.sync()
     assert_whole(large)
     assert_equal(small, large)
+
+
+def test_jobs_too_large_for_memory_are_compared_in_the_folder_that_was_chosen(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for number in range(2):
+        items = [{"id": n, "price": n + number * (n % 2), "text": "x" * 50} for n in range(100)]
+        empty_sandbox.insert_job("Shop", items=items, completed_at=empty_sandbox.world.now - 60 * (2 - number))
+    small, large = make_station(empty_sandbox, "small"), make_station(empty_sandbox, "large")
+    small.sync()
+    monkeypatch.setattr(load, "BATCH_BYTES", 600)
+    with Scratch(tmp_path / "it's [a] spool") as scratch:
+        large.lake = Lake.open(str(large.folder / "lake"), scratch)
+        large.sync()
+        assert len(list(scratch.folder.iterdir())) == 1
+        assert large.lake.read("changes", "shop").num_rows == small.lake.read("changes", "shop").num_rows == 50
+    assert not list(scratch.folder.iterdir())
+    large.lake = Lake.open(str(large.folder / "lake"), Scratch(small.folder / "lake" / "lake.json" / "spool"))
+    (problem,) = large.sync(again=True).problems
+    assert "cannot be written" in problem.reason
 
 
 @pytest.mark.parametrize("later", [{"n": 1}, [1]], ids=["object", "array"])

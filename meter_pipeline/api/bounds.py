@@ -1,0 +1,75 @@
+"""How large a body may be: a hostile or broken server never fills the disk or the memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from meter_pipeline.api.syntax import Malformed
+from meter_pipeline.sizes import MAX_BODY, MAX_PAGE, MAX_RECORD, spell_size
+
+
+class TooLarge(Malformed):
+    """The answer is larger than a bound.
+
+    Attributes:
+        hint: What to do about it.
+    """
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
+        self.hint = hint
+
+
+class NoRoom(TooLarge):
+    """The answer is larger than the disk has room for."""
+
+
+class Bound(NamedTuple):
+    """What is bounded, the most bytes of it, and the setting that says so."""
+
+    what: str
+    most: int
+    setting: str
+
+    def check(self, size: int) -> None:
+        """Makes sure that so many bytes are within the bound.
+
+        Raises:
+            TooLarge: They are not.
+        """
+        if size > self.most:
+            raise TooLarge(
+                f"{self.what} is larger than {spell_size(self.most)}", f"raise {self.setting} if it is meant to be"
+            )
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Most bytes, decompressed.
+
+    Attributes:
+        max_body: Of a body.
+        max_record: Of one item, or of everything else that a job's record has.
+        max_page: Of one page of a listing.
+    """
+
+    max_body: int = MAX_BODY
+    max_record: int = MAX_RECORD
+    max_page: int = MAX_PAGE
+
+    @cached_property
+    def body(self) -> Bound:
+        """The bound of a body."""
+        return Bound("the body", self.max_body, "METER_MAX_BODY")
+
+    @cached_property
+    def record(self) -> Bound:
+        """The bound of a record."""
+        return Bound("a record", self.max_record, "METER_MAX_RECORD")
+
+    @cached_property
+    def page(self) -> Bound:
+        """The bound of a page."""
+        return Bound("a page of the listing", self.max_page, "METER_MAX_PAGE")
