@@ -14,15 +14,14 @@ A client may be shared by threads.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from meter_pipeline.api import creations
 from meter_pipeline.api.address import address
-from meter_pipeline.api.answers import require, require_named
-from meter_pipeline.api.bodies import ChangeSet, JobBody, change_set, job_body, object_of, rows
+from meter_pipeline.api.bodies import ChangeSet, JobBody, change_set, job_body
 from meter_pipeline.api.bounds import Bounds
 from meter_pipeline.api.creates import create
 from meter_pipeline.api.credentials import Credentials
@@ -37,6 +36,7 @@ from meter_pipeline.api.errors import (
 )
 from meter_pipeline.api.intents import IntentLog, MemoryIntents
 from meter_pipeline.api.lists import LARGEST_PAGE, Lists
+from meter_pipeline.api.parsers import parse_comparison, parse_history, parse_one, parse_refined
 from meter_pipeline.api.records import (
     Batch,
     Comparison,
@@ -52,8 +52,6 @@ from meter_pipeline.api.spool import Content
 from meter_pipeline.api.transport import Transport
 from meter_pipeline.scratch import Scratch
 from meter_pipeline.sizes import KEEP_FREE
-
-Resource = TypeVar("Resource", Strategy, GeneratedStrategy, Schedule)
 
 # The API lets an executed job run this long (seconds).
 _LONGEST_JOB = 3600.0
@@ -175,7 +173,7 @@ class MeterClient:
 
     def strategy(self, strategy_id: str) -> Strategy:
         """One strategy."""
-        return self._routes.ask("GET", "strategies", strategy_id, parse=_one(Strategy, "strategy", strategy_id))
+        return self._routes.ask("GET", "strategies", strategy_id, parse=parse_one(Strategy, "strategy", strategy_id))
 
     def generate_strategy(
         self,
@@ -211,7 +209,7 @@ class MeterClient:
                 "strategies",
                 strategy_id,
                 "refine",
-                parse=_refined(strategy_id),
+                parse=parse_refined(strategy_id),
                 payload={"feedback": feedback},
                 again=not_done,
                 read_timeout=creations.GENERATION,
@@ -236,7 +234,7 @@ class MeterClient:
         return self._routes.ask_any(
             self._routes.dialect.history,
             {"strategy_id": strategy_id},
-            _history(strategy_id),
+            parse_history(strategy_id),
             page=True,
         )
 
@@ -289,7 +287,7 @@ class MeterClient:
         if unknown or not changes:
             what = f"{', '.join(unknown)} cannot be changed" if unknown else "nothing to change"
             raise MeterBadRequest(f"{what} on a schedule", hint=f"give some of {', '.join(sorted(_CHANGEABLE))}")
-        parse = _one(Schedule, "schedule", schedule_id)
+        parse = parse_one(Schedule, "schedule", schedule_id)
         return self._routes.ask("PATCH", "schedules", schedule_id, parse=parse, payload=changes)
 
     def delete_schedule(self, schedule_id: str) -> None:
@@ -391,11 +389,11 @@ class MeterClient:
         return self._routes.ask_any(
             self._routes.dialect.compare,
             {"job_id": job_id, "other_job_id": other_job_id},
-            _comparison(job_id, other_job_id),
+            parse_comparison(job_id, other_job_id),
         )
 
     def _generated(self, strategy_id: str) -> GeneratedStrategy:
-        parse = _one(GeneratedStrategy, "strategy", strategy_id)
+        parse = parse_one(GeneratedStrategy, "strategy", strategy_id)
         return self._routes.ask("GET", "strategies", strategy_id, parse=parse)
 
     def _delete(self, *steps: str) -> None:
@@ -418,51 +416,6 @@ class MeterClient:
             pause = min(pause * 1.5, 10.0)
             job = self.job(job.job_id)
         return job
-
-
-def _one(kind: type[Resource], noun: str, asked: str) -> Callable[[Content], Resource]:
-    """Parses the record of the resource that was asked for, and no other."""
-
-    def parse(content: Content) -> Resource:
-        found = kind.from_json(object_of(content))
-        require(noun, asked, getattr(found, f"{noun}_id"))
-        return found
-
-    return parse
-
-
-def _refined(strategy_id: str) -> Callable[[Content], GeneratedStrategy]:
-    """Parses what a refinement answers, which need not repeat the strategy's id."""
-
-    def parse(content: Content) -> GeneratedStrategy:
-        data = object_of(content)
-        made = GeneratedStrategy.from_json(data if "id" in data else {"strategy_id": strategy_id, **data})
-        require("strategy", strategy_id, made.strategy_id)
-        return made
-
-    return parse
-
-
-def _history(strategy_id: str) -> Callable[[Content], list[HistoryEntry]]:
-    def parse(content: Content) -> list[HistoryEntry]:
-        found = rows(content, "history")
-        for row in found:
-            require_named("strategy", strategy_id, row, "strategy_id")
-        return [HistoryEntry.from_json(row) for row in found]
-
-    return parse
-
-
-def _comparison(job_id: str, other_job_id: str) -> Callable[[Content], Comparison]:
-    """Parses a comparison, which names its jobs at most."""
-
-    def parse(content: Content) -> Comparison:
-        data = object_of(content)
-        require_named("job", job_id, data, "job_id")
-        require_named("job", other_job_id, data, "other_job_id")
-        return Comparison.from_json(job_id, other_job_id, data)
-
-    return parse
 
 
 def _nothing(content: Content) -> None:

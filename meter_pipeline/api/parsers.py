@@ -1,0 +1,60 @@
+"""Parsers of answers about one resource: each takes the record of the one that was asked for, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from meter_pipeline.api.answers import require, require_named
+from meter_pipeline.api.bodies import object_of, rows
+from meter_pipeline.api.records import Comparison, GeneratedStrategy, HistoryEntry, Schedule, Strategy
+from meter_pipeline.api.spool import Content
+
+Resource = TypeVar("Resource", Strategy, GeneratedStrategy, Schedule)
+
+
+def parse_one(kind: type[Resource], noun: str, asked: str) -> Callable[[Content], Resource]:
+    """Parses the record of the resource that was asked for, and no other."""
+
+    def parse(content: Content) -> Resource:
+        found = kind.from_json(object_of(content))
+        require(noun, asked, getattr(found, f"{noun}_id"))
+        return found
+
+    return parse
+
+
+def parse_refined(strategy_id: str) -> Callable[[Content], GeneratedStrategy]:
+    """Parses what a refinement answers, which need not repeat the strategy's id."""
+
+    def parse(content: Content) -> GeneratedStrategy:
+        data = object_of(content)
+        made = GeneratedStrategy.from_json(data if "id" in data else {"strategy_id": strategy_id, **data})
+        require("strategy", strategy_id, made.strategy_id)
+        return made
+
+    return parse
+
+
+def parse_history(strategy_id: str) -> Callable[[Content], list[HistoryEntry]]:
+    """Parses a history, whose rows need not name the strategy."""
+
+    def parse(content: Content) -> list[HistoryEntry]:
+        found = rows(content, "history")
+        for row in found:
+            require_named("strategy", strategy_id, row, "strategy_id")
+        return [HistoryEntry.from_json(row) for row in found]
+
+    return parse
+
+
+def parse_comparison(job_id: str, other_job_id: str) -> Callable[[Content], Comparison]:
+    """Parses a comparison, which names its jobs at most."""
+
+    def parse(content: Content) -> Comparison:
+        data = object_of(content)
+        require_named("job", job_id, data, "job_id")
+        require_named("job", other_job_id, data, "other_job_id")
+        return Comparison.from_json(job_id, other_job_id, data)
+
+    return parse
