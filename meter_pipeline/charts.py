@@ -5,6 +5,7 @@ Each comes in two sizes: to read, and small enough for Dagster to show it on an 
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -244,11 +245,10 @@ def _legend(axes: Axes) -> None:
 def _pictures(draw: Callable[[Figure, int | None], None]) -> tuple[bytes, bytes]:
     """The chart to read, and the small one, which has as many lines as there are bytes for."""
     # Without pyplot: no state outside of the figure, no window system, any thread.
+    _load_fonts()
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
-    # Says that it builds its list of fonts, the first time, to whoever listens.
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained", facecolor="none")
     draw(figure, None)
     for axes in figure.axes:
@@ -270,6 +270,20 @@ def _pictures(draw: Callable[[Figure, int | None], None]) -> tuple[bytes, bytes]
         if len(small) <= _SMALL_BYTES:
             break
     return _png(figure, _COLOURS), small
+
+
+def _load_fonts() -> None:
+    """Imports matplotlib's list of fonts without the warning that it is being built; logging is as before afterwards.
+
+    Charts are drawn in processes that run a user's code too, which may want to hear of fonts.
+    """
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        importlib.import_module("matplotlib.font_manager")
+    finally:
+        logger.setLevel(level)
 
 
 def _small(draw: Callable[[Figure, int | None], None], most: int) -> bytes:

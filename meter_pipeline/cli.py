@@ -12,9 +12,8 @@ import sys
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
-from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -29,10 +28,6 @@ from meter_pipeline.commands.usage import Commands, Group
 from meter_pipeline.connect import open_client, open_ledger, open_store
 from meter_pipeline.settings import Settings, SettingsError
 from meter_pipeline.since import parse_since
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
 
 PROGRAM = "meter-pipeline"
 # A table for people; whoever wants more rows takes --json or --csv.
@@ -65,20 +60,8 @@ app.command()(sync)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Makes pandas look absent: pyarrow imports it with its first array, half a second that no command has a use for.
-
-    A `None` in `sys.modules` would not do: pyarrow takes that for pandas itself, and its first array fails.
-    """
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError("pandas is left out of the command line", name=name)
-
-
 def main() -> None:
     """Entry point of the `meter-pipeline` command."""
-    sys.meta_path.insert(0, _WithoutPandas())
     signal.signal(signal.SIGINT, _interrupt)
     sys.excepthook = show_traceback
     for stream in (sys.stdout, sys.stderr):

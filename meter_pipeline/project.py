@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ _QUIET = (
     "--no-send-anonymous-usage-stats",
 )
 _TOLD = 3
+# dbt keeps one adapter, and the environment is one, for all threads of a process.
+_running = threading.Lock()
 
 
 class ProjectError(StoreError):
@@ -186,7 +189,7 @@ def _cache() -> Path:
 
 
 def _invoke(arguments: Sequence[str], project: Path, target: Path, file: Path, parsed: Path | None = None) -> Any:
-    """Runs dbt in this process on the project and a DuckDB file."""
+    """Runs dbt in this process on the project and a DuckDB file; other threads wait for their turn."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
     from dbt.contracts.graph.manifest import Manifest
@@ -194,12 +197,13 @@ def _invoke(arguments: Sequence[str], project: Path, target: Path, file: Path, p
     # Read anew each time: a run of dbt leaves its traces in the manifest.
     manifest = None if parsed is None else Manifest.from_msgpack(parsed.read_bytes())
     paths = ("--project-dir", project, "--profiles-dir", project, "--target-path", target, "--log-path", target)
-    try:
-        with environment({"METER_DBT_TARGET": "warehouse", "METER_DBT_DATABASE": str(file)}):
-            return dbtRunner(manifest=manifest).invoke([*arguments, *_QUIET, *map(str, paths)])
-    finally:
-        # Another connection to the file, with other settings, must be possible at once.
-        DuckDBConnectionManager.close_all_connections()
+    with _running:
+        try:
+            with environment({"METER_DBT_TARGET": "warehouse", "METER_DBT_DATABASE": str(file)}):
+                return dbtRunner(manifest=manifest).invoke([*arguments, *_QUIET, *map(str, paths)])
+        finally:
+            # Another connection to the file, with other settings, must be possible at once.
+            DuckDBConnectionManager.close_all_connections()
 
 
 def _result(one: Any, target: Path) -> Result:

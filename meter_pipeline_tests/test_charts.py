@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -86,6 +88,15 @@ def test_charts_are_pictures_of_a_bearable_size_and_the_small_ones_stay_on_the_p
         assert fits(small(chart).value)
         assert "data:image/png;base64," in small(chart).value
         assert "data:image/png;base64," in large(chart).value
+
+
+def test_drawing_leaves_logging_as_a_user_has_set_it() -> None:
+    code = (
+        "import logging, sys; fonts = logging.getLogger('matplotlib.font_manager'); fonts.setLevel(logging.DEBUG);"
+        "from meter_pipeline import charts; charts._pictures(lambda figure, most: None);"
+        "sys.exit(fonts.level != logging.DEBUG)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_items_of_one_name_have_lines_of_their_own(tmp_path: Path) -> None:

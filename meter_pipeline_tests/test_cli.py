@@ -294,7 +294,10 @@ def test_meters_data_does_not_land_in_a_sandboxs_folder(meter: Command, monkeypa
 
 
 @pytest.mark.parametrize("command", ["sync", "status"])
-def test_commands_start_without_what_they_do_not_need(shop: Sandbox, command: str) -> None:
+def test_commands_with_nothing_new_start_without_what_they_do_not_need(
+    shop: Sandbox, meter: Command, command: str
+) -> None:
+    meter("sync")
     code = (
         "import atexit, sys; from meter_pipeline.cli import main;"
         "heavy = ('dagster', 'pandas', 'duckdb');"
