@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import math
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
-import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -21,27 +23,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from meter_pipeline.api.scan import scan
+from meter_pipeline.api.syntax import Malformed, value
+from meter_pipeline.inbox_connections import BoundedProtocol, Limits
 from meter_pipeline.store.inbox import Hint, Inbox
 from meter_pipeline.store.tables import now
 
 MOST_BYTES = 16 * 2**20
-_LONGEST_ID = 500
-# A connection that is closed while a report is on its way loses the report until Meter tries again.
-_KEEP_ALIVE_SECONDS = 120
+_LONGEST_ID, _LONGEST_STATUS = 500, 50
+# Once it is to end, the inbox waits this long for reports that are being kept.
+_STOP_SECONDS = 5
 _log = logging.getLogger(__name__)
 
 
 class InboxError(Exception):
     """The inbox cannot be opened; the message is one line with the way out."""
-
-
-class _Report(msgspec.Struct):
-    """What counts of a report; everything else in it is skipped unread."""
-
-    job_id: str | int | None = None
-    id: str | int | None = None
-    schedule_id: str | int | None = None
-    status: str | None = None
 
 
 def create_app(inbox: Inbox, secrets: Sequence[str], *, most_bytes: int = MOST_BYTES) -> Starlette:
@@ -77,7 +73,7 @@ def create_app(inbox: Inbox, secrets: Sequence[str], *, most_bytes: int = MOST_B
         if body is None:
             _log.warning("refused a report of more than %d bytes", most_bytes)
             return PlainTextResponse("too large", 413)
-        hint = _hint(body)
+        hint = read_hint(body)
         if hint is None:
             _log.warning("refused a report that names no job")
             return PlainTextResponse("names no job", 400)
@@ -112,17 +108,22 @@ def serve(
         server_of(app).run([listener])
 
 
-def server_of(app: Starlette) -> uvicorn.Server:
-    """The server that answers for the app; a sender's idle connection stays open longer than senders keep theirs."""
+def server_of(app: Starlette, limits: Limits | None = None) -> uvicorn.Server:
+    """The server that answers for the app, on connections that are bounded in number and in time."""
+    bounds = limits or Limits()
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            http=partial(BoundedProtocol, limits=bounds),
             access_log=False,
-            log_level="warning",
+            log_config=None,
+            log_level="error",
             server_header=False,
             ws="none",
             lifespan="off",
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            h11_max_incomplete_event_size=bounds.head_bytes,
+            timeout_keep_alive=math.ceil(bounds.idle_seconds),
+            timeout_graceful_shutdown=_STOP_SECONDS,
         )
     )
 
@@ -144,13 +145,42 @@ async def _body(request: Request, most: int) -> bytes | None:
     return bytes(body)
 
 
-def _hint(body: bytes) -> Hint | None:
+def read_hint(body: bytes) -> Hint | None:
+    """What a report says of its job; a field that is odd is left out, wherever it is, and costs no other one."""
+    fields = _fields(body, ("job_id", "id", "schedule_id", "status"))
+    job_id = _identifier(fields.get("job_id")) or _identifier(fields.get("id"))
+    if job_id is None:
+        return None
+    status = fields.get("status")
+    return Hint(
+        job_id=job_id,
+        schedule_id=_identifier(fields.get("schedule_id")),
+        status=status[:_LONGEST_STATUS] if isinstance(status, str) else None,
+        received_at=now(),
+    )
+
+
+def _fields(body: bytes, names: Sequence[str]) -> dict[str, Any]:
+    """The named members of a JSON object, without those that cannot be read; nothing where there is no object.
+
+    Only the object's structure and these members are looked at: whatever else a report carries is not parsed.
+    """
+    text = body.decode("utf-8-sig", "replace").encode()
     try:
-        report = msgspec.json.decode(body, type=_Report)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        root, parts = scan([text])
+    except Malformed:
+        return {}
+    found: dict[str, Any] = {}
+    for part in parts if root == b"{" else ():
+        if part.key is not None and part.key in names:
+            with suppress(Malformed):
+                found[part.key] = value(text[part.start : part.end])
+    return found
+
+
+def _identifier(given: object) -> str | None:
+    """An id as text; `None` for whatever cannot be one."""
+    if isinstance(given, bool) or not isinstance(given, str | int):
         return None
-    job_id = report.id if report.job_id is None else report.job_id
-    if job_id is None or not 0 < len(str(job_id)) <= _LONGEST_ID:
-        return None
-    schedule_id = None if report.schedule_id is None else str(report.schedule_id)[:_LONGEST_ID]
-    return Hint(str(job_id), schedule_id, None if report.status is None else report.status[:50], now())
+    text = str(given)
+    return text if 0 < len(text) <= _LONGEST_ID else None

@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 import urllib3
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meter_pipeline.api import MeterClient
-from meter_pipeline.inbox import InboxError, create_app, server_of
+from meter_pipeline.inbox import InboxError, create_app, read_hint, server_of
+from meter_pipeline.inbox_connections import Limits
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.inbox import Hint, Inbox
 from meter_pipeline.store.lake import Lake
@@ -31,12 +34,13 @@ MOST = 5_000
 class Door:
     """A running inbox and a way to post to it."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: Inbox, limits: Limits | None = None) -> None:
         self.inbox = inbox
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.address = self._listener.getsockname()
+        self.url = f"http://127.0.0.1:{self.address[1]}"
         app = create_app(inbox, [SECRET, "whsec_two"], most_bytes=MOST)
-        self._server = server_of(app)
+        self._server = server_of(app, limits)
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
         self._pool = urllib3.PoolManager(retries=False, maxsize=8)
 
@@ -46,7 +50,7 @@ class Door:
 
     def __exit__(self, *exc_info: object) -> None:
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(30)
         self._pool.clear()
         self._listener.close()
 
@@ -54,6 +58,16 @@ class Door:
         content = body if isinstance(body, bytes) or hasattr(body, "__next__") else json.dumps(body).encode()
         headers = {"X-Webhook-Secret": secret} if secret is not None else {}
         return self._pool.request("POST", self.url + path, body=content, headers=headers, **options).status
+
+    @property
+    def connections(self) -> set[Any]:
+        """The connections that are open."""
+        return self._server.server_state.connections
+
+    @property
+    def runs(self) -> bool:
+        """Whether the server has not ended."""
+        return self._thread.is_alive()
 
     def ids(self) -> set[str]:
         return {hint.job_id for hint in self.inbox.hints()}
@@ -117,6 +131,44 @@ def test_a_forged_report_is_refused_and_leaves_nothing(door: Door, secret: str |
 def test_a_report_that_names_no_job_is_refused(door: Door, body: bytes) -> None:
     assert door.post(body) == 400
     assert not door.ids()
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (b'{"job_id": "j1", "schedule_id": {"id": 1}, "status": 7}', ("j1", None, None)),
+        (b'{"job_id": null, "id": "j1", "status": ["completed"]}', ("j1", None, None)),
+        (b'{"job_id": {"id": "x"}, "id": "j1", "schedule_id": true}', ("j1", None, None)),
+        (b'{"job_id": "j1", "schedule_id": "' + b"s" * 501 + b'", "status": "failed"}', ("j1", None, "failed")),
+        (b'{"job_id": "j1", "schedule_id": NaN, "status": "failed", "price": NaN}', ("j1", None, "failed")),
+        (b'{"results": ' + b"[" * 2_000 + b"]" * 2_000 + b', "job_id": "j1"}', ("j1", None, None)),
+        (b'{"results": [{"title": "\\ud83d"}], "job_id": "j1"}', ("j1", None, None)),
+        (b'{"results": ["\xff\xfe"], "job_id": "j1", "a\xff": 1}', ("j1", None, None)),
+        (b'\xef\xbb\xbf{"job_id": 17}', ("17", None, None)),
+        (b'{"job_id": "x", "job_id": "j1", "item_count": 1e999}', ("j1", None, None)),
+    ],
+)
+def test_an_odd_field_costs_itself_and_not_the_report(door: Door, body: bytes, kept: tuple[Any, ...]) -> None:
+    assert door.post(body) == 200
+    assert [(hint.job_id, hint.schedule_id, hint.status) for hint in door.inbox.hints()] == [kept]
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=5),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+            max_leaves=8,
+        ),
+    ),
+    st.sampled_from(["utf-8", "utf-8-sig"]),
+)
+def test_whatever_else_a_report_holds_its_job_is_found(report: dict[str, Any], encoding: str) -> None:
+    body = json.dumps({**report, "job_id": "j1"}).encode(encoding)
+    hint = read_hint(body)
+    assert hint is not None
+    assert hint.job_id == "j1"
 
 
 def test_a_report_that_is_too_large_is_refused_while_it_arrives(door: Door) -> None:
