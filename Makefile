@@ -21,7 +21,7 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.top_pad=33554432:gl
 # Every process would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo dev test lint format bench screenshots crash slow clean install
+.PHONY: demo dev test wheel lint format bench screenshots crash slow clean install
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -52,6 +52,10 @@ dev: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
+
+# What somebody has who never saw the repository: a wheel, built here, in an environment with nothing but what it needs.
+wheel: $(STAMP)
+	@$(BIN)/python -m pytest -m wheel meter_pipeline_tests/test_wheel.py
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

@@ -295,15 +295,18 @@ def model(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files if they are there.")] = False,
 ) -> None:
     """Write a staging model of one strategy's results into the dbt project, with its documentation and tests."""
-    from meter_pipeline.commands.scaffold import write_model
+    from meter_pipeline.commands.scaffold import choose_project, write_model
 
     settings = Settings.from_env()
     if settings.dbt_project is None:
         raise SettingsError("METER_DBT_PROJECT=none: name the folder of a dbt project to write a model into")
+    project, is_default = choose_project(settings.dbt_project)
     with open_ledger(settings) as ledger:
-        written = write_model(ledger.strategies(), strategy, settings.dbt_project, force=force)
+        written = write_model(ledger.strategies(), strategy, project, force=force)
     for path in written:
         say(f"wrote {path}")
+    if not is_default:
+        say(f"{project} is a copy of the shipped models: put METER_DBT_PROJECT={project} into .env to publish with it")
 
 
 @app.command()

@@ -14,16 +14,10 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from meter_pipeline import shipped
 from meter_pipeline.sizes import KEEP_FREE, MAX_BODY, MAX_PAGE, MAX_RECORD, parse_size
 
-# Beside the package in a checkout, inside it when it is installed.
-PROJECT = (
-    next(
-        (folder for folder in (Path(__file__).parents[1], Path(__file__).parent) if (folder / "dbt_project").is_dir()),
-        Path(__file__).parents[1],
-    )
-    / "dbt_project"
-)
+PROJECT = shipped.DBT_PROJECT
 
 
 class SettingsError(Exception):

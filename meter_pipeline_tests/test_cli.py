@@ -449,3 +449,30 @@ def test_a_damaged_warehouse_is_published_again_also_when_nothing_is_new(meter: 
     assert "publish it again" in one_line(meter("query", "select 1"))
     assert meter("publish").out.startswith("published ")
     assert meter("query", "select 1").code == 0
+
+
+def test_a_model_comes_with_a_copy_of_the_shipped_project_where_none_is_yet(
+    meter: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter("sync")
+    project = tmp_path / "mine" / "models of mine"
+    monkeypatch.setenv("METER_DBT_PROJECT", str(project))
+    assert "no strategy 'nothing'" in one_line(meter("model", "nothing"))
+    assert not project.exists()
+    assert meter("model", "books").code == 0
+    assert (project / "models" / "staging" / "results" / "stg_results__books.sql").is_file()
+    assert (project / "models" / "marts" / "dim_items.sql").is_file()
+    assert not [path for path in project.parent.iterdir() if path != project]
+    assert "--force" in one_line(meter("model", "books"))
+    assert meter("model", "books", "--force").code == 0
+
+
+def test_a_model_is_not_written_into_a_folder_of_something_else(
+    meter: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter("sync")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "list.txt").write_text("milk")
+    monkeypatch.setenv("METER_DBT_PROJECT", str(tmp_path / "notes"))
+    assert "holds no dbt_project.yml and is not empty" in one_line(meter("model", "books"))
+    assert [path.name for path in (tmp_path / "notes").iterdir()] == ["list.txt"]

@@ -203,7 +203,7 @@ def _show(warehouse: Path) -> None:
 def _next_lines() -> None:
     program = program_name()
     say("What next:")
-    say("  make dev                      the Dagster UI on the same data, at http://127.0.0.1:3000")
+    say(f"  {program} dev                   the Dagster UI on the same data, at http://127.0.0.1:3000")
     say(f'  {program} query "from results.new_books limit 5"')
     say(f"  {program} status")
     say(f"  {program} report                a page with charts of it all")
@@ -212,7 +212,9 @@ def _next_lines() -> None:
 
 def program_name() -> str:
     """How this user starts the command: by name, or by its path where the virtual environment is not active."""
-    if shutil.which("meter-pipeline"):
-        return "meter-pipeline"
     path = Path(sys.executable).parent / "meter-pipeline"
+    found = shutil.which("meter-pipeline")
+    # One that is found by name may belong to another installation.
+    if found and Path(found).resolve() == path.resolve():
+        return "meter-pipeline"
     return os.path.relpath(path) if path.exists() else f"{sys.executable} -m meter_pipeline"

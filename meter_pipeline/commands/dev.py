@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from meter_pipeline import origin
+from meter_pipeline import origin, shipped
 from meter_pipeline.commands.console import tell
 from meter_pipeline.settings import Settings, SettingsError
 
-_PROJECT = Path(__file__).parents[2]
 _FIRST_DAYS = 3.0
 _NOTE_EVERY_SECONDS = 5.0
 _STOP_SECONDS = 30.0
@@ -54,7 +53,7 @@ def serve(settings: Settings, *, host: str, port: int, speed: float, sandbox_por
     with api as (environment, note):
         own = environment["DAGSTER_HOME"] == str(dagster_home(settings.data_dir))
         program = [sys.executable, "-W", "ignore", "-m", "meter_pipeline.commands.dev" if own else "dagster"]
-        command = [*program, "dev", *_location(), "--host", host, "--port", str(port)]
+        command = [*program, "dev", "-w", str(shipped.WORKSPACE), "--host", host, "--port", str(port)]
         tell(f"Dagster UI: http://{f'[{host}]' if ':' in host else host}:{port}    data: {settings.data_dir}")
         return _run(command, {**os.environ, **environment}, note)
 
@@ -114,14 +113,10 @@ def _banner(first: str, now: object) -> list[str]:
 
 
 def dagster_home(folder: Path) -> Path:
-    """The Dagster instance that belongs to a data folder, with the project's `dagster.yaml`."""
+    """The Dagster instance that belongs to a data folder, with the `dagster.yaml` that comes with the package."""
     home = folder / ".dagster"
     home.mkdir(parents=True, exist_ok=True)
-    settings = _PROJECT / "dagster.yaml"
-    if settings.is_file():
-        shutil.copyfile(settings, home / "dagster.yaml")
-    else:
-        (home / "dagster.yaml").touch()
+    shutil.copyfile(shipped.DAGSTER_SETTINGS, home / "dagster.yaml")
     return home
 
 
@@ -131,11 +126,6 @@ def _dagster() -> None:
 
     logging.getLogger("dagster").addFilter(lambda record: "but your DAGSTER_HOME" not in record.getMessage())
     main()
-
-
-def _location() -> list[str]:
-    workspace = _PROJECT / "workspace.yaml"
-    return ["-w", str(workspace)] if workspace.is_file() else ["-m", "meter_pipeline.definitions"]
 
 
 def _run(command: list[str], environment: Mapping[str, str], note: Callable[[], None]) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meter_pipeline import shipped
 from meter_pipeline.store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ _META = (
     ("_meter_item_key", "item_key", "Key of the item within its target."),
     ("_meter_completed_at", "observed_at", "When the item was seen."),
 )
+# What dbt leaves in a project's folder.
+_BUILT = ("target", "logs", "dbt_packages", ".user.yml")
 _SQL = """\
 with source as (
 
@@ -94,11 +99,12 @@ def write_model(strategies: Sequence[StrategyRow], name: str, project: Path, *, 
     Args:
         strategies: Those that the ledger knows.
         name: Id, slug or name of one of them.
-        project: The dbt project.
+        project: The dbt project. Where nothing is yet, a copy of the shipped project is made first.
         force: Overwrite what is there.
 
     Raises:
-        ScaffoldError: There is no such strategy, it has no fields yet, or the files are there.
+        ScaffoldError: There is no such strategy, it has no fields yet, the files are there, or `project` is a folder
+            of something else.
     """
     strategy = _chosen(strategies, name)
     folder = project / "models" / "staging" / "results"
@@ -108,12 +114,43 @@ def write_model(strategies: Sequence[StrategyRow], name: str, project: Path, *, 
     if there and not force:
         raise ScaffoldError(f"{there[0]} is there already: add --force to overwrite it")
     if not (project / "dbt_project.yml").is_file():
-        raise ScaffoldError(f"there is no dbt project at {project}: set METER_DBT_PROJECT to the folder of yours")
+        _copy_shipped(project)
     folder.mkdir(parents=True, exist_ok=True)
     facts = _facts(strategy, model)
     for path, text in texts.items():
         path.write_text(_render(text, facts))
     return list(texts)
+
+
+def choose_project(project: Path) -> tuple[Path, bool]:
+    """The dbt project to write a model into, and whether it is `project` itself, the one that is configured.
+
+    An installation's own files are no place for a user's models: a copy in the working folder is.
+
+    Raises:
+        ScaffoldError: The folder of the copy is there already.
+    """
+    if not (shipped.IS_INSTALLED and project == shipped.DBT_PROJECT):
+        return project, True
+    copy = Path(shipped.DBT_PROJECT.name).absolute()
+    if copy.exists():
+        raise ScaffoldError(f"{copy} is there already: set METER_DBT_PROJECT={copy} to write the model there")
+    return copy, False
+
+
+def _copy_shipped(project: Path) -> None:
+    """Makes a copy of the shipped project, whole or not at all."""
+    if project.exists() and (not project.is_dir() or any(project.iterdir())):
+        raise ScaffoldError(
+            f"{project} holds no dbt_project.yml and is not empty: set METER_DBT_PROJECT to a dbt project, or to a new "
+            "folder for a copy of the shipped one"
+        )
+    draft = project.with_name(f".{project.name}.{os.getpid()}")
+    try:
+        shutil.copytree(shipped.DBT_PROJECT, draft, ignore=shutil.ignore_patterns(*_BUILT))
+        draft.replace(project)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _chosen(strategies: Sequence[StrategyRow], name: str) -> StrategyRow:
