@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from meter_pipeline import __version__, origin
+from meter_pipeline.causes import explain
 from meter_pipeline.commands import complete, curate
 from meter_pipeline.commands.console import emit, read_time, say, show, show_traceback, tell
 from meter_pipeline.commands.jobs import jobs
@@ -119,7 +120,10 @@ def _expected(error: Exception) -> bool:
 
 
 def _line(error: Exception) -> str:
-    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    if isinstance(error, OSError) and type(error).__module__ == "builtins":
+        text = explain(error)
+    else:
+        text = error.format_message() if hasattr(error, "format_message") else str(error)
     return " ".join(text.split()) or type(error).__name__
 
 

@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from meter_pipeline.api.scan import scan
 from meter_pipeline.api.syntax import Malformed, value
+from meter_pipeline.causes import explain
 from meter_pipeline.inbox_connections import BoundedProtocol, Limits
 from meter_pipeline.store.inbox import Hint, Inbox
 from meter_pipeline.store.tables import now
@@ -80,7 +81,7 @@ def create_app(inbox: Inbox, secrets: Sequence[str], *, most_bytes: int = MOST_B
         try:
             await run_in_threadpool(inbox.put, hint)
         except OSError as error:
-            _log.error("a report could not be kept: %s", error)
+            _log.error("a report could not be kept: %s", explain(error))
             return PlainTextResponse("cannot be kept now", 503)
         return PlainTextResponse("kept")
 

@@ -20,6 +20,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meter_pipeline.causes import explain
 from meter_pipeline.settings import environment
 from meter_pipeline.store.errors import StoreError
 
@@ -142,7 +143,7 @@ class Project:
             temporary.rename(folder)
         except OSError as error:
             if not all((folder / name).is_file() for name in _PARSED):
-                raise ProjectError(f"{folder} cannot be written: {error.strerror}") from error
+                raise ProjectError(f"{folder} cannot be written: {explain(error)}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return folder

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meter_pipeline.causes import explain
 from meter_pipeline.connect import open_client, open_ledger
 from meter_pipeline.scratch import Scratch, ScratchError
 from meter_pipeline.settings import Settings, SettingsError, misspellings
@@ -150,4 +151,4 @@ def _try(name: str, look: Callable[[], str]) -> Finding:
     except (StoreError, ScratchError) as error:
         return Finding(name, False, str(error))
     except OSError as error:
-        return Finding(name, False, f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
+        return Finding(name, False, explain(error))

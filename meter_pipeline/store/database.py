@@ -12,12 +12,23 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from meter_pipeline.causes import DAMAGED, find_cause
 from meter_pipeline.store.errors import LedgerError
 
 SCHEMA_VERSION = "0004"
 _BUSY_SECONDS = 60
 # What keeps a firewall in between from forgetting a connection that holds claims and is silent (seconds).
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+_MOVE_AWAY = "move the file away and sync again: jobs are loaded anew from the API, the lake is kept"
+_SERVER = "check METER_LEDGER_URL and the server"
+# By PostgreSQL's codes of errors.
+_WAYS_OUT = {
+    "53100": "free some space on the server's disk",
+    "53300": "end other programs that use the server, or raise its max_connections",
+    "25006": "name a server that takes writes by METER_LEDGER_URL: this one is a standby, or set read-only",
+    "42501": "grant this user the right to the ledger's tables and schema",
+}
 
 
 def connect(url: str) -> Engine:
@@ -44,8 +55,7 @@ def readable(engine: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        raise LedgerError(f"ledger {name}: {reason}; {_way_out(reason, engine.dialect.name)}") from error
+        raise LedgerError(f"ledger {name}: {_explain(error, engine)}") from error
     except SQLAlchemyError as error:
         raise LedgerError(f"ledger {name}: {str(error).splitlines()[0]}") from error
 
@@ -57,23 +67,23 @@ def _name(url: URL) -> str:
     return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
 
 
-def _way_out(reason: str, dialect: str) -> str:
-    if dialect != "sqlite":
-        return "check METER_LEDGER_URL and the server"
-    if "malformed" in reason or "not a database" in reason:
-        return "move the file away and sync again: jobs are loaded anew from the API, the lake is kept"
-    if "readonly" in reason or "unable to open" in reason:
-        return "make the folder writable, or name another by METER_DATA_DIR"
-    return "is another program holding the file?"
+def _explain(error: DBAPIError, engine: Engine) -> str:
+    """The reason and the way out."""
+    reason = str(error.orig).strip().splitlines()[0]
+    if engine.dialect.name != "sqlite":
+        return f"{reason}; {_WAYS_OUT.get(getattr(error.orig, 'sqlstate', None) or '', _SERVER)}"
+    cause = find_cause(error.orig or error, Path(str(engine.url.database)))
+    if cause == DAMAGED:
+        return f"{cause.reason} ({reason}); {_MOVE_AWAY}"
+    return str(cause or reason)
 
 
 def _sqlite(path: Path) -> Engine:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LedgerError(
-            f"cannot make the folder {path.parent}: {error.strerror}; name another by METER_DATA_DIR"
-        ) from None
+        cause = find_cause(error) or f"{error.strerror}; name another by METER_DATA_DIR"
+        raise LedgerError(f"cannot make the folder {path.parent}: {cause}") from None
     engine = create_engine(f"sqlite:///{path.absolute()}", connect_args={"timeout": _BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")

@@ -23,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
+from meter_pipeline.causes import find_cause
 from meter_pipeline.scratch import Scratch, ScratchError
 from meter_pipeline.store.errors import LakeError
 
@@ -115,7 +116,7 @@ class LocalFiles(Files):
             temporary.replace(path)
             _sync_folder(path.parent)
         except OSError as error:
-            raise LakeError(f"cannot write {path}: {error.strerror}; free the disk or the folder's rights") from error
+            raise LakeError(f"cannot write {path}: {find_cause(error) or error.strerror or error}") from error
         finally:
             # Where the folder itself cannot be used, this fails too, and must not hide the reason.
             with suppress(OSError):
@@ -230,8 +231,8 @@ class RemoteFiles(Files):
                     stream.write(content)
                     stream.close()
         except (OSError, ScratchError) as error:
-            where, reason = self._scratch.folder, getattr(error, "strerror", None) or error
-            raise LakeError(f"cannot write {self.uri(name)} by way of {where}: {reason}") from error
+            cause = find_cause(error) or getattr(error, "strerror", None) or error
+            raise LakeError(f"cannot write {self.uri(name)} by way of {self._scratch.folder}: {cause}") from error
 
     def delete(self, name: str) -> None:
         with self._told():

@@ -25,6 +25,7 @@ from typing import Protocol
 import duckdb
 import pyarrow as pa
 
+from meter_pipeline.causes import DAMAGED, explain, find_cause
 from meter_pipeline.store import comments, publications, schemas, snapshots, views
 from meter_pipeline.store.claims import Claims
 from meter_pipeline.store.errors import WarehouseError
@@ -246,7 +247,9 @@ def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         connection = duckdb.connect(str(path), read_only=True)
     except duckdb.Error as error:
-        raise WarehouseError(f"{path} cannot be opened: {_line(error)}; publish it again") from None
+        cause = find_cause(error)
+        way_out = "publish it again" if cause is None or cause == DAMAGED else cause.way_out
+        raise WarehouseError(f"{path} cannot be opened: {_line(error)}; {way_out}") from None
     with connection:
         yield connection
 
@@ -437,11 +440,11 @@ def _one_line(path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise WarehouseError(f"the warehouse {path} could not be built: {_line(error)}") from error
+        cause = find_cause(error)
+        reason = f"{cause} ({_line(error)})" if cause else _line(error)
+        raise WarehouseError(f"the warehouse {path} could not be built: {reason}") from error
     except OSError as error:
-        raise WarehouseError(
-            f"the warehouse {path} could not be written: {error.strerror}: {error.filename}"
-        ) from error
+        raise WarehouseError(f"the warehouse {path} could not be written: {explain(error)}") from error
 
 
 def _line(error: Exception) -> str:
