@@ -55,7 +55,7 @@ test: $(STAMP)
 
 # What somebody has who never saw the repository: a wheel, built here, in an environment with nothing but what it needs.
 wheel: $(STAMP)
-	@$(BIN)/python -m pytest -m wheel meter_pipeline_tests/test_wheel.py
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m wheel meter_pipeline_tests/builds
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # What a checkout gathers in use, and what no build of it needs.
 _GATHERED = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "data", ".env", "tmp*")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from meter_pipeline_tests.builds import ROOT, build, copy_tree
+from meter_pipeline_tests.builds.building import ROOT, build, copy_tree
 
 _PRIVATE = (
     ".env",

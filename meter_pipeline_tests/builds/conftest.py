@@ -1,0 +1,57 @@
+"""Fixtures of what is built: a wheel in an environment of its own, and an empty folder to work in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from meter_pipeline_tests.builds.building import build, copy_tree, install, unpack
+
+
+@dataclass(frozen=True)
+class Desk:
+    """An environment and a folder to work in, with nothing configured."""
+
+    programs: Path
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a machine on which nothing is configured; how memory is allocated is the Makefile's."""
+        allocation = {name: os.environ[name] for name in ("GLIBC_TUNABLES", "PYTHONMALLOC") if name in os.environ}
+        home = self.folder.parent / "home"
+        return {"PATH": "/usr/bin:/bin", "HOME": str(home), "COLUMNS": "140", **allocation}
+
+    @property
+    def command(self) -> str:
+        """The `meter-pipeline` that the wheel has installed."""
+        return str(self.programs / "meter-pipeline")
+
+    def run(self, *arguments: str, **variables: str) -> str:
+        """What a command prints; nothing may go wrong, and nothing be said about it."""
+        done = subprocess.run(
+            [self.command, *arguments],
+            cwd=self.folder, env={**self.environment, **variables}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        return done.stdout
+
+    def installed(self) -> dict[Path, tuple[int, int]]:
+        """Size and time of every file of the environment, without what Python compiles."""
+        files = (path for path in self.programs.parent.rglob("*") if path.is_file() and path.suffix != ".pyc")
+        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """The wheel of the sdist of the tree, installed; nothing has been done yet."""
+    root = tmp_path_factory.mktemp("wheel")
+    tree = unpack(build(copy_tree(root / "tree"), "sdist", root / "sdist"), root / "unpacked")
+    programs = install(build(tree, "wheel", root / "dist"), root / "environment")
+    for name in ("desk", "home"):
+        (root / name).mkdir()
+    return Desk(programs, root / "desk")
