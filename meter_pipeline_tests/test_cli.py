@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from meter_pipeline import origin
+from meter_pipeline.commands.scaffold import ScaffoldError, write_model
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.store.ledger import Ledger
 from meter_pipeline_tests.commandline import Command, one_line
 
 
@@ -451,20 +454,21 @@ def test_a_damaged_warehouse_is_published_again_also_when_nothing_is_new(meter: 
     assert meter("query", "select 1").code == 0
 
 
-def test_a_model_comes_with_a_copy_of_the_shipped_project_where_none_is_yet(
-    meter: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_comes_with_a_copy_of_the_shipped_project_where_none_is_yet(meter: Command, tmp_path: Path) -> None:
     meter("sync")
     project = tmp_path / "mine" / "models of mine"
-    monkeypatch.setenv("METER_DBT_PROJECT", str(project))
-    assert "no strategy 'nothing'" in one_line(meter("model", "nothing"))
+    with closing(Ledger.open(str(tmp_path / "data" / "ledger.sqlite"))) as ledger:
+        strategies = ledger.strategies()
+    with pytest.raises(ScaffoldError, match="no strategy 'nothing'"):
+        write_model(strategies, "nothing", project)
     assert not project.exists()
-    assert meter("model", "books").code == 0
+    write_model(strategies, "books", project)
     assert (project / "models" / "staging" / "results" / "stg_results__books.sql").is_file()
     assert (project / "models" / "marts" / "dim_items.sql").is_file()
     assert not [path for path in project.parent.iterdir() if path != project]
-    assert "--force" in one_line(meter("model", "books"))
-    assert meter("model", "books", "--force").code == 0
+    with pytest.raises(ScaffoldError, match="--force"):
+        write_model(strategies, "books", project)
+    write_model(strategies, "books", project, force=True)
 
 
 def test_a_model_is_not_written_into_a_folder_of_something_else(
@@ -474,5 +478,5 @@ def test_a_model_is_not_written_into_a_folder_of_something_else(
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "list.txt").write_text("milk")
     monkeypatch.setenv("METER_DBT_PROJECT", str(tmp_path / "notes"))
-    assert "holds no dbt_project.yml and is not empty" in one_line(meter("model", "books"))
+    assert "has no dbt_project.yml" in one_line(meter("model", "books"))
     assert [path.name for path in (tmp_path / "notes").iterdir()] == ["list.txt"]

@@ -103,8 +103,7 @@ def write_model(strategies: Sequence[StrategyRow], name: str, project: Path, *, 
         force: Overwrite what is there.
 
     Raises:
-        ScaffoldError: There is no such strategy, it has no fields yet, the files are there, or `project` is a folder
-            of something else.
+        ScaffoldError: There is no such strategy, it has no fields yet, or the files are there.
     """
     strategy = _chosen(strategies, name)
     folder = project / "models" / "staging" / "results"
@@ -140,11 +139,6 @@ def choose_project(project: Path) -> tuple[Path, bool]:
 
 def _copy_shipped(project: Path) -> None:
     """Makes a copy of the shipped project, whole or not at all."""
-    if project.exists() and (not project.is_dir() or any(project.iterdir())):
-        raise ScaffoldError(
-            f"{project} holds no dbt_project.yml and is not empty: set METER_DBT_PROJECT to a dbt project, or to a new "
-            "folder for a copy of the shipped one"
-        )
     draft = project.with_name(f".{project.name}.{os.getpid()}")
     try:
         shutil.copytree(shipped.DBT_PROJECT, draft, ignore=shutil.ignore_patterns(*_BUILT))
