@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meter_pipeline import shipped
+from meter_pipeline.asset_names import spell_slug
 from meter_pipeline.store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ sources:
     tables:
       - name: {{ slug | tojson }}
         description: {{ about | tojson }}
-        config: {meta: {dagster: {asset_key: [results, {{ slug | tojson }}]}}}
+        config: {meta: {dagster: {asset_key: [results, {{ asset | tojson }}]}}}
         columns:
 {%- for column in columns %}
           - name: {{ column.name | tojson }}
@@ -107,7 +108,7 @@ def write_model(strategies: Sequence[StrategyRow], name: str, project: Path, *, 
     """
     strategy = _chosen(strategies, name)
     folder = project / "models" / "staging" / "results"
-    model = f"stg_results__{strategy.slug}"
+    model = f"stg_results__{spell_slug(strategy.slug)}"
     texts = {folder / f"{model}.sql": _SQL, folder / f"_{model}.yml": _YML}
     there = [path for path in texts if path.exists()]
     if there and not force:
@@ -169,6 +170,7 @@ def _facts(strategy: StrategyRow, model: str) -> dict[str, object]:
         columns.append({"name": column.name, "alias": alias, "about": _literal(about), "type": _sql_type(column.type)})
     return {
         "slug": strategy.slug,
+        "asset": spell_slug(strategy.slug),
         "model": model,
         "about": _literal(f"{strategy.name or strategy.slug}: {strategy.description or 'typed items'}"),
         "meta": [(name, text) for _, name, text in _META],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from meter_pipeline.defs.keys import JOBS, slug_of
+from meter_pipeline.defs.keys import JOBS, results_key, slug_of
 from meter_pipeline.defs.metadata import grid
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def about(check: dg.AssetCheckKey, slugs: Iterable[str]) -> bool:
 
 
 def _key_path(slug: str | None) -> dg.AssetKey | None:
-    return dg.AssetKey(["results", slug]) if slug else None
+    return results_key(slug) if slug else None
 
 
 def _describe(jobs: Sequence[JobRow], state: str) -> str:

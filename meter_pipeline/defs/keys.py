@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from meter_pipeline.asset_names import parse_slug, spell_slug
+
 STRATEGIES = dg.AssetKey(["meter", "strategies"])
 SCHEDULES = dg.AssetKey(["meter", "schedules"])
 JOBS = dg.AssetKey(["meter", "jobs"])
@@ -21,9 +23,9 @@ LAKE_IO_MANAGER = "meter_lake"
 
 def results_key(slug: str) -> dg.AssetKey:
     """The asset of a strategy's typed results."""
-    return dg.AssetKey(["results", slug])
+    return dg.AssetKey(["results", spell_slug(slug)])
 
 
 def slug_of(key: dg.AssetKey) -> str | None:
     """The strategy that a results asset belongs to; `None` for any other asset."""
-    return key.path[1] if len(key.path) == 2 and key.path[0] == "results" else None
+    return parse_slug(key.path[1]) if len(key.path) == 2 and key.path[0] == "results" else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from meter_pipeline.defs.keys import slug_of
+from meter_pipeline.defs.keys import results_key, slug_of
 from meter_pipeline.defs.rows import job_rows
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def results(
         for name in names:
             yield dg.AssetCheckResult(
                 passed=outcomes[name].passed,
-                asset_key=dg.AssetKey(["results", slug]),
+                asset_key=results_key(slug),
                 check_name=name,
                 severity=dg.AssetCheckSeverity.WARN,
                 description=outcomes[name].description,

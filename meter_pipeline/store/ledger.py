@@ -29,6 +29,7 @@ from meter_pipeline.store.cadence import expected_interval
 from meter_pipeline.store.claims import Claims, claims_for
 from meter_pipeline.store.database import connect, readable
 from meter_pipeline.store.rows import Counts, Gap, JobRow, ScheduleRow, StrategyRow
+from meter_pipeline.store.slugs import make_slug
 from meter_pipeline.store.tables import (
     facts,
     intents,
@@ -197,7 +198,7 @@ class Ledger:
                         connection.execute(update(strategies).where(where).values(**values))
                         changed = True
                 else:
-                    slug = _slug(item.name, item.strategy_id, taken)
+                    slug = make_slug(item.name, item.strategy_id, taken)
                     taken.add(slug)
                     fresh.append(slug)
                     changed = True
@@ -323,7 +324,7 @@ class Ledger:
         strange = ids - set(connection.execute(query).scalars())
         taken = set(connection.execute(select(strategies.c.slug)).scalars()) if strange else set()
         for id_ in sorted(strange):
-            slug = _slug(None, id_, taken)
+            slug = make_slug(None, id_, taken)
             taken.add(slug)
             connection.execute(
                 strategies.insert().values(strategy_id=id_, slug=slug, first_seen_at=seen, deleted_at=seen, dirty=True)
@@ -559,18 +560,6 @@ class LedgerIntents:
         where = intents.c.intent_id == intent_id
         with self._ledger.writing() as connection:
             connection.execute(update(intents).where(where).values(resolved_at=now(), resource_id=resource_id))
-
-
-def _slug(name: str | None, id_: str, taken: set[str]) -> str:
-    base = columns.snake(name) if name else "strategy"
-    base = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in base).strip("_")[:60] or "strategy"
-    short = columns.snake(id_.replace("-", ""))[:8]
-    slug = base if name and base != "strategy" else f"{base}_{short}"
-    number = 2
-    while slug in taken:
-        slug, number = (f"{base}_{short}", number) if number == 2 else (f"{base}_{short}_{number}", number + 1)
-        number = max(number, 3)
-    return slug
 
 
 def _names(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from sqlalchemy import text
 
 from meter_pipeline.defs import build_defs
+from meter_pipeline.defs.keys import results_key, slug_of
 from meter_pipeline.settings import Settings
+from meter_pipeline.store.ledger import Ledger
+from meter_pipeline_tests.store.records import strategy
 
 ALWAYS = {
     *(f"meter/{name}" for name in ("strategies", "schedules", "jobs", "items", "schedule_changes")),
@@ -40,6 +44,32 @@ def test_a_damaged_ledger_is_a_warning_and_not_the_end_of_the_code_location(
     (tmp_path / "ledger.sqlite").write_bytes(b"this is no database" * 500)
     assert _keys(build_defs(Settings(data_dir=tmp_path, dbt_project=None))) == ALWAYS
     assert "ledger.sqlite" in caplog.text
+
+
+def test_no_name_or_id_of_a_strategy_keeps_the_code_location_from_loading(tmp_path: Path) -> None:
+    names = ("東京", "🚀", "قهوة", "\u200b", "x" * 300, "con", "results/{{ x }}", None)
+    ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))
+    ledger.record_strategies([strategy(id_, name) for name in names for id_ in (f"京都-{name}", f"🍣{name}")])
+    ledger.close()
+    defs = build_defs(Settings(data_dir=tmp_path, dbt_project=None))
+    dg.Definitions.validate_loadable(defs)
+    assert {"results/dong_jing", "results/rocket", "results/qhwh"} <= _keys(defs)
+    assert len(_keys(defs) - ALWAYS) == 2 * len(names)
+
+
+def test_a_slug_that_an_old_ledger_made_of_other_letters_stays_and_has_its_asset(tmp_path: Path) -> None:
+    ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))
+    ledger.record_strategies([strategy("東京-1", "東京")])
+    with ledger.writing() as connection:
+        connection.execute(text("UPDATE strategies SET slug = 'strategy_東京1'"))
+    assert ledger.record_strategies([strategy("東京-1", "東京")]) == []
+    assert [row.slug for row in ledger.strategies()] == ["strategy_東京1"]
+    ledger.close()
+    defs = build_defs(Settings(data_dir=tmp_path, dbt_project=None))
+    dg.Definitions.validate_loadable(defs)
+    (key,) = (key for key in defs.resolve_all_asset_keys() if key.to_user_string() not in ALWAYS)
+    assert key == results_key("strategy_東京1") == dg.AssetKey(["results", "strategy___u6771____u4eac__1"])
+    assert slug_of(key) == "strategy_東京1"
 
 
 def test_every_asset_is_described_and_owned(tmp_path: Path) -> None:
