@@ -23,8 +23,10 @@ import pyarrow.parquet as pq
 
 from meter_pipeline.filenames import make_file_name
 from meter_pipeline.scratch import Scratch, ScratchError
+from meter_pipeline.store.columns import Column
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.files import Files, open_files
+from meter_pipeline.store.windows import Window, are_within, row_groups, touches_month
 
 VERSION = 1
 PART_BYTES = 16 * 2**20
@@ -81,6 +83,11 @@ _ORDER = {
 SCHEMAS = {"raw": RAW, "results": RESULTS, "changes": CHANGES}
 
 
+def results_schema(columns: Iterable[Column]) -> pa.Schema:
+    """The schema of one strategy's results: what every row has, then the strategy's own columns."""
+    return pa.schema([*RESULTS, *(pa.field(column.name, column.type) for column in columns)])
+
+
 class Lake:
     """Tables `raw`, `results` and `changes`, each partitioned by strategy and month."""
 
@@ -126,15 +133,37 @@ class Lake:
         return [name for name in self.files.list(folder) if name.endswith(".parquet")]
 
     def read(
-        self, table: str, slug: str, columns: Sequence[str] | None = None, jobs: Iterable[str] | None = None
+        self,
+        table: str,
+        slug: str,
+        columns: Sequence[str] | None = None,
+        jobs: Iterable[str] | None = None,
+        windows: Sequence[Window] | None = None,
     ) -> pa.Table:
-        """Rows of a strategy as one Arrow table, part by part; of `jobs` only, where they are given."""
+        """Rows of a strategy as one Arrow table, part by part.
+
+        Args:
+            table: `raw`, `results` or `changes`.
+            slug: The strategy.
+            columns: Columns of the answer; all when `None`.
+            jobs: Ids of the jobs whose rows are wanted.
+            windows: Windows of the job's time; months, and row groups by their statistics, are left out by them.
+        """
         wanted = None if jobs is None else pa.array(sorted(jobs), pa.string())
-        job = _ORDER[table][0]
+        job, time, _ = _ORDER[table]
+        also = [job] if windows is None else [job, time]
+        needed = None if columns is None else [*dict.fromkeys([*columns, *also])]
+        names = self.parts(table, slug)
+        near = [name for name in names if windows is None or touches_month(windows, _month_of(name))]
         tables = []
-        for name in self.parts(table, slug):
+        # Of a strategy with rows at other times, any part tells the columns.
+        for name in near or names[-1:]:
             with self._reader(name) as file:
-                part = file.read(columns if columns is None else [*dict.fromkeys([*columns, job])])
+                if windows is None:
+                    part = file.read(needed)
+                else:
+                    part = file.read_row_groups(row_groups(file.metadata, time, windows), needed)
+                    part = part.filter(are_within(part[time], windows))
             if wanted is not None:
                 part = part.filter(pc.is_in(part[job], value_set=wanted))
             tables.append(part if columns is None else part.select(list(columns)))
@@ -334,7 +363,7 @@ class Lake:
     def _remove(self, table: str, slug: str, jobs: set[str], keep: set[str]) -> None:
         """Takes the jobs out of every part, except in the months of `keep`, where `_merge` does it."""
         for name in self.parts(table, slug):
-            if name.split("/")[-2].removeprefix("month=") not in keep:
+            if _month_of(name) not in keep:
                 self._filter_part(table, name, jobs)
 
     def _filter_part(self, table: str, name: str, jobs: set[str]) -> None:
@@ -474,6 +503,11 @@ def _moment(time: str) -> datetime:
 def _folder(table: str, slug: str, month: str | None = None) -> str:
     folder = f"{table}/strategy={slug}"
     return folder if month is None else f"{folder}/month={month}"
+
+
+def _month_of(name: str) -> str:
+    """The month of a part."""
+    return name.split("/")[-2].removeprefix("month=")
 
 
 def _part(number: int) -> str:

@@ -29,7 +29,7 @@ from meter_pipeline.causes import DAMAGED, explain, find_cause
 from meter_pipeline.store import comments, publications, schemas, snapshots, views
 from meter_pipeline.store.claims import Claims
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline.store.lake import SCHEMAS, Lake
+from meter_pipeline.store.lake import SCHEMAS, Lake, results_schema
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.publications import KEEP, Publication, current
 from meter_pipeline.store.rows import StrategyRow
@@ -389,8 +389,7 @@ def _view_results(
 ) -> None:
     name = f'results."{strategy.slug}"'
     if ("results", strategy.slug) not in linked.folders:
-        fields = [pa.field(column.name, column.type) for column in strategy.columns]
-        _store(connection, name, pa.schema([*SCHEMAS["results"], *fields]).empty_table())
+        _store(connection, name, results_schema(strategy.columns).empty_table())
         return
     select = _rows(f"{linked.source}/results/strategy={strategy.slug}/*/*.parquet")
     if moving:

@@ -15,11 +15,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meter_pipeline.store import files
 from meter_pipeline.store import lake as lake_module
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.lake import RAW, Lake
+from meter_pipeline.store.windows import Window, merge, row_groups
 
 START = datetime(2026, 3, 2, 6, tzinfo=timezone.utc)
 
@@ -91,6 +94,39 @@ def test_rows_lie_by_month_and_in_order_of_time_job_and_item(lake: Lake) -> None
     assert list(zip(*read.to_pydict().values(), strict=True)) == [
         ("early", 0), ("a", 0), ("a", 1), ("b", 0), ("b", 1), ("late", 0)
     ]  # fmt: skip
+
+
+@given(
+    days=st.lists(st.integers(-40, 400), min_size=1, max_size=12, unique=True),
+    asked=st.lists(st.tuples(st.integers(-60, 420), st.integers(0, 45)), max_size=3),
+    part_rows=st.integers(1, 4),
+)
+def test_windows_of_time_bring_the_rows_in_them_and_no_others(
+    tmp_path_factory: pytest.TempPathFactory, days: list[int], asked: list[tuple[int, int]], part_rows: int
+) -> None:
+    lake = Lake.open(str(tmp_path_factory.mktemp("lake")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lake_module, "PART_ROWS", part_rows)
+        for day in days:
+            put(lake, (f"day{day}", day, 1))
+    spans = merge(Window(START + timedelta(days=day), START + timedelta(days=day + length)) for day, length in asked)
+    read = lake.read("raw", "s", ["job_id"], windows=spans)["job_id"].to_pylist()
+    assert sorted(read) == sorted(
+        f"day{day}" for day in days if any(first <= day < first + length for first, length in asked)
+    )
+    assert lake.read("raw", "s", windows=spans).schema == RAW
+
+
+def test_files_and_row_groups_outside_of_a_window_are_not_read(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_module, "ROW_GROUP_ROWS", 2)
+    put(lake, *[(f"march{day}", day, 2) for day in range(5)], ("april", 40, 1))
+    march, april = lake.parts("raw", "s")
+    Path(lake.files.url, april).write_bytes(b"no Parquet")
+    day = Window(START + timedelta(days=1), START + timedelta(days=2))
+    assert row_groups(pq.read_metadata(Path(lake.files.url, march)), "completed_at", [day]) == [1]
+    assert lake.read("raw", "s", ["job_id"], windows=[day])["job_id"].to_pylist() == ["march1", "march1"]
+    with pytest.raises(LakeError, match="2026-04"):
+        lake.read("raw", "s")
 
 
 def test_the_order_of_arrival_leaves_no_trace_while_a_month_is_one_part(lake: Lake, tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""Windows of time, as a reader asks for them, and what of a table's Parquet files can hold rows in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+_UTC = pa.timestamp("us", tz="UTC")
+
+
+class Window(NamedTuple):
+    """From `start` on, and before `end`; both know their time zone."""
+
+    start: datetime
+    end: datetime
+
+    def overlaps(self, first: datetime, last: datetime) -> bool:
+        """Whether a moment from `first` to `last`, both included, can be in the window."""
+        return self.start <= last and first < self.end
+
+
+def merge(windows: Iterable[Window]) -> list[Window]:
+    """The same moments in as few windows as possible, in order."""
+    merged: list[Window] = []
+    for window in sorted(windows):
+        if merged and window.start <= merged[-1].end:
+            merged[-1] = Window(merged[-1].start, max(merged[-1].end, window.end))
+        else:
+            merged.append(window)
+    return merged
+
+
+def touches_month(windows: Sequence[Window], month: str) -> bool:
+    """Whether a moment of a month, as folders of the lake spell it, is in one of the windows."""
+    year, number = map(int, month.split("-"))
+    return any(_month(window.start) <= (year, number) <= _month(window.end) for window in windows)
+
+
+def _month(moment: datetime) -> tuple[int, int]:
+    in_utc = moment.astimezone(timezone.utc)
+    return in_utc.year, in_utc.month
+
+
+def row_groups(metadata: pq.FileMetaData, time: str, windows: Sequence[Window]) -> list[int]:
+    """Numbers of the row groups whose statistics of the column `time` do not rule out every window."""
+    place = metadata.schema.names.index(time)
+    found = []
+    for number in range(metadata.num_row_groups):
+        statistics = metadata.row_group(number).column(place).statistics
+        unknown = statistics is None or not statistics.has_min_max
+        if unknown or any(window.overlaps(statistics.min, statistics.max) for window in windows):
+            found.append(number)
+    return found
+
+
+def are_within(times: pa.ChunkedArray, windows: Sequence[Window]) -> pa.ChunkedArray:
+    """Which of the times are in one of the windows; a missing one is in none."""
+    mask = pa.chunked_array([pa.repeat(False, len(times))])
+    for window in windows:
+        start, end = (pa.scalar(moment.astimezone(timezone.utc), _UTC) for moment in window)
+        here = pc.and_(pc.greater_equal(times, start), pc.less(times, end))
+        mask = pc.or_(mask, pc.fill_null(here, False))
+    return mask
