@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from meter_pipeline import shipped
+from meter_pipeline.folders import refusal
 from meter_pipeline.sizes import KEEP_FREE, MAX_BODY, MAX_PAGE, MAX_RECORD, parse_size
 
 PROJECT = shipped.DBT_PROJECT
@@ -85,6 +86,16 @@ class Settings:
     max_page: int = MAX_PAGE
     dbt_project: Path | None = PROJECT
 
+    def __post_init__(self) -> None:
+        """Refuses a data folder that not everything could use: half of the data would be elsewhere, or unreadable.
+
+        Raises:
+            SettingsError: The folder has such a name.
+        """
+        reason = refusal(self.data_dir)
+        if reason is not None:
+            raise SettingsError(f"METER_DATA_DIR: {str(self.data_dir)!r} cannot be used: {reason}; name another folder")
+
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
         """Reads `METER_*`; the environment wins over `dotenv`, an empty value counts as unset.
@@ -97,14 +108,14 @@ class Settings:
             api_key=values.get("METER_API_KEY"),
             base_url=_url(values.get("METER_BASE_URL", cls.base_url)),
             api_prefix=_prefix(values.get("METER_API_PREFIX", cls.api_prefix)),
-            data_dir=Path(values.get("METER_DATA_DIR", "data")).expanduser().absolute(),
-            ledger_url=values.get("METER_LEDGER_URL"),
-            lake_url=values.get("METER_LAKE_URL"),
+            data_dir=resolve_path("METER_DATA_DIR", values.get("METER_DATA_DIR", "data")),
+            ledger_url=_path_or_url("METER_LEDGER_URL", values.get("METER_LEDGER_URL")),
+            lake_url=_path_or_url("METER_LAKE_URL", values.get("METER_LAKE_URL")),
             webhook_secret=values.get("METER_WEBHOOK_SECRET"),
             max_requests_per_second=_rate(values.get("METER_MAX_REQUESTS_PER_SECOND")),
             processes=_processes(values.get("METER_PROCESSES")),
             config=_config(values.get("METER_CONFIG")),
-            spool_dir=_folder(values.get("METER_SPOOL_DIR")),
+            spool_dir=_folder("METER_SPOOL_DIR", values.get("METER_SPOOL_DIR")),
             keep_free=_size("METER_KEEP_FREE", values, cls.keep_free),
             max_body=_size("METER_MAX_BODY", values, cls.max_body),
             max_record=_size("METER_MAX_RECORD", values, cls.max_record),
@@ -203,6 +214,23 @@ def environment(given: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def resolve_path(name: str, text: str) -> Path:
+    """The absolute path that a setting names, a `~` in front of it resolved.
+
+    Raises:
+        SettingsError: There is no such user as after the `~`.
+    """
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise SettingsError(f"{name}={text!r}: the ~ leads to no home folder; write the folder out") from None
+
+
+def _path_or_url(name: str, text: str | None) -> str | None:
+    """A URL as it is; a path with its `~` resolved, which no shell does in `.env`."""
+    return str(resolve_path(name, text)) if text is not None and text.startswith("~") else text
+
+
 def _url(text: str) -> str:
     if "@" in text:
         raise SettingsError("METER_BASE_URL holds credentials: put the key into METER_API_KEY instead")
@@ -219,7 +247,7 @@ def _url(text: str) -> str:
 def _config(text: str | None) -> Path | None:
     if text is None:
         return None
-    path = Path(text).expanduser().absolute()
+    path = resolve_path("METER_CONFIG", text)
     if not path.is_file():
         reason = "is a folder" if path.is_dir() else "does not exist"
         raise SettingsError(f"METER_CONFIG={text!r} {reason}: name a file such as meter.yaml, or unset METER_CONFIG")
@@ -231,15 +259,15 @@ def _project(text: str | None) -> Path | None:
         return PROJECT
     if text.strip().lower() == "none":
         return None
-    path = Path(text).expanduser().absolute()
+    path = resolve_path("METER_DBT_PROJECT", text)
     if not (path / "dbt_project.yml").is_file():
         reason = "has no dbt_project.yml" if path.is_dir() else "is not a folder that exists"
         raise SettingsError(f"METER_DBT_PROJECT={text!r} {reason}: name the folder of a dbt project, or none")
     return path
 
 
-def _folder(text: str | None) -> Path | None:
-    return None if text is None else Path(text).expanduser().absolute()
+def _folder(name: str, text: str | None) -> Path | None:
+    return None if text is None else resolve_path(name, text)
 
 
 def _size(name: str, values: Mapping[str, str], default: int) -> int:

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from meter_pipeline import origin
 from meter_pipeline.connect import Store, open_client, open_store
-from meter_pipeline.settings import Settings
+from meter_pipeline.settings import Settings, resolve_path
 
 if TYPE_CHECKING:
     from meter_pipeline.api import MeterClient
@@ -81,7 +81,7 @@ class StoreResource(dg.ConfigurableResource):
             SettingsError: A value cannot be used.
         """
         given = {
-            "data_dir": Path(self.data_dir).expanduser().absolute() if self.data_dir else None,
+            "data_dir": resolve_path("data_dir", self.data_dir) if self.data_dir else None,
             "ledger_url": self.ledger_url,
             "lake_url": self.lake_url,
         }

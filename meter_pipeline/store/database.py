@@ -84,7 +84,7 @@ def _sqlite(path: Path) -> Engine:
     except OSError as error:
         cause = find_cause(error) or f"{error.strerror}; name another by METER_DATA_DIR"
         raise LedgerError(f"cannot make the folder {path.parent}: {cause}") from None
-    engine = create_engine(f"sqlite:///{path.absolute()}", connect_args={"timeout": _BUSY_SECONDS})
+    engine = create_engine(URL.create("sqlite", database=str(path.absolute())), connect_args={"timeout": _BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:
@@ -155,7 +155,8 @@ def _migrate(engine: Engine) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    # The configuration takes a % for the beginning of another option's name.
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('meter_pipeline ledger schema'))"))

@@ -24,6 +24,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from meter_pipeline.causes import find_cause
+from meter_pipeline.folders import refusal
 from meter_pipeline.scratch import Scratch, ScratchError
 from meter_pipeline.store.errors import LakeError
 
@@ -291,12 +292,34 @@ def open_files(url: str, scratch: Scratch | None = None) -> Files:
         LakeError: No file system answers to it.
     """
     if url.startswith("file://"):
-        return LocalFiles(Path(unquote(urlsplit(url).path)))
+        return _local(_path_of(url))
     if "://" in url:
         return RemoteFiles(url, scratch)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", url):
         raise LakeError("METER_LAKE_URL is neither a path nor a URL: give a folder, or s3://bucket/folder")
-    return LocalFiles(Path(url))
+    return _local(Path(url))
+
+
+def _local(folder: Path) -> LocalFiles:
+    reason = refusal(folder.absolute())
+    if reason is not None:
+        raise LakeError(f"METER_LAKE_URL: {str(folder)!r} cannot be used: {reason}; name another folder")
+    return LocalFiles(folder)
+
+
+def _path_of(url: str) -> Path:
+    """The path of a `file://` URL, all of it: what would be taken for another part of a URL is an error."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise LakeError("METER_LAKE_URL is no URL: write [ as %5B and ] as %5D, or give the path alone") from None
+    if parts.netloc not in ("", "localhost"):
+        raise LakeError(
+            f"METER_LAKE_URL names a folder of the machine {parts.netloc!r}: write file:///, with three slashes"
+        )
+    if "#" in url or "?" in url:
+        raise LakeError("METER_LAKE_URL: write # as %23 in a file:// URL, or give the path alone")
+    return Path(unquote(parts.path))
 
 
 def _new(path: Path) -> IO[bytes]:

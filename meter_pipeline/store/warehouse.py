@@ -26,7 +26,7 @@ import duckdb
 import pyarrow as pa
 
 from meter_pipeline.causes import DAMAGED, explain, find_cause
-from meter_pipeline.store import comments, publications, schemas, snapshots, views
+from meter_pipeline.store import comments, publications, scans, schemas, snapshots, views
 from meter_pipeline.store.claims import Claims
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.lake import SCHEMAS, Lake, results_schema
@@ -153,8 +153,8 @@ class Candidate:
         """Rows of each strategy in the files of a table."""
         if not any(one == table for one, _ in self.linked.folders):
             return {}
-        glob = _quoted(f"{self.linked.source}/{table}/*/*/*.parquet")
-        return dict(connection.execute(_FOOTERS.format(glob)).fetchall())
+        files = scans.pattern(self.linked.source, f"{table}/*/*/*.parquet")
+        return dict(connection.execute(_FOOTERS.format(files)).fetchall())
 
     def reject(self, reason: str) -> None:
         """Keeps it out of sight, with the reason, until the next one is published."""
@@ -374,7 +374,7 @@ def _table_rows(linked: Linked, table: str, moving: frozenset[str]) -> str:
     """A query of our own columns of a table of the lake, of all strategies, also while there is no file of it."""
     names, job = ", ".join(SCHEMAS[table].names), SCHEMAS[table].names[0]
     if any(one == table for one, _ in linked.folders):
-        select = f"SELECT strategy, {names} FROM {_glob(f'{linked.source}/{table}/*/*/*.parquet')}"  # noqa: S608
+        select = f"SELECT strategy, {names} FROM {scans.of_table(linked.source, table)}"  # noqa: S608
         if not moving:
             return select
         written = ", ".join(f"'{slug}'" for slug in sorted(moving))
@@ -391,7 +391,7 @@ def _view_results(
     if ("results", strategy.slug) not in linked.folders:
         _store(connection, name, results_schema(strategy.columns).empty_table())
         return
-    select = _rows(f"{linked.source}/results/strategy={strategy.slug}/*/*.parquet")
+    select = f"SELECT * FROM {scans.of_strategy(linked.source, 'results', strategy.slug)}"  # noqa: S608
     if moving:
         select += f" WHERE _meter_job_id IN {_KNOWN['results']}"
     _view(connection, name, select)
@@ -399,15 +399,6 @@ def _view_results(
 
 def _view(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> None:
     connection.execute(f"CREATE VIEW {name} AS {select}")
-
-
-def _rows(glob: str) -> str:
-    """A query of Parquet files without the columns that their folders' names give."""
-    return f"SELECT * EXCLUDE (strategy, month) FROM {_glob(glob)}"  # noqa: S608
-
-
-def _glob(pattern: str) -> str:
-    return f"read_parquet('{_quoted(pattern)}', hive_partitioning = true, hive_types_autocast = false)"
 
 
 def _opens(path: Path) -> bool:
