@@ -145,6 +145,18 @@ def test_models_can_be_worked_on_beside_the_published_warehouse(shop: Shop) -> N
 
 
 @pytest.mark.slow
+def test_models_can_be_worked_on_beside_a_folder_of_any_name(shop: Shop) -> None:
+    folder = shop.warehouse.parent / "it's #1 [x]"
+    folder.mkdir()
+    shutil.copy(shop.warehouse, folder)
+    env = {**os.environ, "METER_DATA_DIR": str(folder), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    program = Path(sys.executable).parent / "dbt"
+    done = subprocess.run([program, "build"], cwd=shop.project, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert (shop.project / "dev.duckdb").is_file()
+
+
+@pytest.mark.slow
 def test_a_written_model_is_as_the_linter_wants_it(shop: Shop) -> None:
     done = subprocess.run(
         [Path(sys.executable).parent / "sqlfluff", "lint", "models/staging/results"],
