@@ -7,6 +7,8 @@ import math
 from itertools import permutations
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -146,6 +148,17 @@ def test_names_are_unique_whatever_the_case_and_earlier_fields_keep_theirs(keys:
 )
 def test_a_field_becomes_a_readable_column_name(field: str, name: str) -> None:
     assert columns.names([Field(field, columns.TEXT, STAMP)], RESERVED) == [name]
+
+
+def test_fields_in_any_script_and_emoji_are_columns_of_their_own_in_sql() -> None:
+    items = [{"価格": 1, "价格": 2, "🔥": 3, "🚀": 4, "कीमत": 5, "price €": 6, "select": 7, "İ": 8, "i": 9}]
+    found = columns.columns(columns.infer_fields(items, STAMP))
+    # Names that ledgers hold results under: they must stay as they are.
+    names = [column.name for column in found]
+    assert names == ["価格", "价格", "field", "field_2", "क_मत", "price", "select", "i", "i_2"]
+    rows = duckdb.from_arrow(pa.table({name: [place] for place, name in enumerate(names)}))
+    for place, name in enumerate(names):
+        assert rows.query("rows", f'select "{name}" from rows').fetchall() == [(place,)]
 
 
 def test_price_in_three_spellings_makes_three_columns() -> None:
