@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from meter_pipeline.store.tables import shift
+
 if TYPE_CHECKING:
     import duckdb
     from matplotlib.axes import Axes
@@ -199,9 +201,9 @@ def coverage(
     def draw(figure: Figure, most: int | None) -> None:
         # Lines at 100 % would lie on each other.
         axes = figure.subplots()
-        edges = [*times, times[-1] + (times[-1] - times[0]) / max(len(times) - 1, 1)]
+        edges = [*times, shift(times[-1], (times[-1] - times[0]) / max(len(times) - 1, 1))]
         if len(times) == 1:
-            edges = [times[0], times[0] + timedelta(hours=1)]
+            edges = [times[0], shift(times[0], timedelta(hours=1))]
         cells = axes.pcolormesh(
             edges, range(len(names) + 1), [*zip(*shares_of, strict=True)], vmin=0, vmax=100, cmap=_SHARES
         )

@@ -14,11 +14,13 @@ def job_rows(store: Store, slug: str, job_id: str | None, time: str | None) -> p
     """The rows of a job, read from the month of its time alone; `None` when it has none."""
     import pyarrow as pa
 
+    from meter_pipeline.store.tables import month_of
+
     if job_id is None:
         return None
     batches = [
         batch
-        for name in store.lake.parts("results", slug, (time or "")[:7])
+        for name in store.lake.parts("results", slug, month_of(time or ""))
         for batch in store.lake.scan_part("results", name, {job_id})
     ]
     return pa.Table.from_batches(batches) if batches else None

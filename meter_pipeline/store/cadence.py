@@ -11,14 +11,16 @@ if TYPE_CHECKING:  # the definitions ask for intervals while they load, and the 
 
 # A week of hourly runs shows the nights and the weekend; rarer expressions go on until this many runs.
 _RUNS = 170
+# Nobody waits for a run that comes once in a century; a multiple of a longer interval is beyond what dates can hold.
+_LONGEST = 100 * 366 * 86_400
 # A fixed start, so that the answer does not depend on the day of asking.
 _START = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 
 def expected_interval(schedule: ScheduleRow) -> int | None:
-    """Seconds between two runs: the interval, or a cron expression's longest gap; `None` when there is neither."""
+    """Seconds between two runs: the interval, or a cron expression's longest gap; `None` where neither makes sense."""
     if schedule.interval_seconds:
-        return int(schedule.interval_seconds)
+        return schedule.interval_seconds if 0 < schedule.interval_seconds <= _LONGEST else None
     return _longest_gap(schedule.cron_expression) if schedule.cron_expression else None
 
 

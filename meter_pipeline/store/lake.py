@@ -26,6 +26,7 @@ from meter_pipeline.scratch import Scratch, ScratchError
 from meter_pipeline.store.columns import Column
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.files import Files, open_files
+from meter_pipeline.store.tables import moment, month_of
 from meter_pipeline.store.windows import Window, are_within, row_groups, touches_month
 
 VERSION = 1
@@ -191,8 +192,8 @@ class Lake:
         """
         schema = self._columns(table, columns)
         job, time, _ = _ORDER[table]
-        for month in sorted({at[:7] for at in jobs.values()}):
-            inside = {id_: _moment(at) for id_, at in jobs.items() if at[:7] == month}
+        for month in sorted({month_of(at) for at in jobs.values()}):
+            inside = {id_: moment(at) for id_, at in jobs.items() if month_of(at) == month}
             wanted = pa.array(sorted(inside), pa.string())
             for name in self.parts(table, slug, month):
                 with self._reader(name) as file:
@@ -270,7 +271,7 @@ class Lake:
         Returns:
             The name of the part, `None` when there were no rows.
         """
-        month = time[:7]
+        month = month_of(time)
         pieces = iter(rows)
         first = next(pieces, None)
         if first is None:
@@ -450,7 +451,7 @@ def _months(table: str, ordered: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     times = ordered[_ORDER[table][1]]
     if not ordered.num_rows:
         return
-    first, last = (f"{times[i].as_py():%Y-%m}" for i in (0, -1))
+    first, last = (month_of(times[i].as_py()) for i in (0, -1))
     if first == last:
         yield first, ordered
         return
@@ -494,10 +495,6 @@ def _groups(metadata: pq.FileMetaData, time: str, moments: Iterable[datetime]) -
         if unknown or any(statistics.min <= moment <= statistics.max for moment in looked_for):
             found.append(number)
     return found
-
-
-def _moment(time: str) -> datetime:
-    return datetime.fromisoformat(time.replace("Z", "+00:00"))
 
 
 def _folder(table: str, slug: str, month: str | None = None) -> str:

@@ -29,7 +29,7 @@ from meter_pipeline.api import (
 )
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import JobRow, ScheduleRow, StrategyRow
-from meter_pipeline.store.tables import iso, moment, now
+from meter_pipeline.store.tables import iso, moment, now, shift
 from meter_pipeline.store.unseen import Peek, Unseen
 from meter_pipeline.sync.marking import Tally, describe_marking
 from meter_pipeline.sync.report import Problem, SyncReport
@@ -342,7 +342,7 @@ class ChangeSets:
             schedule, ran = look.schedule, moment(look.schedule.last_run_at)
             owners = ((schedule.strategy_id or "", id_) for id_ in (schedule.schedule_id, None))
             listed = max(latest.get(owner, "") for owner in owners)
-            if ran is not None and listed < (iso(ran - _RUN_AGO) or ""):
+            if ran is not None and listed < (iso(shift(ran, -_RUN_AGO)) or ""):
                 found.add(schedule.schedule_id)
         return found
 

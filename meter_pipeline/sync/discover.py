@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from meter_pipeline.api import Job, MeterClient
 from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.tables import iso, moment
+from meter_pipeline.store.tables import iso, moment, shift
 from meter_pipeline.sync.report import SyncReport
 
 PAGE_ROWS = 100
@@ -100,7 +100,7 @@ def _walk(
 
 def _before(complete_to: str) -> str:
     time = moment(complete_to or None)
-    return "" if time is None else iso(time - _MARGIN) or ""
+    return "" if time is None else iso(shift(time, -_MARGIN)) or ""
 
 
 def _newest_first(times: Sequence[datetime | None]) -> bool:
@@ -110,7 +110,7 @@ def _newest_first(times: Sequence[datetime | None]) -> bool:
         return True
     oldest = told[0]
     for time in told:
-        if time > oldest + _DISORDER:
+        if time > shift(oldest, _DISORDER):
             return False
         oldest = min(oldest, time)
     return told[-1] <= told[0]

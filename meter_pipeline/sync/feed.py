@@ -14,6 +14,7 @@ import pyarrow as pa
 from meter_pipeline.store.lake import CHANGES, PART_BYTES, Lake, in_order
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import JobRow, StrategyRow
+from meter_pipeline.store.tables import month_of
 from meter_pipeline.sync.diff import Pair, Seen, Side
 from meter_pipeline.sync.identity import Identity
 from meter_pipeline.sync.sides import Comparison
@@ -154,17 +155,17 @@ class Feed:
 
         def compared() -> tuple[str, pa.Table]:
             rows = Comparison(self._lake, self._slug, identity, {}).rows(window)
-            return window[0].job.time[:7], rows.table()
+            return month_of(window[0].job.time), rows.table()
 
         for job in jobs:
             pair, last[job.target_id] = Pair(last.get(job.target_id), job), job
             large = pair.previous is not None and pair.bytes >= self._large
             full = sum(one.job.bytes for one in window) >= self._large
-            if window and (large or full or window[0].job.time[:7] != job.time[:7]):
+            if window and (large or full or month_of(window[0].job.time) != month_of(job.time)):
                 yield compared()
                 window = []
             if large and pair.previous is not None:
-                yield job.time[:7], large_rows(self._lake, self._slug, pair.previous, job, identity, {})
+                yield month_of(job.time), large_rows(self._lake, self._slug, pair.previous, job, identity, {})
             else:
                 window.append(pair)
         if window:
