@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meter_pipeline.store.tables import shift
 
@@ -28,6 +28,7 @@ _SMALL_BYTES = 560
 _ITEMS, _STRATEGIES, _FIELDS = 6, 8, 10
 _LABEL, _TOLD = 28, 3
 _EVER = datetime(1970, 1, 1)
+log = logging.getLogger("meter_pipeline.charts")
 # Legible on a white page and on a dark one: the background is left out.
 _INK = "#7f8691"
 _LINES = ("#4f6bed", "#e8833a", "#2ca58d", "#d0527c", "#9b6dd7", "#b8922c", "#3fa0c9", "#8a8f98", "#7a9e3a", "#c46a4a")
@@ -328,8 +329,17 @@ def _label(text: str) -> str:
 
 def all_of(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> Mapping[str, Chart]:
     """Every chart that has something to show, by name."""
-    drawn: Iterable[tuple[str, Chart | None]] = ((draw.__name__, draw(connection, since)) for draw in CHARTS)
+    drawn: Iterable[tuple[str, Chart | None]] = ((draw.__name__, _drawn(draw, connection, since)) for draw in CHARTS)
     return {name: chart for name, chart in drawn if chart is not None}
+
+
+def _drawn(draw: Callable[..., Chart | None], connection: duckdb.DuckDBPyConnection, since: datetime | None) -> Any:
+    """A chart, or None where the data cannot be drawn: an axis that would leave the calendar, say."""
+    try:
+        return draw(connection, since)
+    except (ValueError, OverflowError):
+        log.warning("the chart %s cannot be drawn and is left out", draw.__name__, exc_info=True)
+        return None
 
 
 CHARTS: Sequence[Callable[..., Chart | None]] = (prices, activity, sizes, coverage)

@@ -14,6 +14,8 @@ from typing import Any
 from meter_pipeline.api.syntax import Malformed
 
 TERMINAL = frozenset({"completed", "failed"})
+#: The states of a job that are documented.
+STATUSES = frozenset({"pending", "running", *TERMINAL})
 Json = Mapping[str, Any]
 
 
@@ -148,7 +150,7 @@ class Job:
             schedule_id=_text(data, "schedule_id"),
             batch_id=_text(data, "batch_id"),
             url=_text(data, "url"),
-            status=_text(data, "status"),
+            status=_status(data),
             item_count=_integer(data, "item_count"),
             content_hash=_text(data, "content_hash"),
             structural_signature=get("structural_signature"),
@@ -170,6 +172,12 @@ class Job:
         """Whether the job has ended with results."""
         return self.status == "completed"
 
+    @property
+    def respelled(self) -> str | None:
+        """The status as the API wrote it, where `status` is a documented one in another spelling; else None."""
+        written = self.raw.get("status")
+        return written if isinstance(written, str) and self.status in STATUSES and written != self.status else None
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -188,7 +196,7 @@ class Batch:
         return cls(
             batch_id=identifier(data, "batch_id"),
             job_count=_integer(data, "job_count"),
-            status=_text(data, "status"),
+            status=_status(data),
             strategy_id=_text(data, "strategy_id"),
             created_at=timestamp(data.get("created_at")),
             raw=dict(data),
@@ -211,7 +219,7 @@ class HistoryEntry:
         """Parses a row of a strategy's history."""
         return cls(
             job_id=identifier(data, "job_id"),
-            status=_text(data, "status"),
+            status=_status(data),
             item_count=_integer(data, "item_count"),
             has_changes=_boolean(data, "has_changes"),
             created_at=timestamp(data.get("created_at")),
@@ -313,6 +321,13 @@ def _text(data: Json, key: str) -> str | None:
     if found is None or isinstance(found, str):
         return found
     return str(found)
+
+
+def _status(data: Json) -> str | None:
+    """A job's status: a documented one whatever its case (COMPLETED is completed), any other as received."""
+    found = _text(data, "status")
+    usual = "" if found is None else found.strip().lower()
+    return usual if usual in STATUSES else found
 
 
 def _integer(data: Json, key: str) -> int | None:

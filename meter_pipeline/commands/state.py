@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # How many missing stretches of runs are named, the latest first.
 _GAPS = 5
+# And how many jobs with a status that Meter does not document.
+_ODD = 10
 # A report names so many strategies; --json names all.
 _MOST_STRATEGIES = 40
 
@@ -41,6 +43,8 @@ def show_report(report: SyncReport, told: set[str]) -> None:
         line = f"{strategy}{problem.subject}{problem.reason}"
         if line not in told:
             tell(line)
+    for line in report.notes:
+        tell(line)
     if report.stopped:
         tell(f"ended early: {report.stopped}")
     if report.gone:
@@ -53,8 +57,11 @@ def show_report(report: SyncReport, told: set[str]) -> None:
 
 def show_state(settings: Settings, as_json: bool) -> None:
     """Jobs by state and strategy, held and unreadable ones with their reasons, missing runs, the last sync."""
+    from meter_pipeline.store.rows import describe_status
+
     with open_ledger(settings) as ledger:
         counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), ledger.gaps()
+        odd = ledger.odd_statuses()
         slugs = {strategy.strategy_id: strategy.slug for strategy in ledger.strategies()}
     if as_json:
         emit(
@@ -64,6 +71,9 @@ def show_state(settings: Settings, as_json: bool) -> None:
                 "problems": [
                     {"job_id": p.job_id, "strategy": slugs.get(p.strategy_id), "state": p.state, "reason": p.reason}
                     for p in problems
+                ],
+                "odd_statuses": [
+                    {"job_id": j.job_id, "strategy": slugs.get(j.strategy_id), "status": j.status} for j in odd
                 ],
                 "gaps": [
                     {
@@ -87,6 +97,10 @@ def show_state(settings: Settings, as_json: bool) -> None:
         show(("strategy", "state", "jobs", "items"), [(c.slug, c.state, c.jobs, c.items) for c in counts])
     for problem in problems:
         say(f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id} is {problem.state}: {problem.reason}")
+    for job in odd[:_ODD]:
+        say(f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} has {describe_status(job.status)}")
+    if len(odd) > _ODD:
+        say(f"{len(odd) - _ODD:,} more jobs with such a status: see --json")
     for gap in gaps[:_GAPS]:
         say(
             f"{gap.slug}: schedule {gap.schedule_id} has no job between {cell(read_time(gap.since))} and "

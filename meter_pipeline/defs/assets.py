@@ -154,6 +154,8 @@ def _run(
         context.log.warning(f"{slug}: left to another sync that is working on it")
     for problem in report.problems[:_PROBLEMS_LOGGED]:
         context.log.warning(f"{problem.slug}: {problem.subject}{problem.reason}")
+    for line in report.notes:
+        context.log.warning(line)
     if (more := len(report.problems) - _PROBLEMS_LOGGED) > 0:
         context.log.warning(f"and {more:,} more: the checks of the assets name them, and meter-pipeline status all")
     return report

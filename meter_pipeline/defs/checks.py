@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -11,10 +12,13 @@ from meter_pipeline.defs.keys import JOBS, results_key, slug_of
 from meter_pipeline.defs.metadata import grid
 
 if TYPE_CHECKING:
+    from meter_pipeline.store.ledger import Ledger
     from meter_pipeline.store.rows import JobRow
 
 # Of a reason.
 _CELL = 120
+#: Jobs that wait with a status that Meter does not document.
+ODD = "waiting with an odd status"
 _RULES = {
     "no_unreadable_jobs": (
         "unreadable",
@@ -25,6 +29,12 @@ _RULES = {
         "held",
         dg.AssetCheckSeverity.WARN,
         "The audit accepted every job; a held one is kept in raw and stays out of results.",
+    ),
+    "no_odd_statuses": (
+        ODD,
+        dg.AssetCheckSeverity.WARN,
+        "Meter gives every job a documented status: pending, running, completed or failed. One with another, or with "
+        "none, is not loaded until it is completed.",
     ),
 }
 
@@ -45,7 +55,7 @@ def results(
 
     Args:
         selected: The checks asked for.
-        problems: Held and unreadable jobs of all strategies.
+        problems: What `found` returns.
         slugs: Slug by strategy id.
     """
     for check in sorted(selected, key=lambda key: (key.asset_key, key.name)):
@@ -68,6 +78,14 @@ def results(
                 **({"jobs": grid(("job", "reason"), [(j.job_id, j.reason) for j in jobs], cell=_CELL)} if jobs else {}),
             },
         )
+
+
+def found(ledger: Ledger) -> list[JobRow]:
+    """What the checks are about: held and unreadable jobs, and those with an odd status, in a state of that name."""
+    from meter_pipeline.store.rows import describe_status
+
+    odd = ledger.odd_statuses()
+    return [*ledger.problems(), *(replace(row, state=ODD, reason=describe_status(row.status)) for row in odd)]
 
 
 def troubled(problems: Iterable[JobRow], slugs: dict[str, str]) -> set[str]:

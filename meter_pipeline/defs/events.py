@@ -57,7 +57,7 @@ class Events:
         self._keys = keys
         self._strategies = {strategy.slug: strategy for strategy in store.ledger.strategies()}
         self._tallies = news.tallies(store.ledger)
-        self._problems = list(store.ledger.problems())
+        self._problems = checks.found(store.ledger)
 
     def __iter__(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         """Yields the events of what was selected; logs those of what was not."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
@@ -28,7 +29,7 @@ from meter_pipeline.store import columns, tables
 from meter_pipeline.store.cadence import expected_interval
 from meter_pipeline.store.claims import Claims, claims_for
 from meter_pipeline.store.database import connect, readable
-from meter_pipeline.store.rows import Counts, Gap, JobRow, ScheduleRow, StrategyRow
+from meter_pipeline.store.rows import Counts, Gap, JobRow, Recorded, ScheduleRow, StrategyRow
 from meter_pipeline.store.slugs import make_slug
 from meter_pipeline.store.tables import (
     facts,
@@ -296,27 +297,40 @@ class Ledger:
 
     # -- discovery
 
-    def record_jobs(self, listed: Sequence[Job]) -> list[str]:
-        """Gives every listed job a row; returns the ids of those that had none.
+    def record_jobs(self, listed: Sequence[Job]) -> Recorded:
+        """Gives every listed job a row, and follows the status of those that have one.
 
-        A job that is known and has not been loaded takes over what the API says now.
+        A job that waits takes over what the API says now. One that was failed or unreadable and has another status now
+        waits again, to be loaded at once. Of one that is loaded only the status is noted: its items stay as they are.
         """
         seen = now()
         with self.writing() as connection:
-            known = self._states(connection, [job.job_id for job in listed])
-            rows = []
+            known = self._known(connection, [job.job_id for job in listed])
+            rows, moved, loaded = [], [], []
             for job in listed:
-                if known.get(job.job_id, "known") != "known":
-                    continue
-                # A failed job has nothing to fetch, if the listing says why it failed.
-                state = "failed" if job.status == "failed" and job.error else "known"
-                rows.append({**job_values(job), "strategy_id": job.strategy_id or "", "state": state, "known_at": seen})
+                old = known.get(job.job_id)
+                is_moved = old is not None and job.status is not None and job.status != old.status
+                if old is None or (old.state == "known" and not is_moved):
+                    new = {"strategy_id": job.strategy_id or "", "state": _listed_state(job), "known_at": seen}
+                    rows.append({**job_values(job), **new})
+                elif is_moved and old.state in ("known", "failed", "unreadable"):
+                    moved.append(_moved(old, job))
+                elif is_moved:
+                    loaded.append(plain({"job_id": job.job_id, "status": job.status, **_owned(old)}))
             kept = {"job_id", "strategy_id", "known_at"}
-            self.upsert(connection, jobs, rows, keys=["job_id"], set_=[n for n in _names(rows) if n not in kept])
+            for some in (rows, moved, loaded):
+                set_ = [name for name in _names(some) if name not in kept]
+                self.upsert(connection, jobs, some, keys=["job_id"], set_=set_)
             self._adopt(connection, {row["strategy_id"] for row in rows}, seen)
-            if rows:
+            if rows or moved or loaded:
                 self.revise(connection)
-        return [job.job_id for job in listed if job.job_id not in known]
+        failed = Counter(
+            row["strategy_id"]
+            for row in (*rows, *moved)
+            if row["state"] == "failed" and (row["job_id"] not in known or known[row["job_id"]].state != "failed")
+        )
+        fresh = [job.job_id for job in listed if job.job_id not in known]
+        return Recorded(fresh, [row["job_id"] for row in moved], [row["job_id"] for row in loaded], dict(failed))
 
     def _adopt(self, connection: Connection, ids: set[str], seen: str) -> None:
         """Gives strategies that only their jobs speak of (deleted at Meter, say) a row."""
@@ -330,11 +344,11 @@ class Ledger:
                 strategies.insert().values(strategy_id=id_, slug=slug, first_seen_at=seen, deleted_at=seen, dirty=True)
             )
 
-    def _states(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-        found: dict[str, str] = {}
+    def _known(self, connection: Connection, ids: Sequence[str]) -> dict[str, JobRow]:
+        found: dict[str, JobRow] = {}
         for start in range(0, len(ids), 500):
-            query = select(jobs.c.job_id, jobs.c.state).where(jobs.c.job_id.in_(ids[start : start + 500]))
-            found.update((row.job_id, row.state) for row in connection.execute(query))
+            query = select(jobs).where(jobs.c.job_id.in_(ids[start : start + 500]))
+            found.update((row.job_id, JobRow(*row)) for row in connection.execute(query))
         return found
 
     def walk(self, scope: str = "") -> str | None:
@@ -394,6 +408,10 @@ class Ledger:
     def problems(self) -> list[JobRow]:
         """Jobs that are held or unreadable."""
         return list(self.jobs(states=("held", "unreadable")))
+
+    def odd_statuses(self) -> list[JobRow]:
+        """Jobs that wait with a status that Meter does not document, or with none."""
+        return [row for row in self.jobs(states=("known",)) if row.has_odd_status]
 
     def gaps(self) -> list[Gap]:
         """Where two jobs of a schedule lie further apart than two of its intervals, the latest gaps first."""
@@ -560,6 +578,32 @@ class LedgerIntents:
         where = intents.c.intent_id == intent_id
         with self._ledger.writing() as connection:
             connection.execute(update(intents).where(where).values(resolved_at=now(), resource_id=resource_id))
+
+
+def _listed_state(job: Job) -> str:
+    """The state of a listed job that is not loaded; a failed one has nothing to fetch if the listing says why."""
+    return "failed" if job.status == "failed" and job.error else "known"
+
+
+def _moved(old: JobRow, job: Job) -> dict[str, Any]:
+    """The row of a job whose status is another one now; what this record leaves out stays as it was."""
+    told = job_values(job)
+    values = {name: getattr(old, name) if value is None and name != "error" else value for name, value in told.items()}
+    return {
+        **values,
+        **_owned(old),
+        "target_id": target_id(values["url"], values["parameters"]),
+        "state": _listed_state(job),
+        "reason": None,
+        "loaded_at": None,
+        "attempts": 0,
+        "retry_at": None,
+    }
+
+
+def _owned(old: JobRow) -> dict[str, Any]:
+    """What an insert needs and an update leaves alone."""
+    return {"strategy_id": old.strategy_id, "state": old.state, "known_at": old.known_at}
 
 
 def _names(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from meter_pipeline.store import columns
 
+#: The states of a job at Meter that are documented.
+STATUSES = ("pending", "running", "completed", "failed")
+
 
 @dataclass(frozen=True)
 class StrategyRow:
@@ -95,6 +98,11 @@ class JobRow:
     released_at: str | None = None
 
     @property
+    def has_odd_status(self) -> bool:
+        """Whether it waits for a status that Meter documents: with another, or none, nothing says when it has ended."""
+        return self.state == "known" and self.status not in STATUSES
+
+    @property
     def loaded(self) -> bool:
         """Whether its items are in the lake."""
         return self.state in ("accepted", "held")
@@ -108,6 +116,28 @@ class JobRow:
     def target(self) -> tuple[str, str]:
         """What the job looked at, within its strategy: page and parameters."""
         return (self.url or "", self.parameters or "")
+
+
+def describe_status(status: str | None) -> str:
+    """A status that Meter does not document, in words."""
+    return "no status" if status is None else f"the unknown status {status!r}"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What listed jobs brought to the ledger.
+
+    Attributes:
+        fresh: Ids of jobs that had no row.
+        moved: Ids of jobs that are not loaded and whose status at Meter is another one than before.
+        reopened: The same of jobs that are loaded.
+        failed: Jobs that are failed at Meter and were not when last listed: how many, by strategy id.
+    """
+
+    fresh: list[str]
+    moved: list[str]
+    reopened: list[str]
+    failed: dict[str, int]
 
 
 @dataclass(frozen=True)

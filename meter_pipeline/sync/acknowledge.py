@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -31,6 +31,7 @@ from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import JobRow, ScheduleRow, StrategyRow
 from meter_pipeline.store.tables import iso, moment, now, shift
 from meter_pipeline.store.unseen import Peek, Unseen
+from meter_pipeline.sync.discover import record_jobs
 from meter_pipeline.sync.marking import Tally, describe_marking
 from meter_pipeline.sync.report import Problem, SyncReport
 
@@ -183,8 +184,11 @@ class ChangeSets:
             return set()
         known = self._rows([entry.job.job_id for entry in entries])
         strangers = [_belonging(entry.job, schedule) for entry in entries if entry.job.job_id not in known]
-        if strangers:
-            self._ledger.record_jobs(strangers)
+        # A job that had failed, and that an entry calls completed.
+        moved = [job for job in (entry.job for entry in entries) if job.is_completed and _failed(known, job.job_id)]
+        if strangers or moved:
+            record_jobs(self._ledger, self._report, [*strangers, *moved])
+            known |= self._rows([job.job_id for job in moved])
         counts = [(entry.job.job_id, entry.job.item_count) for entry in entries]
         self._report.changes += self._unseen.record(schedule.schedule_id, counts)
         if whole:
@@ -356,6 +360,10 @@ class ChangeSets:
             # One that still ran after many looks is asked for once an hour.
             if row.retry_at is None or row.retry_at <= moment_
         }
+
+
+def _failed(known: Mapping[str, JobRow], job_id: str) -> bool:
+    return job_id in known and known[job_id].state == "failed"
 
 
 def _has_rows(entry: ChangeEntry) -> bool:

@@ -8,11 +8,13 @@ that, by a margin: jobs of one second come in any order, and one may be listed a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from meter_pipeline.api import Job, MeterClient
 from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.rows import Recorded, describe_status
 from meter_pipeline.store.tables import iso, moment, shift
 from meter_pipeline.sync.report import SyncReport
 
@@ -28,6 +30,30 @@ def catalog(client: MeterClient, ledger: Ledger, report: SyncReport) -> None:
     """Records all strategies and schedules; new versions of them are kept."""
     report.new_strategies = tuple(ledger.record_strategies(client.strategies()))
     ledger.record_schedules(client.schedules())
+
+
+def record_jobs(ledger: Ledger, report: SyncReport, listed: Sequence[Job]) -> Recorded:
+    """Gives listed jobs their rows, and reports what their statuses tell."""
+    recorded = ledger.record_jobs(listed)
+    if recorded.failed:
+        for strategy in ledger.strategies(list(recorded.failed)):
+            report.of(strategy).failed += recorded.failed[strategy.strategy_id]
+    if count := len(recorded.reopened):
+        report.note(f"{count:,} loaded jobs have another status at Meter now: what was loaded of them stays")
+    for spelling, status in {(job.respelled, job.status) for job in listed if job.respelled is not None}:
+        report.note(f"Meter spells the status {status} as {spelling!r}: both are taken for the same")
+    return recorded
+
+
+def note_statuses(ledger: Ledger, report: SyncReport) -> None:
+    """Reports jobs that wait with a status that Meter does not document: nothing says when these have ended."""
+    slugs = {row.strategy_id: row.slug for row in ledger.strategies()}
+    counts = Counter((slugs.get(row.strategy_id, "?"), row.status) for row in ledger.odd_statuses())
+    for (slug, status), count in sorted(counts.items(), key=lambda entry: (entry[0][0], entry[0][1] or "")):
+        report.note(
+            f"{slug}: {count:,} {'job has' if count == 1 else 'jobs have'} {describe_status(status)}; "
+            "not loaded until that becomes completed"
+        )
 
 
 def discover(
@@ -77,9 +103,9 @@ def _walk(
     listed: set[str] = set()
     whole, ordered = True, True
     for page in client.job_pages(strategy_id=strategy_id, page_size=PAGE_ROWS):
-        fresh = ledger.record_jobs(page)
+        recorded = record_jobs(ledger, report, page)
         report.listed += len(page)
-        report.discovered += len(fresh)
+        report.discovered += len(recorded.fresh)
         if reconcile:
             listed.update(job.job_id for job in page)
         times = [_created(job) for job in page]
@@ -88,7 +114,8 @@ def _walk(
             # Not the latest time: a single job with a wrong clock would make all that is to come look known.
             newest = sorted(times)[len(times) // 2]
         ordered = ordered and _newest_first([job.created_at for job in page])
-        if not reconcile and not fresh and ordered and oldest and oldest < known_ground:
+        has_news = recorded.fresh or recorded.moved or recorded.reopened
+        if not reconcile and not has_news and ordered and oldest and oldest < known_ground:
             break
         if since is not None and ordered and oldest and oldest < since:
             whole = complete_to >= since

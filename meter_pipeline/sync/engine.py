@@ -18,7 +18,7 @@ from meter_pipeline.store.rows import JobRow, StrategyRow
 from meter_pipeline.store.tables import iso, now
 from meter_pipeline.sync import hints
 from meter_pipeline.sync.acknowledge import ChangeSets
-from meter_pipeline.sync.discover import catalog, discover
+from meter_pipeline.sync.discover import catalog, discover, note_statuses
 from meter_pipeline.sync.land import NoAnswer, fetch
 from meter_pipeline.sync.load import BATCH_BYTES, Load
 from meter_pipeline.sync.rekey import of, refresh
@@ -93,6 +93,7 @@ def sync(
             work.load(selection)
         else:
             _follow(work, selection, inbox)
+        note_statuses(ledger, report)
     finally:
         report.requests += client.requests_made - requests
         report.finished_at = now()

@@ -12,6 +12,7 @@ from meter_pipeline.api import (
 )
 from meter_pipeline.store.inbox import Inbox
 from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.sync.discover import record_jobs
 from meter_pipeline.sync.report import Problem, SyncReport
 
 # Reports that one sync deals with; the next one takes the next.
@@ -31,9 +32,12 @@ def take(client: MeterClient, ledger: Ledger, inbox: Inbox, report: SyncReport) 
     """
     waiting = {hint.job_id: hint for hint in inbox.hints(MOST)}
     report.reported += len(waiting)
-    taken = [row.job_id for row in ledger.jobs(ids=list(waiting))]
+    rows = list(ledger.jobs(ids=list(waiting)))
+    taken = [row.job_id for row in rows]
+    # A job that had failed may be reported since it has not, after all.
+    settled = {row.job_id for row in rows if row.state != "failed" or waiting[row.job_id].status == "failed"}
     found, silent = [], 0
-    for job_id in sorted(waiting.keys() - set(taken)):
+    for job_id in sorted(waiting.keys() - settled):
         try:
             found.append(client.job(job_id))
             silent = 0
@@ -47,8 +51,8 @@ def take(client: MeterClient, ledger: Ledger, inbox: Inbox, report: SyncReport) 
             silent = silent + 1 if isinstance(error, MeterConnectionError) else 0
             if silent == _SILENCE:
                 break
-    ledger.record_jobs(found)
-    return taken + [job.job_id for job in found]
+    record_jobs(ledger, report, found)
+    return list(dict.fromkeys([*taken, *(job.job_id for job in found)]))
 
 
 def clear(ledger: Ledger, inbox: Inbox, taken: list[str]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from meter_pipeline.store.rows import StrategyRow
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -71,6 +73,7 @@ class SyncReport:
         strategies: Reports by slug, of the strategies that had something to load.
         new_strategies: Slugs of strategies that were seen for the first time.
         skipped: Slugs that another sync was working on.
+        notes: What is worth a line and stopped nothing: statuses that Meter does not document, for one.
         gone: Jobs in the ledger that the API no longer lists; known after a reconcile only.
         stopped: Why the sync ended early, `None` when it did not.
     """
@@ -90,12 +93,24 @@ class SyncReport:
     new_strategies: tuple[str, ...] = ()
     problems: list[Problem] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     stopped: str | None = None
 
     @property
     def exit_code(self) -> int:
         """0 when everything that there was to load was loaded, else 1."""
         return 1 if self.problems or self.stopped else 0
+
+    def of(self, strategy: StrategyRow) -> StrategyReport:
+        """The report of a strategy, begun where there is none yet."""
+        return self.strategies.setdefault(
+            strategy.slug, StrategyReport(strategy.strategy_id, strategy.slug, strategy.name)
+        )
+
+    def note(self, line: str) -> None:
+        """Adds a note, once."""
+        if line not in self.notes:
+            self.notes.append(line)
 
     @property
     def jobs(self) -> int:

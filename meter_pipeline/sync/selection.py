@@ -9,6 +9,7 @@ from meter_pipeline.api import MeterBadResponse, MeterClient, MeterNotFound, Met
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import JobRow, ScheduleRow, called
 from meter_pipeline.store.tables import now
+from meter_pipeline.sync.discover import record_jobs
 from meter_pipeline.sync.report import Problem, SyncReport
 
 # The common listing of jobs is walked rather than those of more strategies than this, each by itself.
@@ -139,10 +140,14 @@ class Selection:
 
 
 def _look_up(client: MeterClient, ledger: Ledger, job_ids: Sequence[str], report: SyncReport) -> None:
-    """Gives jobs that were never listed a row; one that the API cannot show does not stop the others."""
-    for job_id in sorted(set(job_ids) - {row.job_id for row in ledger.jobs(ids=job_ids)}):
+    """Gives jobs that were never listed a row, and looks again at those that had failed at Meter.
+
+    One that the API cannot show does not stop the others.
+    """
+    settled = {row.job_id for row in ledger.jobs(ids=job_ids) if row.state != "failed"}
+    for job_id in sorted(set(job_ids) - settled):
         try:
-            ledger.record_jobs([client.job(job_id)])
+            record_jobs(ledger, report, [client.job(job_id)])
         except MeterNotFound:
             raise SelectionError(f"no job {job_id}: see `meter-pipeline status` for the strategies there are") from None
         except (MeterServerError, MeterBadResponse) as error:

@@ -77,7 +77,12 @@ def merge(report: SyncReport, other: SyncReport) -> None:
     report.problems += other.problems
     report.skipped += [slug for slug in other.skipped if slug not in report.skipped]
     report.stopped = report.stopped or other.stopped
-    report.strategies |= other.strategies
+    for slug, done in other.strategies.items():
+        # What was found failed while jobs were listed is in this report already.
+        done.failed += report.strategies[slug].failed if slug in report.strategies else 0
+        report.strategies[slug] = done
+    for line in other.notes:
+        report.note(line)
 
 
 def to_json(report: SyncReport) -> dict[str, Any]:
@@ -86,6 +91,7 @@ def to_json(report: SyncReport) -> dict[str, Any]:
         "requests": report.requests,
         "problems": [_plain(problem) for problem in report.problems],
         "skipped": report.skipped,
+        "notes": report.notes,
         "stopped": report.stopped,
         "strategies": {slug: _plain(one) for slug, one in report.strategies.items()},
     }
@@ -93,7 +99,7 @@ def to_json(report: SyncReport) -> dict[str, Any]:
 
 def from_json(form: Mapping[str, Any]) -> SyncReport:
     """The inverse of `to_json`."""
-    report = SyncReport(requests=form["requests"], skipped=form["skipped"], stopped=form["stopped"])
+    report = SyncReport(**{name: form[name] for name in ("requests", "skipped", "notes", "stopped")})
     report.problems = [Problem(**problem) for problem in form["problems"]]
     for slug, one in form["strategies"].items():
         tuples = {name: tuple(one[name]) for name in ("new_columns", "widened")}

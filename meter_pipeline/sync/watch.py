@@ -135,7 +135,13 @@ def _leave_scraping(client: MeterClient, ledger: Ledger, ran: dict[str, _Ran], s
     for number, page in enumerate(client.job_pages(), 1):
         own = [job for job in page if job.schedule_id in ran]
         ended = [job.job_id for job in own if job.is_terminal]
-        settled = {row.job_id for row in ledger.jobs(ids=ended, states=tuple(SETTLED))}
+        completed = {job.job_id for job in own if job.is_completed}
+        # A job that had failed and is completed now is yet to be loaded.
+        settled = {
+            row.job_id
+            for row in ledger.jobs(ids=ended, states=tuple(SETTLED))
+            if row.state != "failed" or row.job_id not in completed
+        }
         going_on |= {job.schedule_id or "" for job in own if not job.is_terminal}
         over |= {job.schedule_id or "" for job in own if job.is_terminal and job.job_id not in settled}
         last = iso(page[-1].created_at) or ""

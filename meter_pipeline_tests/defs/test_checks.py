@@ -16,7 +16,9 @@ def test_all_is_well_when_every_job_was_loaded(pipeline: Pipeline) -> None:
     pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
     checks = _checks(pipeline.run())
     jobs = {
-        f"{key}:{name}" for key in ("meter/jobs", "results/books") for name in ("no_held_jobs", "no_unreadable_jobs")
+        f"{key}:{name}"
+        for key in ("meter/jobs", "results/books")
+        for name in ("no_held_jobs", "no_odd_statuses", "no_unreadable_jobs")
     }
     rows = ("rows_match_api", "keys_are_unique", "no_field_went_empty", "columns_are_stable")
     assert set(checks) == jobs | {f"results/books:{name}" for name in rows}
@@ -46,6 +48,19 @@ def test_an_unreadable_job_is_an_error_and_the_others_arrive(pipeline: Pipeline)
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.ERROR
     assert bad in (check.description or "")
+
+
+def test_a_job_with_an_unknown_status_is_a_warning_with_its_name(pipeline: Pipeline) -> None:
+    pipeline.run()
+    odd = pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
+    pipeline.sandbox.world.jobs_by_id[odd].extra = {"status": "archived"}
+    result = pipeline.run()
+    for key in ("meter/jobs", "results/books"):
+        check = _checks(result)[f"{key}:no_odd_statuses"]
+        assert not check.passed
+        assert check.severity == dg.AssetCheckSeverity.WARN
+        assert odd in (check.description or "")
+        assert "unknown status 'archived'" in (check.description or "")
 
 
 def test_checks_alone_ask_the_ledger_and_not_the_api(pipeline: Pipeline) -> None:

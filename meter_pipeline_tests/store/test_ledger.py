@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 import sqlalchemy
 
+from meter_pipeline.api import Job
 from meter_pipeline.store import columns, database
 from meter_pipeline.store.errors import LedgerError
 from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.rows import Recorded
+from meter_pipeline.store.tables import target_id
 from meter_pipeline_tests.store.records import job, schedule, strategy
 
 Open = Callable[[], Ledger]
@@ -97,8 +100,9 @@ def test_a_webhook_secret_is_not_kept(open_ledger: Open) -> None:
 def test_every_listed_job_gets_a_row_once_and_its_strategy_too(open_ledger: Open) -> None:
     ledger = open_ledger()
     listed = [job("j1", "gone"), job("j2", "gone", status="failed", error="503"), job("j3", "gone", status="running")]
-    assert ledger.record_jobs(listed) == ["j1", "j2", "j3"]
-    assert ledger.record_jobs(listed) == []
+    recorded = ledger.record_jobs(listed)
+    assert (recorded.fresh, recorded.moved, recorded.failed) == (["j1", "j2", "j3"], [], {"gone": 1})
+    assert ledger.record_jobs(listed) == Recorded([], [], [], {})
     assert {row.job_id: row.state for row in ledger.jobs()} == {"j1": "known", "j2": "failed", "j3": "known"}
     (adopted,) = ledger.strategies()
     assert adopted.strategy_id == "gone"
@@ -107,15 +111,33 @@ def test_every_listed_job_gets_a_row_once_and_its_strategy_too(open_ledger: Open
     assert [(row.slug, row.name, row.deleted_at) for row in ledger.strategies()] == [(adopted.slug, "Back again", None)]
 
 
-def test_a_known_job_follows_the_listing_and_a_loaded_one_does_not(open_ledger: Open) -> None:
+def test_a_status_that_moves_on_is_followed_and_a_loaded_job_stays_loaded(open_ledger: Open) -> None:
     ledger = open_ledger()
     ledger.record_jobs([job("j1", "a", status="running"), job("j2", "a")])
     ledger.commit("a", [{"job_id": "j2", "state": "accepted", "items": 3}])
-    ledger.record_jobs([job("j1", "a", status="completed"), job("j2", "a", status="failed", error="late")])
+    recorded = ledger.record_jobs([job("j1", "a", status="completed"), job("j2", "a", status="failed", error="late")])
+    assert (recorded.fresh, recorded.moved, recorded.reopened, recorded.failed) == ([], ["j1"], ["j2"], {})
     assert {row.job_id: (row.state, row.status) for row in ledger.jobs()} == {
         "j1": ("known", "completed"),
-        "j2": ("accepted", "completed"),
+        "j2": ("accepted", "failed"),
     }
+
+
+@pytest.mark.parametrize("before", ["failed", "unreadable", "known"])
+def test_a_job_that_moved_on_is_loaded_at_once(open_ledger: Open, before: str) -> None:
+    ledger = open_ledger()
+    ledger.record_jobs([job("j1", "a", status="failed", error="503", schedule_id="s", url="https://shop.example/a")])
+    waits = {"attempts": 12, "retry_at": "2099-01-01T00:00:00.000000Z", "reason": "x", "state": before}
+    ledger.commit("a", [{"job_id": "j1", **waits}])
+    partial = Job.from_json({"job_id": "j1", "status": "completed", "item_count": 3})
+    assert ledger.record_jobs([partial]).moved == ["j1"]
+    (row,) = ledger.jobs()
+    assert (row.state, row.status, row.error, row.reason, row.attempts, row.retry_at) == (
+        "known", "completed", None, None, 0, None
+    )  # fmt: skip
+    # What the record left out stays as it was.
+    assert (row.strategy_id, row.schedule_id, row.item_count, row.url) == ("a", "s", 3, "https://shop.example/a")
+    assert row.target_id == target_id(row.url, None)
 
 
 def test_jobs_come_in_order_of_strategy_time_and_id(open_ledger: Open) -> None:
