@@ -2,7 +2,8 @@
 
 `msgspec.Raw` finds where a value begins and ends without building it, and rejects what is not JSON (NaN, bad numbers,
 bad escapes) on the way. It leaves three things to us: it does not look at UTF-8 inside skipped text, it rejects lone
-surrogates (`"\\ud800"`), which JSON allows and scraped pages contain, and it stops at the recursion limit.
+surrogates (`"\\ud800"`), which JSON allows and scraped pages contain, and it stops at the recursion limit: what is
+nested deeper is cut by its brackets, so that one such item does not take the others with it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import msgspec
+
+from meter_pipeline.nesting import TOO_DEEP, is_too_deep
 
 WHITESPACE = b" \t\r\n"
 
@@ -21,6 +25,9 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _VALUE: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPE = re.compile(rb"\\(u[dD][89abAB]..\\u[dD][c-fC-F]..|u[dD][89a-fA-F]..|.)", re.DOTALL)
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+_KEY = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_CLOSERS = {b"{": b"}", b"[": b"]"}
 # Python refuses to make an int of more than 4300 digits.
 _LONGEST_INT = 4000
 
@@ -56,6 +63,8 @@ def elements(text: bytes) -> list[bytes]:
         failure: Exception = error
     masked = mask_surrogates(text)
     if masked is None:
+        if isinstance(failure, RecursionError):
+            return _parts(text, b"[")
         raise meaning(failure)
     try:
         raws = _ELEMENTS.decode(masked)
@@ -63,6 +72,8 @@ def elements(text: bytes) -> list[bytes]:
         failure = error
     else:
         return _cut_like(text, [len(memoryview(raw)) for raw in raws])
+    if isinstance(failure, RecursionError):
+        return _parts(text, b"[")
     raise meaning(failure)
 
 
@@ -75,7 +86,7 @@ def check_elements(text: bytes) -> None:
         elements(text)
 
 
-def raw_members(text: bytes) -> dict[str, msgspec.Raw] | None:
+def raw_members(text: bytes) -> Mapping[str, msgspec.Raw | bytes] | None:
     """The members of a JSON object as slices of `text`; `None` when lone surrogates call for the slower way.
 
     Raises:
@@ -87,6 +98,8 @@ def raw_members(text: bytes) -> dict[str, msgspec.Raw] | None:
         failure: Exception = error
     masked = mask_surrogates(text)
     if masked is None:
+        if isinstance(failure, RecursionError):
+            return dict(map(_member, _parts(text, b"{")))
         raise meaning(failure)
     try:
         _MEMBERS.decode(masked)
@@ -94,18 +107,81 @@ def raw_members(text: bytes) -> dict[str, msgspec.Raw] | None:
         failure = error
     else:
         return None
+    if isinstance(failure, RecursionError):
+        return dict(map(_member, _parts(text, b"{")))
     raise meaning(failure)
+
+
+def _parts(text: bytes, opening: bytes) -> list[bytes]:
+    """The parts of an array or object that is nested deeper than the parser goes, cut by its brackets alone.
+
+    Parts that the parser can follow are validated; one that it cannot is left to whoever parses it.
+    """
+    closers: list[bytes] = []
+    parts: list[bytes] = []
+    start, end = 0, -1
+    for match in _STRUCTURE.finditer(text):
+        mark = match.group()
+        if mark in _CLOSERS:
+            closers.append(_CLOSERS[mark])
+            if len(closers) == 1:
+                start = match.end()
+        elif mark in (b"]", b"}"):
+            if not closers or closers.pop() != mark:
+                raise Malformed("not JSON: brackets do not match")
+            if not closers:
+                parts.append(text[start : match.start()].strip(WHITESPACE))
+                end = match.end()
+                break
+        elif mark == b"," and len(closers) == 1:
+            parts.append(text[start : match.start()].strip(WHITESPACE))
+            start = match.end()
+    if end < 0:
+        raise Malformed("not JSON: it ends in the middle", cut=True)
+    if text[:1] != opening or text[end:].strip(WHITESPACE):
+        raise Malformed("not the JSON expected here")
+    if parts == [b""]:
+        return []
+    for part in parts:
+        _check_part(part, opening)
+    return parts
+
+
+def _check_part(part: bytes, opening: bytes) -> None:
+    try:
+        if opening == b"[":
+            _ELEMENTS.decode(b"[" + part + b"]")
+        else:
+            _MEMBERS.decode(b"{" + part + b"}")
+    except RecursionError:
+        return
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        if mask_surrogates(part) is None:
+            raise meaning(error) from None
+
+
+def _member(part: bytes) -> tuple[str, bytes]:
+    """The key and the value of an object's part."""
+    key = _KEY.match(part)
+    name = None if key is None else value(mask_surrogates(key[1]) or key[1])
+    if key is None or not isinstance(name, str):
+        raise Malformed("not JSON: a member without a key")
+    return name, part[key.end() :]
 
 
 def value(text: bytes) -> Any:
     """The Python value of a JSON text: integers of any size, lone surrogates as U+FFFD, no NaN."""
     try:
-        return _VALUE.decode(text)
+        found = _VALUE.decode(text)
     except RecursionError as error:
         failure: Exception = error
     except (msgspec.MsgspecError, UnicodeDecodeError):
         check_utf8(text)
         return _patient_value(text)
+    else:
+        if is_too_deep(found, text):
+            raise Malformed(TOO_DEEP)
+        return found
     raise meaning(failure)
 
 
@@ -139,7 +215,7 @@ def _cut_like(text: bytes, lengths: list[int]) -> list[bytes]:
 def meaning(failure: Exception) -> Malformed:
     """What a decoder's exception means."""
     if isinstance(failure, RecursionError):
-        return Malformed("nested deeper than the parser can follow")
+        return Malformed(TOO_DEEP)
     if isinstance(failure, UnicodeDecodeError):
         return Malformed(f"not UTF-8 (byte {failure.start})")
     if isinstance(failure, msgspec.ValidationError):
@@ -154,10 +230,12 @@ def _patient_value(text: bytes) -> Any:
     try:
         loaded = json.loads(text, parse_constant=_no_constant, parse_float=_float, parse_int=_int)
     except RecursionError:
-        raise Malformed("nested deeper than the parser can follow") from None
+        raise Malformed(TOO_DEEP) from None
     except json.JSONDecodeError as error:
         cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
         raise Malformed(f"not JSON: {error.msg} (character {error.pos})", cut=cut) from None
+    if is_too_deep(loaded, text):
+        raise Malformed(TOO_DEEP)
     return _clean(loaded)
 
 

@@ -23,6 +23,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from meter_pipeline.nesting import MAX_LEVELS, TOO_DEEP, is_too_deep
+
 Stamp = tuple[str, str, int]
 
 # Deeper values are kept as JSON text: engines that read Parquet give up on deep types long before JSON parsers do.
@@ -299,12 +301,14 @@ def parse(items: Sequence[bytes]) -> list[Any]:
     """Raw JSON texts as Python values; integers of any size stay exact.
 
     Raises:
-        ColumnError: An item is no JSON, or is nested deeper than any parser goes.
+        ColumnError: An item is no JSON, or is nested deeper than `MAX_LEVELS`.
     """
     try:
         parsed: list[Any] = _decode(b"[" + b",".join(items) + b"]")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return [_parse(item) for item in items]
+        parsed = [_parse(item) for item in items]
+    if any(is_too_deep(parsed[place], items[place]) for place, item in enumerate(items) if len(item) > MAX_LEVELS):
+        raise ColumnError(f"an item is {TOO_DEEP}")
     return parsed
 
 
@@ -312,14 +316,14 @@ def _parse(item: bytes) -> Any:
     try:
         return _decode(item)
     except RecursionError:
-        raise ColumnError("an item is nested deeper than 1,000 levels") from None
+        raise ColumnError(f"an item is {TOO_DEEP}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         pass
     try:
         # Slower, and takes what the fast parser refuses: half surrogates, and numbers beyond a double as their text.
         return json.loads(item, parse_float=_float, parse_constant=_constant)
     except RecursionError:
-        raise ColumnError("an item is nested deeper than 1,000 levels") from None
+        raise ColumnError(f"an item is {TOO_DEEP}") from None
     except UnicodeDecodeError as error:
         raise ColumnError(f"an item is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from meter_pipeline.store.rows import StrategyRow
@@ -124,9 +124,11 @@ class SyncReport:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, and for the ledger; without samples, which are data."""
-        form = asdict(self)
-        for strategy in form["strategies"].values():
+        # Samples are not even copied: they may be nested deeper than a copy can follow from within a deep stack.
+        strategies = {slug: asdict(replace(strategy, sample=[])) for slug, strategy in self.strategies.items()}
+        for strategy in strategies.values():
             del strategy["sample"]
+        form = {**asdict(replace(self, strategies={})), "strategies": strategies}
         return {**form, "jobs": self.jobs, "items": self.items, "exit_code": self.exit_code}
 
 

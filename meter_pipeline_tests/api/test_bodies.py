@@ -127,12 +127,27 @@ def test_spooled_and_in_memory_are_the_same(items: Any, seed: int, piece: int, w
         (b'{"status": "completed", "results": []}', "neither job_id nor id"),
         (b'{"job_id": "", "results": []}', "neither job_id nor id"),
         (b"<html>502</html>", "not a job|neither a JSON object"),
-        (b'{"job_id": "j", "results": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "nested deeper"),
+        (b'{"job_id": "j", "parameters": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "nested deeper"),
+        (b'{"job_id": "j", "parameters": ' + b"[" * 257 + b"]" * 257 + b"}", "nested deeper"),
+        (
+            b'{"job_id": "j", "results": ' + b"[" * 50_000 + b"]" * 49_999 + b"}",
+            "do not match|in the middle",
+        ),
+        (b'{"job_id": "j", "results": [01, ' + b"[" * 5_000 + b"]" * 5_000 + b"]}", "not JSON"),
     ],
 )
 def test_what_is_no_job_is_refused_with_the_reason(text: bytes, reason: str, limit: int) -> None:
     with pytest.raises(Malformed, match=reason):
         job_body(received(text, limit, 5000))
+
+
+@pytest.mark.parametrize("levels", [300, 900, 990, 1_000, 1_100, 50_000])
+def test_an_item_of_any_depth_is_handed_on_as_received_beside_the_others(levels: int, limit: int) -> None:
+    deep = b'{"a": ' * levels + b'"]}"' + b"}" * levels
+    text = b'{"job_id": "j", "results": [{"b": "\\ud800"}, ' + deep + b' , 3], "status": "completed"}'
+    with job_body(received(text, limit)) as body:
+        assert items_of(body) == [b'{"b": "\\ud800"}', deep, b"3"]
+        assert body.job.status == "completed"
 
 
 def test_the_last_of_equal_keys_counts(limit: int) -> None:

@@ -290,7 +290,8 @@ def test_scalars_and_arrays_as_items_are_the_field_value() -> None:
         (b'{"a":NaN}', "an item is no JSON: NaN is no JSON value"),
         (b'{"a":', "an item is no JSON: "),
         (b'{"a":"\xff"}', "an item is not UTF-8: "),
-        (b"[" * 100_000 + b"]" * 100_000, "an item is nested deeper than 1,000 levels"),
+        (b"[" * 100_000 + b"]" * 100_000, "an item is nested deeper than 256 levels"),
+        (b"[" * 257 + b"]" * 257, "an item is nested deeper than 256 levels"),
     ],
 )
 def test_what_is_no_json_is_refused_with_the_reason(item: bytes, reason: str) -> None:

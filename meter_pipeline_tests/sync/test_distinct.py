@@ -103,7 +103,7 @@ def test_an_item_that_cannot_be_parsed_is_named_and_harms_no_other() -> None:
     texts = Texts()
     deep = b"[" * 5_000 + b"]" * 5_000
     bad, good = Items(texts, texts.take([b"1", deep])), Items(texts, texts.take([b"1", b"2"]))
-    assert bad.problem == "an item is nested deeper than 1,000 levels"
+    assert bad.problem == "an item is nested deeper than 256 levels"
     assert good.problem is None
     assert good.values == [1, 2]
 
