@@ -31,6 +31,7 @@ from meter_pipeline.api.records import (
     Job,
     Schedule,
     Strategy,
+    Unusable,
 )
 from meter_pipeline.api.retries import set_wait_scale
 
@@ -66,5 +67,6 @@ __all__ = [
     "Schedule",
     "Shape",
     "Strategy",
+    "Unusable",
     "set_wait_scale",
 ]

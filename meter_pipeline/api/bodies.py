@@ -6,21 +6,28 @@ the bytes that were received, and nothing between the API and the lake can chang
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from meter_pipeline.api.answers import require, require_named
+from meter_pipeline.api.answers import Mismatch, require, require_named
 from meter_pipeline.api.bounds import Bound, Bounds, TooLarge
-from meter_pipeline.api.records import Job, identifier
+from meter_pipeline.api.records import Job, Unusable, identifier
 from meter_pipeline.api.scan import WINDOW
 from meter_pipeline.api.spool import Content, Node, Spool, Stretch, record
 from meter_pipeline.api.syntax import WHITESPACE, Malformed, check_elements, elements
 
 Shape = Literal["array", "wrapped", "object", "null", "scalar", "absent"]
 
+Row = TypeVar("Row")
+log = logging.getLogger("meter_pipeline.api")
+
+# By which people find the record that a row is of; never all of it, which may hold a secret.
+_TELLING = ("id", "job_id", "strategy_id", "schedule_id", "name", "url", "created_at")
 # A batch also ends at this many bytes, so that items of megabytes do not pile up.
 _BATCH_BYTES = 8 * 2**20
 _WRAP = re.compile(rb'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(?=\[)', re.DOTALL)
@@ -149,12 +156,14 @@ class ChangeSet:
     Attributes:
         count: How many entries the server says there are (else how many came).
         marked_seen: Whether this read has consumed them; `None` when the server does not say.
+        unusable: Entries that say nothing that could be used.
     """
 
     schedule_id: str
     entries: tuple[ChangeEntry, ...]
     count: int
     marked_seen: bool | None = None
+    unusable: tuple[Unusable, ...] = ()
 
     def __enter__(self) -> ChangeSet:
         return self
@@ -194,20 +203,50 @@ def object_of(content: Content) -> dict[str, Any]:
     return record(members, content.bounds.record)
 
 
-def rows(content: Content, noun: str) -> list[dict[str, Any]]:
+def rows(content: Content, noun: str, parse: Callable[[dict[str, Any]], Row]) -> list[Row | Unusable]:
     """The rows of a list: a bare array, or an array inside an object under a usual name or `noun`.
 
-    `results` inside rows are skipped, not parsed.
+    `results` inside rows are skipped, not parsed. A row that is no object, or that `parse` does not take, costs itself.
 
     Raises:
-        Malformed: There is no list, or it holds something else than objects.
+        Malformed: There is no list.
     """
-    found = []
+    found: list[Row | Unusable] = []
     for node in _list(content.node(), ("items", "data", "results", noun)):
-        members = _object(node, "an object in each row")
-        members.pop("results", None)
-        found.append(record(members, content.bounds.record))
+        fields: dict[str, Any] = {}
+        try:
+            members = _object(node, "an object in each row")
+            members.pop("results", None)
+            fields = record(members, content.bounds.record)
+            found.append(parse(fields))
+        except Mismatch:
+            raise
+        except (Malformed, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+            found.append(_unusable(noun, node, fields, error))
     return found
+
+
+def _unusable(noun: str, node: Node, fields: dict[str, Any], error: Exception) -> Unusable:
+    if not isinstance(error, Malformed):
+        log.error("a row of %s could not be read", noun, exc_info=error)
+    about = ", ".join(f"{name} {str(fields[name])[:80]!r}" for name in _TELLING if fields.get(name) is not None)
+    reason = str(error) if isinstance(error, Malformed) else f"{type(error).__name__}, see the log"
+    try:
+        mark = blake2b(node.text(), digest_size=16).hexdigest()
+    except Malformed:
+        mark = reason
+    return Unusable(noun, reason, about, mark)
+
+
+def _change(entry: Node, bounds: Bounds) -> ChangeEntry:
+    members = _object(entry, "an object in each change")
+    has_results = "results" in members
+    try:
+        body = _body(members, entry.size, bounds)
+    except TooLarge:
+        # The job is asked for by its id, and what is wrong with it is said of it alone.
+        return ChangeEntry(Job.from_json(record(members, bounds.record)))
+    return ChangeEntry(body.job, body if has_results else None)
 
 
 def change_set(content: Content, schedule_id: str) -> ChangeSet:
@@ -227,21 +266,19 @@ def change_set(content: Content, schedule_id: str) -> ChangeSet:
         envelope = record(named, content.bounds.record)
         require_named("schedule", schedule_id, envelope, "schedule_id")
     entries: list[ChangeEntry] = []
+    unusable: list[Unusable] = []
     parking = Spool(content.spool.scratch, content.bounds) if content.spool is not None else None
     try:
         for entry in _list(node, ("changes",)):
-            members = _object(entry, "an object in each change")
-            has_results = "results" in members
             try:
-                body = _body(members, entry.size, content.bounds)
-            except TooLarge:
-                # The job is asked for by its id, and what is wrong with it is said of it alone.
-                entries.append(ChangeEntry(Job.from_json(record(members, content.bounds.record))))
-            else:
-                if parking is not None:
-                    body.park(parking)
-                entries.append(ChangeEntry(body.job, body if has_results else None))
-            require_named("schedule", schedule_id, entries[-1].job.raw, "schedule_id")
+                found = _change(entry, content.bounds)
+            except Malformed as error:
+                unusable.append(_unusable("changes", entry, {}, error))
+                continue
+            if parking is not None and found.body is not None:
+                found.body.park(parking)
+            entries.append(found)
+            require_named("schedule", schedule_id, found.job.raw, "schedule_id")
     except Malformed:
         ChangeSet(schedule_id, tuple(entries), 0).close()
         raise
@@ -255,6 +292,7 @@ def change_set(content: Content, schedule_id: str) -> ChangeSet:
         entries=tuple(entries),
         count=count if isinstance(count, int) else len(entries),
         marked_seen=marked,
+        unusable=tuple(unusable),
     )
 
 

@@ -45,6 +45,7 @@ from meter_pipeline.api.records import (
     Job,
     Schedule,
     Strategy,
+    Unusable,
 )
 from meter_pipeline.api.retries import Pace, Retries, Waiting, never, not_done, transient
 from meter_pipeline.api.routes import Routes
@@ -55,6 +56,8 @@ from meter_pipeline.sizes import KEEP_FREE
 
 # The API lets an executed job run this long (seconds).
 _LONGEST_JOB = 3600.0
+# Rows that cannot be used are kept up to this many: a list that has nothing else would fill the memory.
+_MOST_UNUSABLE = 1_000
 _CHANGEABLE = frozenset(
     [
         "cron_expression",
@@ -136,7 +139,8 @@ class MeterClient:
             scratch=scratch,
         )
         self._routes = Routes(self._transport, dialect)
-        self._lists = Lists(self._routes)
+        self._unusable: dict[Unusable, None] = {}
+        self._lists = Lists(self._routes, self._note_unusable)
         self._intents: IntentLog = intents if intents is not None else MemoryIntents()
 
     def __repr__(self) -> str:
@@ -156,6 +160,15 @@ class MeterClient:
     def requests_made(self) -> int:
         """Requests sent so far, repetitions included."""
         return self._transport.requests_made
+
+    def take_unusable(self) -> list[Unusable]:
+        """Rows of lists and entries of change sets that could not be used, each once, since this was last asked."""
+        found, self._unusable = list(self._unusable), {}
+        return found
+
+    def _note_unusable(self, row: Unusable) -> None:
+        if len(self._unusable) < _MOST_UNUSABLE:
+            self._unusable[row] = None
 
     def probe(self) -> Dialect:
         """Asks the server once, and remembers which dialect it speaks.
@@ -234,7 +247,7 @@ class MeterClient:
         return self._routes.ask_any(
             self._routes.dialect.history,
             {"strategy_id": strategy_id},
-            parse_history(strategy_id),
+            lambda content: self._lists.usable(parse_history(strategy_id)(content)),
             page=True,
         )
 
@@ -303,7 +316,7 @@ class MeterClient:
                 answer is the only one.
             filter: Only rows that match, `+both +words` for example. The server may mark as seen what it hides.
         """
-        return self._routes.ask(
+        found = self._routes.ask(
             "GET",
             "schedules",
             schedule_id,
@@ -312,6 +325,8 @@ class MeterClient:
             query={"mark_seen": "true" if mark_seen else "false", "filter": filter},
             again=never if mark_seen else transient,
         )
+        self._lists.usable(found.unusable)
+        return found
 
     # Jobs
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from meter_pipeline.api.bodies import rows
 from meter_pipeline.api.errors import MeterBadRequest, MeterTooLarge
 from meter_pipeline.api.paging import Endless, Walk
-from meter_pipeline.api.records import Job, Schedule, Strategy
+from meter_pipeline.api.records import Job, Schedule, Strategy, Unusable
 from meter_pipeline.api.routes import Routes
 from meter_pipeline.api.spool import Content
 
@@ -31,29 +31,40 @@ class Lists:
 
     Args:
         routes: The way to ask.
+        report: Gets the rows that cannot be used.
     """
 
-    def __init__(self, routes: Routes) -> None:
+    def __init__(self, routes: Routes, report: Callable[[Unusable], None]) -> None:
         self._routes = routes
+        self._report = report
+
+    def usable(self, rows: Iterable[Row | Unusable]) -> list[Row]:
+        """The rows that can be used; the others are reported."""
+        found = []
+        for row in rows:
+            if isinstance(row, Unusable):
+                self._report(row)
+            else:
+                found.append(row)
+        return found
 
     def strategies(self) -> Iterator[Strategy]:
         """Every strategy once."""
         walk = self._walk("strategies", {}, LARGEST_PAGE, Strategy.from_json, lambda strategy: strategy.strategy_id)
         for page in self._pages("strategies", walk):
-            yield from page
+            yield from self.usable(page)
 
     def schedules(self) -> list[Schedule]:
         """Every schedule; the API gives them in one piece, as far as is documented."""
         found, _ = self._routes.ask("GET", "schedules", parse=_page("schedules", Schedule.from_json), page=True)
         if len(found) < _SAFE_PAGE:
-            return found
+            return self.usable(found)
         # As many as a page holds by default: it may be one.
-        known = {schedule.schedule_id for schedule in found}
         walk = self._walk("schedules", {}, LARGEST_PAGE, Schedule.from_json, lambda schedule: schedule.schedule_id)
         rest, _ = walk.fetch(len(found))
-        if all(schedule.schedule_id in known for schedule in rest):
-            return found
-        return [schedule for page in self._pages("schedules", walk) for schedule in page]
+        if {walk.key(row) for row in rest} <= {walk.key(row) for row in found}:
+            return self.usable(found)
+        return [schedule for page in self._pages("schedules", walk) for schedule in self.usable(page)]
 
     def job_pages(
         self,
@@ -69,7 +80,7 @@ class Lists:
         walk = self._walk("jobs", query, max(page_size, 1), Job.from_json, lambda job: job.job_id)
         for page in self._pages("jobs", walk):
             # The first dialect documents no schedule_id: a server may take no notice of it.
-            asked = [job for job in page if _asked_for(job, strategy_id, schedule_id, status)]
+            asked = [job for job in self.usable(page) if _asked_for(job, strategy_id, schedule_id, status)]
             if asked:
                 yield asked
 
@@ -80,11 +91,11 @@ class Lists:
         page_size: int,
         from_json: Callable[[Mapping[str, Any]], Row],
         key: Callable[[Row], str],
-    ) -> Walk[Row]:
+    ) -> Walk[Row | Unusable]:
         limit = page_size
         most = page_size
 
-        def fetch(offset: int) -> tuple[Sequence[Row], int]:
+        def fetch(offset: int) -> tuple[Sequence[Row | Unusable], int]:
             nonlocal limit, most
             asked = limit
             try:
@@ -99,7 +110,11 @@ class Lists:
                 limit = min(most, max(2, _PAGE_BYTES // max(1, size // len(page))))
             return page, asked
 
-        return Walk(fetch, key)
+        def key_of(row: Row | Unusable) -> str:
+            # A row that cannot be used has its place in the list all the same: offsets count it.
+            return f"unusable {row.mark}" if isinstance(row, Unusable) else key(row)
+
+        return Walk(fetch, key_of)
 
     def _ask(
         self,
@@ -108,12 +123,12 @@ class Lists:
         limit: int,
         offset: int,
         from_json: Callable[[Mapping[str, Any]], Row],
-    ) -> tuple[list[Row], int]:
+    ) -> tuple[list[Row | Unusable], int]:
         return self._routes.ask(
             "GET", noun, parse=_page(noun, from_json), query={**query, "limit": limit, "offset": offset}, page=True
         )
 
-    def _pages(self, noun: str, walk: Walk[Row]) -> Iterator[list[Row]]:
+    def _pages(self, noun: str, walk: Walk[Row | Unusable]) -> Iterator[list[Row | Unusable]]:
         try:
             yield from walk.pages()
         except Endless as endless:
@@ -123,8 +138,10 @@ class Lists:
         raise MeterTooLarge(f"the listing does not end: {reason}", method="GET", path=self._routes.path(noun))
 
 
-def _page(noun: str, from_json: Callable[[Mapping[str, Any]], Row]) -> Callable[[Content], tuple[list[Row], int]]:
-    return lambda content: ([from_json(row) for row in rows(content, noun)], content.size)
+def _page(
+    noun: str, from_json: Callable[[Mapping[str, Any]], Row]
+) -> Callable[[Content], tuple[list[Row | Unusable], int]]:
+    return lambda content: (rows(content, noun, from_json), content.size)
 
 
 def _asked_for(job: Job, strategy_id: str | None, schedule_id: str | None, status: str | None) -> bool:

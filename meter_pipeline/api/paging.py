@@ -45,7 +45,7 @@ class Walk(Generic[Row]):
 
     def __init__(self, fetch: Callable[[int], tuple[Sequence[Row], int]], key: Callable[[Row], str]) -> None:
         self.fetch = fetch
-        self._key = key
+        self.key = key
         # Invariant: of a row in here, every older-standing row above it that was there throughout is in here too.
         self._seen: set[str] = set()
         self._reads, self._next_look = 0, _LONG
@@ -84,7 +84,7 @@ class Walk(Generic[Row]):
                         return True
                     offset, top = 0, []
                     continue
-            if not page or not (offset == 0 or self._key(page[0]) in self._seen or self._adjoins(offset)):
+            if not page or not (offset == 0 or self.key(page[0]) in self._seen or self._adjoins(offset)):
                 # Rows were deleted above: ours moved up past this page. Back, until a known row comes first.
                 offset, back, ended = max(0, offset - back), back * 2, False
                 continue
@@ -117,7 +117,7 @@ class Walk(Generic[Row]):
     def _adjoins(self, offset: int) -> bool:
         """Whether the row just above is one we have, from a server that gives only one row here."""
         above, _ = self._read(offset - 1)
-        return len(above) == 1 and self._key(above[0]) in self._seen
+        return len(above) == 1 and self.key(above[0]) in self._seen
 
     def _read(self, offset: int) -> tuple[Sequence[Row], int]:
         page, limit = self.fetch(offset)
@@ -139,12 +139,12 @@ class Walk(Generic[Row]):
             raise Endless(f"after {len(self._seen):,} rows there still are some at offset {_BEYOND:,}")
 
     def _ids(self, page: Sequence[Row]) -> list[str]:
-        return [self._key(row) for row in page]
+        return [self.key(row) for row in page]
 
     def _fresh(self, page: Sequence[Row]) -> list[Row]:
         fresh = []
         for row in page:
-            identity = self._key(row)
+            identity = self.key(row)
             if identity not in self._seen:
                 self._seen.add(identity)
                 fresh.append(row)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from meter_pipeline.api.answers import require, require_named
 from meter_pipeline.api.bodies import object_of, rows
-from meter_pipeline.api.records import Comparison, GeneratedStrategy, HistoryEntry, Schedule, Strategy
+from meter_pipeline.api.records import Comparison, GeneratedStrategy, HistoryEntry, Schedule, Strategy, Unusable
 from meter_pipeline.api.spool import Content
 
 Resource = TypeVar("Resource", Strategy, GeneratedStrategy, Schedule)
@@ -36,16 +36,14 @@ def parse_refined(strategy_id: str) -> Callable[[Content], GeneratedStrategy]:
     return parse
 
 
-def parse_history(strategy_id: str) -> Callable[[Content], list[HistoryEntry]]:
+def parse_history(strategy_id: str) -> Callable[[Content], list[HistoryEntry | Unusable]]:
     """Parses a history, whose rows need not name the strategy."""
 
-    def parse(content: Content) -> list[HistoryEntry]:
-        found = rows(content, "history")
-        for row in found:
-            require_named("strategy", strategy_id, row, "strategy_id")
-        return [HistoryEntry.from_json(row) for row in found]
+    def parse_row(row: dict[str, Any]) -> HistoryEntry:
+        require_named("strategy", strategy_id, row, "strategy_id")
+        return HistoryEntry.from_json(row)
 
-    return parse
+    return lambda content: rows(content, "history", parse_row)
 
 
 def parse_comparison(job_id: str, other_job_id: str) -> Callable[[Content], Comparison]:

@@ -20,6 +20,26 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Unusable:
+    """A row of a list, or an entry of a change set, that cannot be used; the others of its page can.
+
+    Attributes:
+        noun: What it is a row of.
+        reason: What is wrong with it, in half a sentence.
+        about: What it says of itself, to find it by: id, name, url, time.
+        mark: Digest of its text.
+    """
+
+    noun: str
+    reason: str
+    about: str
+    mark: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        return f"a row of {self.noun} cannot be used ({self.reason}){': ' if self.about else ''}{self.about}"
+
+
+@dataclass(frozen=True)
 class Strategy:
     """A saved extraction plan of a page."""
 

@@ -107,7 +107,7 @@ class Routes:
                 "GET", f"{dialect.prefix}/strategies", query={"limit": 1}, again=_transient_probe, page=True
             )
             try:
-                self.transport.call(request, lambda content: rows(content, "strategies"))
+                self.transport.call(request, lambda content: rows(content, "strategies", dict))
             except MeterError as error:
                 page_instead = isinstance(error, MeterBadResponse) and not error.cut
                 if error.status not in (404, 405, 410) and not page_instead:

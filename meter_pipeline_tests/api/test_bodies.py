@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter_pipeline.api import bodies, scan, spool
+from meter_pipeline.api import Job, Unusable, bodies, scan, spool
 from meter_pipeline.api.bodies import JobBody, change_set, job_body, object_of, rows
 from meter_pipeline.api.spool import Content, Receiver
 from meter_pipeline.api.syntax import Malformed
@@ -176,14 +176,34 @@ def test_a_byte_order_mark_is_no_harm(limit: int) -> None:
 @pytest.mark.parametrize("envelope", ["%s", '{"items": %s}', '{"data": %s, "n": 1}', '{"results": %s}', '{"jobs": %s}'])
 def test_lists_come_bare_or_in_an_envelope(envelope: str, limit: int) -> None:
     text = envelope % '[{"id": "a", "results": [{"x": "\\ud800"}]}, {"id": "b", "results": null}]'
-    assert rows(received(text.encode(), limit), "jobs") == [{"id": "a"}, {"id": "b"}]
-    assert rows(received((envelope % " [ ] ").encode(), limit), "jobs") == []
+    assert rows(received(text.encode(), limit), "jobs", dict) == [{"id": "a"}, {"id": "b"}]
+    assert rows(received((envelope % " [ ] ").encode(), limit), "jobs", dict) == []
 
 
-@pytest.mark.parametrize("text", [b'{"detail": "x"}', b"[1]", b'"x"', b'[{"id": 1},]'])
+@pytest.mark.parametrize("text", [b'{"detail": "x"}', b'"x"', b'[{"id": 1},]'])
 def test_what_is_no_list_is_refused(text: bytes, limit: int) -> None:
     with pytest.raises(Malformed):
-        rows(received(text, limit), "jobs")
+        rows(received(text, limit), "jobs", dict)
+
+
+def test_a_row_that_cannot_be_used_costs_itself(limit: int) -> None:
+    deep = "[" * 2_000 + "]" * 2_000
+    text = f'[{{"id": "a"}}, 7, {{"url": "https://x.example", "key": "s3cret"}}, {{"id": "b", "parameters": {deep}}}, '
+    found = rows(received((text + '{"id": "c"}]').encode(), limit), "jobs", Job.from_json)
+    jobs = [row.job_id for row in found if isinstance(row, Job)]
+    assert jobs == ["a", "c"]
+    assert [str(row) for row in found if isinstance(row, Unusable)] == [
+        "a row of jobs cannot be used (JSON, but not an object in each row)",
+        "a row of jobs cannot be used (an object with neither job_id nor id): url 'https://x.example'",
+        "a row of jobs cannot be used (nested deeper than 256 levels)",
+    ]
+
+
+def test_an_entry_of_a_change_set_that_cannot_be_used_costs_itself(limit: int) -> None:
+    text = '{"changes": [{"job_id": "a", "results": [1]}, {"results": [2]}, {"job_id": "c", "results": [3]}]}'
+    with change_set(received(text.encode(), limit), "s1") as changes:
+        assert [entry.job.job_id for entry in changes.entries] == ["a", "c"]
+        assert [row.reason for row in changes.unusable] == ["an object with neither job_id nor id"]
 
 
 def test_a_change_set_carries_jobs_with_their_items(limit: int) -> None:

@@ -296,10 +296,52 @@ def test_an_answer_without_an_id_is_a_bad_response(serve: Serve, connect: Connec
     answers: dict[str, Any] = {
         "strategies": {"name": "x"},
         "jobs": {"status": "completed"},
-        "schedules": [{"url": "x"}],
     }
     server = serve(lambda asked: Answer(json=answers[asked.path.split("/")[2]]))
     client = connect(server, max_attempts=1)
-    for ask in (lambda: client.strategy("s"), lambda: client.job("j"), client.schedules):
+    for ask in (lambda: client.strategy("s"), lambda: client.job("j")):
         with pytest.raises(MeterBadResponse, match="with neither"):
             ask()
+
+
+def test_rows_without_an_id_are_left_out_of_lists_and_told_once(serve: Serve, connect: Connect) -> None:
+    bad = {"name": "nameless", "api_key": "s3cret"}
+
+    def answer(asked: Asked) -> Answer:
+        noun = asked.path.split("/")[2]
+        if "/changes" in asked.path:
+            return Answer(json={"changes": [bad, {"job_id": "j"}]})
+        if "/history" in asked.path:
+            return Answer(json=[bad, {"job_id": "j"}])
+        start, limit = int(asked.query.get("offset", 0)), int(asked.query.get("limit", 100))
+        listed = [bad if number % 3 == 0 else {"id": f"{noun} {number}"} for number in range(50)]
+        listed = [bad | {"created_at": str(n)} if row is bad else row for n, row in enumerate(listed)]
+        return Answer(json=listed[start : start + min(limit, 7)])
+
+    client = connect(serve(answer))
+    wanted = [number for number in range(50) if number % 3]
+    assert [row.strategy_id for row in client.strategies()] == [f"strategies {number}" for number in wanted]
+    unusable = client.take_unusable()
+    assert len(unusable) == 17
+    assert str(unusable[1]) == (
+        "a row of strategies cannot be used (an object with neither strategy_id nor id): "
+        "name 'nameless', created_at '3'"
+    )
+    assert client.take_unusable() == []
+    jobs = [job.job_id for page in client.job_pages() for job in page]
+    assert jobs == [f"jobs {number}" for number in wanted]
+    assert len(client.take_unusable()) == 17
+    assert [entry.job.job_id for entry in client.changes("s", mark_seen=False).entries] == ["j"]
+    assert [entry.job_id for entry in client.strategy_history("s")] == ["j"]
+    assert [row.noun for row in client.take_unusable()] == ["changes", "history"]
+
+
+def test_a_page_of_nothing_but_rows_without_an_id_does_not_end_a_list(serve: Serve, connect: Connect) -> None:
+    def answer(asked: Asked) -> Answer:
+        start, limit = int(asked.query.get("offset", 0)), int(asked.query.get("limit", 100))
+        listed = [{"n": number} if 10 <= number < 40 else {"job_id": f"j{number}"} for number in range(60)]
+        return Answer(json=listed[start : start + min(limit, 5)])
+
+    client = connect(serve(answer))
+    assert len([job for page in client.job_pages() for job in page]) == 30
+    assert len(client.take_unusable()) == 30
