@@ -8,6 +8,7 @@ one's end closes the pipe.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from meter_pipeline.sync import shares
 from meter_pipeline.sync.engine import load_share
 from meter_pipeline.sync.report import Progress, SyncReport
 from meter_pipeline.sync.selection import Selection
+
+log = logging.getLogger("meter_pipeline.sync")
 
 _PATHS = frozenset({"data_dir", "config", "dbt_project", "spool_dir"})
 
@@ -98,6 +101,8 @@ class _Process:
             self._progress.advance(value)
         elif name == "note":
             self._progress.note(value)
+        elif name == "log":
+            log.error("in a process that loads a share: %s", value)
         else:
             self._report = shares.from_json(value)
 
@@ -127,6 +132,18 @@ class _Told:
             self._out.flush()
 
 
+class _Log(logging.Handler):
+    """Hands errors that are logged, with their tracebacks, to whoever started this process."""
+
+    def __init__(self, told: _Told) -> None:
+        super().__init__(logging.ERROR)
+        self._told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One entry of the log."""
+        self._told.tell("log", self.format(record))
+
+
 def _settings_out(settings: Settings) -> dict[str, Any]:
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
@@ -148,6 +165,7 @@ def main() -> int:
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=_leave_with_parent, args=(sys.stdin,), daemon=True).start()
     told = _Told(sys.stdout)
+    logging.getLogger("meter_pipeline").addHandler(_Log(told))
     settings = _settings_in(task["settings"])
     with open_store(settings) as store, open_client(settings, store.ledger) as client:
         report = load_share(

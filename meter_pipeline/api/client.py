@@ -162,7 +162,7 @@ class MeterClient:
         return self._transport.requests_made
 
     def take_unusable(self) -> list[Unusable]:
-        """Rows of lists and entries of change sets that could not be used, each once, since this was last asked."""
+        """Rows of lists that could not be used, each once, since this was last asked."""
         found, self._unusable = list(self._unusable), {}
         return found
 
@@ -316,7 +316,7 @@ class MeterClient:
                 answer is the only one.
             filter: Only rows that match, `+both +words` for example. The server may mark as seen what it hides.
         """
-        found = self._routes.ask(
+        return self._routes.ask(
             "GET",
             "schedules",
             schedule_id,
@@ -325,8 +325,6 @@ class MeterClient:
             query={"mark_seen": "true" if mark_seen else "false", "filter": filter},
             again=never if mark_seen else transient,
         )
-        self._lists.usable(found.unusable)
-        return found
 
     # Jobs
 

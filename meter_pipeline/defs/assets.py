@@ -170,11 +170,15 @@ def _fail_if_cut_short(report: "SyncReport") -> None:
     """Fails a run that could not do its work, after what it could do is told; single jobs are a matter of the checks.
 
     Raises:
-        dg.Failure: The API went away, or a strategy's files cannot be used.
+        dg.Failure: The API went away, a strategy's files cannot be used, or this program itself has a fault.
     """
     if report.stopped:
         raise make_failure(f"the sync ended early: {report.stopped}", retry=True)
-    broken = [f"{problem.slug}: {problem.reason}" for problem in report.problems if not problem.subject]
+    broken = [
+        f"{problem.slug}: {problem.subject}{problem.reason}"
+        for problem in report.problems
+        if problem.is_ours or not problem.subject
+    ]
     if broken:
         raise make_failure("; ".join(broken), retry=False)
 

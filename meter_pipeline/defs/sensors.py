@@ -224,6 +224,8 @@ class _Tick:
     def _tell(self, sight: "Sight", unknown: list[str]) -> None:
         for notice in sight.notices:
             self._context.log.info(notice)
+        for problem in sight.problems:
+            self._context.log.warning(f"{problem.subject}{problem.reason}")
         for slug in unknown:
             self._context.log.info(f"reload definitions to see asset results/{slug}")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from meter_pipeline.causes import DAMAGED, find_cause
-from meter_pipeline.store.errors import LedgerError
+from meter_pipeline.store.errors import LedgerError, RecordError
 
 SCHEMA_VERSION = "0004"
 _BUSY_SECONDS = 60
@@ -54,6 +54,8 @@ def readable(engine: Engine) -> Iterator[None]:
     name = _name(engine.url)
     try:
         yield
+    except DataError as error:
+        raise RecordError(f"ledger {name}: {str(error.orig).strip().splitlines()[0]}") from error
     except DBAPIError as error:
         raise LedgerError(f"ledger {name}: {_explain(error, engine)}") from error
     except SQLAlchemyError as error:

@@ -11,6 +11,10 @@ class LedgerError(StoreError):
     """The ledger cannot be opened, read or written."""
 
 
+class RecordError(LedgerError):
+    """The database does not take a value of the row that was written; other rows it does."""
+
+
 class LakeError(StoreError):
     """A file of the lake cannot be read or written."""
 

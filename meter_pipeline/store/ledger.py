@@ -165,10 +165,11 @@ class Ledger:
 
     # -- catalog
 
-    def record_strategies(self, listed: Iterable[Strategy]) -> list[str]:
-        """Takes over what the API lists, all of it; returns the slugs of strategies that are new.
+    def record_strategies(self, listed: Iterable[Strategy], *, whole: bool = True) -> list[str]:
+        """Takes over what the API lists; returns the slugs of strategies that are new.
 
-        A strategy that is no longer listed keeps its row and gets a `deleted_at`; its jobs stay.
+        A strategy that is no longer listed keeps its row and gets a `deleted_at`; its jobs stay. Where the list is not
+        `whole`, nothing is said of those that are not in it.
         """
         seen = now()
         with self.writing() as connection:
@@ -205,7 +206,7 @@ class Ledger:
                     changed = True
                     connection.execute(strategies.insert().values(**values, slug=slug, first_seen_at=seen, dirty=True))
                 versions += self._version("strategy", item.strategy_id, item.raw, seen, latest)
-            gone = [i for i, row in known.items() if i not in current and row.deleted_at is None]
+            gone = [i for i, row in known.items() if whole and i not in current and row.deleted_at is None]
             if gone:
                 connection.execute(update(strategies).where(strategies.c.strategy_id.in_(gone)).values(deleted_at=seen))
             if versions:
@@ -214,8 +215,8 @@ class Ledger:
                 self.revise(connection)
         return fresh
 
-    def record_schedules(self, listed: Iterable[Schedule]) -> None:
-        """Takes over what the API lists, all of it; one that is no longer listed gets a `deleted_at`."""
+    def record_schedules(self, listed: Iterable[Schedule], *, whole: bool = True) -> None:
+        """Takes over what the API lists; one that is not in a `whole` list any more gets a `deleted_at`."""
         seen = now()
         with self.writing() as connection:
             known = {row.schedule_id: row for row in connection.execute(select(schedules))}
@@ -251,7 +252,7 @@ class Ledger:
                     connection.execute(update(schedules).where(where).values(**values))
                     changed = True
                 versions += self._version("schedule", item.schedule_id, item.raw, seen, latest)
-            gone = [i for i, row in known.items() if i not in current and row.deleted_at is None]
+            gone = [i for i, row in known.items() if whole and i not in current and row.deleted_at is None]
             if gone:
                 connection.execute(update(schedules).where(schedules.c.schedule_id.in_(gone)).values(deleted_at=seen))
             if made:

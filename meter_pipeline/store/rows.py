@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -138,6 +139,17 @@ class Recorded:
     moved: list[str]
     reopened: list[str]
     failed: dict[str, int]
+
+    @classmethod
+    def together(cls, parts: Sequence[Recorded]) -> Recorded:
+        """What several records of jobs brought."""
+        failed: Counter[str] = Counter()
+        for part in parts:
+            failed.update(part.failed)
+        fresh, moved, reopened = (
+            [job_id for part in parts for job_id in getattr(part, name)] for name in ("fresh", "moved", "reopened")
+        )
+        return cls(fresh, moved, reopened, dict(failed))
 
 
 @dataclass(frozen=True)

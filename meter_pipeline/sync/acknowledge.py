@@ -12,8 +12,10 @@ import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -22,7 +24,6 @@ from meter_pipeline.api import (
     ChangeSet,
     Job,
     JobBody,
-    MeterAuthError,
     MeterClient,
     MeterConnectionError,
     MeterError,
@@ -31,9 +32,10 @@ from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import JobRow, ScheduleRow, StrategyRow
 from meter_pipeline.store.tables import iso, moment, now, shift
 from meter_pipeline.store.unseen import Peek, Unseen
+from meter_pipeline.sync.contain import Trouble, concerns_all, contained, explain
 from meter_pipeline.sync.discover import record_jobs
 from meter_pipeline.sync.marking import Tally, describe_marking
-from meter_pipeline.sync.report import Problem, SyncReport
+from meter_pipeline.sync.report import IGNORED, Problem, SyncReport
 
 SETTLED = frozenset({"accepted", "held", "failed"})
 # One who acknowledges at a time: nobody recovers what another is just about to note.
@@ -119,18 +121,32 @@ class ChangeSets:
                 due.append(schedule)
         for schedule, found in self._read(due, mark_seen=False, filter=self._filter):
             note = notes.get(schedule.schedule_id, Peek(schedule.schedule_id))
-            if isinstance(found, MeterError):
-                self._complain(schedule, "its changes cannot be read", found)
+            if isinstance(found, Exception):
+                self._complain(schedule, "its changes cannot be read", explain(found))
                 continue
-            with found:
-                shown = [entry for entry in found.entries if self._filter is None or _has_rows(entry)]
-                ids = self._take(schedule, shown, whole=self._filter is None)
-            noted = open_.get(schedule.schedule_id, {})
-            # Only what that read would have marked tells of it: a later peek, cut short, may have noted more since.
-            older = {id_ for id_, noted_at in noted.items() if noted_at <= (note.marking_at or "")}
-            self._looks[schedule.schedule_id] = _Look(schedule, note, ids, reappeared=bool(older & ids))
-            if self._acknowledge and self._filter is None and noted.keys() - ids:
-                self._unseen.acknowledged(schedule.schedule_id, noted.keys() - ids)
+            with self._contained(schedule, "its changes cannot be noted"), found:
+                self._note(schedule, note, found, open_.get(schedule.schedule_id, {}))
+
+    def _note(self, schedule: ScheduleRow, note: Peek, found: ChangeSet, noted: Mapping[str, str]) -> None:
+        """Notes what a peek has shown."""
+        shown = [entry for entry in found.entries if self._filter is None or _has_rows(entry)]
+        ids = self._take(schedule, shown, whole=self._filter is None)
+        self._ignore(schedule, found)
+        # Only what that read would have marked tells of it: a later peek, cut short, may have noted more since.
+        older = {id_ for id_, noted_at in noted.items() if noted_at <= (note.marking_at or "")}
+        self._looks[schedule.schedule_id] = _Look(schedule, note, ids, reappeared=bool(older & ids))
+        if self._acknowledge and self._filter is None and noted.keys() - ids:
+            self._unseen.acknowledged(schedule.schedule_id, noted.keys() - ids)
+
+    def _ignore(self, schedule: ScheduleRow, found: ChangeSet) -> None:
+        """Names entries that cannot be used: what they were about is listed among the jobs, if anything."""
+        for row in found.unusable:
+            problem = Problem("", self._slug(schedule), IGNORED, str(row), schedule.schedule_id)
+            if problem not in self._report.problems:
+                self._report.problems.append(problem)
+
+    def _contained(self, schedule: ScheduleRow, what: str) -> AbstractContextManager[None]:
+        return contained(partial(self._complain, schedule, what))
 
     @property
     def first_marking(self) -> str | None:
@@ -148,19 +164,19 @@ class ChangeSets:
 
     def _read(
         self, schedules: Sequence[ScheduleRow], *, mark_seen: bool, filter: str | None = None
-    ) -> Iterator[tuple[ScheduleRow, ChangeSet | MeterError]]:
+    ) -> Iterator[tuple[ScheduleRow, ChangeSet | Exception]]:
         """Change sets in the order of the schedules, a few ahead; ends when the API has stopped to answer.
 
         Raises:
             MeterAuthError: The key is not accepted.
         """
 
-        def ask(schedule: ScheduleRow) -> ChangeSet | MeterError:
+        def ask(schedule: ScheduleRow) -> ChangeSet | Exception:
             try:
                 return self._client.changes(schedule.schedule_id, mark_seen=mark_seen, filter=filter)
-            except MeterAuthError:
-                raise
-            except MeterError as error:
+            except Exception as error:
+                if concerns_all(error) and not isinstance(error, MeterConnectionError):
+                    raise
                 return error
 
         silent = 0
@@ -223,11 +239,15 @@ class ChangeSets:
         some = (ids[start : start + 500] for start in range(0, len(ids), 500))
         return {row.job_id: row for row in chain.from_iterable(self._ledger.jobs(ids=part) for part in some)}
 
-    def _complain(self, schedule: ScheduleRow, what: str, error: MeterError) -> None:
+    def _complain(self, schedule: ScheduleRow, what: str, trouble: Trouble) -> None:
         self._failed[schedule.schedule_id] = schedule.last_run_at
+        reason = f"{what}: {trouble.reason}"
+        problem = Problem("", self._slug(schedule), "known", reason, schedule.schedule_id, is_ours=trouble.is_ours)
+        self._report.problems.append(problem)
+
+    def _slug(self, schedule: ScheduleRow) -> str:
         strategy = self._strategies.get(schedule.strategy_id or "")
-        slug = strategy.slug if strategy is not None else ""
-        self._report.problems.append(Problem("", slug, "known", f"{what}: {error}", schedule.schedule_id))
+        return strategy.slug if strategy is not None else ""
 
     # -- acknowledge
 
@@ -243,7 +263,9 @@ class ChangeSets:
         try:
             for look in self._looks.values():
                 if look.before.marking_at is not None:
-                    look.lost = self._partial or self._recover(look)
+                    look.lost = True
+                    with self._contained(look.schedule, "its changes could not be recovered"):
+                        look.lost = self._partial or self._recover(look)
             if not self._acknowledge or self._report.stopped:
                 return []
             settled = self._settled({id_ for look in self._looks.values() for id_ in look.shown})
@@ -291,17 +313,18 @@ class ChangeSets:
         late: list[str] = []
         for schedule, found in self._read([look.schedule for look in ready], mark_seen=True):
             look = self._looks[schedule.schedule_id]
-            if isinstance(found, MeterError):
-                self._complain(schedule, "its changes could not be acknowledged", found)
+            if isinstance(found, Exception):
+                self._complain(schedule, "its changes could not be acknowledged", explain(found))
                 continue
-            with found:
+            with self._contained(schedule, "its changes could not be noted as acknowledged"), found:
                 fresh = [entry for entry in found.entries if entry.job.job_id not in look.shown]
                 more = self._take(schedule, fresh, whole=True)
+                self._ignore(schedule, found)
                 late += sorted(more)
-            look.shown |= more
-            look.done = found.marked_seen is not False
-            told = look.shown if look.done else ()
-            self._report.acknowledged += self._unseen.end_marking(schedule.schedule_id, told)
+                look.shown |= more
+                look.done = found.marked_seen is not False
+                told = look.shown if look.done else ()
+                self._report.acknowledged += self._unseen.end_marking(schedule.schedule_id, told)
         return late
 
     def _settled(self, ids: set[str]) -> set[str]:
@@ -314,7 +337,7 @@ class ChangeSets:
             with self._client.changes(look.schedule.schedule_id, mark_seen=False) as found:
                 ids = {entry.job.job_id for entry in found.entries}
         except MeterError as error:
-            self._complain(look.schedule, "its changes cannot be read", error)
+            self._complain(look.schedule, "its changes cannot be read", explain(error))
             return False
         look.shown |= ids
         return ids <= self._settled(ids)

@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 
-from meter_pipeline.api import Job, MeterClient
+from meter_pipeline.api import Job, MeterClient, Schedule, Strategy
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import Recorded, describe_status
 from meter_pipeline.store.tables import iso, moment, shift
-from meter_pipeline.sync.report import SyncReport
+from meter_pipeline.sync.contain import Trouble, apply
+from meter_pipeline.sync.report import IGNORED, Problem, SyncReport
 
 PAGE_ROWS = 100
 # A job that is listed later than others by this much is found all the same.
@@ -28,13 +30,57 @@ _DISORDER = timedelta(hours=1)
 
 def catalog(client: MeterClient, ledger: Ledger, report: SyncReport) -> None:
     """Records all strategies and schedules; new versions of them are kept."""
-    report.new_strategies = tuple(ledger.record_strategies(client.strategies()))
-    ledger.record_schedules(client.schedules())
+    report.new_strategies = tuple(record_strategies(client, ledger, list(client.strategies()), report.problems))
+    record_schedules(client, ledger, client.schedules(), report.problems)
+
+
+def record_strategies(
+    client: MeterClient, ledger: Ledger, listed: Sequence[Strategy], problems: list[Problem]
+) -> list[str]:
+    """Records listed strategies, and says which could not be; returns the slugs of the new ones."""
+    whole = _note_unusable(client, problems)
+
+    def give_up(strategy: Strategy, trouble: Trouble) -> None:
+        reason = f"strategy {strategy.strategy_id}: {trouble.reason}"
+        problems.append(Problem("", "", IGNORED, reason, is_ours=trouble.is_ours))
+
+    def use(some: Sequence[Strategy]) -> list[str]:
+        return ledger.record_strategies(some, whole=whole and len(some) == len(listed))
+
+    return list(chain.from_iterable(apply(listed, use, give_up) if listed else [use(listed)]))
+
+
+def record_schedules(client: MeterClient, ledger: Ledger, listed: Sequence[Schedule], problems: list[Problem]) -> None:
+    """Records listed schedules, and says which could not be."""
+    whole = _note_unusable(client, problems)
+
+    def give_up(schedule: Schedule, trouble: Trouble) -> None:
+        reason = f"schedule {schedule.schedule_id}: {trouble.reason}"
+        problems.append(Problem("", "", IGNORED, reason, is_ours=trouble.is_ours))
+
+    def use(some: Sequence[Schedule]) -> None:
+        ledger.record_schedules(some, whole=whole and len(some) == len(listed))
+
+    if listed:
+        apply(listed, use, give_up)
+    else:
+        use(listed)
+
+
+def _note_unusable(client: MeterClient, problems: list[Problem]) -> bool:
+    """Reports rows that could not be used; returns whether there were none."""
+    found = client.take_unusable()
+    problems += [Problem("", "", IGNORED, str(row)) for row in found]
+    return not found
 
 
 def record_jobs(ledger: Ledger, report: SyncReport, listed: Sequence[Job]) -> Recorded:
     """Gives listed jobs their rows, and reports what their statuses tell."""
-    recorded = ledger.record_jobs(listed)
+
+    def give_up(job: Job, trouble: Trouble) -> None:
+        report.problems.append(Problem(job.job_id, "", IGNORED, trouble.reason, is_ours=trouble.is_ours))
+
+    recorded = Recorded.together(apply(listed, ledger.record_jobs, give_up))
     if recorded.failed:
         for strategy in ledger.strategies(list(recorded.failed)):
             report.of(strategy).failed += recorded.failed[strategy.strategy_id]
@@ -78,6 +124,7 @@ def discover(
     listed: set[str] = set()
     for strategy_id in [None] if strategy_ids is None else strategy_ids:
         listed |= _walk(client, ledger, report, strategy_id, iso(since), reconcile)
+    _note_unusable(client, report.problems)
     if reconcile and since is None:
         report.reconciled = True
         rows = (

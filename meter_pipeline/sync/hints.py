@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from meter_pipeline.api import (
-    MeterAuthError,
     MeterBadRequest,
     MeterClient,
     MeterConnectionError,
-    MeterError,
     MeterNotFound,
 )
-from meter_pipeline.store.inbox import Inbox
+from meter_pipeline.store.inbox import Hint, Inbox
 from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.sync.contain import Trouble, contained, explain
 from meter_pipeline.sync.discover import record_jobs
 from meter_pipeline.sync.report import Problem, SyncReport
 
@@ -38,17 +37,21 @@ def take(client: MeterClient, ledger: Ledger, inbox: Inbox, report: SyncReport) 
     settled = {row.job_id for row in rows if row.state != "failed" or waiting[row.job_id].status == "failed"}
     found, silent = [], 0
     for job_id in sorted(waiting.keys() - settled):
+        hint = waiting[job_id]
+
+        def give_up(trouble: Trouble, hint: Hint = hint) -> None:
+            inbox.postpone(hint)
+            report.problems.append(Problem(hint.job_id, "inbox", "known", trouble.reason, is_ours=trouble.is_ours))
+
         try:
-            found.append(client.job(job_id))
+            with contained(give_up, passing=(MeterNotFound, MeterBadRequest)):
+                found.append(client.job(job_id))
             silent = 0
         except (MeterNotFound, MeterBadRequest):
             inbox.remove([job_id])
-        except MeterAuthError:
-            raise
-        except MeterError as error:
-            inbox.postpone(waiting[job_id])
-            report.problems.append(Problem(job_id, "inbox", "known", str(error)))
-            silent = silent + 1 if isinstance(error, MeterConnectionError) else 0
+        except MeterConnectionError as error:
+            give_up(explain(error))
+            silent += 1
             if silent == _SILENCE:
                 break
     record_jobs(ledger, report, found)

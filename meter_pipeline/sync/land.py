@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from meter_pipeline.api import Job, JobBody, MeterAuthError, MeterClient, MeterConnectionError, MeterError
+from meter_pipeline.api import Job, JobBody, MeterClient, MeterConnectionError
 from meter_pipeline.store.lake import RAW
 from meter_pipeline.store.rows import JobRow, StrategyRow
 from meter_pipeline.store.tables import iso, moment
+from meter_pipeline.sync.contain import concerns_all
 
 # Of a job without any time, which the audit holds: its raw items need a partition all the same.
 NO_TIME = "1970-01-01T00:00:00.000000Z"
@@ -32,7 +33,7 @@ class Fetched:
     strategy: StrategyRow
     row: JobRow
     body: JobBody | None
-    error: MeterError | None
+    error: Exception | None
 
     @property
     def job(self) -> Job | None:
@@ -102,7 +103,7 @@ class _Batch:
     """Jobs that one thread has asked for one after the other; `gone` when it gave up since the API is gone."""
 
     fetched: list[Fetched]
-    gone: MeterError | None = None
+    gone: Exception | None = None
 
     def outcomes(self) -> Iterator[Fetched]:
         """The jobs in order."""
@@ -119,7 +120,7 @@ class _Line:
         self._silent = 0
 
     def bodies(self, rows: Sequence[tuple[StrategyRow, JobRow]]) -> _Batch:
-        """Asks for bodies; only an error that says the key is not accepted is raised."""
+        """Asks for bodies; only an error that concerns all jobs is raised."""
         batch = _Batch([])
         try:
             for strategy, row in rows:
@@ -131,7 +132,7 @@ class _Line:
                     while batch.fetched and isinstance(batch.fetched[-1].error, MeterConnectionError):
                         batch.fetched.pop()
                     break
-        except MeterAuthError:
+        except Exception:
             _close_all(batch)
             raise
         return batch
@@ -139,9 +140,9 @@ class _Line:
     def _ask(self, strategy: StrategyRow, row: JobRow) -> Fetched:
         try:
             return Fetched(strategy, row, self._body(row), None)
-        except MeterAuthError:
-            raise
-        except MeterError as error:
+        except Exception as error:
+            if concerns_all(error) and not isinstance(error, MeterConnectionError):
+                raise
             return Fetched(strategy, row, None, error)
 
     def _body(self, row: JobRow) -> JobBody:

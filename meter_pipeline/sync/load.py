@@ -21,10 +21,11 @@ from meter_pipeline.store.claims import Claim
 from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake import RAW, Lake
 from meter_pipeline.store.ledger import Ledger, job_values
-from meter_pipeline.store.rows import StrategyRow
+from meter_pipeline.store.rows import JobRow, StrategyRow
 from meter_pipeline.store.tables import iso, now
 from meter_pipeline.sync import chosen as choices
 from meter_pipeline.sync.choose import NothingToCompare, look
+from meter_pipeline.sync.contain import Trouble, explain
 from meter_pipeline.sync.distinct import Gathered, Texts
 from meter_pipeline.sync.feed import Feed, seen_before
 from meter_pipeline.sync.land import Fetched, job_columns, raw_rows
@@ -151,6 +152,27 @@ class Load:
         dirty = self._strategy.dirty
         self._ledger.commit(self._strategy.strategy_id, rows, fields=self._fields, dirty=dirty, identity=identity)
 
+    def resumed(self) -> Load:
+        """The same after `write` has failed: it begins at what the ledger says, and looks for rows that were left."""
+        strategy = self._ledger.strategy(self._strategy.strategy_id) or self._strategy
+        first = not self._ledger.with_accepted([strategy.strategy_id])
+        load = Load(self._lake, self._ledger, strategy, self._claim, first=first, again=True, config=self._config)
+        load.report, load.problems = self.report, self.problems
+        return load
+
+    def give_up(self, row: JobRow, trouble: Trouble, *, last: bool) -> None:
+        """Commits a job that cannot be loaded as unreadable, and takes out what rows of it were written."""
+        strategy_id = self._strategy.strategy_id
+        self.report.unreadable += 1
+        self.problems.append(Problem(row.job_id, self._slug, "unreadable", trouble.reason, is_ours=trouble.is_ours))
+        gone = {**_unreadable_row(row, trouble.reason), "items": None, "duplicates": None, "loaded_at": None}
+        self._ledger.commit(strategy_id, [gone], dirty=True)
+        self._lake.replace("raw", self._slug, RAW.empty_table(), {row.job_id}, thorough=True)
+        self._first = not self._ledger.with_accepted([strategy_id])
+        self._repaired = False
+        self._repair()
+        self._ledger.commit(strategy_id, [], fields=self._fields, dirty=not last, identity=self._chosen.dump())
+
     def release(self) -> None:
         """Gives up the claim."""
         self._claim.release()
@@ -158,12 +180,13 @@ class Load:
     # -- the lake
 
     def _read(self, fetched: Fetched) -> Landed:
-        assert fetched.body is not None
-        with fetched.body as body:
-            if body.size >= BATCH_BYTES:
-                return read_large(fetched.row, body, self._lake, self._slug)
-            with paused_collection():
-                return read(fetched.row, body, self.texts)
+        """Reads a body, which stays open: a batch that fails is written again in smaller ones."""
+        body = fetched.body
+        assert body is not None
+        if body.size >= BATCH_BYTES:
+            return read_large(fetched.row, body, self._lake, self._slug)
+        with paused_collection():
+            return read(fetched.row, body, self.texts)
 
     def _let_go(self, last: bool) -> None:
         """Forgets items, all after the `last` batch, else when there are so many that few can come again."""
@@ -366,24 +389,17 @@ class Load:
 
     def _unreadable(self, fetched: Fetched) -> list[dict[str, Any]]:
         row, error = fetched.row, fetched.error
-        reason = str(error)
+        assert error is not None
+        trouble = explain(error)
+        reason = trouble.reason
         if isinstance(error, MeterBadResponse) and error.body:
             reason += f"; the body is kept in {self._lake.keep_body(row.job_id, error.body)}"
         self.report.unreadable += 1
-        self._problem(row.job_id, "unreadable", reason)
+        self.problems.append(Problem(row.job_id, self._slug, "unreadable", reason, is_ours=trouble.is_ours))
         if row.loaded:
             # What was loaded of it before stays what it is.
             return []
-        attempts = row.attempts + 1
-        return [
-            {
-                "job_id": row.job_id,
-                "state": "unreadable",
-                "reason": reason,
-                "attempts": attempts,
-                "retry_at": _later(min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), _LAST_RETRY)),
-            }
-        ]
+        return [_unreadable_row(row, reason)]
 
     def _problem(self, job_id: str, state: str, reason: str) -> None:
         self.problems.append(Problem(job_id, self._slug, state, reason))
@@ -417,6 +433,17 @@ class Load:
             self.report.latest_completed_at = one.time
             self.report.latest_job_id = one.job.job_id
             self.report.sample = one.sample
+
+
+def _unreadable_row(row: JobRow, reason: str) -> dict[str, Any]:
+    attempts = row.attempts + 1
+    return {
+        "job_id": row.job_id,
+        "state": "unreadable",
+        "reason": reason,
+        "attempts": attempts,
+        "retry_at": _later(min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), _LAST_RETRY)),
+    }
 
 
 def _later(delay: timedelta) -> str | None:

@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-import pyarrow as pa
-
 from meter_pipeline.config import Config, StrategyConfig
 from meter_pipeline.store import columns
-from meter_pipeline.store.columns import ColumnError, Field
-from meter_pipeline.store.errors import StoreError
+from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import StrategyRow
 from meter_pipeline.store.tables import now
 from meter_pipeline.sync import chosen as choices
 from meter_pipeline.sync.chosen import Chosen
+from meter_pipeline.sync.contain import explain
 from meter_pipeline.sync.feed import Feed
 from meter_pipeline.sync.refine import rewrite
 from meter_pipeline.sync.report import Problem, SyncReport
@@ -102,8 +100,10 @@ def refresh(
             continue
         try:
             rekey(lake, ledger, strategy, wanted, large=large)
-        except (StoreError, ColumnError, pa.ArrowException) as error:
-            report.problems.append(Problem("", strategy.slug, "known", str(error)))
+        except Exception as error:
+            # Its rows stay as they were; the other strategies have nothing to do with it.
+            trouble = explain(error)
+            report.problems.append(Problem("", strategy.slug, "known", trouble.reason, is_ours=trouble.is_ours))
 
 
 def of(config: Config, strategy: StrategyRow) -> StrategyConfig | None:

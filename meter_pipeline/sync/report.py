@@ -8,20 +8,29 @@ from typing import Any, Protocol
 
 from meter_pipeline.store.rows import StrategyRow
 
+#: The state of a record that could not even be noted in the ledger.
+IGNORED = "ignored"
+
 
 @dataclass(frozen=True)
 class Problem:
-    """A job that could not be loaded, a schedule that could not be read, or a strategy's files, with the reason."""
+    """A job that could not be loaded, a schedule that could not be read, or a strategy's files, with the reason.
+
+    `is_ours` tells a fault of this program from one of the data or the API.
+    """
 
     job_id: str
     slug: str
     state: str
     reason: str
     schedule_id: str | None = None
+    is_ours: bool = False
 
     @property
     def subject(self) -> str:
         """What it is about, to stand before the reason."""
+        if self.state == IGNORED:
+            return f"{f'job {self.job_id}' if self.job_id else 'a record'} is ignored: "
         if self.job_id:
             return f"job {self.job_id} is {self.state}: "
         return f"schedule {self.schedule_id}: " if self.schedule_id else ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from meter_pipeline.api import MeterBadResponse, MeterClient, MeterNotFound, MeterServerError
+from meter_pipeline.api import MeterBadRequest, MeterClient, MeterNotFound
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline.store.rows import JobRow, ScheduleRow, called
 from meter_pipeline.store.tables import now
+from meter_pipeline.sync.contain import Trouble, contained
 from meter_pipeline.sync.discover import record_jobs
 from meter_pipeline.sync.report import Problem, SyncReport
 
@@ -146,12 +147,22 @@ def _look_up(client: MeterClient, ledger: Ledger, job_ids: Sequence[str], report
     """
     settled = {row.job_id for row in ledger.jobs(ids=job_ids) if row.state != "failed"}
     for job_id in sorted(set(job_ids) - settled):
-        try:
+        if not _is_found(client, ledger, job_id, report):
+            raise SelectionError(f"no job {job_id}: see `meter-pipeline status` for the strategies there are")
+
+
+def _is_found(client: MeterClient, ledger: Ledger, job_id: str, report: SyncReport) -> bool:
+    """Whether Meter knows a job, which has a row then; one that cannot be read is known, too."""
+
+    def give_up(trouble: Trouble) -> None:
+        report.problems.append(Problem(job_id, "", "unknown", trouble.reason, is_ours=trouble.is_ours))
+
+    try:
+        with contained(give_up, passing=(MeterNotFound, MeterBadRequest)):
             record_jobs(ledger, report, [client.job(job_id)])
-        except MeterNotFound:
-            raise SelectionError(f"no job {job_id}: see `meter-pipeline status` for the strategies there are") from None
-        except (MeterServerError, MeterBadResponse) as error:
-            report.problems.append(Problem(job_id, "", "unknown", str(error)))
+    except (MeterNotFound, MeterBadRequest):
+        return False
+    return True
 
 
 def _strategy_ids(ledger: Ledger, wanted: Sequence[str]) -> Iterator[str]:

@@ -16,6 +16,8 @@ from meter_pipeline.store.rows import ScheduleRow
 from meter_pipeline.store.tables import iso, now
 from meter_pipeline.store.unseen import Peek, Unseen
 from meter_pipeline.sync.acknowledge import SETTLED
+from meter_pipeline.sync.discover import record_schedules, record_strategies
+from meter_pipeline.sync.report import Problem
 
 # Pages of the newest jobs that are read to see whether the scrapes of the schedules that ran are over.
 _PAGES = 3
@@ -33,6 +35,7 @@ class Sight:
         notices: What is new about schedules: made, deleted, paused, resumed, retimed; one line each.
         strategies_listed: Whether the strategies were listed, too, and in time.
         new_strategies: Slugs of strategies that were seen for the first time.
+        problems: Records that could not be used.
     """
 
     schedules: int = 0
@@ -42,6 +45,7 @@ class Sight:
     notices: list[str] = field(default_factory=list)
     strategies_listed: bool = False
     new_strategies: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def look(
@@ -68,7 +72,7 @@ def look(
     """
     before = {row.schedule_id: row for row in ledger.schedules()}
     listed = client.schedules()
-    ledger.record_schedules(listed)
+    record_schedules(client, ledger, listed, sight.problems)
     after = ledger.schedules()
     sight.schedules = len(listed)
     sight.notices = list(_differences(before, after)) if before else []
@@ -78,7 +82,7 @@ def look(
         found = _in_time(client.strategies(), until)
         if found is not None:
             sight.strategies_listed = True
-            sight.new_strategies = ledger.record_strategies(found)
+            sight.new_strategies = record_strategies(client, ledger, found, sight.problems)
     ran = _due(ledger, [row for row in after if row.deleted_at is None], acknowledge, sight)
     if ran and time.monotonic() < until:
         sight.scraping = _leave_scraping(client, ledger, ran, sight, until)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from threading import BoundedSemaphore
 from types import TracebackType
 
-import pyarrow as pa
-
-from meter_pipeline.store.errors import StoreError
+from meter_pipeline.sync.contain import Trouble, concerns_all, explain
 from meter_pipeline.sync.land import Fetched
 from meter_pipeline.sync.load import BATCH_BYTES, Load
 from meter_pipeline.sync.report import Problem, Progress, SyncReport
@@ -57,7 +57,7 @@ class Writing:
         self._batch: list[Fetched] = []
         self._bytes = 0
         self._before: Future[None] | None = None
-        self._error: Exception | None = None
+        self._broken: Trouble | None = None
 
     def add(self, fetched: Fetched) -> None:
         """Takes a fetched job; hands over what has come together when that is enough."""
@@ -74,9 +74,10 @@ class Writing:
         """Tells what went wrong, when all batches are written, and gives up the claim."""
         self._load.release()
         report.problems += self._load.problems
-        if self._error is not None:
-            report.problems.append(Problem("", self._load.report.slug, "known", str(self._error)))
-            self._progress.note(f"{self._load.report.slug}: {self._error}")
+        if self._broken is not None:
+            slug, trouble = self._load.report.slug, self._broken
+            report.problems.append(Problem("", slug, "known", trouble.reason, is_ours=trouble.is_ours))
+            self._progress.note(f"{slug}: {trouble.reason}")
         if self._before is not None:
             self._before.result()
 
@@ -89,11 +90,12 @@ class Writing:
 
     def _write(self, batch: list[Fetched], last: bool) -> None:
         try:
-            if self._error is None:
-                self._load.write(batch, last=last)
+            if self._broken is None:
+                self._write_or_divide(batch, last=last)
                 self._progress.advance(len(batch))
-        except (StoreError, pa.ArrowException) as error:
-            self._error = error
+        except Exception as error:
+            # Nothing of this strategy can be written; the others go on.
+            self._broken = explain(error)
         finally:
             for fetched in batch:
                 if fetched.body is not None:
@@ -101,3 +103,36 @@ class Writing:
             self._slots.release()
             if last:
                 self._load.release()
+
+    def _write_or_divide(self, batch: Sequence[Fetched], *, last: bool) -> None:
+        """Writes a batch; one that fails is divided, down to the job that is to blame, which is given up."""
+        failure = self._attempt(batch, last=last)
+        if failure is None:
+            return
+        if len(batch) == 1:
+            self._load.give_up(batch[0].row, explain(failure), last=last)
+            self._load = self._load.resumed()
+            return
+        half = len(batch) // 2
+        self._write_or_divide(batch[:half], last=False)
+        self._write_or_divide(batch[half:], last=last)
+
+    def _attempt(self, batch: Sequence[Fetched], *, last: bool) -> Exception | None:
+        """Writes a batch; returns the error that a job of it must have brought, with everything as it was before."""
+        load = self._load
+        counts, problems = replace(load.report), list(load.problems)
+        try:
+            load.write(batch, last=last)
+        except Exception as error:
+            if concerns_all(error) or not batch:
+                raise
+            failure = error
+        else:
+            return None
+        # What the failed batch has counted is counted again.
+        vars(load.report).update(vars(counts))
+        load.problems[:] = problems
+        self._load = load.resumed()
+        # Where not even this can be done, no job is to blame.
+        self._load.write([], last=False)
+        return failure
