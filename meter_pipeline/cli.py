@@ -24,7 +24,7 @@ from meter_pipeline.commands.console import emit, read_time, say, show, show_tra
 from meter_pipeline.commands.jobs import jobs
 from meter_pipeline.commands.schedules import schedules
 from meter_pipeline.commands.strategies import strategies
-from meter_pipeline.commands.sync import sync
+from meter_pipeline.commands.sync import before_leaving, sync
 from meter_pipeline.commands.usage import Commands, Group
 from meter_pipeline.connect import open_client, open_ledger, open_store
 from meter_pipeline.settings import Settings, SettingsError
@@ -36,6 +36,8 @@ _ROWS_SHOWN = 200
 INTERRUPTED = 130
 # Threads that wait for an answer keep an interrupted command for so long, not until the answer comes.
 _GRACE_SECONDS = 3.0
+# How long each thing that is done before an interrupted process leaves may take.
+_LAST_SECONDS = 1.0
 
 
 class Root(Group):
@@ -85,6 +87,11 @@ def _leave() -> None:
         # A progress bar has hidden the cursor.
         sys.stderr.write("\x1b[?25h\n")
     tell("interrupted")
+    # Not in this thread: whoever hangs may hold what these need.
+    for action in before_leaving:
+        last = threading.Thread(target=action, daemon=True)
+        last.start()
+        last.join(_LAST_SECONDS)
     os._exit(INTERRUPTED)
 
 

@@ -108,7 +108,7 @@ class Settings:
             api_key=values.get("METER_API_KEY"),
             base_url=_url(values.get("METER_BASE_URL", cls.base_url)),
             api_prefix=_prefix(values.get("METER_API_PREFIX", cls.api_prefix)),
-            data_dir=resolve_path("METER_DATA_DIR", values.get("METER_DATA_DIR", "data")),
+            data_dir=_data_dir(values),
             ledger_url=_path_or_url("METER_LEDGER_URL", values.get("METER_LEDGER_URL")),
             lake_url=_path_or_url("METER_LAKE_URL", values.get("METER_LAKE_URL")),
             webhook_secret=values.get("METER_WEBHOOK_SECRET"),
@@ -122,6 +122,17 @@ class Settings:
             max_page=_size("METER_MAX_PAGE", values, cls.max_page),
             dbt_project=_project(values.get("METER_DBT_PROJECT")),
         )
+
+    @classmethod
+    def of_ledger(cls, env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
+        """Settings that say where the ledger is and nothing else, also where others cannot be used.
+
+        Raises:
+            SettingsError: `dotenv` cannot be read.
+        """
+        values = _values(env, dotenv)
+        url = _path_or_url("METER_LEDGER_URL", values.get("METER_LEDGER_URL"))
+        return cls(data_dir=_data_dir(values), ledger_url=url)
 
     @property
     def ledger(self) -> str:
@@ -184,6 +195,10 @@ def _values(env: Mapping[str, str] | None, dotenv: Path | None) -> dict[str, str
         values.update({name: value for name, value in _dotenv(dotenv).items() if value})
     values.update({name: value for name, value in (os.environ if env is None else env).items() if value})
     return values
+
+
+def _data_dir(values: Mapping[str, str]) -> Path:
+    return resolve_path("METER_DATA_DIR", values.get("METER_DATA_DIR", "data"))
 
 
 def _dotenv(path: Path) -> dict[str, str | None]:

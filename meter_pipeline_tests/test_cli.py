@@ -354,6 +354,8 @@ def test_an_interrupted_sync_ends_in_one_line_whatever_it_waits_for_and_the_next
         # Far less than the answer would take.
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    last = meter("status", "--json").document["last_sync"]
+    assert (last["ended_by"], last["exit_code"], last["problem"]) == ("interrupt", 130, "interrupted")
     shop.clear_faults()
     done = meter("sync", "--json")
     assert (done.code, done.document["jobs"]) == (0, 2)
@@ -427,6 +429,72 @@ def test_the_last_sync_is_one_line_of_status(meter: Command) -> None:
     last = meter("status").out.splitlines()[-1]
     assert last.startswith("last sync: 20")
     assert "2 jobs and 2 items loaded with" in last
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "cause", "said"),
+    [
+        ({"METER_BASE_URL": "http://127.0.0.1:9"}, (), "connection", "METER_BASE_URL"),
+        ({"METER_API_KEY": ""}, (), "configuration", "METER_API_KEY is not set"),
+        ({"METER_API_KEY": "sk_live_wrong"}, (), "configuration", "401"),
+        ({"METER_BASE_URL": "api.meter.sh"}, (), "configuration", "METER_BASE_URL"),
+        ({"METER_LAKE_URL": "/proc/nothing"}, (), "store", "/proc/nothing"),
+        ({}, ("--since", "yesterday"), "configuration", "since 'yesterday'"),
+        ({}, ("--again",), "usage", "--again loads jobs again"),
+        ({}, ("--strategy", "nope"), "usage", "no strategy 'nope'"),
+    ],
+)
+def test_status_tells_what_ended_the_last_sync(
+    meter: Command, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], arguments: tuple[str, ...], cause: str,
+    said: str,
+) -> None:  # fmt: skip
+    assert meter("sync").code == 0
+    with monkeypatch.context() as wrong:
+        for name, value in variables.items():
+            wrong.setenv(name, value)
+        failed = one_line(meter("sync", *arguments))
+    assert said in failed
+    last = meter("status").out.splitlines()[-1]
+    assert last.startswith("last sync: 20")
+    assert f"ended by {cause} (exit code 2): " in last
+    assert said in last
+    assert meter("status", "--json").document["last_sync"]["ended_by"] == cause
+    assert meter("sync").code == 0
+    assert "ended by" not in meter("status").out
+
+
+def test_a_sync_that_ends_before_it_begins_makes_no_ledger(meter: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METER_API_KEY", "")
+    assert meter("sync").code == 2
+    assert not Path(os.environ["METER_DATA_DIR"]).exists()
+
+
+def test_jobs_that_failed_at_meter_are_counted_when_they_are_only_listed(shop: Sandbox, meter: Command) -> None:
+    shop.insert_job("Books", items=[], status="failed", error="Target answered 503")
+    assert meter("sync", "--json").document["strategies"]["books"]["failed"] == 1
+    assert "books" not in meter("sync", "--json").document["strategies"]
+
+
+def test_a_status_that_is_not_documented_is_told_by_sync_and_status(shop: Sandbox, meter: Command) -> None:
+    odd = shop.insert_job("Books", items=[])
+    shop.world.jobs_by_id[odd].extra = {"status": "archived"}
+    done = meter("sync")
+    assert done.code == 0
+    assert "books: 1 job has the unknown status 'archived'" in done.err
+    assert f"books: job {odd} has the unknown status 'archived'" in meter("status").out
+    (told,) = meter("status", "--json").document["odd_statuses"]
+    assert told == {"job_id": odd, "strategy": "books", "status": "archived"}
+
+
+def test_a_row_without_an_id_is_named_by_sync_and_status(shop: Sandbox, meter: Command) -> None:
+    odd = shop.insert_job("Books", items=[])
+    shop.world.jobs_by_id[odd].extra = {"id": None, "job_id": None}
+    done = meter("sync")
+    assert done.code == 1
+    assert "2 jobs and 2 items loaded" in done.out
+    line = "a record is ignored: a row of jobs cannot be used (an object with neither job_id nor id)"
+    assert line in done.err
+    assert line in meter("status").out
 
 
 def test_a_damaged_file_of_the_lake_is_named_and_replaced_as_the_line_says(meter: Command, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from meter_pipeline import origin
 from meter_pipeline.commands.console import cell, emit, read_time, say, show, tell
@@ -58,10 +59,11 @@ def show_report(report: SyncReport, told: set[str]) -> None:
 def show_state(settings: Settings, as_json: bool) -> None:
     """Jobs by state and strategy, held and unreadable ones with their reasons, missing runs, the last sync."""
     from meter_pipeline.store.rows import describe_status
+    from meter_pipeline.sync.report import IGNORED, Problem
 
     with open_ledger(settings) as ledger:
         counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), ledger.gaps()
-        odd = ledger.odd_statuses()
+        odd, unended = ledger.odd_statuses(), ledger.unended_sync()
         slugs = {strategy.strategy_id: strategy.slug for strategy in ledger.strategies()}
     if as_json:
         emit(
@@ -86,6 +88,7 @@ def show_state(settings: Settings, as_json: bool) -> None:
                     for g in gaps
                 ],
                 "last_sync": last,
+                "unended_sync": unended,
             }
         )
         return
@@ -108,10 +111,26 @@ def show_state(settings: Settings, as_json: bool) -> None:
         )
     if len(gaps) > _GAPS:
         say(f"{len(gaps) - _GAPS} earlier gaps: see --json")
+    if unended:
+        say(f"a sync that began at {unended} has not ended: it is at work, or was killed")
     if not last:
         say("never synced")
         return
     loaded = f"{last.get('jobs', 0):,} jobs and {last.get('items', 0):,} items loaded"
     problems_then = len(last.get("problems", ()))
     asked = f"{last.get('requests', 0):,} requests"
-    say(f"last sync: {cell(read_time(last['finished_at']))}, {loaded} with {asked}, {problems_then:,} problems")
+    when = cell(read_time(last["finished_at"]))
+    ended = f", ended by {last['ended_by']} (exit code {last['exit_code']}): {last['problem']}" if _ended(last) else ""
+    if ended and not problems_then:
+        say(f"last sync: {when}{ended}")
+    else:
+        say(f"last sync: {when}, {loaded} with {asked}, {problems_then:,} problems{ended}")
+    for problem in last.get("problems", ()):
+        # Jobs that are held or unreadable stand above.
+        if problem["state"] == IGNORED or not problem["job_id"]:
+            say(f"{problem['slug'] or 'last sync'}: {Problem(**problem).subject}{problem['reason']}")
+
+
+def _ended(last: Mapping[str, Any]) -> bool:
+    """Whether something ended a sync before it was done."""
+    return last.get("ended_by") is not None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -15,6 +18,9 @@ from meter_pipeline.config import load_config
 from meter_pipeline.connect import open_client, open_store
 from meter_pipeline.settings import Settings
 from meter_pipeline.since import parse_since
+
+# What is done before a process leaves that is interrupted and hangs.
+before_leaving: list[Callable[[], None]] = []
 
 
 def sync(
@@ -48,17 +54,25 @@ def sync(
     from meter_pipeline.processes import OwnProcesses
     from meter_pipeline.store.inbox import Inbox
     from meter_pipeline.sync import sync as engine
+    from meter_pipeline.sync.ending import Ending, recorded
 
-    if again and not (job or strategy or schedule):
-        raise typer.BadParameter("--again loads jobs again: name them with --job, --strategy or --schedule")
-    settings = Settings.from_env()
-    moment = parse_since(since, origin.clock(settings.data_dir))
-    settings.require_key()
-    origin.refuse_mixing(settings)
-    config = load_config(settings.config)
-    if acknowledge is not None:
-        config = replace(config, acknowledge=acknowledge)
-    with open_store(settings) as store, open_client(settings, store.ledger) as client, progress(as_json) as shown:
+    with ExitStack() as opened:
+        attempt = opened.enter_context(recorded(Settings.of_ledger))
+        settings = Settings.from_env()
+        if again and not (job or strategy or schedule):
+            raise typer.BadParameter("--again loads jobs again: name them with --job, --strategy or --schedule")
+        moment = parse_since(since, origin.clock(settings.data_dir))
+        settings.require_key()
+        origin.refuse_mixing(settings)
+        config = load_config(settings.config)
+        if acknowledge is not None:
+            config = replace(config, acknowledge=acknowledge)
+        store = opened.enter_context(open_store(settings))
+        client = opened.enter_context(open_client(settings, store.ledger))
+        shown = opened.enter_context(progress(as_json))
+        opened.callback(before_leaving.clear)
+        before_leaving.append(partial(store.ledger.end_open_syncs, Ending.of(KeyboardInterrupt()).as_dict()))
+        attempt.begin()
         report = engine(
             client,
             store.ledger,

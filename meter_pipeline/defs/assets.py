@@ -7,6 +7,7 @@ What a run did not change is skipped.
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ from meter_pipeline.since import parse_since
 if TYPE_CHECKING:
     from meter_pipeline.store.rows import ScheduleRow, StrategyRow
     from meter_pipeline.sync import SyncReport
+    from meter_pipeline.sync.ending import Attempt
 
 OWNERS = ["team:data"]
 _LOG_EVERY_SECONDS = 10.0
@@ -102,15 +104,18 @@ def meter_assets(
     ) -> Iterator[Any]:
         context.log.addFilter(_tells_something)
         with told_in_one_line(context.log):
-            meter_store.refuse_mixing(meter)
-            with meter_store.open() as store:
-                report = None
-                selected = keys.selected(context)
-                if selected:
-                    settings = meter_store.with_api(meter)
-                    with meter.client(store.ledger, spool_folder=settings.spool) as client:
-                        report = _run(context, selected, config, known, client, store, settings)
-                yield from keys.told(Events(context, store, report, known, keys))
+            selected = keys.selected(context)
+            report = None
+            with _recorded(meter_store) as attempt:
+                if not selected:
+                    attempt.begin()
+                settings = meter_store.with_api(meter)
+                meter_store.refuse_mixing(meter)
+                with meter_store.open() as store:
+                    if selected:
+                        with meter.client(store.ledger, spool_folder=settings.spool) as client:
+                            report = _run(context, selected, config, known, client, store, settings, attempt)
+                    yield from keys.told(Events(context, store, report, known, keys))
             if report is not None:
                 _fail_if_cut_short(report)
 
@@ -125,6 +130,7 @@ def _run(
     client: Any,
     store: Any,
     settings: Settings,
+    attempt: "Attempt",
 ) -> "SyncReport":
     """Runs the engine over what the run's configuration and selection ask for."""
     from meter_pipeline.processes import OwnProcesses
@@ -132,9 +138,10 @@ def _run(
     from meter_pipeline.sync import sync
 
     strategies = config.strategies or _selected(selected, known)
-    said = load_config(settings.config)
+    since, said = parse_since(config.since, origin.clock(settings.data_dir)), load_config(settings.config)
     if config.acknowledge is not None:
         said = replace(said, acknowledge=config.acknowledge)
+    attempt.begin()
     report = sync(
         client,
         store.ledger,
@@ -142,7 +149,7 @@ def _run(
         strategies=strategies or None,
         schedules=config.schedules or ([] if config.inbox else None),
         inbox=None if strategies else Inbox(settings.inbox),
-        since=parse_since(config.since, origin.clock(settings.data_dir)),
+        since=since,
         reconcile=config.reconcile,
         progress=Told(context.log),
         config=said,
@@ -159,6 +166,13 @@ def _run(
     if (more := len(report.problems) - _PROBLEMS_LOGGED) > 0:
         context.log.warning(f"and {more:,} more: the checks of the assets name them, and meter-pipeline status all")
     return report
+
+
+def _recorded(store: StoreResource) -> "AbstractContextManager[Attempt]":
+    # Imported here: definitions must not pay for the engine.
+    from meter_pipeline.sync.ending import recorded
+
+    return recorded(store.of_ledger)
 
 
 def _tells_something(record: logging.LogRecord) -> bool:

@@ -80,12 +80,19 @@ class StoreResource(dg.ConfigurableResource):
         Raises:
             SettingsError: A value cannot be used.
         """
+        return replace(Settings.from_env(), **self._own())
+
+    def of_ledger(self) -> Settings:
+        """Settings that say where the ledger is, also where others cannot be used."""
+        return replace(Settings.of_ledger(), **self._own())
+
+    def _own(self) -> dict[str, Any]:
         given = {
             "data_dir": resolve_path("data_dir", self.data_dir) if self.data_dir else None,
             "ledger_url": self.ledger_url,
             "lake_url": self.lake_url,
         }
-        return replace(Settings.from_env(), **{name: value for name, value in given.items() if value is not None})
+        return {name: value for name, value in given.items() if value is not None}
 
     @contextmanager
     def open(self) -> Iterator[Store]:

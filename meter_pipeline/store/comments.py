@@ -45,7 +45,9 @@ COLUMNS = {
     "description": "What the strategy extracts, in the words of whoever made it.",
     "duplicates": "Items whose key an earlier item of the job has.",
     "enabled": "Whether the schedule runs.",
+    "ended_by": "What ended the sync before it was done: usage, configuration, connection, store, interrupt or fault.",
     "error": "Error that Meter gave for a failed job.",
+    "exit_code": "What the command returned: 0 all well, 1 some jobs could not be loaded, 2 usage or configuration.",
     "expected_interval_seconds": (
         "Longest time between two runs, in seconds: the interval, or the longest gap of the cron expression."
     ),
@@ -86,6 +88,7 @@ COLUMNS = {
     "parameters": "Parameters of the scrape (JSON text), if any; with strategy and url they make the target.",
     "part": "Name of the file in its folder.",
     "previous_job_id": "The job before this one on the same target.",
+    "problem": "What went wrong first, in one line; null when nothing did.",
     "publication_id": "Name of its folder under `publications`.",
     "published_at": "When it was published.",
     "put_back_at": "When it was put back in the place of a later one; null for a new one.",

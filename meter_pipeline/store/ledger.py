@@ -80,6 +80,7 @@ class Ledger:
     def __init__(self, engine: Engine, claims: Claims) -> None:
         self._engine = engine
         self._upserts: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Any] = {}
+        self._begun: set[str] = set()
         self._write = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
         self.claims = claims
 
@@ -523,12 +524,20 @@ class Ledger:
         id_ = uuid.uuid4().hex
         with self.writing() as connection:
             connection.execute(syncs.insert().values(sync_id=id_, started_at=now()))
+        self._begun.add(id_)
         return id_
 
     def end_sync(self, sync_id: str, report: dict[str, Any]) -> None:
         """Notes the end of a sync with its report."""
         with self.writing() as connection:
             where = syncs.c.sync_id == sync_id
+            connection.execute(update(syncs).where(where).values(finished_at=now(), report=_json(report)))
+        self._begun.discard(sync_id)
+
+    def end_open_syncs(self, report: dict[str, Any]) -> None:
+        """Notes the end of every sync that was begun here and has not ended: this process is about to leave."""
+        where = syncs.c.sync_id.in_(self._begun) & syncs.c.finished_at.is_(None)
+        with self.writing() as connection:
             connection.execute(update(syncs).where(where).values(finished_at=now(), report=_json(report)))
 
     def last_sync(self) -> dict[str, Any] | None:
@@ -540,6 +549,13 @@ class Ledger:
             return None
         report = {"sync_id": row.sync_id, "started_at": row.started_at, "finished_at": row.finished_at}
         return {**json.loads(row.report or "{}"), **report}
+
+    def unended_sync(self) -> str | None:
+        """When the latest sync began, if it has not ended: it is at work, or was killed; `None` if it has."""
+        query = select(syncs.c.started_at, syncs.c.finished_at).order_by(syncs.c.started_at.desc()).limit(1)
+        with self.reading() as connection:
+            row = connection.execute(query).first()
+        return row.started_at if row is not None and row.finished_at is None else None
 
     def rows(self, name: str) -> list[Row[Any]]:
         """Every row of one of the ledger's tables."""

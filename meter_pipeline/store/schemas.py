@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ _UTC = pa.timestamp("us", tz="UTC")
 _TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_(), "FLOAT": pa.float64()}
 # What is of no use to a reader.
 _HIDDEN = {"fields", "dirty", "target_id"}
+# What the report of a sync says of its end.
+_ENDINGS = {"exit_code": pa.int64(), "ended_by": pa.string(), "problem": pa.string()}
 # The ledger's tables that the warehouse's are made of.
 READ = ("strategies", "schedules", "versions", "jobs", "change_sets", "job_comparisons", "syncs")
 
@@ -43,7 +46,7 @@ def tables_of(rows: Mapping[str, Sequence[Any]]) -> dict[str, pa.Table]:
         "job_comparisons": _with_slug(_arrow("job_comparisons", rows["job_comparisons"]), slugs).drop_columns(
             ["strategy_id"]
         ),
-        "syncs": _arrow("syncs", rows["syncs"]),
+        "syncs": _with_endings(_arrow("syncs", rows["syncs"])),
     }
 
 
@@ -76,6 +79,14 @@ def _with_intervals(table: pa.Table, schedules: Sequence[ScheduleRow]) -> pa.Tab
     """With the longest time that lies between two runs of each schedule, in seconds."""
     seconds = [expected_interval(schedule) for schedule in schedules]
     return table.append_column("expected_interval_seconds", pa.array(seconds, pa.int64()))
+
+
+def _with_endings(syncs: pa.Table) -> pa.Table:
+    """With what ended each sync, its exit code and its problem; null where it is at work or was killed."""
+    reports = [json.loads(text) if text else {} for text in syncs["report"].to_pylist()]
+    for place, (name, kind) in enumerate(_ENDINGS.items(), 3):
+        syncs = syncs.add_column(place, name, pa.array([report.get(name) for report in reports], kind))
+    return syncs
 
 
 def _versions(table: pa.Table, kind: str) -> pa.Table:

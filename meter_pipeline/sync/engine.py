@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -11,6 +11,7 @@ from itertools import groupby
 from meter_pipeline.api import JobBody, MeterClient
 from meter_pipeline.config import Config
 from meter_pipeline.store.claims import Claim
+from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.inbox import Inbox
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.store.ledger import Ledger
@@ -19,6 +20,7 @@ from meter_pipeline.store.tables import iso, now
 from meter_pipeline.sync import hints
 from meter_pipeline.sync.acknowledge import ChangeSets
 from meter_pipeline.sync.discover import catalog, discover, note_statuses
+from meter_pipeline.sync.ending import CONNECTION, Ending
 from meter_pipeline.sync.land import NoAnswer, fetch
 from meter_pipeline.sync.load import BATCH_BYTES, Load
 from meter_pipeline.sync.rekey import of, refresh
@@ -94,11 +96,24 @@ def sync(
         else:
             _follow(work, selection, inbox)
         note_statuses(ledger, report)
-    finally:
-        report.requests += client.requests_made - requests
-        report.finished_at = now()
-        ledger.end_sync(report.sync_id, report.as_dict())
+    except BaseException as error:
+        ending = Ending.of(error)
+        report.end(ending.cause, ending.problem, ending.exit_code)
+        # What ended the sync may be the ledger itself.
+        with suppress(StoreError):
+            _keep(ledger, report, client.requests_made - requests)
+        raise
+    if report.stopped is not None:
+        report.end(CONNECTION, report.stopped, 1)
+    _keep(ledger, report, client.requests_made - requests)
     return report
+
+
+def _keep(ledger: Ledger, report: SyncReport, requests: int) -> None:
+    """Keeps what a sync did in the ledger."""
+    report.requests += requests
+    report.finished_at = now()
+    ledger.end_sync(report.sync_id, report.as_dict())
 
 
 def _follow(work: _Work, selection: Selection, inbox: Inbox | None) -> None:

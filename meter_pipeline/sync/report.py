@@ -85,6 +85,8 @@ class SyncReport:
         notes: What is worth a line and stopped nothing: statuses that Meter does not document, for one.
         gone: Jobs in the ledger that the API no longer lists; known after a reconcile only.
         stopped: Why the sync ended early, `None` when it did not.
+        ended_by: What ended it, if it did not come to its end by itself: see `meter_pipeline.sync.ending`.
+        problem: What that was, in one line.
     """
 
     sync_id: str = ""
@@ -104,11 +106,20 @@ class SyncReport:
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     stopped: str | None = None
+    ended_by: str | None = None
+    problem: str | None = None
+    _code: int | None = None
 
     @property
     def exit_code(self) -> int:
-        """0 when everything that there was to load was loaded, else 1."""
+        """0 when everything that there was to load was loaded; 1 when not; else that of what ended the sync."""
+        if self._code is not None:
+            return self._code
         return 1 if self.problems or self.stopped else 0
+
+    def end(self, cause: str, problem: str, exit_code: int) -> None:
+        """Notes what ended the sync before it was done."""
+        self.ended_by, self.problem, self._code = cause, problem, exit_code
 
     def of(self, strategy: StrategyRow) -> StrategyReport:
         """The report of a strategy, begun where there is none yet."""
@@ -138,6 +149,10 @@ class SyncReport:
         for strategy in strategies.values():
             del strategy["sample"]
         form = {**asdict(replace(self, strategies={})), "strategies": strategies}
+        del form["_code"]
+        if self.problem is None and self.problems:
+            first, more = self.problems[0], len(self.problems) - 1
+            form["problem"] = f"{first.subject}{first.reason}" + (f"; and {more:,} more" if more else "")
         return {**form, "jobs": self.jobs, "items": self.items, "exit_code": self.exit_code}
 
 

@@ -10,9 +10,10 @@ import dagster as dg
 import pytest
 
 from meter_pipeline import origin
-from meter_pipeline.api import set_wait_scale
+from meter_pipeline.api import JobBody, MeterClient, set_wait_scale
 from meter_pipeline.store.errors import StoreError
-from meter_pipeline_tests.defs.conftest import CANARY, Pipeline, failure
+from meter_pipeline.store.ledger import Ledger
+from meter_pipeline_tests.defs.conftest import CANARY, Pipeline, failure, materialized
 
 
 @pytest.fixture
@@ -36,6 +37,41 @@ def test_a_wrong_key_is_one_line_and_no_retry(pipeline: Pipeline, monkeypatch: p
 def test_a_missing_key_names_the_variable(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("METER_API_KEY")
     assert "METER_API_KEY is not set" in failure(pipeline.run(fails=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cause"),
+    [("METER_API_KEY", "sk_live_wrong", "configuration"), ("METER_API_KEY", "", "configuration"),
+     ("METER_BASE_URL", "api.meter.sh", "configuration")],
+)  # fmt: skip
+def test_what_ended_a_run_stands_in_the_record_of_its_sync(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, name: str, value: str, cause: str
+) -> None:
+    pipeline.run()
+    monkeypatch.setenv(name, value)
+    failed = failure(pipeline.run(fails=True))
+    ledger = Ledger.open(pipeline.settings.ledger)
+    last = ledger.last_sync()
+    ledger.close()
+    assert last is not None
+    assert (last["ended_by"], last["exit_code"]) == (cause, 2)
+    assert last["problem"] in failed
+
+
+def test_a_fault_of_this_program_fails_the_run_once_everything_else_is_loaded(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.run()
+    ids = [pipeline.scrape("Books", {"title": "Tide Tables", "Price": price}) for price in (8, 9, 10)]
+    usual = MeterClient.job_body
+
+    def job_body(self: MeterClient, job_id: str) -> JobBody:
+        return usual(self, job_id) if job_id != ids[1] else usual(self, None).missing  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MeterClient, "job_body", job_body)
+    result = pipeline.run(fails=True)
+    assert f"books: job {ids[1]} is unreadable: a fault of meter-pipeline itself" in failure(result)
+    assert "results/books" in materialized(result)
 
 
 @pytest.mark.usefixtures("_no_waits")

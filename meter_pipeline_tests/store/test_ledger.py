@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -221,9 +222,19 @@ def test_the_last_sync_that_ended_is_reported(open_ledger: Open) -> None:
     done = ledger.begin_sync()
     ledger.begin_sync()
     ledger.end_sync(done, {"jobs": 3})
+    assert open_ledger().unended_sync() is not None
     last = open_ledger().last_sync()
     assert last is not None
     assert (last["sync_id"], last["jobs"]) == (done, 3)
+
+
+def test_a_process_that_leaves_ends_its_own_syncs_and_no_others(open_ledger: Open) -> None:
+    other, ledger = open_ledger(), open_ledger()
+    theirs, done, left = other.begin_sync(), ledger.begin_sync(), ledger.begin_sync()
+    ledger.end_sync(done, {"exit_code": 0})
+    ledger.end_open_syncs({"exit_code": 130})
+    codes = {row.sync_id: row.report and json.loads(row.report)["exit_code"] for row in ledger.rows("syncs")}
+    assert codes == {theirs: None, done: 0, left: 130}
 
 
 def test_a_claim_is_held_by_one_at_a_time(open_ledger: Open) -> None:

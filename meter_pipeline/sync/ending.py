@@ -1,0 +1,104 @@
+"""What ended a sync before it was done, as its record in the ledger keeps it, also where it never began."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meter_pipeline.api import MeterAuthError, MeterConfigError, MeterError
+from meter_pipeline.config import ConfigError
+from meter_pipeline.settings import SettingsError
+from meter_pipeline.store.errors import StoreError
+from meter_pipeline.sync.selection import SelectionError
+
+if TYPE_CHECKING:
+    from meter_pipeline.settings import Settings
+
+USAGE, CONFIGURATION, CONNECTION, STORE, INTERRUPT, FAULT = (
+    "usage", "configuration", "connection", "store", "interrupt", "fault",
+)  # fmt: skip
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What ended a sync early.
+
+    Attributes:
+        cause: `usage`, `configuration`, `connection`, `store`, `interrupt`, or `fault`: one of this program.
+        exit_code: What the command returned for it.
+        problem: What happened, in one line.
+    """
+
+    cause: str
+    exit_code: int
+    problem: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Ending:
+        """The ending that an error brought."""
+        text = error.format_message() if hasattr(error, "format_message") else str(error)
+        problem = " ".join(text.split()) or type(error).__name__
+        if not isinstance(error, Exception):
+            return cls(INTERRUPT, INTERRUPTED, "interrupted")
+        if isinstance(error, SelectionError) or hasattr(error, "format_message"):
+            return cls(USAGE, 2, problem)
+        if isinstance(error, (SettingsError, ConfigError, MeterConfigError, MeterAuthError)):
+            return cls(CONFIGURATION, 2, problem)
+        if isinstance(error, MeterError):
+            return cls(CONNECTION, 2, problem)
+        if isinstance(error, (StoreError, OSError)):
+            return cls(STORE, 2, problem)
+        return cls(FAULT, 1, f"{type(error).__name__}: {problem}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The keys that it has in a sync's report."""
+        return {"ended_by": self.cause, "exit_code": self.exit_code, "problem": self.problem}
+
+
+class Attempt:
+    """A sync that is about to begin."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    def begin(self) -> None:
+        """From here on the sync keeps its own record."""
+        self.has_begun = True
+
+
+@contextmanager
+def recorded(settings: Callable[[], Settings]) -> Iterator[Attempt]:
+    """Records a sync that ends before it begins: for a setting, a key, an option, a folder.
+
+    No ledger is made for it: where there is none yet, there is nothing to be wrong about.
+
+    Args:
+        settings: Returns those that name the ledger; called only when there is something to record.
+
+    Yields:
+        The attempt; `begin` is called when everything is there that a sync needs.
+    """
+    attempt = Attempt()
+    try:
+        yield attempt
+    except BaseException as error:
+        if not attempt.has_begun:
+            with suppress(StoreError, SettingsError, OSError):
+                _record(settings().ledger, Ending.of(error))
+        raise
+
+
+def _record(url: str, ending: Ending) -> None:
+    from meter_pipeline.store.ledger import Ledger
+
+    if "://" not in url and not Path(url).exists():
+        return
+    ledger = Ledger.open(url)
+    try:
+        ledger.end_sync(ledger.begin_sync(), ending.as_dict())
+    finally:
+        ledger.close()
