@@ -337,8 +337,8 @@ def _drawn(draw: Callable[..., Chart | None], connection: duckdb.DuckDBPyConnect
     """A chart, or None where the data cannot be drawn: an axis that would leave the calendar, say."""
     try:
         return draw(connection, since)
-    except (ValueError, OverflowError):
-        log.warning("the chart %s cannot be drawn and is left out", draw.__name__, exc_info=True)
+    except (ValueError, OverflowError) as error:
+        log.warning("the chart of %s cannot be drawn and is left out: %s", draw.__name__, str(error).splitlines()[0])
         return None
 
 

@@ -127,3 +127,17 @@ def test_a_time_range_without_anything_has_no_charts_and_a_page_that_says_so(war
     # All that it needs is in it.
     assert "http://" not in whole
     assert "https://" not in whole
+
+
+def test_a_chart_whose_axis_would_leave_the_calendar_is_left_out_and_the_report_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = _file(tmp_path / "warehouse.duckdb", strategies=2, jobs=4)
+    with duckdb.connect(str(file)) as connection:
+        for at in ("0001-01-01 00:00:00+00", "9999-12-31 23:00:00+00"):
+            row = "insert into marts.fct_scrape_jobs values ('shop_000', ?, 's', 'accepted', null, 3, ?, false, 0)"
+            connection.execute(row, [at, at])
+    page = write_report(file, tmp_path / "report.html").read_text()
+    assert page.count("<img") >= 1
+    assert "cannot be drawn and is left out" in caplog.text
+    assert "Traceback" not in caplog.text

@@ -116,7 +116,8 @@ def show_state(settings: Settings, as_json: bool) -> None:
     if not last:
         say("never synced")
         return
-    loaded = f"{last.get('jobs', 0):,} jobs and {last.get('items', 0):,} items loaded"
+    landed = sum(done["landed"] for done in last.get("strategies", {}).values())
+    loaded = f"{landed:,} jobs and {last.get('items', 0):,} items loaded"
     problems_then = len(last.get("problems", ()))
     asked = f"{last.get('requests', 0):,} requests"
     when = cell(read_time(last["finished_at"]))
