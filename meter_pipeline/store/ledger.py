@@ -604,8 +604,10 @@ def _listed_state(job: Job) -> str:
 
 def _moved(old: JobRow, job: Job) -> dict[str, Any]:
     """The row of a job whose status is another one now; what this record leaves out stays as it was."""
-    told = job_values(job)
-    values = {name: getattr(old, name) if value is None and name != "error" else value for name, value in told.items()}
+    listed = job_values(job)
+    values = {
+        name: getattr(old, name) if value is None and name != "error" else value for name, value in listed.items()
+    }
     return {
         **values,
         **_owned(old),

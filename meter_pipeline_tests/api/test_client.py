@@ -304,7 +304,7 @@ def test_an_answer_without_an_id_is_a_bad_response(serve: Serve, connect: Connec
             ask()
 
 
-def test_rows_without_an_id_are_left_out_of_lists_and_told_once(serve: Serve, connect: Connect) -> None:
+def test_rows_without_an_id_are_left_out_of_lists_and_reported_once(serve: Serve, connect: Connect) -> None:
     bad = {"name": "nameless", "api_key": "s3cret"}
 
     def answer(asked: Asked) -> Answer:
