@@ -170,10 +170,15 @@ def test_a_home_folder_is_found_in_every_setting_and_one_that_nobody_has_is_name
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    # What a setting names has to be there.
+    (tmp_path / "meter.yaml").touch()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "dbt_project.yml").touch()
     names = ("METER_DATA_DIR", "METER_LAKE_URL", "METER_LEDGER_URL", "METER_CONFIG", "METER_DBT_PROJECT")
-    settings = Settings.from_env(dict.fromkeys(names, "~/x"), dotenv=None)
+    places = ("data", "lake", "ledger", "meter.yaml", "models")
+    settings = Settings.from_env({name: f"~/{place}" for name, place in zip(names, places, strict=True)}, dotenv=None)
     found = (settings.data_dir, settings.lake, settings.ledger, settings.config, settings.dbt_project)
-    assert set(map(str, found)) == {str(tmp_path / "x")}
+    assert tuple(map(str, found)) == tuple(str(tmp_path / place) for place in places)
     for name in names:
         with pytest.raises(SettingsError, match=f"^{name}="):
             Settings.from_env({name: "~nobody-of-that-name/x"}, dotenv=None)
