@@ -49,12 +49,14 @@ class MeterComponent(dg.Component, dg.Model, dg.Resolvable):
         group: One group for all assets, instead of one for each kind.
         owners: Owners of all assets.
         key_prefix: What the keys of all assets begin with.
+        strategies: Names or slugs of strategies whose results assets are there before any sync.
     """
 
     data_dir: str | None = None
     group: str | None = None
     owners: list[str] | None = None
     key_prefix: list[str] = []
+    strategies: list[str] = []
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The definitions; secrets are read where a run needs them."""
@@ -62,4 +64,5 @@ class MeterComponent(dg.Component, dg.Model, dg.Resolvable):
         if self.data_dir:
             folder = Path(self.data_dir).expanduser()
             settings = replace(settings, data_dir=folder if folder.is_absolute() else context.project_root / folder)
-        return build_defs(settings, translator=MeterTranslator(self.group, self.owners, self.key_prefix))
+        translator = MeterTranslator(self.group, self.owners, self.key_prefix)
+        return build_defs(settings, translator=translator, strategies=self.strategies)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from meter_pipeline.config import Config, ConfigError, load_config
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.defs.assets import meter_assets
 from meter_pipeline.defs.comparisons import job_comparisons
+from meter_pipeline.defs.declared import declared_strategies
 from meter_pipeline.defs.io import LakeIOManager
 from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESOURCE
 from meter_pipeline.defs.models import NOTHING, model_specs
@@ -31,31 +33,37 @@ _log = logging.getLogger(__name__)
 _log.addFilter(PrintableLog())
 
 
-def build_meter_defs(settings: Settings | None = None, *, translator: MeterTranslator | None = None) -> dg.Definitions:
+def build_meter_defs(
+    settings: Settings | None = None, *, translator: MeterTranslator | None = None, strategies: Sequence[str] = ()
+) -> dg.Definitions:
     """Everything about Meter for a Dagster project of one's own: assets, checks, the job, schedule and sensor.
 
     Args:
         settings: Where the API and the data are; `METER_*` of the environment by default.
         translator: Keys, groups and owners as the project has them.
+        strategies: Names or slugs of strategies whose results assets are there before any sync.
 
     Example:
-        `defs = dg.Definitions.merge(build_meter_defs(translator=MeterTranslator(owners=["team:web"])), mine)`
+        `defs = dg.Definitions.merge(build_meter_defs(strategies=["new_books"]), dg.Definitions(assets=[cheap_books]))`
     """
-    return build_defs(settings or Settings.from_env(), translator=translator)
+    return build_defs(settings or Settings.from_env(), translator=translator, strategies=strategies)
 
 
-def build_defs(settings: Settings, *, translator: MeterTranslator | None = None) -> dg.Definitions:
+def build_defs(
+    settings: Settings, *, translator: MeterTranslator | None = None, strategies: Sequence[str] = ()
+) -> dg.Definitions:
     """Everything that Dagster shows for the data of `settings`.
 
-    The strategies are those that the ledger knows at this moment: no call to the API is made. Secrets are read from
-    the environment when a run needs them and are no part of the definitions.
+    The strategies are those that the ledger knows at this moment, and those that are declared: no call to the API is
+    made. Secrets are read from the environment when a run needs them and are no part of the definitions.
     """
     for line in misspellings():
         _log.warning("%s", line)
-    strategies, schedules = known(settings)
+    rows, schedules = known(settings)
     said = known_config(settings)
     keys = translator.keys if translator else Keys()
-    synced = meter_assets(strategies, schedules, said, keys=keys)
+    declared = declared_strategies(strategies, said, rows)
+    synced = meter_assets(rows, schedules, said, declared=declared, keys=keys)
     compared = job_comparisons(keys)
     project = Project(settings.dbt_project) if settings.dbt_project else None
     models = model_specs(project) if project else NOTHING
@@ -67,7 +75,7 @@ def build_defs(settings: Settings, *, translator: MeterTranslator | None = None)
         assets=assets,
         jobs=[job],
         schedules=[hourly(job)],
-        sensors=[schedule_changes(job, [row.slug for row in strategies], acknowledge=said.acknowledge)],
+        sensors=[schedule_changes(job, {*declared, *(row.slug for row in rows)}, acknowledge=said.acknowledge)],
         resources={
             METER_RESOURCE: MeterResource(
                 base_url=settings.base_url,
@@ -95,7 +103,7 @@ def known_config(settings: Settings) -> Config:
     try:
         return load_config(settings.config)
     except ConfigError as error:
-        _log.warning("owners are not shown: %s", error)
+        _log.warning("meter.yaml is left out, its owners and declared strategies are not shown: %s", error)
         return Config()
 
 

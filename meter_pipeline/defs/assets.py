@@ -6,9 +6,10 @@ What a run did not change is skipped.
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -17,6 +18,7 @@ from pydantic import Field
 from meter_pipeline import origin
 from meter_pipeline.config import Config, load_config
 from meter_pipeline.defs import checks, quality
+from meter_pipeline.defs.declared import DeclaredStrategy, check_specs
 from meter_pipeline.defs.events import Events
 from meter_pipeline.defs.failures import make_failure, told_in_one_line
 from meter_pipeline.defs.freshness import freshness
@@ -72,17 +74,20 @@ def meter_assets(
     schedules: "Sequence[ScheduleRow]" = (),
     said: Config | None = None,
     *,
+    declared: Mapping[str, DeclaredStrategy] = MappingProxyType({}),
     keys: Keys = Keys(),
 ) -> dg.AssetsDefinition:
     """What a sync fills: assets about Meter itself and the change feed, and `results/<slug>` for each strategy.
 
     Args:
-        strategies: Those that get an asset.
+        strategies: Those of the ledger; each gets an asset.
         schedules: Say how fresh each strategy's results should be.
         said: What `meter.yaml` says, of owners.
+        declared: Strategies that the project declares, by slug; each gets an asset, whether the ledger has it or not.
         keys: What the project calls the assets when the step runs.
     """
-    known = frozenset(strategy.slug for strategy in strategies)
+    rows = {strategy.slug: strategy for strategy in strategies}
+    known = frozenset({*rows, *declared})
     policies = freshness(schedules)
 
     @dg.multi_asset(
@@ -91,10 +96,12 @@ def meter_assets(
         specs=[
             *_meter_specs(sorted(known)),
             *(_results_spec(strategy, policies.get(strategy.strategy_id), said or Config()) for strategy in strategies),
+            *(_expected_spec(declared[slug], said or Config()) for slug in sorted(declared.keys() - rows.keys())),
         ],
         check_specs=[
             *checks.specs([JOBS, *map(results_key, sorted(known))]),
             *quality.specs(map(results_key, sorted(known))),
+            *check_specs(declared.values()),
         ],
         can_subset=True,
         pool="meter",
@@ -115,7 +122,7 @@ def meter_assets(
                     if selected:
                         with meter.client(store.ledger, spool_folder=settings.spool) as client:
                             report = _run(context, selected, config, known, client, store, settings, attempt)
-                    yield from keys.told(Events(context, store, report, known, keys))
+                    yield from keys.told(Events(context, store, report, known, keys, declared))
             if report is not None:
                 _fail_if_cut_short(report)
 
@@ -147,6 +154,8 @@ def _run(
         store.ledger,
         store.lake,
         strategies=strategies or None,
+        # A name in the configuration is a person's request; an asset can be selected before its strategy is at Meter.
+        missing_ok=not config.strategies,
         schedules=config.schedules or ([] if config.inbox else None),
         inbox=None if strategies else Inbox(settings.inbox),
         since=since,
@@ -253,6 +262,21 @@ def _meter_specs(slugs: "Sequence[str]") -> Iterator[dg.AssetSpec]:
             skippable=True,
             metadata={"dagster/table_name": f"meter.{key.path[-1]}"},
         ).with_io_manager_key(LAKE_IO_MANAGER)
+
+
+def _expected_spec(declared: DeclaredStrategy, said: Config) -> dg.AssetSpec:
+    """The asset of a declared strategy that no sync has seen yet."""
+    own = said.strategies.get(declared.label)
+    return dg.AssetSpec(
+        results_key(declared.slug),
+        deps=[ITEMS],
+        description=f"**{declared.label}**: declared ({declared.source}); no sync has seen this strategy at Meter yet.",
+        group_name="results",
+        kinds={"meter", "parquet"},
+        owners=list(own.owners) if own is not None and own.owners else OWNERS,
+        skippable=True,
+        metadata={"dagster/table_name": f"results.{declared.slug}"},
+    ).with_io_manager_key(LAKE_IO_MANAGER)
 
 
 def _results_spec(strategy: "StrategyRow", policy: dg.FreshnessPolicy | None, said: Config) -> dg.AssetSpec:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from meter_pipeline.defs import changes, checks, news, quality
 from meter_pipeline.defs.columns import meter_columns, results_columns
+from meter_pipeline.defs.declared import DeclaredStrategy, check_results
 from meter_pipeline.defs.keys import (
     ITEM_CHANGES,
     ITEM_VERSIONS,
@@ -43,6 +45,7 @@ class Events:
         report: What the sync did; `None` when only checks were asked for.
         known: Slugs that had an asset when definitions were loaded.
         keys: What the project calls the assets; the events go by this package's own keys.
+        declared: Strategies that the project declares, by slug.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class Events:
         report: SyncReport | None,
         known: frozenset[str],
         keys: Keys = Keys(),
+        declared: Mapping[str, DeclaredStrategy] = MappingProxyType({}),
     ) -> None:
         self._context, self._store, self._report, self._known = context, store, report, known
+        self._declared = declared
         self._keys = keys
         self._strategies = {strategy.slug: strategy for strategy in store.ledger.strategies()}
         self._tallies = news.tallies(store.ledger)
@@ -74,6 +79,7 @@ class Events:
                 event = dg.AssetMaterialization(self._keys.shown(key), metadata=self._facts(key), tags=tags)
                 self._context.log_event(event)
         self._say_unknown()
+        self._warn_of_missing()
         yield from self._checks(told)
 
     def _news(self) -> dict[dg.AssetKey, str]:
@@ -104,12 +110,25 @@ class Events:
             named = ", ".join(f"results/{slug}" for slug in unknown[:_NEW_NAMED])
             self._context.log.info(f"new strategies: reload definitions to see {named}{more}")
 
+    def _warn_of_missing(self) -> None:
+        if self._report is None:
+            return
+        missing = [strategy for slug, strategy in self._declared.items() if slug not in self._strategies]
+        for strategy in missing[:_NEW_NAMED]:
+            self._context.log.warning(f"results/{strategy.slug}: {strategy.missing(self._strategies)}")
+        if (more := len(missing) - _NEW_NAMED) > 0:
+            self._context.log.warning(f"and {more:,} more declared strategies that are not at Meter")
+
     def _checks(self, told: dict[dg.AssetKey, str]) -> Iterator[dg.AssetCheckResult]:
         slugs = {strategy.strategy_id: slug for slug, strategy in self._strategies.items()}
         selected = self._keys.selected_checks(self._context)
-        if self._report is not None:
+        if self._report is None:
+            yield from check_results(selected, self._declared, self._strategies)
+        else:
             # A check of a strategy without news or trouble says nothing new.
             concerned = checks.troubled(self._problems, slugs) | {s for key in told if (s := slug_of(key))}
+            seen_first = {*concerned, *self._report.new_strategies}
+            yield from check_results(selected, self._declared, self._strategies, seen_first)
             selected = {check for check in selected if checks.about(check, concerned)}
         yield from checks.results(selected, self._problems, slugs)
         reports = self._report.strategies if self._report is not None else {}

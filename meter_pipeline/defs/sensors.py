@@ -6,7 +6,7 @@ about, leaves its schedules due. So nothing here can block a retry.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,7 @@ class Cursor:
 
 
 def schedule_changes(
-    job: Any, known: Sequence[str], *, acknowledge: bool = True, budget: float = BUDGET_SECONDS,
+    job: Any, known: Collection[str], *, acknowledge: bool = True, budget: float = BUDGET_SECONDS,
     most: int = MOST_SCHEDULES,
 ) -> dg.SensorDefinition:  # fmt: skip
     """The sensor, off until somebody switches it on.

@@ -50,6 +50,7 @@ def sync(
     progress: Progress | None = None,
     config: Config | None = None,
     processes: Processes | None = None,
+    missing_ok: bool = False,
 ) -> SyncReport:
     """Loads every job that is not loaded yet. A job, or a strategy, that fails does not stop the others.
 
@@ -71,6 +72,7 @@ def sync(
             for unseen changes, and whether Meter is told which of them are stored.
         processes: Starts others that load shares of what is much: see `meter_pipeline.processes`. All of it is loaded
             here without.
+        missing_ok: Leave out names in `strategies` that the API does not know, instead of raising.
 
     Returns:
         What was done, with every job that could not be loaded by name.
@@ -86,7 +88,7 @@ def sync(
     selection = Selection(schedules, strategies, jobs, iso(since), at_once, again)
     try:
         catalog(client, ledger, report)
-        selection.resolve(client, ledger, report)
+        selection.resolve(client, ledger, report, missing_ok=missing_ok)
         work = _Work(client, ledger, lake, report, workers, progress or Silent(), config or Config(), processes)
         if jobs is None:
             discover(client, ledger, report, strategy_ids=selection.walked(reconcile), since=since, reconcile=reconcile)

@@ -79,15 +79,15 @@ class Selection:
         whole.strategy_ids = form["strategy_ids"]
         return whole._copy(form["within"], frozenset(form["hinted"]), frozenset())
 
-    def resolve(self, client: MeterClient, ledger: Ledger, report: SyncReport) -> None:
+    def resolve(self, client: MeterClient, ledger: Ledger, report: SyncReport, *, missing_ok: bool = False) -> None:
         """Finds the strategies that are meant.
 
         Raises:
-            SelectionError: One is not there.
+            SelectionError: One is not there; with `missing_ok`, strategies that are not there are left out.
         """
         ids: set[str] = set()
         if self._strategies is not None:
-            ids |= set(_strategy_ids(ledger, self._strategies))
+            ids |= set(_strategy_ids(ledger, self._strategies, missing_ok))
         if self._schedules is not None:
             known = {row.schedule_id: row.strategy_id for row in ledger.schedules()}
             for schedule in sorted(self._schedules):
@@ -165,10 +165,12 @@ def _is_found(client: MeterClient, ledger: Ledger, job_id: str, report: SyncRepo
     return True
 
 
-def _strategy_ids(ledger: Ledger, wanted: Sequence[str]) -> Iterator[str]:
+def _strategy_ids(ledger: Ledger, wanted: Sequence[str], missing_ok: bool) -> Iterator[str]:
     rows = ledger.strategies()
     for name in wanted:
         found = called(rows, name)
+        if not found and missing_ok:
+            continue
         if not found:
             raise SelectionError(f"no strategy {name!r}: see `meter-pipeline strategies list`")
         if len(found) > 1:
