@@ -11,13 +11,14 @@ import dagster as dg
 
 from meter_pipeline.config import Config, ConfigError, load_config
 from meter_pipeline.connect import open_ledger
+from meter_pipeline.defs.account import Account, check_explicit
 from meter_pipeline.defs.assets import meter_assets
 from meter_pipeline.defs.comparisons import job_comparisons
 from meter_pipeline.defs.declared import declared_strategies
 from meter_pipeline.defs.io import LakeIOManager
 from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESOURCE
 from meter_pipeline.defs.models import NOTHING, model_specs
-from meter_pipeline.defs.naming import Keys, MeterTranslator, translated
+from meter_pipeline.defs.naming import MeterTranslator, translated
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.defs.schedules import hourly, sync_job
 from meter_pipeline.defs.sensors import schedule_changes
@@ -34,23 +35,45 @@ _log.addFilter(PrintableLog())
 
 
 def build_meter_defs(
-    settings: Settings | None = None, *, translator: MeterTranslator | None = None, strategies: Sequence[str] = ()
+    settings: Settings | None = None,
+    *,
+    translator: MeterTranslator | None = None,
+    strategies: Sequence[str] = (),
+    api_key: dg.EnvVar | None = None,
+    ledger_url: str | dg.EnvVar | None = None,
+    lake_url: str | dg.EnvVar | None = None,
 ) -> dg.Definitions:
     """Everything about Meter for a Dagster project of one's own: assets, checks, the job, schedule and sensor.
 
+    Several accounts in one code location: call this once for each, with a `key_prefix` and a data folder of its own.
+
     Args:
         settings: Where the API and the data are; `METER_*` of the environment by default.
-        translator: Keys, groups and owners as the project has them.
+        translator: Keys, groups, owners and names as the project has them.
         strategies: Names or slugs of strategies whose results assets are there before any sync.
+        api_key: The variable that holds the key; `METER_API_KEY` by default. With a key of its own, the ledger and the
+            lake are in the data folder unless they are given, too.
+        ledger_url: SQLAlchemy URL or path of the ledger, or the variable that holds it.
+        lake_url: URL or path of the lake, or the variable that holds it.
+
+    Raises:
+        SettingsError: A setting cannot be used, or holds a secret that would become part of the definitions.
 
     Example:
         `defs = dg.Definitions.merge(build_meter_defs(strategies=["new_books"]), dg.Definitions(assets=[cheap_books]))`
     """
-    return build_defs(settings or Settings.from_env(), translator=translator, strategies=strategies)
+    account = Account(api_key, ledger_url, lake_url)
+    if settings is not None:
+        account = check_explicit(settings, account)
+    return build_defs(settings or Settings.from_env(), translator=translator, strategies=strategies, account=account)
 
 
 def build_defs(
-    settings: Settings, *, translator: MeterTranslator | None = None, strategies: Sequence[str] = ()
+    settings: Settings,
+    *,
+    translator: MeterTranslator | None = None,
+    strategies: Sequence[str] = (),
+    account: Account = Account(),
 ) -> dg.Definitions:
     """Everything that Dagster shows for the data of `settings`.
 
@@ -59,42 +82,47 @@ def build_defs(
     """
     for line in misspellings():
         _log.warning("%s", line)
+    settings = account.settings(settings)
     rows, schedules = known(settings)
     said = known_config(settings)
-    keys = translator.keys if translator else Keys()
+    shown = translator or MeterTranslator()
+    keys, names = shown.keys, shown.names
     declared = declared_strategies(strategies, said, rows)
-    synced = meter_assets(rows, schedules, said, declared=declared, keys=keys)
-    compared = job_comparisons(keys)
+    synced = meter_assets(rows, schedules, said, declared=declared, keys=keys, names=names)
+    compared = job_comparisons(keys, names)
     project = Project(settings.dbt_project) if settings.dbt_project else None
     models = model_specs(project) if project else NOTHING
-    published = publication_assets(project, models, sorted([*synced.keys, *compared.keys]), keys=keys)
+    published = publication_assets(project, models, sorted([*synced.keys, *compared.keys]), keys=keys, names=names)
     assets = translated([synced, compared, published], translator)
-    job = sync_job(assets)
-    store = store_resource(settings)
+    job = sync_job(assets, names)
+    store = store_resource(settings, account)
+    slugs = {*declared, *(row.slug for row in rows)}
     return dg.Definitions(
         assets=assets,
         jobs=[job],
-        schedules=[hourly(job)],
-        sensors=[schedule_changes(job, {*declared, *(row.slug for row in rows)}, acknowledge=said.acknowledge)],
+        schedules=[hourly(job, names)],
+        sensors=[schedule_changes(job, slugs, acknowledge=said.acknowledge, names=names)],
         resources={
-            METER_RESOURCE: MeterResource(
+            names.shown(METER_RESOURCE): MeterResource(
+                api_key=account.api_key,
                 base_url=settings.base_url,
                 api_prefix=settings.api_prefix,
                 max_requests_per_second=settings.max_requests_per_second,
             ),
-            STORE_RESOURCE: store,
-            LAKE_IO_MANAGER: LakeIOManager(store=store, key_prefix=list(keys.prefix)),
+            names.shown(STORE_RESOURCE): store,
+            names.shown(LAKE_IO_MANAGER): LakeIOManager(store=store, key_prefix=list(keys.prefix)),
         },
         executor=dg.in_process_executor,
     )
 
 
-def store_resource(settings: Settings) -> StoreResource:
+def store_resource(settings: Settings, account: Account = Account()) -> StoreResource:
     """The store of `settings`; URLs of shared stores stay in the environment, since they may hold a password."""
     return StoreResource(
         data_dir=str(settings.data_dir),
-        ledger_url=None if settings.ledger_url else settings.ledger,
-        lake_url=None if settings.lake_url else settings.lake,
+        ledger_url=account.ledger(settings),
+        lake_url=account.lake(settings),
+        config=str(settings.config),
     )
 
 

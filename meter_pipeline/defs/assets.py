@@ -28,14 +28,18 @@ from meter_pipeline.defs.keys import (
     ITEMS,
     JOBS,
     LAKE_IO_MANAGER,
+    METER_RESOURCE,
+    POOL,
     SCHEDULE_CHANGES,
     SCHEDULES,
+    STORE_RESOURCE,
     STRATEGIES,
+    SYNC_STEP,
     results_key,
     slug_of,
 )
 from meter_pipeline.defs.metadata import link, present
-from meter_pipeline.defs.naming import Keys
+from meter_pipeline.defs.naming import Keys, Names
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.settings import Settings
 from meter_pipeline.since import parse_since
@@ -76,6 +80,7 @@ def meter_assets(
     *,
     declared: Mapping[str, DeclaredStrategy] = MappingProxyType({}),
     keys: Keys = Keys(),
+    names: Names = Names(),
 ) -> dg.AssetsDefinition:
     """What a sync fills: assets about Meter itself and the change feed, and `results/<slug>` for each strategy.
 
@@ -85,30 +90,36 @@ def meter_assets(
         said: What `meter.yaml` says, of owners.
         declared: Strategies that the project declares, by slug; each gets an asset, whether the ledger has it or not.
         keys: What the project calls the assets when the step runs.
+        names: The instance's names of the step, its pool and its resources.
     """
+    meter_key, store_key = names.shown(METER_RESOURCE), names.shown(STORE_RESOURCE)
+    lake_key = names.shown(LAKE_IO_MANAGER)
     rows = {strategy.slug: strategy for strategy in strategies}
     known = frozenset({*rows, *declared})
     policies = freshness(schedules)
 
+    specs = [
+        *_meter_specs(sorted(known)),
+        *(_results_spec(strategy, policies.get(strategy.strategy_id), said or Config()) for strategy in strategies),
+        *(_expected_spec(declared[slug], said or Config()) for slug in sorted(declared.keys() - rows.keys())),
+    ]
+
     @dg.multi_asset(
-        name="meter_sync",
+        name=names.shown(SYNC_STEP),
         description="Lands, audits and types what is new at Meter.",
-        specs=[
-            *_meter_specs(sorted(known)),
-            *(_results_spec(strategy, policies.get(strategy.strategy_id), said or Config()) for strategy in strategies),
-            *(_expected_spec(declared[slug], said or Config()) for slug in sorted(declared.keys() - rows.keys())),
-        ],
+        specs=[spec.with_io_manager_key(lake_key) for spec in specs],
         check_specs=[
             *checks.specs([JOBS, *map(results_key, sorted(known))]),
             *quality.specs(map(results_key, sorted(known))),
             *check_specs(declared.values()),
         ],
         can_subset=True,
-        pool="meter",
+        pool=names.shown(POOL),
+        required_resource_keys={meter_key, store_key},
     )
-    def meter_sync(
-        context: dg.AssetExecutionContext, config: SyncConfig, meter: MeterResource, meter_store: StoreResource
-    ) -> Iterator[Any]:
+    def meter_sync(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[Any]:
+        meter: MeterResource = getattr(context.resources, meter_key)
+        meter_store: StoreResource = getattr(context.resources, store_key)
         context.log.addFilter(_tells_something)
         with told_in_one_line(context.log):
             selected = keys.selected(context)
@@ -261,7 +272,7 @@ def _meter_specs(slugs: "Sequence[str]") -> Iterator[dg.AssetSpec]:
             owners=OWNERS,
             skippable=True,
             metadata={"dagster/table_name": f"meter.{key.path[-1]}"},
-        ).with_io_manager_key(LAKE_IO_MANAGER)
+        )
 
 
 def _expected_spec(declared: DeclaredStrategy, said: Config) -> dg.AssetSpec:
@@ -276,7 +287,7 @@ def _expected_spec(declared: DeclaredStrategy, said: Config) -> dg.AssetSpec:
         owners=list(own.owners) if own is not None and own.owners else OWNERS,
         skippable=True,
         metadata={"dagster/table_name": f"results.{declared.slug}"},
-    ).with_io_manager_key(LAKE_IO_MANAGER)
+    )
 
 
 def _results_spec(strategy: "StrategyRow", policy: dg.FreshnessPolicy | None, said: Config) -> dg.AssetSpec:
@@ -299,4 +310,4 @@ def _results_spec(strategy: "StrategyRow", policy: dg.FreshnessPolicy | None, sa
                 "page": link(strategy.url),
             }
         ),
-    ).with_io_manager_key(LAKE_IO_MANAGER)
+    )

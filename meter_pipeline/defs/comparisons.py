@@ -9,9 +9,9 @@ from pydantic import Field
 from meter_pipeline.defs.assets import OWNERS
 from meter_pipeline.defs.columns import meter_columns
 from meter_pipeline.defs.failures import told_in_one_line
-from meter_pipeline.defs.keys import JOB_COMPARISONS, JOBS
+from meter_pipeline.defs.keys import JOB_COMPARISONS, JOBS, METER_RESOURCE, POOL, STORE_RESOURCE
 from meter_pipeline.defs.metadata import grid, present, table
-from meter_pipeline.defs.naming import Keys
+from meter_pipeline.defs.naming import Keys, Names
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 
 _NAMED = 20
@@ -24,14 +24,17 @@ class CompareConfig(dg.Config):
     limit: int = Field(default=100, ge=0, description="Most pairs of jobs, each of them a request.")
 
 
-def job_comparisons(keys: Keys = Keys()) -> dg.AssetsDefinition:
+def job_comparisons(keys: Keys = Keys(), names: Names = Names()) -> dg.AssetsDefinition:
     """The asset.
 
     Args:
         keys: What the project calls the assets when the step runs.
+        names: The instance's names of the step, its pool and its resources.
     """
+    meter_key, store_key = names.shown(METER_RESOURCE), names.shown(STORE_RESOURCE)
 
     @dg.multi_asset(
+        name=names.shown("meter_compare"),
         description="Asks Meter to compare new jobs with the ones before them.",
         specs=[
             dg.AssetSpec(
@@ -46,12 +49,13 @@ def job_comparisons(keys: Keys = Keys()) -> dg.AssetsDefinition:
                 metadata={"dagster/table_name": "meter.job_comparisons"},
             )
         ],
-        pool="meter",
+        pool=names.shown(POOL),
+        required_resource_keys={meter_key, store_key},
     )
-    def meter_compare(
-        context: dg.AssetExecutionContext, config: CompareConfig, meter: MeterResource, meter_store: StoreResource
-    ) -> Iterator[Any]:
+    def meter_compare(context: dg.AssetExecutionContext, config: CompareConfig) -> Iterator[Any]:
         """Compares what was not compared yet; without anything new the asset is skipped."""
+        meter: MeterResource = getattr(context.resources, meter_key)
+        meter_store: StoreResource = getattr(context.resources, store_key)
         with told_in_one_line(context.log):
             from meter_pipeline.store.verdicts import Verdicts
             from meter_pipeline.sync.compare import compare

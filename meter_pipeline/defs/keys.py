@@ -19,6 +19,9 @@ WAREHOUSE = dg.AssetKey(["warehouse"])
 METER_RESOURCE = "meter"
 STORE_RESOURCE = "meter_store"
 LAKE_IO_MANAGER = "meter_lake"
+# The step that syncs, and the pool of the steps that call the API.
+SYNC_STEP = "meter_sync"
+POOL = "meter"
 
 
 def results_key(slug: str) -> dg.AssetKey:

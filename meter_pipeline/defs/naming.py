@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+
+from meter_pipeline.settings import SettingsError
+
+_ODD = re.compile(r"[^A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True)
@@ -17,11 +22,15 @@ class MeterTranslator:
         group: One group for all assets, instead of one for each kind.
         owners: Owners of all assets: `team:name` or an e-mail address.
         key_prefix: What all keys begin with: `["web"]` makes `web/results/new_books` of `results/new_books`.
+        name: What the names of everything else end in, so that several instances live in one code location: `web` makes
+            the job `sync_web` and the resource `meter_web`. By default it is the prefix, joined by `_`; with an empty
+            text the names stay as they are.
     """
 
     group: str | None = None
     owners: Sequence[str] | None = None
     key_prefix: Sequence[str] = ()
+    name: str | None = None
 
     def spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
         """The asset as this project shows it. Its key stays as it is here: the step that fills it goes by it."""
@@ -31,6 +40,30 @@ class MeterTranslator:
     def keys(self) -> Keys:
         """The keys with and without the prefix."""
         return Keys(tuple(self.key_prefix))
+
+    @property
+    def names(self) -> Names:
+        """The names of jobs, schedules, sensors, resources, steps and pools.
+
+        Raises:
+            SettingsError: Dagster takes no such name.
+        """
+        if self.name is None:
+            return Names(_ODD.sub("_", "_".join(self.key_prefix)))
+        if _ODD.search(self.name):
+            raise SettingsError(f"name {self.name!r} holds something else than letters, digits and _: write it with _")
+        return Names(self.name)
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of jobs, schedules, sensors, resources, steps and pools: one set for each instance in a code location."""
+
+    instance: str = ""
+
+    def shown(self, name: str) -> str:
+        """The instance's name for what is called `name` in a code location with one instance."""
+        return f"{name}_{self.instance}" if self.instance else name
 
 
 @dataclass(frozen=True)

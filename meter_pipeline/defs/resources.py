@@ -73,6 +73,7 @@ class StoreResource(dg.ConfigurableResource):
     lake_url: str | None = Field(
         default=None, repr=False, description="URL or path; METER_LAKE_URL, or a folder in data_dir."
     )
+    config: str | None = Field(default=None, description="Path of meter.yaml; METER_CONFIG by default.")
 
     def settings(self) -> Settings:
         """The settings of the environment, with this resource's own on top.
@@ -91,6 +92,7 @@ class StoreResource(dg.ConfigurableResource):
             "data_dir": resolve_path("data_dir", self.data_dir) if self.data_dir else None,
             "ledger_url": self.ledger_url,
             "lake_url": self.lake_url,
+            "config": Path(self.config).expanduser().absolute() if self.config else None,
         }
         return {name: value for name, value in given.items() if value is not None}
 

@@ -6,21 +6,25 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from meter_pipeline.defs.naming import Names
 
-def sync_job(assets: Sequence[dg.AssetsDefinition]) -> dg.unresolved_asset_job_definition.UnresolvedAssetJobDefinition:
+
+def sync_job(
+    assets: Sequence[dg.AssetsDefinition], names: Names = Names()
+) -> dg.unresolved_asset_job_definition.UnresolvedAssetJobDefinition:
     """Everything in one run and one process: a process for each step would cost seconds and gain nothing."""
     return dg.define_asset_job(
-        "sync",
+        names.shown("sync"),
         selection=dg.AssetSelection.assets(*assets),
         description="Loads what is new at Meter and publishes the warehouse.",
         executor_def=dg.in_process_executor,
     )
 
 
-def hourly(job: object) -> dg.ScheduleDefinition:
+def hourly(job: object, names: Names = Names()) -> dg.ScheduleDefinition:
     """The sync at every full hour, UTC."""
     return dg.ScheduleDefinition(
-        name="hourly_sync",
+        name=names.shown("hourly_sync"),
         job=job,
         cron_schedule="0 * * * *",
         execution_timezone="UTC",

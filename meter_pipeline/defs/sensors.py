@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from meter_pipeline.defs.keys import METER_RESOURCE, STORE_RESOURCE, SYNC_STEP
+from meter_pipeline.defs.naming import Names
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.printable import PrintableLog, printable
 from meter_pipeline.settings import SettingsError
@@ -75,7 +77,7 @@ class Cursor:
 
 def schedule_changes(
     job: Any, known: Collection[str], *, acknowledge: bool = True, budget: float = BUDGET_SECONDS,
-    most: int = MOST_SCHEDULES,
+    most: int = MOST_SCHEDULES, names: Names = Names(),
 ) -> dg.SensorDefinition:  # fmt: skip
     """The sensor, off until somebody switches it on.
 
@@ -85,20 +87,21 @@ def schedule_changes(
         acknowledge: Whether Meter is to be told what was seen.
         budget: Seconds that a tick may take.
         most: Schedules of one run.
+        names: The instance's names of the sensor, its resources and the step that syncs.
     """
 
     @dg.sensor(
-        name=NAME,
+        name=names.shown(NAME),
         job=job,
+        required_resource_keys={names.shown(METER_RESOURCE), names.shown(STORE_RESOURCE)},
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description="Syncs what ran at Meter and what its webhooks have reported; switch it on to start.",
     )
-    def sensor(
-        context: dg.SensorEvaluationContext, meter: MeterResource, meter_store: StoreResource
-    ) -> dg.SensorResult:
+    def sensor(context: dg.SensorEvaluationContext, **resources: object) -> dg.SensorResult:
+        # Their names are the instance's, so they are read off the context; a sensor that is called gets them here, too.
         context.log.addFilter(PrintableLog())
-        tick = _Tick(context, meter, meter_store, frozenset(known), acknowledge, budget, most)
+        tick = _Tick(context, names, frozenset(known), acknowledge, budget, most)
         return tick.evaluate(job.name)
 
     return sensor
@@ -108,11 +111,14 @@ class _Tick:
     """One look at Meter and at the inbox."""
 
     def __init__(
-        self, context: dg.SensorEvaluationContext, meter: MeterResource, store: StoreResource, known: frozenset[str],
-        acknowledge: bool, budget: float, most: int,
+        self, context: dg.SensorEvaluationContext, names: Names, known: frozenset[str], acknowledge: bool,
+        budget: float, most: int,
     ) -> None:  # fmt: skip
-        self._context, self._meter, self._store = context, meter, store
+        self._context, self._names = context, names
+        self._meter: MeterResource = getattr(context.resources, names.shown(METER_RESOURCE))
+        self._store: StoreResource = getattr(context.resources, names.shown(STORE_RESOURCE))
         self._known, self._acknowledge, self._budget, self._most = known, acknowledge, budget, most
+        self._tags = {TAG: names.shown(NAME)}
         self._cursor = Cursor.parse(context.cursor)
         self._notices: list[str] = []
         self._now = datetime.now(timezone.utc)
@@ -151,7 +157,7 @@ class _Tick:
     def _after_failure(self) -> str | None:
         """After runs that failed, the next one waits: longer each time, never for good."""
         cursor = self._cursor
-        for run in self._context.instance.get_runs(dg.RunsFilter(tags={TAG: NAME}), limit=1):
+        for run in self._context.instance.get_runs(dg.RunsFilter(tags=self._tags), limit=1):
             if run.status is dg.DagsterRunStatus.SUCCESS and cursor.failures:
                 cursor = replace(cursor, failed_run=None, failures=0, before=None)
             elif run.status is dg.DagsterRunStatus.FAILURE and run.run_id != cursor.failed_run:
@@ -193,7 +199,8 @@ class _Tick:
             return self._skip(_described(sight, unknown))
         config = {"schedules": chosen, "inbox": True}
         self._context.log.info(_described(sight, unknown))
-        request = dg.RunRequest(run_config={"ops": {"meter_sync": {"config": config}}}, tags={TAG: NAME})
+        step = self._names.shown(SYNC_STEP)
+        request = dg.RunRequest(run_config={"ops": {step: {"config": config}}}, tags=self._tags)
         return dg.SensorResult(run_requests=[request], cursor=self._cursor.text())
 
     def _reported(self, ledger: Any) -> tuple[set[str], int]:

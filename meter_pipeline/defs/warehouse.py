@@ -15,9 +15,10 @@ from dagster._core.definitions.composition import MappedInputPlaceholder
 from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.keys import STORE_RESOURCE, WAREHOUSE
 from meter_pipeline.defs.models import OWNERS, ModelSpecs
-from meter_pipeline.defs.naming import Keys
+from meter_pipeline.defs.naming import Keys, Names
 
 if TYPE_CHECKING:
+    from meter_pipeline.defs.resources import StoreResource
     from meter_pipeline.project import Project, Result
     from meter_pipeline.store.publications import Publication
 
@@ -25,7 +26,12 @@ _STEP = "publish"
 
 
 def publication_assets(
-    project: Project | None, models: ModelSpecs, upstream: Sequence[dg.AssetKey], *, keys: Keys = Keys()
+    project: Project | None,
+    models: ModelSpecs,
+    upstream: Sequence[dg.AssetKey],
+    *,
+    keys: Keys = Keys(),
+    names: Names = Names(),
 ) -> dg.AssetsDefinition:
     """The models of the dbt project and the published warehouse.
 
@@ -38,7 +44,10 @@ def publication_assets(
         models: Its assets and checks.
         upstream: The assets that a sync fills.
         keys: What the project calls the assets when the step runs.
+        names: The instance's names of the step and its resource.
     """
+    # Nodes of one job with the same name would have to be the same.
+    step, store_key = names.shown(_STEP), names.shown(STORE_RESOURCE)
     specs = [*models.specs, _warehouse_spec(models, upstream)]
     own = {spec.key for spec in specs}
     outs = {spec.key.to_python_identifier(): spec for spec in specs}
@@ -48,27 +57,27 @@ def publication_assets(
     outputs = [*outs, *checks]
 
     @dg.op(
-        name=_STEP,
+        name=step,
         ins={"news": dg.In(dg.Nothing)},
         out={name: dg.Out(dg.Nothing, is_required=False) for name in outputs},
-        required_resource_keys={STORE_RESOURCE},
+        required_resource_keys={store_key},
     )
     def publish(context):  # type: ignore[no-untyped-def]
         # Dagster reads annotations, and cannot read those of a module whose annotations are texts.
-        yield from keys.told(_publish(context, project, models, keys))
+        yield from keys.told(_publish(context, getattr(context.resources, store_key), project, models, keys))
 
     graph = dg.GraphDefinition(
-        name="publication",
+        name=names.shown("publication"),
         node_defs=[publish],
         input_mappings=[
             dg.InputMapping(
-                graph_input_name=name, mapped_node_name=_STEP, mapped_node_input_name="news", fan_in_index=place
+                graph_input_name=name, mapped_node_name=step, mapped_node_input_name="news", fan_in_index=place
             )
             for place, name in enumerate(inputs)
         ],
-        dependencies={_STEP: {"news": dg.MultiDependencyDefinition([MappedInputPlaceholder] * len(inputs))}},
+        dependencies={step: {"news": dg.MultiDependencyDefinition([MappedInputPlaceholder] * len(inputs))}},
         output_mappings=[
-            dg.OutputMapping(graph_output_name=name, mapped_node_name=_STEP, mapped_node_output_name=name)
+            dg.OutputMapping(graph_output_name=name, mapped_node_name=step, mapped_node_output_name=name)
             for name in outputs
         ],
     )
@@ -97,10 +106,15 @@ def _warehouse_spec(models: ModelSpecs, upstream: Sequence[dg.AssetKey]) -> dg.A
     )
 
 
-def _publish(context: dg.OpExecutionContext, project: Project | None, models: ModelSpecs, keys: Keys) -> Iterator[Any]:
+def _publish(
+    context: dg.OpExecutionContext,
+    store_resource: StoreResource,
+    project: Project | None,
+    models: ModelSpecs,
+    keys: Keys,
+) -> Iterator[Any]:
     """Publishes, and tells what was built; of a rejected candidate only which tests failed."""
     selected, selected_checks = keys.selected(context), keys.selected_checks(context)
-    store_resource = getattr(context.resources, STORE_RESOURCE)
     path: Path = store_resource.warehouse
     with told_in_one_line(context.log):
         from meter_pipeline.store.warehouse import RejectedError, publish

@@ -18,7 +18,8 @@ _EXAMPLE = Path(__file__).parents[2] / "examples" / "own_project"
 
 
 def _defs(pipeline: Pipeline) -> dg.Definitions:
-    return build_meter_defs(pipeline.settings, translator=MeterTranslator(key_prefix=["team", "web"]))
+    """One instance with a prefix of its keys; everything else has the plain names."""
+    return build_meter_defs(pipeline.settings, translator=MeterTranslator(key_prefix=["team", "web"], name=""))
 
 
 def test_with_a_prefix_every_key_has_it_and_the_lineage_holds(pipeline: Pipeline) -> None:

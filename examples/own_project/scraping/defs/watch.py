@@ -1,8 +1,15 @@
-"""An asset of one's own downstream of a mart."""
+"""Assets of one's own: one reads the results of a strategy, the other a mart of the warehouse."""
 
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
+
+
+@dg.asset(ins={"books": dg.AssetIn(["results", "new_books"])}, group_name="scraping")
+def known_titles(books: pd.DataFrame) -> dg.MaterializeResult:
+    """How many titles were ever seen."""
+    return dg.MaterializeResult(metadata={"titles": books["title"].nunique()})
 
 
 @dg.asset(deps=[dg.AssetKey(["marts", "fct_price_changes"]), dg.AssetKey(["warehouse"])], group_name="scraping")

@@ -1,0 +1,106 @@
+"""Which Meter account an instance of the definitions is for, and where its ledger and lake are.
+
+Values that may be secret are named by their environment variable: a resource's configuration is shown in the UI and
+kept with every run, so no key or password is ever part of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import dagster as dg
+
+from meter_pipeline.settings import Settings, SettingsError
+
+_SECRET = re.compile(r"://[^/?#]*:[^?#]*@|[?&][^=&]*(?:token|secret|key|sig|password)[^=&]*=", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Credentials and shared stores of one instance; what is None is that of the environment (`METER_*`).
+
+    Attributes:
+        api_key: The variable that holds the key.
+        ledger_url: SQLAlchemy URL or path, or the variable that holds it.
+        lake_url: URL or path, or the variable that holds it.
+    """
+
+    api_key: dg.EnvVar | None = None
+    ledger_url: str | dg.EnvVar | None = None
+    lake_url: str | dg.EnvVar | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses plain secrets.
+
+        Raises:
+            SettingsError: The key, or a URL with credentials, is given as text.
+        """
+        if self.api_key is not None and not isinstance(self.api_key, dg.EnvVar):
+            raise SettingsError(
+                'api_key is given as text: name the variable that holds it, dg.EnvVar("SHOP_METER_API_KEY")'
+            )
+        for name, url in (("ledger_url", self.ledger_url), ("lake_url", self.lake_url)):
+            if url is not None and not isinstance(url, dg.EnvVar) and _has_credentials(url):
+                raise SettingsError(f"{name} holds credentials: put the URL into a variable and give its name instead")
+
+    def settings(self, settings: Settings) -> Settings:
+        """`settings` with this account's stores, as far as they are known while definitions load.
+
+        METER_LEDGER_URL and METER_LAKE_URL belong to the account of METER_API_KEY: another account's data must not
+        land there, so an instance with a key of its own does not inherit them.
+
+        Raises:
+            SettingsError: Another account's data would land in the folder of METER_DATA_DIR.
+        """
+        own = self.api_key is not None and self.api_key.env_var_name != "METER_API_KEY"
+        if own:
+            first = Settings.from_env()
+            if first.api_key and first.data_dir == settings.data_dir:
+                raise SettingsError(
+                    f"two accounts have the data folder {settings.data_dir}, that of METER_API_KEY and that of "
+                    f"{self.api_key.env_var_name}: give the second one a data_dir of its own"
+                )
+        return replace(
+            settings,
+            ledger_url=_loaded(self.ledger_url) if self.ledger_url or own else settings.ledger_url,
+            lake_url=_loaded(self.lake_url) if self.lake_url or own else settings.lake_url,
+        )
+
+    def ledger(self, settings: Settings) -> str | dg.EnvVar | None:
+        """The ledger as a resource's configuration, without secrets; None for METER_LEDGER_URL at run time."""
+        return self.ledger_url or (None if settings.ledger_url else settings.ledger)
+
+    def lake(self, settings: Settings) -> str | dg.EnvVar | None:
+        """The lake as a resource's configuration, without secrets; None for METER_LAKE_URL at run time."""
+        return self.lake_url or (None if settings.lake_url else settings.lake)
+
+
+def check_explicit(settings: Settings, account: Account) -> Account:
+    """The account with the stores of settings that somebody made by hand.
+
+    Raises:
+        SettingsError: They hold a secret that is not the environment's: it cannot be part of definitions.
+    """
+    environment = Settings.from_env()
+    if account.api_key is None and settings.api_key and settings.api_key != environment.api_key:
+        raise SettingsError(
+            "settings.api_key is not the environment's METER_API_KEY, which runs would use: "
+            'give build_meter_defs the variable that holds the key, api_key=dg.EnvVar("SHOP_METER_API_KEY")'
+        )
+    given: Mapping[str, str | None] = {"ledger_url": settings.ledger_url, "lake_url": settings.lake_url}
+    usual = {"ledger_url": environment.ledger_url, "lake_url": environment.lake_url}
+    explicit = {
+        name: url for name, url in given.items() if url and url != usual[name] and getattr(account, name) is None
+    }
+    return replace(account, **explicit)
+
+
+def _loaded(url: str | dg.EnvVar | None) -> str | None:
+    return url.get_value() if isinstance(url, dg.EnvVar) else url
+
+
+def _has_credentials(url: str) -> bool:
+    """Whether a URL holds a password or a secret option; a path, or a URL with a user alone, does not."""
+    return _SECRET.search(url) is not None
