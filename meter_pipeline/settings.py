@@ -214,6 +214,27 @@ def _dotenv(path: Path) -> dict[str, str | None]:
     return dotenv_values(stream=StringIO(text))
 
 
+def read_variable(name: str, dotenv: Path | None = Path(".env")) -> str | None:
+    """A variable of the environment, else of `dotenv`; None when it is unset or empty.
+
+    Raises:
+        SettingsError: `dotenv` cannot be read.
+    """
+    return os.environ.get(name) or (_dotenv(dotenv).get(name) if dotenv and dotenv.is_file() else None) or None
+
+
+def require_variable(name: str) -> str:
+    """A variable of the environment or of `.env`.
+
+    Raises:
+        SettingsError: It is not set.
+    """
+    value = read_variable(name)
+    if value is None:
+        raise SettingsError(f"{name} is not set: put it into the environment or .env")
+    return value
+
+
 @contextmanager
 def environment(given: Mapping[str, str]) -> Iterator[None]:
     """Variables of this process's environment while the block runs; afterwards they are as before."""

@@ -104,7 +104,7 @@ def build_defs(
         sensors=[schedule_changes(job, slugs, acknowledge=said.acknowledge, names=names)],
         resources={
             names.shown(METER_RESOURCE): MeterResource(
-                api_key=account.api_key,
+                api_key_variable=account.api_key.env_var_name if account.api_key is not None else None,
                 base_url=settings.base_url,
                 api_prefix=settings.api_prefix,
                 max_requests_per_second=settings.max_requests_per_second,
@@ -120,9 +120,8 @@ def store_resource(settings: Settings, account: Account = Account()) -> StoreRes
     """The store of `settings`; URLs of shared stores stay in the environment, since they may hold a password."""
     return StoreResource(
         data_dir=str(settings.data_dir),
-        ledger_url=account.ledger(settings),
-        lake_url=account.lake(settings),
         config=str(settings.config),
+        **account.store_fields(settings),
     )
 
 

@@ -6,14 +6,16 @@ kept with every run, so no key or password is ever part of it.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import dagster as dg
 
-from meter_pipeline.settings import Settings, SettingsError
+from meter_pipeline.settings import Settings, SettingsError, read_variable
 
+_log = logging.getLogger(__name__)
 _SECRET = re.compile(r"://[^/?#]*:[^?#]*@|[?&][^=&]*(?:token|secret|key|sig|password)[^=&]*=", re.IGNORECASE)
 
 
@@ -68,13 +70,18 @@ class Account:
             lake_url=_loaded(self.lake_url) if self.lake_url or own else settings.lake_url,
         )
 
-    def ledger(self, settings: Settings) -> str | dg.EnvVar | None:
-        """The ledger as a resource's configuration, without secrets; None for METER_LEDGER_URL at run time."""
-        return self.ledger_url or (None if settings.ledger_url else settings.ledger)
+    def store_fields(self, settings: Settings) -> dict[str, str | None]:
+        """The ledger and the lake as fields of a `StoreResource`, without secrets; None is METER_* at run time."""
+        return {
+            **_field("ledger_url", self.ledger_url, None if settings.ledger_url else settings.ledger),
+            **_field("lake_url", self.lake_url, None if settings.lake_url else settings.lake),
+        }
 
-    def lake(self, settings: Settings) -> str | dg.EnvVar | None:
-        """The lake as a resource's configuration, without secrets; None for METER_LAKE_URL at run time."""
-        return self.lake_url or (None if settings.lake_url else settings.lake)
+
+def _field(name: str, url: str | dg.EnvVar | None, usual: str | None) -> dict[str, str | None]:
+    if isinstance(url, dg.EnvVar):
+        return {f"{name}_variable": url.env_var_name}
+    return {name: url or usual}
 
 
 def check_explicit(settings: Settings, account: Account) -> Account:
@@ -98,7 +105,13 @@ def check_explicit(settings: Settings, account: Account) -> Account:
 
 
 def _loaded(url: str | dg.EnvVar | None) -> str | None:
-    return url.get_value() if isinstance(url, dg.EnvVar) else url
+    """The URL while definitions load; None, with a warning, when its variable is not set: a run says so, too."""
+    if not isinstance(url, dg.EnvVar):
+        return url
+    value = read_variable(url.env_var_name)
+    if value is None:
+        _log.warning("%s is not set: of its strategies, only declared ones have results assets", url.env_var_name)
+    return value
 
 
 def _has_credentials(url: str) -> bool:

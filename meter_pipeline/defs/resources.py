@@ -17,7 +17,7 @@ from pydantic import Field
 
 from meter_pipeline import origin
 from meter_pipeline.connect import Store, open_client, open_store
-from meter_pipeline.settings import Settings, resolve_path
+from meter_pipeline.settings import Settings, require_variable, resolve_path
 
 if TYPE_CHECKING:
     from meter_pipeline.api import MeterClient
@@ -34,6 +34,7 @@ class MeterResource(dg.ConfigurableResource):
     api_key: str | None = Field(
         default=None, repr=False, description="An EnvVar, never the key itself; METER_API_KEY by default."
     )
+    api_key_variable: str | None = Field(default=None, description="Name of the variable that holds the key.")
     base_url: str | None = Field(default=None, description="METER_BASE_URL by default.")
     api_prefix: str | None = Field(default=None, description="auto, /v1 or /api; METER_API_PREFIX by default.")
     max_requests_per_second: float | None = Field(default=None, description="Upper bound on calls.")
@@ -45,7 +46,7 @@ class MeterResource(dg.ConfigurableResource):
             SettingsError: A value cannot be used.
         """
         given = {
-            "api_key": self.api_key,
+            "api_key": self.api_key or _value(self.api_key_variable),
             "base_url": self.base_url.rstrip("/") if self.base_url else None,
             "api_prefix": self.api_prefix,
             "max_requests_per_second": self.max_requests_per_second,
@@ -73,6 +74,8 @@ class StoreResource(dg.ConfigurableResource):
     lake_url: str | None = Field(
         default=None, repr=False, description="URL or path; METER_LAKE_URL, or a folder in data_dir."
     )
+    ledger_url_variable: str | None = Field(default=None, description="Name of the variable that holds ledger_url.")
+    lake_url_variable: str | None = Field(default=None, description="Name of the variable that holds lake_url.")
     config: str | None = Field(default=None, description="Path of meter.yaml; METER_CONFIG by default.")
 
     def settings(self) -> Settings:
@@ -90,9 +93,9 @@ class StoreResource(dg.ConfigurableResource):
     def _own(self) -> dict[str, Any]:
         given = {
             "data_dir": resolve_path("data_dir", self.data_dir) if self.data_dir else None,
-            "ledger_url": self.ledger_url,
-            "lake_url": self.lake_url,
-            "config": Path(self.config).expanduser().absolute() if self.config else None,
+            "ledger_url": self.ledger_url or _value(self.ledger_url_variable),
+            "lake_url": self.lake_url or _value(self.lake_url_variable),
+            "config": resolve_path("config", self.config) if self.config else None,
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -133,3 +136,8 @@ class StoreResource(dg.ConfigurableResource):
             SettingsError: The folder is a sandbox's and the API is not.
         """
         origin.refuse_mixing(self.with_api(meter))
+
+
+def _value(variable: str | None) -> str | None:
+    """The value of a variable. Dagster's own reading of an unset one ends a run with a traceback, not with a line."""
+    return None if variable is None else require_variable(variable)

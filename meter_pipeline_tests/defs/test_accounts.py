@@ -22,7 +22,7 @@ from meter_pipeline import MeterComponent, MeterTranslator, build_meter_defs
 from meter_pipeline.defs.account import Account
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.settings import PROJECT, Settings, SettingsError
-from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, materialized
+from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, failure, materialized
 
 _EXAMPLE = Path(__file__).parents[2] / "examples" / "two_accounts"
 SHOP_KEY = "sk_live_shop_5a1c"
@@ -172,6 +172,30 @@ def test_no_key_is_in_the_definitions_or_in_what_a_run_keeps(pipeline: Pipeline,
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 10
     assert [path for path in files if SHOP_KEY.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("variable", ["SHOP_METER_API_KEY", "SHOP_LEDGER_URL"])
+def test_a_variable_that_is_not_set_is_one_line_and_keeps_nothing_from_loading(
+    pipeline: Pipeline, shop: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("SHOP_LEDGER_URL", str(tmp_path / "shop.sqlite"))
+    monkeypatch.delenv(variable)
+    defs = build_meter_defs(
+        replace(pipeline.settings, data_dir=tmp_path / "shop", base_url=shop.url),
+        translator=MeterTranslator(key_prefix=["shop"]),
+        api_key=dg.EnvVar("SHOP_METER_API_KEY"),
+        ledger_url=dg.EnvVar("SHOP_LEDGER_URL"),
+        strategies=["Books"],
+    )
+    job = defs.resolve_job_def("sync_shop")
+    done = job.execute_in_process(instance=pipeline.instance, run_config=QUIET, raise_on_error=False)
+    assert failure(done) == f"dagster._core.definitions.events.Failure: {variable} is not set: put it into the " + (
+        "environment or .env"
+    )
+    (tmp_path / ".env").write_text(f"{variable}={SHOP_KEY if 'KEY' in variable else tmp_path / 'shop.sqlite'}\n")
+    done = job.execute_in_process(instance=pipeline.instance, run_config=QUIET)
+    assert "shop/results/books" in materialized(done)
+    assert (tmp_path / "shop.sqlite").exists()
 
 
 @pytest.mark.parametrize(
