@@ -120,7 +120,7 @@ def store_resource(settings: Settings, account: Account = Account()) -> StoreRes
     """The store of `settings`; URLs of shared stores stay in the environment, since they may hold a password."""
     return StoreResource(
         data_dir=str(settings.data_dir),
-        config=str(settings.config),
+        config=str(settings.config) if settings.config else None,
         **account.store_fields(settings),
     )
 
