@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meter_pipeline.defs.columns import meter_columns
-from meter_pipeline.defs.metadata import Metadata, grid, present, table
+from meter_pipeline.defs.metadata import Metadata, brief, entries, present, table
 from meter_pipeline.defs.rows import job_rows
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from meter_pipeline.store.rows import StrategyRow
     from meter_pipeline.sync import StrategyReport, SyncReport
 
-# What fits on the page beside old and new.
-_LATEST, _CELL = 12, 24
+_LATEST, _CELL, _VALUE = 12, 44, 18
 _TITLES = ("title", "name", "headline", "heading")
 
 
@@ -97,16 +96,19 @@ def _latest(store: Store, done: Iterable[StrategyReport]) -> dg.MarkdownMetadata
     # A change of each, then a second of each: a busy strategy leaves room for the others.
     rows = [row for turn in zip_longest(*shown) for row in turn if row is not None][:_LATEST]
     order = {one.slug: place for place, one in enumerate(busy)}
-    rows.sort(key=lambda row: (row[3] == "" == row[4], order[row[0]]))
-    return grid(("strategy", "item", "change", "old", "new"), rows, cell=_CELL) if rows else None
+    # What changed first: it has two values to compare.
+    rows.sort(key=lambda row: (not isinstance(row[-1], tuple), order[row[0]]))
+    return entries(rows, cell=_CELL) if rows else None
 
 
 def _change(
     titles: Mapping[str, str], item_key: str, kind: str, field: str | None, old_value: str | None, new_value: str | None
 ) -> tuple[Any, ...]:
+    """The item, and what became of it: a word, or a field with its old and new value."""
     if kind == "changed":
-        return titles.get(item_key, item_key), field, _plain(old_value), _plain(new_value)
-    return _title(old_value or new_value) or item_key, kind, "", ""
+        old, new = (brief(_plain(value), _VALUE) or "nothing" for value in (old_value, new_value))
+        return titles.get(item_key, item_key), (field or "", f"{old} → {new}")
+    return _title(old_value or new_value) or item_key, kind
 
 
 def _titles(store: Store, strategy: StrategyRow, one: StrategyReport) -> dict[str, str]:

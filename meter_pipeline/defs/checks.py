@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from meter_pipeline.defs.keys import JOBS, results_key, slug_of
-from meter_pipeline.defs.metadata import grid
+from meter_pipeline.defs.metadata import entries
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger import Ledger
     from meter_pipeline.store.rows import JobRow
 
-# Of a reason.
-_CELL = 120
+# Most characters of a reason and of an id.
+_CELL, _ID = 120, 36
 #: Jobs that wait with a status that Meter does not document.
 ODD = "waiting with an odd status"
 _RULES = {
@@ -75,7 +75,7 @@ def results(
             description=_describe(jobs, state),
             metadata={
                 state: len(jobs),
-                **({"jobs": grid(("job", "reason"), [(j.job_id, j.reason) for j in jobs], cell=_CELL)} if jobs else {}),
+                **({"jobs": entries([(job.job_id, job.reason) for job in jobs], cell=_CELL, word=_ID)} if jobs else {}),
             },
         )
 

@@ -10,7 +10,7 @@ from meter_pipeline.defs.assets import OWNERS
 from meter_pipeline.defs.columns import meter_columns
 from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.keys import JOB_COMPARISONS, JOBS, METER_RESOURCE, POOL, STORE_RESOURCE
-from meter_pipeline.defs.metadata import grid, present, table
+from meter_pipeline.defs.metadata import entries, present, table
 from meter_pipeline.defs.naming import Keys, Names
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 
@@ -76,8 +76,8 @@ def job_comparisons(keys: Keys = Keys(), names: Names = Names()) -> dg.AssetsDef
             (
                 slugs.get(row.strategy_id),
                 row.job_id,
-                row.previous_job_id,
-                "the same" if row.content_hash_match else "changed",
+                ("after", row.previous_job_id),
+                ("Meter says", "the same" if row.content_hash_match else "changed"),
             )
             for row in latest
         ]
@@ -91,9 +91,7 @@ def job_comparisons(keys: Keys = Keys(), names: Names = Names()) -> dg.AssetsDef
                     "disagreed": len(report.disagreements),
                     "cannot be compared": report.refused,
                     "left for the next run": report.left,
-                    "disagreements": grid(("strategy", "job", "previous job", "Meter says"), disagreements, cell=_ID)
-                    if disagreements
-                    else None,
+                    "disagreements": entries(disagreements, cell=_ID, word=_ID) if disagreements else None,
                 }
             ),
         )

@@ -23,7 +23,7 @@ from meter_pipeline.defs.keys import (
     results_key,
     slug_of,
 )
-from meter_pipeline.defs.metadata import Metadata, grid, link, moment, present, sample, table
+from meter_pipeline.defs.metadata import Metadata, entries, link, moment, present, sample, table
 from meter_pipeline.defs.naming import Keys
 
 if TYPE_CHECKING:
@@ -204,9 +204,9 @@ class Events:
             (
                 names.get(slugs.get(schedule) or "", schedule),
                 job,
-                items,
-                _short(seen),
-                _short(acknowledged) or "not yet",
+                ("items", items),
+                ("seen", _short(seen)),
+                ("acknowledged", _short(acknowledged) or "not yet"),
             )
             for schedule, job, seen, items, acknowledged in unseen.latest(_LATEST_CHANGES)
         ]
@@ -216,7 +216,7 @@ class Events:
                 "changes": report.changes if report else None,
                 "acknowledged": report.acknowledged if report else None,
                 "not acknowledged in all": counts.noted - counts.acknowledged,
-                "latest": grid(("strategy", "job", "items", "acknowledged"), latest, cell=_ID),
+                "latest": entries(latest, cell=_ID, word=_ID) if latest else None,
             }
         )
 

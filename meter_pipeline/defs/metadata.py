@@ -14,8 +14,12 @@ Metadata = dict[str, Any]
 
 _SAMPLE_ROWS, _SAMPLE_COLUMNS = 5, 6
 _CELL = 32
+# Characters of the shortest entry: a bound on how many are tried.
+_SHORTEST = 3
 # Of a longer text the UI shows a link to it alone, see `MarkdownMetadataEntry` of its code.
 _INLINE = 999
+# Characters of a word: more of them are wider than the value column of an asset's page in a window of 1,280 pixels.
+_WORD = 28
 _ADDRESS = re.compile(r"https?://[^/\s]+(?=/\S)")
 _MARKUP = re.compile(r"[\\|`*\[\]~]|(?<!\w)_|_(?!\w)")
 
@@ -48,31 +52,39 @@ def moment(time: str | None) -> dg.TimestampMetadataValue | None:
 
 
 def sample(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue | None:
-    """The first rows as a markdown table, cut to what fits a screen."""
+    """The first rows, an entry each, with as many of their fields as a glance takes in."""
     if not rows:
         return None
     names = list(dict.fromkeys(name for row in rows[:_SAMPLE_ROWS] for name in row))[:_SAMPLE_COLUMNS]
-    return grid(names, [[row.get(name) for name in names] for row in rows[:_SAMPLE_ROWS]])
+    return entries([[(name, row.get(name)) for name in names] for row in rows[:_SAMPLE_ROWS]])
 
 
-def grid(names: Sequence[str], rows: Iterable[Sequence[Any]], *, cell: int = _CELL) -> dg.MarkdownMetadataValue:
-    """A markdown table of as many rows as the UI shows at once, and how many there are beyond.
+def entries(rows: Iterable[Sequence[Any]], *, cell: int = _CELL, word: int = _WORD) -> dg.MarkdownMetadataValue:
+    """A markdown list of as many rows as the UI shows at once, and how many there are beyond.
+
+    No table: the value column of an asset's page is 270 pixels wide in a window of 1,280, and cuts off what cannot wrap.
+    A list wraps.
 
     Args:
-        names: The heads of the columns.
-        rows: The rows; scraped text is taken as it is.
-        cell: Most characters of a cell.
+        rows: The parts of each entry; scraped text is taken as it is, and what is None or empty is left out. A part is
+            a value, or a name and a value. The first value stands out.
+        cell: Most characters of a part.
+        word: Most characters of a word.
     """
-    head = [_line(names, cell), "|" + " --- |" * len(names)]
-    lines = [_line(row, cell) for row in rows]
-    shown = min(len(lines), _INLINE // len(head[1]))
-    while not fits(text := "\n".join([*head, *lines[:shown], *_more(len(lines) - shown)])) and shown > 1:
+    lines = [_entry(row, cell, word) for row in rows]
+    shown = min(len(lines), _INLINE // _SHORTEST)
+    while not fits(text := "\n".join([*lines[:shown], *_more(len(lines) - shown)])) and shown > 1:
         shown -= 1
     return dg.MetadataValue.md(text)
 
 
-def _line(row: Sequence[Any], cell: int) -> str:
-    return "| " + " | ".join(_cell(value, cell) for value in row) + " |"
+def _entry(row: Sequence[Any], cell: int, word: int) -> str:
+    named = [part if isinstance(part, tuple) else ("", part) for part in row]
+    parts = [(_cell(name, cell, word), text) for name, value in named if (text := _cell(value, cell, word))]
+    told = [f"{name} {text}" if name else text for name, text in parts]
+    if parts and not parts[0][0]:
+        told[0] = f"**{told[0]}**"
+    return f"- {' · '.join(told)}"
 
 
 def _more(rows: int) -> list[str]:
@@ -84,16 +96,21 @@ def fits(text: str) -> bool:
     return len(text.encode("utf-16-le", "replace")) // 2 <= _INLINE
 
 
-def _cell(value: Any, most: int) -> str:
+def _cell(value: Any, most: int, word: int) -> str:
+    # A word that is wider than the page would be cut off by it.
+    return plain(re.sub(rf"\S{{{word + 1},}}", lambda long: _clip(long[0], word), brief(value, most)))
+
+
+def brief(value: Any, most: int = _CELL) -> str:
+    """A scraped value in one line of at most `most` characters; it is not escaped for markdown."""
     text = (
         "" if value is None else value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     )
-    # Scraped text is no markdown, and a lone surrogate has no UTF-8 form.
+    # A lone surrogate has no UTF-8 form.
     text = " ".join(printable(text).split())
-    # An address becomes a link that no cell can break: its path tells more than its beginning.
+    # An address becomes a link that no line can break: its path tells more than its beginning.
     address = _ADDRESS.match(text)
-    text = _clip(text[address.end() :] if address and len(text) > address.end() else text, most)
-    return plain(text)
+    return _clip(text[address.end() :] if address and len(text) > address.end() else text, most)
 
 
 def plain(text: str) -> str:

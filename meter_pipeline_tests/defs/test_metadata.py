@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meter_pipeline.defs import build_defs
 from meter_pipeline.defs.columns import meter_columns
-from meter_pipeline.defs.metadata import fits, grid, moment, sample
+from meter_pipeline.defs.metadata import entries, fits, moment, sample
 from meter_pipeline.settings import Settings
 from meter_pipeline_tests.defs.conftest import Pipeline
 
 
-def test_a_table_has_as_many_rows_as_the_page_shows_and_says_how_many_are_missing() -> None:
+def test_a_list_has_as_many_entries_as_the_page_shows_and_says_how_many_are_missing() -> None:
     rows = [(f"job-{number}", "held: the API counted 57 items") for number in range(5_000)]
-    shown = grid(("job", "reason"), rows).value
+    shown = entries(rows).value
     assert fits(shown)
     lines = shown.splitlines()
-    assert lines[2].startswith("| job-0 |")
-    assert lines[-1] == f"and {5_000 - (len(lines) - 4):,} more"
-    assert grid(("a",), [("1",), ("2",)]).value.splitlines() == ["| a |", "| --- |", "| 1 |", "| 2 |"]
+    assert lines[0] == "- **job-0** · held: the API counted 57 items"
+    assert lines[-1] == f"and {5_000 - (len(lines) - 2):,} more"
+    assert entries([("1",), (("of", 2), None, "")]).value.splitlines() == ["- **1**", "- of 2"]
 
 
-def test_a_row_that_is_too_long_for_the_page_is_shown_all_the_same() -> None:
-    shown = grid(["x" * 30] * 40, [["🙂" * 30] * 40]).value
+def test_an_entry_that_is_too_long_for_the_page_is_shown_all_the_same() -> None:
+    shown = entries([["🙂" * 20] * 40]).value
     assert not fits(shown)
     assert "🙂" in shown
 
 
+@given(rows=st.lists(st.lists(st.text() | st.none() | st.integers(), max_size=4), max_size=4))
+def test_no_entry_is_a_table_or_has_a_word_wider_than_the_page(rows: list[list[object]]) -> None:
+    shown = entries(rows, cell=200).value
+    assert len(shown.splitlines()) == len(rows)
+    words = re.sub(r"&lt;|\\(?=\W)|\\(?=_)", "<", shown.replace("**", "")).split()
+    assert all(len(word.replace("<", "")) <= 28 for word in words)
+
+
 def test_scraped_text_is_no_markup_and_an_address_is_told_by_its_path() -> None:
-    text = grid(("a", "b"), [("x|*y* <b> [l](u) _em_ a_b", "https://shop.example/lamps/4")]).value.splitlines()[2]
-    assert text == r"| x\|\*y\* &lt;b> \[l\](u) \_em\_ a_b | /lamps/4 |"
+    text = entries([("x|*y* <b> [l](u) _em_ a_b", "https://shop.example/lamps/4")]).value
+    assert text == r"- **x\|\*y\* &lt;b> \[l\](u) \_em\_ a_b** · /lamps/4"
     assert "\ufffd" not in text
-    assert grid(("a",), [("\ud800",)]).value.encode()
+    assert entries([("\ud800",)]).value.encode()
 
 
 def test_a_sample_of_wide_items_stays_on_the_page() -> None:
@@ -97,5 +108,4 @@ def test_the_latest_changes_name_items_and_show_old_and_new(pipeline: Pipeline) 
     shown = events.asset_materialization.metadata["latest changes"]
     assert isinstance(shown, dg.MarkdownMetadataValue)
     assert fits(shown.value)
-    assert shown.value.splitlines()[0] == "| strategy | item | change | old | new |"
-    assert "| stools | Stool 3 | price | 15 | 17 |" in shown.value
+    assert "- **stools** · Stool 3 · price 15 → 17" in shown.value.splitlines()
