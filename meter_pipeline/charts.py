@@ -1,36 +1,27 @@
-"""Charts of the published warehouse as PNG images: for metadata of assets, and for the report.
-
-Each comes in two sizes: to read, and small enough for Dagster to show it on an asset's page without a click.
-"""
+"""Charts of the published warehouse: for metadata of assets, and for the report."""
 
 from __future__ import annotations
 
-import importlib
-import io
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meter_pipeline.store.tables import shift
+
+from meter_pipeline.pictures import INK, Chart, Look, shorten
 
 if TYPE_CHECKING:
     import duckdb
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Twice the pixels of the width that a page gives them; few colours, since every materialisation keeps its own.
-_SIZE, _DPI, _COLOURS = (7.2, 3.0), 140, 32
-_SMALL_SIZE, _SMALL_DPI, _SMALL_COLOURS, _SMALL_LINES = (5.0, 0.8), 100, 5, 3
-# In base64, with the words beside it, less than the thousand characters that Dagster shows at once.
-_SMALL_BYTES = 560
-_ITEMS, _STRATEGIES, _FIELDS = 6, 8, 10
-_LABEL, _TOLD = 28, 3
+_PANELS, _ITEMS, _STRATEGIES, _FIELDS = 3, 3, 8, 10
+# Inches of a panel of prices, and of the axis below the last one.
+_PANEL, _AXIS = 1.35, 0.6
+_NAMED = 3
 _EVER = datetime(1970, 1, 1)
 log = logging.getLogger("meter_pipeline.charts")
-# Legible on a white page and on a dark one: the background is left out.
-_INK = "#7f8691"
 _LINES = ("#4f6bed", "#e8833a", "#2ca58d", "#d0527c", "#9b6dd7", "#b8922c", "#3fa0c9", "#8a8f98", "#7a9e3a", "#c46a4a")
 _SHARES = "RdYlGn"
 _ADDED, _REMOVED, _CHANGED = "#2ca58d", "#d9534f", "#4f6bed"
@@ -38,34 +29,40 @@ _ADDED, _REMOVED, _CHANGED = "#2ca58d", "#d9534f", "#4f6bed"
 Series = Mapping[str, Sequence[tuple[datetime, float]]]
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A picture with its title and what it shows in words; `small` is the same without any text in it."""
-
-    title: str
-    about: str
-    png: bytes
-    small: bytes
-
-
-# An item's price from when it was first seen to when it was last, a row for each move.
+# An item's price from when it was first seen to when it was last, a row for each move. Prices of one strategy, field
+# and currency share a panel, and no others: 900 yen beside 9 euros say nothing.
 _MOVES = """
 with moved as (
-    select item_id, field, any_value(strategy) as strategy, any_value(label) as label, count(*) as moves,
+    select item_id, strategy, field, currency, any_value(label) as label, count(*) as moves,
         max(abs(relative_change)) as most
     from marts.fct_price_changes
     where observed_at >= $since
-    group by item_id, field
-    order by most desc nulls last, moves desc, label, item_id
-    limit $items
+    group by item_id, strategy, field, currency
+), panels as (
+    select strategy, field, currency, max(most) as top
+    from moved
+    group by all
+    order by top desc nulls last, strategy, field, currency
+    limit $panels
+), chosen as (
+    select moved.*, top
+    from moved
+    inner join panels
+        on moved.strategy = panels.strategy and moved.field = panels.field
+        and moved.currency is not distinct from panels.currency
+    qualify row_number() over (
+        partition by moved.strategy, moved.field, moved.currency
+        order by most desc nulls last, moves desc, label, item_id
+    ) <= $items
 )
-select moved.label, moved.strategy, moved.field, item_id, observed_at, old_price, new_price,
+select chosen.strategy, chosen.field, chosen.currency, chosen.label, item_id, observed_at, old_price, new_price,
     greatest(items.first_seen_at, $since::timestamptz), items.last_seen_at
-from moved
+from chosen
 inner join marts.fct_price_changes as changes using (item_id, field)
 inner join marts.dim_items as items using (item_id)
-where observed_at >= $since
-order by most desc nulls last, moves desc, moved.label, item_id, observed_at
+where observed_at >= $since and chosen.currency is not distinct from changes.currency
+order by top desc nulls last, chosen.strategy, chosen.field, chosen.currency,
+    most desc nulls last, moves desc, chosen.label, item_id, observed_at
 """
 _ACTIVITY = """
 select day, sum(items), sum(items_added), sum(items_removed), sum(items_changed)
@@ -88,35 +85,55 @@ limit 1
 
 
 def prices(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> Chart | None:
-    """The prices of the items that moved most, over time; `None` when no price moved."""
-    rows = connection.execute(_MOVES, {"since": since or _EVER, "items": _ITEMS}).fetchall()
-    points: dict[tuple[str, ...], list[tuple[datetime, float]]] = {}
-    last: dict[tuple[str, ...], datetime] = {}
-    for label, strategy, field, item_id, at, old, new, first, end in rows:
-        line = points.setdefault((label, strategy, field, item_id), [(min(first, at), old)])
+    """The prices of the items that moved most, over time, a panel for each strategy; `None` when no price moved."""
+    rows = connection.execute(_MOVES, {"since": since or _EVER, "panels": _PANELS, "items": _ITEMS}).fetchall()
+    panels: dict[tuple[str, ...], dict[tuple[str, str], list[tuple[datetime, float]]]] = {}
+    ends: dict[tuple[str, ...], tuple[datetime, float]] = {}
+    for strategy, name, currency, label, item_id, at, old, new, first, end in rows:
+        panel = (strategy, name, currency or "")
+        line = panels.setdefault(panel, {}).setdefault((label, item_id), [(min(first, at), old)])
         line.append((at, new))
-        last[label, strategy, field, item_id] = max(end, at)
-    if not points:
+        ends[(*panel, label, item_id)] = (max(end, at), new)
+    for panel, items in panels.items():
+        for item, line in items.items():
+            line.append(ends[(*panel, *item)])
+    if not panels:
         return None
-    lines: dict[str, list[tuple[datetime, float]]] = {}
-    for key, line in points.items():
-        lines[_unlike(lines, *key)] = [*line, (last[key], line[-1][1])]
-    told = [f"{_cut(name)} {line[0][1]:,.2f} → {line[-1][1]:,.2f}" for name, line in lines.items()]
+    lines = {panel: _named(items) for panel, items in panels.items()}
+    moved = [
+        f"{shorten(name)} {money(points[0][1], panel[-1])} → {money(points[-1][1], panel[-1])}"
+        for panel, items in lines.items()
+        for name, points in items.items()
+    ]
 
-    def draw(figure: Figure, most: int | None) -> None:
-        axes = figure.subplots()
-        _steps(axes, lines, most)
-        axes.set_ylabel("price")
+    def draw(figure: Figure, look: Look) -> None:
+        if look.small:
+            _steps(figure.subplots(), next(iter(lines.values())), look)
+            return
+        rows_of_axes = figure.subplots(len(lines), sharex=True, squeeze=False)
+        for (strategy, name, currency), (axes,) in zip(lines, rows_of_axes, strict=True):
+            _steps(axes, lines[strategy, name, currency], look)
+            axes.set_title(look.label(strategy), loc="left", color=INK, fontsize=8)
+            axes.set_ylabel(look.label(f"{name}, {currency}" if currency else name))
 
-    return Chart("Prices that moved most", "; ".join(told[:_TOLD]), *_pictures(draw))
+    return Chart("Prices that moved most", "; ".join(moved[:_NAMED]), draw, _AXIS + _PANEL * max(len(lines), 2))
 
 
-def _unlike(taken: Iterable[str], label: str, *more: str) -> str:
-    """The item's label; where another item has the same, with what tells them apart."""
-    name, rest = label, list(more)
-    while name in taken and rest:
-        name = f"{label} ({rest.pop(0)})"
-    return name
+def _named(
+    items: Mapping[tuple[str, str], list[tuple[datetime, float]]],
+) -> dict[str, list[tuple[datetime, float]]]:
+    """The lines by the items' labels; where several items have the same, with what tells them apart."""
+    labels = [label for label, _ in items]
+    return {label if labels.count(label) == 1 else f"{label} ({id_[:6]})": line for (label, id_), line in items.items()}
+
+
+def money(value: float, currency: str | None) -> str:
+    """A price as people write it: signs go before the number, codes after it."""
+    if not currency:
+        return f"{value:,.2f}"
+    if currency.isalpha():
+        return f"{value:,.2f} {currency}"
+    return f"{'-' if value < 0 else ''}{currency}{abs(value):,.2f}"
 
 
 def activity(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> Chart | None:
@@ -134,19 +151,19 @@ def activity(connection: duckdb.DuckDBPyConnection, since: datetime | None = Non
             axes.bar(days, counts[name], bottom=bottom, label=name, width=0.8, color=colour)
             bottom = [below + value for below, value in zip(bottom, counts[name], strict=True)]
 
-    def draw(figure: Figure, most: int | None) -> None:
-        if most is not None:
+    def draw(figure: Figure, look: Look) -> None:
+        if look.small:
             stack(figure.subplots())
             return
         seen, changes = figure.subplots(2, sharex=True, height_ratios=(1, 2))
-        seen.bar(days, [float(row[1] or 0) for row in rows], width=0.8, color=_INK)
+        seen.bar(days, [float(row[1] or 0) for row in rows], width=0.8, color=INK)
         seen.set_ylabel("items")
         stack(changes)
         changes.set_ylabel("changes")
-        _legend(changes)
+        look.legend(changes)
 
     told = ", ".join(f"{sum(counts[name]):,.0f} {name}" for name in kinds)
-    return Chart("Items and changes per day", f"{told} in {len(days)} days", *_pictures(draw))
+    return Chart("Items and changes per day", f"{told} in {len(days)} days", draw)
 
 
 def sizes(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> Chart | None:
@@ -161,15 +178,15 @@ def sizes(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) 
     ordered = dict(sorted(lines.items(), key=lambda one: (-_spread(one[1]), one[0])))
     of = rows[0][3]
     which = f"{len(lines)} of {of:,} strategies" if of > len(lines) else f"{len(lines)} strategies"
-    told = ", ".join(_cut(name) for name in list(ordered)[:_TOLD])
+    told = ", ".join(shorten(name) for name in list(ordered)[:_NAMED])
 
-    def draw(figure: Figure, most: int | None) -> None:
+    def draw(figure: Figure, look: Look) -> None:
         axes = figure.subplots()
-        _steps(axes, ordered, most)
+        _steps(axes, ordered, look)
         axes.set_ylabel("items")
         axes.set_ylim(bottom=0)
 
-    return Chart("Items per job", f"{which}; those that vary most: {told}", *_pictures(draw))
+    return Chart("Items per job", f"{which}; those that vary most: {told}", draw)
 
 
 def _spread(points: Sequence[tuple[datetime, float]]) -> float:
@@ -199,7 +216,7 @@ def coverage(
         return None
     times, shares_of = [row[0] for row in rows], [[100 * share for share in row[1:]] for row in rows]
 
-    def draw(figure: Figure, most: int | None) -> None:
+    def draw(figure: Figure, look: Look) -> None:
         # Lines at 100 % would lie on each other.
         axes = figure.subplots()
         edges = [*times, shift(times[-1], (times[-1] - times[0]) / max(len(times) - 1, 1))]
@@ -208,19 +225,19 @@ def coverage(
         cells = axes.pcolormesh(
             edges, range(len(names) + 1), [*zip(*shares_of, strict=True)], vmin=0, vmax=100, cmap=_SHARES
         )
-        axes.set_yticks([place + 0.5 for place in range(len(names))], [_label(name) for name in names])
+        axes.set_yticks([place + 0.5 for place in range(len(names))], [look.label(name) for name in names])
         axes.invert_yaxis()
-        if most is None:
+        if not look.small:
             bar = figure.colorbar(cells, ax=axes, pad=0.02)
             bar.outline.set_visible(False)
-            bar.set_label("% of items with a value", color=_INK, fontsize=8)
-            bar.ax.tick_params(labelsize=8, colors=_INK)
+            bar.set_label("% of items with a value", color=INK, fontsize=8)
+            bar.ax.tick_params(labelsize=8, colors=INK)
 
     mean = {name: sum(share[place] for share in shares_of) / len(rows) for place, name in enumerate(names)}
     told = ", ".join(
-        f"{_cut(name)} {share:.0f} %" for name, share in sorted(mean.items(), key=lambda one: one[1])[:_TOLD]
+        f"{shorten(name)} {share:.0f} %" for name, share in sorted(mean.items(), key=lambda one: one[1])[:_NAMED]
     )
-    return Chart(f"Field coverage of {strategy}", f"{told} over {len(rows)} jobs", *_pictures(draw))
+    return Chart("Field coverage", f"{strategy}: {told} over {len(rows)} jobs", draw)
 
 
 def _fields(connection: duckdb.DuckDBPyConnection, strategy: str) -> list[str]:
@@ -232,99 +249,10 @@ def _fields(connection: duckdb.DuckDBPyConnection, strategy: str) -> list[str]:
     return [name.replace('"', '""') for (name,) in rows]
 
 
-# -- drawing -----------------------------------------------------------------------------------------------------------
-
-
-def _steps(axes: Axes, lines: Series, most: int | None) -> None:
-    for (name, points), colour in zip(list(lines.items())[:most], _LINES, strict=False):
-        axes.step(*zip(*points, strict=True), where="post", label=_label(name), color=colour, linewidth=2)
-    _legend(axes)
-
-
-def _legend(axes: Axes) -> None:
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, labelcolor=_INK, fontsize=8)
-
-
-def _pictures(draw: Callable[[Figure, int | None], None]) -> tuple[bytes, bytes]:
-    """The chart to read, and the small one, which has as many lines as there are bytes for."""
-    # Without pyplot: no state outside of the figure, no window system, any thread.
-    _load_fonts()
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained", facecolor="none")
-    draw(figure, None)
-    for axes in figure.axes:
-        if axes.get_label() == "<colorbar>":
-            continue
-        dates = AutoDateLocator()
-        axes.xaxis.set_major_locator(dates)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))
-        axes.xaxis.get_offset_text().set(color=_INK, fontsize=8)
-        axes.set_facecolor("none")
-        axes.tick_params(labelsize=8, colors=_INK)
-        axes.yaxis.label.set(color=_INK, fontsize=8)
-        axes.grid(alpha=0.3, color=_INK, linewidth=0.5)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(_INK)
-    for most in range(_SMALL_LINES, 0, -1):
-        small = _small(draw, most)
-        if len(small) <= _SMALL_BYTES:
-            break
-    return _png(figure, _COLOURS), small
-
-
-def _load_fonts() -> None:
-    """Imports matplotlib's list of fonts without the warning that it is being built; logging is as before afterwards.
-
-    Charts are drawn in processes that run a user's code too, which may want to hear of fonts.
-    """
-    logger = logging.getLogger("matplotlib.font_manager")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        importlib.import_module("matplotlib.font_manager")
-    finally:
-        logger.setLevel(level)
-
-
-def _small(draw: Callable[[Figure, int | None], None], most: int) -> bytes:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_SMALL_SIZE, dpi=_SMALL_DPI, facecolor="none")
-    draw(figure, most)
-    figure.subplots_adjust(0, 0.02, 1, 0.98)
-    for axes in figure.axes:
-        axes.set_axis_off()
-        if axes.get_legend():
-            axes.get_legend().remove()
-        for shape in [*axes.lines, *axes.patches]:
-            # Hard edges are a fraction of the bytes.
-            shape.set_antialiased(False)
-    return _png(figure, _SMALL_COLOURS)
-
-
-def _png(figure: Figure, colours: int) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    image = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
-    image = image.quantize(colours, dither=Image.Dither.NONE)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LABEL else f"{text[: _LABEL - 1]}…"
-
-
-def _label(text: str) -> str:
-    # A dollar sign begins a formula in a label of matplotlib's, and an underscore hides one.
-    return _cut(text).replace("$", r"\$").lstrip("_")
+def _steps(axes: Axes, lines: Series, look: Look) -> None:
+    for (name, points), colour in zip(list(lines.items())[: look.lines], _LINES, strict=False):
+        axes.step(*zip(*points, strict=True), where="post", label=look.label(name), color=colour, linewidth=2)
+    look.legend(axes)
 
 
 def all_of(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> Mapping[str, Chart]:
@@ -333,10 +261,13 @@ def all_of(connection: duckdb.DuckDBPyConnection, since: datetime | None = None)
     return {name: chart for name, chart in drawn if chart is not None}
 
 
-def _drawn(draw: Callable[..., Chart | None], connection: duckdb.DuckDBPyConnection, since: datetime | None) -> Any:
+def _drawn(draw: Callable[..., Chart | None], connection: duckdb.DuckDBPyConnection, since: datetime | None) -> Chart | None:
     """A chart, or None where the data cannot be drawn: an axis that would leave the calendar, say."""
     try:
-        return draw(connection, since)
+        chart: Chart | None = draw(connection, since)
+        if chart is not None:
+            chart.png  # noqa: B018  drawn here, where it can still be left out
+        return chart
     except (ValueError, OverflowError) as error:
         log.warning("the chart of %s cannot be drawn and is left out: %s", draw.__name__, str(error).splitlines()[0])
         return None

@@ -10,54 +10,60 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from meter_pipeline import charts
-from meter_pipeline.commands.report import write_report
 from meter_pipeline.defs.charts import large, small
 from meter_pipeline.defs.metadata import fits
+from meter_pipeline.pictures import Look
 
 _START = datetime(2026, 3, 2, tzinfo=timezone.utc)
+_LATER = _START + timedelta(hours=3, minutes=30)
 # The columns that charts and report look at.
-_SCHEMA = """
+SCHEMA = """
 create schema marts; create schema results; create schema meter;
 create table meter.publications (publication_id varchar);
 create table marts.fct_price_changes (item_id varchar, strategy varchar, field varchar, label varchar, old_price double,
-    new_price double, relative_change double, observed_at timestamptz);
-create table marts.dim_items (item_id varchar, strategy varchar, label varchar, first_seen_at timestamptz,
-    last_seen_at timestamptz, removed_at timestamptz, seconds_listed double);
+    new_price double, currency varchar, relative_change double, observed_at timestamptz);
+create table marts.fct_item_changes (strategy varchar, job_id varchar, url varchar, parameters varchar,
+    item_key varchar, kind varchar, observed_at timestamptz);
+create table marts.dim_items (item_id varchar, strategy varchar, url varchar, parameters varchar, item_key varchar,
+    label varchar, first_seen_at timestamptz, last_seen_at timestamptz, removed_at timestamptz, seconds_listed double);
 create table marts.fct_daily_activity (strategy varchar, day date, jobs int, items int, items_added int,
     items_removed int, items_changed int, held_jobs int, failed_jobs int, unreadable_jobs int);
-create table marts.fct_scrape_jobs (strategy varchar, job_id varchar, schedule_id varchar, outcome varchar,
-    reason varchar, item_count int, observed_at timestamptz, is_late boolean, lag_seconds double);
+create table marts.fct_scrape_jobs (strategy varchar, job_id varchar, schedule_id varchar, url varchar,
+    parameters varchar, outcome varchar, reason varchar, item_count int, observed_at timestamptz, is_late boolean,
+    lag_seconds double);
 create table marts.dim_strategies (strategy varchar, accepted_jobs int, held_jobs int, failed_jobs int,
     unreadable_jobs int);
 create table marts.dim_schedules (schedule_id varchar, strategy varchar, cron_expression varchar,
-    expected_interval_seconds int, last_job_at timestamptz);
+    expected_interval_seconds int, is_enabled boolean, first_seen_at timestamptz, deleted_at timestamptz,
+    last_job_at timestamptz);
 """
 
 
-def _file(path: Path, strategies: int, jobs: int) -> Path:
+def write_warehouse(path: Path, strategies: int, jobs: int) -> Path:
     """A warehouse with as many strategies, each with as many jobs and a price that moves with every one."""
     with duckdb.connect(str(path)) as connection:
-        connection.execute(_SCHEMA)
+        connection.execute(SCHEMA)
         for number in range(strategies):
             name = f"shop_{number:03}"
             failed = int(number == 1)
             connection.execute("insert into marts.dim_strategies values (?, ?, 0, ?, 0)", [name, jobs, failed])
             connection.execute(
-                "insert into marts.dim_items values (?, ?, 'Lamp $1_$2', ?, ?, null, null)",
+                "insert into marts.dim_items values (?, ?, 'u', null, 'k', 'Lamp $1_$2', ?, ?, null, null)",
                 [name, name, _START, _START + timedelta(hours=jobs)],
             )
             for job in range(jobs):
                 at = _START + timedelta(hours=job)
                 connection.execute(
-                    "insert into marts.fct_scrape_jobs values (?, ?, 's', 'accepted', null, ?, ?, false, 0)",
+                    "insert into marts.fct_scrape_jobs values (?, ?, 's', 'u', null, 'accepted', null, ?, ?, false, 0)",
                     [name, f"{name}-{job}", 10 + (job % 3) * number, at],
                 )
                 if job:
                     connection.execute(
-                        "insert into marts.fct_price_changes values (?, ?, 'price', 'Lamp $1_$2', ?, ?, 0.1, ?)",
+                        "insert into marts.fct_price_changes values (?, ?, 'price', 'Lamp $1_$2', ?, ?, '€', 0.1, ?)",
                         [name, name, 10 + job, 11 + job, at],
                     )
             connection.execute(
@@ -72,7 +78,7 @@ def _file(path: Path, strategies: int, jobs: int) -> Path:
 
 @pytest.fixture(params=[(1, 1), (1, 40), (30, 12)], ids=["one job", "one strategy", "many strategies"])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return _file(tmp_path / "warehouse.duckdb", *request.param)
+    return write_warehouse(tmp_path / "warehouse.duckdb", *request.param)
 
 
 def test_charts_are_pictures_of_a_bearable_size_and_the_small_ones_stay_on_the_page(warehouse: Path) -> None:
@@ -81,7 +87,10 @@ def test_charts_are_pictures_of_a_bearable_size_and_the_small_ones_stay_on_the_p
     assert {"activity", "sizes"} <= set(drawn)
     for chart in drawn.values():
         assert len(chart.png) < 30_000
-        for picture in (chart.png, chart.small):
+        # What is wider than the value column of an asset's page is cut off, see `pictures`.
+        with Image.open(io.BytesIO(chart.small)) as image:
+            assert image.width <= 270
+        for picture in (chart.png, chart.narrow, chart.small):
             with Image.open(io.BytesIO(picture)) as image:
                 assert image.format == "PNG"
                 assert image.convert("RGBA").getpixel((1, 1))[3] == 0 or chart.title.startswith("Field coverage")
@@ -93,50 +102,61 @@ def test_charts_are_pictures_of_a_bearable_size_and_the_small_ones_stay_on_the_p
 def test_drawing_leaves_logging_as_a_user_has_set_it() -> None:
     code = (
         "import logging, sys; fonts = logging.getLogger('matplotlib.font_manager'); fonts.setLevel(logging.DEBUG);"
-        "from meter_pipeline import charts; charts._pictures(lambda figure, most: None);"
+        "from meter_pipeline.pictures import Chart; Chart('t', 'a', lambda figure, look: None).png;"
         "sys.exit(fonts.level != logging.DEBUG)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_items_of_one_name_have_lines_of_their_own(tmp_path: Path) -> None:
-    with duckdb.connect(str(_file(tmp_path / "w.duckdb", 2, 5)), read_only=True) as connection:
+def test_items_of_one_name_have_lines_of_their_own_and_prices_their_currency(tmp_path: Path) -> None:
+    path = write_warehouse(tmp_path / "w.duckdb", 1, 5)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "insert into marts.dim_items select 'another', strategy, url, parameters, 'l', label, first_seen_at, "
+            "last_seen_at, removed_at, seconds_listed from marts.dim_items"
+        )
+        connection.execute(
+            "insert into marts.fct_price_changes select 'another', * exclude item_id from marts.fct_price_changes"
+        )
         chart = charts.prices(connection)
     assert chart is not None
-    assert chart.about == "Lamp $1_$2 11.00 → 15.00; Lamp $1_$2 (shop_001) 11.00 → 15.00"
+    assert chart.about == "Lamp $1_$2 (anothe) €11.00 → €15.00; Lamp $1_$2 (shop_0) €11.00 → €15.00"
+
+
+def test_prices_of_different_strategies_and_currencies_share_no_axis(tmp_path: Path) -> None:
+    with duckdb.connect(str(write_warehouse(tmp_path / "w.duckdb", 2, 5))) as connection:
+        connection.execute("update marts.fct_price_changes set currency = 'JPY' where observed_at > ?", [_LATER])
+        chart = charts.prices(connection)
+    assert chart is not None
+    figure = Figure()
+    chart.draw(figure, Look())
+    panels = [(axes.get_title(loc="left"), axes.get_ylabel()) for axes in figure.axes]
+    assert panels == [("shop_000", "price, JPY"), ("shop_000", "price, €"), ("shop_001", "price, JPY")]
+    assert all(len(axes.lines) == 1 for axes in figure.axes)
 
 
 def test_with_more_strategies_than_lines_the_chart_says_so(tmp_path: Path) -> None:
-    with duckdb.connect(str(_file(tmp_path / "w.duckdb", 30, 3)), read_only=True) as connection:
+    with duckdb.connect(str(write_warehouse(tmp_path / "w.duckdb", 30, 3)), read_only=True) as connection:
         chart = charts.sizes(connection)
         troubled = charts.coverage(connection)
     assert chart is not None
     assert chart.about.startswith("8 of 30 strategies; those that vary most: shop_007")
     assert troubled is not None
-    assert troubled.title == "Field coverage of shop_001"
-    assert troubled.about == "price 0 %, sku 100 % over 3 jobs"
-
-
-def test_a_time_range_without_anything_has_no_charts_and_a_page_that_says_so(warehouse: Path, tmp_path: Path) -> None:
-    later = _START + timedelta(days=4000)
-    page = write_report(warehouse, tmp_path / "new" / "report.html", since=later).read_text()
-    assert "Nothing in this time." in page
-    assert "data:image" not in page
-    whole = write_report(warehouse, tmp_path / "report.html").read_text()
-    assert "data:image/png;base64," in whole
-    # All that it needs is in it.
-    assert "http://" not in whole
-    assert "https://" not in whole
+    assert troubled.title == "Field coverage"
+    assert troubled.about == "shop_001: price 0 %, sku 100 % over 3 jobs"
 
 
 def test_a_chart_whose_axis_would_leave_the_calendar_is_left_out_and_the_report_written(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file = _file(tmp_path / "warehouse.duckdb", strategies=2, jobs=4)
+    file = write_warehouse(tmp_path / "warehouse.duckdb", strategies=2, jobs=4)
     with duckdb.connect(str(file)) as connection:
         for at in ("0001-01-01 00:00:00+00", "9999-12-31 23:00:00+00"):
-            row = "insert into marts.fct_scrape_jobs values ('shop_000', ?, 's', 'accepted', null, 3, ?, false, 0)"
-            connection.execute(row, [at, at])
+            connection.execute(
+                "insert into marts.fct_scrape_jobs values "
+                "('shop_000', ?, 's', 'u', null, 'accepted', null, 3, ?, false, 0)",
+                [at, at],
+            )
     page = write_report(file, tmp_path / "report.html").read_text()
     assert page.count("<img") >= 1
     assert "cannot be drawn and is left out" in caplog.text

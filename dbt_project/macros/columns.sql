@@ -42,3 +42,22 @@
         when regexp_matches(lower({{ value }}), '^"\s*({{ var("free_of_charge") }})[.!]?\s*"$') then 0
     end
 {% endmacro %}
+
+
+{#- The currency of a price as the site writes it, sign or code: beside one of the values, else in the item. -#}
+{% macro currency_of(old_value, new_value, item) %}
+    coalesce(
+        nullif(regexp_replace(
+            regexp_extract(concat_ws(' ', {{ new_value }}, {{ old_value }}), '{{ var("currencies") }}'),
+            '[^\p{L}\p{Sc}円元]', '', 'g'
+        ), ''),
+        nullif(regexp_extract(
+            coalesce(
+                json_extract_string({{ item }}, '$.currency'),
+                json_extract_string({{ item }}, '$.price_currency'),
+                json_extract_string({{ item }}, '$.priceCurrency')
+            ),
+            '^\s*(\p{L}{1,5}|\p{Sc})\s*$', 1
+        ), '')
+    )
+{% endmacro %}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,22 +24,22 @@ _PLACES = {
 
 
 def of_warehouse(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
-    """The charts by the asset that they belong to; none of a warehouse without marts."""
+    """The charts by the asset that they belong to, as far as the warehouse has the marts for them."""
     import duckdb
 
     from meter_pipeline import charts
     from meter_pipeline.store.warehouse import reading
 
+    found: dict[dg.AssetKey, dict[str, Any]] = {}
     with reading(path) as connection:
-        try:
-            drawn = charts.all_of(connection)
-        except duckdb.CatalogException:
-            # The project has no marts of these names: it is somebody's own.
-            return {}
-    return {
-        _PLACES[name]: {chart.title: small(chart), f"{chart.title}, large": large(chart)}
-        for name, chart in drawn.items()
-    }
+        for draw in charts.CHARTS:
+            # A project of somebody's own may have no marts of these names, or other columns in them.
+            with suppress(duckdb.CatalogException, duckdb.BinderException):
+                chart = draw(connection)
+                if chart is not None:
+                    shown = {chart.title: small(chart), f"{chart.title}, large": large(chart)}
+                    found[_PLACES[draw.__name__]] = shown
+    return found
 
 
 def small(chart: Chart) -> dg.MarkdownMetadataValue:

@@ -62,8 +62,8 @@ def sample(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue | None
 def entries(rows: Iterable[Sequence[Any]], *, cell: int = _CELL, word: int = _WORD) -> dg.MarkdownMetadataValue:
     """A markdown list of as many rows as the UI shows at once, and how many there are beyond.
 
-    No table: the value column of an asset's page is 270 pixels wide in a window of 1,280, and cuts off what cannot wrap.
-    A list wraps.
+    No table: the value column of an asset's page is 270 pixels wide in a window of 1,280, and cuts off what cannot
+    wrap. A list wraps.
 
     Args:
         rows: The parts of each entry; scraped text is taken as it is, and what is None or empty is left out. A part is

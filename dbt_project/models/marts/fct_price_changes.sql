@@ -47,6 +47,7 @@ final as (
         prices.field,
         prices.old_price,
         prices.new_price,
+        {{ currency_of('prices.old_value', 'prices.new_value', 'items.item') }} as currency,
         prices.new_price - prices.old_price as difference,
         prices.new_price / nullif(prices.old_price, 0) - 1 as relative_change,
         case when prices.new_price > prices.old_price then 'up' else 'down' end as direction,

@@ -1,0 +1,163 @@
+"""A chart as PNG images: wide, narrow for a phone, and small enough for the page of an asset in Dagster."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Legible on a white page and on a dark one: the background is left out.
+INK = "#7f8691"
+# Inches of each form at this many pixels an inch: twice the pixels of the width that a page gives them.
+_WIDE, _NARROW, _HEIGHT, _DPI = 7.2, 3.7, 3.0, 140
+# Few colours, since every materialisation keeps its own.
+_COLOURS = 32
+# The value column of an asset's page is 270 pixels wide in a window of 1,280, and cuts off what is wider.
+_SMALL_SIZE, _SMALL_DPI, _SMALL_COLOURS, _SMALL_LINES = (2.6, 0.8), 100, 5, 3
+# In base64, with the words beside it, less than the thousand characters that Dagster shows at once.
+_SMALL_BYTES = 560
+_LABEL, _NARROW_LABEL = 28, 16
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a chart is drawn.
+
+    Attributes:
+        lines: Most lines, None for all of them.
+        narrow: Whether it is for a phone: the legend stands below, and names are short.
+    """
+
+    lines: int | None = None
+    narrow: bool = False
+
+    @property
+    def small(self) -> bool:
+        """Whether the chart has shapes alone, without any text."""
+        return self.lines is not None
+
+    def label(self, text: str) -> str:
+        """A name as matplotlib shows it: a dollar sign would begin a formula, and an underscore hide it."""
+        return shorten(text, _NARROW_LABEL if self.narrow else _LABEL).replace("$", r"\$").lstrip("_")
+
+    def legend(self, axes: Axes) -> None:
+        """The legend, beside the axes or below them."""
+        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+        # The padding, in sizes of the font, is for the labels of the axis.
+        below = {"loc": "upper left", "bbox_to_anchor": (-0.2, 0.0), "borderaxespad": 3.4, "ncols": 2}
+        axes.legend(frameon=False, labelcolor=INK, fontsize=8, **(below if self.narrow else beside))
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart with its title and what it shows in words; the images are drawn when they are asked for.
+
+    Attributes:
+        title: What it is about; the same for every publication.
+        about: What it shows, in words.
+        draw: Draws it on an empty figure.
+        height: Of the wide image, in inches.
+    """
+
+    title: str
+    about: str
+    draw: Callable[[Figure, Look], None] = field(repr=False)
+    height: float = _HEIGHT
+
+    @cached_property
+    def png(self) -> bytes:
+        """The image to read."""
+        return _png(self._figure(_WIDE, self.height, Look()), _COLOURS)
+
+    @cached_property
+    def narrow(self) -> bytes:
+        """The image to read on a phone."""
+        return _png(self._figure(_NARROW, self.height + 0.6, Look(narrow=True)), _COLOURS)
+
+    @cached_property
+    def small(self) -> bytes:
+        """The shapes alone, with as many lines as there are bytes for."""
+        for lines in range(_SMALL_LINES, 0, -1):
+            image = self._small(lines)
+            if len(image) <= _SMALL_BYTES:
+                break
+        return image
+
+    def _figure(self, width: float, height: float, look: Look) -> Figure:
+        # Without pyplot: no state outside of the figure, no window system, any thread.
+        _load_fonts()
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="none")
+        self.draw(figure, look)
+        for axes in figure.axes:
+            if axes.get_label() == "<colorbar>":
+                continue
+            dates = AutoDateLocator(minticks=2, maxticks=6) if look.narrow else AutoDateLocator()
+            axes.xaxis.set_major_locator(dates)
+            axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))
+            axes.xaxis.get_offset_text().set(color=INK, fontsize=8)
+            axes.set_facecolor("none")
+            axes.tick_params(labelsize=8, colors=INK)
+            axes.yaxis.label.set(color=INK, fontsize=8)
+            axes.grid(alpha=0.3, color=INK, linewidth=0.5)
+            axes.set_axisbelow(True)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.spines[["left", "bottom"]].set_color(INK)
+        return figure
+
+    def _small(self, lines: int) -> bytes:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=_SMALL_SIZE, dpi=_SMALL_DPI, facecolor="none")
+        self.draw(figure, Look(lines))
+        figure.subplots_adjust(0, 0.02, 1, 0.98)
+        for axes in figure.axes:
+            axes.set_axis_off()
+            if axes.get_legend():
+                axes.get_legend().remove()
+            for shape in [*axes.lines, *axes.patches]:
+                # Hard edges are a fraction of the bytes.
+                shape.set_antialiased(False)
+        return _png(figure, _SMALL_COLOURS)
+
+
+def shorten(text: str, most: int = _LABEL) -> str:
+    """The text, cut to `most` characters where it is longer."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _load_fonts() -> None:
+    """Imports matplotlib's list of fonts without the warning that it is being built; logging is as before afterwards.
+
+    Charts are drawn in processes that run a user's code too, which may want to hear of fonts.
+    """
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        importlib.import_module("matplotlib.font_manager")
+    finally:
+        logger.setLevel(level)
+
+
+def _png(figure: Figure, colours: int) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
+    image = image.quantize(colours, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
