@@ -323,16 +323,17 @@ def model(
 @app.command()
 def report(
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only what was observed after: an ISO time, or 24h, 7d.")
-    ] = None,
+        str, typer.Option(metavar="TIME", help="Only what was observed after: an ISO time, or a span as 24h or 7d.")
+    ] = "24h",
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("report.html"),
 ) -> None:
-    """Write one HTML page about the published data; nothing else is needed to view it."""
+    """Write one HTML page about what happened: in words, pictures and tables; nothing else is needed to view it."""
     from meter_pipeline.commands.report import write_report
 
     settings = Settings.from_env()
-    moment = parse_since(since, origin.clock(settings.data_dir))
-    say(f"wrote {write_report(settings.warehouse, out, since=moment)}")
+    now = origin.clock(settings.data_dir)
+    notes = [note] if (note := origin.notice(settings.data_dir)) else []
+    say(f"wrote {write_report(settings.warehouse, out, since=parse_since(since, now), now=now, notes=notes)}")
 
 
 @app.command()

@@ -134,6 +134,11 @@ def _on_this_machine(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def notice(folder: Path) -> str | None:
+    """What stands above whatever shows the folder's data, where a sandbox made it up; None for Meter's data."""
+    return "Made-up data of the sandbox, not of Meter." if read(folder) is not None else None
+
+
 def lines(folder: Path) -> Iterator[str]:
     """What to tell a user about the folder's origin, if anything."""
     origin = read(folder)
