@@ -260,7 +260,9 @@ def all_of(connection: duckdb.DuckDBPyConnection, since: datetime | None = None)
     return {name: chart for name, chart in drawn if chart is not None}
 
 
-def _drawn(draw: Callable[..., Chart | None], connection: duckdb.DuckDBPyConnection, since: datetime | None) -> Chart | None:
+def _drawn(
+    draw: Callable[..., Chart | None], connection: duckdb.DuckDBPyConnection, since: datetime | None
+) -> Chart | None:
     """A chart, or None where the data cannot be drawn: an axis that would leave the calendar, say."""
     try:
         chart: Chart | None = draw(connection, since)

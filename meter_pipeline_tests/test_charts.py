@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from meter_pipeline import charts
+from meter_pipeline.commands.report import write_report
 from meter_pipeline.defs.charts import large, small
 from meter_pipeline.defs.metadata import fits
 from meter_pipeline.pictures import Look

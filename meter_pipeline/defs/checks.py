@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from meter_pipeline.defs.keys import JOBS, results_key, slug_of
+from meter_pipeline.defs.keys import JOBS, slug_of
 from meter_pipeline.defs.metadata import entries
 
 if TYPE_CHECKING:
@@ -58,15 +59,18 @@ def results(
         problems: What `found` returns.
         slugs: Slug by strategy id.
     """
+    # Looked up and not searched: there are as many checks as strategies.
+    by_state: dict[tuple[str, str | None], list[JobRow]] = defaultdict(list)
+    for job in problems:
+        by_state[job.state, None].append(job)
+        if slug := slugs.get(job.strategy_id):
+            by_state[job.state, slug].append(job)
     for check in sorted(selected, key=lambda key: (key.asset_key, key.name)):
         if check.name not in _RULES:
             continue
         state, severity, _ = _RULES[check.name]
-        jobs = [
-            job
-            for job in problems
-            if job.state == state and check.asset_key in (JOBS, _key_path(slugs.get(job.strategy_id)))
-        ]
+        subject = None if check.asset_key == JOBS else slug_of(check.asset_key) or ""
+        jobs = by_state.get((state, subject), [])
         yield dg.AssetCheckResult(
             passed=not jobs,
             asset_key=check.asset_key,
@@ -93,13 +97,9 @@ def troubled(problems: Iterable[JobRow], slugs: dict[str, str]) -> set[str]:
     return {slugs[job.strategy_id] for job in problems if job.strategy_id in slugs}
 
 
-def about(check: dg.AssetCheckKey, slugs: Iterable[str]) -> bool:
+def about(check: dg.AssetCheckKey, slugs: Set[str]) -> bool:
     """Whether the check is one of all jobs, or of one of these strategies."""
-    return check.asset_key == JOBS or slug_of(check.asset_key) in set(slugs)
-
-
-def _key_path(slug: str | None) -> dg.AssetKey | None:
-    return results_key(slug) if slug else None
+    return check.asset_key == JOBS or slug_of(check.asset_key) in slugs
 
 
 def _describe(jobs: Sequence[JobRow], state: str) -> str:

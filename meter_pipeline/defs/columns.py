@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from meter_pipeline.defs.metadata import printable
+from meter_pipeline.defs.metadata import brief, plain
 from meter_pipeline.settings import PROJECT
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Longer ones are of nested fields, which the warehouse itself tells better.
 _TYPE = 120
+# Most characters of a field's name and of an example of its values.
+_NAME, _EXAMPLE = 80, 60
 _SOURCES = PROJECT / "models" / "staging" / "_meter__sources.yml"
 _KEPT_IN = {"schedule_changes": "change_sets"}
 _TYPES = {"INTEGER": "BIGINT", "BOOLEAN": "BOOLEAN", "FLOAT": "DOUBLE"}
@@ -57,21 +59,38 @@ def meter_columns(name: str) -> list[dg.TableColumn]:
     ]
 
 
-def results_columns(strategy: StrategyRow) -> list[dg.TableColumn]:
-    """The columns of a strategy's results: ours, then one for each field, with the field's name where that differs."""
+def results_columns(strategy: StrategyRow, rows: pa.Table | None = None) -> list[dg.TableColumn]:
+    """The columns of a strategy's results: ours, then one for each field, described by what was received.
+
+    Args:
+        strategy: Knows its columns.
+        rows: Those of its latest job, if any: they say how often a field has a value, and give an example.
+    """
     import pyarrow as pa
 
     from meter_pipeline.store.lake import RESULTS
 
     fields = {column.name: column for column in strategy.columns}
     schema = pa.schema([*RESULTS, *(pa.field(name, column.type) for name, column in fields.items())])
-    described = _RESULTS | {
-        name: f"Field {printable(column.field)!r}." for name, column in fields.items() if column.field != name
-    }
+    described = _RESULTS | {name: _field(column.field, name, rows) for name, column in fields.items()}
     return [
         dg.TableColumn(name=name, type=kind, description=described.get(name))
         for name, kind in zip(schema.names, _sql_types(schema), strict=True)
     ]
+
+
+def _field(field: str, column: str, rows: pa.Table | None) -> str:
+    """The field's name as received, in how many items of the latest job it has a value, and one of its values."""
+    said = f"Field “{plain(brief(field, _NAME))}”"
+    if rows is None or column not in rows.column_names:
+        return f"{said}."
+    values = rows[column]
+    there = len(values) - values.null_count
+    if not there:
+        return f"{said}, in none of the latest job's {len(values):,} items."
+    example = plain(brief(values[values.is_valid().index(True).as_py()].as_py(), _EXAMPLE))
+    share = "all" if not values.null_count else f"{there:,} of"
+    return f"{said}, in {share} {len(values):,} items of the latest job, for example {example or 'an empty text'}"
 
 
 def _sql_types(schema: pa.Schema) -> list[str]:

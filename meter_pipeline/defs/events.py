@@ -25,6 +25,7 @@ from meter_pipeline.defs.keys import (
 )
 from meter_pipeline.defs.metadata import Metadata, entries, link, moment, present, sample, table
 from meter_pipeline.defs.naming import Keys
+from meter_pipeline.defs.rows import job_rows
 
 if TYPE_CHECKING:
     from meter_pipeline.connect import Store
@@ -223,11 +224,12 @@ class Events:
     def _results(self, slug: str) -> Metadata:
         strategy, tally = self._strategies[slug], self._tallies.get(slug, news.Tally())
         done = self._of_strategy(slug)
+        latest = job_rows(self._store, slug, done.latest_job_id, done.latest_completed_at) if done else None
         facts = table(
             f"results.{slug}",
             rows=tally.accepted_items,
             uri=f"lake/results/strategy={slug}",
-            columns=results_columns(strategy),
+            columns=results_columns(strategy, latest),
         )
         if done is not None:
             facts |= {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meter_pipeline.defs.keys import results_key, slug_of
-from meter_pipeline.defs.rows import job_rows
+from meter_pipeline.defs.rows import rows_by_job
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,7 +79,9 @@ def _outcomes(store: Store, strategy: StrategyRow, report: StrategyReport | None
     jobs = list(store.ledger.jobs(strategy.strategy_id, ("accepted",)))
     latest = jobs[-1] if jobs else None
     before = next((job for job in reversed(jobs[:-1]) if latest and job.target == latest.target), None)
-    rows, old = (job_rows(store, strategy.slug, job.job_id, job.time) if job else None for job in (latest, before))
+    compared = {job.job_id: job.time for job in (latest, before) if job}
+    tables = rows_by_job(store, strategy.slug, compared.items())
+    rows, old = (tables.get(job.job_id) if job else None for job in (latest, before))
     return {
         "rows_match_api": _counts(jobs),
         "keys_are_unique": _keys(rows),

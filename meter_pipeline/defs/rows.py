@@ -1,7 +1,8 @@
-"""The typed rows of one job."""
+"""The typed rows of single jobs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,15 +13,30 @@ if TYPE_CHECKING:
 
 def job_rows(store: Store, slug: str, job_id: str | None, time: str | None) -> pa.Table | None:
     """The rows of a job, read from the month of its time alone; `None` when it has none."""
+    return rows_by_job(store, slug, [(job_id, time)] if job_id else []).get(job_id or "")
+
+
+def rows_by_job(store: Store, slug: str, jobs: Iterable[tuple[str, str | None]]) -> dict[str, pa.Table]:
+    """The rows of some jobs by job id, each file read once; a job without rows is absent.
+
+    Args:
+        store: The lake.
+        slug: The strategy.
+        jobs: Ids and ISO times of the jobs; only the months of these times are read.
+    """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     from meter_pipeline.store.tables import month_of
 
-    if job_id is None:
-        return None
-    batches = [
-        batch
-        for name in store.lake.parts("results", slug, month_of(time or ""))
-        for batch in store.lake.scan_part("results", name, {job_id})
-    ]
-    return pa.Table.from_batches(batches) if batches else None
+    months: dict[str, set[str]] = {}
+    for job_id, time in jobs:
+        months.setdefault(month_of(time or ""), set()).add(job_id)
+    found: dict[str, list[pa.RecordBatch]] = {}
+    for month, wanted in months.items():
+        for name in store.lake.parts("results", slug, month):
+            for batch in store.lake.scan_part("results", name, wanted):
+                for job_id in pc.unique(batch["_meter_job_id"]).to_pylist():
+                    rows = batch.filter(pc.equal(batch["_meter_job_id"], job_id)) if len(wanted) > 1 else batch
+                    found.setdefault(job_id, []).append(rows)
+    return {job_id: pa.Table.from_batches(batches) for job_id, batches in found.items()}

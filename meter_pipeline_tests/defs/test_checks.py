@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import dagster as dg
 
+from meter_pipeline.connect import open_store
+from meter_pipeline.defs import checks
+from meter_pipeline.defs.keys import JOBS, results_key
+from meter_pipeline.store.rows import JobRow
 from meter_pipeline_tests.defs.conftest import Pipeline, materialized
 
 
@@ -84,3 +90,29 @@ def test_a_field_that_went_empty_and_a_column_that_is_new_are_warnings(pipeline:
     assert (columns.passed, columns.description) == (False, "new: pages")
     assert checks["results/books:rows_match_api"].passed
     assert checks["results/books:keys_are_unique"].passed
+
+
+class _Counted(list[JobRow]):
+    """A list that counts how often its jobs are gone through."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[JobRow]:
+        self.walks += 1
+        return super().__iter__()
+
+
+def test_the_jobs_in_trouble_are_gone_through_once_however_many_strategies_there_are(pipeline: Pipeline) -> None:
+    pipeline.run()
+    bad = pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8}, item_count=40)
+    pipeline.sync()
+    with open_store(pipeline.settings) as store:
+        problems = _Counted(store.ledger.problems())
+        slugs = {row.strategy_id: row.slug for row in store.ledger.strategies()}
+    keys = [JOBS, *(results_key(slug) for slug in ("books", "lamps", *(f"gone_{number}" for number in range(50))))]
+    found = list(checks.results([spec.key for spec in checks.specs(keys)], problems, slugs))
+    assert len(found) == 2 * len(keys)
+    assert problems.walks == 1
+    failed = {result.asset_key: result.description for result in found if not result.passed}
+    assert set(failed) == {JOBS, results_key("books")}
+    assert all(bad in (description or "") for description in failed.values())

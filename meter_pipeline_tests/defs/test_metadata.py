@@ -14,7 +14,7 @@ from meter_pipeline.defs import build_defs
 from meter_pipeline.defs.columns import meter_columns
 from meter_pipeline.defs.metadata import entries, fits, moment, sample
 from meter_pipeline.settings import Settings
-from meter_pipeline_tests.defs.conftest import Pipeline
+from meter_pipeline_tests.defs.conftest import Pipeline, metadata
 
 
 def test_a_list_has_as_many_entries_as_the_page_shows_and_says_how_many_are_missing() -> None:
@@ -109,3 +109,16 @@ def test_the_latest_changes_name_items_and_show_old_and_new(pipeline: Pipeline) 
     assert isinstance(shown, dg.MarkdownMetadataValue)
     assert fits(shown.value)
     assert "- **stools** · Stool 3 · price 15 → 17" in shown.value.splitlines()
+
+
+def test_a_column_of_results_says_how_its_field_was_received(pipeline: Pipeline) -> None:
+    pipeline.sandbox.add_strategy("Stools", "https://stools.example/")
+    items = [{"Seat Height (cm)": 40 + n, "note": "<b>*new*</b>" if n == 3 else None, "[x](y)": ""} for n in range(4)]
+    pipeline.scrape("Stools", *items)
+    result = pipeline.run()
+    schema = metadata(result, "results/stools")["dagster/column_schema"]
+    described = {column.name: column.description for column in schema.schema.columns}
+    assert all(described.values())
+    assert described["seat_height_cm"] == "Field “Seat Height (cm)”, in all 4 items of the latest job, for example 40"
+    assert described["note"] == "Field “note”, in 1 of 4 items of the latest job, for example &lt;b>\\*new\\*&lt;/b>"
+    assert described["x_y"] == "Field “\\[x\\](y)”, in all 4 items of the latest job, for example an empty text"
