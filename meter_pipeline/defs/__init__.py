@@ -19,6 +19,7 @@ from meter_pipeline.defs.io import LakeIOManager
 from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESOURCE
 from meter_pipeline.defs.models import NOTHING, model_specs
 from meter_pipeline.defs.naming import MeterTranslator, translated
+from meter_pipeline.defs.provenance import marked
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.defs.schedules import hourly, sync_job
 from meter_pipeline.defs.sensors import schedule_changes
@@ -93,7 +94,7 @@ def build_defs(
     project = Project(settings.dbt_project) if settings.dbt_project else None
     models = model_specs(project) if project else NOTHING
     published = publication_assets(project, models, sorted([*synced.keys, *compared.keys]), keys=keys, names=names)
-    assets = translated([synced, compared, published], translator)
+    assets = translated(marked([synced, compared, published], settings.data_dir), translator)
     job = sync_job(assets, names)
     store = store_resource(settings, account)
     slugs = {*declared, *(row.slug for row in rows)}

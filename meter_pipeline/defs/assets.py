@@ -40,6 +40,7 @@ from meter_pipeline.defs.keys import (
 )
 from meter_pipeline.defs.metadata import link, present
 from meter_pipeline.defs.naming import Keys, Names
+from meter_pipeline.defs.provenance import note
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.settings import Settings
 from meter_pipeline.since import parse_since
@@ -133,7 +134,8 @@ def meter_assets(
                     if selected:
                         with meter.client(store.ledger, spool_folder=settings.spool) as client:
                             report = _run(context, selected, config, known, client, store, settings, attempt)
-                    yield from keys.told(Events(context, store, report, known, keys, declared))
+                    whose = note(settings.data_dir)
+                    yield from keys.told(Events(context, store, report, known, keys, declared, whose))
             if report is not None:
                 _fail_if_cut_short(report)
 

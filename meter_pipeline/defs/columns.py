@@ -86,11 +86,11 @@ def _field(field: str, column: str, rows: pa.Table | None) -> str:
         return f"{said}."
     values = rows[column]
     there = len(values) - values.null_count
+    said = f"{said}, in {there:,} of {len(values):,} items of the latest job"
     if not there:
-        return f"{said}, in none of the latest job's {len(values):,} items."
-    example = plain(brief(values[values.is_valid().index(True).as_py()].as_py(), _EXAMPLE))
-    share = "all" if not values.null_count else f"{there:,} of"
-    return f"{said}, in {share} {len(values):,} items of the latest job, for example {example or 'an empty text'}"
+        return said
+    example = brief(values[values.is_valid().index(True).as_py()].as_py(), _EXAMPLE)
+    return f"{said}, for example {plain(example) or 'an empty text'}"
 
 
 def _sql_types(schema: pa.Schema) -> list[str]:

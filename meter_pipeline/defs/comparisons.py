@@ -12,6 +12,7 @@ from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.keys import JOB_COMPARISONS, JOBS, METER_RESOURCE, POOL, STORE_RESOURCE
 from meter_pipeline.defs.metadata import entries, present, table
 from meter_pipeline.defs.naming import Keys, Names
+from meter_pipeline.defs.provenance import note
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 
 _NAMED = 20
@@ -85,6 +86,7 @@ def job_comparisons(keys: Keys = Keys(), names: Names = Names()) -> dg.AssetsDef
             keys.shown(JOB_COMPARISONS),
             metadata=present(
                 {
+                    **note(meter_store.settings().data_dir),
                     **table("meter.job_comparisons", rows=rows, columns=meter_columns("job_comparisons")),
                     "compared": report.compared,
                     "agreed": report.agreed,

@@ -47,6 +47,7 @@ class Events:
         known: Slugs that had an asset when definitions were loaded.
         keys: What the project calls the assets; the events go by this package's own keys.
         declared: Strategies that the project declares, by slug.
+        note: What every materialisation says beside its own facts.
     """
 
     def __init__(
@@ -57,10 +58,11 @@ class Events:
         known: frozenset[str],
         keys: Keys = Keys(),
         declared: Mapping[str, DeclaredStrategy] = MappingProxyType({}),
+        note: Metadata | None = None,
     ) -> None:
         self._context, self._store, self._report, self._known = context, store, report, known
         self._declared = declared
-        self._keys = keys
+        self._keys, self._note = keys, note or {}
         self._strategies = {strategy.slug: strategy for strategy in store.ledger.strategies()}
         self._tallies = news.tallies(store.ledger)
         self._problems = checks.found(store.ledger)
@@ -139,7 +141,7 @@ class Events:
 
     def _facts(self, key: dg.AssetKey) -> Metadata:
         if slug := slug_of(key):
-            return self._results(slug)
+            return self._note | self._results(slug)
         facts: dict[dg.AssetKey, Callable[[], Metadata]] = {
             STRATEGIES: self._catalog,
             SCHEDULES: self._schedules,
@@ -149,7 +151,7 @@ class Events:
             ITEM_CHANGES: lambda: changes.change_facts(self._store, self._report),
             ITEM_VERSIONS: lambda: changes.version_facts(self._store, self._report),
         }
-        return facts[key]()
+        return self._note | facts[key]()
 
     def _catalog(self) -> Metadata:
         unknown = self._unknown()

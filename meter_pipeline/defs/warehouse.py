@@ -16,6 +16,7 @@ from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.keys import STORE_RESOURCE, WAREHOUSE
 from meter_pipeline.defs.models import OWNERS, ModelSpecs
 from meter_pipeline.defs.naming import Keys, Names
+from meter_pipeline.defs.provenance import note
 
 if TYPE_CHECKING:
     from meter_pipeline.defs.resources import StoreResource
@@ -130,12 +131,13 @@ def _publish(
         rows = _rows(path)
         results = {one.unique_id: one for one in project.results} if project and not done.unchanged else {}
         charts = _charts(path) if project else {}
+        whose = note(store_resource.settings().data_dir)
         for unique_id, asset in models.keys.items():
             if asset in selected:
-                facts = {**charts.get(asset, {}), **_model_facts(asset, rows, results.get(unique_id))}
+                facts = {**whose, **charts.get(asset, {}), **_model_facts(asset, rows, results.get(unique_id))}
                 yield dg.MaterializeResult(asset, metadata=facts, data_version=version)
         if WAREHOUSE in selected:
-            facts = {**charts.get(WAREHOUSE, {}), **_warehouse_facts(path, done)}
+            facts = {**whose, **charts.get(WAREHOUSE, {}), **_warehouse_facts(path, done)}
             yield dg.MaterializeResult(WAREHOUSE, metadata=facts, data_version=version)
         yield from _checks(list(results.values()), models, selected_checks)
 

@@ -91,8 +91,8 @@ def test_results_carry_rows_schema_links_and_a_sample(pipeline: Pipeline) -> Non
     columns = {column.name: column for column in facts["dagster/column_schema"].value.columns}
     assert columns["watt"].type == "DOUBLE"
     assert columns["dimmable"].type == "BOOLEAN"
-    assert columns["dimmable"].description == "Field 'Dimmable'."
-    assert columns["name"].description is None
+    assert columns["dimmable"].description == ("Field “Dimmable”, in 1 of 1 items of the latest job, for example true")
+    assert columns["name"].description == ("Field “name”, in 1 of 1 items of the latest job, for example Moon \\| Sun")
     assert columns["_meter_completed_at"].type == "TIMESTAMPTZ"
     assert columns["_meter_job_id"].description
     assert facts["jobs landed"].value == 1

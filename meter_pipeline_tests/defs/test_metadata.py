@@ -119,6 +119,6 @@ def test_a_column_of_results_says_how_its_field_was_received(pipeline: Pipeline)
     schema = metadata(result, "results/stools")["dagster/column_schema"]
     described = {column.name: column.description for column in schema.schema.columns}
     assert all(described.values())
-    assert described["seat_height_cm"] == "Field “Seat Height (cm)”, in all 4 items of the latest job, for example 40"
+    assert described["seat_height_cm"] == "Field “Seat Height (cm)”, in 4 of 4 items of the latest job, for example 40"
     assert described["note"] == "Field “note”, in 1 of 4 items of the latest job, for example &lt;b>\\*new\\*&lt;/b>"
-    assert described["x_y"] == "Field “\\[x\\](y)”, in all 4 items of the latest job, for example an empty text"
+    assert described["x_y"] == "Field “\\[x\\](y)”, in 4 of 4 items of the latest job, for example an empty text"
