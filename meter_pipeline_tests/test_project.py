@@ -17,6 +17,7 @@ import pytest
 
 from meter_pipeline.commands.report import write_report
 from meter_pipeline.commands.scaffold import ScaffoldError, write_model
+from meter_pipeline.lineage import column_lineage
 from meter_pipeline.project import Project
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.settings import PROJECT
@@ -216,6 +217,29 @@ def test_the_report_is_one_page_that_needs_nothing_else(shop: Shop, tmp_path: Pa
     assert "http" not in page.replace("https://books.example", "")
     with pytest.raises(WarehouseError, match="there is no warehouse"):
         write_report(tmp_path / "none.duckdb", tmp_path / "report.html")
+
+
+@pytest.mark.slow
+def test_the_columns_of_every_model_are_traced_once_and_known_from_then_on(shop: Shop) -> None:
+    _, project = shop.publish(force=True)
+    columns: dict[tuple[str, str], list[str]] = {}
+    for schema, table, column in shop.ask("SELECT schema_name, table_name, column_name FROM duckdb_columns()"):
+        columns.setdefault((schema, table), []).append(column)
+    found = column_lineage(project, columns)
+    assert set(found) == {id_ for id_, node in project.manifest["nodes"].items() if node["resource_type"] == "model"}
+    prices = found["model.meter.fct_price_changes"]
+    assert sorted(map(tuple, prices["currency"])) == [
+        ("model.meter.dim_items", "item"),
+        ("model.meter.fct_item_changes", "new_value"),
+        ("model.meter.fct_item_changes", "old_value"),
+    ]
+    assert ["source.meter.results.books", "price"] in [
+        list(parent) for parent in found["model.meter.stg_results__books"]["price"]
+    ]
+    # Of a project that was not built by this process, nothing but what was found before is known.
+    again = column_lineage(Project(shop.project), columns)
+    assert json.dumps(again, sort_keys=True) == json.dumps(found, sort_keys=True)
+    assert column_lineage(Project(shop.project), {**columns, ("marts", "dim_items"): ["others"]}) == {}
 
 
 def test_every_model_and_column_is_described() -> None:

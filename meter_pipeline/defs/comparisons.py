@@ -10,6 +10,7 @@ from meter_pipeline.defs.assets import OWNERS
 from meter_pipeline.defs.columns import meter_columns
 from meter_pipeline.defs.failures import told_in_one_line
 from meter_pipeline.defs.keys import JOB_COMPARISONS, JOBS, METER_RESOURCE, POOL, STORE_RESOURCE
+from meter_pipeline.defs.lineage import of_synced
 from meter_pipeline.defs.metadata import entries, present, table
 from meter_pipeline.defs.naming import Keys, Names
 from meter_pipeline.defs.provenance import note
@@ -88,6 +89,7 @@ def job_comparisons(keys: Keys = Keys(), names: Names = Names()) -> dg.AssetsDef
                 {
                     **note(meter_store.settings().data_dir),
                     **table("meter.job_comparisons", rows=rows, columns=meter_columns("job_comparisons")),
+                    **of_synced(JOB_COMPARISONS, (), keys),
                     "compared": report.compared,
                     "agreed": report.agreed,
                     "disagreed": len(report.disagreements),

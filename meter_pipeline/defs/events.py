@@ -23,6 +23,7 @@ from meter_pipeline.defs.keys import (
     results_key,
     slug_of,
 )
+from meter_pipeline.defs.lineage import of_synced
 from meter_pipeline.defs.metadata import Metadata, entries, link, moment, present, sample, table
 from meter_pipeline.defs.naming import Keys
 from meter_pipeline.defs.rows import job_rows
@@ -140,8 +141,13 @@ class Events:
     # -- facts ---------------------------------------------------------------------------------------------------------
 
     def _facts(self, key: dg.AssetKey) -> Metadata:
+        facts = self._note | self._own_facts(key)
+        schema = facts.get("dagster/column_schema")
+        return facts | of_synced(key, schema.columns if schema else (), self._keys)
+
+    def _own_facts(self, key: dg.AssetKey) -> Metadata:
         if slug := slug_of(key):
-            return self._note | self._results(slug)
+            return self._results(slug)
         facts: dict[dg.AssetKey, Callable[[], Metadata]] = {
             STRATEGIES: self._catalog,
             SCHEDULES: self._schedules,
@@ -151,7 +157,7 @@ class Events:
             ITEM_CHANGES: lambda: changes.change_facts(self._store, self._report),
             ITEM_VERSIONS: lambda: changes.version_facts(self._store, self._report),
         }
-        return self._note | facts[key]()
+        return facts[key]()
 
     def _catalog(self) -> Metadata:
         unknown = self._unknown()
@@ -177,7 +183,7 @@ class Events:
         done = list(report.strategies.values()) if report else []
         return present(
             {
-                **table("meter.jobs", rows=sum(states.values())),
+                **table("meter.jobs", rows=sum(states.values()), columns=meter_columns("jobs")),
                 **{f"{state} in all": jobs for state, jobs in sorted(states.items())},
                 "jobs landed": sum(one.landed for one in done),
                 "held": sum(one.held for one in done),

@@ -28,11 +28,19 @@ _log.addFilter(PrintableLog())
 
 @dataclass(frozen=True)
 class ModelSpecs:
-    """The models as assets: specs, checks, and the asset key of each model by dbt's unique id."""
+    """The models as assets: specs, checks, and the asset keys of models and sources by dbt's unique id.
+
+    Attributes:
+        specs: An asset for each model.
+        checks: A check for each test.
+        keys: Of the models.
+        sources: Of the sources that are an asset's own table.
+    """
 
     specs: Sequence[dg.AssetSpec]
     checks: Sequence[dg.AssetCheckSpec]
     keys: Mapping[str, dg.AssetKey]
+    sources: Mapping[str, dg.AssetKey]
 
     @property
     def check_ids(self) -> Mapping[str, dg.AssetCheckSpec]:
@@ -40,7 +48,7 @@ class ModelSpecs:
         return {str(spec.metadata["dagster_dbt/unique_id"]): spec for spec in self.checks if spec.metadata}
 
 
-NOTHING = ModelSpecs((), (), {})
+NOTHING = ModelSpecs((), (), {}, {})
 
 
 def model_specs(project: Project) -> ModelSpecs:
@@ -89,7 +97,11 @@ def _specs(manifest: Mapping[str, Any]) -> ModelSpecs:
         )
         for spec in models.check_specs
     ]
-    return ModelSpecs(specs, checks, keys)
+    translator = Translator(settings)
+    sources = {unique_id: translator.get_asset_key(source) for unique_id, source in manifest["sources"].items()}
+    # Other tables of the same step, such as versions of schedules, have columns that the asset does not have.
+    own = {id_: key for id_, key in sources.items() if key.path[-1] == manifest["sources"][id_]["name"]}
+    return ModelSpecs(specs, checks, keys, own)
 
 
 def _described(manifest: Mapping[str, Any], spec: dg.AssetCheckSpec) -> str | None:

@@ -132,9 +132,15 @@ def _publish(
         results = {one.unique_id: one for one in project.results} if project and not done.unchanged else {}
         charts = _charts(path) if project else {}
         whose = note(store_resource.settings().data_dir)
+        traced = _lineage(path, project, models, keys) if project else {}
         for unique_id, asset in models.keys.items():
             if asset in selected:
-                facts = {**whose, **charts.get(asset, {}), **_model_facts(asset, rows, results.get(unique_id))}
+                facts = {
+                    **whose,
+                    **charts.get(asset, {}),
+                    **traced.get(asset, {}),
+                    **_model_facts(asset, rows, results.get(unique_id)),
+                }
                 yield dg.MaterializeResult(asset, metadata=facts, data_version=version)
         if WAREHOUSE in selected:
             facts = {**whose, **charts.get(WAREHOUSE, {}), **_warehouse_facts(path, done)}
@@ -196,6 +202,23 @@ def _rows(path: Path) -> dict[str, int]:
             for schema, name in tables
         )
         return dict(counts)
+
+
+def _lineage(path: Path, project: Project, models: ModelSpecs, keys: Keys) -> dict[dg.AssetKey, dict[str, Any]]:
+    """Which columns each model's columns are made of."""
+    from meter_pipeline.defs.lineage import of_models
+    from meter_pipeline.lineage import column_lineage
+    from meter_pipeline.store.warehouse import reading
+
+    columns: dict[tuple[str, str], list[str]] = {}
+    with reading(path) as connection:
+        rows = connection.execute(
+            "SELECT lower(schema_name), lower(table_name), column_name FROM duckdb_columns() WHERE NOT internal "
+            "ORDER BY ALL"
+        ).fetchall()
+    for schema, table, column in rows:
+        columns.setdefault((schema, table), []).append(column)
+    return of_models(column_lineage(project, columns), models, keys)
 
 
 def _charts(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:

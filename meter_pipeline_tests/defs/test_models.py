@@ -53,6 +53,8 @@ def test_one_run_goes_from_the_sync_to_the_publication_and_a_broken_test_publish
     jobs = facts[dg.AssetKey(["marts", "fct_scrape_jobs"])]
     assert jobs["dagster/row_count"].value == 4
     assert "data:image/png;base64," in jobs["Items per job"].value
+    outcome = jobs["dagster/column_lineage"].value.deps_by_column["outcome"]
+    assert outcome == [dg.TableColumnDep(dg.AssetKey(["staging", "stg_meter__jobs"]), "state")]
     # Without news there is nothing to build.
     assert materialized(pipeline.run()) == []
 
