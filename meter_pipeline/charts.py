@@ -93,9 +93,9 @@ def prices(connection: duckdb.DuckDBPyConnection, since: datetime | None = None)
         line = panels.setdefault(panel, {}).setdefault((label, item_id), [(min(first, at), old)])
         line.append((at, new))
         ends[(*panel, label, item_id)] = (max(end, at), new)
-    for panel, items in panels.items():
+    for name_of_panel, items in panels.items():
         for item, line in items.items():
-            line.append(ends[(*panel, *item)])
+            line.append(ends[(*name_of_panel, *item)])
     if not panels:
         return None
     lines = {panel: _named(items) for panel, items in panels.items()}

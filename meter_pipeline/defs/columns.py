@@ -41,7 +41,7 @@ _RESULTS = {
     "_meter_url": "Page that was scraped.",
     "_meter_item_index": "Position of the item in its job, from 0.",
     "_meter_completed_at": "When the job ended.",
-    "_meter_item_key": "What the item is told apart by.",
+    "_meter_item_key": "Key of the item within its target.",
     "_meter_item_hash": "Hash of the item: equal items have equal hashes.",
 }
 
