@@ -38,10 +38,10 @@ def measure(folder: Path, *, quick: bool) -> dict[str, Any]:
 def _ticks(folder: Path, schedules: int) -> dict[str, Any]:
     import dagster as dg
 
+    from meter_pipeline.config.settings import Settings
     from meter_pipeline.connect import open_ledger
     from meter_pipeline.defs import build_defs
     from meter_pipeline.sandbox import Sandbox
-    from meter_pipeline.settings import Settings
     from meter_pipeline.store.unseen import Unseen
 
     # What a tick tells is for its page in Dagster.

@@ -26,9 +26,9 @@ from meter_pipeline.commands.schedules import schedules
 from meter_pipeline.commands.strategies import strategies
 from meter_pipeline.commands.sync import before_leaving, sync
 from meter_pipeline.commands.usage import Commands, Group
+from meter_pipeline.config.settings import Settings, SettingsError
+from meter_pipeline.config.spans import parse_since
 from meter_pipeline.connect import open_client, open_ledger, open_store
-from meter_pipeline.settings import Settings, SettingsError
-from meter_pipeline.since import parse_since
 
 PROGRAM = "meter-pipeline"
 # A table for people; whoever wants more rows takes --json or --csv.

@@ -11,10 +11,10 @@ import dagster as dg
 from dagster.components.resolved.errors import ResolutionException
 from pydantic import ConfigDict, Field
 
+from meter_pipeline.config.settings import Settings
 from meter_pipeline.defs import build_defs
 from meter_pipeline.defs.account import Account
 from meter_pipeline.defs.naming import MeterTranslator
-from meter_pipeline.settings import Settings
 
 # As Dagster's own templates name a variable.
 _ENV = re.compile(r"""\{\{\s*env(?:\.(\w+)|\(\s*["'](\w+)["']\s*\))\s*\}\}""")

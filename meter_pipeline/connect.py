@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from meter_pipeline.settings import Settings
+from meter_pipeline.config.settings import Settings
 
 if TYPE_CHECKING:
     from meter_pipeline.api import MeterClient

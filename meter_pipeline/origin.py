@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.connect import open_ledger
-from meter_pipeline.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from meter_pipeline.sandbox import Sandbox

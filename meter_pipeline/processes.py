@@ -18,9 +18,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import IO, Any
 
-from meter_pipeline.config import load_config
+from meter_pipeline.config.meter_yaml import load_config
+from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_client, open_store
-from meter_pipeline.settings import Settings
 from meter_pipeline.sync import shares
 from meter_pipeline.sync.engine import load_share
 from meter_pipeline.sync.report import Progress, SyncReport

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meter_pipeline.causes import explain
-from meter_pipeline.settings import environment
+from meter_pipeline.config.settings import environment
 from meter_pipeline.store.errors import StoreError
 
 if TYPE_CHECKING:

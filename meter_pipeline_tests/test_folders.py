@@ -18,9 +18,9 @@ import pytest
 
 from meter_pipeline.cli import run
 from meter_pipeline.commands.dev import dagster_home
+from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.defs import build_defs
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.settings import Settings, SettingsError
 from meter_pipeline.store import scans
 from meter_pipeline.store.database import connect
 from meter_pipeline.store.errors import LakeError

@@ -11,9 +11,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from meter_pipeline.config.settings import PROJECT
 from meter_pipeline.project import Project
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.settings import PROJECT
 from meter_pipeline.store.publications import FILE
 
 # Pandas itself, and pyarrow's way to it.

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meter_pipeline.config.settings import Settings
 from meter_pipeline.processes import OwnProcesses, _Process
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.settings import Settings
 from meter_pipeline.sync import shares
 from meter_pipeline.sync.report import Silent
 from meter_pipeline.sync.selection import Selection
@@ -101,7 +101,7 @@ def test_a_process_ends_with_the_one_that_started_it(
     with stations("shared") as shared:
         command = (
             "import sys, time; from pathlib import Path; from meter_pipeline.processes import OwnProcesses;"
-            "from meter_pipeline.settings import Settings; from meter_pipeline.sync.selection import Selection;"
+            "from meter_pipeline.config.settings import Settings; from meter_pipeline.sync.selection import Selection;"
             "from meter_pipeline.sync.report import Silent;"
             f"settings = Settings(api_key=sys.stdin.readline().strip(), base_url={empty_sandbox.url!r},"
             f" data_dir=Path({str(shared.folder)!r}));"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_pipeline.settings import Settings, SettingsError
+from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.sizes import parse_size, spell_size
 
 

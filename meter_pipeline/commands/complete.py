@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from meter_pipeline.settings import Settings
+from meter_pipeline.config.settings import Settings
 from meter_pipeline.store.states import STATES
 
 # No terminal shows more.

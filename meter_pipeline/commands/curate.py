@@ -9,9 +9,9 @@ import typer
 
 from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import emit, say, show
-from meter_pipeline.config import load_config
+from meter_pipeline.config.meter_yaml import load_config
+from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_ledger, open_store
-from meter_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger import Ledger
@@ -149,7 +149,7 @@ def known_strategies(ledger: Ledger, wanted: str | None) -> list[StrategyRow]:
 
 def _known(row: StrategyRow, fields: list[str] | None, option: str) -> None:
     """Refuses fields that no item has ever had: all of them would be missing, and the key be none."""
-    from meter_pipeline.paths import parse_path
+    from meter_pipeline.config.field_paths import parse_path
 
     there = [column.field for column in row.columns]
     for name in fields or ():
@@ -160,7 +160,7 @@ def _known(row: StrategyRow, fields: list[str] | None, option: str) -> None:
 
 def _fields(texts: list[str] | None, option: str) -> list[str] | None:
     """The fields that an option names, each once: the option may be given again, and name several with commas."""
-    from meter_pipeline.paths import parse_path
+    from meter_pipeline.config.field_paths import parse_path
 
     if not texts:
         return None

@@ -14,7 +14,7 @@ from meter_pipeline import origin
 from meter_pipeline.commands.ask import ask
 from meter_pipeline.commands.console import say, show
 from meter_pipeline.commands.dev import dagster_home
-from meter_pipeline.settings import Settings, environment
+from meter_pipeline.config.settings import Settings, environment
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from meter_pipeline import origin, shipped
 from meter_pipeline.commands.console import tell
-from meter_pipeline.settings import Settings, SettingsError
+from meter_pipeline.config.settings import Settings, SettingsError
 
 _FIRST_DAYS = 3.0
 _NOTE_EVERY_SECONDS = 5.0

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meter_pipeline.causes import explain
+from meter_pipeline.config.settings import Settings, SettingsError, misspellings
 from meter_pipeline.connect import open_client, open_ledger
 from meter_pipeline.scratch import Scratch, ScratchError
-from meter_pipeline.settings import Settings, SettingsError, misspellings
 
 if TYPE_CHECKING:
-    from meter_pipeline.config import Config
+    from meter_pipeline.config.meter_yaml import Config
 
 # A check has somebody waiting for it.
 _DEADLINE_SECONDS = 30.0
@@ -36,7 +36,7 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def _settings(settings: Settings) -> Finding:
-    from meter_pipeline.config import ConfigError, load_config
+    from meter_pipeline.config.meter_yaml import ConfigError, load_config
 
     wrong = misspellings()
     try:
@@ -123,7 +123,7 @@ def _lake(settings: Settings) -> Finding:
 def _changes(settings: Settings) -> Finding:
     """What a sync does with Meter's unseen changes; a ledger that has never marked any is told how many there are."""
     from meter_pipeline.api import MeterError
-    from meter_pipeline.config import ConfigError, load_config
+    from meter_pipeline.config.meter_yaml import ConfigError, load_config
     from meter_pipeline.store.unseen import Unseen
     from meter_pipeline.sync.marking import count_unseen, describe_marking
 

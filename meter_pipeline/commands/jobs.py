@@ -13,9 +13,9 @@ from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import emit, record, say, show
 from meter_pipeline.commands.remote import Json, find_strategy, open_meter, parse_object
 from meter_pipeline.commands.usage import Commands
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.spans import from_iso, parse_since
 from meter_pipeline.connect import open_known_ledger
-from meter_pipeline.settings import Settings
-from meter_pipeline.since import from_iso, parse_since
 from meter_pipeline.store.states import STATES
 
 jobs = Commands(help="List jobs, run strategies, show and compare single runs.")

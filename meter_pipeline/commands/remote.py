@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meter_pipeline.commands.console import emit, say, tell
+from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_client, open_known_ledger, open_ledger
-from meter_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from meter_pipeline.api import MeterClient, Strategy

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from meter_pipeline import origin
 from meter_pipeline.commands.console import cell, emit, read_time, say, show, tell
+from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_ledger
-from meter_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from meter_pipeline.sync import SyncReport

@@ -11,9 +11,9 @@ from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import emit, record, say, show
 from meter_pipeline.commands.remote import Json, Yes, confirm, find_strategy, open_meter, parse_object, say_deleted
 from meter_pipeline.commands.usage import Commands
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.spans import from_iso
 from meter_pipeline.connect import open_known_ledger
-from meter_pipeline.settings import Settings
-from meter_pipeline.since import from_iso
 
 strategies = Commands(help="List, show, make, refine and delete extraction plans at Meter.")
 

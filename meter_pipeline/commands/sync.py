@@ -14,10 +14,10 @@ from meter_pipeline import origin
 from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import emit, progress, tell
 from meter_pipeline.commands.remote import Json
-from meter_pipeline.config import load_config
+from meter_pipeline.config.meter_yaml import load_config
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.spans import parse_since
 from meter_pipeline.connect import open_client, open_store
-from meter_pipeline.settings import Settings
-from meter_pipeline.since import parse_since
 
 # What is done before a process leaves that is interrupted and hangs.
 before_leaving: list[Callable[[], None]] = []

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from meter_pipeline.config import Config, ConfigError, load_config
+from meter_pipeline.config.meter_yaml import Config, ConfigError, load_config
+from meter_pipeline.config.settings import Settings, misspellings
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.defs.account import Account, check_explicit
 from meter_pipeline.defs.assets import meter_assets
@@ -26,7 +27,6 @@ from meter_pipeline.defs.sensors import schedule_changes
 from meter_pipeline.defs.warehouse import publication_assets
 from meter_pipeline.printable import PrintableLog
 from meter_pipeline.project import Project
-from meter_pipeline.settings import Settings, misspellings
 
 if TYPE_CHECKING:
     from meter_pipeline.store.rows import ScheduleRow, StrategyRow

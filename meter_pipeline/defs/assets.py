@@ -16,7 +16,9 @@ import dagster as dg
 from pydantic import Field
 
 from meter_pipeline import origin
-from meter_pipeline.config import Config, load_config
+from meter_pipeline.config.meter_yaml import Config, load_config
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.spans import parse_since
 from meter_pipeline.defs import checks, quality
 from meter_pipeline.defs.declared import DeclaredStrategy, check_specs
 from meter_pipeline.defs.events import Events
@@ -42,8 +44,6 @@ from meter_pipeline.defs.metadata import link, present
 from meter_pipeline.defs.naming import Keys, Names
 from meter_pipeline.defs.provenance import note
 from meter_pipeline.defs.resources import MeterResource, StoreResource
-from meter_pipeline.settings import Settings
-from meter_pipeline.since import parse_since
 
 if TYPE_CHECKING:
     from meter_pipeline.store.rows import ScheduleRow, StrategyRow

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from meter_pipeline.config.settings import PROJECT
 from meter_pipeline.defs.metadata import brief, plain
-from meter_pipeline.settings import PROJECT
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,9 +16,9 @@ from uuid import UUID
 
 import dagster as dg
 
-from meter_pipeline.config import Config
+from meter_pipeline.config.meter_yaml import Config
+from meter_pipeline.config.settings import SettingsError
 from meter_pipeline.defs.keys import results_key, slug_of
-from meter_pipeline.settings import SettingsError
 
 if TYPE_CHECKING:
     from meter_pipeline.store.rows import StrategyRow

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from meter_pipeline.config import ConfigError
+from meter_pipeline.config.meter_yaml import ConfigError
+from meter_pipeline.config.settings import SettingsError
 from meter_pipeline.printable import PrintableLog, make_printable, printable
-from meter_pipeline.settings import SettingsError
 
 
 @contextmanager

@@ -16,8 +16,8 @@ import dagster as dg
 from pydantic import Field
 
 from meter_pipeline import origin
+from meter_pipeline.config.settings import Settings, require_variable, resolve_path
 from meter_pipeline.connect import Store, open_client, open_store
-from meter_pipeline.settings import Settings, require_variable, resolve_path
 
 if TYPE_CHECKING:
     from meter_pipeline.api import MeterClient

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from meter_pipeline.config import StrategyConfig
-from meter_pipeline.paths import parse_path
+from meter_pipeline.config.field_paths import parse_path
+from meter_pipeline.config.meter_yaml import StrategyConfig
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field, Type
 from meter_pipeline.sync.identity import Identity

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from meter_pipeline.paths import spell_path
+from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import TEXT, spell_json
 from meter_pipeline.store.lake import CHANGES

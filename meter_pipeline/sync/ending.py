@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meter_pipeline.api import MeterAuthError, MeterConfigError, MeterError
-from meter_pipeline.config import ConfigError
-from meter_pipeline.settings import SettingsError
+from meter_pipeline.config.meter_yaml import ConfigError
+from meter_pipeline.config.settings import SettingsError
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.sync.selection import SelectionError
 
 if TYPE_CHECKING:
-    from meter_pipeline.settings import Settings
+    from meter_pipeline.config.settings import Settings
 
 USAGE, CONFIGURATION, CONNECTION, STORE, INTERRUPT, FAULT = (
     "usage", "configuration", "connection", "store", "interrupt", "fault",

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import groupby
 
 from meter_pipeline.api import JobBody, MeterClient
-from meter_pipeline.config import Config
+from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.store.claims import Claim
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.inbox import Inbox

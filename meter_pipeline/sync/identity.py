@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from meter_pipeline.paths import Path
+from meter_pipeline.config.field_paths import Path
 from meter_pipeline.store.columns import MAX_DEPTH, spell, spell_json
 
 _encode = msgspec.json.Encoder(order="sorted").encode

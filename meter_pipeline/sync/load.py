@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from meter_pipeline.api import MeterBadResponse
-from meter_pipeline.config import StrategyConfig
+from meter_pipeline.config.meter_yaml import StrategyConfig
 from meter_pipeline.store import columns
 from meter_pipeline.store.claims import Claim
 from meter_pipeline.store.columns import Field

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from meter_pipeline.config import Config, StrategyConfig
+from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake import Lake

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from meter_pipeline.paths import spell_path
+from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.store.columns import snake
 
 MAX_JOBS = 8

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from meter_pipeline import origin
+from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.connect import open_client, open_store
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.settings import Settings, SettingsError
 from meter_pipeline.sync import sync
 
 

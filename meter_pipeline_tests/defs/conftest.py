@@ -10,10 +10,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_client, open_store
 from meter_pipeline.defs import build_defs
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.settings import Settings
 from meter_pipeline.sync import SyncReport, sync
 
 CANARY = "sk_live_canary7d1f0"

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from meter_pipeline import build_meter_defs, merge_meter_defs
-from meter_pipeline.config import Config
+from meter_pipeline.config.meter_yaml import Config
+from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.defs.declared import EXISTS, declared_strategies
-from meter_pipeline.settings import Settings, SettingsError
 from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, failure, materialized
 
 _README = Path(__file__).parents[2] / "README.md"

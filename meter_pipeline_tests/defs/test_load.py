@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
+from meter_pipeline.config.settings import Settings
 from meter_pipeline.defs import build_defs
 from meter_pipeline.defs.keys import results_key, slug_of
-from meter_pipeline.settings import Settings
 from meter_pipeline.store.ledger import Ledger
 from meter_pipeline_tests.store.records import strategy
 

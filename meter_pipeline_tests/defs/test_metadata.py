@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meter_pipeline.config.settings import Settings
 from meter_pipeline.defs import build_defs
 from meter_pipeline.defs.columns import meter_columns
 from meter_pipeline.defs.metadata import entries, fits, moment, sample
-from meter_pipeline.settings import Settings
 from meter_pipeline_tests.defs.conftest import Pipeline, metadata
 
 

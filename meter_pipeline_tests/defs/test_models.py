@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 
 from meter_pipeline import MeterTranslator, build_meter_defs
+from meter_pipeline.config.settings import PROJECT, Settings
 from meter_pipeline.defs import build_defs
-from meter_pipeline.settings import PROJECT, Settings
 from meter_pipeline.store import publications
 from meter_pipeline_tests.defs.conftest import Pipeline, failure, materialized
 

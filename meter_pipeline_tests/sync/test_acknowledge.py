@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from meter_pipeline.config import Config
+from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store import schemas
 from meter_pipeline.store.unseen import Unseen

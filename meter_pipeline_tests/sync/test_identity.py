@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter_pipeline.paths import spell_path
+from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.store import columns
 from meter_pipeline.sync.identity import PLAIN, Identity, Occurrences, item_hashes, number_occurrences
 

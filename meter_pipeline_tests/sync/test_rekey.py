@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from meter_pipeline.config import Config, StrategyConfig
+from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.sync import chosen as choices

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter_pipeline.paths import parse_path, spell_path
+from meter_pipeline.config.field_paths import parse_path, spell_path
 
 
 def test_plain_names_stay_as_they_are() -> None:

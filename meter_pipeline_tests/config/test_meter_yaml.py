@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meter_pipeline.config import Config, ConfigError, StrategyConfig, load_config
+from meter_pipeline.config.meter_yaml import Config, ConfigError, StrategyConfig, load_config
 
 
 def test_the_file_of_the_working_folder_may_be_absent_and_may_be_empty(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_pipeline.settings import VARIABLES, Settings, SettingsError, misspellings
+from meter_pipeline.config.settings import VARIABLES, Settings, SettingsError, misspellings
 
 
 @pytest.mark.parametrize(

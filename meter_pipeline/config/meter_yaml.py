@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from meter_pipeline.paths import parse_path
+from meter_pipeline.config.field_paths import parse_path
 
 TYPES = ("integer", "double", "text", "json")
 _OWNER = re.compile(r"team:[\w-]+|[^@\s:]+@[^@\s]+\.[^@\s]+")
