@@ -18,7 +18,6 @@ from typing import Annotated
 import typer
 
 from meter_pipeline import __version__, origin
-from meter_pipeline.causes import explain
 from meter_pipeline.commands import complete, curate
 from meter_pipeline.commands.console import emit, read_time, say, show, show_traceback, tell
 from meter_pipeline.commands.jobs import jobs
@@ -29,6 +28,7 @@ from meter_pipeline.commands.usage import Commands, Group
 from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.config.spans import parse_since
 from meter_pipeline.connect import open_client, open_ledger, open_store
+from meter_pipeline.host.causes import explain
 
 PROGRAM = "meter-pipeline"
 # A table for people; whoever wants more rows takes --json or --csv.

@@ -87,7 +87,7 @@ def open_store(settings: Settings) -> Iterator[Store]:
     Raises:
         StoreError: One of the two cannot be opened.
     """
-    from meter_pipeline.scratch import Scratch
+    from meter_pipeline.host.scratch import Scratch
     from meter_pipeline.store.lake import Lake
 
     with open_ledger(settings) as ledger, Scratch(settings.spool, settings.keep_free) as scratch:

@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from meter_pipeline.api.scan import scan
 from meter_pipeline.api.syntax import Malformed, value
-from meter_pipeline.causes import explain
+from meter_pipeline.host.causes import explain
 from meter_pipeline.inbox_connections import BoundedProtocol, Limits
 from meter_pipeline.store.inbox import Hint, Inbox
 from meter_pipeline.store.tables import now

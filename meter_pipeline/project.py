@@ -20,8 +20,8 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meter_pipeline.causes import explain
 from meter_pipeline.config.settings import environment
+from meter_pipeline.host.causes import explain
 from meter_pipeline.store.errors import StoreError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from meter_pipeline.api.syntax import Malformed
-from meter_pipeline.sizes import MAX_BODY, MAX_PAGE, MAX_RECORD, spell_size
+from meter_pipeline.host.sizes import MAX_BODY, MAX_PAGE, MAX_RECORD, spell_size
 
 
 class TooLarge(Malformed):

@@ -51,8 +51,8 @@ from meter_pipeline.api.retries import Pace, Retries, Waiting, never, not_done, 
 from meter_pipeline.api.routes import Routes
 from meter_pipeline.api.spool import Content
 from meter_pipeline.api.transport import Transport
-from meter_pipeline.scratch import Scratch
-from meter_pipeline.sizes import KEEP_FREE
+from meter_pipeline.host.scratch import Scratch
+from meter_pipeline.host.sizes import KEEP_FREE
 
 # The API lets an executed job run this long (seconds).
 _LONGEST_JOB = 3600.0

@@ -14,7 +14,7 @@ from typing import IO, Protocol
 from meter_pipeline.api.bounds import Bound, Bounds, NoRoom
 from meter_pipeline.api.scan import WINDOW, Part, Scanner, scan
 from meter_pipeline.api.syntax import WHITESPACE, Malformed, check_elements, check_utf8, elements, raw_members, value
-from meter_pipeline.scratch import Scratch, ScratchError
+from meter_pipeline.host.scratch import Scratch, ScratchError
 
 # A bad answer is kept for diagnosis up to this size.
 KEPT = 2**20

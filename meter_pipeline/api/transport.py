@@ -31,7 +31,7 @@ from meter_pipeline.api.errors import MeterBadResponse, MeterError, MeterTooLarg
 from meter_pipeline.api.retries import Deadline, Pace, Retries, Waiting, asked_wait, transient
 from meter_pipeline.api.spool import Content, Receiver
 from meter_pipeline.api.syntax import Malformed
-from meter_pipeline.scratch import Scratch
+from meter_pipeline.host.scratch import Scratch
 
 T = TypeVar("T")
 

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from meter_pipeline import origin, shipped
+from meter_pipeline import origin
 from meter_pipeline.commands.console import tell
 from meter_pipeline.config.settings import Settings, SettingsError
+from meter_pipeline.host import shipped
 
 _FIRST_DAYS = 3.0
 _NOTE_EVERY_SECONDS = 5.0

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meter_pipeline.causes import explain
 from meter_pipeline.config.settings import Settings, SettingsError, misspellings
 from meter_pipeline.connect import open_client, open_ledger
-from meter_pipeline.scratch import Scratch, ScratchError
+from meter_pipeline.host.causes import explain
+from meter_pipeline.host.scratch import Scratch, ScratchError
 
 if TYPE_CHECKING:
     from meter_pipeline.config.meter_yaml import Config

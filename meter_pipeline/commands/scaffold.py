@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meter_pipeline import shipped
 from meter_pipeline.asset_names import spell_slug
+from meter_pipeline.host import shipped
 from meter_pipeline.store.errors import StoreError
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from meter_pipeline import shipped
-from meter_pipeline.folders import refusal
-from meter_pipeline.sizes import KEEP_FREE, MAX_BODY, MAX_PAGE, MAX_RECORD, parse_size
+from meter_pipeline.host import shipped
+from meter_pipeline.host.folders import refusal
+from meter_pipeline.host.sizes import KEEP_FREE, MAX_BODY, MAX_PAGE, MAX_RECORD, parse_size
 
 PROJECT = shipped.DBT_PROJECT
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from meter_pipeline.causes import DAMAGED, find_cause
+from meter_pipeline.host.causes import DAMAGED, find_cause
 from meter_pipeline.store.errors import LedgerError, RecordError
 
 SCHEMA_VERSION = "0004"

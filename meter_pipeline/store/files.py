@@ -23,9 +23,9 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
-from meter_pipeline.causes import find_cause
-from meter_pipeline.folders import refusal
-from meter_pipeline.scratch import Scratch, ScratchError
+from meter_pipeline.host.causes import find_cause
+from meter_pipeline.host.folders import refusal
+from meter_pipeline.host.scratch import Scratch, ScratchError
 from meter_pipeline.store.errors import LakeError
 
 # Objects up to this size are read whole: parts end at half of it, only those of one large job are larger (bytes).

@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from meter_pipeline.filenames import make_file_name
-from meter_pipeline.scratch import Scratch, ScratchError
+from meter_pipeline.host.file_names import make_file_name
+from meter_pipeline.host.scratch import Scratch, ScratchError
 from meter_pipeline.store.columns import Column
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.files import Files, open_files

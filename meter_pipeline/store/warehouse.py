@@ -25,7 +25,7 @@ from typing import Protocol
 import duckdb
 import pyarrow as pa
 
-from meter_pipeline.causes import DAMAGED, explain, find_cause
+from meter_pipeline.host.causes import DAMAGED, explain, find_cause
 from meter_pipeline.store import comments, publications, scans, schemas, snapshots, views
 from meter_pipeline.store.claims import Claims
 from meter_pipeline.store.errors import WarehouseError

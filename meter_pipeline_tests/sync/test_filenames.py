@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_pipeline.filenames import make_file_name
+from meter_pipeline.host.file_names import make_file_name
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.inbox import Hint, Inbox
 from meter_pipeline_tests.sync.station import Station, assert_whole

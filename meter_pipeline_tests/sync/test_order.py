@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from meter_pipeline.host.scratch import Scratch
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.scratch import Scratch
 from meter_pipeline.store.lake import Lake
 from meter_pipeline.sync import load, write
 from meter_pipeline_tests import thorough

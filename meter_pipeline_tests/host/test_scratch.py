@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from meter_pipeline import scratch
 from meter_pipeline.api import MeterClient
+from meter_pipeline.host import scratch
+from meter_pipeline.host.scratch import Scratch, ScratchError
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.scratch import Scratch, ScratchError
 
 
 def age(folder: Path) -> None:

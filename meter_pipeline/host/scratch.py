@@ -17,7 +17,7 @@ from typing import IO
 
 from filelock import FileLock, Timeout
 
-from meter_pipeline.sizes import KEEP_FREE, spell_size
+from meter_pipeline.host.sizes import KEEP_FREE, spell_size
 
 _PREFIX = "spool-"
 _LOCK = "lock"

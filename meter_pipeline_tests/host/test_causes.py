@@ -16,8 +16,8 @@ import duckdb
 import pytest
 from sqlalchemy import event
 
-from meter_pipeline import causes
-from meter_pipeline.causes import Cause, explain, find_cause
+from meter_pipeline.host import causes
+from meter_pipeline.host.causes import Cause, explain, find_cause
 from meter_pipeline.store import database
 from meter_pipeline.store.errors import LedgerError, WarehouseError
 from meter_pipeline.store.ledger import Ledger

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meter_pipeline.config.settings import Settings, SettingsError
-from meter_pipeline.sizes import parse_size, spell_size
+from meter_pipeline.host.sizes import parse_size, spell_size
 
 
 @pytest.mark.parametrize(
