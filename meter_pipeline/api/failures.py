@@ -16,7 +16,7 @@ import urllib3.exceptions as floor
 
 from meter_pipeline.api.errors import MeterConnectionError, MeterError, MeterNotFound, for_status
 from meter_pipeline.api.syntax import Malformed, value
-from meter_pipeline.printable import printable
+from meter_pipeline.text.printable import printable
 
 _LONGEST_DETAIL = 500
 _PERMANENT_NAMES = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_FAIL") if hasattr(socket, name)}

@@ -25,7 +25,7 @@ from meter_pipeline.api.errors import (
     MeterRateLimited,
     MeterServerError,
 )
-from meter_pipeline.printable import PrintableLog
+from meter_pipeline.text.printable import PrintableLog
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from meter_pipeline.nesting import TOO_DEEP, is_too_deep
+from meter_pipeline.text.nesting import TOO_DEEP, is_too_deep
 
 WHITESPACE = b" \t\r\n"
 

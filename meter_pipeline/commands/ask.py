@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from meter_pipeline.commands.tables import plain
-from meter_pipeline.printable import json_text, printable
+from meter_pipeline.text.printable import json_text, printable
 
 # What spreadsheets take for the beginning of a formula, some of them after blanks, too.
 _FORMULA = re.compile(r" *[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")

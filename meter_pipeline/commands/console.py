@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from meter_pipeline.commands.tables import Layout, draw, folded, plain
 from meter_pipeline.commands.tables import cell as cell
-from meter_pipeline.printable import json_text, printable
+from meter_pipeline.text.printable import json_text, printable
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meter_pipeline.asset_names import spell_slug
 from meter_pipeline.host import shipped
 from meter_pipeline.store.errors import StoreError
+from meter_pipeline.text.asset_names import spell_slug
 
 if TYPE_CHECKING:
     from meter_pipeline.store.rows import StrategyRow

@@ -17,7 +17,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from meter_pipeline.printable import json_text, printable
+from meter_pipeline.text.printable import json_text, printable
 
 if TYPE_CHECKING:
     from rich.console import Console

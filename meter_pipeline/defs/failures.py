@@ -10,7 +10,7 @@ import dagster as dg
 
 from meter_pipeline.config.meter_yaml import ConfigError
 from meter_pipeline.config.settings import SettingsError
-from meter_pipeline.printable import PrintableLog, make_printable, printable
+from meter_pipeline.text.printable import PrintableLog, make_printable, printable
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from meter_pipeline.asset_names import parse_slug, spell_slug
+from meter_pipeline.text.asset_names import parse_slug, spell_slug
 
 STRATEGIES = dg.AssetKey(["meter", "strategies"])
 SCHEDULES = dg.AssetKey(["meter", "schedules"])

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from meter_pipeline.printable import PrintableLog
 from meter_pipeline.project import ProjectError
+from meter_pipeline.text.printable import PrintableLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,7 +17,7 @@ from meter_pipeline.config.settings import SettingsError
 from meter_pipeline.defs.keys import METER_RESOURCE, STORE_RESOURCE, SYNC_STEP
 from meter_pipeline.defs.naming import Names
 from meter_pipeline.defs.resources import MeterResource, StoreResource
-from meter_pipeline.printable import PrintableLog, printable
+from meter_pipeline.text.printable import PrintableLog, printable
 
 if TYPE_CHECKING:
     from meter_pipeline.sync.watch import Sight

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from meter_pipeline import charts
-from meter_pipeline.durations import every, spell
+from meter_pipeline.text.durations import every, spell
 
 if TYPE_CHECKING:
     from meter_pipeline.pictures import Chart

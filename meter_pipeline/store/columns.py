@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from meter_pipeline.nesting import MAX_LEVELS, TOO_DEEP, is_too_deep
+from meter_pipeline.text.nesting import MAX_LEVELS, TOO_DEEP, is_too_deep
 
 Stamp = tuple[str, str, int]
 

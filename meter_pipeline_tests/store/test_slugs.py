@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_pipeline.asset_names import parse_slug, spell_slug
 from meter_pipeline.store.slugs import make_slug
+from meter_pipeline.text.asset_names import parse_slug, spell_slug
 
 _SAFE = re.compile(r"[a-z0-9_]{1,80}")
 

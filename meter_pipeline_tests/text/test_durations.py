@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_pipeline.durations import every, spell
+from meter_pipeline.text.durations import every, spell
 
 
 @pytest.mark.parametrize(

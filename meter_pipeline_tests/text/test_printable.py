@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_pipeline.printable import PrintableLog, json_text, make_printable, printable
+from meter_pipeline.text.printable import PrintableLog, json_text, make_printable, printable
 
 # Colours, a retitled window, a hidden link, an erased screen as one C1 character, DEL, and a reversed direction.
 HOSTILE = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\ \x9b2J\x7f\u202ekcab"
