@@ -42,7 +42,7 @@ def _ticks(folder: Path, schedules: int) -> dict[str, Any]:
     from meter_pipeline.connect import open_ledger
     from meter_pipeline.defs import build_defs
     from meter_pipeline.sandbox import Sandbox
-    from meter_pipeline.store.unseen import Unseen
+    from meter_pipeline.store.ledger.change_sets import Unseen
 
     # What a tick tells is for its page in Dagster.
     logging.disable(logging.INFO)

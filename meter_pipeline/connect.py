@@ -12,7 +12,7 @@ from meter_pipeline.config.settings import Settings
 if TYPE_CHECKING:
     from meter_pipeline.api import MeterClient
     from meter_pipeline.store.lake import Lake
-    from meter_pipeline.store.ledger import Ledger
+    from meter_pipeline.store.ledger.ledger import Ledger
 
 
 class Store(NamedTuple):
@@ -57,7 +57,7 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
     Raises:
         StoreError: It cannot be opened.
     """
-    from meter_pipeline.store.ledger import Ledger
+    from meter_pipeline.store.ledger.ledger import Ledger
 
     ledger = Ledger.open(settings.ledger)
     try:

@@ -22,9 +22,9 @@ from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.defs import build_defs
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store import scans
-from meter_pipeline.store.database import connect
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.files import open_files
+from meter_pipeline.store.ledger.database import connect
 
 _NAMES = ["[ab] star*", 'it\'s "5%20" #1 %s', "strategy=x", "{{ 東京 }} $HOME;`a`", "[", "~a, (b) &c!\nd"]
 # Building the models takes a while: what is awkward in the names above, in as few as can be.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from meter_pipeline.config.settings import Settings
-from meter_pipeline.store.states import STATES
+from meter_pipeline.store.ledger.states import STATES
 
 # No terminal shows more.
 _MOST = 200
@@ -33,7 +33,7 @@ def states(incomplete: str) -> list[str]:
 
 def _offer(kind: str, incomplete: str) -> list[str]:
     """Names that begin as was written; none of a ledger on a server: that is too far away for a key press."""
-    from meter_pipeline.store.names import read_names
+    from meter_pipeline.store.ledger.names import read_names
 
     try:
         settings = Settings.from_env()

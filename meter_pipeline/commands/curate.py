@@ -14,8 +14,8 @@ from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_ledger, open_store
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.ledger import Ledger
-    from meter_pipeline.store.rows import StrategyRow
+    from meter_pipeline.store.ledger.ledger import Ledger
+    from meter_pipeline.store.ledger.rows import StrategyRow
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
@@ -134,7 +134,7 @@ def known_strategies(ledger: Ledger, wanted: str | None) -> list[StrategyRow]:
     Raises:
         SelectionError: There is none, or there are several.
     """
-    from meter_pipeline.store.rows import called
+    from meter_pipeline.store.ledger.rows import called
     from meter_pipeline.sync import SelectionError
 
     rows = ledger.strategies()

@@ -103,7 +103,7 @@ def _spool(settings: Settings) -> Finding:
 
 def _ledger(settings: Settings) -> Finding:
     def read() -> str:
-        from meter_pipeline.store.database import SCHEMA_VERSION
+        from meter_pipeline.store.ledger.database import SCHEMA_VERSION
 
         with open_ledger(settings) as ledger:
             return f"version {int(SCHEMA_VERSION)}, {len(ledger.strategies()):,} strategies"
@@ -124,7 +124,7 @@ def _changes(settings: Settings) -> Finding:
     """What a sync does with Meter's unseen changes; a ledger that has never marked any is told how many there are."""
     from meter_pipeline.api import MeterError
     from meter_pipeline.config.meter_yaml import ConfigError, load_config
-    from meter_pipeline.store.unseen import Unseen
+    from meter_pipeline.store.ledger.change_sets import Unseen
     from meter_pipeline.sync.marking import count_unseen, describe_marking
 
     try:

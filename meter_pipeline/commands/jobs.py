@@ -16,7 +16,7 @@ from meter_pipeline.commands.usage import Commands
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import from_iso, parse_since
 from meter_pipeline.connect import open_known_ledger
-from meter_pipeline.store.states import STATES
+from meter_pipeline.store.ledger.states import STATES
 
 jobs = Commands(help="List jobs, run strategies, show and compare single runs.")
 
@@ -45,8 +45,8 @@ def list_ledgers_jobs(
     The API is not asked: `meter-pipeline sync` brings what is new there.
     """
     from meter_pipeline.commands.curate import known_strategies
-    from meter_pipeline.store.listings import list_jobs
-    from meter_pipeline.store.tables import iso
+    from meter_pipeline.store.ledger.listings import list_jobs
+    from meter_pipeline.store.ledger.tables import iso
 
     if unknown := sorted(set(state or ()) - set(STATES)):
         raise typer.BadParameter(f"--state {unknown[0]!r} is not a state: give one of {', '.join(STATES)}")

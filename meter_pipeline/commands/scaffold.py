@@ -16,7 +16,7 @@ from meter_pipeline.store.errors import StoreError
 from meter_pipeline.text.asset_names import spell_slug
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.rows import StrategyRow
+    from meter_pipeline.store.ledger.rows import StrategyRow
 
 _META = (
     ("_meter_job_id", "job_id", "Id of the job at Meter."),
@@ -149,7 +149,7 @@ def _copy_shipped(project: Path) -> None:
 
 
 def _chosen(strategies: Sequence[StrategyRow], name: str) -> StrategyRow:
-    from meter_pipeline.store.rows import called
+    from meter_pipeline.store.ledger.rows import called
 
     found = called(strategies, name)
     if not found:

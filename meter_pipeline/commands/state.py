@@ -58,7 +58,7 @@ def show_report(report: SyncReport, told: set[str]) -> None:
 
 def show_state(settings: Settings, as_json: bool) -> None:
     """Jobs by state and strategy, held and unreadable ones with their reasons, missing runs, the last sync."""
-    from meter_pipeline.store.rows import describe_status
+    from meter_pipeline.store.ledger.rows import describe_status
     from meter_pipeline.sync.report import IGNORED, Problem
 
     with open_ledger(settings) as ledger:

@@ -52,7 +52,7 @@ def show_strategy(
 
 def _loaded(strategy_id: str) -> dict[str, Any]:
     """What the ledger knows of a strategy: slug, jobs by state, items, key, columns with their types, versions."""
-    from meter_pipeline.store.listings import list_versions
+    from meter_pipeline.store.ledger.listings import list_versions
     from meter_pipeline.sync.chosen import load
 
     with open_known_ledger(Settings.from_env()) as ledger:
@@ -83,7 +83,7 @@ def show_history(
     as_json: Json = False,
 ) -> None:
     """Show how a strategy has changed, as far as syncs have seen it, and Meter's history of its jobs, newest first."""
-    from meter_pipeline.store.listings import list_versions
+    from meter_pipeline.store.ledger.listings import list_versions
 
     with open_meter() as client:
         identifier = find_strategy(client, strategy).strategy_id

@@ -29,7 +29,7 @@ from meter_pipeline.project import Project
 from meter_pipeline.text.printable import PrintableLog
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.rows import ScheduleRow, StrategyRow
+    from meter_pipeline.store.ledger.rows import ScheduleRow, StrategyRow
 
 _log = logging.getLogger(__name__)
 _log.addFilter(PrintableLog())

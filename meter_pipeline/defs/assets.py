@@ -46,7 +46,7 @@ from meter_pipeline.defs.provenance import note
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.rows import ScheduleRow, StrategyRow
+    from meter_pipeline.store.ledger.rows import ScheduleRow, StrategyRow
     from meter_pipeline.sync import SyncReport
     from meter_pipeline.sync.ending import Attempt
 

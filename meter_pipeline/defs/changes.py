@@ -15,7 +15,7 @@ from meter_pipeline.defs.rows import job_rows
 
 if TYPE_CHECKING:
     from meter_pipeline.connect import Store
-    from meter_pipeline.store.rows import StrategyRow
+    from meter_pipeline.store.ledger.rows import StrategyRow
     from meter_pipeline.sync import StrategyReport, SyncReport
 
 _LATEST, _CELL, _VALUE = 12, 44, 18

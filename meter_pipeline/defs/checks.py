@@ -13,8 +13,8 @@ from meter_pipeline.defs.keys import JOBS, slug_of
 from meter_pipeline.defs.metadata import entries
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.ledger import Ledger
-    from meter_pipeline.store.rows import JobRow
+    from meter_pipeline.store.ledger.ledger import Ledger
+    from meter_pipeline.store.ledger.rows import JobRow
 
 # Most characters of a reason and of an id.
 _CELL, _ID = 120, 36
@@ -86,7 +86,7 @@ def results(
 
 def found(ledger: Ledger) -> list[JobRow]:
     """What the checks are about: held and unreadable jobs, and those with an odd status, in a state of that name."""
-    from meter_pipeline.store.rows import describe_status
+    from meter_pipeline.store.ledger.rows import describe_status
 
     odd = ledger.odd_statuses()
     return [*ledger.problems(), *(replace(row, state=ODD, reason=describe_status(row.status)) for row in odd)]

@@ -14,7 +14,7 @@ from meter_pipeline.defs.metadata import brief, plain
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from meter_pipeline.store.rows import StrategyRow
+    from meter_pipeline.store.ledger.rows import StrategyRow
 
 # Longer ones are of nested fields, which the warehouse itself tells better.
 _TYPE = 120
@@ -105,7 +105,7 @@ def _sql_types(schema: pa.Schema) -> list[str]:
 
 
 def _ledger_types(table: str) -> dict[str, str]:
-    from meter_pipeline.store import tables
+    from meter_pipeline.store.ledger import tables
 
     found = tables.metadata.tables.get(table)
     return {} if found is None else {one.name: _TYPES.get(str(one.type), "VARCHAR") for one in found.columns}

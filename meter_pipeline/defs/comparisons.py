@@ -59,7 +59,7 @@ def job_comparisons(keys: Keys = Keys(), names: Names = Names()) -> dg.AssetsDef
         meter: MeterResource = getattr(context.resources, meter_key)
         meter_store: StoreResource = getattr(context.resources, store_key)
         with told_in_one_line(context.log):
-            from meter_pipeline.store.verdicts import Verdicts
+            from meter_pipeline.store.ledger.comparisons import Verdicts
             from meter_pipeline.sync.compare import compare
 
             spool = meter_store.settings().spool

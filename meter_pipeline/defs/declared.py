@@ -21,7 +21,7 @@ from meter_pipeline.config.settings import SettingsError
 from meter_pipeline.defs.keys import results_key, slug_of
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.rows import StrategyRow
+    from meter_pipeline.store.ledger.rows import StrategyRow
 
 EXISTS = "strategy_exists"
 _log = logging.getLogger(__name__)
@@ -87,8 +87,8 @@ def declared_strategies(
 def _slugs(label: str, known: Sequence[StrategyRow]) -> list[str]:
     """The slugs of a declared strategy in the ledger, or the one it will get; empty where only a sync can tell."""
     # Imported here: definitions that declare nothing need neither.
-    from meter_pipeline.store.rows import called
-    from meter_pipeline.store.slugs import make_slug
+    from meter_pipeline.store.ledger.rows import called
+    from meter_pipeline.store.ledger.slugs import make_slug
 
     if rows := called(known, label):
         return [row.slug for row in rows]

@@ -203,7 +203,7 @@ class Events:
         }
 
     def _changes(self) -> Metadata:
-        from meter_pipeline.store.unseen import Unseen
+        from meter_pipeline.store.ledger.change_sets import Unseen
 
         unseen, report = Unseen(self._store.ledger), self._report
         counts = unseen.counts()

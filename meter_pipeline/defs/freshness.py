@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.rows import ScheduleRow
+    from meter_pipeline.store.ledger.rows import ScheduleRow
 
 # The job itself, and the sync that comes after it, take their time too.
 _SLACK = timedelta(hours=1)
@@ -22,7 +22,7 @@ def freshness(schedules: Sequence[ScheduleRow]) -> Mapping[str, dg.FreshnessPoli
     A warning when two runs of its most frequent schedule were missed, a failure when three were.
     """
     # Imported here: definitions of an empty folder need no cron parser.
-    from meter_pipeline.store.cadence import expected_interval
+    from meter_pipeline.store.ledger.intervals import expected_interval
 
     seconds: dict[str, int] = {}
     for schedule in schedules:

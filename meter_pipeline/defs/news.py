@@ -29,8 +29,8 @@ from meter_pipeline.defs.keys import (
 from meter_pipeline.defs.naming import Keys
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.ledger import Ledger
-    from meter_pipeline.store.rows import StrategyRow
+    from meter_pipeline.store.ledger.ledger import Ledger
+    from meter_pipeline.store.ledger.rows import StrategyRow
 
 VERSION_TAG = "dagster/data_version"
 
@@ -65,7 +65,7 @@ def tallies(ledger: Ledger) -> dict[str, Tally]:
 
 def versions(ledger: Ledger) -> dict[dg.AssetKey, str]:
     """The data version of every asset that has data."""
-    from meter_pipeline.store.unseen import Unseen
+    from meter_pipeline.store.ledger.change_sets import Unseen
 
     counts = ledger.counts()
     strategies, schedules = ledger.strategies(), ledger.schedules()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from meter_pipeline.connect import Store
-    from meter_pipeline.store.rows import JobRow, StrategyRow
+    from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
     from meter_pipeline.sync import StrategyReport
 
 _NAMED = 10

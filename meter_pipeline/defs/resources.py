@@ -21,7 +21,7 @@ from meter_pipeline.connect import Store, open_client, open_store
 
 if TYPE_CHECKING:
     from meter_pipeline.api import MeterClient
-    from meter_pipeline.store.ledger import Ledger
+    from meter_pipeline.store.ledger.ledger import Ledger
 
 
 class MeterResource(dg.ConfigurableResource):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import duckdb
 
-from meter_pipeline.store.rows import StrategyRow
+from meter_pipeline.store.ledger.rows import StrategyRow
 
 TABLES = {
     "strategies": "Extraction plans at Meter, one row a strategy.",

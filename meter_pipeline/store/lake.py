@@ -26,7 +26,7 @@ from meter_pipeline.host.scratch import Scratch, ScratchError
 from meter_pipeline.store.columns import Column
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.files import Files, open_files
-from meter_pipeline.store.tables import moment, month_of
+from meter_pipeline.store.ledger.tables import moment, month_of
 from meter_pipeline.store.windows import Window, are_within, row_groups, touches_month
 
 VERSION = 1

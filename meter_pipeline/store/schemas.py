@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meter_pipeline.store import tables
-from meter_pipeline.store.cadence import expected_interval
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import ScheduleRow
+from meter_pipeline.store.ledger import tables
+from meter_pipeline.store.ledger.intervals import expected_interval
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import ScheduleRow
 
 _UTC = pa.timestamp("us", tz="UTC")
 _TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_(), "FLOAT": pa.float64()}

@@ -16,8 +16,8 @@ import pyarrow as pa
 from meter_pipeline.store import mirror
 from meter_pipeline.store.files import LocalFiles, RemoteFiles
 from meter_pipeline.store.lake import SCHEMAS, Lake
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import StrategyRow
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.store.schemas import READ
 
 _LINK_TRIES = 5

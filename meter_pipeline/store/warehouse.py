@@ -27,12 +27,12 @@ import pyarrow as pa
 
 from meter_pipeline.host.causes import DAMAGED, explain, find_cause
 from meter_pipeline.store import comments, publications, scans, schemas, snapshots, views
-from meter_pipeline.store.claims import Claims
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.lake import SCHEMAS, Lake, results_schema
-from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.ledger.claims import Claims
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.store.publications import KEEP, Publication, current
-from meter_pipeline.store.rows import StrategyRow
 from meter_pipeline.store.snapshots import Ledgered, Linked
 
 __all__ = ["KEEP", "Built", "Candidate", "Models", "Publication", "RejectedError", "current", "publish", "reading"]

@@ -28,10 +28,10 @@ from meter_pipeline.api import (
     MeterConnectionError,
     MeterError,
 )
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import JobRow, ScheduleRow, StrategyRow
-from meter_pipeline.store.tables import iso, moment, now, shift
-from meter_pipeline.store.unseen import Peek, Unseen
+from meter_pipeline.store.ledger.change_sets import Peek, Unseen
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import JobRow, ScheduleRow, StrategyRow
+from meter_pipeline.store.ledger.tables import iso, moment, now, shift
 from meter_pipeline.sync.contain import Trouble, concerns_all, contained, explain
 from meter_pipeline.sync.discover import record_jobs
 from meter_pipeline.sync.marking import Tally, describe_marking

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.lake import Lake
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import StrategyRow
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.sync.diff import Seen
 from meter_pipeline.sync.distinct import Items
 from meter_pipeline.sync.feed import by_target, seen_before

@@ -25,9 +25,9 @@ from meter_pipeline.api import (
     MeterNotFound,
 )
 from meter_pipeline.store.lake import Lake
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.tables import now
-from meter_pipeline.store.verdicts import Pair, Verdicts
+from meter_pipeline.store.ledger.comparisons import Pair, Verdicts
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.tables import now
 
 LIMIT = 100
 _WORKERS = 8

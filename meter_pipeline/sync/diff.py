@@ -19,7 +19,7 @@ from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import TEXT, spell_json
 from meter_pipeline.store.lake import CHANGES
-from meter_pipeline.store.tables import moment
+from meter_pipeline.store.ledger.tables import moment
 from meter_pipeline.sync.identity import Identity
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"

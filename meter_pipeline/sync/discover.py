@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from meter_pipeline.api import Job, MeterClient, Schedule, Strategy
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import Recorded, describe_status
-from meter_pipeline.store.tables import iso, moment, shift
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import Recorded, describe_status
+from meter_pipeline.store.ledger.tables import iso, moment, shift
 from meter_pipeline.sync.contain import Trouble, apply
 from meter_pipeline.sync.report import IGNORED, Problem, SyncReport
 

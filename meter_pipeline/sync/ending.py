@@ -93,7 +93,7 @@ def recorded(settings: Callable[[], Settings]) -> Iterator[Attempt]:
 
 
 def _record(url: str, ending: Ending) -> None:
-    from meter_pipeline.store.ledger import Ledger
+    from meter_pipeline.store.ledger.ledger import Ledger
 
     if "://" not in url and not Path(url).exists():
         return

@@ -10,13 +10,13 @@ from itertools import groupby
 
 from meter_pipeline.api import JobBody, MeterClient
 from meter_pipeline.config.meter_yaml import Config
-from meter_pipeline.store.claims import Claim
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.inbox import Inbox
 from meter_pipeline.store.lake import Lake
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import JobRow, StrategyRow
-from meter_pipeline.store.tables import iso, now
+from meter_pipeline.store.ledger.claims import Claim
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
+from meter_pipeline.store.ledger.tables import iso, now
 from meter_pipeline.sync import hints
 from meter_pipeline.sync.acknowledge import ChangeSets
 from meter_pipeline.sync.discover import catalog, discover, note_statuses

@@ -12,9 +12,9 @@ from itertools import chain
 import pyarrow as pa
 
 from meter_pipeline.store.lake import CHANGES, PART_BYTES, Lake, in_order
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import JobRow, StrategyRow
-from meter_pipeline.store.tables import month_of
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
+from meter_pipeline.store.ledger.tables import month_of
 from meter_pipeline.sync.diff import Pair, Seen, Side
 from meter_pipeline.sync.identity import Identity
 from meter_pipeline.sync.sides import Comparison

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from meter_pipeline.api import Job, JobBody, MeterClient, MeterConnectionError
 from meter_pipeline.store.lake import RAW
-from meter_pipeline.store.rows import JobRow, StrategyRow
-from meter_pipeline.store.tables import iso, moment
+from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
+from meter_pipeline.store.ledger.tables import iso, moment
 from meter_pipeline.sync.contain import concerns_all
 
 # Of a job without any time, which the audit holds: its raw items need a partition all the same.

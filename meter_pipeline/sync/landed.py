@@ -14,9 +14,9 @@ from meter_pipeline.api import Job, JobBody
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError, Field
 from meter_pipeline.store.lake import Lake
-from meter_pipeline.store.ledger import job_values
-from meter_pipeline.store.rows import JobRow
-from meter_pipeline.store.tables import moment
+from meter_pipeline.store.ledger.ledger import job_values
+from meter_pipeline.store.ledger.rows import JobRow
+from meter_pipeline.store.ledger.tables import moment
 from meter_pipeline.sync.audit import MAX_FIELDS, Evidence, audit
 from meter_pipeline.sync.diff import Seen
 from meter_pipeline.sync.distinct import Items, Texts

@@ -17,12 +17,12 @@ import pyarrow as pa
 from meter_pipeline.api import MeterBadResponse
 from meter_pipeline.config.meter_yaml import StrategyConfig
 from meter_pipeline.store import columns
-from meter_pipeline.store.claims import Claim
 from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake import RAW, Lake
-from meter_pipeline.store.ledger import Ledger, job_values
-from meter_pipeline.store.rows import JobRow, StrategyRow
-from meter_pipeline.store.tables import iso, now
+from meter_pipeline.store.ledger.claims import Claim
+from meter_pipeline.store.ledger.ledger import Ledger, job_values
+from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
+from meter_pipeline.store.ledger.tables import iso, now
 from meter_pipeline.sync import chosen as choices
 from meter_pipeline.sync.choose import NothingToCompare, look
 from meter_pipeline.sync.contain import Trouble, explain

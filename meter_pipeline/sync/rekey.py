@@ -12,9 +12,9 @@ from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake import Lake
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import StrategyRow
-from meter_pipeline.store.tables import now
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import StrategyRow
+from meter_pipeline.store.ledger.tables import now
 from meter_pipeline.sync import chosen as choices
 from meter_pipeline.sync.chosen import Chosen
 from meter_pipeline.sync.contain import explain

@@ -8,9 +8,9 @@ from itertools import groupby
 
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.store.lake import Lake
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import JobRow
-from meter_pipeline.store.tables import now
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import JobRow
+from meter_pipeline.store.ledger.tables import now
 from meter_pipeline.sync.landed import read_back
 from meter_pipeline.sync.load import BATCH_BYTES, Load
 from meter_pipeline.sync.refine import paused_collection

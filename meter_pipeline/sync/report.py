@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
-from meter_pipeline.store.rows import StrategyRow
+from meter_pipeline.store.ledger.rows import StrategyRow
 
 #: The state of a record that could not even be noted in the ledger.
 IGNORED = "ignored"

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from meter_pipeline.api import MeterBadRequest, MeterClient, MeterNotFound
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import JobRow, ScheduleRow, called
-from meter_pipeline.store.tables import now
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import JobRow, ScheduleRow, called
+from meter_pipeline.store.ledger.tables import now
 from meter_pipeline.sync.contain import Trouble, contained
 from meter_pipeline.sync.discover import record_jobs
 from meter_pipeline.sync.report import Problem, SyncReport

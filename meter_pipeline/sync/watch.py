@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from meter_pipeline.api import MeterClient, Strategy
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import ScheduleRow
-from meter_pipeline.store.tables import iso, now
-from meter_pipeline.store.unseen import Peek, Unseen
+from meter_pipeline.store.ledger.change_sets import Peek, Unseen
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import ScheduleRow
+from meter_pipeline.store.ledger.tables import iso, now
 from meter_pipeline.sync.acknowledge import SETTLED
 from meter_pipeline.sync.discover import record_schedules, record_strategies
 from meter_pipeline.sync.report import Problem

@@ -9,7 +9,7 @@ import dagster as dg
 from meter_pipeline.connect import open_store
 from meter_pipeline.defs import checks
 from meter_pipeline.defs.keys import JOBS, results_key
-from meter_pipeline.store.rows import JobRow
+from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline_tests.defs.conftest import Pipeline, materialized
 
 

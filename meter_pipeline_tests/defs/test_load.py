@@ -13,7 +13,7 @@ from sqlalchemy import text
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.defs import build_defs
 from meter_pipeline.defs.keys import results_key, slug_of
-from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline_tests.store.records import strategy
 
 ALWAYS = {

@@ -18,9 +18,9 @@ from sqlalchemy import event
 
 from meter_pipeline.host import causes
 from meter_pipeline.host.causes import Cause, explain, find_cause
-from meter_pipeline.store import database
 from meter_pipeline.store.errors import LedgerError, WarehouseError
-from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.ledger import database
+from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse import reading
 
 _NOBODY = 65534

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from meter_pipeline.store.lake import Lake
-from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.ledger.ledger import Ledger
 
 # PostgreSQL does not run as root; where the tests do (containers), the server runs as nobody.
 _NOBODY = 65534

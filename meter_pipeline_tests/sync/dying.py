@@ -13,8 +13,8 @@ from typing import Any
 
 from meter_pipeline.api import MeterClient
 from meter_pipeline.store.lake import Lake
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.unseen import Unseen
+from meter_pipeline.store.ledger.change_sets import Unseen
+from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync import sync
 
 _SERVER = multiprocessing.get_context("forkserver")

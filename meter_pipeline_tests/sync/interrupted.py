@@ -19,7 +19,7 @@ import alembic.command  # noqa: F401 - a new ledger imports it: paid once here i
 
 from meter_pipeline.api import MeterClient
 from meter_pipeline.store.lake import Lake
-from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync import load, sync, write
 
 _SERVER = multiprocessing.get_context("forkserver")

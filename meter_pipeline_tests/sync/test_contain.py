@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from meter_pipeline.api import Job, MeterClient, MeterConnectionError
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import LedgerError, RecordError
-from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync.acknowledge import ChangeSets
 from meter_pipeline.sync.contain import Trouble, apply, contained
 from meter_pipeline.sync.load import Load

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.tables import iso
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.tables import iso
 from meter_pipeline_tests.sync import dying
 from meter_pipeline_tests.sync.station import Station, assert_whole
 

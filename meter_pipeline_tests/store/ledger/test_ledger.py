@@ -13,11 +13,12 @@ import pytest
 import sqlalchemy
 
 from meter_pipeline.api import Job
-from meter_pipeline.store import columns, database
+from meter_pipeline.store import columns
 from meter_pipeline.store.errors import LedgerError
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import Recorded
-from meter_pipeline.store.tables import target_id
+from meter_pipeline.store.ledger import database
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import Recorded
+from meter_pipeline.store.ledger.tables import target_id
 from meter_pipeline.sync.contain import apply
 from meter_pipeline_tests.store.records import job, schedule, strategy
 
@@ -327,7 +328,7 @@ def test_the_migrations_make_the_tables_that_the_program_uses(open_ledger: Open)
 
 def database_tables() -> Any:
     """The tables as the code declares them."""
-    from meter_pipeline.store import tables
+    from meter_pipeline.store.ledger import tables
 
     return tables.metadata.sorted_tables
 

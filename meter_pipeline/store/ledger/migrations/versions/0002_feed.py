@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from meter_pipeline.store.tables import target_id
+from meter_pipeline.store.ledger.tables import target_id
 
 revision = "0002"
 down_revision = "0001"

@@ -13,8 +13,8 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from meter_pipeline.store.database import readable
 from meter_pipeline.store.errors import LedgerError
+from meter_pipeline.store.ledger.database import readable
 
 # The advisory locks of one connection by their 64-bit key, which the server shows in two halves.
 _LOCKS = text(

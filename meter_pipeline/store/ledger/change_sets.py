@@ -12,8 +12,8 @@ from datetime import datetime, timedelta, timezone
 
 from sqlalchemy import Connection, func, select, update
 
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.tables import change_sets, iso, jobs, now, peeks
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.tables import change_sets, iso, jobs, now, peeks
 
 _FIRST_RETRY = timedelta(minutes=1)
 _LAST_RETRY = timedelta(hours=1)

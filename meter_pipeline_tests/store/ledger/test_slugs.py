@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_pipeline.store.slugs import make_slug
+from meter_pipeline.store.ledger.slugs import make_slug
 from meter_pipeline.text.asset_names import parse_slug, spell_slug
 
 _SAFE = re.compile(r"[a-z0-9_]{1,80}")

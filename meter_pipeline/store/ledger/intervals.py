@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the definitions ask for intervals while they load, and the rows bring pyarrow
-    from meter_pipeline.store.rows import ScheduleRow
+    from meter_pipeline.store.ledger.rows import ScheduleRow
 
 # A week of hourly runs shows the nights and the weekend; rarer expressions go on until this many runs.
 _RUNS = 170

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.tables import job_comparisons, jobs, plain
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.tables import job_comparisons, jobs, plain
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Row, func, select, text, tuple_, update
 
-from meter_pipeline.store import columns, tables
-from meter_pipeline.store.cadence import expected_interval
-from meter_pipeline.store.claims import Claims, claims_for
-from meter_pipeline.store.database import connect, readable
-from meter_pipeline.store.rows import Counts, Gap, JobRow, Recorded, ScheduleRow, StrategyRow
-from meter_pipeline.store.slugs import make_slug
-from meter_pipeline.store.tables import (
+from meter_pipeline.store import columns
+from meter_pipeline.store.ledger import tables
+from meter_pipeline.store.ledger.claims import Claims, claims_for
+from meter_pipeline.store.ledger.database import connect, readable
+from meter_pipeline.store.ledger.intervals import expected_interval
+from meter_pipeline.store.ledger.rows import Counts, Gap, JobRow, Recorded, ScheduleRow, StrategyRow
+from meter_pipeline.store.ledger.slugs import make_slug
+from meter_pipeline.store.ledger.tables import (
     facts,
     intents,
     iso,

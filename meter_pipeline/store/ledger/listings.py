@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
-from meter_pipeline.store.ledger import Ledger
-from meter_pipeline.store.rows import JobRow
-from meter_pipeline.store.tables import jobs, versions
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import JobRow
+from meter_pipeline.store.ledger.tables import jobs, versions
 
 
 @dataclass(frozen=True)

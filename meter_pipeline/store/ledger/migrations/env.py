@@ -1,4 +1,4 @@
-"""Runs the ledger's migrations on the connection that `meter_pipeline.store.ledger` hands over."""
+"""Runs the ledger's migrations on the connection that `meter_pipeline.store.ledger.ledger` hands over."""
 
 from alembic import context
 

@@ -6,7 +6,7 @@ import pytest
 
 from meter_pipeline.api import Schedule
 from meter_pipeline.defs.freshness import freshness
-from meter_pipeline.store.ledger import Ledger
+from meter_pipeline.store.ledger.ledger import Ledger
 
 
 @pytest.mark.parametrize("seconds", [10**15, 2**62, -60, 0])
