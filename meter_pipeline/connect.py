@@ -11,7 +11,7 @@ from meter_pipeline.config.settings import Settings
 
 if TYPE_CHECKING:
     from meter_pipeline.api import MeterClient
-    from meter_pipeline.store.lake import Lake
+    from meter_pipeline.store.lake.lake import Lake
     from meter_pipeline.store.ledger.ledger import Ledger
 
 
@@ -88,7 +88,7 @@ def open_store(settings: Settings) -> Iterator[Store]:
         StoreError: One of the two cannot be opened.
     """
     from meter_pipeline.host.scratch import Scratch
-    from meter_pipeline.store.lake import Lake
+    from meter_pipeline.store.lake.lake import Lake
 
     with open_ledger(settings) as ledger, Scratch(settings.spool, settings.keep_free) as scratch:
         yield Store(ledger, Lake.open(settings.lake, scratch))

@@ -23,7 +23,7 @@ from meter_pipeline.defs import build_defs
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store import scans
 from meter_pipeline.store.errors import LakeError
-from meter_pipeline.store.files import open_files
+from meter_pipeline.store.lake.files import open_files
 from meter_pipeline.store.ledger.database import connect
 
 _NAMES = ["[ab] star*", 'it\'s "5%20" #1 %s', "strategy=x", "{{ 東京 }} $HOME;`a`", "[", "~a, (b) &c!\nd"]

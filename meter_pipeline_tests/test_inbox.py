@@ -23,7 +23,7 @@ from meter_pipeline.inbox import InboxError, create_app, read_hint, server_of
 from meter_pipeline.inbox_connections import Limits
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.inbox import Hint, Inbox
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync import SyncReport, sync
 

@@ -113,7 +113,7 @@ def _ledger(settings: Settings) -> Finding:
 
 def _lake(settings: Settings) -> Finding:
     def read() -> str:
-        from meter_pipeline.store.lake import VERSION, Lake
+        from meter_pipeline.store.lake.lake import VERSION, Lake
 
         return f"version {VERSION}, {Lake.open(settings.lake).files.url}"
 

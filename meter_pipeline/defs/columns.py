@@ -68,7 +68,7 @@ def results_columns(strategy: StrategyRow, rows: pa.Table | None = None) -> list
     """
     import pyarrow as pa
 
-    from meter_pipeline.store.lake import RESULTS
+    from meter_pipeline.store.lake.lake import RESULTS
 
     fields = {column.name: column for column in strategy.columns}
     schema = pa.schema([*RESULTS, *(pa.field(name, column.type) for name, column in fields.items())])

@@ -22,7 +22,7 @@ from meter_pipeline.defs.resources import StoreResource
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from meter_pipeline.store.windows import Window
+    from meter_pipeline.store.lake.windows import Window
 
     Windows = Sequence[Window] | None
 
@@ -78,7 +78,7 @@ def _results(
     asset: dg.AssetKey, slug: str, store: Store, columns: Sequence[str] | None, windows: "Windows"
 ) -> "pa.Table":
     """Rows of a strategy; none, in all its columns, while there is no file of it."""
-    from meter_pipeline.store.lake import results_schema
+    from meter_pipeline.store.lake.lake import results_schema
 
     strategy = next((row for row in store.ledger.strategies() if row.slug == slug), None)
     if strategy is None:
@@ -120,7 +120,7 @@ def _jobs_within(jobs: "pa.Table", windows: "Sequence[Window]") -> "pa.Table":
     """Jobs by their time; one that was never completed counts when it began, or else when it was made."""
     import pyarrow.compute as pc
 
-    from meter_pipeline.store.windows import are_within
+    from meter_pipeline.store.lake.windows import are_within
 
     times = pc.coalesce(jobs["completed_at"], jobs["started_at"], jobs["created_at"])
     return jobs.filter(are_within(times, windows))
@@ -129,7 +129,7 @@ def _jobs_within(jobs: "pa.Table", windows: "Sequence[Window]") -> "pa.Table":
 def _items(store: Store, windows: "Windows") -> "pa.Table":
     import pyarrow as pa
 
-    from meter_pipeline.store.lake import RAW
+    from meter_pipeline.store.lake.lake import RAW
 
     tables = [RAW.append(pa.field("strategy", pa.string())).empty_table()]
     for strategy in store.ledger.strategies():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.windows import Window
+    from meter_pipeline.store.lake.windows import Window
 
 
 def windows_of(step: Any) -> list[Window] | None:
@@ -19,7 +19,7 @@ def windows_of(step: Any) -> list[Window] | None:
     from dagster._core.definitions.partitions.context import partition_loading_context
     from dagster._core.definitions.partitions.utils import has_one_dimension_time_window_partitioning
 
-    from meter_pipeline.store.windows import Window, merge
+    from meter_pipeline.store.lake.windows import Window, merge
 
     # A run with a partition can hold assets without: each asset goes by its own definition.
     definition = step.entity_partitions_def if step.assets_def is not None else step.run_partitions_def

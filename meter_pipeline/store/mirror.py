@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from meter_pipeline.store.errors import LakeError
-from meter_pipeline.store.files import RemoteFiles, Seen
+from meter_pipeline.store.lake.files import RemoteFiles, Seen
 
 _WORKERS = 16
 _TRIES = 6

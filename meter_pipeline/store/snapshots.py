@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from meter_pipeline.store import mirror
-from meter_pipeline.store.files import LocalFiles, RemoteFiles
-from meter_pipeline.store.lake import SCHEMAS, Lake
+from meter_pipeline.store.lake.files import LocalFiles, RemoteFiles
+from meter_pipeline.store.lake.lake import SCHEMAS, Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.store.schemas import READ

@@ -28,7 +28,7 @@ import pyarrow as pa
 from meter_pipeline.host.causes import DAMAGED, explain, find_cause
 from meter_pipeline.store import comments, publications, scans, schemas, snapshots, views
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline.store.lake import SCHEMAS, Lake, results_schema
+from meter_pipeline.store.lake.lake import SCHEMAS, Lake, results_schema
 from meter_pipeline.store.ledger.claims import Claims
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from meter_pipeline.store import columns
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.sync.diff import Seen

@@ -24,7 +24,7 @@ from meter_pipeline.api import (
     MeterError,
     MeterNotFound,
 )
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.comparisons import Pair, Verdicts
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.tables import now

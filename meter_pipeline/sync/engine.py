@@ -12,7 +12,7 @@ from meter_pipeline.api import JobBody, MeterClient
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.inbox import Inbox
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow

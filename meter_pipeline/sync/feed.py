@@ -11,7 +11,7 @@ from itertools import chain
 
 import pyarrow as pa
 
-from meter_pipeline.store.lake import CHANGES, PART_BYTES, Lake, in_order
+from meter_pipeline.store.lake.lake import CHANGES, PART_BYTES, Lake, in_order
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.ledger.tables import month_of

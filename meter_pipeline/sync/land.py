@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from meter_pipeline.api import Job, JobBody, MeterClient, MeterConnectionError
-from meter_pipeline.store.lake import RAW
+from meter_pipeline.store.lake.lake import RAW
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.ledger.tables import iso, moment
 from meter_pipeline.sync.contain import concerns_all

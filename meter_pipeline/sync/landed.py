@@ -13,7 +13,7 @@ import pyarrow as pa
 from meter_pipeline.api import Job, JobBody
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError, Field
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import job_values
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.ledger.tables import moment

@@ -18,7 +18,7 @@ from meter_pipeline.api import MeterBadResponse
 from meter_pipeline.config.meter_yaml import StrategyConfig
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
-from meter_pipeline.store.lake import RAW, Lake
+from meter_pipeline.store.lake.lake import RAW, Lake
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger, job_values
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError, Field, Type
-from meter_pipeline.store.lake import RESULTS, Lake
+from meter_pipeline.store.lake.lake import RESULTS, Lake
 from meter_pipeline.sync.distinct import Gathered, Items, Texts
 from meter_pipeline.sync.identity import Identity, Occurrences
 

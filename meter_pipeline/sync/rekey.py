@@ -11,7 +11,7 @@ from dataclasses import replace
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.store.ledger.tables import now

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from meter_pipeline.config.meter_yaml import Config
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.ledger.tables import now

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from meter_pipeline.store import columns
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.sync.diff import Delta, Pair, Rows, Seen, Side, compare
 from meter_pipeline.sync.distinct import Items
 from meter_pipeline.sync.identity import Identity

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 
 # PostgreSQL does not run as root; where the tests do (containers), the server runs as nobody.

@@ -15,7 +15,7 @@ import pytest
 
 from meter_pipeline.store import publications
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline.store.lake import CHANGES, Lake
+from meter_pipeline.store.lake.lake import CHANGES, Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse import Built, Publication, RejectedError, publish, roll_back
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from meter_pipeline.api import MeterClient
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.change_sets import Unseen
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync import sync

@@ -18,7 +18,7 @@ from typing import Any
 import alembic.command  # noqa: F401 - a new ledger imports it: paid once here instead of after every fork
 
 from meter_pipeline.api import MeterClient
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync import load, sync, write
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from meter_pipeline.api import MeterClient
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.lake import Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.sync import SyncReport, sync

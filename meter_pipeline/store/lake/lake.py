@@ -25,9 +25,9 @@ from meter_pipeline.host.file_names import make_file_name
 from meter_pipeline.host.scratch import Scratch, ScratchError
 from meter_pipeline.store.columns import Column
 from meter_pipeline.store.errors import LakeError
-from meter_pipeline.store.files import Files, open_files
+from meter_pipeline.store.lake.files import Files, open_files
+from meter_pipeline.store.lake.windows import Window, are_within, row_groups, touches_month
 from meter_pipeline.store.ledger.tables import moment, month_of
-from meter_pipeline.store.windows import Window, are_within, row_groups, touches_month
 
 VERSION = 1
 PART_BYTES = 16 * 2**20

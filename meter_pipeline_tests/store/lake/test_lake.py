@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_pipeline.store import files
-from meter_pipeline.store import lake as lake_module
 from meter_pipeline.store.errors import LakeError
-from meter_pipeline.store.lake import RAW, Lake
-from meter_pipeline.store.windows import Window, merge, row_groups
+from meter_pipeline.store.lake import files
+from meter_pipeline.store.lake import lake as lake_module
+from meter_pipeline.store.lake.lake import RAW, Lake
+from meter_pipeline.store.lake.windows import Window, merge, row_groups
 
 START = datetime(2026, 3, 2, 6, tzinfo=timezone.utc)
 
