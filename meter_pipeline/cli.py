@@ -261,9 +261,9 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Build the warehouse anew, test it, and put it in place at once; nothing is published when a test fails."""
-    from meter_pipeline.project import Project
-    from meter_pipeline.store.warehouse import publish as build
-    from meter_pipeline.store.warehouse import roll_back
+    from meter_pipeline.store.warehouse.build import publish as build
+    from meter_pipeline.store.warehouse.build import roll_back
+    from meter_pipeline.store.warehouse.dbt import Project
 
     if publication and not rollback:
         raise typer.BadParameter("a publication is named to put it back: add --rollback")
@@ -287,7 +287,7 @@ def publish(
 @app.command()
 def publications(as_json: Json = False) -> None:
     """List the publications that can be put back, and what was rejected and why."""
-    from meter_pipeline.store.publications import listing
+    from meter_pipeline.store.warehouse.publications import listing
 
     found = listing(Settings.from_env().warehouse)
     if as_json:

@@ -21,10 +21,10 @@ from meter_pipeline.commands.dev import dagster_home
 from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.defs import build_defs
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store import scans
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.lake.files import open_files
 from meter_pipeline.store.ledger.database import connect
+from meter_pipeline.store.warehouse import scans
 
 _NAMES = ["[ab] star*", 'it\'s "5%20" #1 %s', "strategy=x", "{{ 東京 }} $HOME;`a`", "[", "~a, (b) &c!\nd"]
 # Building the models takes a while: what is awkward in the names above, in as few as can be.

@@ -39,7 +39,7 @@ def ask(warehouse: Path, sql: str) -> Answer:
     """
     import duckdb
 
-    from meter_pipeline.store.warehouse import reading
+    from meter_pipeline.store.warehouse.build import reading
 
     with reading(warehouse) as connection:
         try:

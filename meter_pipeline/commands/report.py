@@ -37,7 +37,7 @@ def write_report(
 
     from meter_pipeline import charts
     from meter_pipeline.report import Span, gather, render
-    from meter_pipeline.store.warehouse import reading
+    from meter_pipeline.store.warehouse.build import reading
 
     span = Span(since, now or datetime.now(timezone.utc))
     drawn_since = min(since, span.now - _PICTURES) if since else None

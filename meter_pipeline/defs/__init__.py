@@ -25,7 +25,7 @@ from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.defs.schedules import hourly, sync_job
 from meter_pipeline.defs.sensors import schedule_changes
 from meter_pipeline.defs.warehouse import publication_assets
-from meter_pipeline.project import Project
+from meter_pipeline.store.warehouse.dbt import Project
 from meter_pipeline.text.printable import PrintableLog
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ def of_warehouse(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
     import duckdb
 
     from meter_pipeline import charts
-    from meter_pipeline.store.warehouse import reading
+    from meter_pipeline.store.warehouse.build import reading
 
     found: dict[dg.AssetKey, dict[str, Any]] = {}
     with reading(path) as connection:

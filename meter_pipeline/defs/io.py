@@ -104,7 +104,7 @@ def _refuse_unknown(asset: dg.AssetKey, columns: Sequence[str] | None, known: Se
 
 def _catalog(key: dg.AssetKey, store: Store, windows: "Windows") -> "pa.Table":
     """A table of `meter/*` with the columns that it has in the warehouse."""
-    from meter_pipeline.store.schemas import ledger_tables
+    from meter_pipeline.store.warehouse.ledger_tables import ledger_tables
 
     if key == ITEMS:
         return _items(store, windows)

@@ -23,7 +23,7 @@ from meter_pipeline.defs.naming import Keys
 if TYPE_CHECKING:
     from meter_pipeline.defs.metadata import Metadata
     from meter_pipeline.defs.models import ModelSpecs
-    from meter_pipeline.lineage import Lineage
+    from meter_pipeline.store.warehouse.lineage import Lineage
 
 _OF_STRATEGY = {"strategy": (STRATEGIES, "slug"), "strategy_id": (STRATEGIES, "strategy_id")}
 _OF_ITEM = (ITEMS, "item")

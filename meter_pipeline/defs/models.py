@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from meter_pipeline.project import ProjectError
+from meter_pipeline.store.warehouse.dbt import ProjectError
 from meter_pipeline.text.printable import PrintableLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from meter_pipeline.project import Project
+    from meter_pipeline.store.warehouse.dbt import Project
 
 OWNERS = ["team:data"]
 _log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from meter_pipeline.defs.provenance import note
 
 if TYPE_CHECKING:
     from meter_pipeline.defs.resources import StoreResource
-    from meter_pipeline.project import Project, Result
-    from meter_pipeline.store.publications import Publication
+    from meter_pipeline.store.warehouse.dbt import Project, Result
+    from meter_pipeline.store.warehouse.publications import Publication
 
 _STEP = "publish"
 
@@ -118,7 +118,7 @@ def _publish(
     selected, selected_checks = keys.selected(context), keys.selected_checks(context)
     path: Path = store_resource.warehouse
     with told_in_one_line(context.log):
-        from meter_pipeline.store.warehouse import RejectedError, publish
+        from meter_pipeline.store.warehouse.build import RejectedError, publish
 
         with store_resource.open() as store:
             try:
@@ -191,7 +191,7 @@ def _warehouse_facts(path: Path, done: Publication) -> dict[str, Any]:
 
 def _rows(path: Path) -> dict[str, int]:
     """Rows of the tables that dbt built; a view is not counted, since that may mean to read all of the lake."""
-    from meter_pipeline.store.warehouse import reading
+    from meter_pipeline.store.warehouse.build import reading
 
     with reading(path) as connection:
         tables = connection.execute(
@@ -207,8 +207,8 @@ def _rows(path: Path) -> dict[str, int]:
 def _lineage(path: Path, project: Project, models: ModelSpecs, keys: Keys) -> dict[dg.AssetKey, dict[str, Any]]:
     """Which columns each model's columns are made of."""
     from meter_pipeline.defs.lineage import of_models
-    from meter_pipeline.lineage import column_lineage
-    from meter_pipeline.store.warehouse import reading
+    from meter_pipeline.store.warehouse.build import reading
+    from meter_pipeline.store.warehouse.lineage import column_lineage
 
     columns: dict[tuple[str, str], list[str]] = {}
     with reading(path) as connection:

@@ -12,7 +12,7 @@ import pytest
 from meter_pipeline import MeterTranslator, build_meter_defs
 from meter_pipeline.config.settings import PROJECT, Settings
 from meter_pipeline.defs import build_defs
-from meter_pipeline.store import publications
+from meter_pipeline.store.warehouse import publications
 from meter_pipeline_tests.defs.conftest import Pipeline, failure, materialized
 
 _EXAMPLE = Path(__file__).parents[2] / "examples" / "own_project"

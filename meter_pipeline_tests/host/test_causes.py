@@ -21,7 +21,7 @@ from meter_pipeline.host.causes import Cause, explain, find_cause
 from meter_pipeline.store.errors import LedgerError, WarehouseError
 from meter_pipeline.store.ledger import database
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.warehouse import reading
+from meter_pipeline.store.warehouse.build import reading
 
 _NOBODY = 65534
 

@@ -10,7 +10,7 @@ from typing import Any
 from meter_pipeline.api import MeterClient
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.warehouse import publish, reading
+from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline.sync import sync
 
 PROCESSES = multiprocessing.get_context("forkserver")

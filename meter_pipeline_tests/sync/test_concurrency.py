@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.warehouse import publish
+from meter_pipeline.store.warehouse.build import publish
 from meter_pipeline_tests.sync import crowd
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
 

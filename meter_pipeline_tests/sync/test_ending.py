@@ -12,7 +12,7 @@ import pytest
 from meter_pipeline.api import MeterAuthError, MeterConnectionError
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import StoreError
-from meter_pipeline.store.schemas import ledger_tables
+from meter_pipeline.store.warehouse.ledger_tables import ledger_tables
 from meter_pipeline.sync import SelectionError
 from meter_pipeline.sync.report import Silent
 from meter_pipeline_tests.sync.station import Station, insert_drifting

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.warehouse import publish, reading
+from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline_tests.sync.station import Station, assert_whole
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.warehouse import publish, reading
+from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline_tests.sync.station import Station, assert_whole
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.ledger.tables import iso, moment, month_of, shift
-from meter_pipeline.store.warehouse import publish, reading
+from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline.sync.release import release
 from meter_pipeline_tests.sync.station import Station, assert_whole
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.warehouse import publish, reading
+from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline_tests import thorough
 from meter_pipeline_tests.sync.station import Station, assert_whole
 

@@ -13,11 +13,12 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store import mirror, publications
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.lake.files import RemoteFiles, open_files
 from meter_pipeline.store.lake.lake import Lake
-from meter_pipeline.store.warehouse import publish
+from meter_pipeline.store.warehouse import lake_copy as mirror
+from meter_pipeline.store.warehouse import publications
+from meter_pipeline.store.warehouse.build import publish
 from meter_pipeline_tests.sync.conftest import make_station  # noqa: F401
 from meter_pipeline_tests.sync.station import Station, assert_equal, insert_drifting
 

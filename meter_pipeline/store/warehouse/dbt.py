@@ -25,7 +25,7 @@ from meter_pipeline.host.causes import explain
 from meter_pipeline.store.errors import StoreError
 
 if TYPE_CHECKING:
-    from meter_pipeline.store.warehouse import Built
+    from meter_pipeline.store.warehouse.build import Built
 
 _PACKAGE = Path(__file__).parent
 _PARSED = ("manifest.json", "partial_parse.msgpack")
@@ -163,7 +163,7 @@ class Project:
             RejectedError: A model or a test failed; the message names it.
             ProjectError: The project cannot be parsed.
         """
-        from meter_pipeline.store.warehouse import Built, RejectedError
+        from meter_pipeline.store.warehouse.build import Built, RejectedError
 
         target = file.parent / "dbt"
         arguments = ["build", "--exclude-resource-type", "unit_test"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from meter_pipeline.store.views import MACROS
+from meter_pipeline.store.warehouse.views import MACROS
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqlglot import MappingSchema
 
-    from meter_pipeline.project import Project
+    from meter_pipeline.store.warehouse.dbt import Project
 
 # A column of each model, by dbt's unique id and name: the columns it is made of, each by dbt's unique id and name.
 Lineage = Mapping[str, Mapping[str, list[tuple[str, str]]]]

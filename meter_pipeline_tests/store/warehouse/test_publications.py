@@ -13,11 +13,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from meter_pipeline.store import publications
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.lake.lake import CHANGES, Lake
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.warehouse import Built, Publication, RejectedError, publish, roll_back
+from meter_pipeline.store.warehouse import publications
+from meter_pipeline.store.warehouse.build import Built, Publication, RejectedError, publish, roll_back
 
 # How often readers are published over; more with `make slow`.
 ROUNDS = int(os.environ.get("PUBLICATIONS", "4"))

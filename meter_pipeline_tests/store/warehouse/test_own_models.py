@@ -12,9 +12,9 @@ import duckdb
 import pytest
 
 from meter_pipeline.config.settings import PROJECT
-from meter_pipeline.project import Project
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.publications import FILE
+from meter_pipeline.store.warehouse.dbt import Project
+from meter_pipeline.store.warehouse.publications import FILE
 
 # Pandas itself, and pyarrow's way to it.
 _PYTHON_MODEL = """

@@ -18,12 +18,13 @@ import pytest
 from meter_pipeline.commands.report import write_report
 from meter_pipeline.commands.scaffold import ScaffoldError, write_model
 from meter_pipeline.config.settings import PROJECT
-from meter_pipeline.lineage import column_lineage
-from meter_pipeline.project import Project
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store import comments, publications
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline.store.warehouse import Publication, RejectedError, publish
+from meter_pipeline.store.warehouse import dictionary as comments
+from meter_pipeline.store.warehouse import publications
+from meter_pipeline.store.warehouse.build import Publication, RejectedError, publish
+from meter_pipeline.store.warehouse.dbt import Project
+from meter_pipeline.store.warehouse.lineage import column_lineage
 from meter_pipeline_tests.sync.station import Station
 
 # A model of a user's own, with every macro that the project offers.

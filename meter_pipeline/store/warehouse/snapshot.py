@@ -13,12 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from meter_pipeline.store import mirror
 from meter_pipeline.store.lake.files import LocalFiles, RemoteFiles
 from meter_pipeline.store.lake.lake import SCHEMAS, Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
-from meter_pipeline.store.schemas import READ
+from meter_pipeline.store.warehouse import lake_copy as mirror
+from meter_pipeline.store.warehouse.ledger_tables import READ
 
 _LINK_TRIES = 5
 # Tables, and whether the files of a strategy have one schema, which differs from strategy to strategy.

@@ -26,14 +26,17 @@ import duckdb
 import pyarrow as pa
 
 from meter_pipeline.host.causes import DAMAGED, explain, find_cause
-from meter_pipeline.store import comments, publications, scans, schemas, snapshots, views
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.lake.lake import SCHEMAS, Lake, results_schema
 from meter_pipeline.store.ledger.claims import Claims
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
-from meter_pipeline.store.publications import KEEP, Publication, current
-from meter_pipeline.store.snapshots import Ledgered, Linked
+from meter_pipeline.store.warehouse import dictionary as comments
+from meter_pipeline.store.warehouse import ledger_tables as schemas
+from meter_pipeline.store.warehouse import publications, scans, views
+from meter_pipeline.store.warehouse import snapshot as snapshots
+from meter_pipeline.store.warehouse.publications import KEEP, Publication, current
+from meter_pipeline.store.warehouse.snapshot import Ledgered, Linked
 
 __all__ = ["KEEP", "Built", "Candidate", "Models", "Publication", "RejectedError", "current", "publish", "reading"]
 
