@@ -228,8 +228,8 @@ def inbox(
     ] = None,
 ) -> None:
     """Take Meter's webhooks, for the next sync to look into."""
-    from meter_pipeline.inbox import serve
-    from meter_pipeline.store.inbox import Inbox
+    from meter_pipeline.webhooks.inbox import Inbox
+    from meter_pipeline.webhooks.receiver import serve
 
     settings = Settings.from_env()
     if secret_env and not os.environ.get(secret_env):

@@ -205,9 +205,9 @@ class _Tick:
 
     def _reported(self, ledger: Any) -> tuple[set[str], int]:
         """Schedules of jobs that wait in the inbox, and how many wait of other schedules; loaded ones are taken out."""
-        from meter_pipeline.store.inbox import Inbox
         from meter_pipeline.sync.acknowledge import SETTLED
         from meter_pipeline.sync.hints import MOST
+        from meter_pipeline.webhooks.inbox import Inbox
 
         inbox = Inbox(self._store.settings().inbox)
         hints = inbox.hints(MOST)

@@ -11,7 +11,6 @@ from itertools import groupby
 from meter_pipeline.api import JobBody, MeterClient
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.store.errors import StoreError
-from meter_pipeline.store.inbox import Inbox
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger
@@ -28,6 +27,7 @@ from meter_pipeline.sync.report import Progress, Silent, SyncReport
 from meter_pipeline.sync.selection import Selection
 from meter_pipeline.sync.shares import Processes, Weight, joined, share_out
 from meter_pipeline.sync.write import Writers
+from meter_pipeline.webhooks.inbox import Inbox
 
 WORKERS = 8
 # Strategies are claimed by so many at a time: one wait for the disk for all of them, and the rest is left to others.

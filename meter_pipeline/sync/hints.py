@@ -8,11 +8,11 @@ from meter_pipeline.api import (
     MeterConnectionError,
     MeterNotFound,
 )
-from meter_pipeline.store.inbox import Hint, Inbox
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync.contain import Trouble, contained, explain
 from meter_pipeline.sync.discover import record_jobs
 from meter_pipeline.sync.report import Problem, SyncReport
+from meter_pipeline.webhooks.inbox import Hint, Inbox
 
 # Reports that one sync deals with; the next one takes the next.
 MOST = 500

@@ -12,8 +12,8 @@ import pytest
 from meter_pipeline.api.retries import set_wait_scale
 from meter_pipeline.connect import open_client, open_ledger, open_store
 from meter_pipeline.defs import sensors
-from meter_pipeline.store.inbox import Hint, Inbox
 from meter_pipeline.sync import sync
+from meter_pipeline.webhooks.inbox import Hint, Inbox
 from meter_pipeline_tests.defs.conftest import QUIET, Pipeline
 
 

@@ -19,13 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meter_pipeline.api import MeterClient
-from meter_pipeline.inbox import InboxError, create_app, read_hint, server_of
-from meter_pipeline.inbox_connections import Limits
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.inbox import Hint, Inbox
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync import SyncReport, sync
+from meter_pipeline.webhooks.connections import Limits
+from meter_pipeline.webhooks.inbox import Hint, Inbox
+from meter_pipeline.webhooks.receiver import InboxError, create_app, read_hint, server_of
 
 SECRET = "whsec_one"
 MOST = 5_000

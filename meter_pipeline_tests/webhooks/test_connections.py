@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from meter_pipeline.inbox_connections import Limits
-from meter_pipeline.store.inbox import Inbox
-from meter_pipeline_tests.test_inbox import SECRET, Door
+from meter_pipeline.webhooks.connections import Limits
+from meter_pipeline.webhooks.inbox import Inbox
+from meter_pipeline_tests.webhooks.test_receiver import SECRET, Door
 
 _HEAD = f"POST / HTTP/1.1\r\nHost: inbox\r\nX-Webhook-Secret: {SECRET}\r\n".encode()
 _REPORT = b'{"job_id": "j1"}'

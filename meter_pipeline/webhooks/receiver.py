@@ -26,9 +26,9 @@ from starlette.routing import Route
 from meter_pipeline.api.scan import scan
 from meter_pipeline.api.syntax import Malformed, value
 from meter_pipeline.host.causes import explain
-from meter_pipeline.inbox_connections import BoundedProtocol, Limits
-from meter_pipeline.store.inbox import Hint, Inbox
 from meter_pipeline.store.ledger.tables import now
+from meter_pipeline.webhooks.connections import BoundedProtocol, Limits
+from meter_pipeline.webhooks.inbox import Hint, Inbox
 
 MOST_BYTES = 16 * 2**20
 _LONGEST_ID, _LONGEST_STATUS = 500, 50
