@@ -35,8 +35,7 @@ def write_report(
     """
     import duckdb
 
-    from meter_pipeline import charts
-    from meter_pipeline.report import Span, gather, render
+    from meter_pipeline.report import Span, charts, gather, render
     from meter_pipeline.store.warehouse.build import reading
 
     span = Span(since, now or datetime.now(timezone.utc))

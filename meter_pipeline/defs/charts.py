@@ -13,7 +13,7 @@ from meter_pipeline.defs.keys import WAREHOUSE
 from meter_pipeline.defs.metadata import fits, plain
 
 if TYPE_CHECKING:
-    from meter_pipeline.charts import Chart
+    from meter_pipeline.report.charts import Chart
 
 _PLACES = {
     "prices": dg.AssetKey(["marts", "fct_price_changes"]),
@@ -27,7 +27,7 @@ def of_warehouse(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
     """The charts by the asset that they belong to, as far as the warehouse has the marts for them."""
     import duckdb
 
-    from meter_pipeline import charts
+    from meter_pipeline.report import charts
     from meter_pipeline.store.warehouse.build import reading
 
     found: dict[dg.AssetKey, dict[str, Any]] = {}

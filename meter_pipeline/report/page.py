@@ -8,12 +8,12 @@ from datetime import datetime, timezone
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from meter_pipeline import charts
+from meter_pipeline.report import charts
 from meter_pipeline.text.durations import every, spell
 
 if TYPE_CHECKING:
-    from meter_pipeline.pictures import Chart
     from meter_pipeline.report.facts import Facts, Lateness, Span
+    from meter_pipeline.report.pictures import Chart
 
 _LABEL = 90
 

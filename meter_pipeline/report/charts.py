@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from meter_pipeline.pictures import INK, Chart, Look, shorten
+from meter_pipeline.report.pictures import INK, Chart, Look, shorten
 from meter_pipeline.store.ledger.tables import shift
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _PANELS, _ITEMS, _STRATEGIES, _FIELDS = 3, 3, 8, 10
 _PANEL, _AXIS = 1.35, 0.6
 _NAMED = 3
 _EVER = datetime(1970, 1, 1)
-log = logging.getLogger("meter_pipeline.charts")
+log = logging.getLogger("meter_pipeline.report.charts")
 _LINES = ("#4f6bed", "#e8833a", "#2ca58d", "#d0527c", "#9b6dd7", "#b8922c", "#3fa0c9", "#8a8f98", "#7a9e3a", "#c46a4a")
 _SHARES = "RdYlGn"
 _ADDED, _REMOVED, _CHANGED = "#2ca58d", "#d9534f", "#4f6bed"

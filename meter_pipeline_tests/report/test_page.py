@@ -12,7 +12,7 @@ import pytest
 
 from meter_pipeline.commands.report import write_report
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline_tests.test_charts import SCHEMA, write_warehouse
+from meter_pipeline_tests.report.test_charts import SCHEMA, write_warehouse
 
 _START = datetime(2026, 3, 2, tzinfo=timezone.utc)
 _NOW = _START + timedelta(days=2)

@@ -13,11 +13,11 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from meter_pipeline import charts
 from meter_pipeline.commands.report import write_report
 from meter_pipeline.defs.charts import large, small
 from meter_pipeline.defs.metadata import fits
-from meter_pipeline.pictures import Look
+from meter_pipeline.report import charts
+from meter_pipeline.report.pictures import Look
 
 _START = datetime(2026, 3, 2, tzinfo=timezone.utc)
 _LATER = _START + timedelta(hours=3, minutes=30)
@@ -103,7 +103,7 @@ def test_charts_are_pictures_of_a_bearable_size_and_the_small_ones_stay_on_the_p
 def test_drawing_leaves_logging_as_a_user_has_set_it() -> None:
     code = (
         "import logging, sys; fonts = logging.getLogger('matplotlib.font_manager'); fonts.setLevel(logging.DEBUG);"
-        "from meter_pipeline.pictures import Chart; Chart('t', 'a', lambda figure, look: None).png;"
+        "from meter_pipeline.report.pictures import Chart; Chart('t', 'a', lambda figure, look: None).png;"
         "sys.exit(fonts.level != logging.DEBUG)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
