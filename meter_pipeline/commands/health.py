@@ -125,7 +125,7 @@ def _changes(settings: Settings) -> Finding:
     from meter_pipeline.api import MeterError
     from meter_pipeline.config.meter_yaml import ConfigError, load_config
     from meter_pipeline.store.ledger.change_sets import Unseen
-    from meter_pipeline.sync.marking import count_unseen, describe_marking
+    from meter_pipeline.sync.discovery.marking import count_unseen, describe_marking
 
     try:
         acknowledges = load_config(settings.config).acknowledge

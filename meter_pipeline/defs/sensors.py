@@ -20,7 +20,7 @@ from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.text.printable import PrintableLog, printable
 
 if TYPE_CHECKING:
-    from meter_pipeline.sync.watch import Sight
+    from meter_pipeline.sync.discovery.polling import Sight
 
 NAME = "schedule_changes"
 #: Runs that the sensor has asked for carry this tag.
@@ -171,7 +171,7 @@ class _Tick:
         return f"run {run_id} failed, {cursor.failures} in a row: the next try is at {cursor.before}"
 
     def _look(self) -> dg.SensorResult:
-        from meter_pipeline.sync.watch import Sight, look
+        from meter_pipeline.sync.discovery.polling import Sight, look
 
         sight = Sight()
         until = time.monotonic() + self._budget / 2
@@ -205,8 +205,8 @@ class _Tick:
 
     def _reported(self, ledger: Any) -> tuple[set[str], int]:
         """Schedules of jobs that wait in the inbox, and how many wait of other schedules; loaded ones are taken out."""
-        from meter_pipeline.sync.acknowledge import SETTLED
-        from meter_pipeline.sync.hints import MOST
+        from meter_pipeline.sync.discovery.change_sets import SETTLED
+        from meter_pipeline.sync.discovery.webhooks import MOST
         from meter_pipeline.webhooks.inbox import Inbox
 
         inbox = Inbox(self._store.settings().inbox)

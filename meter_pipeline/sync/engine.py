@@ -16,9 +16,9 @@ from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.ledger.tables import iso, now
-from meter_pipeline.sync import hints
-from meter_pipeline.sync.acknowledge import ChangeSets
-from meter_pipeline.sync.discover import catalog, discover, note_statuses
+from meter_pipeline.sync.discovery import webhooks as hints
+from meter_pipeline.sync.discovery.change_sets import ChangeSets
+from meter_pipeline.sync.discovery.listing import catalog, discover, note_statuses
 from meter_pipeline.sync.ending import CONNECTION, Ending
 from meter_pipeline.sync.land import NoAnswer, fetch
 from meter_pipeline.sync.load import BATCH_BYTES, Load

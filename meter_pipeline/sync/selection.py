@@ -10,7 +10,7 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, ScheduleRow, called
 from meter_pipeline.store.ledger.tables import now
 from meter_pipeline.sync.contain import Trouble, contained
-from meter_pipeline.sync.discover import record_jobs
+from meter_pipeline.sync.discovery.listing import record_jobs
 from meter_pipeline.sync.report import Problem, SyncReport
 
 # The common listing of jobs is walked rather than those of more strategies than this, each by itself.

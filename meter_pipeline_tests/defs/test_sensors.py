@@ -189,7 +189,7 @@ def test_scrapes_that_take_longer_than_the_time_between_runs_are_not_waited_for_
 def test_a_schedule_with_more_runs_than_are_looked_at_is_not_waited_for(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from meter_pipeline.sync import watch
+    from meter_pipeline.sync.discovery import polling as watch
 
     daemon.asked()
     sandbox, world = daemon.pipeline.sandbox, daemon.pipeline.sandbox.world

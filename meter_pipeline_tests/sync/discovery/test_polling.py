@@ -7,7 +7,7 @@ import time
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.sync.watch import Sight, look
+from meter_pipeline.sync.discovery.polling import Sight, look
 from meter_pipeline_tests.sync.station import Station
 
 

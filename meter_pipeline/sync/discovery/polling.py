@@ -15,8 +15,8 @@ from meter_pipeline.store.ledger.change_sets import Peek, Unseen
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import ScheduleRow
 from meter_pipeline.store.ledger.tables import iso, now
-from meter_pipeline.sync.acknowledge import SETTLED
-from meter_pipeline.sync.discover import record_schedules, record_strategies
+from meter_pipeline.sync.discovery.change_sets import SETTLED
+from meter_pipeline.sync.discovery.listing import record_schedules, record_strategies
 from meter_pipeline.sync.report import Problem
 
 # Pages of the newest jobs that are read to see whether the scrapes of the schedules that ran are over.

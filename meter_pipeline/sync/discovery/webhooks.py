@@ -10,7 +10,7 @@ from meter_pipeline.api import (
 )
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync.contain import Trouble, contained, explain
-from meter_pipeline.sync.discover import record_jobs
+from meter_pipeline.sync.discovery.listing import record_jobs
 from meter_pipeline.sync.report import Problem, SyncReport
 from meter_pipeline.webhooks.inbox import Hint, Inbox
 

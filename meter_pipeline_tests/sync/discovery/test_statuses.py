@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.sync.acknowledge import ChangeSets
+from meter_pipeline.sync.discovery.change_sets import ChangeSets
 from meter_pipeline.sync.report import SyncReport
 from meter_pipeline.webhooks.inbox import Hint, Inbox
 from meter_pipeline_tests.sync.station import Station, assert_whole

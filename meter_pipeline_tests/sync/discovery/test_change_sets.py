@@ -14,8 +14,8 @@ from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.ledger.change_sets import Unseen
 from meter_pipeline.store.warehouse import ledger_tables as schemas
-from meter_pipeline.sync import acknowledge
-from meter_pipeline.sync.marking import Tally, count_unseen, describe_marking
+from meter_pipeline.sync.discovery import change_sets as acknowledge
+from meter_pipeline.sync.discovery.marking import Tally, count_unseen, describe_marking
 from meter_pipeline.sync.report import Silent
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole
 
