@@ -33,7 +33,7 @@ def keys(
     as_json: Json = False,
 ) -> None:
     """Show the key of each strategy's items, and the evidence for it."""
-    from meter_pipeline.sync.chosen import load
+    from meter_pipeline.sync.items.rules import load
 
     with open_ledger(Settings.from_env()) as ledger:
         rows = known_strategies(ledger, strategy)

@@ -53,7 +53,7 @@ def show_strategy(
 def _loaded(strategy_id: str) -> dict[str, Any]:
     """What the ledger knows of a strategy: slug, jobs by state, items, key, columns with their types, versions."""
     from meter_pipeline.store.ledger.listings import list_versions
-    from meter_pipeline.sync.chosen import load
+    from meter_pipeline.sync.items.rules import load
 
     with open_known_ledger(Settings.from_env()) as ledger:
         row = None if ledger is None else ledger.strategy(strategy_id)

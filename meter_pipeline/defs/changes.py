@@ -52,7 +52,7 @@ def version_facts(store: Store, report: SyncReport | None) -> Metadata:
 
 def key_facts(strategy: StrategyRow) -> Metadata:
     """What a strategy's items are told apart by, and what speaks for it."""
-    from meter_pipeline.sync.chosen import load
+    from meter_pipeline.sync.items.rules import load
 
     chosen = load(strategy.identity)
     evidence = chosen.evidence or {}

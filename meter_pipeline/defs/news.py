@@ -94,7 +94,7 @@ def versions(ledger: Ledger) -> dict[dg.AssetKey, str]:
 
 def _identity(strategy: StrategyRow) -> str:
     """What rows made anew under another key are news by."""
-    from meter_pipeline.sync.chosen import NONE, load
+    from meter_pipeline.sync.items.rules import NONE, load
 
     chosen = load(strategy.identity)
     return f"-{_digest([chosen.rules])}" if chosen.source != NONE or chosen.ignore else ""

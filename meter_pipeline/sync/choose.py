@@ -12,10 +12,10 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.sync.diff import Seen
-from meter_pipeline.sync.distinct import Items
 from meter_pipeline.sync.feed import by_target, seen_before
+from meter_pipeline.sync.items.keys import MAX_JOBS, Cells, Profile, Suggestion, cells, suggest
+from meter_pipeline.sync.items.texts import Items
 from meter_pipeline.sync.landed import Landed
-from meter_pipeline.sync.suggest import MAX_JOBS, Cells, Profile, Suggestion, cells, suggest
 
 
 def look(

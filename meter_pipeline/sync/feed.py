@@ -16,7 +16,7 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.ledger.tables import month_of
 from meter_pipeline.sync.diff import Pair, Seen, Side
-from meter_pipeline.sync.identity import Identity
+from meter_pipeline.sync.items.identity import Identity
 from meter_pipeline.sync.sides import Comparison
 from meter_pipeline.sync.spill import large_rows
 

@@ -11,8 +11,8 @@ import numpy as np
 from meter_pipeline.store import columns
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.sync.diff import Delta, Pair, Rows, Seen, Side, compare
-from meter_pipeline.sync.distinct import Items
-from meter_pipeline.sync.identity import Identity
+from meter_pipeline.sync.items.identity import Identity
+from meter_pipeline.sync.items.texts import Items
 
 KEYS = ("_meter_job_id", "_meter_item_key", "_meter_item_hash", "_meter_item_index")
 ITEMS = ("job_id", "item_index", "item")

@@ -34,7 +34,7 @@ strategies = Table(
     Column("fields", Text, nullable=False, server_default="[]"),
     # Somebody is writing, or was killed while writing, this strategy's part of the lake.
     Column("dirty", Boolean, nullable=False, server_default="0"),
-    # What its items are told apart by, as JSON: see `meter_pipeline.sync.chosen`.
+    # What its items are told apart by, as JSON: see `meter_pipeline.sync.items.rules`.
     Column("identity", Text),
 )
 

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError, Field, Type
 from meter_pipeline.store.lake.lake import RESULTS, Lake
-from meter_pipeline.sync.distinct import Gathered, Items, Texts
-from meter_pipeline.sync.identity import Identity, Occurrences
+from meter_pipeline.sync.items.identity import Identity, Occurrences
+from meter_pipeline.sync.items.texts import Gathered, Items, Texts
 
 Place = tuple[str, str]
 """Time and id of a job: its place among all."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meter_pipeline.sync.suggest import Profile, suggest
+from meter_pipeline.sync.items.keys import Profile, suggest
 
 Item = dict[str, Any]
 

@@ -15,7 +15,7 @@ from meter_pipeline.config.field_paths import parse_path
 from meter_pipeline.config.meter_yaml import StrategyConfig
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field, Type
-from meter_pipeline.sync.identity import Identity
+from meter_pipeline.sync.items.identity import Identity
 
 CONFIGURED, SUGGESTED, NONE = "configured", "suggested", "none"
 _TYPES: Mapping[str, Type] = {
@@ -39,7 +39,7 @@ class Chosen:
         types: Narrowest types of columns, by field.
         source: Where the key comes from: `configured`, `suggested`, or `none` while there is none.
         chosen_at: When, ISO.
-        evidence: What speaks for a suggested key: see `meter_pipeline.sync.suggest`.
+        evidence: What speaks for a suggested key: see `meter_pipeline.sync.items.keys`.
         attempts: How often a key was looked for in vain.
         pending: Whether the rows are being made anew with it, and may still be as they were before.
     """

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from meter_pipeline.store import columns
 from meter_pipeline.sync.diff import compare
-from meter_pipeline.sync.distinct import Gathered, Items, Texts
-from meter_pipeline.sync.identity import PLAIN, Identity, number_occurrences
-from meter_pipeline.sync.refine import paused_collection, widen
+from meter_pipeline.sync.items.identity import PLAIN, Identity, number_occurrences
+from meter_pipeline.sync.items.results import paused_collection, widen
+from meter_pipeline.sync.items.texts import Gathered, Items, Texts
 from meter_pipeline.sync.sides import AtHand, difference
 
 # Few values, so that texts, keys and hashes meet again; two spellings of one item, too.

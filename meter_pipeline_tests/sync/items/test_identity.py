@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.store import columns
-from meter_pipeline.sync.identity import PLAIN, Identity, Occurrences, item_hashes, number_occurrences
+from meter_pipeline.sync.items.identity import PLAIN, Identity, Occurrences, item_hashes, number_occurrences
 
 
 def hashes(*items: str) -> set[str]:
