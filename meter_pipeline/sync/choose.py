@@ -11,8 +11,8 @@ from meter_pipeline.store import columns
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
-from meter_pipeline.sync.diff import Seen
-from meter_pipeline.sync.feed import by_target, seen_before
+from meter_pipeline.sync.changes.diff import Seen
+from meter_pipeline.sync.changes.feed import by_target, seen_before
 from meter_pipeline.sync.items.keys import MAX_JOBS, Cells, Profile, Suggestion, cells, suggest
 from meter_pipeline.sync.items.texts import Items
 from meter_pipeline.sync.landed import Landed

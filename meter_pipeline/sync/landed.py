@@ -18,7 +18,7 @@ from meter_pipeline.store.ledger.ledger import job_values
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.ledger.tables import moment
 from meter_pipeline.sync.audit import MAX_FIELDS, Evidence, audit
-from meter_pipeline.sync.diff import Seen
+from meter_pipeline.sync.changes.diff import Seen
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.items.texts import Items, Texts
 from meter_pipeline.sync.land import item_texts, raw_rows, time_of

@@ -23,9 +23,10 @@ from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger, job_values
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.ledger.tables import iso, now
+from meter_pipeline.sync.changes.feed import Feed, seen_before
+from meter_pipeline.sync.changes.in_memory import AtHand
 from meter_pipeline.sync.choose import NothingToCompare, look
 from meter_pipeline.sync.contain import Trouble, explain
-from meter_pipeline.sync.feed import Feed, seen_before
 from meter_pipeline.sync.items import rules as choices
 from meter_pipeline.sync.items.keys import MAX_ATTEMPTS
 from meter_pipeline.sync.items.results import Retyping, alike, paused_collection, results_schema, rewrite, typed, widen
@@ -34,7 +35,6 @@ from meter_pipeline.sync.land import Fetched, job_columns, raw_rows
 from meter_pipeline.sync.landed import Landed, read, read_large
 from meter_pipeline.sync.rekey import make_anew
 from meter_pipeline.sync.report import Problem, StrategyReport
-from meter_pipeline.sync.sides import AtHand
 
 # Parsed JSON takes six to eight times its bytes, and several strategies are written at once.
 BATCH_BYTES = 4 * 2**20

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.store import columns
-from meter_pipeline.sync.diff import compare
+from meter_pipeline.sync.changes.diff import compare
+from meter_pipeline.sync.changes.in_memory import AtHand, difference
 from meter_pipeline.sync.items.identity import PLAIN, Identity, number_occurrences
 from meter_pipeline.sync.items.results import paused_collection, widen
 from meter_pipeline.sync.items.texts import Gathered, Items, Texts
-from meter_pipeline.sync.sides import AtHand, difference
 
 # Few values, so that texts, keys and hashes meet again; two spellings of one item, too.
 _texts = st.one_of(

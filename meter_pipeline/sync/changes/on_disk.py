@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.lake.lake import Lake
-from meter_pipeline.sync.diff import ADDED, REMOVED, Row, Rows, Seen, changed_rows
+from meter_pipeline.sync.changes.diff import ADDED, REMOVED, Row, Rows, Seen, changed_rows
+from meter_pipeline.sync.changes.in_memory import ITEMS, KEYS
 from meter_pipeline.sync.items.identity import Identity
-from meter_pipeline.sync.sides import ITEMS, KEYS
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,7 +10,7 @@ import numpy as np
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.lake.lake import Lake
-from meter_pipeline.sync.diff import Delta, Pair, Rows, Seen, Side, compare
+from meter_pipeline.sync.changes.diff import Delta, Pair, Rows, Seen, Side, compare
 from meter_pipeline.sync.items.identity import Identity
 from meter_pipeline.sync.items.texts import Items
 
