@@ -17,7 +17,7 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import job_values
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.ledger.tables import moment
-from meter_pipeline.sync.audit import MAX_FIELDS, Evidence, audit
+from meter_pipeline.sync.audit.rules import MAX_FIELDS, Evidence, audit
 from meter_pipeline.sync.changes.diff import Seen
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.items.texts import Items, Texts
