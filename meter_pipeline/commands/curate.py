@@ -84,9 +84,9 @@ def rekey(
     """Rebuild a strategy's results and change feed from raw under another key, without asking the API."""
     if by_hash and key:
         raise typer.BadParameter("--key and --by-hash exclude each other")
-    from meter_pipeline.sync.load import BATCH_BYTES
-    from meter_pipeline.sync.rekey import RekeyError, asked
-    from meter_pipeline.sync.rekey import rekey as make_anew
+    from meter_pipeline.sync.loading.loader import BATCH_BYTES
+    from meter_pipeline.sync.loading.rebuild import RekeyError, asked
+    from meter_pipeline.sync.loading.rebuild import rekey as make_anew
 
     settings = Settings.from_env()
     config = load_config(settings.config)
@@ -115,7 +115,7 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Accept held jobs by hand: they go to results and the change feed as they were landed."""
-    from meter_pipeline.sync.release import release as accept
+    from meter_pipeline.sync.loading.release import release as accept
 
     settings = Settings.from_env()
     config = load_config(settings.config)

@@ -20,13 +20,13 @@ from meter_pipeline.sync.discovery import webhooks as hints
 from meter_pipeline.sync.discovery.change_sets import ChangeSets
 from meter_pipeline.sync.discovery.listing import catalog, discover, note_statuses
 from meter_pipeline.sync.ending import CONNECTION, Ending
-from meter_pipeline.sync.land import NoAnswer, fetch
-from meter_pipeline.sync.load import BATCH_BYTES, Load
-from meter_pipeline.sync.rekey import of, refresh
+from meter_pipeline.sync.loading.fetch import NoAnswer, fetch
+from meter_pipeline.sync.loading.loader import BATCH_BYTES, Load
+from meter_pipeline.sync.loading.rebuild import of, refresh
+from meter_pipeline.sync.loading.writers import Writers
 from meter_pipeline.sync.report import Progress, Silent, SyncReport
 from meter_pipeline.sync.selection import Selection
 from meter_pipeline.sync.shares import Processes, Weight, joined, share_out
-from meter_pipeline.sync.write import Writers
 from meter_pipeline.webhooks.inbox import Inbox
 
 WORKERS = 8

@@ -20,7 +20,9 @@ import alembic.command  # noqa: F401 - a new ledger imports it: paid once here i
 from meter_pipeline.api import MeterClient
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.sync import load, sync, write
+from meter_pipeline.sync import sync
+from meter_pipeline.sync.loading import loader as load
+from meter_pipeline.sync.loading import writers as write
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__])

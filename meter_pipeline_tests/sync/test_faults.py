@@ -149,7 +149,7 @@ def test_when_the_api_goes_away_the_next_sync_finishes(
     make_station: Callable[..., Station], empty_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert_drifting(empty_sandbox, 80)
-    monkeypatch.setattr("meter_pipeline.sync.write.BATCH_BYTES", 1_000)
+    monkeypatch.setattr("meter_pipeline.sync.loading.writers.BATCH_BYTES", 1_000)
     station = make_station(empty_sandbox, max_attempts=2)
     report = station.sync(progress=_Gone(empty_sandbox, 5), workers=2)
     assert report.stopped is not None

@@ -15,7 +15,7 @@ from meter_pipeline.sync.changes.diff import Seen
 from meter_pipeline.sync.changes.feed import by_target, seen_before
 from meter_pipeline.sync.items.keys import MAX_JOBS, Cells, Profile, Suggestion, cells, suggest
 from meter_pipeline.sync.items.texts import Items
-from meter_pipeline.sync.landed import Landed
+from meter_pipeline.sync.loading.job import Landed
 
 
 def look(

@@ -12,8 +12,8 @@ from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.sync.items import rules as choices
-from meter_pipeline.sync.rekey import RekeyError, asked, rekey
-from meter_pipeline.sync.release import ReleaseError, release
+from meter_pipeline.sync.loading.rebuild import RekeyError, asked, rekey
+from meter_pipeline.sync.loading.release import ReleaseError, release
 from meter_pipeline_tests.sync.station import Station, assert_whole
 
 LARGE = 4 * 2**20

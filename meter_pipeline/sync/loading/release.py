@@ -12,9 +12,9 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.ledger.tables import now
 from meter_pipeline.sync.items.results import paused_collection
-from meter_pipeline.sync.landed import read_back
-from meter_pipeline.sync.load import BATCH_BYTES, Load
-from meter_pipeline.sync.rekey import of
+from meter_pipeline.sync.loading.job import read_back
+from meter_pipeline.sync.loading.loader import BATCH_BYTES, Load
+from meter_pipeline.sync.loading.rebuild import of
 from meter_pipeline.sync.report import StrategyReport
 
 

@@ -25,15 +25,15 @@ from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.ledger.tables import iso, now
 from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.changes.in_memory import AtHand
-from meter_pipeline.sync.choose import NothingToCompare, look
 from meter_pipeline.sync.contain import Trouble, explain
 from meter_pipeline.sync.items import rules as choices
 from meter_pipeline.sync.items.keys import MAX_ATTEMPTS
 from meter_pipeline.sync.items.results import Retyping, alike, paused_collection, results_schema, rewrite, typed, widen
 from meter_pipeline.sync.items.texts import Gathered, Texts
-from meter_pipeline.sync.land import Fetched, job_columns, raw_rows
-from meter_pipeline.sync.landed import Landed, read, read_large
-from meter_pipeline.sync.rekey import make_anew
+from meter_pipeline.sync.loading.fetch import Fetched, job_columns, raw_rows
+from meter_pipeline.sync.loading.job import Landed, read, read_large
+from meter_pipeline.sync.loading.key_search import NothingToCompare, look
+from meter_pipeline.sync.loading.rebuild import make_anew
 from meter_pipeline.sync.report import Problem, StrategyReport
 
 # Parsed JSON takes six to eight times its bytes, and several strategies are written at once.

@@ -9,8 +9,8 @@ from threading import BoundedSemaphore
 from types import TracebackType
 
 from meter_pipeline.sync.contain import Trouble, concerns_all, explain
-from meter_pipeline.sync.land import Fetched
-from meter_pipeline.sync.load import BATCH_BYTES, Load
+from meter_pipeline.sync.loading.fetch import Fetched
+from meter_pipeline.sync.loading.loader import BATCH_BYTES, Load
 from meter_pipeline.sync.report import Problem, Progress, SyncReport
 
 # Two keep the disk busy; more only wait for the interpreter, and hold batches in memory meanwhile.
