@@ -195,7 +195,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Let Meter compare consecutive jobs, and see where its verdict is not ours."""
-    from meter_pipeline.sync.compare import compare as engine
+    from meter_pipeline.sync.comparisons import compare as engine
 
     settings = Settings.from_env()
     settings.require_key()

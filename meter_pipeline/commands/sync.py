@@ -51,10 +51,10 @@ def sync(
 ) -> None:
     """Load what is new at Meter into the lake."""
     from meter_pipeline.commands.state import show_report
-    from meter_pipeline.processes import OwnProcesses
     from meter_pipeline.sync import sync as engine
     from meter_pipeline.sync.ending import Ending, recorded
     from meter_pipeline.webhooks.inbox import Inbox
+    from meter_pipeline.workers import OwnProcesses
 
     with ExitStack() as opened:
         attempt = opened.enter_context(recorded(Settings.of_ledger))

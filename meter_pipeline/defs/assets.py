@@ -153,9 +153,9 @@ def _run(
     attempt: "Attempt",
 ) -> "SyncReport":
     """Runs the engine over what the run's configuration and selection ask for."""
-    from meter_pipeline.processes import OwnProcesses
     from meter_pipeline.sync import sync
     from meter_pipeline.webhooks.inbox import Inbox
+    from meter_pipeline.workers import OwnProcesses
 
     strategies = config.strategies or _selected(selected, known)
     since, said = parse_since(config.since, origin.clock(settings.data_dir)), load_config(settings.config)

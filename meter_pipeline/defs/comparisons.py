@@ -60,7 +60,7 @@ def job_comparisons(keys: Keys = Keys(), names: Names = Names()) -> dg.AssetsDef
         meter_store: StoreResource = getattr(context.resources, store_key)
         with told_in_one_line(context.log):
             from meter_pipeline.store.ledger.comparisons import Verdicts
-            from meter_pipeline.sync.compare import compare
+            from meter_pipeline.sync.comparisons import compare
 
             spool = meter_store.settings().spool
             with meter_store.open() as store, meter.client(store.ledger, spool_folder=spool) as client:

@@ -26,7 +26,7 @@ from meter_pipeline.sync.loading.rebuild import of, refresh
 from meter_pipeline.sync.loading.writers import Writers
 from meter_pipeline.sync.report import Progress, Silent, SyncReport
 from meter_pipeline.sync.selection import Selection
-from meter_pipeline.sync.shares import Processes, Weight, joined, share_out
+from meter_pipeline.sync.sharding import Processes, Weight, joined, share_out
 from meter_pipeline.webhooks.inbox import Inbox
 
 WORKERS = 8
@@ -70,7 +70,7 @@ def sync(
         progress: Told how far it is.
         config: What `meter.yaml` says: of items' identity (rows that were made otherwise are made anew), of a filter
             for unseen changes, and whether Meter is told which of them are stored.
-        processes: Starts others that load shares of what is much: see `meter_pipeline.processes`. All of it is loaded
+        processes: Starts others that load shares of what is much: see `meter_pipeline.workers`. All of it is loaded
             here without.
         missing_ok: Leave out names in `strategies` that the API does not know, instead of raising.
 
@@ -200,7 +200,7 @@ def load_share(
     progress: Progress,
     config: Config,
 ) -> SyncReport:
-    """Loads a share of what another process has discovered: see `meter_pipeline.sync.shares`."""
+    """Loads a share of what another process has discovered: see `meter_pipeline.sync.sharding`."""
     requests, report = client.requests_made, SyncReport()
     _Work(client, ledger, lake, report, workers, progress, config).load(selection)
     report.requests = client.requests_made - requests

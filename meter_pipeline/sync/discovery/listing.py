@@ -17,7 +17,7 @@ from meter_pipeline.api import Job, MeterClient, Schedule, Strategy
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import Recorded, describe_status
 from meter_pipeline.store.ledger.tables import iso, moment, shift
-from meter_pipeline.sync.contain import Trouble, apply
+from meter_pipeline.sync.containment import Trouble, apply
 from meter_pipeline.sync.report import IGNORED, Problem, SyncReport
 
 PAGE_ROWS = 100

@@ -9,7 +9,7 @@ from meter_pipeline.api import (
     MeterNotFound,
 )
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.sync.contain import Trouble, contained, explain
+from meter_pipeline.sync.containment import Trouble, contained, explain
 from meter_pipeline.sync.discovery.listing import record_jobs
 from meter_pipeline.sync.report import Problem, SyncReport
 from meter_pipeline.webhooks.inbox import Hint, Inbox

@@ -14,7 +14,7 @@ from meter_pipeline.api import Job, JobBody, MeterClient, MeterConnectionError
 from meter_pipeline.store.lake.lake import RAW
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.ledger.tables import iso, moment
-from meter_pipeline.sync.contain import concerns_all
+from meter_pipeline.sync.containment import concerns_all
 
 # Of a job without any time, which the audit holds: its raw items need a partition all the same.
 NO_TIME = "1970-01-01T00:00:00.000000Z"

@@ -25,7 +25,7 @@ from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.ledger.tables import iso, now
 from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.changes.in_memory import AtHand
-from meter_pipeline.sync.contain import Trouble, explain
+from meter_pipeline.sync.containment import Trouble, explain
 from meter_pipeline.sync.items import rules as choices
 from meter_pipeline.sync.items.keys import MAX_ATTEMPTS
 from meter_pipeline.sync.items.results import Retyping, alike, paused_collection, results_schema, rewrite, typed, widen

@@ -16,7 +16,7 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.store.ledger.tables import now
 from meter_pipeline.sync.changes.feed import Feed
-from meter_pipeline.sync.contain import explain
+from meter_pipeline.sync.containment import explain
 from meter_pipeline.sync.items import rules as choices
 from meter_pipeline.sync.items.results import rewrite
 from meter_pipeline.sync.items.rules import Chosen

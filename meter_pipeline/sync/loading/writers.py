@@ -8,7 +8,7 @@ from dataclasses import replace
 from threading import BoundedSemaphore
 from types import TracebackType
 
-from meter_pipeline.sync.contain import Trouble, concerns_all, explain
+from meter_pipeline.sync.containment import Trouble, concerns_all, explain
 from meter_pipeline.sync.loading.fetch import Fetched
 from meter_pipeline.sync.loading.loader import BATCH_BYTES, Load
 from meter_pipeline.sync.report import Problem, Progress, SyncReport

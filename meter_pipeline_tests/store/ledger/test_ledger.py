@@ -19,7 +19,7 @@ from meter_pipeline.store.ledger import database
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import Recorded
 from meter_pipeline.store.ledger.tables import target_id
-from meter_pipeline.sync.contain import apply
+from meter_pipeline.sync.containment import apply
 from meter_pipeline_tests.store.records import job, schedule, strategy
 
 Open = Callable[[], Ledger]

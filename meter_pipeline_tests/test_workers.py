@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meter_pipeline.config.settings import Settings
-from meter_pipeline.processes import OwnProcesses, _Process
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.sync import shares
+from meter_pipeline.sync import sharding as shares
 from meter_pipeline.sync.report import Silent
 from meter_pipeline.sync.selection import Selection
-from meter_pipeline.sync.shares import Weight, share_out
+from meter_pipeline.sync.sharding import Weight, share_out
+from meter_pipeline.workers import OwnProcesses, _Process
 from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
 
 NAMES = ("Alpha", "Beta", "Gamma", "Delta", "Epsilon")
@@ -100,7 +100,7 @@ def test_a_process_ends_with_the_one_that_started_it(
     empty_sandbox.set_faults(slow=1.0, slow_seconds=30)
     with stations("shared") as shared:
         command = (
-            "import sys, time; from pathlib import Path; from meter_pipeline.processes import OwnProcesses;"
+            "import sys, time; from pathlib import Path; from meter_pipeline.workers import OwnProcesses;"
             "from meter_pipeline.config.settings import Settings; from meter_pipeline.sync.selection import Selection;"
             "from meter_pipeline.sync.report import Silent;"
             f"settings = Settings(api_key=sys.stdin.readline().strip(), base_url={empty_sandbox.url!r},"

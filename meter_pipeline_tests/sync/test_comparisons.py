@@ -8,7 +8,7 @@ import pytest
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse import ledger_tables as schemas
-from meter_pipeline.sync.compare import compare
+from meter_pipeline.sync.comparisons import compare
 from meter_pipeline_tests.sync.station import Station
 
 

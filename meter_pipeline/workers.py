@@ -21,7 +21,7 @@ from typing import IO, Any
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_client, open_store
-from meter_pipeline.sync import shares
+from meter_pipeline.sync import sharding as shares
 from meter_pipeline.sync.engine import load_share
 from meter_pipeline.sync.report import Progress, SyncReport
 from meter_pipeline.sync.selection import Selection
@@ -32,7 +32,7 @@ _PATHS = frozenset({"data_dir", "config", "dbt_project", "spool_dir"})
 
 
 class OwnProcesses:
-    """`meter_pipeline.sync.shares.Processes` of this program, with its settings.
+    """`meter_pipeline.sync.sharding.Processes` of this program, with its settings.
 
     Args:
         settings: Where the API and the data are.
@@ -62,7 +62,7 @@ class _Process:
         self._progress = progress
         self._report: SyncReport | None = None
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "meter_pipeline.processes"],
+            [sys.executable, "-m", "meter_pipeline.workers"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

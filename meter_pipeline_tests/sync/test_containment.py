@@ -15,7 +15,7 @@ from meter_pipeline.api import Job, MeterClient, MeterConnectionError
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import LedgerError, RecordError
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.sync.contain import Trouble, apply, contained
+from meter_pipeline.sync.containment import Trouble, apply, contained
 from meter_pipeline.sync.discovery.change_sets import ChangeSets
 from meter_pipeline.sync.discovery.polling import Sight, look
 from meter_pipeline.sync.loading.loader import Load

@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from meter_pipeline.processes import _Log, _Process, _Told
 from meter_pipeline.sync import Problem, StrategyReport, SyncReport
 from meter_pipeline.sync.report import Silent
-from meter_pipeline.sync.shares import from_json, merge, to_json
+from meter_pipeline.sync.sharding import from_json, merge, to_json
+from meter_pipeline.workers import _Log, _Process, _Told
 
 
 def test_a_share_adds_to_what_was_found_before_it_was_started() -> None:
