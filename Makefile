@@ -79,7 +79,7 @@ slow: $(STAMP)
 	@CRASHES=300 PUBLICATIONS=50 THOROUGH=10 $(BIN)/python -m pytest $(PYTEST_ARGS) -m '' $(TESTS)
 
 crash: $(STAMP)
-	@CRASHES=300 $(BIN)/python -m pytest -m slow meter_pipeline_tests/sync/test_crash.py
+	@CRASHES=300 $(BIN)/python -m pytest -m slow meter_pipeline_tests/behaviour/test_crash.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache dbt_project/target dbt_project/logs

@@ -19,7 +19,7 @@ from meter_pipeline.sync.report import Silent
 from meter_pipeline.sync.selection import Selection
 from meter_pipeline.sync.sharding import Weight, share_out
 from meter_pipeline.workers import OwnProcesses, _Process
-from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
 NAMES = ("Alpha", "Beta", "Gamma", "Delta", "Epsilon")
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.api.paging import Walk
-from meter_pipeline_tests import thorough
+from meter_pipeline_tests.behaviour import thorough
 
 
 class MovingList:

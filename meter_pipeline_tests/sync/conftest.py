@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline_tests.sync.station import Station
+from meter_pipeline_tests.behaviour.station import Station
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse import ledger_tables as schemas
 from meter_pipeline.sync.comparisons import compare
-from meter_pipeline_tests.sync.station import Station
+from meter_pipeline_tests.behaviour.station import Station
 
 
 def run(sandbox: Sandbox, *prices: Any, **fields: Any) -> list[str]:

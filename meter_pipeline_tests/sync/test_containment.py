@@ -19,7 +19,7 @@ from meter_pipeline.sync.containment import Trouble, apply, contained
 from meter_pipeline.sync.discovery.change_sets import ChangeSets
 from meter_pipeline.sync.discovery.polling import Sight, look
 from meter_pipeline.sync.loading.loader import Load
-from meter_pipeline_tests.sync.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 ITEMS = [{"id": number, "price": 5} for number in range(3)]
 

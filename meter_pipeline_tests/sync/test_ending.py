@@ -15,7 +15,7 @@ from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.warehouse.ledger_tables import ledger_tables
 from meter_pipeline.sync import SelectionError
 from meter_pipeline.sync.report import Silent
-from meter_pipeline_tests.sync.station import Station, insert_drifting
+from meter_pipeline_tests.behaviour.station import Station, insert_drifting
 
 
 def ending(station: Station) -> tuple[str | None, int, str | None]:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.sync import SelectionError
-from meter_pipeline_tests.sync.station import Station, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour.station import Station, assert_whole, insert_drifting
 
 
 def test_a_second_sync_changes_no_byte_and_asks_a_handful_of_questions(

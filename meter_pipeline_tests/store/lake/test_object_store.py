@@ -19,8 +19,8 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.warehouse import lake_copy as mirror
 from meter_pipeline.store.warehouse import publications
 from meter_pipeline.store.warehouse.build import publish
+from meter_pipeline_tests.behaviour.station import Station, assert_equal, insert_drifting
 from meter_pipeline_tests.sync.conftest import make_station  # noqa: F401
-from meter_pipeline_tests.sync.station import Station, assert_equal, insert_drifting
 
 SECRET = "canary/secret+0123456789"
 _SPELLED = "canary%2Fsecret%2B0123456789"

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse.build import RejectedError, current, publish, reading
-from meter_pipeline_tests.sync.station import Station
+from meter_pipeline_tests.behaviour.station import Station
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from meter_pipeline.store.warehouse import publications
 from meter_pipeline.store.warehouse.build import Publication, RejectedError, publish
 from meter_pipeline.store.warehouse.dbt import Project
 from meter_pipeline.store.warehouse.lineage import column_lineage
-from meter_pipeline_tests.sync.station import Station
+from meter_pipeline_tests.behaviour.station import Station
 
 # A model of a user's own, with every macro that the project offers.
 _OWN = """

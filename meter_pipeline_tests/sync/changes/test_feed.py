@@ -6,7 +6,7 @@ from typing import Any
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse.build import publish, reading
-from meter_pipeline_tests.sync.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 
 def ask(station: Station, sql: str) -> list[tuple[Any, ...]]:

@@ -17,7 +17,7 @@ from meter_pipeline.store.warehouse import ledger_tables as schemas
 from meter_pipeline.sync.discovery import change_sets as acknowledge
 from meter_pipeline.sync.discovery.marking import Tally, count_unseen, describe_marking
 from meter_pipeline.sync.report import Silent
-from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole
+from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline_tests.sync.station import Station
+from meter_pipeline_tests.behaviour.station import Station
 
 HOUR = 3600.0
 

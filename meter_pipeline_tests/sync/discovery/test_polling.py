@@ -8,7 +8,7 @@ import pytest
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.sync.discovery.polling import Sight, look
-from meter_pipeline_tests.sync.station import Station
+from meter_pipeline_tests.behaviour.station import Station
 
 
 @pytest.fixture

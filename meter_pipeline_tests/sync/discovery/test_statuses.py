@@ -8,7 +8,7 @@ from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.sync.discovery.change_sets import ChangeSets
 from meter_pipeline.sync.report import SyncReport
 from meter_pipeline.webhooks.inbox import Hint, Inbox
-from meter_pipeline_tests.sync.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 ITEMS = [{"id": number} for number in range(3)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse.build import publish, reading
-from meter_pipeline_tests.sync.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 
 def nested(levels: int, inner: str = '"deep"', opening: str = '{"a":', closing: str = "}") -> str:

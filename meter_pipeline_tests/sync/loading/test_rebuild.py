@@ -14,7 +14,7 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.sync.items import rules as choices
 from meter_pipeline.sync.loading.rebuild import RekeyError, asked, rekey
 from meter_pipeline.sync.loading.release import ReleaseError, release
-from meter_pipeline_tests.sync.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 LARGE = 4 * 2**20
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from meter_pipeline.host.file_names import make_file_name
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.webhooks.inbox import Hint, Inbox
-from meter_pipeline_tests.sync.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 HOSTILE = [
     "../../../../x",

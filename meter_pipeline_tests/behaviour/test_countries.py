@@ -11,8 +11,8 @@ import countryinfo
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store import columns
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
 from meter_pipeline_tests.store.survival import survives
-from meter_pipeline_tests.sync.station import Station, assert_whole
 
 DAYS = 3
 JOBS_A_DAY = 5

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline_tests.sync import interrupted
-from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour import interrupted
+from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
 pytestmark = pytest.mark.slow
 

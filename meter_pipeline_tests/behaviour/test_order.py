@@ -16,8 +16,8 @@ from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.sync.loading import loader as load
 from meter_pipeline.sync.loading import writers as write
-from meter_pipeline_tests import thorough
-from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour import thorough
+from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
 JOBS = 40
 

@@ -9,7 +9,7 @@ import pytest
 from meter_pipeline.api import Bounds, MeterTooLarge
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.sync.report import Silent
-from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
 
 def test_with_a_fifth_of_all_answers_spoilt_everything_arrives_once(

@@ -12,8 +12,8 @@ import pytest
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.tables import iso
-from meter_pipeline_tests.sync import dying
-from meter_pipeline_tests.sync.station import Station, assert_whole
+from meter_pipeline_tests.behaviour import dying
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 LATE = "late"
 # Each takes seconds: every third in the quick suite, all of them in `make slow`.

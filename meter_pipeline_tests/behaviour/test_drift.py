@@ -7,8 +7,8 @@ import json
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store import columns
 from meter_pipeline.store.warehouse.build import publish, reading
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
 from meter_pipeline_tests.store.survival import survives
-from meter_pipeline_tests.sync.station import Station, assert_whole
 
 NESTED = '{"in":' * 40 + "1" + "}" * 40
 ITEMS = [

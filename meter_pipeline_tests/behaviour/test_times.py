@@ -16,7 +16,7 @@ from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.ledger.tables import iso, moment, month_of, shift
 from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline.sync.loading.release import release
-from meter_pipeline_tests.sync.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 FIVE = [{"id": number, "price": 5} for number in range(5)]
 FIVE_DEARER = [{"id": number, "price": 6} for number in range(5)]

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse.build import publish, reading
-from meter_pipeline_tests import thorough
-from meter_pipeline_tests.sync.station import Station, assert_whole
+from meter_pipeline_tests.behaviour import thorough
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 URLS = ("https://one.example/", "https://two.example/")
 VALUES: Sequence[Any] = (

@@ -13,7 +13,7 @@ import pytest
 from meter_pipeline.api import MeterError
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse.build import publish
-from meter_pipeline_tests.sync.station import Station, insert_drifting
+from meter_pipeline_tests.behaviour.station import Station, insert_drifting
 
 CANARY = "sk_live_canary0123456789abcdef"
 

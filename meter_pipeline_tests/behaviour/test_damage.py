@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline_tests.sync.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 
 @pytest.fixture

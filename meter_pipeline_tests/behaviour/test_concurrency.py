@@ -9,8 +9,8 @@ import pytest
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse.build import publish
-from meter_pipeline_tests.sync import crowd
-from meter_pipeline_tests.sync.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour import crowd
+from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
 pytestmark = pytest.mark.slow
 
