@@ -17,14 +17,15 @@ from typing import Annotated
 
 import typer
 
-from meter_pipeline import __version__, origin
-from meter_pipeline.commands import complete, curate
+from meter_pipeline import __version__
+from meter_pipeline.commands import complete, curate, local_sandbox
 from meter_pipeline.commands.console import emit, read_time, say, show, show_traceback, tell
 from meter_pipeline.commands.jobs import jobs
 from meter_pipeline.commands.schedules import schedules
 from meter_pipeline.commands.strategies import strategies
 from meter_pipeline.commands.sync import before_leaving, sync
 from meter_pipeline.commands.usage import Commands, Group
+from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.config.spans import parse_since
 from meter_pipeline.connect import open_client, open_ledger, open_store
@@ -163,7 +164,7 @@ def dev(
     speed: Annotated[float, typer.Option(min=0, help="Virtual seconds a second, of the sandbox.")] = 60.0,
     sandbox_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the sandbox; 0 takes a free one.")
-    ] = origin.SANDBOX_PORT,
+    ] = local_sandbox.SANDBOX_PORT,
 ) -> None:
     """Open the Dagster UI; with no METER_API_KEY a sandbox runs beside it."""
     from meter_pipeline.commands.dev import serve

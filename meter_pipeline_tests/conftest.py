@@ -1,4 +1,5 @@
-"""Fixtures that all tests share: the sandbox, a real HTTP server for Meter's API; the command line on a shop."""
+"""Fixtures that all tests share: the sandbox, a real HTTP server for Meter's API; the command line on a
+shop; stations, each a ledger, a lake and a client on a sandbox."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import pytest
 from meter_pipeline.api import set_wait_scale
 from meter_pipeline.cli import run
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline_tests.behaviour.station import Station
 from meter_pipeline_tests.commandline import CANARY, Command, Done
 
 
@@ -71,3 +73,20 @@ def meter(shop: Sandbox, capsys: pytest.CaptureFixture[str]) -> Command:
         return Done(code, shown.out, shown.err)
 
     return call
+
+
+@pytest.fixture
+def make_station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
+    """Opens stations by name, in folders of the test; the same name is the same folder."""
+    with ExitStack() as opened:
+
+        def open_(sandbox: Sandbox, name: str = "station", **client: Any) -> Station:
+            return opened.enter_context(Station(tmp_path / name, sandbox, **client))
+
+        yield open_
+
+
+@pytest.fixture
+def station(make_station: Callable[..., Station], empty_sandbox: Sandbox) -> Station:
+    """A station on a sandbox without strategies."""
+    return make_station(empty_sandbox)

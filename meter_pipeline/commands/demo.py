@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meter_pipeline import origin
+from meter_pipeline.commands import local_sandbox
 from meter_pipeline.commands.ask import ask
 from meter_pipeline.commands.console import say, show
 from meter_pipeline.commands.dev import dagster_home
+from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings, environment
 
 if TYPE_CHECKING:
@@ -110,9 +111,9 @@ def play(settings: Settings, days: float) -> None:
         DemoError: A run failed.
     """
     settings = replace(settings, api_key=None, ledger_url=None, lake_url=None, api_prefix="auto")
-    origin.refuse_foreign(settings)
+    local_sandbox.refuse_foreign(settings)
     again = origin.read(settings.data_dir) is not None
-    with origin.continued(settings.data_dir, first_days=days) as sandbox:
+    with local_sandbox.continued(settings.data_dir, first_days=days) as sandbox:
         say(f"sandbox of the Meter API at {sandbox.url}, data in {settings.data_dir}")
         settings = replace(settings, base_url=sandbox.url)
         with environment(_variables(settings, sandbox)):

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from meter_pipeline import origin
+from meter_pipeline.commands import local_sandbox
 from meter_pipeline.commands.console import tell
+from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.host import shipped
 
@@ -32,7 +33,9 @@ class DevError(Exception):
     """The UI cannot be served; the message is one line with the way out."""
 
 
-def serve(settings: Settings, *, host: str, port: int, speed: float, sandbox_port: int = origin.SANDBOX_PORT) -> int:
+def serve(
+    settings: Settings, *, host: str, port: int, speed: float, sandbox_port: int = local_sandbox.SANDBOX_PORT
+) -> int:
     """Runs `dagster dev` until it ends, or until SIGINT or SIGTERM; returns its exit code, 0 after a signal.
 
     Args:
@@ -90,8 +93,8 @@ def _meter(settings: Settings) -> Iterator[tuple[Environment, Callable[[], None]
 @contextmanager
 def _sandbox(settings: Settings, speed: float, port: int) -> Iterator[tuple[Environment, Callable[[], None]]]:
     """A sandbox in this process. How far its clock has come is noted now and then, should the process be killed."""
-    origin.refuse_foreign(settings)
-    with origin.continued(settings.data_dir, first_days=_FIRST_DAYS, port=port) as sandbox:
+    local_sandbox.refuse_foreign(settings)
+    with local_sandbox.continued(settings.data_dir, first_days=_FIRST_DAYS, port=port) as sandbox:
         sandbox.world.clock.speed = speed
         for line in _banner(f"METER_API_KEY is not set: this is the SANDBOX at {sandbox.url}, not Meter.", sandbox.now):
             tell(line)

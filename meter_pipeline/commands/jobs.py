@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from meter_pipeline import origin
 from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import emit, record, say, show
 from meter_pipeline.commands.remote import Json, find_strategy, open_meter, parse_object
 from meter_pipeline.commands.usage import Commands
+from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import from_iso, parse_since
 from meter_pipeline.connect import open_known_ledger
@@ -46,7 +46,7 @@ def list_ledgers_jobs(
     """
     from meter_pipeline.commands.curate import known_strategies
     from meter_pipeline.store.ledger.listings import list_jobs
-    from meter_pipeline.store.ledger.tables import iso
+    from meter_pipeline.store.times import iso
 
     if unknown := sorted(set(state or ()) - set(STATES)):
         raise typer.BadParameter(f"--state {unknown[0]!r} is not a state: give one of {', '.join(STATES)}")

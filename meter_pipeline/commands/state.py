@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from meter_pipeline import origin
 from meter_pipeline.commands.console import cell, emit, read_time, say, show, tell
+from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_ledger
 

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from meter_pipeline import origin
 from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import emit, progress, tell
 from meter_pipeline.commands.remote import Json
+from meter_pipeline.config import origin
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import parse_since

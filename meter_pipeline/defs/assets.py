@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from meter_pipeline import origin
+from meter_pipeline.config import origin
 from meter_pipeline.config.meter_yaml import Config, load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import parse_since

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from meter_pipeline import origin
+from meter_pipeline.config import origin
 from meter_pipeline.defs.metadata import Metadata
 
 _ENTRY = "whose data"

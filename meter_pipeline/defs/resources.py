@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from meter_pipeline import origin
+from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings, require_variable, resolve_path
 from meter_pipeline.connect import Store, open_client, open_store
 

@@ -27,7 +27,7 @@ def rows_by_job(store: Store, slug: str, jobs: Iterable[tuple[str, str | None]])
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from meter_pipeline.store.ledger.tables import month_of
+    from meter_pipeline.store.times import month_of
 
     months: dict[str, set[str]] = {}
     for job_id, time in jobs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 # An installed package's files belong to the installation: nothing is written among them.
 IS_INSTALLED = (_PACKAGE / "dagster.yaml").is_file()

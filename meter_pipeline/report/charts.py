@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from meter_pipeline.report.pictures import INK, Chart, Look, shorten
-from meter_pipeline.store.ledger.tables import shift
+from meter_pipeline.store.times import shift
 
 if TYPE_CHECKING:
     import duckdb

@@ -1,5 +1,34 @@
-"""What is kept: the ledger says what there is and in what state, the lake holds the rows, the warehouse is read.
+"""What is kept: the ledger says what exists and what counts, the lake holds the rows, the warehouse is read.
 
-Import from the modules: `store.ledger.Ledger`, `store.lake.Lake`, `store.warehouse.publish`. Nothing is imported here,
-since the lake alone brings in Arrow, and definitions that only need an error's name shall load without it.
+The names below are imported when they are asked for: the lake alone brings in Arrow, and definitions that only need an
+error's name should load without it.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meter_pipeline.store.errors import StoreError
+    from meter_pipeline.store.lake.lake import Lake
+    from meter_pipeline.store.ledger.ledger import Ledger
+    from meter_pipeline.store.warehouse.build import publish, reading
+
+__all__ = ["Lake", "Ledger", "StoreError", "publish", "reading"]
+
+_HOMES = {
+    "Lake": "meter_pipeline.store.lake.lake",
+    "Ledger": "meter_pipeline.store.ledger.ledger",
+    "StoreError": "meter_pipeline.store.errors",
+    "publish": "meter_pipeline.store.warehouse.build",
+    "reading": "meter_pipeline.store.warehouse.build",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -27,7 +27,7 @@ from meter_pipeline.api import (
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.comparisons import Pair, Verdicts
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.tables import now
+from meter_pipeline.store.times import now
 
 LIMIT = 100
 _WORKERS = 8

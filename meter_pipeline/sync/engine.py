@@ -15,7 +15,7 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
-from meter_pipeline.store.ledger.tables import iso, now
+from meter_pipeline.store.times import iso, now
 from meter_pipeline.sync.discovery import webhooks as hints
 from meter_pipeline.sync.discovery.change_sets import ChangeSets
 from meter_pipeline.sync.discovery.listing import catalog, discover, note_statuses

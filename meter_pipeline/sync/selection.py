@@ -8,7 +8,7 @@ from typing import Any
 from meter_pipeline.api import MeterBadRequest, MeterClient, MeterNotFound
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, ScheduleRow, called
-from meter_pipeline.store.ledger.tables import now
+from meter_pipeline.store.times import now
 from meter_pipeline.sync.containment import Trouble, contained
 from meter_pipeline.sync.discovery.listing import record_jobs
 from meter_pipeline.sync.report import Problem, SyncReport

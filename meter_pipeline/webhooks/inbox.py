@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from meter_pipeline.host.file_names import make_file_name
-from meter_pipeline.store.ledger.tables import iso, now
+from meter_pipeline.store.times import iso, now
 
 _FIRST_RETRY, _LAST_RETRY = timedelta(minutes=1), timedelta(hours=1)
 

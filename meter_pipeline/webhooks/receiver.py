@@ -26,7 +26,7 @@ from starlette.routing import Route
 from meter_pipeline.api.scan import scan
 from meter_pipeline.api.syntax import Malformed, value
 from meter_pipeline.host.causes import explain
-from meter_pipeline.store.ledger.tables import now
+from meter_pipeline.store.times import now
 from meter_pipeline.webhooks.connections import BoundedProtocol, Limits
 from meter_pipeline.webhooks.inbox import Hint, Inbox
 

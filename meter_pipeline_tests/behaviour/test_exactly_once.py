@@ -11,7 +11,7 @@ import pytest
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.tables import iso
+from meter_pipeline.store.times import iso
 from meter_pipeline_tests.behaviour import dying
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.ledger.tables import iso, moment, month_of, shift
+from meter_pipeline.store.times import iso, moment, month_of, shift
 from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline.sync.loading.release import release
 from meter_pipeline_tests.behaviour.station import Station, assert_whole

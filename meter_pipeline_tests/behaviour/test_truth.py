@@ -287,7 +287,7 @@ def test_jobs_compared_on_disk_have_the_same_rows(limit: int, tmp_path: Path, mo
         for second in range(4)
     ]
     rules = Rules(("id",))
-    for module in ("load", "write", "engine", "release"):
+    for module in ("loading.loader", "loading.writers", "engine", "loading.release"):
         monkeypatch.setattr(f"meter_pipeline.sync.{module}.BATCH_BYTES", limit)
     with _served(pages) as (sandbox, _, origin), Station(tmp_path, sandbox) as station:
         assert not station.sync(config=rules.config).problems

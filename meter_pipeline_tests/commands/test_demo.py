@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from meter_pipeline import origin
+from meter_pipeline.commands import local_sandbox
+from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.connect import open_client, open_store
 from meter_pipeline.sandbox import Sandbox
@@ -68,10 +69,10 @@ def _load(settings: Settings, sandbox: Sandbox) -> int:
 def test_the_next_sandbox_goes_on_with_the_same_world(tmp_path: Path) -> None:
     known = []
     for hours in (0, 12):
-        with origin.continued(tmp_path, first_days=1) as sandbox:
+        with local_sandbox.continued(tmp_path, first_days=1) as sandbox:
             sandbox.advance(hours=hours)
             settings = Settings(api_key=sandbox.api_key, base_url=sandbox.url, data_dir=tmp_path)
-            origin.refuse_foreign(settings)
+            local_sandbox.refuse_foreign(settings)
             known.append(_load(settings, sandbox))
             now = sandbox.now
     with Sandbox(seed=origin.SEED, days=1.5) as undisturbed:
@@ -85,9 +86,9 @@ def test_the_next_sandbox_goes_on_with_the_same_world(tmp_path: Path) -> None:
 def test_a_sandbox_keeps_out_of_a_folder_with_other_data(tmp_path: Path, sandbox: Sandbox) -> None:
     sandbox.advance(timedelta(hours=2))
     settings = Settings(api_key=sandbox.api_key, base_url=sandbox.url, data_dir=tmp_path)
-    origin.refuse_foreign(settings)
+    local_sandbox.refuse_foreign(settings)
     _load(settings, sandbox)
     with pytest.raises(SettingsError, match="no sandbox made"):
-        origin.refuse_foreign(settings)
+        local_sandbox.refuse_foreign(settings)
     with pytest.raises(SettingsError, match="shared store"):
-        origin.refuse_foreign(Settings(data_dir=tmp_path, lake_url="s3://bucket/lake"))
+        local_sandbox.refuse_foreign(Settings(data_dir=tmp_path, lake_url="s3://bucket/lake"))

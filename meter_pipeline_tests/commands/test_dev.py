@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from meter_pipeline import origin
 from meter_pipeline.cli import run
+from meter_pipeline.config import origin
 
 _SETTINGS = Path(__file__).parents[2] / "dagster.yaml"
 _LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } } }"

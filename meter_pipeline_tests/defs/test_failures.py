@@ -9,8 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from meter_pipeline import origin
 from meter_pipeline.api import JobBody, MeterClient, set_wait_scale
+from meter_pipeline.config import origin
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline_tests.defs.conftest import CANARY, Pipeline, failure, materialized

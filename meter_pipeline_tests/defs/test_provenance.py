@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import dagster as dg
 
-from meter_pipeline import origin
+from meter_pipeline.config import origin
 from meter_pipeline_tests.defs.conftest import Pipeline
 
 _NOTICE = "Made-up data of the sandbox, not of Meter."

@@ -67,7 +67,7 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_uses_is_not(t
     script = f"""
         import sys, time
         from pathlib import Path
-        from meter_pipeline.scratch import Scratch
+        from meter_pipeline.host.scratch import Scratch
         place = Scratch(Path({str(tmp_path)!r}))
         place.open()
         (place._own / "left").write_bytes(b"x")

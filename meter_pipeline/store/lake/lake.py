@@ -27,7 +27,7 @@ from meter_pipeline.store.columns import Column
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.lake.files import Files, open_files
 from meter_pipeline.store.lake.windows import Window, are_within, row_groups, touches_month
-from meter_pipeline.store.ledger.tables import moment, month_of
+from meter_pipeline.store.times import moment, month_of
 
 VERSION = 1
 PART_BYTES = 16 * 2**20

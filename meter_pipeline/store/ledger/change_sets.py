@@ -13,7 +13,8 @@ from datetime import datetime, timedelta, timezone
 from sqlalchemy import Connection, func, select, update
 
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.tables import change_sets, iso, jobs, now, peeks
+from meter_pipeline.store.ledger.tables import change_sets, jobs, peeks
+from meter_pipeline.store.times import iso, now
 
 _FIRST_RETRY = timedelta(minutes=1)
 _LAST_RETRY = timedelta(hours=1)

@@ -35,10 +35,7 @@ from meter_pipeline.store.ledger.slugs import make_slug
 from meter_pipeline.store.ledger.tables import (
     facts,
     intents,
-    iso,
     jobs,
-    moment,
-    now,
     plain,
     schedules,
     strategies,
@@ -46,6 +43,7 @@ from meter_pipeline.store.ledger.tables import (
     target_id,
     walks,
 )
+from meter_pipeline.store.times import iso, moment, now
 
 if TYPE_CHECKING:  # the client is a tenth of a second to import, and publishing has no use for it
     from meter_pipeline.api import Intent, Job, Schedule, Strategy

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
-from typing import Any, overload
+from typing import Any
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
@@ -184,52 +183,6 @@ syncs = Table(
 def target_id(url: str | None, parameters: str | None) -> str:
     """What stands for a page and parameters within a strategy: jobs of one target are compared with each other."""
     return blake2b(f"{url or ''}\0{parameters or ''}".encode("utf-8", "backslashreplace"), digest_size=12).hexdigest()
-
-
-def iso(moment: datetime | None) -> str | None:
-    """A time as the ledger keeps it."""
-    if moment is None:
-        return None
-    if moment.tzinfo is not timezone.utc:
-        try:
-            moment = moment.astimezone(timezone.utc)
-        except OverflowError:
-            # Within a day of either end of the calendar, in a zone whose clock already shows the year beyond.
-            moment = moment.replace(tzinfo=timezone.utc)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def now() -> str:
-    """This moment, as the ledger keeps it."""
-    return str(iso(datetime.now(timezone.utc)))
-
-
-@overload
-def moment(text: str) -> datetime: ...
-@overload
-def moment(text: str | None) -> datetime | None: ...
-def moment(text: str | None) -> datetime | None:
-    """The inverse of `iso`."""
-    return None if text is None else datetime.fromisoformat(text[:-1]).replace(tzinfo=timezone.utc)
-
-
-def shift(moment: datetime, by: timedelta) -> datetime:
-    """A time moved by a span; one that would leave the calendar (years 1 to 9999) stays at its end.
-
-    Every sum of a time from the API and a span goes through here: a scraped clock may show any year.
-    """
-    try:
-        return moment + by
-    except OverflowError:
-        return (datetime.max if by > timedelta(0) else datetime.min).replace(tzinfo=moment.tzinfo)
-
-
-def month_of(time: str | datetime) -> str:
-    """The month of a time as the lake's folders name it, `YYYY-MM`: four digits for the year, as in the ledger's times.
-
-    Not `strftime`: on Linux `%Y` writes the year 1 as `1`, while Arrow and DuckDB write `0001`.
-    """
-    return (time if isinstance(time, str) else time.isoformat())[:7]
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 from meter_pipeline.config.settings import environment
 from meter_pipeline.host.causes import explain
 from meter_pipeline.store.errors import StoreError
+from meter_pipeline.store.warehouse.layout import LAYOUT
 
 if TYPE_CHECKING:
     from meter_pipeline.store.warehouse.build import Built
 
-_PACKAGE = Path(__file__).parent
 _PARSED = ("manifest.json", "partial_parse.msgpack")
 _QUIET = (
     "--quiet",
@@ -90,14 +90,13 @@ class Project:
 
     @cached_property
     def version(self) -> str:
-        """A digest of the project's files, of the warehouse's own code that they stand on, and of dbt's version."""
-        digest = hashlib.sha256(f"{installed('dbt-core')} {installed('dbt-duckdb')}".encode())
-        for root, pattern in ((self.folder, "**/*"), (_PACKAGE / "store", "*.py")):
-            for file in sorted(root.glob(pattern)):
-                name = file.relative_to(root)
-                if file.is_file() and not {"target", "logs", "dbt_packages"} & set(name.parts):
-                    digest.update(f"{name}\0".encode())
-                    digest.update(file.read_bytes())
+        """A digest of the project's files, of the warehouse's layout that they stand on, and of dbt's version."""
+        digest = hashlib.sha256(f"{LAYOUT} {installed('dbt-core')} {installed('dbt-duckdb')}".encode())
+        for file in sorted(self.folder.glob("**/*")):
+            name = file.relative_to(self.folder)
+            if file.is_file() and not {"target", "logs", "dbt_packages"} & set(name.parts):
+                digest.update(f"{name}\0".encode())
+                digest.update(file.read_bytes())
         return digest.hexdigest()[:20]
 
     @cached_property

@@ -19,7 +19,7 @@ from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import TEXT, spell_json
 from meter_pipeline.store.lake.lake import CHANGES
-from meter_pipeline.store.ledger.tables import moment
+from meter_pipeline.store.times import moment
 from meter_pipeline.sync.items.identity import Identity
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"

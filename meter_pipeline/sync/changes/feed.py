@@ -14,7 +14,7 @@ import pyarrow as pa
 from meter_pipeline.store.lake.lake import CHANGES, PART_BYTES, Lake, in_order
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
-from meter_pipeline.store.ledger.tables import month_of
+from meter_pipeline.store.times import month_of
 from meter_pipeline.sync.changes.diff import Pair, Seen, Side
 from meter_pipeline.sync.changes.in_memory import Comparison
 from meter_pipeline.sync.changes.on_disk import large_rows

@@ -31,7 +31,7 @@ from meter_pipeline.api import (
 from meter_pipeline.store.ledger.change_sets import Peek, Unseen
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, ScheduleRow, StrategyRow
-from meter_pipeline.store.ledger.tables import iso, moment, now, shift
+from meter_pipeline.store.times import iso, moment, now, shift
 from meter_pipeline.sync.containment import Trouble, concerns_all, contained, explain
 from meter_pipeline.sync.discovery.listing import record_jobs
 from meter_pipeline.sync.discovery.marking import Tally, describe_marking

@@ -16,7 +16,7 @@ from itertools import chain
 from meter_pipeline.api import Job, MeterClient, Schedule, Strategy
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import Recorded, describe_status
-from meter_pipeline.store.ledger.tables import iso, moment, shift
+from meter_pipeline.store.times import iso, moment, shift
 from meter_pipeline.sync.containment import Trouble, apply
 from meter_pipeline.sync.report import IGNORED, Problem, SyncReport
 

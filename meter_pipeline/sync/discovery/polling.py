@@ -14,7 +14,7 @@ from meter_pipeline.api import MeterClient, Strategy
 from meter_pipeline.store.ledger.change_sets import Peek, Unseen
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import ScheduleRow
-from meter_pipeline.store.ledger.tables import iso, now
+from meter_pipeline.store.times import iso, now
 from meter_pipeline.sync.discovery.change_sets import SETTLED
 from meter_pipeline.sync.discovery.listing import record_schedules, record_strategies
 from meter_pipeline.sync.report import Problem

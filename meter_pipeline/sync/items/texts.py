@@ -20,7 +20,7 @@ import pyarrow as pa
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError
 from meter_pipeline.sync.items.identity import PLAIN, Identity, number_occurrences
-from meter_pipeline.sync.loading.fetch import item_texts
+from meter_pipeline.sync.items.raw import item_texts
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
 

@@ -16,12 +16,12 @@ from meter_pipeline.store.columns import ColumnError, Field
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import job_values
 from meter_pipeline.store.ledger.rows import JobRow
-from meter_pipeline.store.ledger.tables import moment
+from meter_pipeline.store.times import moment
 from meter_pipeline.sync.audit.rules import MAX_FIELDS, Evidence, audit
 from meter_pipeline.sync.changes.diff import Seen
+from meter_pipeline.sync.items.raw import item_texts, raw_rows, time_of
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.items.texts import Items, Texts
-from meter_pipeline.sync.loading.fetch import item_texts, raw_rows, time_of
 
 SAMPLE_ITEMS = 5
 # Items of a large job that are in memory at a time.

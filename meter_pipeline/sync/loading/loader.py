@@ -22,15 +22,16 @@ from meter_pipeline.store.lake.lake import RAW, Lake
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger, job_values
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
-from meter_pipeline.store.ledger.tables import iso, now
+from meter_pipeline.store.times import iso, now
 from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.changes.in_memory import AtHand
 from meter_pipeline.sync.containment import Trouble, explain
 from meter_pipeline.sync.items import rules as choices
 from meter_pipeline.sync.items.keys import MAX_ATTEMPTS
+from meter_pipeline.sync.items.raw import job_columns, raw_rows
 from meter_pipeline.sync.items.results import Retyping, alike, paused_collection, results_schema, rewrite, typed, widen
 from meter_pipeline.sync.items.texts import Gathered, Texts
-from meter_pipeline.sync.loading.fetch import Fetched, job_columns, raw_rows
+from meter_pipeline.sync.loading.fetch import Fetched
 from meter_pipeline.sync.loading.job import Landed, read, read_large
 from meter_pipeline.sync.loading.key_search import NothingToCompare, look
 from meter_pipeline.sync.loading.rebuild import make_anew

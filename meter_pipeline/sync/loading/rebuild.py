@@ -14,7 +14,7 @@ from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
-from meter_pipeline.store.ledger.tables import now
+from meter_pipeline.store.times import now
 from meter_pipeline.sync.changes.feed import Feed
 from meter_pipeline.sync.containment import explain
 from meter_pipeline.sync.items import rules as choices

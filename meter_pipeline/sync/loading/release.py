@@ -10,7 +10,7 @@ from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow
-from meter_pipeline.store.ledger.tables import now
+from meter_pipeline.store.times import now
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.loading.job import read_back
 from meter_pipeline.sync.loading.loader import BATCH_BYTES, Load

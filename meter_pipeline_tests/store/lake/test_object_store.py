@@ -20,7 +20,6 @@ from meter_pipeline.store.warehouse import lake_copy as mirror
 from meter_pipeline.store.warehouse import publications
 from meter_pipeline.store.warehouse.build import publish
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, insert_drifting
-from meter_pipeline_tests.sync.conftest import make_station  # noqa: F401
 
 SECRET = "canary/secret+0123456789"
 _SPELLED = "canary%2Fsecret%2B0123456789"
@@ -51,7 +50,7 @@ def place(server: str, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def shared(place: str, make_station: Callable[..., Station], empty_sandbox: Sandbox) -> Station:  # noqa: F811
+def shared(place: str, make_station: Callable[..., Station], empty_sandbox: Sandbox) -> Station:
     """A station whose lake is on the store, on a sandbox with fields that drift."""
     insert_drifting(empty_sandbox, 24)
     station = make_station(empty_sandbox, "shared")
@@ -61,7 +60,7 @@ def shared(place: str, make_station: Callable[..., Station], empty_sandbox: Sand
 
 def test_a_lake_on_an_object_store_holds_what_a_folder_holds(
     shared: Station,
-    make_station: Callable[..., Station],  # noqa: F811
+    make_station: Callable[..., Station],
     empty_sandbox: Sandbox,
 ) -> None:
     local = make_station(empty_sandbox, "local")

@@ -1,0 +1,55 @@
+"""Rows of the lake's `raw` table for fetched items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from meter_pipeline.api import Job
+from meter_pipeline.store.lake.lake import RAW
+from meter_pipeline.store.times import iso, moment
+
+# Of a job without any time, which the audit holds: its raw items need a partition all the same.
+NO_TIME = "1970-01-01T00:00:00.000000Z"
+
+
+def time_of(job: Job) -> str:
+    """When a job's content was seen, as the ledger keeps times."""
+    return iso(job.completed_at or job.started_at or job.created_at) or NO_TIME
+
+
+def job_columns(jobs: Sequence[tuple[Job, int]], start: int = 0) -> list[pa.Array]:
+    """What the rows of jobs say of their job: job_id, schedule_id, url, item_index, completed_at.
+
+    Args:
+        jobs: Jobs, each with how many rows it has.
+        start: The index of the first item, for a job in pieces.
+    """
+    counts = [count for _, count in jobs]
+    owner = pa.array(np.repeat(np.arange(len(jobs)), counts))
+    times = [moment(time_of(job)) for job, _ in jobs]
+    indexes = np.concatenate([np.arange(start, start + count) for count in counts] or [np.empty(0, np.int64)])
+    return [
+        pa.array([job.job_id for job, _ in jobs], pa.string()).take(owner),
+        pa.array([job.schedule_id for job, _ in jobs], pa.string()).take(owner),
+        pa.array([job.url for job, _ in jobs], pa.string()).take(owner),
+        pa.array(indexes, pa.int64()),
+        pa.array(times, pa.timestamp("us", tz="UTC")).take(owner),
+    ]
+
+
+def raw_rows(jobs: Sequence[tuple[Job, int]], items: pa.Array, start: int = 0) -> pa.Table:
+    """Rows of the lake's `raw` for items of jobs; the arguments are those of `job_columns`, and the items' texts."""
+    *columns, times = job_columns(jobs, start)
+    return pa.table([*columns, items, times], schema=RAW)
+
+
+def item_texts(items: Sequence[bytes]) -> pa.Array:
+    """Items as a column.
+
+    Raises:
+        ArrowInvalid: One is not UTF-8.
+    """
+    return pa.array(items, pa.binary()).cast(pa.string())
