@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["MeterComponent", "MeterTranslator", "build_meter_defs", "merge_meter_defs"]
+__all__ = ["MeterComponent", "MeterPipelineError", "MeterTranslator", "build_meter_defs", "merge_meter_defs"]
 
 _HOMES = {
     "MeterComponent": "meter_pipeline.component",
+    "MeterPipelineError": "meter_pipeline.errors",
     "MeterTranslator": "meter_pipeline.defs.naming",
     "build_meter_defs": "meter_pipeline.defs",
     "merge_meter_defs": "meter_pipeline.defs.merge",

@@ -29,6 +29,7 @@ from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.config.spans import parse_since
 from meter_pipeline.connect import open_client, open_ledger, open_store
+from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host.causes import explain
 
 PROGRAM = "meter-pipeline"
@@ -122,9 +123,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _expected(error: Exception) -> bool:
-    """Whether `error` is a user's matter: usage, our own one-line errors, or the machine's (disk, permissions)."""
-    ours = any(kind.__module__.startswith("meter_pipeline.") for kind in type(error).__mro__)
-    return ours or hasattr(error, "format_message") or isinstance(error, OSError)
+    """Whether `error` is a user's matter: usage, one of this package's errors, or the machine's (disk, permissions)."""
+    return isinstance(error, (MeterPipelineError, OSError)) or hasattr(error, "format_message")
 
 
 def _line(error: Exception) -> str:

@@ -6,8 +6,10 @@ every text before it gets here (`transport.py`).
 
 from __future__ import annotations
 
+from meter_pipeline.errors import MeterPipelineError
 
-class MeterError(Exception):
+
+class MeterError(MeterPipelineError):
     """Anything that went wrong between us and the Meter API.
 
     Attributes:

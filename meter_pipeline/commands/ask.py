@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from meter_pipeline.commands.tables import plain
+from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.text.printable import json_text, printable
 
 # What spreadsheets take for the beginning of a formula, some of them after blanks, too.
@@ -18,7 +19,7 @@ _FORMULA = re.compile(r" *[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*([eE][+-]?[0-9]+)?%?")
 
 
-class QueryError(Exception):
+class QueryError(MeterPipelineError):
     """A question that the warehouse cannot answer; the message is one line."""
 
 

@@ -16,6 +16,7 @@ from meter_pipeline.commands.console import say, show
 from meter_pipeline.commands.dev import dagster_home
 from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings, environment
+from meter_pipeline.errors import MeterPipelineError
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -99,7 +100,7 @@ limit 12
 _STATES = "pivot meter.jobs on state using count(*) group by strategy order by strategy"
 
 
-class DemoError(Exception):
+class DemoError(MeterPipelineError):
     """The demo could not be played; the message is one line."""
 
 

@@ -19,6 +19,7 @@ from meter_pipeline.commands import local_sandbox
 from meter_pipeline.commands.console import tell
 from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings, SettingsError
+from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host import shipped
 
 _FIRST_DAYS = 3.0
@@ -29,7 +30,7 @@ _SANDBOX_HOST = "127.0.0.1"
 Environment = dict[str, str]
 
 
-class DevError(Exception):
+class DevError(MeterPipelineError):
     """The UI cannot be served; the message is one line with the way out."""
 
 

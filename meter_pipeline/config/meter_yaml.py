@@ -19,13 +19,14 @@ from typing import Any
 import yaml
 
 from meter_pipeline.config.field_paths import parse_path
+from meter_pipeline.errors import MeterPipelineError
 
 TYPES = ("integer", "double", "text", "json")
 _OWNER = re.compile(r"team:[\w-]+|[^@\s:]+@[^@\s]+\.[^@\s]+")
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-class ConfigError(Exception):
+class ConfigError(MeterPipelineError):
     """`meter.yaml` cannot be used; the message is one line that begins with file and line."""
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host import shipped
 from meter_pipeline.host.folders import refusal
 from meter_pipeline.host.sizes import KEEP_FREE, MAX_BODY, MAX_PAGE, MAX_RECORD, parse_size
@@ -21,7 +22,7 @@ from meter_pipeline.host.sizes import KEEP_FREE, MAX_BODY, MAX_PAGE, MAX_RECORD,
 PROJECT = shipped.DBT_PROJECT
 
 
-class SettingsError(Exception):
+class SettingsError(MeterPipelineError):
     """A setting is missing or unusable; the message is one line with the way out."""
 
 

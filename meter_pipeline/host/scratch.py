@@ -17,6 +17,7 @@ from typing import IO
 
 from filelock import FileLock, Timeout
 
+from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host.sizes import KEEP_FREE, spell_size
 
 _PREFIX = "spool-"
@@ -25,7 +26,7 @@ _LOCK = "lock"
 _YOUNG = 60.0
 
 
-class ScratchError(Exception):
+class ScratchError(MeterPipelineError):
     """The folder cannot be used, or has no room; the message is one line."""
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.text.nesting import MAX_LEVELS, TOO_DEEP, is_too_deep
 
 Stamp = tuple[str, str, int]
@@ -42,7 +43,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class ColumnError(Exception):
+class ColumnError(MeterPipelineError):
     """Items cannot be put into columns; the message says why in one line."""
 
 

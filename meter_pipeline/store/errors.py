@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from meter_pipeline.errors import MeterPipelineError
 
-class StoreError(Exception):
+
+class StoreError(MeterPipelineError):
     """The ledger, the lake or the warehouse cannot be used."""
 
 

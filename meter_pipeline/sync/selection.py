@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from meter_pipeline.api import MeterBadRequest, MeterClient, MeterNotFound
+from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, ScheduleRow, called
 from meter_pipeline.store.times import now
@@ -17,7 +18,7 @@ from meter_pipeline.sync.report import Problem, SyncReport
 _WALKS = 20
 
 
-class SelectionError(Exception):
+class SelectionError(MeterPipelineError):
     """A strategy, schedule or job was asked for that is not there; the message is one line with the way out."""
 
 

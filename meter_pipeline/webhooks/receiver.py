@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from meter_pipeline.api.scan import scan
 from meter_pipeline.api.syntax import Malformed, value
+from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host.causes import explain
 from meter_pipeline.store.times import now
 from meter_pipeline.webhooks.connections import BoundedProtocol, Limits
@@ -37,7 +38,7 @@ _STOP_SECONDS = 5
 _log = logging.getLogger(__name__)
 
 
-class InboxError(Exception):
+class InboxError(MeterPipelineError):
     """The inbox cannot be opened; the message is one line with the way out."""
 
 

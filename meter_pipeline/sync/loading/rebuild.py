@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
+from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake.lake import Lake
@@ -23,7 +24,7 @@ from meter_pipeline.sync.items.rules import Chosen
 from meter_pipeline.sync.report import Problem, SyncReport
 
 
-class RekeyError(Exception):
+class RekeyError(MeterPipelineError):
     """A strategy cannot be keyed so; the message is one line with the way out."""
 
 

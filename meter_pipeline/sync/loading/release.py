@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from meter_pipeline.config.meter_yaml import Config
+from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow
@@ -18,7 +19,7 @@ from meter_pipeline.sync.loading.rebuild import of
 from meter_pipeline.sync.report import StrategyReport
 
 
-class ReleaseError(Exception):
+class ReleaseError(MeterPipelineError):
     """A job cannot be released; the message is one line with the reason."""
 
 
