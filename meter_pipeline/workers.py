@@ -1,8 +1,8 @@
 """Other processes of this program that load shares of a large sync.
 
-A share and the settings, the key among them, go through the process's standard input, so that they are in no list of
-processes and in no file; what became of it comes back line by line. A process ends with the one that started it: that
-one's end closes the pipe.
+A share and the settings, the API key among them, go through the process's standard input, so that they are in no list
+of processes and in no file; progress and the report come back line by line. A process ends with its parent, whose end
+closes the pipe.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_client, open_store
-from meter_pipeline.sync import sharding as shares
+from meter_pipeline.sync import sharding
 from meter_pipeline.sync.engine import load_share
+from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.report import Progress, SyncReport
 from meter_pipeline.sync.selection import Selection
 
@@ -32,31 +33,35 @@ _PATHS = frozenset({"data_dir", "config", "dbt_project", "spool_dir"})
 
 
 class OwnProcesses:
-    """`meter_pipeline.sync.sharding.Processes` of this program, with its settings.
+    """Starts processes of this program with its settings: see `meter_pipeline.sync.sharding.Processes`.
 
     Args:
         settings: Where the API and the data are.
-        most: Most processes, this one counted.
+        most: Most processes, with this one.
     """
 
     def __init__(self, settings: Settings, most: int) -> None:
         self._settings = settings
-        # A bound on calls is one client's: two of them would keep it each for itself.
+        # Each client counts its own requests: two of them together would exceed the limit.
         self.most = 1 if settings.max_requests_per_second is not None else most
 
     @classmethod
     def of(cls, settings: Settings) -> OwnProcesses:
-        """As many as the settings say."""
+        """At most as many processes as the settings allow."""
         return cls(settings, settings.processes)
 
-    def start(self, selection: Selection, workers: int, progress: Progress) -> _Process:
-        """Starts one that loads what is selected with so many threads that fetch."""
-        task = {"settings": _settings_out(self._settings), "selection": selection.as_dict(), "workers": workers}
+    def start(self, selection: Selection, limits: Limits, progress: Progress) -> _Process:
+        """Starts a process that loads a selection."""
+        task = {
+            "settings": _settings_to_json(self._settings),
+            "selection": selection.as_dict(),
+            "limits": asdict(limits),
+        }
         return _Process(json.dumps(task), progress)
 
 
 class _Process:
-    """A process that has been given a share."""
+    """A running process that loads a share."""
 
     def __init__(self, task: str, progress: Progress) -> None:
         self._progress = progress
@@ -71,21 +76,21 @@ class _Process:
         )
         self._reader = threading.Thread(target=self._read, name="meter-share", daemon=True)
         assert self._process.stdin is not None
-        # If it has died already, `join` tells. The pipe stays open: its end tells the process that this one is gone.
+        # If it has died already, `join` returns None. The pipe stays open: its end makes the process end, too.
         with suppress(OSError):
             self._process.stdin.write(task + "\n")
             self._process.stdin.flush()
         self._reader.start()
 
     def join(self) -> SyncReport | None:
-        """Waits for its end; what it did, `None` when it did not get to the end."""
+        """Waits until the process has ended; returns what it did, or None if it died before it had loaded all."""
         self._reader.join()
         self._process.wait()
         self.stop()
         return self._report
 
     def stop(self) -> None:
-        """Ends it; nothing when it has ended."""
+        """Ends the process; does nothing if it has ended."""
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
@@ -94,9 +99,9 @@ class _Process:
         assert self._process.stdout is not None
         with self._process.stdout as lines:
             for line in lines:
-                self._take(*json.loads(line))
+                self._receive(*json.loads(line))
 
-    def _take(self, name: str, value: Any) -> None:
+    def _receive(self, name: str, value: Any) -> None:
         if name == "advance":
             self._progress.advance(value)
         elif name == "note":
@@ -104,10 +109,10 @@ class _Process:
         elif name == "log":
             log.error("in a process that loads a share: %s", value)
         else:
-            self._report = shares.from_json(value)
+            self._report = sharding.from_json(value)
 
 
-class _Told:
+class _LineProgress:
     """Progress as lines on the standard output."""
 
     def __init__(self, out: IO[str]) -> None:
@@ -115,69 +120,69 @@ class _Told:
         self._lock = threading.Lock()
 
     def total(self, jobs: int) -> None:
-        """Ignored: whoever started this process has counted."""
+        """Ignored: the parent has counted the jobs of all shares."""
 
     def advance(self, jobs: int) -> None:
-        """So many more jobs are done."""
-        self.tell("advance", jobs)
+        """Reports that more jobs are done."""
+        self.send("advance", jobs)
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
-        self.tell("note", text)
+        """Reports a line of text."""
+        self.send("note", text)
 
-    def tell(self, name: str, value: Any) -> None:
-        """One line."""
+    def send(self, name: str, value: Any) -> None:
+        """Writes a name and a JSON value as a line."""
         with self._lock:
             self._out.write(json.dumps([name, value]) + "\n")
             self._out.flush()
 
 
-class _Log(logging.Handler):
-    """Hands errors that are logged, with their tracebacks, to whoever started this process."""
+class _LogForwarder(logging.Handler):
+    """Sends logged errors, with their tracebacks, to the parent."""
 
-    def __init__(self, told: _Told) -> None:
+    def __init__(self, progress: _LineProgress) -> None:
         super().__init__(logging.ERROR)
-        self._told = told
+        self._progress = progress
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One entry of the log."""
-        self._told.tell("log", self.format(record))
+        """Sends an entry of the log."""
+        self._progress.send("log", self.format(record))
 
 
-def _settings_out(settings: Settings) -> dict[str, Any]:
+def _settings_to_json(settings: Settings) -> dict[str, Any]:
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
-def _settings_in(form: dict[str, Any]) -> Settings:
+def _settings_from_json(form: dict[str, Any]) -> Settings:
     paths = {name: Path(form[name]) for name in _PATHS if form.get(name) is not None}
     return replace(Settings(), **{**form, **paths})
 
 
 def _leave_with_parent(pipe: IO[str]) -> None:
-    """Ends this process when whoever started it is gone; what it was at is healed by the next sync, as after a kill."""
+    """Ends this process when its parent is gone; the next sync recovers, as after a kill."""
     pipe.read()
     os._exit(1)
 
 
 def main() -> int:
-    """Loads the share that the standard input names."""
+    """Loads the share that is described on the standard input."""
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=_leave_with_parent, args=(sys.stdin,), daemon=True).start()
-    told = _Told(sys.stdout)
-    logging.getLogger("meter_pipeline").addHandler(_Log(told))
-    settings = _settings_in(task["settings"])
+    progress = _LineProgress(sys.stdout)
+    logging.getLogger("meter_pipeline").addHandler(_LogForwarder(progress))
+    settings = _settings_from_json(task["settings"])
     with open_store(settings) as store, open_client(settings, store.ledger) as client:
         report = load_share(
             client,
             store.ledger,
             store.lake,
             Selection.from_dict(task["selection"]),
-            workers=task["workers"],
-            progress=told,
+            limits=Limits(**task["limits"]),
+            progress=progress,
             config=load_config(settings.config),
         )
-    told.tell("report", shares.to_json(report))
+    progress.send("report", sharding.to_json(report))
     return 0
 
 

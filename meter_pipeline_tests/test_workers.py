@@ -1,4 +1,4 @@
-"""A large sync shared among processes comes to the same as one in a single process, whatever becomes of the others."""
+"""A large sync shared among processes gives the same tables as a single process, whatever happens to the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.sync import sharding as shares
+from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.report import Silent
 from meter_pipeline.sync.selection import Selection
 from meter_pipeline.sync.sharding import Weight, share_out
@@ -22,12 +22,13 @@ from meter_pipeline.workers import OwnProcesses, _Process
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
 NAMES = ("Alpha", "Beta", "Gamma", "Delta", "Epsilon")
+#: Every job is worth another process.
+EAGER = Limits(process_seconds=1e-9)
 
 
 @pytest.fixture
-def stations(empty_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Station]:
-    """Opens stations on a world of which every job is worth another process."""
-    monkeypatch.setattr(shares, "_WORTH", 1e-9)
+def stations(empty_sandbox: Sandbox, tmp_path: Path) -> Callable[[str], Station]:
+    """Opens stations on a world of sixty jobs of five strategies."""
     insert_drifting(empty_sandbox, 60, NAMES)
     return lambda name: Station(tmp_path / name, empty_sandbox)
 
@@ -47,23 +48,25 @@ class Counting(Silent):
         self.done += jobs
 
 
-def test_shares_come_to_the_same_as_one_load(stations: Callable[[str], Station], empty_sandbox: Sandbox) -> None:
+def test_shares_give_the_same_tables_as_a_single_process(
+    stations: Callable[[str], Station], empty_sandbox: Sandbox
+) -> None:
     with stations("alone") as alone, stations("shared") as shared:
         alone.sync()
         counting = Counting()
-        report = shared.sync(processes=processes(shared, empty_sandbox), progress=counting)
+        report = shared.sync(processes=processes(shared, empty_sandbox), progress=counting, limits=EAGER)
         assert report.exit_code == 0
         assert report.jobs == counting.done == 60
         assert report.skipped == []
         assert sorted(report.strategies) == sorted(shared.slugs)
         assert report.requests > 60
-        assert all(one.sample and one.latest_job_id for one in report.strategies.values())
+        assert all(strategy.sample and strategy.latest_job_id for strategy in report.strategies.values())
         assert_whole(shared)
         assert_equal(alone, shared)
-        assert shared.sync(processes=processes(shared, empty_sandbox)).jobs == 0
+        assert shared.sync(processes=processes(shared, empty_sandbox), limits=EAGER).jobs == 0
 
 
-def test_what_a_process_leaves_that_dies_is_loaded_all_the_same(
+def test_the_share_of_a_process_that_dies_is_loaded_all_the_same(
     stations: Callable[[str], Station], empty_sandbox: Sandbox
 ) -> None:
     class Dying(OwnProcesses):
@@ -75,37 +78,37 @@ def test_what_a_process_leaves_that_dies_is_loaded_all_the_same(
     with stations("alone") as alone, stations("shared") as shared:
         alone.sync()
         settings = Settings(api_key=empty_sandbox.api_key, base_url=empty_sandbox.url, data_dir=shared.folder)
-        report = shared.sync(processes=Dying(settings, 3))
+        report = shared.sync(processes=Dying(settings, 3), limits=EAGER)
         assert report.exit_code == 0
         assert_whole(shared)
         assert_equal(alone, shared)
 
 
-def test_jobs_that_another_process_holds_are_named(stations: Callable[[str], Station], empty_sandbox: Sandbox) -> None:
+def test_jobs_held_by_another_process_are_reported_by_name(
+    stations: Callable[[str], Station], empty_sandbox: Sandbox
+) -> None:
     held = {
         name: empty_sandbox.insert_job(name, items=[{"id": 1}], item_count=7, completed_at=empty_sandbox.world.now)
         for name in NAMES
     }
     with stations("shared") as shared:
-        report = shared.sync(processes=processes(shared, empty_sandbox))
+        report = shared.sync(processes=processes(shared, empty_sandbox), limits=EAGER)
         assert report.exit_code == 1
         assert {problem.job_id for problem in report.problems} == set(held.values())
         assert all("counted 7 items" in problem.reason for problem in report.problems)
         assert shared.ledger.last_sync() is not None
 
 
-def test_a_process_ends_with_the_one_that_started_it(
-    stations: Callable[[str], Station], empty_sandbox: Sandbox
-) -> None:
+def test_a_process_ends_with_its_parent(stations: Callable[[str], Station], empty_sandbox: Sandbox) -> None:
     empty_sandbox.set_faults(slow=1.0, slow_seconds=30)
     with stations("shared") as shared:
         command = (
             "import sys, time; from pathlib import Path; from meter_pipeline.workers import OwnProcesses;"
             "from meter_pipeline.config.settings import Settings; from meter_pipeline.sync.selection import Selection;"
-            "from meter_pipeline.sync.report import Silent;"
+            "from meter_pipeline.sync.report import Silent; from meter_pipeline.sync.limits import Limits;"
             f"settings = Settings(api_key=sys.stdin.readline().strip(), base_url={empty_sandbox.url!r},"
             f" data_dir=Path({str(shared.folder)!r}));"
-            "process = OwnProcesses(settings, 2).start(Selection(), 1, Silent());"
+            "process = OwnProcesses(settings, 2).start(Selection(), Limits(workers=1), Silent());"
             "print(process._process.pid, flush=True); time.sleep(60)"
         )
         with subprocess.Popen(
@@ -140,21 +143,20 @@ def _runs(pid: int) -> bool:
     most=st.integers(1, 6),
     data=st.data(),
 )
-def test_every_strategy_is_in_one_share_and_no_share_is_much_heavier(
+def test_every_strategy_is_in_one_share_and_shares_are_balanced(
     weights: dict[str, Weight], most: int, data: st.DataObject
 ) -> None:
-    own = data.draw(st.sets(st.sampled_from(sorted(weights)))) if weights else set()
-    parts = share_out(weights, most, own)
+    first = data.draw(st.sets(st.sampled_from(sorted(weights)))) if weights else set()
+    parts = share_out(weights, most, first)
     assert sorted(id_ for part in parts for id_ in part) == sorted(weights)
     assert 1 <= len(parts) <= most
-    assert own <= set(parts[0])
+    assert first <= set(parts[0])
     loads = [sum(weights[id_].seconds for id_ in part) for part in parts]
-    if not own and len(parts) > 1:
+    if not first and len(parts) > 1:
         assert max(loads) - min(loads) <= max(weight.seconds for weight in weights.values()) + 1e-9
 
 
-def test_a_part_of_a_selection_survives_the_way_to_another_process() -> None:
-    whole = Selection(schedules=["s"], since="2026-03-02T00:00:00.000000Z", at_once=False)
-    whole.hinted = frozenset({"job"})
+def test_a_part_of_a_selection_is_the_same_in_another_process() -> None:
+    whole = Selection(schedules=["s"], since="2026-03-02T00:00:00.000000Z", at_once=False, hinted=frozenset({"job"}))
     part = whole.part(["one", "two"])
     assert Selection.from_dict(part.as_dict()).as_dict() == part.as_dict()

@@ -1,4 +1,4 @@
-"""The one way in: `sync` brings what is new at Meter into the ledger and the lake, for every caller alike."""
+"""`sync` loads what is new at Meter into the ledger and the lake. Every caller uses it: commands, assets and tests."""
 
 from __future__ import annotations
 
@@ -16,22 +16,20 @@ from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.times import iso, now
-from meter_pipeline.sync.discovery import webhooks as hints
+from meter_pipeline.sync.discovery import webhooks
 from meter_pipeline.sync.discovery.change_sets import ChangeSets
 from meter_pipeline.sync.discovery.listing import catalog, discover, note_statuses
 from meter_pipeline.sync.ending import CONNECTION, Ending
+from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.fetch import NoAnswer, fetch
-from meter_pipeline.sync.loading.loader import BATCH_BYTES, Load
-from meter_pipeline.sync.loading.rebuild import of, refresh
+from meter_pipeline.sync.loading.loader import StrategyLoader
+from meter_pipeline.sync.loading.rebuild import find_config, rebuild_outdated
+from meter_pipeline.sync.loading.state import LoadContext
 from meter_pipeline.sync.loading.writers import Writers
 from meter_pipeline.sync.report import Progress, Silent, SyncReport
 from meter_pipeline.sync.selection import Selection
-from meter_pipeline.sync.sharding import Processes, Weight, joined, share_out
+from meter_pipeline.sync.sharding import Processes, Weight, join_processes, share_out
 from meter_pipeline.webhooks.inbox import Inbox
-
-WORKERS = 8
-# Strategies are claimed by so many at a time: one wait for the disk for all of them, and the rest is left to others.
-_CLAIMS = 8
 
 
 def sync(
@@ -46,33 +44,35 @@ def sync(
     reconcile: bool = False,
     again: bool = False,
     inbox: Inbox | None = None,
-    workers: int = WORKERS,
+    workers: int | None = None,
     progress: Progress | None = None,
     config: Config | None = None,
     processes: Processes | None = None,
     missing_ok: bool = False,
+    limits: Limits = Limits(),
 ) -> SyncReport:
     """Loads every job that is not loaded yet. A job, or a strategy, that fails does not stop the others.
 
     Args:
         client: The API.
-        ledger: Says what is there; opened with `Ledger.open`.
+        ledger: Says which jobs are loaded; opened with `Ledger.open`.
         lake: Takes the rows; opened with `Lake.open`.
         schedules: Only jobs of these schedules, by id.
         strategies: Only jobs of these strategies, by id, slug or name.
         jobs: Only these jobs, by id.
-        since: Only jobs created from then on.
-        reconcile: Walk the whole listing of jobs instead of stopping where everything is known, and try again at once
-            what could not be read.
-        again: Load the chosen jobs even if they are loaded.
-        inbox: Load what Meter has reported here, too, whatever the selection; only jobs by id leave it alone.
-        workers: Threads that fetch.
-        progress: Told how far it is.
-        config: What `meter.yaml` says: of items' identity (rows that were made otherwise are made anew), of a filter
-            for unseen changes, and whether Meter is told which of them are stored.
-        processes: Starts others that load shares of what is much: see `meter_pipeline.workers`. All of it is loaded
-            here without.
+        since: Only jobs created from this time on.
+        reconcile: Walk the whole listing of jobs instead of stopping at known ones, and try unreadable jobs again at
+            once.
+        again: Load the selected jobs even if they are loaded.
+        inbox: Also load the jobs that webhooks reported here, whatever the selection; ignored with `jobs`.
+        workers: Threads that fetch; wins over `limits.workers`.
+        progress: Called with the number of jobs, and as they are done.
+        config: The contents of `meter.yaml`: item rules (rows made by other rules are rebuilt), the filter for unseen
+            changes, and whether changes are acknowledged.
+        processes: Starts processes that load shares of a large sync: see `meter_pipeline.workers`. Without, this
+            process loads everything.
         missing_ok: Leave out names in `strategies` that the API does not know, instead of raising.
+        limits: Bounds on memory, threads and processes.
 
     Returns:
         What was done, with every job that could not be loaded by name.
@@ -84,110 +84,136 @@ def sync(
     """
     requests = client.requests_made
     report = SyncReport(sync_id=ledger.begin_sync(), started_at=now())
+    limits = limits if workers is None else replace(limits, workers=workers)
+    run = _Run(client, ledger, lake, report, limits, progress or Silent(), config or Config(), processes)
     at_once = reconcile or again or jobs is not None
     selection = Selection(schedules, strategies, jobs, iso(since), at_once, again)
     try:
         catalog(client, ledger, report)
-        selection.resolve(client, ledger, report, missing_ok=missing_ok)
-        work = _Work(client, ledger, lake, report, workers, progress or Silent(), config or Config(), processes)
+        selection = selection.resolve(client, ledger, report, missing_ok=missing_ok)
         if jobs is None:
-            discover(client, ledger, report, strategy_ids=selection.walked(reconcile), since=since, reconcile=reconcile)
-        refresh(ledger, lake, work.config, report, selection.strategy_ids, large=BATCH_BYTES)
+            listings = selection.find_listings(reconcile)
+            discover(client, ledger, report, strategy_ids=listings, since=since, reconcile=reconcile)
+        rebuild_outdated(ledger, lake, run.config, report, selection.strategy_ids, large_bytes=limits.large_bytes)
         if jobs is not None:
-            work.load(selection)
+            run.load(selection)
         else:
-            _follow(work, selection, inbox)
+            _load_discovered(run, selection, inbox)
         note_statuses(ledger, report)
     except BaseException as error:
         ending = Ending.of(error)
         report.end(ending.cause, ending.problem, ending.exit_code)
         # What ended the sync may be the ledger itself.
         with suppress(StoreError):
-            _keep(ledger, report, client.requests_made - requests)
+            _record_end(ledger, report, client.requests_made - requests)
         raise
     if report.stopped is not None:
         report.end(CONNECTION, report.stopped, 1)
-    _keep(ledger, report, client.requests_made - requests)
+    _record_end(ledger, report, client.requests_made - requests)
     return report
 
 
-def _keep(ledger: Ledger, report: SyncReport, requests: int) -> None:
-    """Keeps what a sync did in the ledger."""
+def _record_end(ledger: Ledger, report: SyncReport, requests: int) -> None:
+    """Records in the ledger what a sync did."""
     report.requests += requests
     report.finished_at = now()
     ledger.end_sync(report.sync_id, report.as_dict())
 
 
-def _follow(work: _Work, selection: Selection, inbox: Inbox | None) -> None:
-    """Loads what was discovered, what is unseen at Meter and what it has reported, in an order that loses nothing."""
-    ledger, config = work.ledger, work.config
+def _load_discovered(run: _Run, selection: Selection, inbox: Inbox | None) -> None:
+    """Loads jobs that are listed, unseen or reported; changes are acknowledged only after their jobs are committed."""
+    ledger, config = run.ledger, run.config
     changes = ChangeSets(
-        work.client,
+        run.client,
         ledger,
-        work.report,
+        run.report,
         acknowledge=config.acknowledge,
         filter=config.filter,
-        workers=work.workers,
+        workers=run.limits.workers,
         partial=selection.partial,
     )
-    reported = [] if inbox is None else hints.take(work.client, ledger, inbox, work.report)
-    selection.hinted = frozenset(reported)
+    reported = [] if inbox is None else webhooks.take(run.client, ledger, inbox, run.report)
+    selection = replace(selection, hinted=frozenset(reported))
     with changes:
-        changes.peek(selection.schedules(ledger), selection.pending(ledger))
-        selection.carried = frozenset(changes.carried)
-        if work.report.stopped:
+        changes.peek(selection.read_schedules(ledger), selection.read_pending(ledger))
+        selection = replace(selection, carried=frozenset(changes.carried))
+        if run.report.stopped:
             return
         if line := changes.first_marking:
-            work.progress.note(line)
-        work.load(selection, changes.carried)
+            run.progress.note(line)
+        run.load(selection, changes.carried)
         if inbox is not None:
-            hints.clear(ledger, inbox, reported)
+            webhooks.clear(ledger, inbox, reported)
         if late := changes.acknowledge():
-            work.load(Selection(jobs=late), changes.carried)
+            run.load(Selection(jobs=late), changes.carried)
         changes.settle()
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What a load works with."""
+class _Run:
+    """One sync, or one share of it: what it works with.
+
+    Attributes:
+        client: The API.
+        ledger: The ledger.
+        lake: The lake.
+        report: Gets what is done.
+        limits: Bounds on memory, threads and processes.
+        progress: Gets the number of jobs done.
+        config: The contents of `meter.yaml`.
+        processes: Starts other processes, or None.
+    """
 
     client: MeterClient
     ledger: Ledger
     lake: Lake
     report: SyncReport
-    workers: int
+    limits: Limits
     progress: Progress
     config: Config
     processes: Processes | None = None
 
     def load(self, selection: Selection, carried: MutableMapping[str, JobBody] | None = None) -> None:
-        """Loads the jobs of a selection, those whose items are carried without asking for them."""
+        """Loads the jobs of a selection; the bodies in `carried`, by job id, are not fetched."""
         weights: dict[str, Weight] = {}
-        own: set[str] = set()
-        for row in selection.pending(self.ledger):
+        with_carried: set[str] = set()
+        for row in selection.read_pending(self.ledger):
             weight = weights.setdefault(row.strategy_id, Weight())
             weight.jobs += 1
             weight.items += row.item_count or 0
             if carried and row.job_id in carried:
-                own.add(row.strategy_id)
+                with_carried.add(row.strategy_id)
         self.progress.total(sum(weight.jobs for weight in weights.values()))
-        parts = share_out(weights, 1 if self.processes is None else self.processes.most, own)
-        if self.processes is None or len(parts) == 1:
-            _load(self, selection, weights, carried)
-            return
-        threads = max(1, self.workers // len(parts))
-        others = [selection.part(ids) for ids in parts[1:]]
-        work = replace(self, workers=max(1, self.workers - threads * len(others)))
+        most = 1 if self.processes is None else self.processes.most
+        shares = share_out(weights, most, with_carried, self.limits.process_seconds)
+        if self.processes is None or len(shares) == 1:
+            _ShareLoader(self, selection, weights).load(carried)
+        else:
+            self._load_shares(self.processes, selection, shares, weights, carried)
+
+    def _load_shares(
+        self,
+        processes: Processes,
+        selection: Selection,
+        shares: Sequence[Sequence[str]],
+        weights: Mapping[str, Weight],
+        carried: MutableMapping[str, JobBody] | None,
+    ) -> None:
+        """Loads the first share here and the others in other processes; then what processes that died have left."""
+        threads = max(1, self.limits.workers // len(shares))
+        limits = replace(self.limits, workers=threads)
+        own_limits = replace(self.limits, workers=max(1, self.limits.workers - threads * (len(shares) - 1)))
         with ExitStack() as started:
             running = []
-            for other in others:
-                process = self.processes.start(other, threads, self.progress)
+            for strategy_ids in shares[1:]:
+                share = selection.part(strategy_ids)
+                process = processes.start(share, limits, self.progress)
                 started.callback(process.stop)
-                running.append((other, process))
-            _load(work, selection.part(parts[0]), weights, carried)
-            left = joined(running, self.report)
-        for part in left:
-            _load(self, part, weights, None)
+                running.append((share, process))
+            _ShareLoader(replace(self, limits=own_limits), selection.part(shares[0]), weights).load(carried)
+            unfinished = join_processes(running, self.report)
+        for share in unfinished:
+            _ShareLoader(self, share, weights).load(None)
 
 
 def load_share(
@@ -196,84 +222,111 @@ def load_share(
     lake: Lake,
     selection: Selection,
     *,
-    workers: int,
+    limits: Limits,
     progress: Progress,
     config: Config,
 ) -> SyncReport:
-    """Loads a share of what another process has discovered: see `meter_pipeline.sync.sharding`."""
+    """Loads a share of the jobs that another process has discovered: see `meter_pipeline.sync.sharding`."""
     requests, report = client.requests_made, SyncReport()
-    _Work(client, ledger, lake, report, workers, progress, config).load(selection)
+    _Run(client, ledger, lake, report, limits, progress, config).load(selection)
     report.requests = client.requests_made - requests
     return report
 
 
-def _load(
-    work: _Work, selection: Selection, weights: Mapping[str, Weight], carried: MutableMapping[str, JobBody] | None
-) -> None:
-    ledger, lake, report, progress = work.ledger, work.lake, work.report, work.progress
-    wanted = selection.within(weights)
-    loads: dict[str, Load] = {}
+class _ShareLoader:
+    """Loads the jobs of a selection in this process, strategy by strategy.
 
-    def claimed() -> Iterator[tuple[StrategyRow, JobRow]]:
-        """Rows of one strategy after the other, each read under its claim: another sync may have been here before."""
-        known = [row for row in ledger.strategies() if row.strategy_id in wanted]
-        for start in range(0, len(known), _CLAIMS):
-            taken = _claim(ledger, selection, known[start : start + _CLAIMS], report)
-            accepted = ledger.with_accepted([strategy.strategy_id for strategy, _, _ in taken])
-            for strategy, claim, rows in taken:
-                first, again = strategy.strategy_id not in accepted, any(row.state != "known" for row in rows)
-                said = of(work.config, strategy)
-                load = Load(lake, ledger, strategy, claim, first=first, again=again, config=said)
-                loads[strategy.slug] = load
-                # A second load of a sync adds to what the first one tells.
-                load.report = report.strategies.get(strategy.slug, load.report)
-            for strategy, _, rows in taken:
+    Args:
+        run: The sync.
+        selection: Which jobs to load.
+        weights: What waits to be loaded, by strategy id.
+    """
+
+    def __init__(self, run: _Run, selection: Selection, weights: Mapping[str, Weight]) -> None:
+        self._run = run
+        self._selection = selection
+        self._strategy_ids = selection.within_shard(weights)
+        self._expected_jobs = sum(weights[strategy_id].jobs for strategy_id in self._strategy_ids)
+        self._loaders: dict[str, StrategyLoader] = {}
+
+    def load(self, carried: MutableMapping[str, JobBody] | None) -> None:
+        """Fetches and writes all jobs; the bodies in `carried`, by job id, are not fetched."""
+        run = self._run
+        fetched_jobs = fetch(
+            run.client, self._claimed_jobs(), run.limits.workers, carried, expected=self._expected_jobs
+        )
+        try:
+            with Writers(run.report, run.progress, run.limits) as writers:
+                for slug, group in groupby(fetched_jobs, key=lambda fetched: fetched.strategy.slug):
+                    writer = writers.begin(self._loaders[slug])
+                    try:
+                        for fetched in group:
+                            writer.add(fetched)
+                    finally:
+                        # Also when no more come: what has arrived is not fetched a second time.
+                        writer.finish()
+        except NoAnswer as silence:
+            run.report.stopped = f"the API does not answer: {silence}"
+        finally:
+            fetched_jobs.close()
+            for loader in self._loaders.values():
+                loader.release()
+
+    def _claimed_jobs(self) -> Iterator[tuple[StrategyRow, JobRow]]:
+        """Jobs strategy by strategy, each read under the strategy's claim: another sync may have loaded some."""
+        run, size = self._run, self._run.limits.claims_per_group
+        strategies = [row for row in run.ledger.strategies() if row.strategy_id in self._strategy_ids]
+        for start in range(0, len(strategies), size):
+            claimed = _claim(run.ledger, self._selection, strategies[start : start + size], run.report)
+            with_accepted = run.ledger.with_accepted([strategy.strategy_id for strategy, _, _ in claimed])
+            for strategy, claim, rows in claimed:
+                is_first = strategy.strategy_id not in with_accepted
+                self._loaders[strategy.slug] = self._make_loader(strategy, claim, rows, is_first)
+            for strategy, _, rows in claimed:
                 yield from ((strategy, row) for row in rows)
 
-    jobs = sum(weights[id_].jobs for id_ in wanted)
-    fetched_jobs = fetch(work.client, claimed(), work.workers, carried, expected=jobs)
-    try:
-        with Writers(report, progress) as writers:
-            for slug, group in groupby(fetched_jobs, key=lambda fetched: fetched.strategy.slug):
-                writing = writers.begin(loads[slug])
-                try:
-                    for fetched in group:
-                        writing.add(fetched)
-                finally:
-                    # Also when no more come: what has arrived is not fetched a second time.
-                    writing.finish()
-    except NoAnswer as silence:
-        report.stopped = f"the API does not answer: {silence}"
-    finally:
-        fetched_jobs.close()
-        for load in loads.values():
-            load.release()
+    def _make_loader(
+        self, strategy: StrategyRow, claim: Claim, rows: Sequence[JobRow], is_first: bool
+    ) -> StrategyLoader:
+        run = self._run
+        is_reload = any(row.state != "known" for row in rows)
+        context = LoadContext(
+            run.lake,
+            run.ledger,
+            strategy,
+            run.limits,
+            find_config(run.config, strategy),
+            may_have_rows=strategy.dirty or is_reload,
+        )
+        # A second load in the same sync adds to the report of the first.
+        report = run.report.strategies.get(strategy.slug)
+        return StrategyLoader(context, claim, is_first=is_first, report=report)
 
 
 def _claim(
-    ledger: Ledger, selection: Selection, known: Sequence[StrategyRow], report: SyncReport
+    ledger: Ledger, selection: Selection, strategies: Sequence[StrategyRow], report: SyncReport
 ) -> list[tuple[StrategyRow, Claim, list[JobRow]]]:
-    """Claims strategies, those that are free and have something to load, and marks them as being written."""
+    """Claims strategies that no other sync holds and that have jobs to load, and marks them as being written."""
     claims = {}
-    for row in known:
+    for row in strategies:
         claim = ledger.claims.try_claim(row.slug)
         if claim is not None:
             claims[row.strategy_id] = claim
         elif row.slug not in report.skipped:
             report.skipped.append(row.slug)
     pending: dict[str, list[JobRow]] = {}
-    for job in selection.pending(ledger, list(claims)):
+    for job in selection.read_pending(ledger, list(claims)):
         pending.setdefault(job.strategy_id, []).append(job)
-    taken = []
+    claimed = []
     for strategy in ledger.strategies(list(claims)):
         claim = claims.pop(strategy.strategy_id)
         if rows := pending.get(strategy.strategy_id):
-            taken.append((strategy, claim, rows))
+            claimed.append((strategy, claim, rows))
         else:
             claim.release()
     for claim in claims.values():
         claim.release()
-    clean = [strategy.strategy_id for strategy, _, _ in taken if not strategy.dirty]
+    clean = [strategy.strategy_id for strategy, _, _ in claimed if not strategy.dirty]
     if clean:
         ledger.mark_dirty(clean)
-    return taken
+    return claimed

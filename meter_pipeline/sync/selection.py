@@ -1,8 +1,9 @@
-"""Which jobs a sync is to load: of some strategies or schedules, some jobs by id, since some time, or all there are."""
+"""Which jobs a sync loads: of some strategies or schedules, some jobs by id, jobs since some time, or all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meter_pipeline.api import MeterBadRequest, MeterClient, MeterNotFound
@@ -14,146 +15,163 @@ from meter_pipeline.sync.containment import Trouble, contained
 from meter_pipeline.sync.discovery.listing import record_jobs
 from meter_pipeline.sync.report import Problem, SyncReport
 
-# The common listing of jobs is walked rather than those of more strategies than this, each by itself.
-_WALKS = 20
+# For more strategies than this, the common listing of jobs is walked instead of a listing for each.
+_MAX_LISTINGS = 20
 
 
 class SelectionError(MeterPipelineError):
-    """A strategy, schedule or job was asked for that is not there; the message is one line with the way out."""
+    """A selected strategy, schedule or job does not exist; the message is one line with the way out."""
 
 
+@dataclass(frozen=True)
 class Selection:
-    """Which jobs are to be loaded."""
+    """Which jobs to load. None means no restriction.
 
-    def __init__(
-        self,
-        schedules: Sequence[str] | None = None,
-        strategies: Sequence[str] | None = None,
-        jobs: Sequence[str] | None = None,
-        since: str | None = None,
-        at_once: bool = True,
-        again: bool = False,
-    ) -> None:
-        self._schedules = None if schedules is None else set(schedules)
-        self._strategies = strategies
-        self._jobs = None if jobs is None else list(jobs)
-        self._since = since
-        self._at_once = at_once
-        self.again = again
-        self.strategy_ids: list[str] | None = None
-        #: Jobs that are loaded whatever the selection says, and jobs whose items are at hand.
-        self.hinted: frozenset[str] = frozenset()
-        self.carried: frozenset[str] = frozenset()
-        self._within: list[str] | None = None
+    Attributes:
+        schedules: Ids of schedules.
+        strategies: Ids, slugs or names of strategies, as the user gave them.
+        jobs: Ids of jobs.
+        since: Only jobs created from this time on, ISO 8601.
+        at_once: Whether to load jobs whose next attempt is not due yet.
+        again: Whether to load jobs that are loaded already.
+        strategy_ids: Ids of the selected strategies, once `resolve` has found them.
+        hinted: Ids of jobs to load whatever the rest of the selection says.
+        carried: Ids of jobs whose items came with a change set.
+        shard: Ids of the strategies that this process loads.
+    """
 
-    def part(self, strategy_ids: Sequence[str]) -> Selection:
-        """The same, within some strategies only."""
-        return self._copy(list(strategy_ids), self.hinted, self.carried)
+    schedules: Collection[str] | None = None
+    strategies: Collection[str] | None = None
+    jobs: Collection[str] | None = None
+    since: str | None = None
+    at_once: bool = True
+    again: bool = False
+    strategy_ids: tuple[str, ...] | None = None
+    hinted: frozenset[str] = frozenset()
+    carried: frozenset[str] = frozenset()
+    shard: tuple[str, ...] | None = None
 
-    def within(self, strategy_ids: Iterable[str]) -> set[str]:
-        """Those of some strategies that it is about."""
-        return set(strategy_ids) if self._within is None else set(strategy_ids) & set(self._within)
+    def part(self, strategy_ids: Iterable[str]) -> Selection:
+        """The same selection, restricted to some strategies."""
+        return replace(self, shard=tuple(strategy_ids))
 
-    def _copy(self, within: list[str] | None, hinted: frozenset[str], carried: frozenset[str]) -> Selection:
-        copy = Selection(None, None, self._jobs, self._since, self._at_once, self.again)
-        copy._schedules, copy.strategy_ids, copy._within = self._schedules, self.strategy_ids, within
-        copy.hinted, copy.carried = hinted, carried
-        return copy
+    def within_shard(self, strategy_ids: Iterable[str]) -> set[str]:
+        """Those of `strategy_ids` that this process loads."""
+        return set(strategy_ids) if self.shard is None else set(strategy_ids) & set(self.shard)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, without the jobs whose items are at hand: these stay with whoever has them."""
+        """The resolved selection as JSON values, without `carried`: items stay in the process that has them."""
         return {
-            "schedules": None if self._schedules is None else sorted(self._schedules),
-            "jobs": self._jobs,
-            "since": self._since,
-            "at_once": self._at_once,
+            "schedules": None if self.schedules is None else sorted(self.schedules),
+            "jobs": None if self.jobs is None else sorted(self.jobs),
+            "since": self.since,
+            "at_once": self.at_once,
             "again": self.again,
+            "strategy_ids": None if self.strategy_ids is None else list(self.strategy_ids),
             "hinted": sorted(self.hinted),
-            "strategy_ids": self.strategy_ids,
-            "within": self._within,
+            "shard": None if self.shard is None else list(self.shard),
         }
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> Selection:
         """The inverse of `as_dict`."""
-        whole = cls(form["schedules"], None, form["jobs"], form["since"], form["at_once"], form["again"])
-        whole.strategy_ids = form["strategy_ids"]
-        return whole._copy(form["within"], frozenset(form["hinted"]), frozenset())
+        lists = ("schedules", "jobs", "strategy_ids", "shard")
+        tuples = {name: None if form[name] is None else tuple(form[name]) for name in lists}
+        return cls(**{**form, **tuples, "hinted": frozenset(form["hinted"])})
 
-    def resolve(self, client: MeterClient, ledger: Ledger, report: SyncReport, *, missing_ok: bool = False) -> None:
-        """Finds the strategies that are meant.
+    def resolve(
+        self, client: MeterClient, ledger: Ledger, report: SyncReport, *, missing_ok: bool = False
+    ) -> Selection:
+        """Finds the ids of the selected strategies.
+
+        Args:
+            client: The API, which is asked for jobs that were never listed.
+            ledger: Has all listed strategies and schedules.
+            report: Gets a problem for each job that cannot be read.
+            missing_ok: Whether strategies that do not exist are left out instead of raising.
+
+        Returns:
+            The selection with its `strategy_ids`.
 
         Raises:
-            SelectionError: One is not there; with `missing_ok`, strategies that are not there are left out.
+            SelectionError: A strategy, schedule or job does not exist.
         """
+        if self.strategies is None and self.schedules is None and self.jobs is None:
+            return self
         ids: set[str] = set()
-        if self._strategies is not None:
-            ids |= set(_strategy_ids(ledger, self._strategies, missing_ok))
-        if self._schedules is not None:
-            known = {row.schedule_id: row.strategy_id for row in ledger.schedules()}
-            for schedule in sorted(self._schedules):
-                if schedule not in known:
-                    raise SelectionError(f"no schedule {schedule}: see `meter-pipeline schedules list`")
-                ids.add(known[schedule] or "")
-        if self._jobs is not None:
-            _look_up(client, ledger, self._jobs, report)
-            ids |= {row.strategy_id for row in ledger.jobs(ids=self._jobs)}
-        if self._strategies is not None or self._schedules is not None or self._jobs is not None:
-            self.strategy_ids = sorted(ids)
+        if self.strategies is not None:
+            ids |= set(_find_strategies(ledger, self.strategies, missing_ok))
+        if self.schedules is not None:
+            ids |= _find_owners(ledger, self.schedules)
+        if self.jobs is not None:
+            _record_missing_jobs(client, ledger, self.jobs, report)
+            ids |= {row.strategy_id for row in ledger.jobs(ids=list(self.jobs))}
+        return replace(self, strategy_ids=tuple(sorted(ids)))
 
     @property
     def partial(self) -> bool:
-        """Whether jobs of the strategies that are meant may be left unknown."""
-        return self._since is not None
+        """Whether discovery may be incomplete for the selected strategies."""
+        return self.since is not None
 
-    def walked(self, reconcile: bool) -> list[str] | None:
-        """The strategies whose listings of jobs are to be walked; `None` for the common listing."""
-        if self.strategy_ids is None or reconcile or len(self.strategy_ids) <= _WALKS:
-            return self.strategy_ids
-        return None
+    def find_listings(self, reconcile: bool) -> list[str] | None:
+        """Ids of the strategies whose listings of jobs are walked; None for the common listing."""
+        if self.strategy_ids is None:
+            return None
+        return list(self.strategy_ids) if reconcile or len(self.strategy_ids) <= _MAX_LISTINGS else None
 
-    def schedules(self, ledger: Ledger) -> list[ScheduleRow]:
-        """The schedules that are meant."""
+    def read_schedules(self, ledger: Ledger) -> list[ScheduleRow]:
+        """The selected schedules."""
         return [
             row
             for row in ledger.schedules()
-            if (self._schedules is None or row.schedule_id in self._schedules)
+            if (self.schedules is None or row.schedule_id in self.schedules)
             and (self.strategy_ids is None or (row.strategy_id or "") in self.strategy_ids)
         ]
 
-    def pending(self, ledger: Ledger, strategies: Sequence[str] | None = None) -> Iterator[JobRow]:
-        """Jobs that are to be loaded now, all or those of some strategies."""
+    def read_pending(self, ledger: Ledger, strategies: Sequence[str] | None = None) -> Iterator[JobRow]:
+        """Jobs to load now; `strategies`: only of these strategies, by id."""
         states = () if self.again else ("known", "landed", "unreadable")
         moment = now()
-        for row in ledger.jobs(self._within if strategies is None else strategies, states, self._jobs):
-            if row.job_id in self.hinted:
+        strategies = self.shard if strategies is None else strategies
+        for row in ledger.jobs(strategies, states, None if self.jobs is None else list(self.jobs)):
+            if row.job_id in self.hinted or (self._includes(row) and self._is_due(row, moment)):
                 yield row
-                continue
-            if self.strategy_ids is not None and row.strategy_id not in self.strategy_ids:
-                continue
-            if self._schedules is not None and row.schedule_id is not None and row.schedule_id not in self._schedules:
-                continue
-            if self._since is not None and (row.created_at or self._since) < self._since:
-                continue
-            waits = not self._at_once and row.retry_at is not None and row.retry_at > moment
-            if waits and row.job_id not in self.carried:
-                continue
-            yield row
+
+    def _includes(self, row: JobRow) -> bool:
+        """Whether a job is one of those that the user asked for."""
+        if self.strategy_ids is not None and row.strategy_id not in self.strategy_ids:
+            return False
+        if self.schedules is not None and row.schedule_id is not None and row.schedule_id not in self.schedules:
+            return False
+        return self.since is None or (row.created_at or self.since) >= self.since
+
+    def _is_due(self, row: JobRow, moment: str) -> bool:
+        """Whether a job's next attempt is due, or needs no request since its items are here."""
+        return self.at_once or row.retry_at is None or row.retry_at <= moment or row.job_id in self.carried
 
 
-def _look_up(client: MeterClient, ledger: Ledger, job_ids: Sequence[str], report: SyncReport) -> None:
-    """Gives jobs that were never listed a row, and looks again at those that had failed at Meter.
+def _find_owners(ledger: Ledger, schedules: Collection[str]) -> set[str]:
+    """Ids of the strategies of schedules."""
+    owners = {row.schedule_id: row.strategy_id for row in ledger.schedules()}
+    for schedule_id in sorted(schedules):
+        if schedule_id not in owners:
+            raise SelectionError(f"no schedule {schedule_id}: see `meter-pipeline schedules list`")
+    return {owners[schedule_id] or "" for schedule_id in schedules}
 
-    One that the API cannot show does not stop the others.
+
+def _record_missing_jobs(client: MeterClient, ledger: Ledger, job_ids: Collection[str], report: SyncReport) -> None:
+    """Records jobs that were never listed, and asks again for those that had failed at Meter.
+
+    A job that the API cannot show does not stop the others.
     """
-    settled = {row.job_id for row in ledger.jobs(ids=job_ids) if row.state != "failed"}
+    settled = {row.job_id for row in ledger.jobs(ids=list(job_ids)) if row.state != "failed"}
     for job_id in sorted(set(job_ids) - settled):
-        if not _is_found(client, ledger, job_id, report):
+        if not _record_job(client, ledger, job_id, report):
             raise SelectionError(f"no job {job_id}: see `meter-pipeline status` for the strategies there are")
 
 
-def _is_found(client: MeterClient, ledger: Ledger, job_id: str, report: SyncReport) -> bool:
-    """Whether Meter knows a job, which has a row then; one that cannot be read is known, too."""
+def _record_job(client: MeterClient, ledger: Ledger, job_id: str, report: SyncReport) -> bool:
+    """Records a job; returns whether Meter knows it, which is also so for a job that cannot be read."""
 
     def give_up(trouble: Trouble) -> None:
         report.problems.append(Problem(job_id, "", "unknown", trouble.reason, is_ours=trouble.is_ours))
@@ -166,9 +184,10 @@ def _is_found(client: MeterClient, ledger: Ledger, job_id: str, report: SyncRepo
     return True
 
 
-def _strategy_ids(ledger: Ledger, wanted: Sequence[str], missing_ok: bool) -> Iterator[str]:
+def _find_strategies(ledger: Ledger, names: Collection[str], missing_ok: bool) -> Iterator[str]:
+    """Ids of the strategies of these ids, slugs or names."""
     rows = ledger.strategies()
-    for name in wanted:
+    for name in names:
         found = called(rows, name)
         if not found and missing_ok:
             continue

@@ -1,6 +1,6 @@
-"""A sync in a process of its own that is killed (`kill -9`, by itself) at a point that has a name.
+"""A sync in another process that kills itself (`kill -9`) at a named point.
 
-The processes are forked from a server that has all imports behind it, so that a kill costs milliseconds.
+The processes are forked from a server that has imported everything, so that a kill costs milliseconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from meter_pipeline.sync import sync
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__])
 
-#: What a sync of unseen changes and a late one calls, in this order: owner, method, which call of it.
+#: What a sync of two unseen changes and a late one calls, in this order: owner, method, number of the call.
 CALLS: dict[str, tuple[Any, str, int]] = {
     "peek": (MeterClient, "changes", 1),
     "note of the changes": (Unseen, "record", 1),
@@ -42,7 +42,7 @@ POINTS = [f"{when} {name}" for name in CALLS for when in ("before", "after")]
 
 
 def run(folder: str, url: str, key: str, point: str) -> int | None:
-    """Syncs till the point; returns the exit code, -9 when it was reached."""
+    """Syncs until the point; returns the exit code, which is -9 if the point was reached."""
     process = _SERVER.Process(target=_sync, args=(folder, url, key, point))
     process.start()
     process.join()
@@ -63,7 +63,7 @@ def _dying(method: Callable[..., Any], when: str, which: int) -> Callable[..., A
     calls = [0]
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        # Of late jobs: the call that names the one which came between peek and marking read.
+        # Of late jobs: the call with the job that came between the peek and the marking read.
         named = which < 0 and any("late" in job.job_id for job in args[0])
         calls[0] += 1
         here = named or calls[0] == which

@@ -1,6 +1,6 @@
-"""A sync in a process of its own that is killed: from outside at any moment, or by itself at the k-th write.
+"""A sync in another process that is killed: from outside at any moment, or by itself at a certain write.
 
-The processes are forked from a server that has all imports behind it, so that a kill costs milliseconds.
+The processes are forked from a server that has imported everything, so that a kill costs milliseconds.
 """
 
 from __future__ import annotations
@@ -21,42 +21,40 @@ from meter_pipeline.api import MeterClient
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync import sync
-from meter_pipeline.sync.loading import loader as load
-from meter_pipeline.sync.loading import writers as write
+from meter_pipeline.sync.limits import Limits
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__])
 #: Batches of a few jobs, so that a load has many writes.
-BATCH_BYTES = 3_000
+LIMITS = Limits(batch_bytes=3_000, large_bytes=3_000)
 
 
 def started(folder: pathlib.Path, url: str, key: str, die_at: int | None = None) -> BaseProcess:
-    """Starts a sync; `die_at`: it kills itself at its so-manyth write, before or after it."""
+    """Starts a sync; `die_at`: the number of the step, before or after a write, at which it kills itself."""
     process = _SERVER.Process(target=_sync, args=(str(folder), url, key, die_at))
     process.start()
     return process
 
 
 def killed_after(process: BaseProcess, seconds: float) -> None:
-    """Kills a sync after a while, unless it has ended by then."""
+    """Kills a sync after some seconds, unless it has ended by then."""
     time.sleep(seconds)
     process.kill()
     process.join()
 
 
 def _sync(folder: str, url: str, key: str, die_at: int | None) -> None:
-    load.BATCH_BYTES = write.BATCH_BYTES = BATCH_BYTES
     if die_at is not None:
         _die_at(die_at)
     ledger = Ledger.open(f"{folder}/ledger.sqlite")
     lake = Lake.open(f"{folder}/lake")
     with MeterClient(key, base_url=url, wait_scale=0, intents=ledger.intents) as client:
-        sync(client, ledger, lake)
+        sync(client, ledger, lake, limits=LIMITS)
     ledger.close()
 
 
 def _die_at(count: int) -> None:
-    """Ends the process, without any clean-up, at the so-manyth step of writing."""
+    """Ends the process without any clean-up before or after a write, once `count` such steps are done."""
     left = [count]
 
     def step() -> None:

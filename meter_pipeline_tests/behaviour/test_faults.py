@@ -8,6 +8,7 @@ import pytest
 
 from meter_pipeline.api import Bounds, MeterTooLarge
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.report import Silent
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
@@ -132,7 +133,7 @@ def test_a_listing_without_end_ends_the_sync_with_one_clear_error(
 
 
 class _Gone(Silent):
-    """Takes the API away when so many jobs are loaded."""
+    """Takes the API away once a number of jobs is loaded."""
 
     def __init__(self, sandbox: Sandbox, jobs: int) -> None:
         self._sandbox = sandbox
@@ -146,12 +147,11 @@ class _Gone(Silent):
 
 
 def test_when_the_api_goes_away_the_next_sync_finishes(
-    make_station: Callable[..., Station], empty_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    make_station: Callable[..., Station], empty_sandbox: Sandbox
 ) -> None:
     insert_drifting(empty_sandbox, 80)
-    monkeypatch.setattr("meter_pipeline.sync.loading.writers.BATCH_BYTES", 1_000)
     station = make_station(empty_sandbox, max_attempts=2)
-    report = station.sync(progress=_Gone(empty_sandbox, 5), workers=2)
+    report = station.sync(progress=_Gone(empty_sandbox, 5), limits=Limits(workers=2, batch_bytes=1_000))
     assert report.stopped is not None
     assert "\n" not in report.stopped
     assert report.exit_code == 1

@@ -1,4 +1,4 @@
-"""Whatever the order in which jobs are loaded, and whatever fails in between, the tables come out the same."""
+"""The tables are the same whatever the order in which jobs are loaded, and whatever fails in between."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from meter_pipeline.host.scratch import Scratch
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.lake.lake import Lake
-from meter_pipeline.sync.loading import loader as load
-from meter_pipeline.sync.loading import writers as write
+from meter_pipeline.sync.limits import Limits
 from meter_pipeline_tests.behaviour import thorough
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
 JOBS = 40
+#: No job of these tests is smaller.
+ALL_LARGE = Limits(large_bytes=600)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def ids(world: Sandbox) -> list[str]:
 
 @pytest.fixture(scope="module")
 def whole(world: Sandbox, ids: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    """All of them loaded in one go."""
+    """All forty jobs, loaded by one sync."""
     with Station(tmp_path_factory.mktemp("whole"), world) as station:
         assert station.sync().jobs == len(ids)
         yield station
@@ -60,9 +61,8 @@ def test_any_order_any_batches_and_failures_in_between_give_the_same_tables(
     world: Sandbox, ids: list[str], whole: Station, order: list[int], sizes: list[int], failing: set[int], batch: int,
     workers: int,
 ) -> None:  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        for module in (load, write):
-            patch.setattr(module, "BATCH_BYTES", batch)
+    limits = Limits(workers=workers, batch_bytes=batch, large_bytes=batch)
+    with tempfile.TemporaryDirectory() as folder:
         with Station(Path(folder), world, max_attempts=1) as station:
             world.set_faults(fail_jobs={ids[number] for number in failing})
             start = 0
@@ -70,12 +70,12 @@ def test_any_order_any_batches_and_failures_in_between_give_the_same_tables(
                 wanted = [ids[number] for number in order[start : start + size]]
                 start += size
                 if wanted:
-                    station.sync(jobs=wanted, workers=workers)
+                    station.sync(jobs=wanted, limits=limits)
             world.clear_faults()
-            assert station.sync(reconcile=True, workers=workers).exit_code == 0
+            assert station.sync(reconcile=True, limits=limits).exit_code == 0
             assert_whole(station)
             assert_equal(station, whole)
-            if batch > 600:  # smaller than any job: each is taken for one too large for memory, with a part of its own
+            if batch > 600:  # smaller than any job: each counts as too large for memory and gets its own file
                 assert station.files() == whole.files()
 
 
@@ -87,30 +87,28 @@ def test_a_job_too_large_for_memory_has_the_columns_of_a_small_one(
     empty_sandbox.insert_job("Big", items=items)
     small, large = make_station(empty_sandbox, "small"), make_station(empty_sandbox, "large", spool_bytes=4_096)
     small.sync()
-    monkeypatch.setattr(load, "BATCH_BYTES", 600)
     monkeypatch.setattr("meter_pipeline.api.bodies._BATCH_BYTES", 2_000)
-    large.sync()
+    large.sync(limits=ALL_LARGE)
     assert_whole(large)
     assert_equal(small, large)
 
 
 def test_jobs_too_large_for_memory_are_compared_in_the_folder_that_was_chosen(
-    make_station: Callable[..., Station], empty_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_station: Callable[..., Station], empty_sandbox: Sandbox, tmp_path: Path
 ) -> None:
     for number in range(2):
         items = [{"id": n, "price": n + number * (n % 2), "text": "x" * 50} for n in range(100)]
         empty_sandbox.insert_job("Shop", items=items, completed_at=empty_sandbox.world.now - 60 * (2 - number))
     small, large = make_station(empty_sandbox, "small"), make_station(empty_sandbox, "large")
     small.sync()
-    monkeypatch.setattr(load, "BATCH_BYTES", 600)
     with Scratch(tmp_path / "it's [a] spool") as scratch:
         large.lake = Lake.open(str(large.folder / "lake"), scratch)
-        large.sync()
+        large.sync(limits=ALL_LARGE)
         assert len(list(scratch.folder.iterdir())) == 1
         assert large.lake.read("changes", "shop").num_rows == small.lake.read("changes", "shop").num_rows == 50
     assert not list(scratch.folder.iterdir())
     large.lake = Lake.open(str(large.folder / "lake"), Scratch(small.folder / "lake" / "lake.json" / "spool"))
-    (problem,) = large.sync(again=True).problems
+    (problem,) = large.sync(again=True, limits=ALL_LARGE).problems
     assert "cannot be written" in problem.reason
 
 

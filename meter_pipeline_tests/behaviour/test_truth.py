@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse.build import publish, reading
+from meter_pipeline.sync.limits import Limits
 from meter_pipeline_tests.behaviour import thorough
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
@@ -277,7 +278,7 @@ def _sorted(station: Station, table: str) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [0, 10**9], ids=["on disk", "in memory"])
-def test_jobs_compared_on_disk_have_the_same_rows(limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_compared_on_disk_have_the_same_rows(limit: int, tmp_path: Path) -> None:
     pages = [
         Page(
             URLS[0],
@@ -287,16 +288,15 @@ def test_jobs_compared_on_disk_have_the_same_rows(limit: int, tmp_path: Path, mo
         for second in range(4)
     ]
     rules = Rules(("id",))
-    for module in ("loading.loader", "loading.writers", "engine", "loading.release"):
-        monkeypatch.setattr(f"meter_pipeline.sync.{module}.BATCH_BYTES", limit)
+    limits = Limits(batch_bytes=limit, large_bytes=limit)
     with _served(pages) as (sandbox, _, origin), Station(tmp_path, sandbox) as station:
-        assert not station.sync(config=rules.config).problems
+        assert not station.sync(config=rules.config, limits=limits).problems
         assert told(station, origin) == expected(pages, rules)
         before = _sorted(station, "changes")
-        # Keyed otherwise and back again: made anew from raw, row by row the same.
+        # Under another key and back again: rebuilt from raw, the rows are the same.
         other = Rules(("id", "price"))
-        assert not station.sync(config=other.config).problems
+        assert not station.sync(config=other.config, limits=limits).problems
         assert told(station, origin) == expected(pages, other)
-        assert not station.sync(config=rules.config).problems
+        assert not station.sync(config=rules.config, limits=limits).problems
         assert _sorted(station, "changes") == before
         assert_whole(station)

@@ -1,4 +1,4 @@
-"""What a process that loads a share tells whoever started it."""
+"""What a process that loads a share sends to its parent."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from meter_pipeline.sync import Problem, StrategyReport, SyncReport
 from meter_pipeline.sync.report import Silent
 from meter_pipeline.sync.sharding import from_json, merge, to_json
-from meter_pipeline.workers import _Log, _Process, _Told
+from meter_pipeline.workers import _LineProgress, _LogForwarder, _Process
 
 
-def test_a_share_adds_to_what_was_found_before_it_was_started() -> None:
+def test_a_share_adds_to_the_report_of_its_parent() -> None:
     whole = SyncReport(notes=["one"], strategies={"shop": StrategyReport("s", "shop", "Shop", failed=2)})
     share = SyncReport(notes=["one", "two"], problems=[Problem("j", "shop", "unreadable", "why", is_ours=True)])
     share.strategies["shop"] = StrategyReport("s", "shop", "Shop", accepted=3, failed=1)
@@ -25,15 +25,15 @@ def test_a_share_adds_to_what_was_found_before_it_was_started() -> None:
     assert whole.problems == share.problems
 
 
-def test_a_traceback_in_a_share_reaches_the_log_of_whoever_started_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_traceback_in_a_share_reaches_the_log_of_the_parent(caplog: pytest.LogCaptureFixture) -> None:
     out = io.StringIO()
     try:
         raise ZeroDivisionError("by accident")
     except ZeroDivisionError:
-        _Log(_Told(out)).emit(logging.makeLogRecord({"msg": "a fault", "exc_info": sys.exc_info()}))
-    starter = object.__new__(_Process)
-    starter._progress = Silent()
+        _LogForwarder(_LineProgress(out)).emit(logging.makeLogRecord({"msg": "a fault", "exc_info": sys.exc_info()}))
+    parent = object.__new__(_Process)
+    parent._progress = Silent()
     for line in out.getvalue().splitlines():
-        starter._take(*json.loads(line))
+        parent._receive(*json.loads(line))
     assert "Traceback" in caplog.text
     assert "ZeroDivisionError: by accident" in caplog.text

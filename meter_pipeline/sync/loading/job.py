@@ -1,4 +1,4 @@
-"""A completed job on its way into the lake: with its items at hand, or a large one by its file."""
+"""A completed job being loaded: read from its body, or read back from the lake."""
 
 from __future__ import annotations
 
@@ -30,110 +30,103 @@ PIECE_ITEMS = 10_000
 PIECE_FIELDS = 1_000_000
 
 
-@dataclass
-class Landed:
-    """A completed job.
+@dataclass(frozen=True)
+class CompletedJob:
+    """A completed job being loaded. Small jobs keep their items in memory; large ones already have a raw file.
 
     Attributes:
-        row: As the ledger knew it before.
-        job: As its own record says.
+        row: The job's row in the ledger before this load.
+        job: The API's record of the job.
         size: Bytes of its body.
-        count: How many items it has.
-        fields: The fields of its items, of a large job.
-        reason: What the audit has against it, `None` when nothing.
-        problem: Why its items cannot be parsed, `None` when they can.
+        item_count: How many items its body holds.
+        fields: The fields of a large job's items; empty for a small job.
+        reason: Why the audit holds the job, or None.
+        problem: Why its items cannot be parsed, or None.
         sample: Its first items.
-        items: Its items; `None` of a large job, whose raw rows are in the lake already.
-        duplicates: Items whose key an earlier one has, once that is known.
+        items: The items of a small job; None for a large one, whose raw rows are in the lake.
     """
 
     row: JobRow
     job: Job
     size: int
-    count: int
+    item_count: int
     fields: tuple[Field, ...]
     reason: str | None
     problem: str | None
     sample: list[dict[str, Any]]
     items: Items | None = None
-    duplicates: int | None = None
 
     @property
     def released_at(self) -> str | None:
-        """When it was accepted by hand, whatever the audit has against it."""
+        """When a user accepted the job although the audit holds it, ISO 8601; None if nobody did."""
         return self.row.released_at if self.reason is not None and self.problem is None else None
 
     @property
     def accepted(self) -> bool:
-        """Whether it is one of those that everything is derived from."""
+        """Whether its items go into results and the change feed."""
         return self.reason is None or self.released_at is not None
 
     @cached_property
     def time(self) -> str:
-        """When its content was seen."""
+        """When its content was scraped, ISO 8601."""
         return time_of(self.job)
 
     @cached_property
-    def values(self) -> dict[str, Any]:
-        """The ledger's columns of what the API says of it."""
-        return job_values(self.job)
-
-    @cached_property
-    def seen(self) -> Seen:
-        """The job as the feed names it."""
-        values = self.values
+    def in_feed(self) -> Seen:
+        """The job as the change feed identifies it."""
+        values = job_values(self.job)
         schedule_id, url, parameters = values["schedule_id"], values["url"], values["parameters"]
         return Seen(self.job.job_id, schedule_id, url, parameters, values["target_id"], self.time, self.size)
 
     @property
     def place(self) -> tuple[str, str]:
-        """Its place among all jobs."""
+        """What orders the jobs of a strategy: time, then job id."""
         return self.time, self.job.job_id
 
 
-def read(row: JobRow, body: JobBody, texts: Texts) -> Landed:
-    """A job that fits into memory; not in the lake yet."""
+def read_body(row: JobRow, body: JobBody, texts: Texts) -> CompletedJob:
+    """Reads and audits a job that fits into memory; nothing is written."""
     items = Items(texts, texts.take(body.items()))
     evidence = Evidence(body.job, body.shape, len(items), items.width(MAX_FIELDS), items.problem)
-    return _at_hand(row, body.job, body.size, items, audit(evidence))
+    return _small_job(row, body.job, body.size, items, audit(evidence))
 
 
-def _at_hand(row: JobRow, job: Job, size: int, items: Items, reason: str | None) -> Landed:
-    sample = [] if items.problem is not None else items.objects(SAMPLE_ITEMS)
-    return Landed(row, job, size, len(items), (), reason, items.problem, sample, items)
-
-
-def read_large(row: JobRow, body: JobBody, lake: Lake, slug: str) -> Landed:
-    """A job too large for memory: its raw rows are written to the lake while it is read."""
+def read_large_body(row: JobRow, body: JobBody, lake: Lake, slug: str) -> CompletedJob:
+    """Reads and audits a job too large for memory, and writes its raw rows to the lake meanwhile."""
     job = body.job
     profile = _Profile(job, time_of(job))
     lake.write_job("raw", slug, time_of(job), job.job_id, profile.raw_rows(body))
-    evidence = Evidence(job, body.shape, profile.items, len(profile.fields), profile.problem)
-    return _profiled(row, job, body.size, profile, audit(evidence))
+    evidence = Evidence(job, body.shape, profile.item_count, len(profile.fields), profile.problem)
+    return _large_job(row, job, body.size, profile, audit(evidence))
 
 
-def read_back(row: JobRow, lake: Lake, slug: str, texts: Texts, *, large: int) -> Landed:
-    """A held job from its raw rows, as it was landed."""
-    job = _job(row)
+def read_held_job(row: JobRow, lake: Lake, slug: str, texts: Texts, *, large_bytes: int) -> CompletedJob:
+    """Reads a held job back from its raw rows in the lake; `large_bytes`: a larger job is read piece by piece."""
+    job = _record_from_ledger(row)
     size = row.bytes or 0
     batches = (
         batch["item"].cast(pa.binary()).to_pylist()
         for batch in lake.job_batches("raw", slug, ["item"], {row.job_id: time_of(job)})
     )
-    if size >= large:
+    if size >= large_bytes:
         profile = _Profile(job, time_of(job))
-        for items in batches:
-            profile.learn(items)
-        return _profiled(row, job, size, profile, row.reason)
+        for piece in batches:
+            profile.add_piece(piece)
+        return _large_job(row, job, size, profile, row.reason)
     items = Items(texts, texts.take([item for batch in batches for item in batch]))
-    return _at_hand(row, job, size, items, row.reason)
+    return _small_job(row, job, size, items, row.reason)
 
 
-def _profiled(row: JobRow, job: Job, size: int, profile: _Profile, reason: str | None) -> Landed:
-    return Landed(row, job, size, profile.items, profile.fields, reason, profile.problem, profile.sample)
+def _small_job(row: JobRow, job: Job, size: int, items: Items, reason: str | None) -> CompletedJob:
+    sample = [] if items.problem is not None else items.objects(SAMPLE_ITEMS)
+    return CompletedJob(row, job, size, len(items), (), reason, items.problem, sample, items)
 
 
-def _job(row: JobRow) -> Job:
+def _large_job(row: JobRow, job: Job, size: int, profile: _Profile, reason: str | None) -> CompletedJob:
+    return CompletedJob(row, job, size, profile.item_count, profile.fields, reason, profile.problem, profile.sample)
+
+
+def _record_from_ledger(row: JobRow) -> Job:
     """The API's record of a job, as far as the ledger has it."""
     return Job(
         job_id=row.job_id,
@@ -148,36 +141,37 @@ def _job(row: JobRow) -> Job:
 
 
 class _Profile:
-    """What is learned of a large job while its raw rows are written."""
+    """Fields, sample and item count of a large job, gathered piece by piece."""
 
     def __init__(self, job: Job, time: str) -> None:
         self._job = job
         self._time = time
-        self.items = 0
+        self.item_count = 0
         self.fields: tuple[Field, ...] = ()
         self.problem: str | None = None
         self.sample: list[dict[str, Any]] = []
 
     def raw_rows(self, body: JobBody) -> Iterator[pa.Table]:
-        for items in body.batches(PIECE_ITEMS):
-            start = self.items
-            self.learn(items)
+        """Raw rows of the job, piece by piece; each piece is added to the profile."""
+        for piece in body.batches(PIECE_ITEMS):
+            start = self.item_count
+            self.add_piece(piece)
             with paused_collection():
-                rows = raw_rows([(self._job, len(items))], item_texts(items), start)
+                rows = raw_rows([(self._job, len(piece))], item_texts(piece), start)
             yield rows
 
-    def learn(self, items: list[bytes]) -> None:
-        """Takes a piece of the job's items."""
-        start, self.items = self.items, self.items + len(items)
+    def add_piece(self, piece: list[bytes]) -> None:
+        """Adds the next items of the job."""
+        start, self.item_count = self.item_count, self.item_count + len(piece)
         if self.problem is not None:
             return
         with paused_collection():
             try:
-                objects = columns.as_objects(columns.parse(items))
+                objects = columns.as_objects(columns.parse(piece))
             except ColumnError as error:
                 self.problem = str(error)
                 return
             # Far apart, so that fields of a later piece come after those of an earlier one, as in one piece.
-            more = columns.infer_fields(objects, (self._time, self._job.job_id, start * PIECE_FIELDS))
-            self.fields = columns.merge_fields(self.fields, more)
+            fields = columns.infer_fields(objects, (self._time, self._job.job_id, start * PIECE_FIELDS))
+            self.fields = columns.merge_fields(self.fields, fields)
             self.sample = self.sample or objects[:SAMPLE_ITEMS]

@@ -1,85 +1,134 @@
-"""Looks for a strategy's key in the jobs of a batch and those next to them, while it has none."""
+"""Finds a strategy's key in the jobs of a batch and their neighbours, while the strategy has none."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
 from meter_pipeline.store import columns
-from meter_pipeline.store.lake.lake import Lake
-from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.rows import StrategyRow
+from meter_pipeline.store.times import now
 from meter_pipeline.sync.changes.diff import Seen
 from meter_pipeline.sync.changes.feed import by_target, seen_before
-from meter_pipeline.sync.items.keys import MAX_JOBS, Cells, Profile, Suggestion, cells, suggest
+from meter_pipeline.sync.items import rules as item_rules
+from meter_pipeline.sync.items.keys import MAX_ATTEMPTS, MAX_JOBS, Cells, Profile, Suggestion, cells, suggest
 from meter_pipeline.sync.items.texts import Items
-from meter_pipeline.sync.loading.job import Landed
+from meter_pipeline.sync.loading.job import CompletedJob
+from meter_pipeline.sync.loading.rebuild import rebuild_rows
+from meter_pipeline.sync.loading.state import LoadContext, StrategyState
 
 
-def look(
-    lake: Lake, ledger: Ledger, strategy: StrategyRow, landed: Sequence[Landed], *, first: bool
-) -> Suggestion | None:
-    """The key that the jobs speak for, `None` when there is none to be told; `first`: no job was accepted before.
+class NothingToCompare(Exception):
+    """No two jobs are of the same target."""
+
+
+def choose_key(context: LoadContext, state: StrategyState, accepted: Sequence[CompletedJob]) -> StrategyState:
+    """Looks for a key if the strategy needs one; when one is found, the rows of earlier jobs are rebuilt with it.
+
+    Args:
+        context: The load.
+        state: The strategy's state.
+        accepted: The accepted jobs of the batch.
+
+    Returns:
+        The state with the key, or with one more failed attempt.
+    """
+    rules = state.rules
+    is_configured = context.config is not None and context.config.key is not None
+    if is_configured or rules.source != item_rules.NONE or rules.attempts >= MAX_ATTEMPTS:
+        return state
+    if any(job.row.loaded for job in accepted):
+        # What the lake has of these no longer need fit the columns that older rows are in.
+        return state
+    try:
+        found = find_key(context, accepted, is_first=state.is_first)
+    except NothingToCompare:
+        return state
+    if found is None:
+        return replace(state, rules=replace(rules, attempts=rules.attempts + 1))
+    rules = replace(rules, key=found.key, source=item_rules.SUGGESTED, chosen_at=now(), evidence=found.evidence())
+    state = replace(state, rules=rules)
+    if state.is_first:
+        return state
+    fields = rebuild_rows(
+        context.lake,
+        context.ledger,
+        context.strategy,
+        rules,
+        state.fields,
+        large_bytes=context.limits.large_bytes,
+    )
+    return replace(state, fields=fields)
+
+
+def find_key(context: LoadContext, accepted: Sequence[CompletedJob], *, is_first: bool) -> Suggestion | None:
+    """The key that these jobs and their neighbours support, or None if no candidate qualifies.
+
+    Args:
+        context: The load.
+        accepted: Jobs whose raw rows are in the lake.
+        is_first: Whether no job was accepted before, so that there are no neighbours.
 
     Raises:
-        NothingToCompare: No two jobs are of one target, so that nothing was looked at.
+        NothingToCompare: No two jobs are of the same target, so no candidate was tried.
     """
-    at_hand = {one.job.job_id: one for one in landed}
-    jobs = [one.seen for one in landed if one.count > 1]
-    if not first:
-        spans = {
-            target: (min(one.place for one in group), max(one.place for one in group))
-            for target, group in by_target(jobs).items()
-        }
-        known = ledger.neighbourhood(strategy.strategy_id, spans)
-        jobs += [
-            seen_before(row)
-            for rows in known.values()
-            for row in rows
-            if row.job_id not in at_hand and (row.items or 0) > 1
-        ]
-    chosen = _few(jobs)
-    if not chosen:
+    loading = {job.job.job_id: job for job in accepted}
+    jobs = [job.in_feed for job in accepted if job.item_count > 1]
+    if not is_first:
+        jobs += _find_neighbours(context, jobs, loading)
+    sample = _choose_sample(jobs)
+    if not sample:
         raise NothingToCompare
-    columns_of: dict[str, Cells] = {}
+    cells_by_field: dict[str, Cells] = {}
     profiles = []
-    for job in chosen:
+    for job in sample:
         profile = Profile(job.target_id)
-        one = at_hand.get(job.job_id)
-        if one is not None and one.items is not None:
-            _feed(profile, one.items, columns_of)
+        in_memory = loading.get(job.job_id)
+        if in_memory is not None and in_memory.items is not None:
+            _profile_items(profile, in_memory.items, cells_by_field)
         else:
-            for batch in lake.job_batches("raw", strategy.slug, ["item"], {job.job_id: job.time}):
+            for batch in context.lake.job_batches("raw", context.slug, ["item"], {job.job_id: job.time}):
                 profile.feed(columns.parse(batch["item"].cast(pa.binary()).to_pylist()))
         profiles.append(profile)
     return suggest(profiles)
 
 
-def _feed(profile: Profile, items: Items, known: dict[str, Cells]) -> None:
-    """Feeds the items of a job at hand; `known` keeps the fields' values of all texts for the next job."""
+def _find_neighbours(context: LoadContext, jobs: Sequence[Seen], loading: dict[str, CompletedJob]) -> list[Seen]:
+    """Accepted jobs of the same targets, around and between these jobs, that have more than one item."""
+    spans = {
+        target: (min(job.place for job in group), max(job.place for job in group))
+        for target, group in by_target(jobs).items()
+    }
+    accepted = context.ledger.neighbourhood(context.strategy_id, spans)
+    return [
+        seen_before(row)
+        for rows in accepted.values()
+        for row in rows
+        if row.job_id not in loading and (row.items or 0) > 1
+    ]
+
+
+def _profile_items(profile: Profile, items: Items, cells_by_field: dict[str, Cells]) -> None:
+    """Adds a job's items in memory to its profile; `cells_by_field` keeps fields' values for the next job."""
 
     def cells_of(name: str) -> Cells:
-        if name not in known:
-            known[name] = cells(items.texts.values, name)
-        return known[name].at(items.numbers)
+        if name not in cells_by_field:
+            cells_by_field[name] = cells(items.texts.values, name)
+        return cells_by_field[name].at(items.numbers)
 
     profile.take(items.texts.values[items.numbers[0]], len(items), cells_of)
 
 
-class NothingToCompare(Exception):
-    """No two jobs are of one target."""
-
-
-def _few(jobs: Sequence[Seen]) -> list[Seen]:
-    """Some jobs in order of time, of targets that have two of them at least; the busiest targets first."""
-    counts = Counter(one.target_id for one in jobs)
-    busiest = [target for target, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])) if count > 1]
-    few: list[Seen] = []
-    for target in busiest:
-        room = MAX_JOBS - len(few)
-        if room < 2:
+def _choose_sample(jobs: Sequence[Seen]) -> list[Seen]:
+    """Up to `MAX_JOBS` jobs in order of time, of targets that have two or more; the busiest targets first."""
+    counts = Counter(job.target_id for job in jobs)
+    busiest = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    sample: list[Seen] = []
+    for target, count in busiest:
+        room = MAX_JOBS - len(sample)
+        if count < 2 or room < 2:
             break
-        few += sorted((one for one in jobs if one.target_id == target), key=lambda one: one.place)[:room]
-    return few
+        sample += sorted((job for job in jobs if job.target_id == target), key=lambda job: job.place)[:room]
+    return sample

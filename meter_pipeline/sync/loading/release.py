@@ -1,4 +1,4 @@
-"""Accepts held jobs by hand: typed, keyed and compared from what the lake has of them, without the API."""
+"""Accepts held jobs by hand: typed, keyed and compared from their raw rows in the lake, without the API."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from itertools import groupby
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.rows import JobRow
+from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.items.results import paused_collection
-from meter_pipeline.sync.loading.job import read_back
-from meter_pipeline.sync.loading.loader import BATCH_BYTES, Load
-from meter_pipeline.sync.loading.rebuild import of
+from meter_pipeline.sync.limits import Limits
+from meter_pipeline.sync.loading.job import CompletedJob, read_held_job
+from meter_pipeline.sync.loading.loader import StrategyLoader
+from meter_pipeline.sync.loading.rebuild import find_config
+from meter_pipeline.sync.loading.state import LoadContext
 from meter_pipeline.sync.report import StrategyReport
 
 
@@ -23,20 +26,23 @@ class ReleaseError(MeterPipelineError):
     """A job cannot be released; the message is one line with the reason."""
 
 
-def release(ledger: Ledger, lake: Lake, job_ids: Sequence[str], config: Config | None = None) -> list[StrategyReport]:
-    """Takes held jobs among the accepted ones; the ledger keeps why they were held, and when they were released.
+def release(
+    ledger: Ledger, lake: Lake, job_ids: Sequence[str], config: Config | None = None, limits: Limits = Limits()
+) -> list[StrategyReport]:
+    """Accepts held jobs; the ledger keeps why they were held, and when they were released.
 
     Args:
         ledger: The ledger.
         lake: The lake.
-        job_ids: The jobs; all of them are released, or none of a strategy.
-        config: What `meter.yaml` says.
+        job_ids: The jobs; either all jobs of a strategy are released, or none.
+        config: The contents of `meter.yaml`.
+        limits: How much is kept in memory.
 
     Returns:
-        What became of each strategy.
+        A report for each strategy.
 
     Raises:
-        ReleaseError: A job is not held, cannot be parsed, or is being loaded at this moment.
+        ReleaseError: A job is not held, cannot be parsed, or its strategy is being loaded by another process.
         StoreError: The ledger or the lake cannot be used.
     """
     rows = {row.job_id: row for row in ledger.jobs(ids=list(job_ids))}
@@ -45,35 +51,46 @@ def release(ledger: Ledger, lake: Lake, job_ids: Sequence[str], config: Config |
             raise ReleaseError(f"no job {job_id}: see `meter-pipeline status`")
         if rows[job_id].state != "held":
             raise ReleaseError(f"job {job_id} is {rows[job_id].state}: only held jobs can be released")
-    return [
-        _release(ledger, lake, strategy_id, list(group), config or Config())
-        for strategy_id, group in groupby(rows.values(), key=lambda row: row.strategy_id)
-    ]
+    reports = []
+    for strategy_id, group in groupby(rows.values(), key=lambda row: row.strategy_id):
+        strategy, claim = _claim_strategy(ledger, strategy_id)
+        try:
+            # Their rows may be there already, from a release that was killed.
+            context = LoadContext(
+                lake, ledger, strategy, limits, find_config(config or Config(), strategy), may_have_rows=True
+            )
+            reports.append(_release_jobs(context, claim, list(group)))
+        finally:
+            claim.release()
+    return reports
 
 
-def _release(ledger: Ledger, lake: Lake, strategy_id: str, rows: Sequence[JobRow], config: Config) -> StrategyReport:
+def _claim_strategy(ledger: Ledger, strategy_id: str) -> tuple[StrategyRow, Claim]:
+    """Claims a strategy; returns its row as it is under the claim."""
     strategy = ledger.strategy(strategy_id)
     if strategy is None:
         raise ReleaseError(f"the strategy {strategy_id} is not known: run `meter-pipeline sync`")
     claim = ledger.claims.try_claim(strategy.slug)
     if claim is None:
         raise ReleaseError(f"{strategy.slug} is being loaded at this moment: try again when that has ended")
-    try:
-        strategy = ledger.strategy(strategy_id) or strategy
-        moment = now()
-        # Their rows may be there already, from a release that was killed.
-        first = not ledger.with_accepted([strategy_id])
-        load = Load(lake, ledger, strategy, claim, first=first, again=True, config=of(config, strategy))
-        held = []
-        for row in rows:
-            with paused_collection():
-                one = read_back(replace(row, released_at=moment), lake, strategy.slug, load.texts, large=BATCH_BYTES)
-            if one.problem is not None:
-                raise ReleaseError(f"job {row.job_id} cannot be released: {one.problem}")
-            held.append(one)
-        held.sort(key=lambda one: one.place)
-        ledger.mark_dirty([strategy_id])
-        load.accept(held)
-        return load.report
-    finally:
-        claim.release()
+    return ledger.strategy(strategy_id) or strategy, claim
+
+
+def _release_jobs(context: LoadContext, claim: Claim, rows: Sequence[JobRow]) -> StrategyReport:
+    """Accepts held jobs of one strategy, whose claim is held."""
+    is_first = not context.ledger.with_accepted([context.strategy_id])
+    loader = StrategyLoader(context, claim, is_first=is_first)
+    released_at = now()
+    jobs = [_read_job(context, loader, replace(row, released_at=released_at)) for row in rows]
+    jobs.sort(key=lambda job: job.place)
+    context.ledger.mark_dirty([context.strategy_id])
+    loader.accept(jobs)
+    return loader.report
+
+
+def _read_job(context: LoadContext, loader: StrategyLoader, row: JobRow) -> CompletedJob:
+    with paused_collection():
+        job = read_held_job(row, context.lake, context.slug, loader.texts, large_bytes=context.limits.large_bytes)
+    if job.problem is not None:
+        raise ReleaseError(f"job {row.job_id} cannot be released: {job.problem}")
+    return job

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
 from threading import BoundedSemaphore
 from types import TracebackType
 
 from meter_pipeline.sync.containment import Trouble, concerns_all, explain
+from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.fetch import Fetched
-from meter_pipeline.sync.loading.loader import BATCH_BYTES, Load
+from meter_pipeline.sync.loading.loader import StrategyLoader
 from meter_pipeline.sync.report import Problem, Progress, SyncReport
-
-# Two keep the disk busy; more only wait for the interpreter, and hold batches in memory meanwhile.
-WRITERS = 2
 
 
 class Writers:
-    """Threads that write batches; a strategy whose files cannot be written does not stop the others."""
+    """Threads that write batches; a strategy whose files cannot be written does not stop the others.
 
-    def __init__(self, report: SyncReport, progress: Progress) -> None:
-        self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="meter-write")
-        # Bounds the memory: whoever fetches waits when this many batches are in the works.
-        self._slots = BoundedSemaphore(WRITERS)
+    Args:
+        report: Gets the reports and problems of the strategies.
+        progress: Gets the number of jobs done.
+        limits: How many threads write, and how large batches are.
+    """
+
+    def __init__(self, report: SyncReport, progress: Progress, limits: Limits) -> None:
+        self._pool = ThreadPoolExecutor(limits.writers, thread_name_prefix="meter-write")
+        # Bounds the memory: fetching waits while this many batches are being written.
+        self._slots = BoundedSemaphore(limits.writers)
         self._report = report
         self._progress = progress
-        self._all: list[Writing] = []
+        self._batch_bytes = limits.batch_bytes
+        self._writers: list[StrategyWriter] = []
 
     def __enter__(self) -> Writers:
         return self
@@ -35,47 +39,55 @@ class Writers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown()
-        for writing in self._all:
-            writing.settle(self._report)
+        for writer in self._writers:
+            writer.settle(self._report)
 
-    def begin(self, load: Load) -> Writing:
-        """Takes on a strategy, whose claim is given up after its last batch."""
-        self._report.strategies[load.report.slug] = load.report
-        writing = Writing(self._pool, self._slots, self._progress, load)
-        self._all.append(writing)
-        return writing
+    def begin(self, loader: StrategyLoader) -> StrategyWriter:
+        """Begins to write a strategy, whose claim is given up after its last batch."""
+        self._report.strategies[loader.report.slug] = loader.report
+        writer = StrategyWriter(self._pool, self._slots, self._progress, loader, self._batch_bytes)
+        self._writers.append(writer)
+        return writer
 
 
-class Writing:
-    """One strategy's fetched jobs on their way to its files."""
+class StrategyWriter:
+    """Gathers one strategy's fetched jobs into batches and has them written one after the other."""
 
-    def __init__(self, pool: ThreadPoolExecutor, slots: BoundedSemaphore, progress: Progress, load: Load) -> None:
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        slots: BoundedSemaphore,
+        progress: Progress,
+        loader: StrategyLoader,
+        batch_bytes: int,
+    ) -> None:
         self._pool = pool
         self._slots = slots
         self._progress = progress
-        self._load = load
+        self._loader = loader
+        self._batch_bytes = batch_bytes
         self._batch: list[Fetched] = []
         self._bytes = 0
         self._before: Future[None] | None = None
         self._broken: Trouble | None = None
 
     def add(self, fetched: Fetched) -> None:
-        """Takes a fetched job; hands over what has come together when that is enough."""
-        if self._bytes >= BATCH_BYTES:
+        """Adds a fetched job to the batch; a full batch is written first."""
+        if self._bytes >= self._batch_bytes:
             self._submit(last=False)
         self._batch.append(fetched)
         self._bytes += 0 if fetched.body is None else fetched.body.size
 
     def finish(self) -> None:
-        """Hands over what is left."""
+        """Writes the last batch."""
         self._submit(last=True)
 
     def settle(self, report: SyncReport) -> None:
-        """Tells what went wrong, when all batches are written, and gives up the claim."""
-        self._load.release()
-        report.problems += self._load.problems
+        """Reports what went wrong, after all batches are written, and gives up the claim."""
+        self._loader.release()
+        report.problems += self._loader.problems
         if self._broken is not None:
-            slug, trouble = self._load.report.slug, self._broken
+            slug, trouble = self._loader.report.slug, self._broken
             report.problems.append(Problem("", slug, "known", trouble.reason, is_ours=trouble.is_ours))
             self._progress.note(f"{slug}: {trouble.reason}")
         if self._before is not None:
@@ -102,37 +114,32 @@ class Writing:
                     fetched.body.close()
             self._slots.release()
             if last:
-                self._load.release()
+                self._loader.release()
 
     def _write_or_divide(self, batch: Sequence[Fetched], *, last: bool) -> None:
-        """Writes a batch; one that fails is divided, down to the job that is to blame, which is given up."""
+        """Writes a batch; a batch that fails is divided down to the job at fault, which is given up."""
         failure = self._attempt(batch, last=last)
         if failure is None:
             return
         if len(batch) == 1:
-            self._load.give_up(batch[0].row, explain(failure), last=last)
-            self._load = self._load.resumed()
+            self._loader.give_up(batch[0].row, explain(failure), last=last)
+            self._loader = self._loader.resumed()
             return
         half = len(batch) // 2
         self._write_or_divide(batch[:half], last=False)
         self._write_or_divide(batch[half:], last=last)
 
     def _attempt(self, batch: Sequence[Fetched], *, last: bool) -> Exception | None:
-        """Writes a batch; returns the error that a job of it must have brought, with everything as it was before."""
-        load = self._load
-        counts, problems = replace(load.report), list(load.problems)
+        """Writes a batch; returns the error if a job of it must be at fault, with everything as it was before."""
         try:
-            load.write(batch, last=last)
+            self._loader.write(batch, last=last)
         except Exception as error:
             if concerns_all(error) or not batch:
                 raise
             failure = error
         else:
             return None
-        # What the failed batch has counted is counted again.
-        vars(load.report).update(vars(counts))
-        load.problems[:] = problems
-        self._load = load.resumed()
-        # Where not even this can be done, no job is to blame.
-        self._load.write([], last=False)
+        self._loader = self._loader.resumed()
+        # If not even an empty batch can be written, no job is at fault.
+        self._loader.write([], last=False)
         return failure
