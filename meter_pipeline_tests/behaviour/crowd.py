@@ -1,4 +1,4 @@
-"""Processes that sync, publish and query at the same time, each until it is told to stop."""
+"""Processes that sync, publish and query at the same time, each until it is stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from meter_pipeline.sync import sync
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__])
 
-# Jobs whose rows are not all there, or there twice: there must never be one.
+# Jobs with missing or duplicate rows: there must never be any.
 _TORN = """
     SELECT job_id FROM meter.jobs LEFT JOIN (
         SELECT job_id, count(*) AS n, count(DISTINCT item_index) AS d FROM meter.items GROUP BY job_id
@@ -29,8 +29,8 @@ _TORN_RESULTS = """
 """
 
 
-def syncing(folder: str, url: str, key: str, told: Any) -> None:
-    """Syncs until there is nothing left to load; tells how many jobs it loaded and what went wrong."""
+def syncing(folder: str, url: str, key: str, answers: Any) -> None:
+    """Syncs until nothing is left to load; puts the number of loaded jobs and the problems into `answers`."""
     ledger, lake = Ledger.open(f"{folder}/ledger.sqlite"), Lake.open(f"{folder}/lake")
     jobs, problems = 0, []
     with MeterClient(key, base_url=url, wait_scale=0, intents=ledger.intents) as client:
@@ -41,11 +41,11 @@ def syncing(folder: str, url: str, key: str, told: Any) -> None:
             if not report.jobs and not report.skipped:
                 break
     ledger.close()
-    told.put((jobs, problems))
+    answers.put((jobs, problems))
 
 
-def publishing(folder: str, stop: Event, told: Any) -> None:
-    """Publishes over and over; tells how often there was something new."""
+def publishing(folder: str, stop: Event, answers: Any) -> None:
+    """Publishes again and again; puts the number of new publications into `answers`."""
     ledger, lake = Ledger.open(f"{folder}/ledger.sqlite"), Lake.open(f"{folder}/lake")
     count = 0
     while True:
@@ -54,11 +54,11 @@ def publishing(folder: str, stop: Event, told: Any) -> None:
         if last:
             break
     ledger.close()
-    told.put(count)
+    answers.put(count)
 
 
-def querying(folder: str, stop: Event, told: Any) -> None:
-    """Queries over and over; tells how often, and the jobs that were ever torn."""
+def querying(folder: str, stop: Event, answers: Any) -> None:
+    """Queries again and again; puts the number of rounds, and all torn jobs, into `answers`."""
     path = Path(folder) / "warehouse.duckdb"
     count, torn = 0, []
     while True:
@@ -71,4 +71,4 @@ def querying(folder: str, stop: Event, told: Any) -> None:
         count += 1
         if last:
             break
-    told.put((count, torn))
+    answers.put((count, torn))

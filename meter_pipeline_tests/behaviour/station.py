@@ -1,4 +1,4 @@
-"""A ledger, a lake and a client on a sandbox, in one folder; and what two of them must have in common."""
+"""A ledger, a lake and a client of a sandbox in one folder, and assertions that compare two of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Station:
         self.close()
 
     def close(self) -> None:
-        """Lets go of everything."""
+        """Closes the client and the ledger."""
         self.client.close()
         self.ledger.close()
 
@@ -88,7 +88,7 @@ class Station:
 
 
 def assert_whole(station: Station) -> None:
-    """The ledger and the lake tell the same: every loaded job is there with all its items, once, in both tables."""
+    """Each item of each loaded job is in raw exactly once, and each item of each accepted job in results."""
     jobs = station.jobs()
     loaded = {id_: row.items for id_, row in jobs.items() if row.state in ("accepted", "held") and row.items}
     accepted = {id_: row.items for id_, row in jobs.items() if row.state == "accepted" and row.items}
@@ -102,12 +102,12 @@ def assert_whole(station: Station) -> None:
     assert all(len(schemas) <= 1 for schemas in station.schemas().values())
 
 
-def assert_equal(one: Station, other: Station) -> None:
+def assert_equal(left: Station, right: Station) -> None:
     """Two stations hold the same rows in columns of the same names and types."""
-    assert one.schemas() == other.schemas()
-    assert one.rows() == other.rows()
-    assert {id_: (row.state, row.items) for id_, row in one.jobs().items()} == {
-        id_: (row.state, row.items) for id_, row in other.jobs().items()
+    assert left.schemas() == right.schemas()
+    assert left.rows() == right.rows()
+    assert {id_: (row.state, row.items) for id_, row in left.jobs().items()} == {
+        id_: (row.state, row.items) for id_, row in right.jobs().items()
     }
 
 

@@ -30,16 +30,16 @@ def test_four_syncs_two_readers_and_a_publisher_do_not_disturb_each_other(
     stop = crowd.PROCESSES.Event()
 
     def start(target: Callable[..., None], *arguments: Any) -> tuple[Any, Any]:
-        told = crowd.PROCESSES.Queue()
-        process = crowd.PROCESSES.Process(target=target, args=(folder, *arguments, told))
+        answers = crowd.PROCESSES.Queue()
+        process = crowd.PROCESSES.Process(target=target, args=(folder, *arguments, answers))
         process.start()
-        return process, told
+        return process, answers
 
     others = [start(crowd.publishing, stop), start(crowd.querying, stop), start(crowd.querying, stop)]
     syncs = [start(crowd.syncing, empty_sandbox.url, empty_sandbox.api_key) for _ in range(4)]
-    loaded = [told.get(timeout=800) for _, told in syncs]
+    loaded = [answers.get(timeout=800) for _, answers in syncs]
     stop.set()
-    publications, *queries = (told.get(timeout=800) for _, told in others)
+    publications, *queries = (answers.get(timeout=800) for _, answers in others)
     for process, _ in [*syncs, *others]:
         process.join()
         assert process.exitcode == 0

@@ -1,4 +1,4 @@
-"""Real, uneven, nested records: 250 countries, several days apart, some withheld, some edited; nothing is lost."""
+"""Real, uneven, nested records: 250 countries on several days, some left out, some edited; no value is lost."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def countries() -> list[dict[str, Any]]:
 
 
 def record(folder: Path) -> int:
-    """Writes the countries as recordings: every day some are withheld, others say something else."""
+    """Writes the countries as recordings: every day some are left out and others edited."""
     written = 0
     folder.mkdir()
     everything = countries()
     for day in range(DAYS):
-        kept = [dict(one) for number, one in enumerate(everything) if (number + day) % 11]
-        for number, one in enumerate(kept):
+        kept = [dict(country) for number, country in enumerate(everything) if (number + day) % 11]
+        for number, country in enumerate(kept):
             if number % 7 == day:
-                one["population"] = f"about {one.get('population')}" if day == 2 else 1.5
-                one["Capital"] = one.pop("capital", None)
+                country["population"] = f"about {country.get('population')}" if day == 2 else 1.5
+                country["Capital"] = country.pop("capital", None)
         for part in range(JOBS_A_DAY):
             header = {
                 "strategy": "Countries", "url": f"https://countries.example/{part}", "schedule": "daily",

@@ -40,7 +40,7 @@ def whole(make_station: Callable[..., Station], world: Sandbox) -> Station:
 
 
 def assert_recovers(folder: Path, world: Sandbox, whole: Station) -> None:
-    """A sync makes of what a killed one left what it would have been."""
+    """A sync after a kill gives the tables of an undisturbed load."""
     with Station(folder, world) as station:
         assert station.sync().exit_code == 0
         assert_whole(station)

@@ -1,4 +1,4 @@
-"""A damaged file of the lake: deleted and loaded again, as the line that names it says."""
+"""A damaged file of the lake is mended by deleting it and loading its jobs again, as the error message advises."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_damaged_file_is_deleted_and_its_jobs_are_loaded_again(loaded: Station
     assert loaded.files() == before
 
 
-def test_of_jobs_whose_raw_rows_are_lost_those_that_are_not_loaded_now_are_loaded_by_the_next_sync(
+def test_jobs_whose_raw_rows_are_lost_are_loaded_by_the_next_sync_at_the_latest(
     loaded: Station,
 ) -> None:
     before = loaded.files()
@@ -50,7 +50,7 @@ def test_of_jobs_whose_raw_rows_are_lost_those_that_are_not_loaded_now_are_loade
     assert loaded.files() == before
 
 
-def test_nothing_counts_as_loaded_that_could_not_be_committed(
+def test_jobs_that_could_not_be_committed_do_not_count_as_loaded(
     station: Station, empty_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from meter_pipeline.store.errors import LedgerError

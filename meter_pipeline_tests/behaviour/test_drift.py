@@ -1,4 +1,4 @@
-"""Whatever a page brings is loaded without loss, or held with the reason; from the wire to the published view."""
+"""Any content of a page is loaded without loss, or held with the reason, from the response to the published view."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_every_odd_value_is_loaded_without_loss(station: Station, empty_sandbox:
         )
 
 
-def test_what_is_no_json_is_kept_aside_with_the_reason(station: Station, empty_sandbox: Sandbox) -> None:
+def test_a_body_that_is_not_json_is_kept_with_the_reason(station: Station, empty_sandbox: Sandbox) -> None:
     for item in (b'{"a":NaN}', b'{"a":"\xff\xfe"}', b'{"a":"\xed\xa0\x80"}'):
         empty_sandbox.insert_job("Odd", items=[item])
     empty_sandbox.insert_job("Odd", items=[{"a": 1}])

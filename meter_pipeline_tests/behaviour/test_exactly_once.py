@@ -31,7 +31,7 @@ def reused() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty ledger: to make one anew for each kill takes longer than the kill."""
+    """An empty ledger, to be copied: creating a ledger for each kill takes longer than the kill."""
     path = tmp_path_factory.mktemp("template") / "ledger.sqlite"
     Ledger.open(str(path)).close()
     return path
@@ -57,7 +57,7 @@ def sandbox(reused: Sandbox) -> Sandbox:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_kill_at_any_point_loses_no_change_and_marks_none_before_it_is_stored(
+def test_a_kill_at_any_point_loses_no_change_and_acknowledges_none_before_it_is_stored(
     point: str, tmp_path: Path, sandbox: Sandbox, template: Path
 ) -> None:
     shutil.copy(template, tmp_path)
@@ -66,7 +66,7 @@ def test_a_kill_at_any_point_loses_no_change_and_marks_none_before_it_is_stored(
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_second_kill_while_the_first_is_recovered_from_loses_no_change_either(
+def test_a_second_kill_during_recovery_loses_no_change_either(
     point: str, tmp_path: Path, sandbox: Sandbox, template: Path
 ) -> None:
     shutil.copy(template, tmp_path)
@@ -78,7 +78,7 @@ def test_a_second_kill_while_the_first_is_recovered_from_loses_no_change_either(
 
 
 def assert_each_once(folder: Path, sandbox: Sandbox, ids: set[str]) -> None:
-    """What a sync makes of the killed one's leavings: each change is stored, noted and acknowledged, in this order."""
+    """After a sync that follows a kill, each change was stored, noted and acknowledged once, in this order."""
     with Station(folder, sandbox) as station:
         stored = set(station.jobs("accepted"))
         for mark in sandbox.marks:

@@ -1,4 +1,4 @@
-"""Faults on the way: everything arrives, once; what cannot be read is named, and the rest arrives all the same."""
+"""Whatever faults the API has, every job is loaded once, or named as unreadable while the others are loaded."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from meter_pipeline.sync.report import Silent
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
 
-def test_with_a_fifth_of_all_answers_spoilt_everything_arrives_once(
+def test_with_a_fifth_of_all_responses_faulty_every_job_is_loaded_once(
     make_station: Callable[..., Station], empty_sandbox: Sandbox
 ) -> None:
     insert_drifting(empty_sandbox)
     whole = make_station(empty_sandbox, "whole")
     whole.sync()
     empty_sandbox.set_faults(all=0.2, slow_seconds=0.05, retry_after=0)
-    station = make_station(empty_sandbox, "spoilt", max_attempts=12)
+    station = make_station(empty_sandbox, "faulty", max_attempts=12)
     report = station.sync()
     empty_sandbox.clear_faults()
     assert report.exit_code == 0
@@ -29,7 +29,9 @@ def test_with_a_fifth_of_all_answers_spoilt_everything_arrives_once(
     assert_equal(station, whole)
 
 
-def test_a_job_that_always_fails_is_unreadable_and_all_others_arrive(station: Station, empty_sandbox: Sandbox) -> None:
+def test_a_job_that_always_fails_is_unreadable_and_all_others_are_loaded(
+    station: Station, empty_sandbox: Sandbox
+) -> None:
     ids = insert_drifting(empty_sandbox)
     empty_sandbox.set_faults(fail_jobs={ids[5]}, garbage_jobs={ids[6]})
     report = station.sync()
@@ -42,7 +44,7 @@ def test_a_job_that_always_fails_is_unreadable_and_all_others_arrive(station: St
     assert_whole(station)
 
 
-def test_a_job_that_is_answered_with_another_one_is_unreadable_and_never_loaded_as_the_other(
+def test_a_job_answered_with_another_job_is_unreadable_and_not_loaded_as_the_other(
     station: Station, empty_sandbox: Sandbox
 ) -> None:
     other = empty_sandbox.insert_job("Good", items=[{"g": 1}])
@@ -81,7 +83,7 @@ def test_changes_of_another_schedule_are_neither_noted_nor_acknowledged(
 
 
 @pytest.mark.parametrize("fault", ["endless", "bomb"])
-def test_a_job_beyond_a_bound_is_unreadable_with_the_bound_and_all_others_arrive(
+def test_a_job_beyond_a_bound_is_unreadable_with_the_bound_and_all_others_are_loaded(
     make_station: Callable[..., Station], empty_sandbox: Sandbox, fault: str
 ) -> None:
     bounds = Bounds(max_body=3_000_000)
@@ -102,7 +104,7 @@ def test_a_job_beyond_a_bound_is_unreadable_with_the_bound_and_all_others_arrive
     assert not empty_sandbox.world.schedules[plan].unseen
 
 
-def test_a_job_with_an_item_beyond_the_bound_is_unreadable_also_when_a_change_set_brings_it(
+def test_a_job_with_an_item_beyond_the_bound_is_unreadable_in_a_change_set_too(
     make_station: Callable[..., Station], empty_sandbox: Sandbox
 ) -> None:
     station = make_station(empty_sandbox, bounds=Bounds(max_record=100_000), spool_bytes=10_000)
@@ -118,7 +120,7 @@ def test_a_job_with_an_item_beyond_the_bound_is_unreadable_also_when_a_change_se
 
 
 @pytest.mark.parametrize("kind", ["new", "again"])
-def test_a_listing_without_end_ends_the_sync_with_one_clear_error(
+def test_an_endless_listing_ends_the_sync_with_one_clear_error(
     station: Station, empty_sandbox: Sandbox, kind: str
 ) -> None:
     for number in range(120):

@@ -34,7 +34,7 @@ _URL = ("METER_LEDGER_URL", "METER_LAKE_URL", "METER_API_PREFIX", "DAGSTER_HOME"
 
 @pytest.fixture
 def shop(make_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """Two accepted jobs, and one that is held because its count is wrong."""
+    """Two accepted jobs, and a job that is held because its count is wrong."""
     sandbox = make_sandbox(worlds=(), api_key="key")
     sandbox.add_strategy("Books", "https://books.example/new")
     for price, claim in ((12, 1), (11, 1), (10, 7)):
@@ -114,7 +114,7 @@ def _see_dagster_work(shop: Sandbox, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_a_lake_of_its_own_and_a_ledger_of_its_own_can_be_called_anything(
+def test_separate_folders_of_lake_and_ledger_may_have_any_name(
     shop: Sandbox, meter: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("METER_DATA_DIR", str(tmp_path / "data"))
@@ -133,7 +133,7 @@ def _fail(*_: object) -> None:
     raise OSError("another disk")
 
 
-def test_patterns_find_the_files_of_their_own_folder_and_not_of_those_that_look_alike(tmp_path: Path) -> None:
+def test_patterns_find_the_files_of_their_folder_and_not_of_folders_with_similar_names(tmp_path: Path) -> None:
     names = ["star*", "starry", "[ab]", "a", "b", "one?", "ones", "it's"]
     for name in names:
         folder = tmp_path / name / "raw" / "strategy=s" / "month=2026-03"
@@ -146,7 +146,7 @@ def test_patterns_find_the_files_of_their_own_folder_and_not_of_those_that_look_
 
 @pytest.mark.parametrize("name", ["what?", "back\\slash", "not\udcff utf-8"])
 @pytest.mark.parametrize("command", ["check", "sync", "status", "publish", "publications", "report", "demo"])
-def test_a_folder_that_not_everything_can_use_is_refused_at_once_by_every_command(
+def test_an_unusable_folder_is_refused_at_once_by_every_command(
     shop: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     name: str, command: str,
 ) -> None:  # fmt: skip
@@ -161,12 +161,12 @@ def test_a_folder_that_not_everything_can_use_is_refused_at_once_by_every_comman
 @pytest.mark.parametrize(
     "url", ["/x/back\\slash", "file:///x/what%3F", "file:///x/a#b", "file:///x/a?b", "file://data/lake", "file://[ab"]
 )
-def test_a_lake_at_a_place_that_would_be_another_one_is_refused(url: str) -> None:
+def test_a_lake_url_that_means_another_place_is_refused(url: str) -> None:
     with pytest.raises(LakeError, match="METER_LAKE_URL"):
         open_files(url)
 
 
-def test_a_home_folder_is_found_in_every_setting_and_one_that_nobody_has_is_named(
+def test_a_home_folder_is_found_in_every_setting_and_an_unknown_user_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -184,6 +184,6 @@ def test_a_home_folder_is_found_in_every_setting_and_one_that_nobody_has_is_name
             Settings.from_env({name: "~nobody-of-that-name/x"}, dotenv=None)
 
 
-def test_a_ledger_is_a_file_of_exactly_the_name_that_is_given(tmp_path: Path) -> None:
+def test_a_ledger_is_a_file_of_exactly_the_given_name(tmp_path: Path) -> None:
     connect(str(tmp_path / "a?b#c%20d")).dispose()
     assert (tmp_path / "a?b#c%20d").is_file()

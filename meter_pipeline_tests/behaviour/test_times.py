@@ -74,7 +74,7 @@ def test_a_held_job_of_any_year_can_be_released(station: Station, empty_sandbox:
 
 
 @pytest.mark.parametrize("time", ["0001-01-05T00:00:00Z", "9999-12-31T23:00:00Z"])
-def test_months_are_spelled_alike_in_folders_in_arrow_and_in_the_warehouse(
+def test_months_are_spelled_the_same_in_folders_in_arrow_and_in_the_warehouse(
     station: Station, empty_sandbox: Sandbox, tmp_path: Path, time: str
 ) -> None:
     empty_sandbox.insert_job("Shop", items=FIVE, completed_at=time)
@@ -89,7 +89,7 @@ def test_months_are_spelled_alike_in_folders_in_arrow_and_in_the_warehouse(
 
 
 @pytest.mark.parametrize("last_run_at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
-def test_a_schedule_that_ran_in_any_year_is_looked_at_like_all_others(
+def test_a_schedule_that_ran_in_any_year_is_polled_like_all_others(
     make_station: Callable[..., Station], empty_sandbox: Sandbox, last_run_at: str
 ) -> None:
     strategy = empty_sandbox.add_strategy("Shop", items=FIVE)

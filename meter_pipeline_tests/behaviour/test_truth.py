@@ -1,4 +1,4 @@
-"""The change feed and the versions against an independent slow reading of the same history, exactly."""
+"""The change feed and the item versions equal those of an independent, slow reference for the same history."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FIELDS = ("price", "specs", "seen", "odd.name")
 
 @dataclass(frozen=True)
 class Page:
-    """One job: what it looked at, when, and what it saw."""
+    """One job: the page, the time, and the items."""
 
     url: str
     second: int
@@ -79,17 +79,17 @@ def _histories(draw: st.DrawFn) -> list[Page]:
 
 
 class Rules:
-    """What counts as the same, spelled out."""
+    """Item rules of the reference: what counts as the same."""
 
     def __init__(self, key: tuple[str, ...] = (), ignore: tuple[str, ...] = (), *, loose: bool = False) -> None:
         self.key, self.ignore, self.loose = key, ignore, loose
 
     @property
     def config(self) -> Config:
-        """The same in `meter.yaml`'s words."""
+        """The same rules as a `meter.yaml`."""
         strict = not self.loose
-        said = StrategyConfig(self.key, self.ignore, array_order=strict, whitespace=strict, numbers=strict)
-        return Config(strategies={"shop": said})
+        section = StrategyConfig(self.key, self.ignore, array_order=strict, whitespace=strict, numbers=strict)
+        return Config(strategies={"shop": section})
 
     def form(self, value: Any) -> Any:
         """A value in a form in which the same is equal and anything else is not."""
@@ -109,7 +109,7 @@ class Rules:
         return ("number", "0.0" if isinstance(value, float) and value == 0 else repr(value))
 
     def name(self, item: Any) -> Any:
-        """What names an item, before equal ones are told apart."""
+        """The name of an item, which other items may have, too."""
         if not self.key or not isinstance(item, dict):
             return ("hash", self.form(item))
         values = [item.get(field) for field in self.key]
@@ -184,11 +184,11 @@ def _json(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-# -- the package's own words -------------------------------------------------------------------------------------------
+# -- what the package publishes ----------------------------------------------------------------------------------------
 
 
-def told(station: Station, origin: float) -> tuple[list[Any], list[Any]]:
-    """The same rows out of the published warehouse."""
+def published(station: Station, origin: float) -> tuple[list[Any], list[Any]]:
+    """Change rows and versions of the published warehouse, in the form of `expected`."""
     path = station.folder / "warehouse.duckdb"
     publish(station.ledger, station.lake, path)
 
@@ -201,8 +201,8 @@ def told(station: Station, origin: float) -> tuple[list[Any], list[Any]]:
             "SELECT url, parameters, observed_at::TIMESTAMP, kind, field, old_value, new_value FROM meter.item_changes"
         ).fetchall()
         changes = [
-            (url, asked, second(at), kind, field, _same(old), _same(new))
-            for url, asked, at, kind, field, old, new in rows
+            (url, parameters, second(at), kind, field, _same(old), _same(new))
+            for url, parameters, at, kind, field, old, new in rows
         ]
         rows = connection.execute(
             "SELECT v.url, v.parameters, version, valid_from::TIMESTAMP, valid_to::TIMESTAMP, "
@@ -211,8 +211,8 @@ def told(station: Station, origin: float) -> tuple[list[Any], list[Any]]:
         ).fetchall()
         assert all(current == (until is None) for *_, until, _, _, current in rows)
         versions = [
-            (url, asked, number, second(start), second(until), second(last), _same(item))
-            for url, asked, number, start, until, last, item, _ in rows
+            (url, parameters, number, second(start), second(until), second(last), _same(item))
+            for url, parameters, number, start, until, last, item, _ in rows
         ]
     return sorted(changes, key=repr), sorted(versions, key=repr)
 
@@ -255,20 +255,20 @@ RULES = (
     phases=(Phase.explicit, Phase.generate),
 )
 @given(pages=_histories(), rules=st.sampled_from(RULES), data=st.data())
-def test_feed_and_versions_say_what_a_slow_reading_says_in_any_order_of_loading(
+def test_feed_and_versions_equal_a_slow_reference_in_any_order_of_loading(
     pages: list[Page], rules: Rules, data: st.DataObject
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, _served(pages) as (sandbox, ids, origin):
         with Station(Path(folder, "whole"), sandbox) as whole:
             assert not whole.sync(config=rules.config).problems
             assert_whole(whole)
-            assert told(whole, origin) == expected(pages, rules)
+            assert published(whole, origin) == expected(pages, rules)
             rows = [_sorted(whole, table) for table in ("results", "changes")]
         with Station(Path(folder, "parts"), sandbox) as parts:
             order = data.draw(st.permutations(ids))
             cut = data.draw(st.integers(1, len(ids)))
-            for some in (order[:cut], *([one] for one in order[cut:])):
-                assert not parts.sync(jobs=some, config=rules.config).problems
+            for job_ids in (order[:cut], *([job_id] for job_id in order[cut:])):
+                assert not parts.sync(jobs=job_ids, config=rules.config).problems
             assert [_sorted(parts, table) for table in ("results", "changes")] == rows
             assert_whole(parts)
 
@@ -291,12 +291,12 @@ def test_jobs_compared_on_disk_have_the_same_rows(limit: int, tmp_path: Path) ->
     limits = Limits(batch_bytes=limit, large_bytes=limit)
     with _served(pages) as (sandbox, _, origin), Station(tmp_path, sandbox) as station:
         assert not station.sync(config=rules.config, limits=limits).problems
-        assert told(station, origin) == expected(pages, rules)
+        assert published(station, origin) == expected(pages, rules)
         before = _sorted(station, "changes")
         # Under another key and back again: rebuilt from raw, the rows are the same.
         other = Rules(("id", "price"))
         assert not station.sync(config=other.config, limits=limits).problems
-        assert told(station, origin) == expected(pages, other)
+        assert published(station, origin) == expected(pages, other)
         assert not station.sync(config=rules.config, limits=limits).problems
         assert _sorted(station, "changes") == before
         assert_whole(station)

@@ -1,4 +1,4 @@
-"""How thorough the tests are: property tests that take long try `THOROUGH` times more, as in `make slow`."""
+"""How thorough the tests are: slow property tests try `THOROUGH` times as many examples, as in `make slow`."""
 
 import os
 

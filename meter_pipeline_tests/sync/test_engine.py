@@ -1,4 +1,4 @@
-"""A sync brings every job once, touches nothing that is known, and names what it could not load."""
+"""A sync loads every job once, changes nothing that is loaded, and names the jobs that it could not load."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from meter_pipeline.sync import SelectionError
 from meter_pipeline_tests.behaviour.station import Station, assert_whole, insert_drifting
 
 
-def test_a_second_sync_changes_no_byte_and_asks_a_handful_of_questions(
-    station: Station, empty_sandbox: Sandbox
-) -> None:
+def test_a_second_sync_changes_no_byte_and_sends_few_requests(station: Station, empty_sandbox: Sandbox) -> None:
     insert_drifting(empty_sandbox)
     first = station.sync()
     assert (first.jobs, first.exit_code, first.problems) == (40, 0, [])
@@ -39,7 +37,7 @@ def test_loading_a_job_again_leaves_the_tables_equal(station: Station, empty_san
     assert_whole(station)
 
 
-def test_the_default_worlds_arrive_whole(make_station: Callable[..., Station], make_sandbox: Any) -> None:
+def test_the_default_worlds_are_loaded_completely(make_station: Callable[..., Station], make_sandbox: Any) -> None:
     sandbox = make_sandbox(days=0.5)
     station = make_station(sandbox)
     report = station.sync()
@@ -51,7 +49,7 @@ def test_the_default_worlds_arrive_whole(make_station: Callable[..., Station], m
     assert_whole(station)
 
 
-def test_what_is_raw_is_what_was_sent(station: Station, empty_sandbox: Sandbox) -> None:
+def test_raw_items_are_kept_byte_for_byte(station: Station, empty_sandbox: Sandbox) -> None:
     item = b'{"b": 1.0,  "a": 123456789012345678901234567890, "a\\u00e9": "\\ud83d\\ude00"}'
     empty_sandbox.insert_job("Odd", items=[item])
     station.sync()
@@ -66,7 +64,7 @@ def test_what_is_raw_is_what_was_sent(station: Station, empty_sandbox: Sandbox) 
         ({"schedules": ["nobody"]}, "no schedule nobody: see `meter-pipeline schedules list`"),
     ],
 )
-def test_a_selection_that_is_not_there_is_one_line(
+def test_a_selection_that_does_not_exist_is_an_error_of_one_line(
     station: Station, empty_sandbox: Sandbox, options: dict[str, list[str]], message: str
 ) -> None:
     empty_sandbox.add_strategy("Twin", items=[])
@@ -94,12 +92,12 @@ def test_a_sync_of_one_strategy_does_not_hide_older_jobs_of_others(station: Stat
     assert_whole(station)
 
 
-def test_only_jobs_of_the_schedules_that_are_asked_for_are_loaded(station: Station, empty_sandbox: Sandbox) -> None:
+def test_only_jobs_of_the_selected_schedules_are_loaded(station: Station, empty_sandbox: Sandbox) -> None:
     owner = empty_sandbox.add_strategy("Mine", items=[])
-    one, two = (empty_sandbox.add_schedule(owner, url=f"https://x.example/{n}") for n in "ab")
-    wanted = empty_sandbox.insert_job("Mine", items=[{"n": 1}], schedule=one)
-    other = empty_sandbox.insert_job("Mine", items=[{"n": 2}], schedule=two)
-    station.sync(schedules=[one])
+    first, second = (empty_sandbox.add_schedule(owner, url=f"https://x.example/{n}") for n in "ab")
+    wanted = empty_sandbox.insert_job("Mine", items=[{"n": 1}], schedule=first)
+    other = empty_sandbox.insert_job("Mine", items=[{"n": 2}], schedule=second)
+    station.sync(schedules=[first])
     assert {id_: row.state for id_, row in station.jobs().items()} == {wanted: "accepted", other: "known"}
     station.sync()
     assert_whole(station)
@@ -117,7 +115,7 @@ def test_jobs_before_since_wait_for_a_sync_without_it(station: Station, empty_sa
     assert_whole(station)
 
 
-def test_a_first_discovery_that_broke_off_is_taken_up_again(station: Station, empty_sandbox: Sandbox) -> None:
+def test_a_first_discovery_that_broke_off_is_continued(station: Station, empty_sandbox: Sandbox) -> None:
     now = empty_sandbox.world.now
     for number in range(230):
         empty_sandbox.insert_job("Mine", items=[{"n": number}], completed_at=now - number)
@@ -193,7 +191,7 @@ def test_a_running_job_is_picked_up_when_it_is_done(make_station: Callable[..., 
     assert_whole(station)
 
 
-def test_an_unreadable_job_is_tried_again_after_a_while_or_at_once_by_a_reconcile(
+def test_an_unreadable_job_is_tried_again_when_it_is_due_or_at_once_by_a_reconcile(
     station: Station, empty_sandbox: Sandbox
 ) -> None:
     bad = empty_sandbox.insert_job("Mine", items=[{"a": 1}])

@@ -1,4 +1,4 @@
-"""Keys are found, changed and made good after a kill without the API; held jobs are released from what was landed."""
+"""Keys are found, changed and recovered after a kill without the API; held jobs are released from their raw rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.lake.lake import Lake
-from meter_pipeline.sync.items import rules as choices
+from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.loading.rebuild import RekeyError, asked, rekey
 from meter_pipeline.sync.loading.release import ReleaseError, release
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
@@ -39,11 +39,11 @@ def changes(station: Station) -> list[tuple[Any, ...]]:
 
 
 def key(station: Station) -> tuple[str, ...]:
-    """What the shop's items are told apart by."""
-    return choices.load(station.ledger.strategies()[0].identity).key
+    """The fields that identify the shop's items."""
+    return item_rules.load(station.ledger.strategies()[0].identity).key
 
 
-def said(**options: Any) -> Config:
+def config_of_shop(**options: Any) -> Config:
     """A `meter.yaml` about the shop."""
     return Config(strategies={"shop": StrategyConfig(**options)})
 
@@ -58,7 +58,7 @@ def test_a_key_is_found_as_soon_as_two_jobs_can_be_compared_and_rows_follow(
     scrape(empty_sandbox, 1, start=1)
     station.sync()
     (row,) = station.ledger.strategies()
-    chosen = choices.load(row.identity)
+    chosen = item_rules.load(row.identity)
     assert (chosen.key, chosen.source, chosen.pending) == (("sku",), "suggested", False)
     assert chosen.evidence == {"uniqueness": 1.0, "coverage": 1.0, "stability": 1.0, "jobs": 2, "items": 12}
     assert set(station.results("shop")["_meter_item_key"].to_pylist()) == {f"s{n}" for n in range(6)}
@@ -79,11 +79,11 @@ def test_a_key_once_found_stays(station: Station, empty_sandbox: Sandbox) -> Non
     assert_whole(station)
 
 
-def test_what_meter_yaml_says_is_made_so_by_the_next_sync_and_once(station: Station, empty_sandbox: Sandbox) -> None:
+def test_rules_in_meter_yaml_are_applied_once_by_the_next_sync(station: Station, empty_sandbox: Sandbox) -> None:
     scrape(empty_sandbox)
     station.sync()
     assert key(station) == ("sku",)
-    config = said(key=("name",), ignore=("price",), types={"sku": "json", "price": "text"})
+    config = config_of_shop(key=("name",), ignore=("price",), types={"sku": "json", "price": "text"})
     assert station.sync(config=config).exit_code == 0
     assert key(station) == ("name",)
     assert changes(station) == []
@@ -93,10 +93,10 @@ def test_what_meter_yaml_says_is_made_so_by_the_next_sync_and_once(station: Stat
     before = station.files()
     station.sync(config=config)
     assert station.files() == before
-    # A strategy that it no longer names keeps what it has.
+    # A strategy that is no longer in meter.yaml keeps its rules.
     station.sync()
     assert station.files() == before
-    station.sync(config=said(key=()))
+    station.sync(config=config_of_shop(key=()))
     assert {kind for _, kind, *_ in changes(station)} == {"added", "removed"}
     assert_whole(station)
 
@@ -133,18 +133,18 @@ def test_a_rekey_that_was_killed_is_finished_by_the_next_sync(
         assert rekey(station.lake, station.ledger, row, asked(Config(), row, ["sku"], None), large=LARGE)
 
 
-def test_a_rekey_by_hand_does_not_contradict_meter_yaml(station: Station, empty_sandbox: Sandbox) -> None:
+def test_a_rekey_by_hand_cannot_contradict_meter_yaml(station: Station, empty_sandbox: Sandbox) -> None:
     scrape(empty_sandbox)
     station.sync()
     (row,) = station.ledger.strategies()
-    config = said(key=("sku",), line=7)
+    config = config_of_shop(key=("sku",), line=7)
     assert asked(config, row, ["sku"], None).key == ("sku",)
     with pytest.raises(RekeyError, match="7 says how shop is keyed: change it there and sync"):
         asked(config, row, ["name"], None)
-    assert asked(said(ignore=("price",)), row, ["name"], None).key == ("name",)
+    assert asked(config_of_shop(ignore=("price",)), row, ["name"], None).key == ("name",)
 
 
-def test_a_released_job_is_typed_and_compared_as_if_it_had_come_late(station: Station, empty_sandbox: Sandbox) -> None:
+def test_a_released_job_is_typed_and_compared_like_a_late_job(station: Station, empty_sandbox: Sandbox) -> None:
     first, held, last = (
         empty_sandbox.insert_job(
             "Shop",
@@ -154,10 +154,10 @@ def test_a_released_job_is_typed_and_compared_as_if_it_had_come_late(station: St
         )
         for second, price, more, job in ((0, 1, [], {}), (1, 2, [{"sku": "c"}], {"item_count": 9}), (2, 3, [], {}))
     )
-    station.sync(config=said(key=("sku",)))
+    station.sync(config=config_of_shop(key=("sku",)))
     assert changes(station) == [("a", "changed", "price", "1", "3")]
     before = station.jobs()[held]
-    (report,) = release(station.ledger, station.lake, [held], said(key=("sku",)))
+    (report,) = release(station.ledger, station.lake, [held], config_of_shop(key=("sku",)))
     assert (report.accepted, report.items) == (1, 3)
     job = station.jobs()[held]
     assert (job.state, job.reason, job.released_at is not None) == ("accepted", before.reason, True)
@@ -178,16 +178,18 @@ def test_a_released_job_is_typed_and_compared_as_if_it_had_come_late(station: St
     assert last in station.jobs("accepted")
 
 
-def test_an_accepted_job_that_is_held_now_leaves_no_row_behind(station: Station, empty_sandbox: Sandbox) -> None:
+def test_an_accepted_job_that_is_held_on_a_reload_leaves_no_row_behind(
+    station: Station, empty_sandbox: Sandbox
+) -> None:
     ids = scrape(empty_sandbox, 3)
-    station.sync(config=said(key=("sku",)))
+    station.sync(config=config_of_shop(key=("sku",)))
     job = next(job for job in empty_sandbox.world.jobs if job.job_id == ids[1])
     row = station.jobs()[ids[1]]
-    told = {"job_id": row.job_id, "strategy_id": row.strategy_id, "url": row.url, "status": "completed"}
+    record = {"job_id": row.job_id, "strategy_id": row.strategy_id, "url": row.url, "status": "completed"}
     job.body = json.dumps(
-        {**told, "completed_at": row.completed_at, "item_count": 9, "results": [{"sku": "x"}]}
+        {**record, "completed_at": row.completed_at, "item_count": 9, "results": [{"sku": "x"}]}
     ).encode()
-    station.sync(jobs=[ids[1]], again=True, config=said(key=("sku",)))
+    station.sync(jobs=[ids[1]], again=True, config=config_of_shop(key=("sku",)))
     assert station.jobs()[ids[1]].state == "held"
     assert changes(station) == []
     assert_whole(station)
@@ -205,7 +207,7 @@ def test_a_job_that_cannot_be_parsed_cannot_be_released(station: Station, empty_
     assert station.jobs()[held].state == "held"
 
 
-def test_a_job_that_cannot_be_fetched_again_keeps_what_was_loaded(station: Station, empty_sandbox: Sandbox) -> None:
+def test_a_loaded_job_that_cannot_be_fetched_again_keeps_its_rows(station: Station, empty_sandbox: Sandbox) -> None:
     ids = scrape(empty_sandbox)
     station.sync()
     before = station.files()

@@ -1,4 +1,4 @@
-"""Names of files from text that others chose: one name a text, one file a name, and never a way out of the folder."""
+"""File names from untrusted text: each text gets its own name, and no name leads out of the folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ texts = st.one_of(
 
 
 @given(texts)
-def test_any_text_gives_a_name_that_every_disk_takes(text: str) -> None:
+def test_any_text_gives_a_name_that_is_valid_on_every_disk(text: str) -> None:
     name = make_file_name(text, ".body")
     assert name.isascii()
     assert name.isprintable()
@@ -50,8 +50,8 @@ def test_any_text_gives_a_name_that_every_disk_takes(text: str) -> None:
 
 
 @given(texts, texts)
-def test_different_texts_give_different_names(one: str, other: str) -> None:
-    assert (make_file_name(one) == make_file_name(other)) == (one == other)
+def test_different_texts_give_different_names(left: str, right: str) -> None:
+    assert (make_file_name(left) == make_file_name(right)) == (left == right)
 
 
 @given(texts)
@@ -60,7 +60,7 @@ def test_no_text_is_mistaken_for_the_name_of_another(text: str) -> None:
     assert name == text or make_file_name(name) != name
 
 
-def test_an_id_as_meter_makes_them_is_its_own_name() -> None:
+def test_an_id_in_meters_format_is_its_own_name() -> None:
     assert make_file_name("3f0c5a5e-7b0e-4c55-9a1f-2d1f0b7b6a10", ".json") == (
         "3f0c5a5e-7b0e-4c55-9a1f-2d1f0b7b6a10.json"
     )
@@ -68,7 +68,7 @@ def test_an_id_as_meter_makes_them_is_its_own_name() -> None:
 
 
 @pytest.mark.parametrize("job_id", HOSTILE)
-def test_a_body_that_is_no_json_is_kept_in_its_folder_whatever_the_jobs_id(
+def test_a_body_that_is_not_json_is_kept_in_its_folder_whatever_the_jobs_id(
     station: Station, empty_sandbox: Sandbox, job_id: str
 ) -> None:
     good = empty_sandbox.insert_job("Books", items=[{"a": 1}])
@@ -83,7 +83,7 @@ def test_a_body_that_is_no_json_is_kept_in_its_folder_whatever_the_jobs_id(
     assert str(kept) in report.problems[0].reason
 
 
-def test_jobs_that_no_path_can_name_are_unreadable_and_the_others_load(
+def test_jobs_whose_id_does_not_fit_into_a_path_are_unreadable_and_the_others_load(
     station: Station, empty_sandbox: Sandbox
 ) -> None:
     good = [empty_sandbox.insert_job("Books", items=[{"a": number}]) for number in range(3)]
@@ -111,7 +111,7 @@ def test_a_job_of_any_id_loads_and_its_report_waits_in_the_inbox(
     assert not inbox.hints()
 
 
-def test_a_report_under_a_name_of_an_older_version_is_found_and_taken_out(tmp_path: Path) -> None:
+def test_a_report_under_a_file_name_of_an_older_version_is_found_and_removed(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path)
     inbox.put(Hint("a/b"))
     (kept,) = tmp_path.iterdir()
