@@ -12,7 +12,8 @@ from sqlalchemy import text
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.sync import SelectionError
-from meter_pipeline_tests.behaviour.station import Station, assert_whole, insert_drifting
+from meter_pipeline.sync.limits import Limits
+from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
 
 def test_a_second_sync_changes_no_byte_and_sends_few_requests(station: Station, empty_sandbox: Sandbox) -> None:
@@ -47,6 +48,26 @@ def test_the_default_worlds_are_loaded_completely(make_station: Callable[..., St
     assert set(jobs) == {job.job_id for job in sandbox.world.jobs}
     assert {problem.job_id for problem in report.problems} == set(station.jobs("held"))
     assert_whole(station)
+
+
+def test_limits_change_how_much_is_done_at_a_time_and_not_the_tables(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox
+) -> None:
+    insert_drifting(empty_sandbox, 30, ("Alpha", "Beta", "Gamma"))
+    usual, tight = make_station(empty_sandbox, "usual"), make_station(empty_sandbox, "tight")
+    usual.sync()
+    commits: list[int] = []
+    commit = tight.ledger.commit
+    tight.ledger.commit = lambda strategy_id, rows, **options: (  # type: ignore[method-assign]
+        commits.append(len(rows)),
+        commit(strategy_id, rows, **options),
+    )[1]
+    report = tight.sync(limits=Limits(workers=1, writers=1, batch_bytes=0, large_bytes=0, claims_per_group=1))
+    assert report.exit_code == 0
+    # Each body fills a batch of its own.
+    assert max(commits) == 1
+    assert_whole(tight)
+    assert_equal(usual, tight)
 
 
 def test_raw_items_are_kept_byte_for_byte(station: Station, empty_sandbox: Sandbox) -> None:
