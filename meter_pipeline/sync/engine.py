@@ -89,11 +89,7 @@ def sync(
     at_once = reconcile or again or jobs is not None
     selection = Selection(schedules, strategies, jobs, iso(since), at_once, again)
     try:
-        catalog(client, ledger, report)
-        selection = selection.resolve(client, ledger, report, missing_ok=missing_ok)
-        if jobs is None:
-            listings = selection.find_listings(reconcile)
-            discover(client, ledger, report, strategy_ids=listings, since=since, reconcile=reconcile)
+        selection = _discover(run, selection, reconcile=reconcile, since=since, missing_ok=missing_ok)
         rebuild_outdated(ledger, lake, run.config, report, selection.strategy_ids, large_bytes=limits.large_bytes)
         if jobs is not None:
             run.load(selection)
@@ -118,6 +114,18 @@ def _record_end(ledger: Ledger, report: SyncReport, requests: int) -> None:
     report.requests += requests
     report.finished_at = now()
     ledger.end_sync(report.sync_id, report.as_dict())
+
+
+def _discover(
+    run: _Run, selection: Selection, *, reconcile: bool, since: datetime | None, missing_ok: bool
+) -> Selection:
+    """Records what the API lists; returns the selection with the ids of its strategies."""
+    catalog(run.client, run.ledger, run.report)
+    selection = selection.resolve(run.client, run.ledger, run.report, missing_ok=missing_ok)
+    if selection.jobs is None:
+        listings = selection.find_listings(reconcile)
+        discover(run.client, run.ledger, run.report, strategy_ids=listings, since=since, reconcile=reconcile)
+    return selection
 
 
 def _load_discovered(run: _Run, selection: Selection, inbox: Inbox | None) -> None:
