@@ -30,17 +30,17 @@ $(STAMP): pyproject.toml requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Python 3.10 or newer is needed; name one with: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned requirements into $(VENV)"
-	@$(INSTALL) --editable '.[dev]'
+	@$(INSTALL) --editable '.[all,dev]'
 	@$(COMPILE)
 	@touch $@
 
 $(BENCH_STAMP): $(STAMP)
-	@$(INSTALL) --editable '.[dev,bench]'
+	@$(INSTALL) --editable '.[all,dev,bench]'
 	@$(COMPILE)
 	@touch $@
 
 $(DOCS_STAMP): $(STAMP)
-	@$(INSTALL) --editable '.[dev,docs]'
+	@$(INSTALL) --editable '.[all,dev,docs]'
 	@$(COMPILE)
 	@touch $@
 

@@ -17,6 +17,7 @@ from meter_pipeline.commands.dev import dagster_home
 from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings, environment
 from meter_pipeline.errors import MeterPipelineError
+from meter_pipeline.host.extras import require_extra
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -110,7 +111,9 @@ def play(settings: Settings, days: float) -> None:
     Raises:
         SettingsError: The folder holds data that no sandbox made.
         DemoError: A run failed.
+        MissingExtraError: Dagster is not installed.
     """
+    require_extra("dagster", "the demo")
     settings = replace(settings, api_key=None, ledger_url=None, lake_url=None, api_prefix="auto")
     local_sandbox.refuse_foreign(settings)
     again = origin.read(settings.data_dir) is not None

@@ -21,6 +21,7 @@ from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host import shipped
+from meter_pipeline.host.extras import require_extra
 
 _FIRST_DAYS = 3.0
 _NOTE_EVERY_SECONDS = 5.0
@@ -49,7 +50,9 @@ def serve(
     Raises:
         DevError: A port is in use, or an address is none of this machine's.
         SettingsError: The folder's data came from somewhere else than what is to run now.
+        MissingExtraError: Dagster is not installed.
     """
+    require_extra("dagster", "the Dagster UI")
     # Before anything starts: Dagster waits for a web server that could not start, and what answers is another instance.
     _refuse_taken(host, port, "--port")
     if not settings.api_key:

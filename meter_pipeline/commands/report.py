@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from meter_pipeline.host.extras import require_extra
 from meter_pipeline.store.errors import WarehouseError
 
 # A day alone is no picture.
@@ -32,7 +33,9 @@ def write_report(
 
     Raises:
         WarehouseError: There is no warehouse, or it has no models, or models of another version.
+        MissingExtraError: matplotlib is not installed.
     """
+    require_extra("charts", "the report")
     import duckdb
 
     from meter_pipeline.report import Span, charts, gather, render

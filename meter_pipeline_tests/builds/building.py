@@ -9,7 +9,7 @@ import sys
 import sysconfig
 import tarfile
 from collections.abc import Iterator
-from importlib.metadata import Distribution, distribution, requires
+from importlib.metadata import Distribution, distribution, distributions, requires
 from importlib.util import cache_from_source
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
+_OURS = "meter-pipeline"
 # What a checkout gathers in use, and what no build of it needs.
 _GATHERED = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "data", ".env", "tmp*")
 
@@ -46,11 +47,16 @@ def unpack(sdist: Path, folder: Path) -> Path:
     return tree
 
 
-def install(wheel: Path, folder: Path) -> Path:
+def install(wheel: Path, folder: Path, *extras: str) -> Path:
     """Makes an environment of the wheel and the packages it requires, and of no others; returns its `bin`.
 
     The required packages are hard links to those that are installed here: what an install of the pinned versions gives,
     in seconds. A package that is missing from the wheel's requirements is missing there.
+
+    Args:
+        wheel: The built package.
+        folder: Where the environment is made.
+        extras: Extras of the package that are installed with it.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
@@ -58,27 +64,28 @@ def install(wheel: Path, folder: Path) -> Path:
     subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
     here = Path(sysconfig.get_path("purelib"))
     there = folder / python.parent.parent.joinpath(here.relative_to(sys.prefix)).relative_to(folder)
-    for name in _required(requires("meter-pipeline") or []):
+    (built,) = distributions(name=_OURS, path=[str(there)])
+    for name in _find_required(built, frozenset(extras)):
         _link(distribution(name), here, there)
     return python.parent
 
 
-def _required(requirements: list[str], extras: frozenset[str] = frozenset()) -> set[str]:
-    """The names of all packages that come with these requirements."""
-    found: set[str] = set()
-    seen: set[tuple[str, frozenset[str]]] = set()
-    waiting = [(text, extras) for text in requirements]
+def _find_required(built: Distribution, extras: frozenset[str]) -> set[str]:
+    """The names of all packages that come with a build of ours and some of its extras, without its own."""
+    found: set[tuple[str, frozenset[str]]] = set()
+    waiting = [(_OURS, extras)]
     while waiting:
-        text, wanted = waiting.pop()
-        requirement = Requirement(text)
-        if requirement.marker and not any(requirement.marker.evaluate({"extra": e}) for e in wanted or {""}):
+        package = waiting.pop()
+        if package in found:
             continue
-        name, inner = canonicalize_name(requirement.name), frozenset(requirement.extras)
-        if (name, inner) not in seen:
-            seen.add((name, inner))
-            found.add(name)
-            waiting += [(more, inner) for more in requires(name) or ()]
-    return found
+        found.add(package)
+        name, chosen = package
+        requirements = built.requires if name == _OURS else requires(name)
+        for requirement in map(Requirement, requirements or ()):
+            marker = requirement.marker
+            if not marker or any(marker.evaluate({"extra": extra}) for extra in chosen | {""}):
+                waiting.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
+    return {name for name, _ in found} - {_OURS}
 
 
 def _link(package: Distribution, here: Path, there: Path) -> None:

@@ -48,10 +48,19 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """The wheel of the sdist of the tree, installed; nothing has been done yet."""
-    root = tmp_path_factory.mktemp("wheel")
+    """The wheel of the sdist of the tree, installed with all extras; nothing has been done yet."""
+    return _install(tmp_path_factory.mktemp("wheel"), "all")
+
+
+@pytest.fixture(scope="module")
+def bare_desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """The same wheel, installed without any extra."""
+    return _install(tmp_path_factory.mktemp("core"))
+
+
+def _install(root: Path, *extras: str) -> Desk:
     tree = unpack(build(copy_tree(root / "tree"), "sdist", root / "sdist"), root / "unpacked")
-    programs = install(build(tree, "wheel", root / "dist"), root / "environment")
+    programs = install(build(tree, "wheel", root / "dist"), root / "environment", *extras)
     for name in ("desk", "home"):
         (root / name).mkdir()
     return Desk(programs, root / "desk")

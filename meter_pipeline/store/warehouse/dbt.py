@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from meter_pipeline.config.settings import environment
 from meter_pipeline.host.causes import explain
+from meter_pipeline.host.extras import require_extra
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.warehouse.layout import LAYOUT
 
@@ -82,9 +83,13 @@ class Project:
 
     Args:
         folder: With `dbt_project.yml` and `profiles.yml`.
+
+    Raises:
+        MissingExtraError: dbt is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
+        require_extra("dbt", "a warehouse with models", "publish without models: --raw or METER_DBT_PROJECT=none")
         self.folder = folder
         self.results: list[Result] = []
 
