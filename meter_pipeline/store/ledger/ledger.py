@@ -23,7 +23,7 @@ from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, Row, func, select, text, tuple_, update
+from sqlalchemy import Connection, Engine, Row, func, literal, select, text, tuple_, update
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.ledger import tables
@@ -467,12 +467,13 @@ class Ledger:
         found = {}
         with self.reading() as connection:
             for target, (first, last) in spans.items():
+                start, end = (tuple_(*map(literal, bound)) for bound in (first, last))
                 there = select(jobs).where(
                     (jobs.c.strategy_id == strategy_id) & (jobs.c.target_id == target) & (jobs.c.state == "accepted")
                 )
-                before = there.where(place < tuple_(*first)).order_by(*down).limit(1)
-                within = there.where((place >= tuple_(*first)) & (place <= tuple_(*last))).order_by(*up)
-                after = there.where(place > tuple_(*last)).order_by(*up).limit(1)
+                before = there.where(place < start).order_by(*down).limit(1)
+                within = there.where((place >= start) & (place <= end)).order_by(*up)
+                after = there.where(place > end).order_by(*up).limit(1)
                 found[target] = [JobRow(*row) for query in (before, within, after) for row in connection.execute(query)]
         return found
 
