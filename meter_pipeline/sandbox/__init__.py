@@ -1,4 +1,7 @@
-"""An emulator of the Meter API: a world of shops, job boards and newsrooms behind real HTTP, on a clock of its own.
+"""An emulator of the Meter API: a world of shops, job boards and newsrooms over real HTTP, on a virtual clock.
+
+Comes in: requests, or calls of a `Sandbox`. Goes out: answers as Meter's API gives them, and webhooks. Touches a port
+of this machine, and the folder of recordings that it replays. Only commands, tests and benchmarks import it.
 
 >>> from meter_pipeline.sandbox import Sandbox
 >>> with Sandbox() as sandbox:

@@ -1,7 +1,7 @@
-"""The sandbox's time: a clock that stands still, runs at a chosen speed, or is moved by hand.
+"""The sandbox's time: a clock that stands still, runs at a chosen speed, or is advanced by calls.
 
-Everything in the sandbox is dated by this clock and by nothing else, so that a test (or a demo) lives through a
-week in a moment and gets the same jobs each time. Instants are seconds since 1970 as floats: cheap to compare, and
+Every time in the sandbox comes from this clock, so that a test (or a demo) passes a week in a moment and gets the
+same jobs each time. Instants are seconds since 1970 as floats: cheap to compare, and
 exact to the microsecond for the years that matter here.
 """
 
@@ -16,7 +16,7 @@ from croniter import croniter
 
 from meter_pipeline.sandbox.errors import SandboxError
 
-#: Where every world begins unless told otherwise: a Monday morning, 2026-03-02T06:00:00Z.
+#: The default start of every world, a Monday morning: 2026-03-02T06:00:00Z.
 START = 1772431200.0
 
 Moment = datetime | str | int | float
@@ -44,7 +44,7 @@ class VirtualClock:
         self._base, self._since, self._speed = self.now(), time.monotonic(), speed
 
     def now(self) -> float:
-        """The present instant, in seconds since 1970."""
+        """The current instant, in seconds since 1970."""
         if not self._speed:
             return self._base
         return self._base + (time.monotonic() - self._since) * self._speed
@@ -61,7 +61,7 @@ def parse_instant(moment: Moment) -> float:
     """Seconds since 1970 of an ISO 8601 text, a datetime (naive means UTC) or a number.
 
     Raises:
-        SandboxError: when the text is no time.
+        SandboxError: The text is not a valid time.
     """
     if isinstance(moment, (int, float)) and not isinstance(moment, bool):
         return float(moment)
@@ -72,15 +72,15 @@ def parse_instant(moment: Moment) -> float:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
-            raise SandboxError(f"{moment!r} is no ISO 8601 time, e.g. 2026-03-02T06:00:00Z") from None
+            raise SandboxError(f"{moment!r} is not a valid ISO 8601 time, e.g. 2026-03-02T06:00:00Z") from None
     if not isinstance(moment, datetime):
-        raise SandboxError(f"{moment!r} is no time")
+        raise SandboxError(f"{moment!r} is not a valid time")
     aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
     return aware.timestamp()
 
 
 def parse_since(text: str, now: float) -> float:
-    """The instant a `since` parameter means: ISO time, or relative to `now` such as `24h` and `7d`."""
+    """Parse a `since` parameter: an ISO time, or a span before `now` such as `24h` or `7d`."""
     relative = _RELATIVE.fullmatch(text.strip())
     if relative:
         return now - int(relative[1]) * _SECONDS[relative[2]]
@@ -88,7 +88,7 @@ def parse_since(text: str, now: float) -> float:
     return parse_instant(re.sub(r" (\d\d:\d\d)$", r"+\1", text))
 
 
-def seconds_of(span: Span) -> float:
+def to_seconds(span: Span) -> float:
     """Seconds of a timedelta or a number of seconds."""
     return span.total_seconds() if isinstance(span, timedelta) else float(span)
 
@@ -119,15 +119,15 @@ def is_cron(expression: str) -> bool:
 
 
 class Rhythm:
-    """When a schedule runs: every so many seconds, or by cron in UTC."""
+    """When a schedule runs: at an interval in seconds, or by a cron expression in UTC."""
 
     def __init__(self, interval_seconds: int | None, cron_expression: str | None, start: float) -> None:
         self._interval = interval_seconds
         self._cron = croniter(cron_expression, to_datetime(start), ret_type=datetime) if cron_expression else None
         self._last = start
 
-    def following(self) -> float:
-        """The next time due, each call one further."""
+    def next_due(self) -> float:
+        """The next due time in seconds since 1970; each call moves to the one after."""
         if self._cron is not None:
             return float(self._cron.get_next(datetime).timestamp())
         self._last += self._interval or 86400

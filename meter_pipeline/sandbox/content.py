@@ -1,4 +1,4 @@
-"""What a scrape brings: items as JSON text, and the pages that produce them."""
+"""The content of a scrape: items as JSON text, and the pages that produce them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Content:
     """The outcome of one scrape.
 
     `items` are the JSON texts of the rows; `results` is the JSON text served, or None for the plain array of the
-    items; `count` is the item count the API claims, or None for the true one.
+    items; `count` is the item count that the API reports, or None for the true count.
     """
 
     items: Sequence[bytes]
@@ -37,15 +37,15 @@ class Content:
 
     @property
     def item_count(self) -> int:
-        """The item count the API claims."""
+        """The item count that the API reports."""
         return self.count if self.count is not None else len(self.items)
 
     @property
     def content_hash(self) -> str:
-        """32 hex digits over the canonical items: key order is no difference."""
+        """32 hex digits over the canonical items: the order of keys makes no difference."""
         digest = hashlib.md5(usedforsecurity=False)
         for item in self.items:
-            digest.update(canonical(item))
+            digest.update(canonicalize(item))
             digest.update(b"\n")
         if self.results is not None and not self.items:
             digest.update(self.results)
@@ -65,7 +65,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One look at a page: where, when (seconds since 1970) and with which parameters."""
+    """A visit of a page: where, when (seconds since 1970) and with which parameters."""
 
     url: str
     at: float
@@ -76,16 +76,16 @@ class Page(Protocol):
     """A web page as a strategy sees it, the same for the same visit."""
 
     def error(self, visit: Visit) -> str | None:
-        """Why the scrape fails, or None; cheap, as every run asks."""
+        """Why the scrape fails, or None; must be cheap, since every run calls it."""
         ...
 
     def content(self, visit: Visit) -> Content:
-        """What the scrape brings."""
+        """The content of the scrape."""
         ...
 
 
 class Recorded(Protocol):
-    """Content that is kept somewhere and read when asked for."""
+    """Content that is stored somewhere and read on demand."""
 
     def content(self) -> Content:
         """The content."""
@@ -94,7 +94,7 @@ class Recorded(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Content handed over whole."""
+    """Content in memory."""
 
     given: Content
 
@@ -123,7 +123,7 @@ class FunctionPage:
 
 
 class Bodies:
-    """The contents looked at last, up to `limit` bytes in all."""
+    """A cache of contents, of up to `limit` bytes in all."""
 
     def __init__(self, limit: int = 32 * 2**20) -> None:
         self._limit = limit
@@ -131,7 +131,7 @@ class Bodies:
         self._kept: OrderedDict[str, tuple[Content, int]] = OrderedDict()
 
     def get(self, job_id: str, make: Callable[[], Content]) -> Content:
-        """The content kept for a job, or else what `make` returns."""
+        """The cached content of a job, or else what `make` returns."""
         kept = self._kept.get(job_id)
         if kept is not None:
             return kept[0]
@@ -146,7 +146,7 @@ class Bodies:
 
 
 def from_items(items: Sequence[Any]) -> Content:
-    """Content of Python values, one item each; bytes are taken as JSON text."""
+    """Make content of Python values, an item each; bytes are JSON text."""
     return Content([item if isinstance(item, bytes) else dump(item) for item in items])
 
 
@@ -160,13 +160,13 @@ def from_results(text: str | bytes, count: int | None = None) -> Content:
 
 
 def _split(raw: bytes) -> list[bytes] | None:
-    """The texts of a JSON array's elements, also of one that is the only value of an object; None for all else."""
+    """The texts of a JSON array's elements, also when the array is the only value of an object; None for all else."""
     try:
         rows: Any = msgspec.json.decode(raw, type=list[msgspec.Raw] | dict[str, msgspec.Raw])
         if isinstance(rows, dict):
             rows = msgspec.json.decode(next(iter(rows.values())), type=list[msgspec.Raw]) if len(rows) == 1 else None
         return None if rows is None else [bytes(row) for row in rows]
-    except (msgspec.DecodeError, RecursionError):  # not all that is served is JSON as msgspec sees it: NaN, deep lists
+    except (msgspec.DecodeError, RecursionError):  # msgspec refuses NaN and deep lists, which the sandbox serves
         try:
             value = json.loads(raw)
         except (ValueError, RecursionError):
@@ -177,7 +177,7 @@ def _split(raw: bytes) -> list[bytes] | None:
 
 
 def dump(value: Any) -> bytes:
-    """JSON text of a value; what orjson refuses (long integers, lone surrogates) goes through the standard library."""
+    """JSON text of a value; the standard library writes what orjson refuses (long integers, lone surrogates)."""
     try:
         return orjson.dumps(value)
     except (TypeError, orjson.JSONEncodeError):
@@ -185,7 +185,7 @@ def dump(value: Any) -> bytes:
 
 
 def read_json(text: bytes) -> Any:
-    """The value of a JSON text, or None when it is none; NaN and lone surrogates are let through."""
+    """The value of a JSON text, or None if it is not JSON; NaN and lone surrogates are accepted."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -195,8 +195,8 @@ def read_json(text: bytes) -> Any:
             return None
 
 
-def canonical(item: bytes) -> bytes:
-    """The item with sorted keys and no spaces, or as it is where reading it would change it."""
+def canonicalize(item: bytes) -> bytes:
+    """The item with sorted keys and no spaces, or unchanged if parsing would lose something."""
     if _LONG_NUMBER.search(item):
         return item
     try:

@@ -1,6 +1,6 @@
-"""The control surface under /_sandbox: time, faults, jobs, the request log. No key is asked for.
+"""The control surface under /_sandbox: time, faults, jobs, the request log. It needs no key.
 
-It lies outside both prefixes so that nobody takes it for a part of the real API.
+It lies outside both prefixes so that it cannot be mistaken for a part of the real API.
 
 | call | body or query | does |
 |---|---|---|
@@ -14,7 +14,7 @@ It lies outside both prefixes so that nobody takes it for a part of the real API
 | POST /_sandbox/schedules | `{"strategy", "interval_seconds"?, "cron_expression"?, "urls"?...}` | adds a schedule |
 | POST /_sandbox/jobs | `{"strategy", "url"?, "schedule"?, "items" or "raw", ...}` | inserts a job |
 | DELETE /_sandbox/jobs/{id} |  | removes a job |
-| POST /_sandbox/reset |  | begins from the start |
+| POST /_sandbox/reset |  | restarts from the beginning |
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class Control:
         async def endpoint(request: Request) -> Response:
             try:
                 body = await request.body()
-                told = json.loads(body) if body else {}
-                if not isinstance(told, dict):
-                    raise SandboxError("the body is a JSON object")
-                return _answer(call(request, told))
+                fields = json.loads(body) if body else {}
+                if not isinstance(fields, dict):
+                    raise SandboxError("the body must be a JSON object")
+                return _answer(call(request, fields))
             except (SandboxError, TypeError, ValueError) as reason:
                 return _answer({"detail": str(reason)}, 400)
 
@@ -75,9 +75,9 @@ class Control:
             world.settle()
             return {
                 "now": format_instant(world.now), "speed": world.clock.speed, "seed": world.seed,
-                "strategies": {one.strategy_id: one.name for one in world.strategies.values()},
-                "schedules": {one.schedule_id: {"strategy_id": one.strategy_id, "unseen": len(one.unseen)}
-                              for one in world.schedules.values()},
+                "strategies": {strategy.strategy_id: strategy.name for strategy in world.strategies.values()},
+                "schedules": {id_: {"strategy_id": schedule.strategy_id, "unseen": len(schedule.unseen)}
+                              for id_, schedule in world.schedules.items()},
                 "jobs": len(world.jobs), "requests": len(world.log),
                 "deliveries": len(self._service.courier.deliveries), "faults": world.faults.as_dict(),
             }  # fmt: skip
@@ -86,7 +86,7 @@ class Control:
         """Move the clock."""
         world = self._service.world
         if unknown := set(body) - {*_UNITS, "to"}:
-            raise SandboxError(f"advance takes {', '.join(_UNITS)} or to, not {min(unknown)!r}")
+            raise SandboxError(f"advance accepts {', '.join(_UNITS)} or to, not {min(unknown)!r}")
         span = sum(float(body.get(unit, 0)) * size for unit, size in _UNITS.items())
         span += parse_instant(body["to"]) - world.now if "to" in body else 0
         world.advance(span)
@@ -105,14 +105,14 @@ class Control:
         return self._service.world.faults.as_dict()
 
     def log(self, request: Request, body: dict[str, Any]) -> list[dict[str, Any]]:
-        """The requests after a number, with a path that matches."""
+        """Requests numbered above `after` whose path matches the regular expression `path`, oldest first."""
         after, path = int(request.query_params.get("after", 0)), request.query_params.get("path", "")
         return [dataclasses.asdict(entry) for entry in list(self._service.world.log)
                 if entry.number > after and re.search(path, entry.path)]  # fmt: skip
 
     def deliveries(self, request: Request, body: dict[str, Any]) -> list[dict[str, Any]]:
-        """The webhook calls made."""
-        return [dataclasses.asdict(one) for one in list(self._service.courier.deliveries)]
+        """All webhook calls so far."""
+        return [dataclasses.asdict(delivery) for delivery in list(self._service.courier.deliveries)]
 
     def add_strategy(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         """Add a strategy."""
@@ -134,7 +134,7 @@ class Control:
         return {"status": "deleted"}
 
     def reset(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
-        """Begin from the start: the same world as at first, an empty log, the switches given then."""
+        """Restart from the beginning: the first world, an empty log, the initial switches."""
         self._service.reset()
         return self.state(request, body)
 

@@ -1,4 +1,4 @@
-"""What goes wrong in the sandbox, in one line that its user can act on."""
+"""The error of the sandbox, in one line that its user can act on."""
 
 from meter_pipeline.errors import MeterPipelineError
 

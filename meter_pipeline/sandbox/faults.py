@@ -1,8 +1,8 @@
-"""The sandbox's switches: what goes wrong, how often, and which of the API's variants is spoken.
+"""The sandbox's switches: what goes wrong, how often, and which of the API's variants is served.
 
-The API's documents leave much unsaid and contradict each other in places; every such point is a switch here, so that
-a client can be shown both sides. Chances are drawn from the seed, the request and how often it was made before, not
-from the order of requests: the same requests meet the same faults, however many threads send them.
+The API's documents leave points open and contradict each other in places; every such point is a switch here, so that
+a client can be tested with each variant. Chances depend on the seed, the request and how often it was made before, not
+on the order of requests: the same requests meet the same faults, whatever the number of threads.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _CHOICES = {
 
 @dataclass
 class Faults:
-    """Every switch, with its value when nothing is said. Rates are chances between 0 and 1 per request."""
+    """Every switch with its default. Rates are chances between 0 and 1 per request."""
 
-    # -- faults drawn by chance, on the requests that path and method let through
+    # -- faults drawn by chance, on the requests that path and method select
     rate_429: float = 0.0  # with Retry-After
     rate_500: float = 0.0
     rate_502: float = 0.0  # an HTML body, as a proxy sends it
@@ -51,16 +51,18 @@ class Faults:
     error_after: float = 0.0  # 500, but the request was carried out
     truncate: float = 0.0  # half the body, then the connection is closed
     slow: float = 0.0  # the answer waits for slow_seconds
-    mix_up: float = 0.0  # a GET is answered with another resource of its kind, as by a cache that takes it for this one
+    mix_up: float = 0.0  # a GET is answered with another resource of its kind, as by a broken cache
     endless: float = 0.0  # the body goes on for ever, as JSON
     bomb: float = 0.0  # the same, compressed a thousand times
     path: str = ""  # regular expression searched in the path: faults and latency hit these requests only
     method: str = ""  # faults hit this method only
-    times: int | None = None  # after so many faults there are no more
+    times: int | None = None  # most faults in all; None for no bound
     retry_after: float = 1  # seconds in Retry-After
     slow_seconds: float = 1.0
     latency_ms: float = 0.0  # every answer waits this long
-    script: list[str] = field(default_factory=list)  # kinds of faults for the next requests let through, first first
+    script: list[str] = field(
+        default_factory=list
+    )  # kinds of faults for the next requests that path and method select, in order
     fail_jobs: set[str] = field(default_factory=set)  # ids of jobs whose GET always answers 500
     garbage_jobs: set[str] = field(default_factory=set)  # ids of jobs whose GET answers 200 with broken JSON
     rate_limit: int | None = None  # requests per rate_window; adds X-RateLimit headers
@@ -76,8 +78,8 @@ class Faults:
     changes_results: bool = True  # entries of changes carry results
     schedule_ids: bool = True  # job objects carry schedule_id and batch_id
     oldest_first: bool = False  # the list of jobs begins with the oldest
-    endless_jobs: str = ""  # the list of jobs never ends: with new jobs for ever, or with the same ones again
-    max_limit: int = 100  # a larger limit is lowered in silence
+    endless_jobs: str = ""  # the list of jobs never ends: always new jobs, or the same jobs again
+    max_limit: int = 100  # a larger limit is lowered without a message
     timestamps: str = "z"
     envelope: str = ""  # lists come inside an object under this key
     results_shape: str = "array"
@@ -89,13 +91,13 @@ class Faults:
     quota: int = -1  # strategies that may be generated; -1 is no limit
 
     # -- how the world moves
-    poll_steps: int = 2  # GETs until a job made by hand is done, whatever the clock says; 0: the clock alone decides
+    poll_steps: int = 2  # GETs until a job that a call created is done, whatever the time; 0: the clock alone decides
     immediate_first_run: bool = False
-    insert_between_pages: int = 0  # so many reads of a job list are each followed by a new job
-    change_before_flag: int = 0  # so many previews of changes are each followed by a new change
+    insert_between_pages: int = 0  # number of reads of a job list that are each followed by a new job
+    change_before_flag: int = 0  # number of previews of changes that are each followed by a new change
     first_is_change: bool = True
     failed_in_changes: bool = False
-    filter_flags_hidden: bool = True  # a filtered mark_seen read flags the entries it hid, too
+    filter_flags_hidden: bool = True  # a filtered mark_seen read also marks the entries it hid
     drop_empty: bool = False  # entries a filter left without items are not shown
 
     # -- webhooks
@@ -106,17 +108,17 @@ class Faults:
     webhook_backoff: float = 0.2  # real seconds before the second attempt, doubled each time
 
     def update(self, changes: Mapping[str, Any]) -> None:
-        """Set switches by name; `all` spreads one rate evenly over the usual faults.
+        """Set switches by name; `all` spreads a rate evenly over the usual faults.
 
         Raises:
-            SandboxError: for an unknown name or a value that does not fit. Nothing is changed then.
+            SandboxError: A name is unknown or a value invalid; then no switch is changed.
         """
         checked: dict[str, Any] = {}
         for name, value in changes.items():
             if name == "all":
-                checked.update({kind: _rate(name, value) / len(_ALL) for kind in _ALL})
+                checked.update({kind: _parse_rate(name, value) / len(_ALL) for kind in _ALL})
             else:
-                checked[name] = _checked(name, value)
+                checked[name] = _parse(name, value)
         for name, value in checked.items():
             setattr(self, name, value)
 
@@ -129,7 +131,7 @@ class Faults:
 
 
 def parse_faults(texts: list[str]) -> dict[str, Any]:
-    """Switches from `name=value` texts, as the command line takes them; each name once."""
+    """Parse switches from `name=value` texts of the command line; each name once."""
     switches: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -140,64 +142,64 @@ def parse_faults(texts: list[str]) -> dict[str, Any]:
     return switches
 
 
-def _checked(name: str, value: Any) -> Any:
+def _parse(name: str, value: Any) -> Any:
     known = {item.name: str(item.type) for item in dataclasses.fields(Faults)}
     if name not in known:
         near = difflib.get_close_matches(name, known, 3, 0.4)
         raise SandboxError(f"no switch is called {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
     kind = known[name]
     if name in BEFORE + AFTER or name in ("webhook_duplicates", "webhook_reorder"):
-        return _rate(name, value)
+        return _parse_rate(name, value)
     if name in _CHOICES:
         if value not in _CHOICES[name]:
-            raise SandboxError(f"{name} is one of {', '.join(filter(None, _CHOICES[name]))}, not {value!r}")
+            raise SandboxError(f"{name} must be one of {', '.join(filter(None, _CHOICES[name]))}, not {value!r}")
         return value
     if kind in ("list[str]", "set[str]"):
         parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else list(value)
         if name == "script" and (wrong := set(parts) - {*BEFORE, *AFTER, "none"}):
-            raise SandboxError(f"script takes {', '.join(BEFORE + AFTER)} or none, not {min(wrong)!r}")
+            raise SandboxError(f"script accepts {', '.join(BEFORE + AFTER)} or none, not {min(wrong)!r}")
         return parts if kind == "list[str]" else set(parts)
     if kind == "bool":
-        return _truth(name, value)
+        return _parse_boolean(name, value)
     if kind == "str":
-        return _pattern(name, str(value))
+        return _parse_pattern(name, str(value))
     if "None" in kind and value in (None, "", "none"):
         return None
-    return _number(name, value, whole=kind.startswith("int"))
+    return _parse_number(name, value, whole=kind.startswith("int"))
 
 
-def _rate(name: str, value: Any) -> float:
-    rate = float(_number(name, value, whole=False))
+def _parse_rate(name: str, value: Any) -> float:
+    rate = float(_parse_number(name, value, whole=False))
     if not 0 <= rate <= 1:
-        raise SandboxError(f"{name} is a rate between 0 and 1, not {value!r}")
+        raise SandboxError(f"{name} must be a rate between 0 and 1, not {value!r}")
     return rate
 
 
-def _number(name: str, value: Any, *, whole: bool) -> float | int:
+def _parse_number(name: str, value: Any, *, whole: bool) -> float | int:
     try:
         return int(value) if whole else float(value)
     except (TypeError, ValueError):
-        raise SandboxError(f"{name} takes {'a whole number' if whole else 'a number'}, not {value!r}") from None
+        raise SandboxError(f"{name} must be {'a whole number' if whole else 'a number'}, not {value!r}") from None
 
 
-def _truth(name: str, value: Any) -> bool:
+def _parse_boolean(name: str, value: Any) -> bool:
     words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
     answer = words.get(str(value).lower())
     if answer is None:
-        raise SandboxError(f"{name} is true or false, not {value!r}")
+        raise SandboxError(f"{name} must be true or false, not {value!r}")
     return answer
 
 
-def _pattern(name: str, value: str) -> str:
+def _parse_pattern(name: str, value: str) -> str:
     try:
         re.compile(value)
     except re.error as reason:
-        raise SandboxError(f"{name} is no regular expression: {reason}") from None
+        raise SandboxError(f"{name} is not a valid regular expression: {reason}") from None
     return value
 
 
 class Dice:
-    """Decides which request meets which fault."""
+    """Decides which fault a request meets."""
 
     def __init__(self, seed: int, faults: Faults) -> None:
         self._seed = seed
@@ -230,5 +232,5 @@ class Dice:
         return None
 
     def applies(self, path: str) -> bool:
-        """Whether faults and latency are meant for this path."""
+        """Whether faults and latency apply to this path."""
         return not self._faults.path or re.search(self._faults.path, path) is not None

@@ -12,28 +12,28 @@ _TERM = re.compile(r'([+-]?)(?:"([^"]*)"|(\S+))')
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
-def matcher(expression: str) -> Callable[[bytes], bool]:
-    """A test for rows: `+a` must occur, `-a` must not, of bare words one is enough; `"a b"` is a phrase.
+def build_matcher(expression: str) -> Callable[[bytes], bool]:
+    """A test for rows: `+a` must occur, `-a` must not, of words without a sign any suffices; `"a b"` is a phrase.
 
     Case does not matter; a word is found anywhere in any text value of the row, however deep.
     """
-    needed: list[str] = []
-    banned: list[str] = []
-    wished: list[str] = []
+    required: list[str] = []
+    forbidden: list[str] = []
+    optional: list[str] = []
     for sign, phrase, word in _TERM.findall(expression):
-        {"+": needed, "-": banned, "": wished}[sign].append((phrase or word).lower())
+        {"+": required, "-": forbidden, "": optional}[sign].append((phrase or word).lower())
 
     def keeps(item: bytes) -> bool:
         text = "\n".join(_texts(read_json(item))).lower()
-        if any(word in text for word in banned) or not all(word in text for word in needed):
+        if any(word in text for word in forbidden) or not all(word in text for word in required):
             return False
-        return bool(needed) or not wished or any(word in text for word in wished)
+        return bool(required) or not optional or any(word in text for word in optional)
 
     return keeps
 
 
-def narrowed(content: Content, keeps: Callable[[bytes], bool]) -> Content:
-    """The content with only the rows that are kept."""
+def keep_rows(content: Content, keeps: Callable[[bytes], bool]) -> Content:
+    """The content with only the rows for which `keeps` is true."""
     items = [item for item in content.items if keeps(item)]
     return content if len(items) == len(content.items) else Content(items)
 
@@ -49,7 +49,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def configured(config: dict[str, Any]) -> Callable[[bytes], bool]:
+def build_filter(config: dict[str, Any]) -> Callable[[bytes], bool]:
     """A test for rows from a strategy's `filter_config`: `mode` all or any, and a list of `conditions`."""
     conditions = config.get("conditions") or []
     combine = any if config.get("mode") == "any" else all

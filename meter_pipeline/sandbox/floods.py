@@ -1,4 +1,4 @@
-"""What never ends: bodies, compressed ones too, and lists of jobs."""
+"""Endless answers: bodies, plain and compressed, and lists of jobs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from meter_pipeline.sandbox.world import World
 
 _ROW = b',{"job_id":"endless","n":1}'
 _PIECE = _ROW * 4_000
-#: Of a compressed piece: some 30 MB that take 30 kB.
+#: Text of a compressed piece: 30 MB that compress to 30 kB.
 _PACKED = _PIECE * 300
 
 
-def flooded(reply: Reply, *, compressed: bool) -> Reply:
-    """The answer with its JSON carried on for ever: the list itself, or a list that the object ends in."""
+def make_endless(reply: Reply, *, compressed: bool) -> Reply:
+    """The answer with JSON that never ends: the list itself, or a list as the last value of the object."""
     start = reply.body[:-1] + (b',"results":[1' if reply.body.startswith(b"{") else b"")
     start += b"1" if start == b"[" else b""
     if not compressed:
@@ -36,8 +36,8 @@ def _packed(start: bytes) -> Iterator[bytes]:
     yield from repeat(piece)
 
 
-def invented_jobs(world: World, start: int, count: int) -> Iterator[bytes]:
-    """Rows of jobs that are not there, as JSON texts, each older than the one before."""
+def invent_jobs(world: World, start: int, count: int) -> Iterator[bytes]:
+    """Rows of jobs that do not exist, as JSON texts, newest first."""
     for number in range(start, start + count):
         at = format_instant(world.now - 86_400.0 - number, world.faults.timestamps)
         yield orjson.dumps({"job_id": make_id(world.seed, "endless", number), "status": COMPLETED, "created_at": at})

@@ -1,7 +1,7 @@
-"""The API's front door: routes, keys, faults and the request log, as one ASGI application.
+"""Routes, keys, faults and the request log of the API, as an ASGI application.
 
-Requests are answered where they arrive, on the event loop and under the world's lock: a small GET costs a dictionary
-look-up and a few bytes, and the world never changes under a reader.
+Requests are answered on the event loop and under the world's lock: a small GET costs a dictionary lookup and a few
+bytes, and the world never changes during a read.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from starlette.types import Receive, Scope, Send
 from meter_pipeline.sandbox import floods, jobs, schedules, strategies
 from meter_pipeline.sandbox.errors import SandboxError
 from meter_pipeline.sandbox.faults import AFTER, BEFORE
-from meter_pipeline.sandbox.messages import Headers, Refusal, Reply, Request, told
+from meter_pipeline.sandbox.messages import Headers, Refusal, Reply, Request, json_reply
 from meter_pipeline.sandbox.records import Entry
 from meter_pipeline.sandbox.webhooks import Courier
 from meter_pipeline.sandbox.world import World
 
 Endpoint = Callable[[Request], Reply]
 
-#: A star stands for an id. Among routes that fit a path, the first one counts.
+#: A star stands for an id. The first route that matches a path counts.
 ROUTES: dict[tuple[str, ...], dict[str, Endpoint]] = {
     ("strategies",): {"GET": strategies.index},
     ("strategies", "generate"): {"POST": strategies.generate},
@@ -56,8 +56,8 @@ for _route, _methods in ROUTES.items():
 _HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
-def endpoint_of(method: str, parts: list[str]) -> tuple[Endpoint, list[str]]:
-    """The endpoint for a path behind the prefix, and what stands where the route has stars."""
+def find_endpoint(method: str, parts: list[str]) -> tuple[Endpoint, list[str]]:
+    """The endpoint for the parts of a path after the prefix, and the parts where the route has stars."""
     for route, methods in _BY_HEAD.get((parts[0], len(parts)), ()):
         if all(name == "*" or name == part for name, part in zip(route, parts, strict=True)):
             endpoint = methods.get(method)
@@ -68,7 +68,7 @@ def endpoint_of(method: str, parts: list[str]) -> tuple[Endpoint, list[str]]:
 
 
 class Gate:
-    """Serves a world's API under /v1 and /api to whoever shows the key."""
+    """Serves a world's API under /v1 and /api to requests with the key."""
 
     def __init__(self, world: World, courier: Courier, api_key: str) -> None:
         self.world = world
@@ -79,7 +79,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        payload = b"" if scope["method"] in ("GET", "HEAD") else await _body(receive)
+        payload = b"" if scope["method"] in ("GET", "HEAD") else await _read_body(receive)
         path = scope["path"]
         # An id may hold a slash, which is escaped in a path: so the path is cut first and read afterwards.
         steps = [unquote(step) for step in scope["raw_path"].decode("latin-1").split("/")]
@@ -95,12 +95,12 @@ class Gate:
             await _cut(scope, send, reply)
             return
         if reply.stream is not None:
-            await _pour(scope, send, reply, reply.stream)
+            await _stream(scope, send, reply, reply.stream)
             return
         await _send(send, reply)
 
     def answer(self, request: Request) -> Reply:
-        """Carry out a request, with whatever fault it meets."""
+        """Answer a request, with the fault that is drawn for it."""
         world = self.world
         with world.lock:
             world.settle()
@@ -111,9 +111,9 @@ class Gate:
             else:
                 reply = self._serve(request)
                 if fault == "mix_up":
-                    reply = self._mixed_up(request, reply)
+                    reply = self._mix_up(request, reply)
                 elif fault in AFTER:
-                    reply = self._spoiled(reply, fault)
+                    reply = self._spoil(reply, fault)
             if world.faults.latency_ms and world.dice.applies(request.path):
                 reply.delay += world.faults.latency_ms / 1000
             status = 0 if reply.cut == "drop" else reply.status
@@ -125,21 +125,21 @@ class Gate:
         extra: Headers = []
         try:
             parts = request.steps
-            if len(parts) < 3 or not self._prefix(parts[1]):
+            if len(parts) < 3 or not self._serves_prefix(parts[1]):
                 raise Refusal(404, "Not Found")
             request.dialect = parts[1]
-            endpoint, request.names = endpoint_of(request.method, parts[2:])
+            endpoint, request.names = find_endpoint(request.method, parts[2:])
             self._check_key(request)
             extra = self._spend()
             reply = endpoint(request)
         except Refusal as refusal:
-            reply = self._refused(refusal)
+            reply = self._refuse(refusal)
         except SandboxError as reason:
-            reply = self._refused(Refusal(400, str(reason)))
+            reply = self._refuse(Refusal(400, str(reason)))
         reply.headers += extra
         return reply
 
-    def _prefix(self, prefix: str) -> bool:
+    def _serves_prefix(self, prefix: str) -> bool:
         faults = self.world.faults
         return (prefix == "v1" and not faults.no_v1) or (prefix == "api" and not faults.no_api)
 
@@ -152,7 +152,7 @@ class Gate:
         raise Refusal(401, "Missing API key")
 
     def _spend(self) -> Headers:
-        """Count a request against the rate limit, if there is one."""
+        """Count a request against the rate limit, if a limit is set; returns its headers."""
         faults = self.world.faults
         if faults.rate_limit is None:
             return []
@@ -164,7 +164,7 @@ class Gate:
         numbers = {"limit": faults.rate_limit, "remaining": max(left, 0), "reset": int(reset) + 1}
         headers = [(f"x-ratelimit-{name}".encode(), str(value).encode()) for name, value in numbers.items()]
         if left < 0:
-            raise Refusal(429, "Rate limit exceeded", [*headers, (b"retry-after", _number(reset - now))])
+            raise Refusal(429, "Rate limit exceeded", [*headers, (b"retry-after", _format_seconds(reset - now))])
         return headers
 
     def _refuse_by_chance(self, fault: str) -> Reply:
@@ -173,47 +173,47 @@ class Gate:
         if fault == "rate_502":
             return Reply(502, _HTML, media_type=b"text/html")
         if fault == "rate_429":
-            wait = [(b"retry-after", _number(self.world.faults.retry_after))]
-            return self._refused(Refusal(429, "Rate limit exceeded", wait))
+            wait = [(b"retry-after", _format_seconds(self.world.faults.retry_after))]
+            return self._refuse(Refusal(429, "Rate limit exceeded", wait))
         if fault == "rate_503":
-            return self._refused(Refusal(503, "Service temporarily unavailable"))
-        return self._refused(Refusal(500, "Internal server error"))
+            return self._refuse(Refusal(503, "Service temporarily unavailable"))
+        return self._refuse(Refusal(500, "Internal server error"))
 
-    def _spoiled(self, reply: Reply, fault: str) -> Reply:
+    def _spoil(self, reply: Reply, fault: str) -> Reply:
         if fault == "error_after":
-            return self._refused(Refusal(500, "Internal server error"))
+            return self._refuse(Refusal(500, "Internal server error"))
         if fault in ("endless", "bomb"):
-            return floods.flooded(reply, compressed=fault == "bomb")
+            return floods.make_endless(reply, compressed=fault == "bomb")
         if fault == "slow":
             reply.delay += self.world.faults.slow_seconds
         else:
             reply.cut = "truncate" if fault == "truncate" and reply.body else "drop"
         return reply
 
-    def _mixed_up(self, request: Request, reply: Reply) -> Reply:
-        """The answer to the same question about another job, strategy or schedule; `reply` where there is none."""
+    def _mix_up(self, request: Request, reply: Reply) -> Reply:
+        """The answer to the same request for another job, strategy or schedule; `reply` if there is no other."""
         world = self.world
         for found in (world.jobs_by_id, world.strategies, world.schedules):
             name = request.names[0] if request.names else ""
             other = next((id_ for id_ in found if id_ != name), None) if name in found else None
             if request.method == "GET" and other is not None:
-                # Nothing of the other's is marked: a cache has its answer from an earlier read.
+                # Marks nothing as seen: a cache has the answer from an earlier read.
                 query = "mark_seen=false" if "changes" in request.steps else request.query_text
                 steps = [other if step == name else step for step in request.steps]
                 return self._serve(replace(request, steps=steps, query_text=query, names=[]))
         return reply
 
-    def _refused(self, refusal: Refusal) -> Reply:
+    def _refuse(self, refusal: Refusal) -> Reply:
         detail: Any = refusal.detail
         if self.world.faults.detail_list and 400 <= refusal.status < 500:
             detail = [{"loc": ["body"], "msg": refusal.detail, "type": "value_error"}]
-        return told({"detail": detail}, refusal.status, list(refusal.headers))
+        return json_reply({"detail": detail}, refusal.status, list(refusal.headers))
 
     async def _webhook_test(self, request: Request) -> Reply:
-        """POST /webhooks/test: really posts, off the event loop as the receiver may be slow."""
+        """POST /webhooks/test: posts in a thread, since the receiver may be slow."""
         try:
             self._check_key(request)
-            if not self._prefix(request.path.split("/")[1]):
+            if not self._serves_prefix(request.path.split("/")[1]):
                 raise Refusal(404, "Not Found")
             url, body = schedules.test_payload(request.json(), self.world.now)
             status = await asyncio.to_thread(self.courier.send, url, body, "")
@@ -221,18 +221,18 @@ class Gate:
             message = "Webhook delivered" if took else f"Webhook answered {status}" if status else "Could not connect"
             reply = Reply(200, orjson.dumps({"success": took, "status_code": status, "message": message}))
         except Refusal as refusal:
-            reply = self._refused(refusal)
+            reply = self._refuse(refusal)
         entry = Entry(0, request.method, request.path, "", reply.status, self.world.now, time.time())
         self.world.record(entry)
         return reply
 
 
-def _number(seconds: float) -> bytes:
-    """Seconds for Retry-After: whole where they are whole."""
+def _format_seconds(seconds: float) -> bytes:
+    """Seconds as Retry-After has them: without decimals where they are whole."""
     return (str(int(seconds)) if seconds == int(seconds) else f"{seconds:.3f}").encode()
 
 
-async def _body(receive: Receive) -> bytes:
+async def _read_body(receive: Receive) -> bytes:
     parts: list[bytes] = []
     while True:
         message = await receive()
@@ -248,13 +248,13 @@ async def _send(send: Send, reply: Reply) -> None:
     else:
         headers.append((b"content-type", reply.media_type))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    for piece in _pieces(reply.body):
+    for piece in _split(reply.body):
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
-def _pieces(body: bytes, size: int = 4 * 2**20) -> Iterator[bytes]:
-    """A large body in parts, so that it is not copied whole into the transport's buffer."""
+def _split(body: bytes, size: int = 4 * 2**20) -> Iterator[bytes]:
+    """Split a large body, so that it is not copied whole into the transport's buffer."""
     if len(body) <= size:
         yield body
         return
@@ -263,8 +263,8 @@ def _pieces(body: bytes, size: int = 4 * 2**20) -> Iterator[bytes]:
         yield bytes(view[start : start + size])
 
 
-async def _pour(scope: Scope, send: Send, reply: Reply, stream: Iterator[bytes]) -> None:
-    """Send a stream until the client has had enough."""
+async def _stream(scope: Scope, send: Send, reply: Reply, stream: Iterator[bytes]) -> None:
+    """Send a stream until the client closes the connection."""
     transport = scope.get("sandbox.transport")
     headers = [(b"content-type", reply.media_type), *reply.headers]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -273,24 +273,24 @@ async def _pour(scope: Scope, send: Send, reply: Reply, stream: Iterator[bytes])
             break
         await send({"type": "http.response.body", "body": piece, "more_body": True})
         await asyncio.sleep(0)
-    await _let_go(transport)
+    await _close(transport)
 
 
 async def _cut(scope: Scope, send: Send, reply: Reply) -> None:
-    """Close the connection before the answer, or in the middle of its body."""
+    """Close the connection before the answer or in the middle of its body."""
     transport = scope.get("sandbox.transport")
     if reply.cut == "truncate":
         headers = [(b"content-length", b"%d" % len(reply.body)), (b"content-type", reply.media_type), *reply.headers]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body[: len(reply.body) // 2], "more_body": True})
-    await _let_go(transport)
+    await _close(transport)
 
 
-async def _let_go(transport: asyncio.Transport | None) -> None:
+async def _close(transport: asyncio.Transport | None) -> None:
     """Close a connection on which no answer is complete."""
     if transport is None:
         raise ConnectionAbortedError("the sandbox cut this connection on purpose")
     transport.close()
-    # The server must learn that the client is gone before this call returns, or it reports a forgotten answer.
+    # The server must notice that the client is gone before this call returns, or it logs an incomplete answer.
     for _ in range(3):
         await asyncio.sleep(0)

@@ -13,50 +13,52 @@ from meter_pipeline.sandbox.messages import (
     Refusal,
     Reply,
     Request,
-    address,
-    addresses,
-    listed,
-    mapping,
-    needed,
-    page,
-    told,
+    check_url,
+    json_reply,
+    list_reply,
+    read_object,
+    read_page,
+    read_urls,
+    require_text,
 )
 from meter_pipeline.sandbox.records import COMPLETED, FAILED, PENDING, RUNNING, STATES, Batch, Job, make_id
 
 
 def create(request: Request) -> Reply:
-    """POST /jobs: one job, or a batch when `urls` is given."""
+    """POST /jobs: creates a job, or a batch when `urls` is given."""
     world, body = request.world, request.json()
-    one = request.strategy(needed(body, "strategy_id"))
-    url, urls = addresses(body)
-    parameters, now = mapping(body, "parameters"), float(int(world.now))
-    made = [world.start_job(one.strategy_id, each, now, parameters=parameters) for each in urls or [url or ""]]
-    common: dict[str, Any] = {"status": PENDING, "strategy_id": one.strategy_id}
+    strategy = request.strategy(require_text(body, "strategy_id"))
+    url, urls = read_urls(body)
+    parameters, now = read_object(body, "parameters"), float(int(world.now))
+    made = [world.start_job(strategy.strategy_id, each, now, parameters=parameters) for each in urls or [url or ""]]
+    common: dict[str, Any] = {"status": PENDING, "strategy_id": strategy.strategy_id}
     created_at = format_instant(now, world.faults.timestamps)
     if urls is None:
-        return told({"job_id": made[0].job_id, **common, "url": url, "created_at": created_at}, 201)
-    batch = Batch(make_id(world.seed, "batch", made[0].job_id), one.strategy_id, now, tuple(made))
+        return json_reply({"job_id": made[0].job_id, **common, "url": url, "created_at": created_at}, 201)
+    batch = Batch(make_id(world.seed, "batch", made[0].job_id), strategy.strategy_id, now, tuple(made))
     world.batches[batch.batch_id] = batch
     for job in made:
         job.batch_id = batch.batch_id
-    return told({"batch_id": batch.batch_id, "job_count": len(made), **common, "created_at": created_at}, 201)
+    return json_reply({"batch_id": batch.batch_id, "job_count": len(made), **common, "created_at": created_at}, 201)
 
 
 def execute(request: Request) -> Reply:
-    """POST /jobs/execute: the finished job at once; no virtual time passes."""
+    """POST /jobs/execute: answers with the finished job; no virtual time passes."""
     world, body = request.world, request.json()
-    one = request.strategy(needed(body, "strategy_id"))
+    strategy = request.strategy(require_text(body, "strategy_id"))
     now = float(int(world.now))
-    job = world.start_job(one.strategy_id, address(needed(body, "url")), now, parameters=mapping(body, "parameters"))
+    job = world.start_job(
+        strategy.strategy_id, check_url(require_text(body, "url")), now, parameters=read_object(body, "parameters")
+    )
     world.begin(job, now)
     world.finish(job, now)
     if job.status == FAILED and world.faults.execute_failed_status >= 300:
         raise Refusal(world.faults.execute_failed_status, f"Job failed: {job.error}")
-    return told(shapes.job(world, job, request.dialect))
+    return json_reply(shapes.render_job(world, job, request.dialect))
 
 
 def show(request: Request) -> Reply:
-    """GET /jobs/{id}; a job made by hand moves on with each look."""
+    """GET /jobs/{id}; a job created by a call progresses with each GET."""
     world, job_id = request.world, request.names[0]
     job = request.job(job_id)
     if job_id in world.faults.fail_jobs:
@@ -66,34 +68,36 @@ def show(request: Request) -> Reply:
         return Reply(200, b'{"job_id":"%s","status":"completed","results":[{"title":"Tide' % job_id.encode())
     if job.body is not None:
         return Reply(200, job.body)
-    return told(shapes.job(world, job, request.dialect))
+    return json_reply(shapes.render_job(world, job, request.dialect))
 
 
 def index(request: Request) -> Reply:
     """GET /jobs, newest first."""
     world, query = request.world, request.query
-    limit, offset = page(query, world.faults.max_limit)
+    limit, offset = read_page(query, world.faults.max_limit)
     chosen = _selected(request, query, offset, limit)
-    rows = [shapes.job_row(world, job, request.dialect) for job in chosen]
+    rows = [shapes.render_job_row(world, job, request.dialect) for job in chosen]
     if world.faults.endless_jobs == "again" and not rows and (whole := _selected(request, query, 0, 10**9)):
-        rows = [shapes.job_row(world, job, request.dialect) for job in (whole * 2)[offset % len(whole) :][:limit]]
+        rows = [
+            shapes.render_job_row(world, job, request.dialect) for job in (whole * 2)[offset % len(whole) :][:limit]
+        ]
     elif world.faults.endless_jobs == "new":
-        rows += floods.invented_jobs(world, offset + len(rows), limit - len(rows))
+        rows += floods.invent_jobs(world, offset + len(rows), limit - len(rows))
     if world.faults.insert_between_pages > 0:
         world.faults.insert_between_pages -= 1
         world.surprise(query.get("strategy_id"), world.schedules.get(query.get("schedule_id", "")))
-    return listed(request, rows, "jobs")
+    return list_reply(request, rows, "jobs")
 
 
 def _selected(request: Request, query: dict[str, str], offset: int, limit: int) -> list[Job]:
     world = request.world
     jobs = world.jobs
     if strategy_id := query.get("strategy_id"):
-        one = world.strategies.get(strategy_id)
-        jobs = one.jobs if one else [job for job in jobs if job.strategy_id == strategy_id]
+        strategy = world.strategies.get(strategy_id)
+        jobs = strategy.jobs if strategy else [job for job in jobs if job.strategy_id == strategy_id]
     if schedule_id := query.get("schedule_id"):
-        plan = world.schedules.get(schedule_id)
-        jobs = plan.jobs if plan else [job for job in jobs if job.schedule_id == schedule_id]
+        schedule = world.schedules.get(schedule_id)
+        jobs = schedule.jobs if schedule else [job for job in jobs if job.schedule_id == schedule_id]
         jobs = [job for job in jobs if job.strategy_id == strategy_id] if strategy_id else jobs
     status, since = query.get("status"), query.get("since")
     if status is not None and status not in STATES:
@@ -118,13 +122,13 @@ def _earliest(since: str, now: float) -> float:
 
 
 def compare_post(request: Request) -> Reply:
-    """POST /jobs/compare. The body's keys are documented nowhere: several spellings are taken."""
+    """POST /jobs/compare. The body's keys are not documented: several spellings are accepted."""
     if request.world.faults.compare_form == "get":
         raise Refusal(404, "Not Found")
     body = request.json()
     for first, second in (("job_id", "other_job_id"), ("job_id_1", "job_id_2")):
         if first in body or second in body:
-            return _compared(request, needed(body, first), needed(body, second))
+            return _compared(request, require_text(body, first), require_text(body, second))
     ids = body.get("job_ids")
     if isinstance(ids, list) and len(ids) == 2:
         return _compared(request, str(ids[0]), str(ids[1]))
@@ -142,11 +146,11 @@ def _compared(request: Request, job_id: str, other_job_id: str) -> Reply:
     job, other = request.job(job_id), request.job(other_job_id)
     if job.status != COMPLETED or other.status != COMPLETED:
         raise Refusal(400, "Both jobs must be completed")
-    return told(compare(request.world, job, other))
+    return json_reply(compare(request.world, job, other))
 
 
 def progress(request: Request) -> Reply:
-    """GET /jobs/batch/{id}; failed jobs count as progress, and looking moves them on."""
+    """GET /jobs/batch/{id}; failed jobs count as progress; each GET moves the jobs on."""
     world = request.world
     batch = world.batches.get(request.names[0])
     if batch is None:
@@ -155,5 +159,5 @@ def progress(request: Request) -> Reply:
         world.poll(job)
     counts = {state: sum(job.status == state for job in batch.jobs) for state in (PENDING, RUNNING, COMPLETED, FAILED)}
     done = counts[COMPLETED] + counts[FAILED]
-    return told({"batch_id": batch.batch_id, "total": len(batch.jobs), **counts,
+    return json_reply({"batch_id": batch.batch_id, "total": len(batch.jobs), **counts,
                  "progress_percent": round(100 * done / len(batch.jobs), 1)})  # fmt: skip

@@ -1,4 +1,4 @@
-"""Requests as the endpoints see them, their answers, and the checks on what a client sent."""
+"""Requests and replies as the endpoints see them, and the checks on what a client sent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class Request:
-    """One call of the API. `steps` are the parts of its path, and `names` those where the route has a star."""
+    """A call of the API. `steps` are the parts of its path, `names` those that stand for a star of the route."""
 
     world: World
     method: str
@@ -45,7 +45,7 @@ class Request:
     marked: tuple[str, ...] | None = None
 
     def header(self, name: bytes) -> str | None:
-        """A header's value; the name in lower case."""
+        """The value of a header, or None; `name` is in lower case."""
         for key, value in self.raw_headers:
             if key == name:
                 return value.decode("latin-1")
@@ -53,11 +53,11 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters; the last of equal names counts."""
+        """The query's parameters; of equal names the last counts."""
         return dict(parse_qsl(self.query_text, keep_blank_values=True)) if self.query_text else {}
 
     def json(self) -> dict[str, Any]:
-        """The body, which has to be a JSON object."""
+        """The body as a JSON object; refuses any other body with 400."""
         if not (self.header(b"content-type") or "").startswith("application/json"):
             raise Refusal(400, "Content-Type must be application/json")
         try:
@@ -69,23 +69,23 @@ class Request:
         return value
 
     def strategy(self, strategy_id: str) -> Strategy:
-        """The strategy of that id."""
-        return known(self.world.strategies, strategy_id, "Strategy")
+        """The strategy with this id."""
+        return find(self.world.strategies, strategy_id, "Strategy")
 
     def schedule(self, schedule_id: str) -> Schedule:
-        """The schedule of that id."""
-        return known(self.world.schedules, schedule_id, "Schedule")
+        """The schedule with this id."""
+        return find(self.world.schedules, schedule_id, "Schedule")
 
     def job(self, job_id: str) -> Job:
-        """The job of that id."""
-        return known(self.world.jobs_by_id, job_id, "Job")
+        """The job with this id."""
+        return find(self.world.jobs_by_id, job_id, "Job")
 
 
 @dataclass(slots=True)
 class Reply:
-    """An answer. `cut` closes the connection: `drop` before a byte was sent, `truncate` after half of them.
+    """An answer. `cut` closes the connection: `drop` before the first byte, `truncate` after half of the body.
 
-    Of one with a `stream` that is sent in place of the body, as long as the client takes it.
+    A `stream` is sent in place of the body, until the client closes the connection.
     """
 
     status: int
@@ -97,13 +97,13 @@ class Reply:
     media_type: bytes = b"application/json"
 
 
-def told(value: Any, status: int = 200, headers: Headers | None = None) -> Reply:
+def json_reply(value: Any, status: int = 200, headers: Headers | None = None) -> Reply:
     """A JSON answer."""
     return Reply(status, orjson.dumps(value), headers or [])
 
 
-def known(found: dict[str, Thing], wanted: str, noun: str) -> Thing:
-    """The thing of that id; 404 for an unknown one, 400 for what is no id at all."""
+def find(found: dict[str, Thing], wanted: str, noun: str) -> Thing:
+    """Find a record by its id; refuses an unknown id with 404 and what is not a UUID with 400."""
     thing = found.get(wanted)
     if thing is None:
         if not _UUID.fullmatch(wanted):
@@ -112,8 +112,8 @@ def known(found: dict[str, Thing], wanted: str, noun: str) -> Thing:
     return thing
 
 
-def text(body: dict[str, Any], key: str, *, required: bool = False, empty: bool = False) -> str | None:
-    """A text of the body."""
+def read_text(body: dict[str, Any], key: str, *, required: bool = False, empty: bool = False) -> str | None:
+    """A text of the body, or None."""
     value = body.get(key)
     if value is None:
         if required:
@@ -126,48 +126,48 @@ def text(body: dict[str, Any], key: str, *, required: bool = False, empty: bool 
     return value
 
 
-def needed(body: dict[str, Any], key: str) -> str:
-    """A text of the body that has to be there."""
-    return text(body, key, required=True) or ""
+def require_text(body: dict[str, Any], key: str) -> str:
+    """A text of the body; refuses a body without it."""
+    return read_text(body, key, required=True) or ""
 
 
-def mapping(body: dict[str, Any], key: str) -> dict[str, Any] | None:
-    """An object of the body."""
+def read_object(body: dict[str, Any], key: str) -> dict[str, Any] | None:
+    """An object of the body, or None."""
     value = body.get(key)
     if value is not None and not isinstance(value, dict):
         raise Refusal(400, f"{key} must be an object")
     return value
 
 
-def whole(body: dict[str, Any], key: str) -> int | None:
-    """A whole number of the body."""
+def read_integer(body: dict[str, Any], key: str) -> int | None:
+    """A whole number of the body, or None."""
     value = body.get(key)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
         raise Refusal(400, f"{key} must be an integer")
     return value
 
 
-def address(value: str, key: str = "url") -> str:
-    """A URL, or 422."""
+def check_url(value: str, key: str = "url") -> str:
+    """The URL itself; refuses what is not an http(s) URL with 422."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise Refusal(422, f"{key} must be a valid http(s) URL")
     return value
 
 
-def addresses(body: dict[str, Any], *, required: bool = True) -> tuple[str | None, list[str] | None]:
+def read_urls(body: dict[str, Any], *, required: bool = True) -> tuple[str | None, list[str] | None]:
     """`url` or `urls`, exactly one of them."""
-    url, urls = text(body, "url"), body.get("urls")
+    url, urls = read_text(body, "url"), body.get("urls")
     if urls is not None and (not isinstance(urls, list) or not urls or not all(isinstance(u, str) for u in urls)):
         raise Refusal(400, "urls must be a non-empty array of strings")
     if (url and urls) or (required and not url and not urls):
         raise Refusal(400, "Provide exactly one of url and urls")
-    return (address(url) if url else None), ([address(one, "urls") for one in urls] if urls else None)
+    return (check_url(url) if url else None), ([check_url(item, "urls") for item in urls] if urls else None)
 
 
-def rhythm(body: dict[str, Any], *, required: bool = True) -> tuple[int | None, str | None]:
+def read_rhythm(body: dict[str, Any], *, required: bool = True) -> tuple[int | None, str | None]:
     """`interval_seconds` or `cron_expression`, exactly one of them."""
-    interval, cron = whole(body, "interval_seconds"), text(body, "cron_expression")
+    interval, cron = read_integer(body, "interval_seconds"), read_text(body, "cron_expression")
     if (interval is not None and cron) or (required and interval is None and not cron):
         raise Refusal(400, "Provide exactly one of interval_seconds and cron_expression")
     if interval is not None and interval < 60:
@@ -177,7 +177,7 @@ def rhythm(body: dict[str, Any], *, required: bool = True) -> tuple[int | None, 
     return interval, cron or None
 
 
-def truth(query: dict[str, str], key: str, default: bool) -> bool:
+def read_boolean(query: dict[str, str], key: str, default: bool) -> bool:
     """A boolean of the query."""
     value = query.get(key)
     if value is None:
@@ -189,8 +189,8 @@ def truth(query: dict[str, str], key: str, default: bool) -> bool:
     raise Refusal(422, f"{key} must be true or false")
 
 
-def page(query: dict[str, str], highest: int, default: int = 20) -> tuple[int, int]:
-    """`limit` (lowered to the highest in silence) and `offset`."""
+def read_page(query: dict[str, str], highest: int, default: int = 20) -> tuple[int, int]:
+    """`limit` and `offset`; a `limit` above `highest` is lowered without a message."""
     try:
         limit, offset = int(query.get("limit", default)), int(query.get("offset", 0))
     except ValueError:
@@ -200,8 +200,8 @@ def page(query: dict[str, str], highest: int, default: int = 20) -> tuple[int, i
     return min(limit, highest), offset
 
 
-def listed(request: Request, rows: list[bytes], plural: str) -> Reply:
-    """A list of JSON texts: a bare array, or inside the envelope the switch asks for."""
+def list_reply(request: Request, rows: list[bytes], plural: str) -> Reply:
+    """A list of JSON texts: a bare array, or inside the envelope that the switch chooses."""
     body = b"[" + b",".join(rows) + b"]"
     envelope = request.world.faults.envelope
     if envelope:

@@ -1,7 +1,7 @@
-"""The four default worlds' pages: a bookshop, a job board, a newsroom, and a shop whose scrape breaks now and then.
+"""The four default worlds' pages: a bookshop, a job board, a newsroom, and a shop whose scrape sometimes breaks.
 
-A page is a pure function of seed, url, parameters and instant. Nothing is simulated step by step: whether a book
-costs 12.50 at some instant follows from the instant alone, so any run of any day can be produced by itself.
+A page is a pure function of seed, url, parameters and instant. Nothing is simulated step by step: the price of a
+book at an instant follows from the instant alone, so any run of any day can be produced independently.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def noise(*parts: object) -> float:
 
 
 def pick(options: tuple[Any, ...], *parts: object) -> Any:
-    """One of the options, always the same for the same parts."""
+    """An option, always the same for the same parts."""
     return options[int(noise(*parts) * len(options))]
 
 
 def wobble(seed: int, name: str, base: float, at: float, days: float) -> float:
-    """A price around `base` that moves by up to 15 % every few days, at hours of its own."""
+    """A price around `base` that moves by up to 15 % every few days; the hours differ by `name`."""
     period = days * DAY * (0.6 + 0.8 * noise(seed, name, "period"))
     step = int((at + period * noise(seed, name, "phase")) // period)
     return round(base * (0.85 + 0.3 * noise(seed, name, step)) * 20) / 20
@@ -65,13 +65,13 @@ class SoundPage:
     seed: int
 
     def error(self, visit: Visit) -> str | None:
-        """Never."""
+        """None: the scrape never fails."""
         return None
 
 
 @dataclass(frozen=True)
 class BookPage(SoundPage):
-    """Books: prices move, titles stay, some sell out for a while. `typed` is what an output schema makes of it."""
+    """Books: prices move, titles stay, some sell out for a while. `typed` has the types of an output schema."""
 
     books: int = 40
     typed: bool = False
@@ -101,7 +101,7 @@ class BookPage(SoundPage):
 
 @dataclass(frozen=True)
 class PostingPage(SoundPage):
-    """Job postings that come and go; `wrapped` is an API's answer, the array under one key."""
+    """Job postings that come and go; `wrapped` puts the array under a key, as an API's answer."""
 
     wrapped: bool = False
 
@@ -133,7 +133,7 @@ class PostingPage(SoundPage):
 
 @dataclass(frozen=True)
 class SectionPage(SoundPage):
-    """A content strategy's page: sections of heading, level and text that are rewritten now and then."""
+    """A content strategy's page: sections of heading, level and text that are rewritten every few hours or days."""
 
     sections: int = 8
 
@@ -171,7 +171,7 @@ class HeadlinePage(SoundPage):
 
 @dataclass(frozen=True)
 class FlakyPage:
-    """A shop of thirty offers whose scrape breaks in every way the field knows, about one run in four."""
+    """A shop of thirty offers whose scrape breaks in the ways that real scrapes break, about one run in four."""
 
     seed: int
 
@@ -183,7 +183,7 @@ class FlakyPage:
         return str(pick(reasons, self.seed, visit.at))
 
     def content(self, visit: Visit) -> Content:
-        """The offers, or what a broken scrape makes of them."""
+        """The offers, or what a broken scrape returns instead."""
         mood = noise(self.seed, visit.url, visit.at, "mood")
         if mood < 0.05:
             return Content([])

@@ -1,4 +1,4 @@
-"""Pages for strategies that somebody makes up: whatever was asked for, the sandbox has a page that answers it."""
+"""Pages for strategies that a client creates: the sandbox invents a page for any description or schema."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _REFINED = ("rating", "sku", "category", "updated")
 
 @dataclass(frozen=True)
 class PlannedPage(SoundPage):
-    """Rows for a strategy made by a description: title, price and link, plus one more field with every refinement."""
+    """Rows for a strategy with a description: title, price and link, plus a field for each refinement."""
 
     name: str = ""
     rows: int = 12
     refinements: int = 0
 
     def content(self, visit: Visit) -> Content:
-        """The rows; one price or another moves every few hours."""
+        """The rows; prices move about every day and a half."""
         return from_items([self._row(number, visit) for number in range(self.rows)])
 
     def refined(self) -> PlannedPage:
-        """The page as the strategy reads it after one more round of feedback."""
+        """The page after one more refinement."""
         return replace(self, refinements=self.refinements + 1)
 
     def _row(self, number: int, visit: Visit) -> dict[str, Any]:
@@ -41,13 +41,13 @@ class PlannedPage(SoundPage):
 
 @dataclass(frozen=True)
 class SchemaPage(SoundPage):
-    """Rows typed as an output schema says; a schema of one top-level array is wrapped under that key."""
+    """Rows typed by an output schema; if the schema is a single array, the rows are wrapped under its key."""
 
     schema: tuple[tuple[str, Any], ...] = ()
     rows: int = 12
 
     def content(self, visit: Visit) -> Content:
-        """The rows, with numbers that move every few hours."""
+        """The rows, with numbers that move about every two days."""
         if len(self.schema) == 1 and isinstance(self.schema[0][1], list) and self.schema[0][1]:
             key, inner = self.schema[0][0], self.schema[0][1][0]
             rows = from_items([self._value(inner, f"{visit.url}/{n}", visit.at) for n in range(self.rows)])
@@ -77,7 +77,7 @@ def page_for(
     items: Sequence[Any] | None,
     schema: dict[str, Any] | None,
 ) -> Page:
-    """The page of a strategy: fixed items, one given, a function of url and instant, or else one made up."""
+    """The page of a strategy: of fixed items, given, a function of url and instant, or else invented."""
     if items is not None:
         fixed = list(items)
         return FunctionPage(lambda url, at: fixed)

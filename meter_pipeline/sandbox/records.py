@@ -1,4 +1,4 @@
-"""What the sandbox keeps about strategies, schedules, jobs and batches."""
+"""Records of strategies, schedules, jobs, batches, requests and webhook calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATES = (PENDING, RUNNING, COMPLETED, FAILED)
 
 
 def make_id(*parts: object) -> str:
-    """A UUID that is always the same for the same parts."""
+    """Make a UUID that is always the same for the same parts."""
     digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=16).digest()
     return str(uuid.UUID(bytes=digest, version=4))
 
@@ -43,7 +43,7 @@ class Strategy:
 
 @dataclass(slots=True, eq=False)
 class Schedule:
-    """A strategy run again and again, and which of its runs nobody has marked seen."""
+    """A repeated run of a strategy, and which of its runs are not marked as seen."""
 
     schedule_id: str
     strategy_id: str
@@ -54,7 +54,7 @@ class Schedule:
     created_at: float
     updated_at: float
     enabled: bool = True
-    runs: bool = True  # False: jobs only arrive by hand or from recordings
+    runs: bool = True  # False: jobs come only from calls or recordings
     webhook_url: str | None = None
     webhook_metadata: dict[str, Any] | None = None
     webhook_secret: str | None = field(default=None, repr=False)
@@ -77,13 +77,13 @@ class Schedule:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One run of a strategy against a url. Its content is made when somebody asks for it."""
+    """A run of a strategy against a url. Its content is made on demand."""
 
     job_id: str
     strategy_id: str
     url: str
     created_at: float
-    order: int  # of making: settles ties of created_at
+    order: int  # in which jobs were added: orders jobs of the same created_at
     schedule_id: str | None = None
     batch_id: str | None = None
     status: str = PENDING
@@ -95,9 +95,9 @@ class Job:
     page: Page | None = None
     recorded: Recorded | None = None
     filter_config: dict[str, Any] | None = None
-    item_count: int | None = None  # what the API says, when it is to differ from the truth
-    body: bytes | None = None  # the whole answer to GET, when it is to be no job at all
-    extra: dict[str, Any] | None = None  # further keys of the job object, over all others
+    item_count: int | None = None  # what the API reports, if that differs from the true count
+    body: bytes | None = None  # the whole answer to GET, in place of a job object
+    extra: dict[str, Any] | None = None  # keys that are added to the job object, or override its own
     polls: int = 0
     digest: Digest | None = None
     rows: dict[str, bytes] = field(default_factory=dict)  # this job as a row of a list, by form
@@ -110,7 +110,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What the API says of a job's content without the content itself."""
+    """What the API reports about a job's content."""
 
     count: int | None
     content_hash: str | None
@@ -119,7 +119,7 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Several jobs created by one call."""
+    """Several jobs created by the same call."""
 
     batch_id: str
     strategy_id: str
@@ -129,10 +129,10 @@ class Batch:
 
 @dataclass(slots=True)
 class Entry:
-    """One request in the log.
+    """A request in the log.
 
-    `marked` holds the ids of the jobs a `mark_seen=true` read flagged; it is None for every other request. `status`
-    is 0 where the connection was dropped. `virtual` and `real` are seconds since 1970 by either clock.
+    `marked` holds the ids of the jobs that a `mark_seen=true` read marked as seen; it is None for every other request.
+    `status` is 0 where the connection was dropped. `virtual` and `real` are seconds since 1970 by either clock.
     """
 
     number: int
@@ -148,7 +148,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Delivery:
-    """One webhook call that was made: `status` is the answer, 0 when nobody answered."""
+    """A webhook call: `status` is that of the answer, 0 without an answer."""
 
     schedule_id: str
     job_id: str
@@ -158,25 +158,25 @@ class Delivery:
     duplicate: bool = False
 
 
-def _by_age(job: Job) -> tuple[float, int]:
+def _age_key(job: Job) -> tuple[float, int]:
     return job.created_at, job.order
 
 
-def by_completion(job: Job) -> tuple[float, str]:
-    """Sorts by when jobs ended; ties by id."""
+def completion_key(job: Job) -> tuple[float, str]:
+    """Sort key: when a job ended, then its id."""
     return job.completed_at or 0.0, job.job_id
 
 
 def file_job(jobs: list[Job], job: Job) -> None:
-    """Put a job where it belongs in a list kept oldest first."""
-    if not jobs or _by_age(jobs[-1]) < _by_age(job):
+    """Insert a job into a list that is kept oldest first."""
+    if not jobs or _age_key(jobs[-1]) < _age_key(job):
         jobs.append(job)
     else:
-        bisect.insort(jobs, job, key=_by_age)
+        bisect.insort(jobs, job, key=_age_key)
 
 
-def previous_run(schedule: Schedule, job: Job) -> Job | None:
-    """The completed run of the schedule on the same url just before this one."""
+def find_previous_run(schedule: Schedule, job: Job) -> Job | None:
+    """The completed run of the schedule on the same url just before this job, or None."""
     runs = schedule.targets.get(job.url, [])
-    place = bisect.bisect_left(runs, by_completion(job), key=by_completion)
+    place = bisect.bisect_left(runs, completion_key(job), key=completion_key)
     return runs[place - 1] if place else None

@@ -6,20 +6,20 @@ The first line of a file is its header, a JSON object:
 
 | key | required | meaning |
 |---|---|---|
-| `strategy` | yes | name of the strategy; all files that say the same name are jobs of one strategy |
+| `strategy` | yes | name of the strategy; all files with the same name are jobs of the same strategy |
 | `url` | yes | the page that was scraped |
 | `completed_at` | yes | when the job ended, ISO 8601 (no zone means UTC) |
-| `created_at` | no | when it was queued; without it the same instant |
-| `started_at` | no | when it started; without it `created_at` |
-| `job_id` | no | its id; without it one made from the file's name |
-| `schedule` | no | a name; jobs of one strategy that say the same name are runs of one schedule |
+| `created_at` | no | when it was queued; by default `completed_at` |
+| `started_at` | no | when it started; by default `created_at` |
+| `job_id` | no | its id; by default made from the strategy and the file's name |
+| `schedule` | no | a name; jobs of a strategy with the same name here are runs of the same schedule |
 | `status` | no | `completed` (the default) or `failed` |
 | `error` | no | why it failed |
-| `item_count` | no | the count the API is to claim; without it the number of items |
+| `item_count` | no | the count that the API reports; by default the number of items |
 | `parameters` | no | an object: the parameters the job ran with |
 
-Every other line is one item, any JSON value; blank lines are passed over. The text of an item is served byte for byte
-as it stands in the file: 30-digit integers, `NaN`, repeated keys and `\ud800` come out as they went in. Files are named
+Every other line is one item, any JSON value; blank lines are ignored. An item's text is served byte for byte: 30-digit
+integers, `NaN`, repeated keys and `\ud800` come out as they went in. Files are named
 `*.jsonl` and lie in the folder or in folders below it.
 
 The clock starts at the latest `completed_at`, so that every job is there at once. Where it starts earlier, a job
@@ -47,7 +47,7 @@ _KEYS = (*_TEXTS, "item_count", "parameters")
 
 @dataclass(frozen=True)
 class Recording:
-    """One file: a job's header, and its items to be read when asked for."""
+    """A file of a recorded job: its header; the items are read from the file on each call of `content`."""
 
     path: Path
     header: dict[str, Any]
@@ -61,7 +61,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Playback:
-    """The page of a replayed strategy: whatever was recorded last before the visit."""
+    """The page of a replayed strategy: the latest recording before the visit."""
 
     recordings: list[Recording]  # oldest first
 
@@ -71,9 +71,9 @@ class Playback:
 
     def content(self, visit: Visit) -> Content:
         """The items of the latest recording of the url, or of any."""
-        sound = [one for one in self.recordings if one.header.get("status") != FAILED]
-        past = [one for one in sound if one.completed_at <= visit.at] or sound
-        same = [one for one in past if one.header["url"] == visit.url]
+        sound = [recording for recording in self.recordings if recording.header.get("status") != FAILED]
+        past = [recording for recording in sound if recording.completed_at <= visit.at] or sound
+        same = [recording for recording in past if recording.header["url"] == visit.url]
         return (same or past)[-1].content() if past else Content([])
 
 
@@ -81,36 +81,38 @@ def read_recordings(folder: Path) -> list[Recording]:
     """Every recording of a folder, in order of completion.
 
     Raises:
-        SandboxError: naming file and line, when something is not as the format says.
+        SandboxError: A file does not have the format; the message names file and line.
     """
     if not folder.is_dir():
         raise SandboxError(f"{folder}: no such folder to replay")
     recordings = [_recording(path) for path in sorted(folder.rglob("*.jsonl"))]
     if not recordings:
         raise SandboxError(f"{folder}: no *.jsonl files to replay")
-    return sorted(recordings, key=lambda one: (one.completed_at, str(one.path)))
+    return sorted(recordings, key=lambda recording: (recording.completed_at, str(recording.path)))
 
 
 def replay(world: World, recordings: list[Recording]) -> None:
-    """Make strategies and schedules of the recordings, and have each job appear at its time."""
+    """Add the strategies and schedules of the recordings; each job appears when the clock reaches its completion."""
     by_strategy: dict[str, list[Recording]] = {}
-    for one in recordings:
-        by_strategy.setdefault(one.header["strategy"], []).append(one)
+    for recording in recordings:
+        by_strategy.setdefault(recording.header["strategy"], []).append(recording)
     for name, own in by_strategy.items():
-        made_at = min(one.completed_at for one in own)
+        made_at = min(recording.completed_at for recording in own)
         strategy = world.add_strategy(name, own[0].header["url"], page=Playback(own), created_at=made_at,
                                       description=f"recorded results of {name}")  # fmt: skip
         schedules = _schedules(world, strategy.strategy_id, own)
-        for one in own:
-            _appear(world, one, strategy.strategy_id, schedules.get(one.header.get("schedule", "")))
+        for recording in own:
+            _appear(world, recording, strategy.strategy_id, schedules.get(recording.header.get("schedule", "")))
 
 
 def _schedules(world: World, strategy_id: str, recordings: list[Recording]) -> dict[str, str]:
     made: dict[str, str] = {}
-    for name in dict.fromkeys(one.header["schedule"] for one in recordings if one.header.get("schedule")):
-        runs = [one for one in recordings if one.header.get("schedule") == name]
-        urls = list(dict.fromkeys(one.header["url"] for one in runs))
-        times = sorted({one.completed_at for one in runs})
+    for name in dict.fromkeys(
+        recording.header["schedule"] for recording in recordings if recording.header.get("schedule")
+    ):
+        runs = [recording for recording in recordings if recording.header.get("schedule") == name]
+        urls = list(dict.fromkeys(recording.header["url"] for recording in runs))
+        times = sorted({recording.completed_at for recording in runs})
         gaps = [later - earlier for earlier, later in pairwise(times)]
         schedule_id = make_id(world.seed, "schedule", strategy_id, name)
         world.add_schedule(
@@ -121,22 +123,23 @@ def _schedules(world: World, strategy_id: str, recordings: list[Recording]) -> d
     return made
 
 
-def _appear(world: World, one: Recording, strategy_id: str, schedule_id: str | None) -> None:
-    header = one.header
+def _appear(world: World, recording: Recording, strategy_id: str, schedule_id: str | None) -> None:
+    header = recording.header
 
     def insert(_: float) -> None:
         world.insert_job(
-            strategy_id, header["url"], recorded=one, schedule=schedule_id if schedule_id in world.schedules else None,
-            completed_at=one.completed_at, created_at=header.get("created_at") or one.completed_at,
+            strategy_id, header["url"], recorded=recording,
+            schedule=schedule_id if schedule_id in world.schedules else None,
+            completed_at=recording.completed_at, created_at=header.get("created_at") or recording.completed_at,
             started_at=header.get("started_at"), status=header.get("status") or COMPLETED, error=header.get("error"),
-            job_id=header.get("job_id") or make_id(world.seed, "recording", header["strategy"], one.path.name),
+            job_id=header.get("job_id") or make_id(world.seed, "recording", header["strategy"], recording.path.name),
             parameters=header.get("parameters"),
         )  # fmt: skip
 
-    if one.completed_at <= world.now:
+    if recording.completed_at <= world.now:
         insert(world.now)
     else:
-        world.expect(one.completed_at, insert)
+        world.expect(recording.completed_at, insert)
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -170,7 +173,7 @@ def _value(path: Path, number: int, line: bytes) -> Any:
     except UnicodeDecodeError:
         raise SandboxError(f"{path}:{number}: not UTF-8 text") from None
     except RecursionError:
-        return None  # deeper than Python reads, but to be served all the same
+        return None  # nested deeper than Python reads; served all the same
     except ValueError as reason:
         raise SandboxError(f"{path}:{number}: not JSON: {reason}") from None
 
@@ -178,16 +181,16 @@ def _value(path: Path, number: int, line: bytes) -> Any:
 def _check_header(header: dict[str, Any]) -> None:
     for key in ("strategy", "url", "completed_at"):
         if not header.get(key):
-            raise SandboxError(f"the header says no {key!r}; it is an object with strategy, url and completed_at")
+            raise SandboxError(f"the header has no {key!r}; it must be an object with strategy, url and completed_at")
     for key, value in header.items():
         if key not in _KEYS:
             raise SandboxError(f"the header has an unknown key {key!r}; known are {', '.join(_KEYS)}")
         if key in _TEXTS and value is not None and not isinstance(value, str):
-            raise SandboxError(f"{key!r} of the header is a text, not {value!r}")
+            raise SandboxError(f"{key!r} of the header must be text, not {value!r}")
     if header.get("status") not in (None, COMPLETED, FAILED):
-        raise SandboxError(f"'status' of the header is completed or failed, not {header['status']!r}")
+        raise SandboxError(f"'status' of the header must be completed or failed, not {header['status']!r}")
     count, parameters = header.get("item_count"), header.get("parameters")
     if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
-        raise SandboxError(f"'item_count' of the header is a whole number, not {count!r}")
+        raise SandboxError(f"'item_count' of the header must be a whole number, not {count!r}")
     if parameters is not None and not isinstance(parameters, dict):
-        raise SandboxError(f"'parameters' of the header is an object, not {parameters!r}")
+        raise SandboxError(f"'parameters' of the header must be an object, not {parameters!r}")

@@ -1,4 +1,4 @@
-"""Starts the sandbox: as an ASGI application, in a thread beside a test, or as a command of its own."""
+"""Starts the sandbox: as an ASGI application, in a thread beside a test, or as a command."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from meter_pipeline.sandbox.records import Delivery, Entry
 from meter_pipeline.sandbox.replay import read_recordings, replay
 from meter_pipeline.sandbox.webhooks import Courier
 from meter_pipeline.sandbox.world import World
-from meter_pipeline.sandbox.worlds import WORLDS, furnish
+from meter_pipeline.sandbox.worlds import WORLDS, add_worlds
 
 API_KEY = "sk_live_sandbox"
 
 
 class Service:
-    """A world, its webhooks and its front door, made again from the same beginnings by `reset`.
+    """A world with its webhooks and its API; `reset` builds them again with the same options.
 
     Args:
         seed: the same seed makes the same jobs, ids and items.
@@ -43,7 +43,7 @@ class Service:
         replay: a folder of recordings (see `meter_pipeline.sandbox.replay`).
         api_key: the only key that is accepted.
         faults: switches by name (see `meter_pipeline.sandbox.faults`).
-        start: the first instant; without it a fixed one, or the latest recording's.
+        start: the first instant; by default a fixed time, or that of the latest recording.
         days: virtual days that have already passed at the start.
     """
 
@@ -67,20 +67,20 @@ class Service:
         world = World(seed=self._seed, start=self._start, faults=faults)
         courier = Courier(world)
         world.on_finish = courier.post
-        furnish(world, self._worlds)
+        add_worlds(world, self._worlds)
         replay(world, self._recordings)
         world.advance(self._days * 86400)
         world.clock.speed = self._speed
         return world, courier
 
     def reset(self) -> None:
-        """Begin again from the start."""
+        """Rebuild the world as it was at the start."""
         self.courier.close()
         self.world, self.courier = self._begin()
         self.gate.world, self.gate.courier = self.world, self.courier
 
 
-def application(service: Service) -> Starlette:
+def _build_app(service: Service) -> Starlette:
     """The ASGI application of a service."""
 
     @contextlib.asynccontextmanager
@@ -91,26 +91,26 @@ def application(service: Service) -> Starlette:
         service.courier.close()
 
     app = Starlette(routes=[Mount("/_sandbox", routes=Control(service).routes())], lifespan=lifespan)
-    # Not a route: none matches every path, such as one with a line break in it.
+    # Not a route: no route matches every path, such as a path with a line break.
     app.router.default = service.gate
     return app
 
 
 async def _tick(service: Service) -> None:
-    """Let runs fall due, and webhooks go out, while nobody asks anything."""
+    """Start due runs, and so their webhooks, while no request comes in."""
     while True:
         await asyncio.sleep(0.2)
         if service.world.clock.speed:
             service.world.settle()
 
 
-def create_app(**beginnings: Any) -> Starlette:
-    """The sandbox as an ASGI application; takes what `Service` takes."""
-    return application(Service(**beginnings))
+def create_app(**options: Any) -> Starlette:
+    """The sandbox as an ASGI application; accepts the arguments of `Service`."""
+    return _build_app(Service(**options))
 
 
 def _with_transport(app: ASGIApp) -> ASGIApp:
-    """Tell the front door which transport a request came by, so that it can close it: ASGI has no word for that."""
+    """Add the transport of a request to its scope, so that the API can close it: ASGI has no call for that."""
 
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -122,7 +122,7 @@ def _with_transport(app: ASGIApp) -> ASGIApp:
 
 def _config(service: Service, host: str, port: int) -> uvicorn.Config:
     return uvicorn.Config(
-        _with_transport(application(service)), host=host, port=port, access_log=False, log_config=None, ws="none",
+        _with_transport(_build_app(service)), host=host, port=port, access_log=False, log_config=None, ws="none",
         log_level="warning", lifespan="on", server_header=False, timeout_graceful_shutdown=1, timeout_keep_alive=75,
     )  # fmt: skip
 
@@ -132,7 +132,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        # A bound socket alone keeps nobody else from binding to the same port.
+        # A socket that is bound but does not listen lets others bind to the same port.
         listener.listen(128)
     except OSError as reason:
         listener.close()
@@ -141,11 +141,11 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Stops as soon as it is told to, not at its next tick."""
+    """A server that stops at once, not at its next tick."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._told = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._started = started
 
     async def main_loop(self) -> None:
@@ -155,12 +155,12 @@ class _Server(uvicorn.Server):
         while not await self.on_tick(counter):
             counter = (counter + 1) % 864000
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._told.wait(), 0.1)
+                await asyncio.wait_for(self._stopping.wait(), 0.1)
 
     def stop(self) -> None:
         """End the main loop; safe from any thread."""
         self.should_exit = True
-        self._loop.call_soon_threadsafe(self._told.set)
+        self._loop.call_soon_threadsafe(self._stopping.set)
 
 
 class Sandbox:
@@ -173,13 +173,13 @@ class Sandbox:
 
     Args:
         host: address to listen on.
-        port: port to listen on; 0 takes a free one.
-        beginnings: what `Service` takes: seed, speed, worlds, replay, api_key, faults, start, days.
+        port: port to listen on; 0 chooses a free port.
+        options: arguments of `Service`: seed, speed, worlds, replay, api_key, faults, start, days.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, **beginnings: Any) -> None:
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, **options: Any) -> None:
         self._host, self._port = host, port
-        self._service = Service(**beginnings)
+        self._service = Service(**options)
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -210,7 +210,7 @@ class Sandbox:
             self._thread.join(timeout=10)
             self._server = self._thread = None
 
-    # -- what tests look at
+    # -- what tests read
 
     @property
     def url(self) -> str:
@@ -219,22 +219,22 @@ class Sandbox:
 
     @property
     def api_key(self) -> str:
-        """The key that is accepted."""
+        """The accepted API key."""
         return self._service.api_key
 
     @property
     def world(self) -> World:
-        """The live world."""
+        """The world as it is now; `reset` replaces it."""
         return self._service.world
 
     @property
     def now(self) -> datetime:
-        """The virtual clock's present."""
+        """The current time of the virtual clock."""
         return to_datetime(self.world.now)
 
     @property
     def log(self) -> list[Entry]:
-        """Every request so far, oldest first; the control surface's own are not among them."""
+        """Every request so far, oldest first; without those of the control surface."""
         return list(self.world.log)
 
     @property
@@ -259,7 +259,7 @@ class Sandbox:
         self.world.set_faults(switches)
 
     def clear_faults(self) -> None:
-        """Set every switch back to what it is when nothing is said."""
+        """Set every switch back to its default."""
         self.world.set_faults(Faults().as_dict())
 
     def add_strategy(
@@ -282,13 +282,13 @@ class Sandbox:
     def insert_job(
         self, strategy: str, url: str | None = None, items: Sequence[Any] | None = None, **fields: Any
     ) -> str:
-        """Insert a job that has ended (unless `status` says otherwise) and return its id.
+        """Insert a job that has ended (unless `status` is pending or running) and return its id.
 
         Args:
-            strategy: id or name of its strategy; an unknown name makes a new one.
-            url: the page; without it the schedule's, or the strategy's.
-            items: Python values, or bytes taken as the JSON text of one item; without `items` and `raw` the
-                strategy's page at `created_at` is what the job brought.
+            strategy: id or name of its strategy; an unknown name adds a strategy.
+            url: the page; by default the schedule's or the strategy's.
+            items: Python values, or bytes with the JSON text of an item; by default the items of the strategy's
+                page at `created_at`.
             fields: raw (JSON text of `results`, any shape), schedule (an id), completed_at, created_at, started_at
                 (datetime, ISO text or seconds), status, error, job_id, item_count (claimed), parameters, body (the
                 bytes of the whole answer to GET); any other name becomes a key of the job object.
@@ -296,23 +296,23 @@ class Sandbox:
         return self.world.insert_job(strategy, url, items, **fields).job_id
 
     def delete_job(self, job_id: str) -> None:
-        """Take a job out of the world."""
+        """Remove a job."""
         self.world.delete_job(job_id)
 
     def drain_webhooks(self, timeout: float = 30.0) -> bool:
-        """Wait (real seconds) until every webhook was taken or given up; whether that came true."""
+        """Wait until every webhook was accepted or given up; returns False after `timeout` real seconds."""
         return self._service.courier.drain(timeout)
 
     def reset(self) -> None:
-        """Begin again from the start."""
+        """Rebuild the world as it was at the start."""
         self._service.reset()
 
 
-def serve(*, host: str = "127.0.0.1", port: int = 8765, echo: Callable[[str], None] = print, **beginnings: Any) -> None:
-    """Serve until SIGINT or SIGTERM; takes what `Service` takes, and `echo` for the lines that say how to use it."""
-    # First: making a world takes a while, and a port that is in use is refused at once.
+def serve(*, host: str = "127.0.0.1", port: int = 8765, echo: Callable[[str], None] = print, **options: Any) -> None:
+    """Serve until SIGINT or SIGTERM; `echo` prints how to use it, the options are those of `Service`."""
+    # Before the world is built, which takes seconds: a port in use must be refused at once.
     listener = _listen(host, port)
-    service = Service(**beginnings)
+    service = Service(**options)
     url = f"http://{host}:{listener.getsockname()[1]}"
     world = service.world
 
@@ -325,10 +325,10 @@ def serve(*, host: str = "127.0.0.1", port: int = 8765, echo: Callable[[str], No
 
     server = _Server(_config(service, host, listener.getsockname()[1]), started)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_until_told(server, listener))
+        asyncio.run(_serve_until_signal(server, listener))
 
 
-async def _until_told(server: _Server, listener: socket.socket) -> None:
+async def _serve_until_signal(server: _Server, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
@@ -337,4 +337,4 @@ async def _until_told(server: _Server, listener: socket.socket) -> None:
 
 
 def _pace(speed: float) -> str:
-    return f"runs {speed:g} times as fast as yours" if speed else "stands still until it is told to advance"
+    return f"runs {speed:g} times as fast as real time" if speed else "stands still until it is advanced"

@@ -1,4 +1,4 @@
-"""Webhooks, really delivered: one thread posts what finished, tries again when nobody takes it, and keeps a record."""
+"""Webhooks over HTTP: a thread posts them, retries failed calls, and keeps a record of each."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import urllib3
 from meter_pipeline.sandbox.changes import has_changes
 from meter_pipeline.sandbox.pages import noise
 from meter_pipeline.sandbox.records import COMPLETED, Delivery, Job, Schedule
-from meter_pipeline.sandbox.shapes import payload
+from meter_pipeline.sandbox.shapes import render_payload
 from meter_pipeline.sandbox.world import World
 
 #: The API gives a receiver thirty seconds.
-_PATIENCE = 30.0
+_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass
@@ -30,37 +30,38 @@ class _Letter:
 
 
 class Courier:
-    """Delivers webhooks in the background, in order of completion unless switches shuffle or double them."""
+    """Delivers webhooks in the background, in order of completion unless switches reorder or duplicate them."""
 
     def __init__(self, world: World) -> None:
         self.deliveries: list[Delivery] = []
         self._world = world
         self._letters: deque[_Letter] = deque()
         self._wake = threading.Condition()
-        self._open = 0  # letters posted and not yet given up or taken
+        self._open = 0  # letters queued and neither accepted nor given up
         self._stopped = False
         self._thread: threading.Thread | None = None
-        self._pool = urllib3.PoolManager(retries=False, timeout=_PATIENCE)
+        self._pool = urllib3.PoolManager(retries=False, timeout=_TIMEOUT_SECONDS)
 
     def post(self, schedule: Schedule, job: Job) -> None:
-        """Queue the webhook of a run that ended, if its schedule has one."""
+        """Queue the webhook of a run that ended, if its schedule has a webhook."""
         world, faults = self._world, self._world.faults
         if not schedule.webhook_url:
             return
         changed = job.status == COMPLETED and has_changes(world, schedule, job)
         if job.status == COMPLETED and not changed and not faults.webhook_unchanged:
             return
-        letter = _Letter(schedule.schedule_id, job.job_id, schedule.webhook_url, schedule.webhook_secret or "",
-                         payload(world, schedule, job, changed))  # fmt: skip
-        letters = [letter]
+        first = _Letter(schedule.schedule_id, job.job_id, schedule.webhook_url, schedule.webhook_secret or "",
+                         render_payload(world, schedule, job, changed))  # fmt: skip
+        letters = [first]
         if noise(world.seed, "double", job.job_id) < faults.webhook_duplicates:
-            letters.append(_Letter(**{**vars(letter), "duplicate": True}))
+            letters.append(_Letter(**{**vars(first), "duplicate": True}))
         with self._wake:
-            for one in letters:
+            for letter in letters:
                 place = len(self._letters)
-                if self._letters and noise(world.seed, "shuffle", one.job_id, one.duplicate) < faults.webhook_reorder:
-                    place = int(noise(world.seed, "place", one.job_id) * len(self._letters))
-                self._letters.insert(place, one)
+                chance = noise(world.seed, "shuffle", letter.job_id, letter.duplicate)
+                if self._letters and chance < faults.webhook_reorder:
+                    place = int(noise(world.seed, "place", letter.job_id) * len(self._letters))
+                self._letters.insert(place, letter)
                 self._open += 1
             if self._thread is None:
                 self._thread = threading.Thread(target=self._deliver, name="sandbox-webhooks", daemon=True)
@@ -68,12 +69,12 @@ class Courier:
             self._wake.notify_all()
 
     def drain(self, timeout: float = 30.0) -> bool:
-        """Wait (real seconds) until every queued webhook was taken or given up; whether that came true."""
+        """Wait until every queued webhook was accepted or given up; returns False after `timeout` real seconds."""
         with self._wake:
             return self._wake.wait_for(lambda: self._open == 0, timeout)
 
     def close(self) -> None:
-        """Stop delivering; what is queued is dropped."""
+        """Stop delivering and drop what is queued."""
         with self._wake:
             self._stopped = True
             self._letters.clear()
@@ -83,7 +84,7 @@ class Courier:
         self._pool.clear()
 
     def send(self, url: str, body: bytes, secret: str) -> int:
-        """Post once and return the status; 0 when nobody answered."""
+        """Post once and return the status; 0 without an answer."""
         headers = {"Content-Type": "application/json", "User-Agent": "meter-sandbox"}
         if secret:
             headers["X-Webhook-Secret"] = secret

@@ -1,8 +1,8 @@
-"""The sandbox's world: strategies, schedules and jobs, moved on by the virtual clock.
+"""The sandbox's world: strategies, schedules and jobs, driven by the virtual clock.
 
-What is to happen waits in a heap of events ordered by time. `settle` carries out everything that is due, so the world
-after a week is the same whether the week passed in one step or in a thousand. Jobs are small records; what a scrape
-brought is computed when somebody looks, and only the latest bodies are kept.
+Future events wait in a heap ordered by time. `settle` runs everything that is due, so the world after a week is the
+same whether the week passed in one step or in a thousand. Jobs are small records; the content of a scrape is computed
+on demand, and only the latest bodies are kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from meter_pipeline.sandbox.clock import START, Moment, Rhythm, Span, VirtualClock, parse_instant, seconds_of
+from meter_pipeline.sandbox.clock import START, Moment, Rhythm, Span, VirtualClock, parse_instant, to_seconds
 from meter_pipeline.sandbox.content import (
     Bodies,
     Content,
@@ -27,7 +27,7 @@ from meter_pipeline.sandbox.content import (
 )
 from meter_pipeline.sandbox.errors import SandboxError
 from meter_pipeline.sandbox.faults import Dice, Faults
-from meter_pipeline.sandbox.filters import configured, narrowed
+from meter_pipeline.sandbox.filters import build_filter, keep_rows
 from meter_pipeline.sandbox.pages import noise
 from meter_pipeline.sandbox.plans import page_for
 from meter_pipeline.sandbox.records import (
@@ -41,7 +41,7 @@ from meter_pipeline.sandbox.records import (
     Job,
     Schedule,
     Strategy,
-    by_completion,
+    completion_key,
     file_job,
     make_id,
 )
@@ -52,10 +52,10 @@ _BUSY_HOURS = (6, 7, 8, 9)
 
 
 class World:
-    """Everything the sandbox knows. All methods are safe to call from any thread.
+    """The state of the sandbox. All methods are safe to call from any thread.
 
     Args:
-        seed: makes ids, contents and faults; the same seed makes the same world.
+        seed: decides ids, contents and faults; the same seed gives the same world.
         start: the first instant of the virtual clock.
         speed: virtual seconds per real second; 0 stands still until `advance`.
         faults: the switches.
@@ -88,17 +88,17 @@ class World:
 
     @property
     def now(self) -> float:
-        """The present instant of the virtual clock, in seconds since 1970."""
+        """The current instant of the virtual clock, in seconds since 1970."""
         return self.clock.now()
 
     def advance(self, span: Span) -> None:
-        """Let virtual time pass; everything due in it happens."""
+        """Move the virtual clock forward and run everything that falls due."""
         with self.lock:
-            self.clock.advance(seconds_of(span))
+            self.clock.advance(to_seconds(span))
             self.settle()
 
     def settle(self) -> None:
-        """Carry out what is due by now."""
+        """Run the events that are due."""
         if not self._events or self._events[0][0] > self.clock.now():
             return
         with self.lock:
@@ -108,11 +108,11 @@ class World:
                 happen(at)
 
     def expect(self, at: float, happen: Callable[[float], None]) -> None:
-        """Have something happen when the clock reaches an instant."""
+        """Call `happen` when the clock reaches the instant `at` (seconds since 1970)."""
         heapq.heappush(self._events, (at, self.next_number(), happen))
 
     def next_number(self) -> int:
-        """1, 2, 3, ...: settles ties and numbers what has no other name."""
+        """1, 2, 3, ...: orders records of the same instant and makes ids unique."""
         self._order += 1
         return self._order
 
@@ -136,7 +136,7 @@ class World:
         created_at: Moment | None = None,
         **fields: Any,
     ) -> Strategy:
-        """Add a strategy. Its page is one given, a function of url and instant, fixed items, or one made up."""
+        """Add a strategy. Its page is `page`, a function of url and instant, fixed `items`, or invented."""
         with self.lock:
             made = self.now if created_at is None else parse_instant(created_at)
             same = sum(other.name == name for other in self.strategies.values()) if strategy_id is None else 0
@@ -152,15 +152,16 @@ class World:
             return strategy
 
     def find_strategy(self, wanted: str) -> Strategy | None:
-        """The strategy of that id, or else of that name."""
+        """The strategy with this id or, failing that, this name."""
         found = self.strategies.get(wanted)
-        return found or next((one for one in self.strategies.values() if one.name == wanted), None)
+        return found or next((strategy for strategy in self.strategies.values() if strategy.name == wanted), None)
 
     def delete_strategy(self, strategy: Strategy) -> None:
-        """Forget a strategy and its schedules; its jobs stay."""
+        """Remove a strategy and its schedules; its jobs stay."""
         with self.lock:
             del self.strategies[strategy.strategy_id]
-            for schedule in [one for one in self.schedules.values() if one.strategy_id == strategy.strategy_id]:
+            of_strategy = [other for other in self.schedules.values() if other.strategy_id == strategy.strategy_id]
+            for schedule in of_strategy:
                 self.delete_schedule(schedule)
 
     def add_schedule(
@@ -174,12 +175,12 @@ class World:
         schedule_id: str | None = None,
         **fields: Any,
     ) -> Schedule:
-        """Add a schedule; without interval and cron it never runs by itself and waits for jobs inserted by hand."""
+        """Add a schedule; without interval and cron it never runs by itself: its jobs are those inserted."""
         with self.lock:
             strategy = self.find_strategy(strategy_id)
             if strategy is None:
                 raise SandboxError(f"no strategy {strategy_id!r} to schedule")
-            count = sum(one.strategy_id == strategy.strategy_id for one in self.schedules.values())
+            count = sum(other.strategy_id == strategy.strategy_id for other in self.schedules.values())
             made_id = schedule_id or make_id(self.seed, "schedule", strategy.strategy_id, count)
             if made_id in self.schedules:
                 made_id = make_id(self.seed, "schedule", strategy.strategy_id, "more", self.next_number())
@@ -196,18 +197,18 @@ class World:
             return schedule
 
     def new_secret(self) -> str:
-        """A webhook secret never given before."""
+        """A new webhook secret."""
         return "whsec_" + make_id(self.seed, "secret", self.next_number()).replace("-", "")
 
     def plan(self, schedule: Schedule, *, first: bool = False) -> None:
-        """Set a schedule's rhythm from now on; runs planned before lapse."""
+        """Plan a schedule's runs from now on; earlier plans lapse."""
         schedule.edition += 1
         schedule.next_run_at = None
         if not schedule.enabled or not schedule.runs:
             return
         start = float(int(self.now))
         schedule.rhythm = Rhythm(schedule.interval_seconds, schedule.cron_expression, start)
-        at = start if first and self.faults.immediate_first_run else schedule.rhythm.following()
+        at = start if first and self.faults.immediate_first_run else schedule.rhythm.next_due()
         self._expect_run(schedule, at)
 
     def _expect_run(self, schedule: Schedule, at: float) -> None:
@@ -221,10 +222,10 @@ class World:
             job_id = make_id(self.seed, "job", schedule.schedule_id, at, url)
             self.start_job(schedule.strategy_id, url, at, job_id, schedule=schedule, parameters=schedule.parameters)
         if schedule.rhythm is not None:
-            self._expect_run(schedule, schedule.rhythm.following())
+            self._expect_run(schedule, schedule.rhythm.next_due())
 
     def delete_schedule(self, schedule: Schedule) -> None:
-        """Forget a schedule; its jobs stay."""
+        """Remove a schedule; its jobs stay."""
         with self.lock:
             schedule.edition += 1
             self.schedules.pop(schedule.schedule_id, None)
@@ -235,7 +236,7 @@ class World:
         self, strategy_id: str, url: str, at: float, job_id: str | None = None, *,
         schedule: Schedule | None = None, parameters: dict[str, Any] | None = None,
     ) -> Job:  # fmt: skip
-        """Queue a job: it starts and ends as the clock goes on, or as it is polled."""
+        """Queue a job: it starts and ends as the clock advances, or as it is polled."""
         strategy = self.strategies[strategy_id]
         order = self.next_number()
         job_id = job_id or make_id(self.seed, "job", "made", order)
@@ -247,21 +248,21 @@ class World:
         return job
 
     def _wait(self, schedule: Schedule | None, job: Job) -> int:
-        """Seconds that a job spends in the queue: every other one of a slow schedule, mornings and evenings."""
+        """Seconds that a job waits in the queue: about half of a slow schedule's jobs do, mornings and evenings."""
         if schedule is None or not schedule.queue_seconds or int(job.created_at // 3600) % 12 not in _BUSY_HOURS:
             return 0
         busy = noise(self.seed, job.job_id, "queue")
         return int(schedule.queue_seconds * (2 * busy - 1)) if busy > 0.5 else 0
 
     def begin(self, job: Job, at: float) -> None:
-        """A queued job starts."""
+        """Start a queued job."""
         if job.status == PENDING:
             job.status, job.started_at = RUNNING, at
             job.rows.clear()
             self.expect(at + job.duration, lambda due: self.finish(job, due))
 
     def finish(self, job: Job, at: float) -> None:
-        """A job ends: with content, or with the reason of its failure."""
+        """End a job: with content, or with the reason of its failure."""
         if job.is_terminal:
             return
         job.error = job.page.error(self._visit(job)) if job.page and not job.recorded else job.error
@@ -272,7 +273,7 @@ class World:
         self._ended(job)
 
     def poll(self, job: Job) -> None:
-        """Somebody asked for a job: one made by hand moves on although the clock stands still."""
+        """Move a job that a call created one step on, although the clock stands still."""
         if job.is_terminal or not self.faults.poll_steps or job.schedule_id:
             return
         with self.lock:
@@ -302,7 +303,7 @@ class World:
         recorded: Recorded | None = None,
         **extra: Any,
     ) -> Job:
-        """Add a job that is already what it is; see `Sandbox.insert_job`."""
+        """Add a job in its final state; see `Sandbox.insert_job`."""
         with self.lock:
             owner = self.find_strategy(strategy) or self.add_strategy(strategy, url or "https://made.example/")
             plan = self._schedule_of(owner, schedule)
@@ -317,7 +318,7 @@ class World:
                 filter_config=owner.filter_config,
             )  # fmt: skip
             if job.job_id in self.jobs_by_id:
-                raise SandboxError(f"there is a job {job.job_id} already")
+                raise SandboxError(f"job {job.job_id} exists already: choose another job_id")
             job.recorded = recorded or self._given(items, raw)
             job.page = None if job.recorded else owner.page
             if status != PENDING:
@@ -341,9 +342,9 @@ class World:
         return Given(from_items(items)) if items is not None else None
 
     def surprise(self, strategy_id: str | None = None, schedule: Schedule | None = None) -> Job | None:
-        """A job out of nowhere, done at this instant and with an item nobody has seen."""
+        """Insert a job that completes at this instant with an item that is new."""
         candidates: Iterable[Schedule] = [schedule] if schedule else self.schedules.values()
-        plan = next((one for one in candidates if strategy_id in (None, one.strategy_id)), None)
+        plan = next((other for other in candidates if strategy_id in (None, other.strategy_id)), None)
         owner = self.strategies.get(plan.strategy_id if plan else strategy_id or "")
         if owner is None:
             return None
@@ -353,7 +354,7 @@ class World:
         return self.insert_job(owner.strategy_id, url, items, schedule=plan.schedule_id if plan else None)
 
     def delete_job(self, job_id: str) -> None:
-        """Take a job out of the world, as if it had never been."""
+        """Remove a job from every list."""
         with self.lock:
             job = self.jobs_by_id.pop(job_id, None)
             if job is None:
@@ -385,7 +386,7 @@ class World:
             schedule.last_run_at = job.created_at
         schedule.unseen.append(job)
         if job.status == COMPLETED:
-            bisect.insort(schedule.targets.setdefault(job.url, []), job, key=by_completion)
+            bisect.insort(schedule.targets.setdefault(job.url, []), job, key=completion_key)
         self.on_finish(schedule, job)
 
     # -- content
@@ -394,7 +395,7 @@ class World:
         return Visit(job.url, job.created_at, job.parameters)
 
     def content(self, job: Job) -> Content:
-        """What a completed job brought."""
+        """The content of a completed job."""
         return self._bodies.get(job.job_id, lambda: self._scrape(job))
 
     def _scrape(self, job: Job) -> Content:
@@ -404,7 +405,7 @@ class World:
             content = job.page.content(self._visit(job))
         else:
             content = Content([])
-        return narrowed(content, configured(job.filter_config)) if job.filter_config else content
+        return keep_rows(content, build_filter(job.filter_config)) if job.filter_config else content
 
     def digest(self, job: Job) -> Digest:
         """Count, hash and signature of a job's content; computed once."""
@@ -417,7 +418,7 @@ class World:
         return job.digest
 
     def record(self, entry: Entry) -> None:
-        """Number a request and put it in the log."""
+        """Number a request and append it to the log."""
         with self.lock:
             self._requests += 1
             entry.number = self._requests

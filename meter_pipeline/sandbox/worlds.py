@@ -1,4 +1,4 @@
-"""Puts the default worlds together: which strategies there are, on which schedules they run."""
+"""The default worlds: their strategies, pages and schedules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from meter_pipeline.sandbox.world import World
 
 
 def bookshop(world: World) -> None:
-    """Books whose prices move and that sell out now and then; one strategy typed by an output schema."""
+    """Books whose prices move and that sometimes sell out; one strategy has an output schema."""
     site = "https://books.example"
     new = world.add_strategy("New books", f"{site}/new", page=BookPage(world.seed),
                              description="title, author, price and availability of new books")  # fmt: skip
@@ -61,13 +61,13 @@ WORLDS: dict[str, Callable[[World], None]] = {
 }  # fmt: skip
 
 
-def furnish(world: World, names: Sequence[str]) -> None:
-    """Put the named worlds' strategies and schedules into the world.
+def add_worlds(world: World, names: Sequence[str]) -> None:
+    """Add the strategies and schedules of the named worlds.
 
     Raises:
-        SandboxError: when there is no world of that name.
+        SandboxError: A name is not that of a default world.
     """
     for name in names:
         if name not in WORLDS:
-            raise SandboxError(f"no world is called {name!r}; there are {', '.join(WORLDS)}")
+            raise SandboxError(f"no world is called {name!r}; choose from {', '.join(WORLDS)}")
         WORLDS[name](world)

@@ -65,9 +65,12 @@ def test_jobs_appear_when_the_clock_reaches_them(tmp_path: Path, make_sandbox: M
     [
         ("", r"bad\.jsonl:1: the file is empty"),
         ("{oops\n", r"bad\.jsonl:1: not JSON"),
-        ("[]\n", r"bad\.jsonl:1: the header says no 'strategy'"),
-        ('{"strategy": "S", "url": "u"}\n', r"bad\.jsonl:1: the header says no 'completed_at'"),
-        ('{"strategy": "S", "url": "u", "completed_at": "noon"}\n', r"bad\.jsonl:1: 'noon' is no ISO 8601 time"),
+        ("[]\n", r"bad\.jsonl:1: the header has no 'strategy'"),
+        ('{"strategy": "S", "url": "u"}\n', r"bad\.jsonl:1: the header has no 'completed_at'"),
+        (
+            '{"strategy": "S", "url": "u", "completed_at": "noon"}\n',
+            r"bad\.jsonl:1: 'noon' is not a valid ISO 8601 time",
+        ),
         ('{"strategy": "S", "url": "u", "completed_at": "2026-01-01", "x": 1}\n', r"bad\.jsonl:1: .* unknown key 'x'"),
         ('{"strategy": "S", "url": "u", "completed_at": "2026-01-01"}\n\n{"a": 1}\n{"a"\n', r"bad\.jsonl:4: not JSON"),
     ],

@@ -156,7 +156,7 @@ def test_a_thousand_schedules_and_ten_thousand_jobs_are_listed_whole(make_sandbo
 
 
 def test_an_unknown_world_is_named() -> None:
-    with pytest.raises(SandboxError, match="no world is called 'zoo'; there are bookshop"):
+    with pytest.raises(SandboxError, match="no world is called 'zoo'; choose from bookshop"):
         Sandbox(worlds=["zoo"])
 
 
