@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from meter_pipeline.config.field_paths import parse_path
+from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.errors import MeterPipelineError
 
 TYPES = ("integer", "double", "text", "json")
@@ -31,28 +32,20 @@ class ConfigError(MeterPipelineError):
 
 
 @dataclass(frozen=True)
-class StrategyConfig:
-    """How one strategy's items are to be read.
+class StrategyConfig(ItemRules):
+    """The entry of one strategy: its item rules, and who owns its assets.
 
     Attributes:
-        key: Fields that name an item, as paths; empty: none do; `None`: it is found out from the data.
-        ignore: Fields whose values are no change, as paths.
-        array_order: Whether the order of an array's elements is a change.
-        whitespace: Whether white space is one.
-        numbers: Whether the spelling of a number is one.
-        types: Narrowest types of columns, by field.
-        owners: Who the strategy's assets belong to, as Dagster takes them.
-        line: Where this stands in the file.
+        owners: Owners of the strategy's assets: `team:name` or an e-mail address, as in Dagster.
+        line: The line of the entry in the file.
     """
 
-    key: tuple[str, ...] | None = None
-    ignore: tuple[str, ...] = ()
-    array_order: bool = True
-    whitespace: bool = True
-    numbers: bool = True
-    types: Mapping[str, str] = field(default_factory=lambda: _NONE)
     owners: tuple[str, ...] = ()
     line: int = field(default=0, compare=False)
+
+
+# Derived, so that a rule is declared in one place.
+_OPTIONS = tuple(option.name for option in fields(StrategyConfig) if option.name != "line")
 
 
 @dataclass(frozen=True)
@@ -138,8 +131,7 @@ class _Reader:
         if _is_null(node):
             return StrategyConfig(line=line)
         said: dict[str, Any] = {}
-        options = ("key", "ignore", "array_order", "whitespace", "numbers", "types", "owners")
-        for option, inner in self._entries(node, name, options):
+        for option, inner in self._entries(node, name, _OPTIONS):
             if option in ("key", "ignore"):
                 said[option] = self._paths(inner, option)
             elif option == "types":

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Context, Decimal
-from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from meter_pipeline.config.field_paths import Path
+from meter_pipeline.config.field_paths import Path, parse_path
+from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store.columns import MAX_DEPTH, spell, spell_json
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -34,39 +33,27 @@ _Ignored = Mapping[str, Any]
 _NOTHING: _Ignored = {}
 
 
-@dataclass(frozen=True)
 class Identity:
-    """What a strategy's items are told apart by.
+    """Keys and hashes of a strategy's items under its rules; equal for rules that compare items alike.
 
-    Attributes:
-        key: Paths of the fields that name an item; none: the item's hash does.
-        ignore: Paths of fields whose values are no difference; a path goes through arrays.
-        array_order: Whether the order of an array's elements is a difference.
-        whitespace: Whether runs of white space, and such at the ends, are a difference.
-        numbers: Whether the spelling of a number is one: 5, 5.0 and the texts "5" and "5.00".
+    Args:
+        rules: The item rules; without a key, an item's hash is its key.
     """
 
-    key: tuple[Path, ...] = ()
-    ignore: frozenset[Path] = frozenset()
-    array_order: bool = True
-    whitespace: bool = True
-    numbers: bool = True
+    def __init__(self, rules: ItemRules) -> None:
+        self.key: tuple[Path, ...] = tuple(map(parse_path, rules.key or ()))
+        self._array_order, self._whitespace, self._numbers = rules.array_order, rules.whitespace, rules.numbers
+        ignored = frozenset(map(parse_path, rules.ignore))
+        self._ignored = _tree(ignored)
+        # Values are compared as they are.
+        self._plain = not rules.ignore and rules.array_order and rules.whitespace and rules.numbers
+        self._rules = (self.key, ignored, rules.array_order, rules.whitespace, rules.numbers)
 
-    @cached_property
-    def _plain(self) -> bool:
-        """Whether values are compared as they are."""
-        return not self.ignore and self.array_order and self.whitespace and self.numbers
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and self._rules == other._rules
 
-    @cached_property
-    def _ignored(self) -> _Ignored:
-        tree: dict[str, Any] = {}
-        for path in sorted(self.ignore, key=len):
-            branch: dict[str, Any] | None = tree
-            for name in path[:-1]:
-                branch = None if branch is None else branch.setdefault(name, {})
-            if branch is not None:
-                branch[path[-1]] = None
-        return tree
+    def __hash__(self) -> int:
+        return hash(self._rules)
 
     # -- hashes
 
@@ -96,11 +83,11 @@ class Identity:
             }
         if isinstance(value, list):
             elements = [self._normal(inner, ignored) for inner in value]
-            return elements if self.array_order else sorted(elements, key=canonical)
+            return elements if self._array_order else sorted(elements, key=canonical)
         if isinstance(value, str):
-            text = value if self.whitespace else " ".join(value.split())
-            return text if self.numbers or not _NUMBER.fullmatch(text) else _digits(text)
-        if self.numbers or isinstance(value, bool) or value is None:
+            text = value if self._whitespace else " ".join(value.split())
+            return text if self._numbers or not _NUMBER.fullmatch(text) else _digits(text)
+        if self._numbers or isinstance(value, bool) or value is None:
             return 0.0 if isinstance(value, float) and value == 0 else value
         return _digits(repr(value))
 
@@ -155,7 +142,19 @@ class Identity:
                 yield (*path, name), before, after
 
 
-PLAIN = Identity()
+def _tree(paths: Iterable[Path]) -> _Ignored:
+    """Paths as nested mappings by name, None where a path ends."""
+    tree: dict[str, Any] = {}
+    for path in sorted(paths, key=len):
+        branch: dict[str, Any] | None = tree
+        for name in path[:-1]:
+            branch = None if branch is None else branch.setdefault(name, {})
+        if branch is not None:
+            branch[path[-1]] = None
+    return tree
+
+
+PLAIN = Identity(ItemRules())
 
 
 def item_hashes(values: Sequence[Any], items: Sequence[bytes]) -> list[str]:

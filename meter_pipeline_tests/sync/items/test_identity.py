@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.config.field_paths import spell_path
+from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store import columns
 from meter_pipeline.sync.items.identity import PLAIN, Identity, Occurrences, item_hashes, number_occurrences
 
@@ -77,15 +78,15 @@ def alike(identity: Identity, *items: str) -> bool:
 
 
 def test_what_is_left_out_of_account_is_no_difference() -> None:
-    ignoring = Identity(ignore=frozenset({("seen",), ("offers", "at"), ("meta",)}))
+    ignoring = Identity(ItemRules(ignore=("seen", "offers.at", "meta")))
     assert alike(ignoring, '{"a":1,"seen":1}', '{"a":1,"seen":2}', '{"a":1}', '{"a":1,"meta":{"x":1}}')
     assert alike(ignoring, '{"offers":[{"at":1,"p":1}]}', '{"offers":[{"at":2,"p":1}]}')
     assert not alike(ignoring, '{"offers":[{"at":1,"p":1}]}', '{"offers":[{"at":1,"p":2}]}')
-    assert alike(Identity(array_order=False), '{"a":[1,[2,3]]}', '{"a":[[3,2],1]}')
-    assert not alike(Identity(array_order=False), '{"a":[1,1]}', '{"a":[1]}')
-    assert alike(Identity(whitespace=False), '{"a":" x  y"}', '{"a":"x\\ny"}')
-    assert not alike(Identity(whitespace=False), '{"a":"xy"}', '{"a":"x y"}')
-    numbers = Identity(numbers=False)
+    assert alike(Identity(ItemRules(array_order=False)), '{"a":[1,[2,3]]}', '{"a":[[3,2],1]}')
+    assert not alike(Identity(ItemRules(array_order=False)), '{"a":[1,1]}', '{"a":[1]}')
+    assert alike(Identity(ItemRules(whitespace=False)), '{"a":" x  y"}', '{"a":"x\\ny"}')
+    assert not alike(Identity(ItemRules(whitespace=False)), '{"a":"xy"}', '{"a":"x y"}')
+    numbers = Identity(ItemRules(numbers=False))
     assert alike(numbers, '{"a":5}', '{"a":5.0}', '{"a":"5"}', '{"a":"5.00"}', '{"a":5e0}')
     assert not alike(numbers, '{"a":"05"}', '{"a":"5"}')
     assert not alike(numbers, '{"a":123456789012345678901}', '{"a":123456789012345678902}')
@@ -112,14 +113,14 @@ def test_keys_are_the_values_spelled_and_no_two_items_share_one() -> None:
         {"id": ""}, {}, 5,
     ]  # fmt: skip
     raw = [columns.spell_json(item).encode() for item in items]
-    identity = Identity(key=(("id",),))
+    identity = Identity(ItemRules(key=("id",)))
     hashes = identity.hashes(items, raw)
     keys = number_occurrences(identity.keys(items, hashes))
     assert keys[:6] == ["7", "7#2", '"a#2"', '"\\"q"', '{"a":2,"b":1}', "1.5"]
     # Null, and nothing at all, are the same item; empty text lacks a key too, but is another one.
     assert keys[6:] == [hashes[6], hashes[7], f"{hashes[6]}#2", hashes[9]]
     assert len(set(keys)) == len(keys)
-    both = Identity(key=(("a", "b"), ("c",)))
+    both = Identity(ItemRules(key=("a.b", "c")))
     assert both.keys([{"a": {"b": "x"}, "c": 1}, {"a": {"b": "x"}}, {"a": 3, "c": 1}], ["h0", "h1", "h2"]) == [
         '["x","1"]',
         "h1",
@@ -129,8 +130,8 @@ def test_keys_are_the_values_spelled_and_no_two_items_share_one() -> None:
 
 def test_a_number_that_becomes_text_is_the_same_key_alone_and_among_others() -> None:
     items = [{"id": 2, "size": 1}, {"id": "2", "size": "1"}]
-    for key in ((("id",),), (("id",), ("size",))):
-        first, second = Identity(key=key).keys(items, ["hash 1", "hash 2"])
+    for key in (("id",), ("id", "size")):
+        first, second = Identity(ItemRules(key=key)).keys(items, ["hash 1", "hash 2"])
         assert first == second
-    one, other = Identity(key=(("a",), ("b",))).keys([{"a": "x", "b": "y z"}, {"a": "x y", "b": "z"}], ["", ""])
+    one, other = Identity(ItemRules(key=("a", "b"))).keys([{"a": "x", "b": "y z"}, {"a": "x y", "b": "z"}], ["", ""])
     assert one != other

@@ -10,6 +10,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store import columns
 from meter_pipeline.sync.changes.diff import compare
 from meter_pipeline.sync.changes.in_memory import AtHand, difference
@@ -28,7 +29,7 @@ _texts = st.one_of(
     st.sampled_from([b"null", b"7", b'{"id":null}', b'{"id":"2","tags":[1,"a"]}', b'{"id":3,"in":{"b":1.5}}']),
 )
 _jobs = st.lists(st.lists(_texts, max_size=12), min_size=1, max_size=5)
-_identities = st.sampled_from([PLAIN, Identity(key=(("id",),)), Identity(key=(("id",), ("price",)))])
+_identities = st.sampled_from([PLAIN, Identity(ItemRules(key=("id",))), Identity(ItemRules(key=("id", "price")))])
 
 
 @settings(deadline=None)

@@ -1,0 +1,43 @@
+"""The rules for a strategy's items, declared once: `meter.yaml` states them, the ledger keeps them, `Identity` applies
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+NO_TYPES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class ItemRules:
+    """What a strategy's rows depend on besides its items.
+
+    Attributes:
+        key: Paths of the fields that identify an item; empty: its hash does; None: the key is found in the data.
+        ignore: Paths of fields whose values do not count as a change; a path goes through arrays.
+        array_order: Whether the order of an array's elements counts.
+        whitespace: Whether runs of white space, and white space at the ends, count.
+        numbers: Whether the spelling of a number counts: 5, 5.0 and the texts "5" and "5.00".
+        types: Narrowest types of columns, by field: integer, double, text or json.
+    """
+
+    key: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    array_order: bool = True
+    whitespace: bool = True
+    numbers: bool = True
+    types: Mapping[str, str] = field(default_factory=lambda: NO_TYPES)
+
+    @property
+    def rules(self) -> tuple[Any, ...]:
+        """The rules as a tuple that is equal for rules that make the same rows."""
+        types = tuple(sorted(self.types.items()))
+        return self.key, tuple(sorted(self.ignore)), self.array_order, self.whitespace, self.numbers, types
+
+    def rows_alike(self, other: ItemRules) -> bool:
+        """Whether both make the same rows."""
+        return self.rules == other.rules
