@@ -26,11 +26,18 @@
 {% endmacro %}
 
 
-{#- Whether a change is one of money: by the field's name, or by a currency in either value. -#}
+{#- The currency of an amount of money (JSON text) as the site writes it: the warehouse's own macro decides. -#}
+{% macro currency_in(value) %}
+    {{- 'published.' if target.name == 'dev' }}meter.currency({{ value }})
+{%- endmacro %}
+
+
+{#- Whether a change is a change of money: by the field's name, or by a currency in either value. -#}
 {% macro is_money(field, old_value, new_value) %}
     (
         regexp_matches(lower({{ field }}), '{{ var("money_fields") }}')
-        or regexp_matches(concat_ws(' ', {{ old_value }}, {{ new_value }}), '{{ var("currencies") }}')
+        or {{ currency_in(old_value) }} is not null
+        or {{ currency_in(new_value) }} is not null
     )
 {% endmacro %}
 
@@ -47,10 +54,8 @@
 {#- The currency of a price as the site writes it, sign or code: beside one of the values, else in the item. -#}
 {% macro currency_of(old_value, new_value, item) %}
     coalesce(
-        nullif(regexp_replace(
-            regexp_extract(concat_ws(' ', {{ new_value }}, {{ old_value }}), '{{ var("currencies") }}'),
-            '[^\p{L}\p{Sc}円元]', '', 'g'
-        ), ''),
+        {{ currency_in(new_value) }},
+        {{ currency_in(old_value) }},
         nullif(regexp_extract(
             coalesce(
                 json_extract_string({{ item }}, '$.currency'),

@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
-# Macros take the JSON text of a value. What counts as money: a number with at most one currency around it, digits in
-# groups or not. The last of two different marks is the decimal one; one mark alone groups when it occurs more than
-# once, or stands before exactly three digits as a comma, or as a dot in an amount with a currency. Words around it
-# ("from £5", "£3.99 each", "€2/kg") do no harm where there is no second number that might be meant, and the currency
-# is beyond doubt.
-_DOLLARS = r"(?:US|CA|AU|NZ|HK|NT|MX|R|C|A|S)?\$"
-_CODES = (
-    "AED|AUD|BGN|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EGP|EUR|GBP|HKD|HUF|IDR|ILS|INR|JPY|KRW|MAD|MXN|MYR|NGN|NOK|NZD|PEN|"
-    "PHP|PKR|PLN|QAR|RON|RSD|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
-)
-_NAMES = r"kr\.?|zł|Kč|Ft|Fr\.|lei|лв\.?|руб\.?|Rs\.?|円|元"
-_CURRENCY = rf"(?:\p{{Sc}}|{_DOLLARS}|[A-Z]{{3}}|{_NAMES})"
-_SURE = rf"(?:\p{{Sc}}|{_DOLLARS}|{_CODES}|{_NAMES})"
-_SPACE = r"[\s\x{A0}\x{202F}\x{2009}]"
-_DIGITS = (
-    r"(?:\d+(?:[.,]\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?"
-    r"|\d{1,3}(?:[.,'’\x{A0}\x{202F}\x{2009} ]\d{3})+(?:[.,]\d+)?)"
-)
-_SIGN = "([-−+]?)"
-_ROUND = "(?:[,.][-–—])?"
-_MONEY = rf"^~*{_SIGN}~*({_CURRENCY}?)~*{_SIGN}({_DIGITS}){_ROUND}~*({_CURRENCY}?){_ROUND}~*$".replace("~", _SPACE)
-_WORDS = r"[^\d\p{Sc}]*"
-_AMONG_WORDS = (
-    rf"^~*(?:[^\d\p{{Sc}}(]{_WORDS}[\s:(])?([-−]?{_SURE}~*{_DIGITS}|[-−]?{_DIGITS}~*{_SURE}){_ROUND}(?:[\s/(),;*]{_WORDS})?$"
-).replace("~", _SPACE)
-_QUOTED, _QUOTED_AMONG_WORDS = (pattern.replace("'", "''") for pattern in (_MONEY, _AMONG_WORDS))
+from meter_pipeline.text import money
 
+
+def _quote(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+_AMOUNT, _AMONG_WORDS = _quote(money.AMOUNT), _quote(money.AMOUNT_AMONG_WORDS)
+_GROUPINGS = "\n".join(
+    f"WHEN {'has_currency AND ' if grouping.needs_currency else ''}regexp_matches(digits, {_quote(grouping.pattern)}) "
+    f"THEN replace(replace(digits, '{grouping.mark}', ''), ',', '.')"
+    for grouping in money.GROUPINGS
+)
+_TEXT = (
+    "CASE WHEN starts_with(value, '\"') THEN json_extract_string(CASE WHEN json_valid(value) THEN value END, '$') END"
+)
+
+# What counts as money is declared in `meter_pipeline.text.money`. `value` is the JSON text of a value.
 MACROS = (
     # The text of a JSON text, and NULL for any other value.
-    "CREATE MACRO meter.json_text(value) AS CASE WHEN starts_with(value, '\"') "
-    "THEN json_extract_string(CASE WHEN json_valid(value) THEN value END, '$') END",
+    f"CREATE MACRO meter.json_text(value) AS {_TEXT}",
     # An amount's digits with a dot for the decimal mark.
-    r"""
+    f"""
     CREATE MACRO meter.plain_digits(digits, has_currency) AS CASE
-        WHEN regexp_matches(digits, '^0\d') AND NOT has_currency THEN NULL
-        WHEN regexp_matches(digits, '\..*,') THEN replace(replace(digits, '.', ''), ',', '.')
-        WHEN regexp_matches(digits, ',.*\.') THEN replace(digits, ',', '')
-        WHEN regexp_matches(digits, '^[1-9]\d{0,2}(,\d{3})+$') THEN replace(digits, ',', '')
-        WHEN regexp_matches(digits, '^[1-9]\d?(,\d{2})+,\d{3}$') THEN replace(digits, ',', '')
-        WHEN regexp_matches(digits, '^[1-9]\d{0,2}(\.\d{3}){2,}$') THEN replace(digits, '.', '')
-        WHEN has_currency AND regexp_matches(digits, '^[1-9]\d{0,2}\.\d{3}$') THEN replace(digits, '.', '')
+        WHEN regexp_matches(digits, {_quote(money.LEADING_ZERO)}) AND NOT has_currency THEN NULL
+        {_GROUPINGS}
         ELSE replace(digits, ',', '.')
     END
     """,
-    "CREATE MACRO meter.amount(sign, digits, has_currency) AS "
-    "(CASE WHEN sign IN ('-', '−') THEN -1 ELSE 1 END) * TRY_CAST(meter.plain_digits("
-    r"regexp_replace(digits, '[^0-9.,]', '', 'g'), has_currency) AS DOUBLE)",
+    f"CREATE MACRO meter.amount(sign, digits, has_currency) AS "
+    f"(CASE WHEN sign IN ({', '.join(map(_quote, money.MINUS))}) THEN -1 ELSE 1 END) * TRY_CAST(meter.plain_digits("
+    f"regexp_replace(digits, {_quote(money.NOT_DIGITS)}, '', 'g'), has_currency) AS DOUBLE)",
     # Sign, currency, sign, digits, currency.
-    f"CREATE MACRO meter.money_part(text, part) AS regexp_extract(text, '{_QUOTED}', part)",
+    f"CREATE MACRO meter.money_part(text, part) AS regexp_extract(text, {_AMOUNT}, part)",
     """
     CREATE MACRO meter.money_alone(text) AS meter.amount(
         meter.money_part(text, 1) || meter.money_part(text, 3),
@@ -58,15 +44,28 @@ MACROS = (
         meter.money_part(text, 2) || meter.money_part(text, 5) <> ''
     )
     """,
-    rf"""
-    CREATE MACRO meter.money(text) AS CASE WHEN length(text) <= 40 AND regexp_matches(text, '\d') THEN coalesce(
-        meter.money_alone(text), meter.money_alone(regexp_extract(text, '{_QUOTED_AMONG_WORDS}', 1))
+    f"""
+    CREATE MACRO meter.money(text) AS
+    CASE WHEN length(text) <= {money.MAX_LENGTH} AND regexp_matches(text, '[0-9]') THEN coalesce(
+        meter.money_alone(text), meter.money_alone(regexp_extract(text, {_AMONG_WORDS}, 1))
     ) END
     """,
     r"""
     CREATE MACRO meter.number(value) AS CASE
-        WHEN regexp_matches(value, '^-?\d') THEN TRY_CAST(value AS DOUBLE)
+        WHEN regexp_matches(value, '^-?[0-9]') THEN TRY_CAST(value AS DOUBLE)
         WHEN starts_with(value, '"') THEN meter.money(meter.json_text(value))
+    END
+    """,
+    # The currency of an amount, as it is written; NULL where there is no amount or no currency beyond doubt. It calls
+    # no other macro: from a database that the warehouse is attached to, DuckDB does not find macros within a macro.
+    f"""
+    CREATE MACRO meter.currency(value) AS CASE WHEN length({_TEXT}) <= {money.MAX_LENGTH} THEN nullif(rtrim(
+        regexp_extract(
+            coalesce(
+                nullif(regexp_extract({_TEXT}, {_AMOUNT}, 0), ''), regexp_extract({_TEXT}, {_AMONG_WORDS}, 1)
+            ),
+            {_quote(money.CURRENCY)}
+        ), '.'), '')
     END
     """,
 )

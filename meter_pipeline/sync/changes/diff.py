@@ -6,7 +6,6 @@ another hash is `changed`: a row for each field by which the two differ, with th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,11 +20,11 @@ from meter_pipeline.store.columns import TEXT, spell_json
 from meter_pipeline.store.lake.lake import CHANGES
 from meter_pipeline.store.times import moment
 from meter_pipeline.sync.items.identity import Identity
+from meter_pipeline.text.money import read_number
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 # Fields that went from one number to another; amounts of money, mostly.
 MOVED = "moved"
-_NUMBER = re.compile(r'-?\d[\d.eE+-]*|"[^\w"]{0,3}(?:[A-Z]{1,3})?[^\w"]{0,3}\d[\d., ]*[^\w"]{0,3}(?:[A-Z]{3})?"')
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ class Rows:
             if key != last:
                 self.kinds[kind] = self.kinds.get(kind, 0) + 1
             last = key
-            if kind == CHANGED and old and new and _NUMBER.fullmatch(old) and _NUMBER.fullmatch(new):
+            if kind == CHANGED and old and new and read_number(old) is not None and read_number(new) is not None:
                 self.kinds[MOVED] = self.kinds.get(MOVED, 0) + 1
 
     def table(self) -> pa.Table:
