@@ -381,7 +381,7 @@ def test_an_empty_question_is_one_line(meter: Command) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'A=1\nMETER_API_KEY="open\nB=2\n', ".env:2: this is no setting"),
+        (b'A=1\nMETER_API_KEY="open\nB=2\n', ".env:2: not a valid setting"),
         (b"\xff\xfe\x00", ".env cannot be read: it is not UTF-8"),
     ],
 )

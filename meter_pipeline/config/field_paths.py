@@ -1,4 +1,4 @@
-"""Fields of nested objects by path, as people write them: `specs.weight`, and `"odd.name"` where a name holds a dot."""
+"""Paths of nested fields as people write them: `specs.weight`, or `"odd.name"` for a name that contains a dot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PART = re.compile(r'"(?:[^"\\]|\\.)*"|[^."]+')
 
 
 def spell_path(path: Iterable[str]) -> str:
-    """A path as text; names that are empty or hold a dot or a quote are in quotes, as in JSON."""
+    """A path as text; a name that is empty or contains a dot or a quote is quoted as in JSON."""
     return ".".join(_spell(name) for name in path)
 
 
@@ -24,17 +24,19 @@ def parse_path(text: str) -> Path:
     """The inverse of `spell_path`.
 
     Raises:
-        ValueError: The text is no path.
+        ValueError: The text is not a valid path.
     """
     names, position = [], 0
     while True:
         part = _PART.match(text, position)
         if part is None:
-            raise ValueError(f"{text!r} is no field: write a name, a.b for a nested one, or a name with dots in quotes")
+            raise ValueError(
+                f"{text!r} is not a valid field path: write a name, a.b for a nested one, or a name with dots in quotes"
+            )
         names.append(json.loads(part[0]) if part[0].startswith('"') else part[0])
         position = part.end()
         if position == len(text):
             return tuple(names)
         if text[position] != ".":
-            raise ValueError(f"{text!r} is no field: a dot is missing after {part[0]}")
+            raise ValueError(f"{text!r} is not a valid field path: a dot is missing after {part[0]}")
         position += 1

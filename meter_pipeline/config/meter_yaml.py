@@ -1,4 +1,4 @@
-"""`meter.yaml`: how strategies are to be read, checked as a whole before anything uses it.
+"""`meter.yaml`: how to read each strategy; the whole file is checked before anything uses it.
 
 acknowledge: true
 filter: null
@@ -50,13 +50,13 @@ _OPTIONS = tuple(option.name for option in fields(StrategyConfig) if option.name
 
 @dataclass(frozen=True)
 class Config:
-    """What `meter.yaml` says.
+    """The contents of `meter.yaml`.
 
     Attributes:
-        acknowledge: Whether Meter is told which changes were loaded.
-        filter: A filter for looking at a schedule's changes; never sent with a read that acknowledges.
-        strategies: By slug, id or name.
-        path: The file, `None` where there is none.
+        acknowledge: Whether loaded changes are acknowledged at Meter.
+        filter: The filter for peeking at a schedule's changes; never sent with a read that acknowledges.
+        strategies: Entries by slug, id or name of a strategy.
+        path: The file; None where there is none.
     """
 
     acknowledge: bool = True
@@ -65,14 +65,14 @@ class Config:
     path: Path | None = field(default=None, compare=False)
 
     def strategy(self, slug: str, strategy_id: str, name: str | None) -> StrategyConfig | None:
-        """What is said of a strategy: under its slug, else its id, else its name; `None` when nothing is."""
+        """The entry of a strategy: under its slug, else its id, else its name; None without one."""
         for label in (slug, strategy_id, name):
             if label is not None and label in self.strategies:
                 return self.strategies[label]
         return None
 
     def misnamed(self, labels: Iterable[str | None]) -> list[str]:
-        """A line for each strategy that the file names and that is none of `labels`: all ids, slugs and names."""
+        """A line for each name in the file that is not in `labels`, the ids, slugs and names of all strategies."""
         return [
             f"{self.path}: no strategy has the id, slug or name {name!r}: see `meter-pipeline strategies list`"
             for name in sorted(set(self.strategies) - set(labels))
@@ -83,10 +83,10 @@ def load_config(named: Path | None) -> Config:
     """Reads a `meter.yaml`.
 
     Args:
-        named: The file, which must exist; `None`: `meter.yaml` in the working folder, which may be absent.
+        named: The file, which must exist; None: `meter.yaml` in the working folder, which may be absent.
 
     Raises:
-        ConfigError: It cannot be read, or says something that is not understood.
+        ConfigError: The file cannot be read, or something in it is not valid.
     """
     path = Path("meter.yaml").absolute() if named is None else named
     try:
@@ -100,14 +100,14 @@ def load_config(named: Path | None) -> Config:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: this is no YAML: {error.problem}") from None
+        raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}:1: this is no YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}:1: not valid YAML: {' '.join(str(error).split())}") from None
     return Config(path=path) if root is None else _Reader(path).config(root)
 
 
 class _Reader:
-    """YAML nodes to records; a node knows its line."""
+    """Turns YAML nodes, which know their lines, into records."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -130,24 +130,24 @@ class _Reader:
         line = node.start_mark.line + 1
         if _is_null(node):
             return StrategyConfig(line=line)
-        said: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         for option, inner in self._entries(node, name, _OPTIONS):
             if option in ("key", "ignore"):
-                said[option] = self._paths(inner, option)
+                options[option] = self._paths(inner, option)
             elif option == "types":
-                said[option] = MappingProxyType({f: self._type(n, f) for f, n in self._entries(inner, "types")})
+                options[option] = MappingProxyType(self._types(inner))
             elif option == "owners":
-                said[option] = tuple(self._owner(one) for one in self._texts(inner, option))
+                options[option] = tuple(self._owner(owner) for owner in self._texts(inner, option))
             else:
-                said[option] = self._choice(inner, option, ("keep", "ignore")) == "keep"
-        return StrategyConfig(**said, line=line)
+                options[option] = self._choice(inner, option, ("keep", "ignore")) == "keep"
+        return StrategyConfig(**options, line=line)
 
     # -- values
 
     def _entries(
         self, node: yaml.Node, what: str, names: tuple[str, ...] | None = None
     ) -> Iterator[tuple[str, yaml.Node]]:
-        """Names and values of a mapping, each name once and one of `names`."""
+        """Names and values of a mapping; no name occurs twice, and all are in `names` if given."""
         if not isinstance(node, yaml.MappingNode):
             raise self._error(node, f"{what} must be a mapping of names to values")
         seen: set[str] = set()
@@ -155,31 +155,34 @@ class _Reader:
             if not isinstance(key, yaml.ScalarNode):
                 raise self._error(key, f"a name in {what} must be plain text")
             if key.value in seen:
-                raise self._error(key, f"{key.value!r} stands here twice: remove one")
+                raise self._error(key, f"{key.value!r} is here twice: remove one")
             if names is not None and key.value not in names:
-                raise self._error(key, f"{key.value!r} is not known here: {_meant(key.value, names)}")
+                raise self._error(key, f"{key.value!r} is not known here: {_suggest(key.value, names)}")
             seen.add(key.value)
             yield key.value, value
 
     def _texts(self, node: yaml.Node, what: str) -> list[yaml.ScalarNode]:
-        """A list of texts, or a single one."""
+        """The nodes of a list of texts, or of a single text."""
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        for one in nodes:
-            if not isinstance(one, yaml.ScalarNode) or _is_null(one):
-                raise self._error(one, f"{what} must be a list of names, as [a, b]")
+        for element in nodes:
+            if not isinstance(element, yaml.ScalarNode) or _is_null(element):
+                raise self._error(element, f"{what} must be a list of names, as [a, b]")
         return list(nodes)
 
     def _paths(self, node: yaml.Node, what: str) -> tuple[str, ...]:
         paths = []
-        for one in self._texts(node, what):
+        for path in self._texts(node, what):
             try:
-                parse_path(one.value)
+                parse_path(path.value)
             except ValueError as error:
-                raise self._error(one, str(error)) from None
-            if one.value in paths:
-                raise self._error(one, f"{one.value!r} stands in {what} twice: remove one")
-            paths.append(one.value)
+                raise self._error(path, str(error)) from None
+            if path.value in paths:
+                raise self._error(path, f"{path.value!r} is in {what} twice: remove one")
+            paths.append(path.value)
         return tuple(paths)
+
+    def _types(self, node: yaml.Node) -> dict[str, str]:
+        return {column: self._type(kind, column) for column, kind in self._entries(node, "types")}
 
     def _type(self, node: yaml.Node, name: str) -> str:
         return self._choice(node, f"the type of {name}", TYPES)
@@ -187,7 +190,7 @@ class _Reader:
     def _owner(self, node: yaml.ScalarNode) -> str:
         owner = str(node.value)
         if not _OWNER.fullmatch(owner):
-            raise self._error(node, f"{owner!r} is no owner: give team:name or an e-mail address")
+            raise self._error(node, f"{owner!r} is not a valid owner: give team:name or an e-mail address")
         return owner
 
     def _choice(self, node: yaml.Node, what: str, choices: tuple[str, ...]) -> str:
@@ -216,6 +219,6 @@ def _is_null(node: yaml.Node) -> bool:
     return bool(node.tag == "tag:yaml.org,2002:null")
 
 
-def _meant(name: str, names: tuple[str, ...]) -> str:
+def _suggest(name: str, names: tuple[str, ...]) -> str:
     close = difflib.get_close_matches(name, names, 1)
     return f"did you mean {close[0]}?" if close else f"give one of {', '.join(names)}"

@@ -1,7 +1,7 @@
-"""Where a data folder's data came from: the sandbox's and Meter's are never mixed in one folder.
+"""Where the data of a folder came from: data of the sandbox and of Meter are never mixed in one folder.
 
-A folder that a sandbox filled holds `sandbox.json`: the seed of its world and how far its clock had come, so that the
-next sandbox goes on where the last one stopped.
+A folder that a sandbox filled contains `sandbox.json`: the seed of its world and the last time of its clock, so that
+the next sandbox continues where the last one stopped.
 """
 
 from __future__ import annotations
@@ -13,13 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from meter_pipeline.config.settings import Settings, SettingsError
-
-if TYPE_CHECKING:
-    pass
 
 SEED = 7
 _MARKER = "sandbox.json"
@@ -27,14 +23,14 @@ _MARKER = "sandbox.json"
 
 @dataclass(frozen=True)
 class Origin:
-    """The world that filled a folder: its seed, and the virtual time it had reached."""
+    """The sandbox world that filled a folder: its seed, and the virtual time that it had reached."""
 
     seed: int = SEED
     reached: datetime | None = None
 
 
 def read(folder: Path) -> Origin | None:
-    """The sandbox that filled `folder`; `None` where none did."""
+    """The sandbox world that filled `folder`; None if no sandbox did."""
     try:
         marker = json.loads((folder / _MARKER).read_text())
         reached = marker.get("reached")
@@ -42,7 +38,7 @@ def read(folder: Path) -> Origin | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # A marker that cannot be read still says that a sandbox was here.
+        # A marker that cannot be read still shows that a sandbox filled the folder.
         return Origin()
 
 
@@ -56,21 +52,21 @@ def write(folder: Path, origin: Origin) -> None:
 
 
 def note(folder: Path, reached: datetime) -> None:
-    """Notes how far the clock of a sandbox's folder has come."""
+    """Records the time that the clock of a sandbox's folder has reached."""
     write(folder, replace(read(folder) or Origin(), reached=reached))
 
 
 def clock(folder: Path) -> datetime | None:
-    """The time of a sandbox's world, which is the present of its data; `None` for data that is not a sandbox's."""
+    """The virtual time of the sandbox that filled `folder`, the present of its data; None for data of Meter."""
     origin = read(folder)
     return origin.reached if origin is not None else None
 
 
 def refuse_mixing(settings: Settings) -> None:
-    """Makes sure that a sync from Meter does not land among a sandbox's data.
+    """Refuses a sync from Meter into a folder of sandbox data.
 
     Raises:
-        SettingsError: The folder is a sandbox's and the API is not on this machine.
+        SettingsError: A sandbox filled the folder, and the API is not on this machine.
     """
     if read(settings.data_dir) is not None and not _on_this_machine(settings.base_url):
         raise SettingsError(
@@ -87,12 +83,12 @@ def _on_this_machine(url: str) -> bool:
 
 
 def notice(folder: Path) -> str | None:
-    """What stands above whatever shows the folder's data, where a sandbox made it up; None for Meter's data."""
+    """The heading above any view of a sandbox's data, which is made up; None for data of Meter."""
     return "Made-up data of the sandbox, not of Meter." if read(folder) is not None else None
 
 
 def lines(folder: Path) -> Iterator[str]:
-    """What to tell a user about the folder's origin, if anything."""
+    """A line for the user about data of a sandbox; no line for data of Meter."""
     origin = read(folder)
     if origin is not None:
         reached = f", up to {origin.reached:%Y-%m-%d %H:%M} virtual time" if origin.reached else ""

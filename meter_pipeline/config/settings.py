@@ -1,4 +1,4 @@
-"""Environment and `.env` file to one frozen `Settings`: the only place that reads variables."""
+"""Reads the environment and the `.env` file into one frozen `Settings`; nothing else reads variables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SettingsError(MeterPipelineError):
     """A setting is missing or unusable; the message is one line with the way out."""
 
 
-# More than that ask more of the API than it takes gladly.
+# More processes than this send more requests than the API answers well.
 _MOST_PROCESSES = 4
 VARIABLES = (
     "METER_API_KEY",
@@ -42,14 +42,15 @@ VARIABLES = (
     "METER_WEBHOOK_SECRET",
 )
 # Set for dbt alone: see `dbt_project/profiles.yml`.
-_OF_DBT = ("METER_DBT_DATABASE", "METER_DBT_TARGET")
-# One letter missing or two swapped in the shortest name; other names, such as METER_KEY_OF_TEAM_A, are further off.
+_DBT_VARIABLES = ("METER_DBT_DATABASE", "METER_DBT_TARGET")
+# Similarity of the shortest name to itself with one letter missing or two swapped. Names of other things, such as
+# METER_KEY_OF_TEAM_A, are less similar.
 _CLOSE = 0.86
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the API is and where the data goes.
+    """Where the API is, and where the data goes.
 
     Attributes:
         api_key: Bearer key of the API, `None` when none is configured. Never shown by `repr`.
@@ -58,16 +59,17 @@ class Settings:
         data_dir: Folder of the ledger, the lake, the warehouse and the inbox.
         ledger_url: SQLAlchemy URL of a shared ledger; a SQLite file in `data_dir` when `None`.
         lake_url: URL of a shared lake; a folder in `data_dir` when `None`.
-        webhook_secret: What Meter shows with each webhook, several separated by commas. Never shown by `repr`.
-        max_requests_per_second: Upper bound on calls to the API, `None` for no bound.
-        processes: Processes that share a large sync among them.
-        config: `meter.yaml`, a file that must exist; `None`: the one in the working folder, if there is one.
-        spool_dir: Folder for large answers on their way; a folder in `data_dir` when `None`.
-        keep_free: Bytes of that folder's disk that stay free.
-        max_body: Most bytes of an answer, decompressed.
-        max_record: Most bytes of one item.
-        max_page: Most bytes of a page of a listing, decompressed.
-        dbt_project: Folder of the dbt project whose models are part of the warehouse, `None` for no models.
+        webhook_secret: The secret that Meter sends with each webhook; several are separated by commas. Never shown by
+            `repr`.
+        max_requests_per_second: Upper bound on calls to the API; None for no bound.
+        processes: Processes that a large sync is shared among.
+        config: The configuration file, which must exist; None: `meter.yaml` in the working folder, if it exists.
+        spool_dir: Folder for large answers while they are read; a folder in `data_dir` when None.
+        keep_free: Bytes that stay free on the disk of the spool folder.
+        max_body: Upper bound on an answer, in bytes after decompression.
+        max_record: Upper bound on one item, in bytes.
+        max_page: Upper bound on a page of a listing, in bytes after decompression.
+        dbt_project: Folder of the dbt project that builds the models of the warehouse; None for no models.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -88,10 +90,10 @@ class Settings:
     dbt_project: Path | None = PROJECT
 
     def __post_init__(self) -> None:
-        """Refuses a data folder that not everything could use: half of the data would be elsewhere, or unreadable.
+        """Refuses a data folder that some libraries cannot use: half of the data would be elsewhere, or unreadable.
 
         Raises:
-            SettingsError: The folder has such a name.
+            SettingsError: The folder's name cannot be used.
         """
         reason = refusal(self.data_dir)
         if reason is not None:
@@ -126,7 +128,7 @@ class Settings:
 
     @classmethod
     def of_ledger(cls, env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
-        """Settings that say where the ledger is and nothing else, also where others cannot be used.
+        """Settings with the place of the ledger alone; works also where other settings cannot be used.
 
         Raises:
             SettingsError: `dotenv` cannot be read.
@@ -137,12 +139,12 @@ class Settings:
 
     @property
     def ledger(self) -> str:
-        """What `Ledger.open` takes."""
+        """The argument of `Ledger.open`."""
         return self.ledger_url or str(self.data_dir / "ledger.sqlite")
 
     @property
     def lake(self) -> str:
-        """What `Lake.open` takes."""
+        """The argument of `Lake.open`."""
         return self.lake_url or str(self.data_dir / "lake")
 
     @property
@@ -164,7 +166,7 @@ class Settings:
         """The API key.
 
         Raises:
-            SettingsError: None is configured.
+            SettingsError: No key is configured.
         """
         if not self.api_key:
             raise SettingsError(
@@ -174,14 +176,14 @@ class Settings:
 
 
 def misspellings(env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> list[str]:
-    """A line for each variable that nothing reads and whose name is nearly a setting's, in the environment or `dotenv`.
+    """A line for each variable, in the environment or `dotenv`, that nothing reads and that resembles a setting.
 
     Raises:
         SettingsError: `dotenv` cannot be read.
     """
-    known, found = (*VARIABLES, *_OF_DBT), []
+    known, found = (*VARIABLES, *_DBT_VARIABLES), []
     for name in sorted(_values(env, dotenv)):
-        # A name that goes on after a setting's, as METER_API_KEY_2 does, is another account's.
+        # A setting's name with a suffix, such as METER_API_KEY_2, belongs to another account.
         if name in known or name.startswith(tuple(f"{setting}_" for setting in known)):
             continue
         if close := difflib.get_close_matches(name.upper(), known, 1, _CLOSE):
@@ -190,7 +192,7 @@ def misspellings(env: Mapping[str, str] | None = None, dotenv: Path | None = Pat
 
 
 def _values(env: Mapping[str, str] | None, dotenv: Path | None) -> dict[str, str]:
-    """Variables that are not empty, those of the environment before those of `dotenv`."""
+    """Variables that are not empty; the environment wins over `dotenv`."""
     values: dict[str, str] = {}
     if dotenv is not None and dotenv.is_file():
         values.update({name: value for name, value in _dotenv(dotenv).items() if value})
@@ -203,7 +205,7 @@ def _data_dir(values: Mapping[str, str]) -> Path:
 
 
 def _dotenv(path: Path) -> dict[str, str | None]:
-    """The names and values of a `.env` file; one that would be skipped over is an error."""
+    """The names and values of a `.env` file; a line that the parser would skip is an error."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -211,12 +213,12 @@ def _dotenv(path: Path) -> dict[str, str | None]:
         raise SettingsError(f"{path} cannot be read: {reason}") from None
     for line in parse_stream(StringIO(text)):
         if line.error:
-            raise SettingsError(f"{path}:{line.original.line}: this is no setting: write NAME=value, quotes closed")
+            raise SettingsError(f"{path}:{line.original.line}: not a valid setting: write NAME=value, quotes closed")
     return dotenv_values(stream=StringIO(text))
 
 
 def read_variable(name: str, dotenv: Path | None = Path(".env")) -> str | None:
-    """A variable of the environment, else of `dotenv`; None when it is unset or empty.
+    """A variable of the environment, else of `dotenv`; None if it is unset or empty.
 
     Raises:
         SettingsError: `dotenv` cannot be read.
@@ -228,7 +230,7 @@ def require_variable(name: str) -> str:
     """A variable of the environment or of `.env`.
 
     Raises:
-        SettingsError: It is not set.
+        SettingsError: The variable is not set.
     """
     value = read_variable(name)
     if value is None:
@@ -238,7 +240,7 @@ def require_variable(name: str) -> str:
 
 @contextmanager
 def environment(given: Mapping[str, str]) -> Iterator[None]:
-    """Variables of this process's environment while the block runs; afterwards they are as before."""
+    """Sets variables of this process's environment while the block runs, and restores them afterwards."""
     before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
     try:
@@ -252,10 +254,10 @@ def environment(given: Mapping[str, str]) -> Iterator[None]:
 
 
 def resolve_path(name: str, text: str) -> Path:
-    """The absolute path that a setting names, a `~` in front of it resolved.
+    """The absolute path that a setting names, with a leading `~` resolved.
 
     Raises:
-        SettingsError: There is no such user as after the `~`.
+        SettingsError: The user after the `~` does not exist.
     """
     try:
         return Path(text).expanduser().absolute()
@@ -264,7 +266,7 @@ def resolve_path(name: str, text: str) -> Path:
 
 
 def _path_or_url(name: str, text: str | None) -> str | None:
-    """A URL as it is; a path with its `~` resolved, which no shell does in `.env`."""
+    """A URL unchanged, or a path with its `~` resolved, since no shell does that in `.env`."""
     return str(resolve_path(name, text)) if text is not None and text.startswith("~") else text
 
 
@@ -277,7 +279,9 @@ def _url(text: str) -> str:
     except ValueError:
         known = False
     if not known:
-        raise SettingsError(f"METER_BASE_URL={text!r} is no http(s) URL: give scheme and host, as https://api.meter.sh")
+        raise SettingsError(
+            f"METER_BASE_URL={text!r} is not an http(s) URL: give scheme and host, as https://api.meter.sh"
+        )
     return text.rstrip("/")
 
 
@@ -327,12 +331,12 @@ def _processes(text: str | None) -> int:
     if text is None:
         return min(_cores(), _MOST_PROCESSES)
     if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise SettingsError(f"METER_PROCESSES={text!r} is no number from 1 to 64")
+        raise SettingsError(f"METER_PROCESSES={text!r} is not a number from 1 to 64")
     return int(text)
 
 
 def _cores() -> int:
-    """Cores that this process may use, which in a container can be fewer than there are."""
+    """Cores that this process may use; in a container these can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -344,5 +348,5 @@ def _rate(text: str | None) -> float | None:
     except ValueError:
         rate = 0.0
     if not 0 < rate < float("inf"):
-        raise SettingsError(f"METER_MAX_REQUESTS_PER_SECOND={text!r} is no number above 0")
+        raise SettingsError(f"METER_MAX_REQUESTS_PER_SECOND={text!r} is not a number above 0")
     return rate

@@ -23,5 +23,5 @@ def test_any_path_comes_back(names: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["", ".a", "a..b", "a.", '"a"b'])
 def test_what_is_no_path_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no field"):
+    with pytest.raises(ValueError, match="is not a valid field path"):
         parse_path(text)

@@ -1,4 +1,4 @@
-"""`meter.yaml` is taken as a whole or refused with one line that names the place."""
+"""`meter.yaml` is valid as a whole, or refused with one line that names the place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
         load_config(tmp_path / "meter.yaml")
 
 
-def test_everything_it_can_say(tmp_path: Path) -> None:
+def test_every_option_is_read(tmp_path: Path) -> None:
     path = tmp_path / "meter.yaml"
     path.write_text(
         "acknowledge: false\n"
@@ -56,19 +56,23 @@ def test_everything_it_can_say(tmp_path: Path) -> None:
     ("text", "line", "reason"),
     [
         ("strategies:\n  books:\n    kee: [isbn]\n", 3, "'kee' is not known here: did you mean key?"),
-        ("strategies:\n  a: {}\n  b: {}\n  a: {}\n", 4, "'a' stands here twice: remove one"),
+        ("strategies:\n  a: {}\n  b: {}\n  a: {}\n", 4, "'a' is here twice: remove one"),
         ("colour: red\n", 1, "'colour' is not known here: give one of acknowledge, filter, strategies"),
         ("\nacknowledge: maybe\n", 2, "acknowledge must be true or false"),
-        ("strategies:\n  a:\n    key:\n      - isbn\n      - a..b\n", 5, "'a..b' is no field"),
+        ("strategies:\n  a:\n    key:\n      - isbn\n      - a..b\n", 5, "'a..b' is not a valid field path"),
         ("strategies:\n  a:\n    key: [[isbn]]\n", 3, "key must be a list of names"),
-        ("strategies:\n  a:\n    ignore: [x, x]\n", 3, "'x' stands in ignore twice"),
+        ("strategies:\n  a:\n    ignore: [x, x]\n", 3, "'x' is in ignore twice"),
         ("strategies:\n  a:\n    array_order: any\n", 3, "array_order must be keep or ignore, not 'any'"),
         ("strategies:\n  a:\n    types: {price: money}\n", 3, "the type of price must be integer or double"),
-        ("strategies:\n  a:\n    owners: [bob]\n", 3, "'bob' is no owner: give team:name or an e-mail address"),
+        (
+            "strategies:\n  a:\n    owners: [bob]\n",
+            3,
+            "'bob' is not a valid owner: give team:name",
+        ),
         ("strategies: [books]\n", 1, "strategies must be a mapping of names to values"),
         ("- 1\n", 1, "the file must be a mapping of names to values"),
-        ("strategies:\n  a: [\n", 3, "this is no YAML"),
-        ("filter: \x00\n", 1, "this is no YAML"),
+        ("strategies:\n  a: [\n", 3, "not valid YAML"),
+        ("filter: \x00\n", 1, "not valid YAML"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(tmp_path: Path, text: str, line: int, reason: str) -> None:
