@@ -1,8 +1,8 @@
-"""Keeps what is wrong with one record to that record: for discovery, polling, loading and acknowledging alike.
+"""Limits the damage of a bad record to that record: in discovery, polling, loading and acknowledging alike.
 
-What concerns everything (the key, an API that is gone, a disk, the ledger) goes through and ends the sync. Anything
-else costs the record that it came with, which is named by whoever was at it. An error that nobody foresaw is one of
-ours: it is contained in the same way, and written to the log with its traceback.
+An error that concerns everything (the key, an unreachable API, a disk, the ledger) passes through and ends the sync.
+Any other error costs the one record that caused it, which the caller names in the report. An unforeseen error is a
+fault of this program: it is contained in the same way, and written to the log with its traceback.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _FORESEEN = (MeterError, StoreError, ColumnError, pa.ArrowException, OSError)
 
 @dataclass(frozen=True)
 class Trouble:
-    """What was wrong with a record.
+    """Why a record was given up.
 
     Attributes:
-        reason: In one line.
-        is_ours: Whether nobody foresaw it: a fault of this program, with its traceback in the log.
+        reason: The reason in one line.
+        is_ours: Whether it is an unforeseen fault of this program, whose traceback is in the log.
     """
 
     reason: str
@@ -41,7 +41,7 @@ class Trouble:
 
 
 def concerns_all(error: BaseException) -> bool:
-    """Whether an error is about more than the record that was dealt with when it came."""
+    """Whether an error concerns more than the record in whose processing it occurred."""
     if isinstance(error, RecordError):
         return False
     return not isinstance(error, Exception) or isinstance(
@@ -50,7 +50,7 @@ def concerns_all(error: BaseException) -> bool:
 
 
 def explain(error: Exception) -> Trouble:
-    """An error in one line; one that nobody foresaw is logged with its traceback."""
+    """Describes an error in one line; an unforeseen one is logged with its traceback."""
     if isinstance(error, _FORESEEN):
         return Trouble(" ".join(str(error).split()) or type(error).__name__)
     log.error("a fault of meter-pipeline itself; the sync goes on without the record", exc_info=error)
@@ -60,7 +60,7 @@ def explain(error: Exception) -> Trouble:
 
 @contextmanager
 def contained(give_up: Callable[[Trouble], None], *, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Keeps what goes wrong inside to the record it is about, which `give_up` gives up; `passing` errors are raised."""
+    """Catches errors that concern one record and hands them to `give_up`; `passing` errors are raised."""
     try:
         yield
     except Exception as error:
@@ -72,15 +72,15 @@ def contained(give_up: Callable[[Trouble], None], *, passing: tuple[type[Excepti
 def apply(
     records: Sequence[Record], use: Callable[[Sequence[Record]], Result], give_up: Callable[[Record, Trouble], None]
 ) -> list[Result]:
-    """Uses records all at once; where that fails, by halves, down to the one that is to blame, which is given up.
+    """Applies `use` to all records at once; if that fails, to halves, down to the bad record, which is given up.
 
     Args:
-        records: What is used, as few times as can be.
-        use: Takes any number of them; when it fails, nothing was done.
-        give_up: Takes one that cannot be used.
+        records: The records.
+        use: A function of any number of records that has no effect when it fails.
+        give_up: Called with each record that cannot be used.
 
     Returns:
-        What `use` returned, each time that it did.
+        The results of the successful calls of `use`.
     """
     if not records:
         return []

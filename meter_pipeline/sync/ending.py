@@ -1,4 +1,4 @@
-"""What ended a sync before it was done, as its record in the ledger keeps it, also where it never began."""
+"""Records in the ledger what ended a sync early, also if the sync never began."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Ending:
-    """What ended a sync early.
+    """The reason why a sync ended early.
 
     Attributes:
-        cause: `usage`, `configuration`, `connection`, `store`, `interrupt`, or `fault`: one of this program.
-        exit_code: What the command returned for it.
-        problem: What happened, in one line.
+        cause: `usage`, `configuration`, `connection`, `store`, `interrupt`, or `fault` for a fault of this program.
+        exit_code: The exit code of the command.
+        problem: The reason in one line.
     """
 
     cause: str
@@ -39,7 +39,7 @@ class Ending:
 
     @classmethod
     def of(cls, error: BaseException) -> Ending:
-        """The ending that an error brought."""
+        """Classifies an error that ended a sync."""
         text = error.format_message() if hasattr(error, "format_message") else str(error)
         problem = " ".join(text.split()) or type(error).__name__
         if not isinstance(error, Exception):
@@ -55,32 +55,32 @@ class Ending:
         return cls(FAULT, 1, f"{type(error).__name__}: {problem}")
 
     def as_dict(self) -> dict[str, Any]:
-        """The keys that it has in a sync's report."""
+        """The ending as entries of a sync's report."""
         return {"ended_by": self.cause, "exit_code": self.exit_code, "problem": self.problem}
 
 
 class Attempt:
-    """A sync that is about to begin."""
+    """An attempt to start a sync."""
 
     def __init__(self) -> None:
         self.has_begun = False
 
     def begin(self) -> None:
-        """From here on the sync keeps its own record."""
+        """Marks the sync as begun; it writes its own record from here on."""
         self.has_begun = True
 
 
 @contextmanager
 def recorded(settings: Callable[[], Settings]) -> Iterator[Attempt]:
-    """Records a sync that ends before it begins: for a setting, a key, an option, a folder.
+    """Records a sync that ends before it begins, because of a setting, a key, an option or a folder.
 
-    No ledger is made for it: where there is none yet, there is nothing to be wrong about.
+    Nothing is recorded where no ledger exists yet.
 
     Args:
-        settings: Returns those that name the ledger; called only when there is something to record.
+        settings: Returns settings that name the ledger; called only if there is something to record.
 
     Yields:
-        The attempt; `begin` is called when everything is there that a sync needs.
+        The attempt, whose `begin` the caller calls once the sync can start.
     """
     attempt = Attempt()
     try:

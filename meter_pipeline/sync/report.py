@@ -1,4 +1,4 @@
-"""What a sync did: counts, problems by name, and what became of each strategy."""
+"""The report of a sync: counts, named problems, and a report for each strategy."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, Protocol
 
 from meter_pipeline.store.ledger.rows import StrategyRow
 
-#: The state of a record that could not even be noted in the ledger.
+#: The state of a record that could not be recorded in the ledger.
 IGNORED = "ignored"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A job that could not be loaded, a schedule that could not be read, or a strategy's files, with the reason.
+    """A job, schedule or strategy that could not be loaded or read, with the reason.
 
-    `is_ours` tells a fault of this program from one of the data or the API.
+    `is_ours` is true for a fault of this program, and false for one of the data or the API.
     """
 
     job_id: str
@@ -28,7 +28,7 @@ class Problem:
 
     @property
     def subject(self) -> str:
-        """What it is about, to stand before the reason."""
+        """The beginning of the problem's line, before the reason: what the problem is about."""
         if self.state == IGNORED:
             return f"{f'job {self.job_id}' if self.job_id else 'a record'} is ignored: "
         if self.job_id:
@@ -38,7 +38,7 @@ class Problem:
 
 @dataclass
 class StrategyReport:
-    """What became of one strategy's jobs in this sync; `sample` is up to five items of its latest job."""
+    """Counts for one strategy in this sync; `sample` is up to five items of its latest job."""
 
     strategy_id: str
     slug: str
@@ -62,7 +62,7 @@ class StrategyReport:
     latest_completed_at: str | None = None
 
     def count(self, kinds: Mapping[str, int]) -> None:
-        """Adds numbers of items that were added, removed and changed, and of fields that went from number to number."""
+        """Adds numbers of items added, removed and changed, and of fields whose old and new values are numbers."""
         self.added += kinds.get("added", 0)
         self.removed += kinds.get("removed", 0)
         self.changed += kinds.get("changed", 0)
@@ -71,22 +71,22 @@ class StrategyReport:
 
 @dataclass
 class SyncReport:
-    """What a sync did.
+    """The result of a sync.
 
     Attributes:
-        listed: Rows of the job listing that were looked at.
+        listed: Rows of the job listing that were read.
         discovered: Jobs that were not known before.
         changes: Unseen changes that were not known before.
-        acknowledged: Changes that Meter was told were seen.
-        reported: Reports of jobs that the webhook inbox held.
-        strategies: Reports by slug, of the strategies that had something to load.
-        new_strategies: Slugs of strategies that were seen for the first time.
-        skipped: Slugs that another sync was working on.
-        notes: What is worth a line and stopped nothing: statuses that Meter does not document, for one.
+        acknowledged: Changes that were acknowledged at Meter.
+        reported: Jobs that the webhook inbox reported.
+        strategies: Reports by slug, of the strategies that had jobs to load.
+        new_strategies: Slugs of strategies that this sync found first.
+        skipped: Slugs of strategies that another sync was loading.
+        notes: Lines about things that stopped nothing, such as a status that Meter does not document.
         gone: Jobs in the ledger that the API no longer lists; known after a reconcile only.
-        stopped: Why the sync ended early, `None` when it did not.
-        ended_by: What ended it, if it did not come to its end by itself: see `meter_pipeline.sync.ending`.
-        problem: What that was, in one line.
+        stopped: Why the sync ended early; None if it did not.
+        ended_by: The cause that ended the sync from outside: see `meter_pipeline.sync.ending`; None without one.
+        problem: That cause in one line.
     """
 
     sync_id: str = ""
@@ -112,38 +112,38 @@ class SyncReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when everything that there was to load was loaded; 1 when not; else that of what ended the sync."""
+        """0 if everything was loaded, 1 if not; if something ended the sync, the exit code of that."""
         if self._code is not None:
             return self._code
         return 1 if self.problems or self.stopped else 0
 
     def end(self, cause: str, problem: str, exit_code: int) -> None:
-        """Notes what ended the sync before it was done."""
+        """Records what ended the sync before it was done."""
         self.ended_by, self.problem, self._code = cause, problem, exit_code
 
     def of(self, strategy: StrategyRow) -> StrategyReport:
-        """The report of a strategy, begun where there is none yet."""
+        """The report of a strategy, created at its first use."""
         return self.strategies.setdefault(
             strategy.slug, StrategyReport(strategy.strategy_id, strategy.slug, strategy.name)
         )
 
     def note(self, line: str) -> None:
-        """Adds a note, once."""
+        """Adds a note unless it is there already."""
         if line not in self.notes:
             self.notes.append(line)
 
     @property
     def jobs(self) -> int:
-        """Jobs that ended in some state."""
+        """Number of jobs that were accepted, held, failed or unreadable."""
         return sum(s.accepted + s.held + s.failed + s.unreadable for s in self.strategies.values())
 
     @property
     def items(self) -> int:
-        """Items that were loaded."""
+        """Number of items that were loaded."""
         return sum(s.items for s in self.strategies.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, and for the ledger; without samples, which are data."""
+        """The report for JSON and the ledger, without samples, which are scraped data."""
         # Samples are not even copied: they may be nested deeper than a copy can follow from within a deep stack.
         strategies = {slug: asdict(replace(strategy, sample=[])) for slug, strategy in self.strategies.items()}
         for strategy in strategies.values():
@@ -157,20 +157,20 @@ class SyncReport:
 
 
 class Progress(Protocol):
-    """Who wants to know how far a sync is."""
+    """Receives the progress of a sync; the one protocol for command line, workers and engine."""
 
     def total(self, jobs: int) -> None:
-        """So many jobs are to be loaded."""
+        """`jobs` more jobs are to be loaded."""
 
     def advance(self, jobs: int) -> None:
-        """So many more have been."""
+        """`jobs` more jobs are done."""
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
+        """Shows a line of text."""
 
 
 class Silent:
-    """Nobody wants to know."""
+    """Progress that is not shown."""
 
     def total(self, jobs: int) -> None:
         """Ignored."""

@@ -1,4 +1,4 @@
-"""The audit: is what a job brought data, or a broken scrape? One that is held is kept raw, and its reason is shown."""
+"""The audit: did a job bring data, or a broken scrape? A held job stays in `raw`, and its reason is shown."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MAX_FIELDS = 5_000
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the audit goes by.
+    """The facts about a job that the audit decides by.
 
     Attributes:
-        job: The job as its own record says.
-        shape: What `results` was: array, wrapped, object, null, absent or scalar.
-        items: How many items there were in it.
-        fields: How many fields they have together.
-        unreadable: Why its items could not be parsed, `None` when they could.
+        job: The job's record.
+        shape: The shape of `results`: array, wrapped, object, null, absent or scalar.
+        items: Number of items in `results`.
+        fields: Number of different fields of all items together.
+        unreadable: Why the items could not be parsed; None if they could.
     """
 
     job: Job
@@ -30,7 +30,7 @@ class Evidence:
 
 
 def audit(evidence: Evidence) -> str | None:
-    """Why a job is held, `None` when it is accepted; the first rule that speaks decides."""
+    """Why a job is held, or None if it is accepted; the first rule that gives a reason decides."""
     for rule in RULES:
         reason = rule(evidence)
         if reason is not None:
@@ -54,8 +54,8 @@ def _are_items(evidence: Evidence) -> str | None:
         return "results is a single scalar, neither an array nor an object"
     if evidence.shape in ("null", "absent") and evidence.job.item_count != 0:
         count = evidence.job.item_count
-        said = "gave no item_count" if count is None else f"counted {count} items"
-        return f"completed without results (results is {evidence.shape}) while the API {said}"
+        counted = "gave no item_count" if count is None else f"counted {count} items"
+        return f"completed without results (results is {evidence.shape}) while the API {counted}"
     return None
 
 

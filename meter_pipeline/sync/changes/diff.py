@@ -1,7 +1,7 @@
 """What changed between two jobs of one target: a pure function of their items' keys, hashes and texts.
 
-An item that is on one side only is one row, `added` or `removed`, with the whole item. One that is on both sides with
-another hash is `changed`: a row for each field by which the two differ, with the old and the new value as JSON text.
+An item of one job only is one row, `added` or `removed`, with the whole item. An item of both jobs with different
+hashes is `changed`: one row for each field that differs, with the old and the new value as JSON text.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from meter_pipeline.sync.items.identity import Identity
 from meter_pipeline.text.money import read_number
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
-# Fields that went from one number to another; amounts of money, mostly.
+# Fields whose old and new values both read as numbers: see `meter_pipeline.text.money`.
 MOVED = "moved"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A job as the feed names it; `time` is ISO, and orders the jobs of a target together with the id."""
+    """A job in the change feed; `time` (ISO 8601) and the id order the jobs of a target."""
 
     job_id: str
     schedule_id: str | None
@@ -41,20 +41,20 @@ class Seen:
 
     @property
     def place(self) -> tuple[str, str]:
-        """Its place among the jobs of its target."""
+        """The job's place among the jobs of its target."""
         return self.time, self.job_id
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A job whose changes are to be told, and the one before it; without one there is nothing to tell."""
+    """A job and its predecessor on the same target; `previous` is None for a first job, which has no changes."""
 
     previous: Seen | None
     job: Seen
 
     @property
     def bytes(self) -> int:
-        """Bytes of the larger one's body."""
+        """Size of the larger of the two bodies."""
         return max(self.job.bytes, self.previous.bytes if self.previous else 0)
 
 
@@ -82,7 +82,7 @@ class Delta:
 
 
 def compare(old: Mapping[str, str], new: Mapping[str, str]) -> Delta:
-    """Which items differ, from their hashes by key."""
+    """The keys of items that differ, from two jobs' hashes by key."""
     added: list[str] = []
     changed: list[str] = []
     get = old.get
@@ -91,17 +91,17 @@ def compare(old: Mapping[str, str], new: Mapping[str, str]) -> Delta:
     return Delta(added, list(old.keys() - new.keys()), changed)
 
 
-# The same few paths again and again.
+# Few paths, repeated for every item.
 _spelled = lru_cache(maxsize=4_096)(spell_path)
 Row = tuple[str, str, "str | None", "str | None", "str | None"]
 """Key, kind, field, old value, new value."""
 
 
 class Rows:
-    """Rows of the lake's `changes`, gathered job by job.
+    """Rows of the lake's `changes`, collected job by job.
 
     Args:
-        kinds: Gets numbers of items added to it, by kind.
+        kinds: Counts of items by kind, which `add` and `append` increase.
     """
 
     def __init__(self, kinds: dict[str, int] | None = None) -> None:
@@ -111,7 +111,7 @@ class Rows:
         self._rows: list[Row] = []
 
     def add(self, previous: Seen, job: Seen, old: Side, new: Side, delta: Delta, identity: Identity) -> None:
-        """Takes in what one job changed."""
+        """Adds the rows of one job's delta."""
         rows: list[Row] = [(key, ADDED, None, None, new.text(key)) for key in delta.added]
         rows += [(key, REMOVED, None, old.text(key), None) for key in delta.removed]
         for key in delta.changed:
@@ -119,7 +119,7 @@ class Rows:
         self.append(previous, job, rows)
 
     def append(self, previous: Seen, job: Seen, rows: Iterable[Row]) -> None:
-        """Takes in rows of one job; those of an item stand together."""
+        """Adds rows of one job; the rows of an item must be adjacent."""
         start = len(self._rows)
         self._rows += rows
         self._jobs.append((previous, job))
@@ -133,7 +133,7 @@ class Rows:
                 self.kinds[MOVED] = self.kinds.get(MOVED, 0) + 1
 
     def table(self) -> pa.Table:
-        """All of them, in the order they came."""
+        """All rows, in the order in which they were added."""
         owner = pa.array(np.repeat(np.arange(len(self._jobs)), self._counts))
         jobs = [job for _, job in self._jobs]
         meta = [
@@ -156,7 +156,7 @@ class Rows:
 
 
 def changed_rows(key: str, old: Any, new: Any, identity: Identity) -> list[Row]:
-    """The rows of an item that is on both sides."""
+    """The rows of an item that both jobs have."""
     return [
         (key, CHANGED, _spelled(path), _json(before), _json(after))
         for path, before, after in identity.changed_fields(old, new)

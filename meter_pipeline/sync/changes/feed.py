@@ -1,7 +1,7 @@
-"""Keeps the lake's `changes` what it is by definition: every accepted job against the one before it on its target.
+"""Maintains the lake's `changes`: every accepted job compared with its predecessor on the same target.
 
-A batch touches its own jobs and, on the same targets, the jobs that come after them: one that arrives late, or leaves,
-changes what its successor is compared with.
+A batch affects its own jobs and their successors on the same targets: a job that arrives late, or is no longer
+accepted, changes what its successor is compared with.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ from meter_pipeline.sync.items.identity import Identity
 
 
 def seen_before(row: JobRow) -> Seen:
-    """A job as the feed names it, from its row in the ledger."""
+    """The job of a ledger row."""
     target, time = row.target_id or "", row.completed_at or ""
     return Seen(row.job_id, row.schedule_id, row.url, row.parameters, target, time, row.bytes or 0)
 
 
 def pairs(ledger: Ledger | None, strategy_id: str, entered: Sequence[Seen], left: Sequence[Seen]) -> list[Pair]:
-    """The jobs that are to be compared anew when jobs enter the accepted ones, or leave them.
+    """The pairs to compare again when the set of accepted jobs changes.
 
     Args:
-        ledger: Knows the jobs that were accepted before; `None` when none was.
-        strategy_id: Whose jobs these are.
+        ledger: The ledger with the jobs accepted before; None if there are none.
+        strategy_id: Id of the jobs' strategy.
         entered: Jobs that are accepted now.
-        left: Jobs as they were accepted before, and are no longer, or not so.
+        left: Jobs that were accepted before and no longer are, or have another target or time now; as they were.
     """
     here, gone = by_target(entered), by_target(left)
     spans = {}
     for target in here.keys() | gone.keys():
-        places = [one.place for one in (*here.get(target, ()), *gone.get(target, ()))]
+        places = [job.place for job in (*here.get(target, ()), *gone.get(target, ()))]
         spans[target] = (min(places), max(places))
     known = ledger.neighbourhood(strategy_id, spans) if ledger is not None else {}
-    moved = {one.job_id for one in (*entered, *left)}
+    moved = {job.job_id for job in (*entered, *left)}
     return [
         pair
         for target in sorted(spans)
         for pair in _pairs(
             here.get(target, []),
-            [one.place for one in gone.get(target, ())],
+            [job.place for job in gone.get(target, ())],
             [seen_before(row) for row in known.get(target, ()) if row.job_id not in moved],
         )
     ]
 
 
 def _pairs(entered: list[Seen], holes: list[tuple[str, str]], stayed: list[Seen]) -> Iterator[Pair]:
-    """Of one target: pairs of which one is new, and those between which there was another."""
-    fresh = {one.job_id for one in entered}
-    jobs = sorted([*entered, *stayed], key=lambda one: one.place)
+    """Pairs of one target with a job that has entered, or with a job between them that has left."""
+    fresh = {job.job_id for job in entered}
+    jobs = sorted([*entered, *stayed], key=lambda job: job.place)
     for previous, job in zip([None, *jobs], jobs, strict=False):
         after = ("", "") if previous is None else previous.place
         if {job.job_id, previous and previous.job_id} & fresh or any(after < hole < job.place for hole in holes):
@@ -65,10 +65,10 @@ def _pairs(entered: list[Seen], holes: list[tuple[str, str]], stayed: list[Seen]
 
 
 def by_target(jobs: Iterable[Seen]) -> dict[str, list[Seen]]:
-    """Jobs by what they looked at."""
+    """Jobs by the id of their target."""
     found: dict[str, list[Seen]] = {}
-    for one in jobs:
-        found.setdefault(one.target_id, []).append(one)
+    for job in jobs:
+        found.setdefault(job.target_id, []).append(job)
     return found
 
 
@@ -76,10 +76,10 @@ class Feed:
     """A strategy's rows of `changes`.
 
     Args:
-        lake: Where they are, with the typed rows that they come from.
-        ledger: Knows the accepted jobs.
-        strategy: Whose they are.
-        large: From so many bytes on a job is compared on disk.
+        lake: The lake, with `changes` and the typed rows they come from.
+        ledger: The ledger, with the accepted jobs.
+        strategy: The strategy.
+        large: Size in bytes from which a job is compared on disk.
     """
 
     def __init__(self, lake: Lake, ledger: Ledger, strategy: StrategyRow, large: int) -> None:
@@ -96,25 +96,25 @@ class Feed:
         first: bool,
         thorough: bool,
     ) -> dict[str, int]:
-        """Tells what jobs change that enter the accepted ones, and what is different now that others have left.
+        """Updates the rows after the set of accepted jobs has changed.
 
         Args:
-            identity: What the rows of all jobs were keyed and hashed with.
+            identity: The identity by which the rows of all jobs were keyed and hashed.
             entered: Jobs that are accepted now; their typed rows are in the lake.
-            left: Jobs as they were accepted before, and are no longer, or not so.
-            sides: Jobs that are at hand, by id.
+            left: Jobs that were accepted before and no longer are, or have another target or time now; as they were.
+            sides: Jobs whose items are in memory, by id.
             first: Whether no job was accepted before these.
             thorough: Whether the jobs may have rows already.
 
         Returns:
-            How many items of the jobs that entered were added, removed and changed.
+            Numbers of items that were added, removed and changed, by kind.
         """
         wanted = pairs(None if first else self._ledger, self._strategy_id, entered, left)
-        fresh = {one.job_id for one in entered}
+        fresh = {job.job_id for job in entered}
         large = [pair for pair in wanted if pair.previous is not None and pair.bytes >= self._large]
         rest = [pair for pair in wanted if pair not in large]
         rows = Comparison(self._lake, self._slug, identity, sides).rows(rest)
-        ids = {pair.job.job_id for pair in rest} | {one.job_id for one in left} - {pair.job.job_id for pair in large}
+        ids = {pair.job.job_id for pair in rest} | {job.job_id for job in left} - {pair.job.job_id for pair in large}
         thorough = thorough or not ids <= fresh
         self._lake.replace("changes", self._slug, rows.table(), ids, thorough=thorough)
         kinds = rows.kinds
@@ -125,7 +125,7 @@ class Feed:
         return kinds
 
     def rebuild(self, identity: Identity) -> None:
-        """Writes all rows anew from the typed rows of the accepted jobs, beside the old ones."""
+        """Rebuilds all rows from the typed rows of the accepted jobs, and replaces the old ones when it is done."""
         jobs = [seen_before(row) for row in self._ledger.jobs(self._strategy_id, ("accepted",))]
         if not jobs:
             self._lake.drop("changes", self._slug)
@@ -133,12 +133,12 @@ class Feed:
         self._lake.rewrite("changes", self._slug, self._parts(identity, jobs), CHANGES)
 
     def _parts(self, identity: Identity, jobs: Sequence[Seen]) -> Iterator[tuple[str, Iterable[pa.Table]]]:
-        """Names of parts and their rows: those of a large job alone, others together while they are few."""
+        """Names of parts and their rows: a large job has a part of its own, small jobs of a month share parts."""
         numbers: dict[str, int] = {}
         waiting: list[pa.Table] = []
         month = ""
         for at, rows in chain(self._pieces(identity, jobs), [("", iter(()))]):
-            together = isinstance(rows, pa.Table) and at == month and sum(one.nbytes for one in waiting) < PART_BYTES
+            together = isinstance(rows, pa.Table) and at == month and sum(part.nbytes for part in waiting) < PART_BYTES
             if waiting and not together:
                 yield self._lake.part("changes", self._slug, month, numbers), waiting
                 waiting = []
@@ -149,7 +149,7 @@ class Feed:
                 yield self._lake.part("changes", self._slug, at, numbers), rows
 
     def _pieces(self, identity: Identity, jobs: Sequence[Seen]) -> Iterator[tuple[str, pa.Table | Iterator[pa.Table]]]:
-        """Months and rows, in the order of time, with no job in two of them; those of a large job piece by piece."""
+        """Months and rows in the order of time, each job in one of them; the rows of a large job in several tables."""
         last: dict[str, Seen] = {}
         window: list[Pair] = []
 
@@ -160,7 +160,7 @@ class Feed:
         for job in jobs:
             pair, last[job.target_id] = Pair(last.get(job.target_id), job), job
             large = pair.previous is not None and pair.bytes >= self._large
-            full = sum(one.job.bytes for one in window) >= self._large
+            full = sum(earlier.job.bytes for earlier in window) >= self._large
             if window and (large or full or month_of(window[0].job.time) != month_of(job.time)):
                 yield compared()
                 window = []

@@ -1,4 +1,4 @@
-"""Compares jobs that fit into memory: items that are at hand, and those that have to be read from the lake."""
+"""Compares jobs that fit into memory, whether their items are in memory already or are read from the lake."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ITEMS = ("job_id", "item_index", "item")
 
 
 class AtHand:
-    """The items of a job that are in memory, identified."""
+    """The items of a job in memory, with keys and hashes."""
 
     def __init__(self, items: Items) -> None:
         self.items = items
@@ -35,7 +35,7 @@ class AtHand:
         return self._hashed(self._all)
 
     def apart(self, other: AtHand) -> Mapping[str, str]:
-        """Hashes by key of the items whose text the other job does not have; no key may occur twice in either."""
+        """Hashes by key of the items whose text the other job lacks; in neither job may a key occur twice."""
         mask = np.ones(len(self.items.texts), np.bool_)
         mask[other.items.numbers] = False
         near = self.items.by_key(mask)
@@ -60,7 +60,7 @@ class AtHand:
 
 
 def difference(old: Side, new: Side) -> Delta:
-    """Which items differ. Of jobs of the same texts, those with a text that is on both sides need no look."""
+    """The keys of items that differ. Jobs with a common store of texts skip items whose text both have."""
     if (
         isinstance(old, AtHand)
         and isinstance(new, AtHand)
@@ -72,7 +72,7 @@ def difference(old: Side, new: Side) -> Delta:
 
 
 class Stored:
-    """The items of a job that is in the lake: keys and hashes at once, texts of those that are wanted."""
+    """The items of a job in the lake: keys and hashes of all, texts of those that differ."""
 
     def __init__(self, job: Seen) -> None:
         self.job = job
@@ -81,13 +81,13 @@ class Stored:
         self.texts: dict[int, str] = {}
         self._indexes: dict[str, int] = {}
 
-    def take(self, key: str, hash_: str, index: int) -> None:
-        """Takes an item."""
+    def add(self, key: str, hash_: str, index: int) -> None:
+        """Adds an item without its text."""
         self.hash_by_key[key] = hash_
         self._indexes[key] = index
 
     def want(self, keys: Iterable[str]) -> None:
-        """Asks for the texts of items."""
+        """Marks items whose texts are needed."""
         self.wanted.update(self._indexes[key] for key in keys)
 
     def text(self, key: str) -> str:
@@ -105,8 +105,8 @@ class Comparison:
     Args:
         lake: The lake.
         slug: The strategy.
-        identity: What its rows were keyed and hashed with.
-        sides: Jobs that are at hand, by id.
+        identity: The identity by which its rows were keyed and hashed.
+        sides: Jobs whose items are in memory, by id.
     """
 
     def __init__(self, lake: Lake, slug: str, identity: Identity, sides: Mapping[str, Side]) -> None:
@@ -114,9 +114,9 @@ class Comparison:
         self._sides: dict[str, Side] = dict(sides)
 
     def rows(self, wanted: Iterable[Pair]) -> Rows:
-        """The rows of all pairs."""
+        """Compares all pairs and returns their rows."""
         known = [(pair.previous, pair.job) for pair in wanted if pair.previous is not None]
-        stored = self._read({one.job_id: one for pair in known for one in pair if one.job_id not in self._sides})
+        stored = self._read({job.job_id: job for pair in known for job in pair if job.job_id not in self._sides})
         deltas: list[Delta] = []
         for previous, job in known:
             delta = difference(self._sides[previous.job_id], self._sides[job.job_id])
@@ -132,18 +132,18 @@ class Comparison:
         return rows
 
     def _read(self, jobs: Mapping[str, Seen]) -> dict[str, Stored]:
-        """Keys and hashes of jobs that are not at hand."""
-        stored = {id_: Stored(one) for id_, one in jobs.items()}
-        times = {id_: one.time for id_, one in jobs.items()}
+        """Reads keys and hashes of jobs from the lake."""
+        stored = {id_: Stored(job) for id_, job in jobs.items()}
+        times = {id_: job.time for id_, job in jobs.items()}
         for batch in self._lake.job_batches("results", self._slug, KEYS, times):
             for id_, key, hash_, index in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                stored[id_].take(key, hash_, index)
+                stored[id_].add(key, hash_, index)
         self._sides |= stored
         return stored
 
     def _read_items(self, stored: Mapping[str, Stored]) -> None:
-        """The items that differ, of jobs that are not at hand."""
-        times = {id_: one.job.time for id_, one in stored.items() if one.wanted}
+        """Reads the texts of the items that differ."""
+        times = {id_: side.job.time for id_, side in stored.items() if side.wanted}
         for batch in self._lake.job_batches("raw", self._slug, ITEMS, times):
             indexes = batch["item_index"].to_pylist()
             for place, (id_, index) in enumerate(zip(batch["job_id"].to_pylist(), indexes, strict=True)):

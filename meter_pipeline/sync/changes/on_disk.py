@@ -1,4 +1,4 @@
-"""Compares jobs too large for memory: DuckDB joins their keys and sorts their items, on disk where it must."""
+"""Compares jobs too large for memory: DuckDB joins their keys and sorts their items, and spills to disk."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _PIECE_ITEMS = 5_000
 def large_rows(
     lake: Lake, slug: str, previous: Seen, job: Seen, identity: Identity, kinds: dict[str, int]
 ) -> Iterator[pa.Table]:
-    """Rows of `changes` of one job in their order, piece by piece.
+    """Rows of `changes` of one job, sorted, in several tables.
 
     Args:
         lake: The lake, which holds raw and typed rows of both jobs.
         slug: The strategy.
         previous: The job before it on its target.
         job: The job.
-        identity: What their rows were keyed and hashed with.
-        kinds: Gets numbers of items added to it, by kind.
+        identity: The identity by which their rows were keyed and hashed.
+        kinds: Counts of items by kind, which this function increases.
     """
     with _delta(lake, slug, previous, job) as connection:
         found = connection.execute(
@@ -62,7 +62,7 @@ def _rows(batch: pa.RecordBatch, identity: Identity) -> Iterator[Row]:
 
 @contextmanager
 def _delta(lake: Lake, slug: str, previous: Seen, job: Seen) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with the keys that differ, and the items on either side."""
+    """A database with the keys that differ and the items of both jobs under these keys."""
     import duckdb
 
     with lake.spill_folder() as folder, duckdb.connect(":memory:") as connection:
@@ -71,8 +71,8 @@ def _delta(lake: Lake, slug: str, previous: Seen, job: Seen) -> Iterator[duckdb.
             f"SET memory_limit = '{_MEMORY}'; SET temp_directory = '{quoted}'; SET threads = 1; "
             "SET preserve_insertion_order = false"
         )
-        for side, one in (("old", previous), ("new", job)):
-            batches = lake.job_batches("results", slug, KEYS, {one.job_id: one.time})
+        for side, seen in (("old", previous), ("new", job)):
+            batches = lake.job_batches("results", slug, KEYS, {seen.job_id: seen.time})
             _fill(connection, f"{side}_keys", batches, "_meter_item_key AS key, _meter_item_hash AS hash, "
                   f"_meter_item_index AS {side}_index")  # fmt: skip
         connection.execute(
@@ -80,18 +80,20 @@ def _delta(lake: Lake, slug: str, previous: Seen, job: Seen) -> Iterator[duckdb.
             "FROM old_keys o FULL JOIN new_keys n ON o.key = n.key WHERE o.hash IS DISTINCT FROM n.hash; "
             "DROP TABLE old_keys; DROP TABLE new_keys"
         )
-        for side, one in (("old", previous), ("new", job)):
+        for side, seen in (("old", previous), ("new", job)):
             wanted = connection.execute(f"SELECT {side}_index AS i FROM delta WHERE i IS NOT NULL").fetchnumpy()["i"]  # noqa: S608
-            batches = _chosen(lake.job_batches("raw", slug, ITEMS, {one.job_id: one.time}), np.sort(np.asarray(wanted)))
+            batches = _chosen(
+                lake.job_batches("raw", slug, ITEMS, {seen.job_id: seen.time}), np.sort(np.asarray(wanted))
+            )
             _fill(connection, f"{side}_items", batches, f"item_index AS {side}_index, item AS {side}_item")
         yield connection
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, name: str, batches: Iterator[pa.RecordBatch], select: str) -> None:
-    """Makes a table of batches, which all are of one schema."""
+    """Creates a table from batches of one schema."""
     names = ITEMS if name.endswith("_items") else KEYS
     types = {"item_index": pa.int64(), "_meter_item_index": pa.int64()}
-    schema = pa.schema([(one, types.get(one, pa.string())) for one in names])
+    schema = pa.schema([(column, types.get(column, pa.string())) for column in names])
     reader = pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
     connection.register("incoming", reader)
     connection.execute(f"CREATE TABLE {name} AS SELECT {select} FROM incoming")  # noqa: S608
@@ -99,7 +101,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, name: str, batches: Iterator[pa
 
 
 def _chosen(batches: Iterator[pa.RecordBatch], wanted: npt.NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
-    """The rows with some item indexes, which are sorted."""
+    """The rows whose item index is in `wanted`."""
     indexes = pa.array(wanted, pa.int64())
     for batch in batches:
         kept = batch.filter(pc.is_in(batch["item_index"], value_set=indexes))
