@@ -1,7 +1,7 @@
 """Types of scraped fields: inferred over every item, only ever widened, built into Arrow columns.
 
 A type is an element of a lattice, and `merge` is its join: associative, commutative and idempotent. So the columns of
-a strategy are a function of the set of items it has seen, not of the order in which they came. A field also carries the
+a strategy depend on the set of its items alone, and not on the order in which they came. A field also carries the
 stamp of the first item that had it (time of the job, job id, position); names and order of columns follow the stamps,
 so that a field that turns up later never takes the name of an earlier one.
 
@@ -32,7 +32,7 @@ Stamp = tuple[str, str, int]
 MAX_DEPTH = 48
 # An object with more keys than this is a map with data for keys, not a record: kept as JSON text.
 MAX_STRUCT_FIELDS = 1_000
-# Names that a reader of the lake gets from the folders' names; a file's own column of that name would be hidden.
+# Columns that a reader of the lake gets from the names of folders; they would hide columns of files with these names.
 RESERVED = frozenset({"strategy", "month"})
 
 _EXACT_DOUBLE = 2**53
@@ -44,7 +44,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 class ColumnError(MeterPipelineError):
-    """Items cannot be put into columns; the message says why in one line."""
+    """Items cannot be put into columns; the message gives the reason in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """One element of the lattice: `kind`, with `fields` where it is a struct and `element` where it is a list."""
+    """One element of the lattice: a `kind`, with `fields` for a struct and `element` for a list."""
 
     kind: str
     fields: tuple[Field, ...] = ()
@@ -73,7 +73,7 @@ EMPTY = Type("struct")
 
 @dataclass(frozen=True)
 class Column:
-    """A field of a strategy as a reader sees it."""
+    """A field of a strategy as a column of its results."""
 
     name: str
     field: str
@@ -118,7 +118,7 @@ def _struct(fields: tuple[Field, ...]) -> Type:
 
 
 def infer(values: Sequence[Any], stamp: Stamp, depth: int = 0) -> Type:
-    """The type of a column of parsed JSON values; `stamp`: the job's time and id, and where in it they begin."""
+    """The type of a column of parsed JSON values; `stamp` is that of the first value."""
     kinds = set(map(type, values))
     if type(None) in kinds:
         kinds.discard(type(None))
@@ -197,7 +197,7 @@ def names(fields: Sequence[Field], reserved: frozenset[str] = frozenset()) -> li
 
 
 def arrow_type(kind: Type) -> pa.DataType:
-    """How a type is stored. A field that was only ever null, or an object without keys, is text at first."""
+    """The Arrow type of a column; a field that was always null, or an object without keys, is stored as text."""
     if kind.kind == "boolean":
         return pa.bool_()
     if kind.kind in ("integer", "long"):
@@ -222,7 +222,7 @@ def columns(fields: Sequence[Field]) -> list[Column]:
 
 
 def json_paths(fields: Sequence[Field]) -> list[list[str]]:
-    """Where values are stored as JSON text, at any depth: to Arrow that is the same type as plain text."""
+    """Paths of values stored as JSON text, at any depth; Arrow's type does not distinguish these from plain text."""
     return [[item.name, *path] for item in fields for path in _json_paths(item.type)]
 
 
@@ -235,7 +235,7 @@ def _json_paths(kind: Type) -> list[list[str]]:
 
 
 def build(values: Sequence[Any], kind: Type) -> pa.Array:
-    """Parsed JSON values as one Arrow array of `arrow_type(kind)`, which must hold them all: see `infer`, `merge`."""
+    """Parsed JSON values as an Arrow array of `arrow_type(kind)`; the type must hold them: see `infer`, `merge`."""
     if kind.kind == "text":
         return _texts(values)
     if kind.kind == "struct" and kind.fields:
@@ -273,7 +273,7 @@ def _lists(values: Sequence[Any], element: Type) -> pa.Array:
 
 
 def spell(value: Any) -> str:
-    """A scalar as text: text as it is, numbers and booleans in JSON's spelling, half surrogates as their escapes."""
+    """A scalar as text: text unchanged, numbers and booleans as in JSON, half surrogates as escapes."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode() if not _encodable(value) else value
     return spell_json(value)
@@ -302,7 +302,7 @@ def parse(items: Sequence[bytes]) -> list[Any]:
     """Raw JSON texts as Python values; integers of any size stay exact.
 
     Raises:
-        ColumnError: An item is no JSON, or is nested deeper than `MAX_LEVELS`.
+        ColumnError: An item is not valid JSON, or is nested deeper than `MAX_LEVELS`.
     """
     try:
         parsed: list[Any] = _decode(b"[" + b",".join(items) + b"]")
@@ -321,14 +321,14 @@ def _parse(item: bytes) -> Any:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         pass
     try:
-        # Slower, and takes what the fast parser refuses: half surrogates, and numbers beyond a double as their text.
+        # Slower, but accepts what the fast parser refuses: half surrogates, and numbers beyond a double, kept as text.
         return json.loads(item, parse_float=_float, parse_constant=_constant)
     except RecursionError:
         raise ColumnError(f"an item is {TOO_DEEP}") from None
     except UnicodeDecodeError as error:
         raise ColumnError(f"an item is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:
-        raise ColumnError(f"an item is no JSON: {error}") from None
+        raise ColumnError(f"an item is not valid JSON: {error}") from None
 
 
 def _float(text: str) -> float | str:
@@ -337,7 +337,7 @@ def _float(text: str) -> float | str:
 
 
 def _constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON value")
+    raise ValueError(f"{text} is not a JSON value")
 
 
 def as_objects(values: Sequence[Any]) -> list[dict[str, Any]]:

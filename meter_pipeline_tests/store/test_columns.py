@@ -287,8 +287,8 @@ def test_scalars_and_arrays_as_items_are_the_field_value() -> None:
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
-        (b'{"a":NaN}', "an item is no JSON: NaN is no JSON value"),
-        (b'{"a":', "an item is no JSON: "),
+        (b'{"a":NaN}', "an item is not valid JSON: NaN is not a JSON value"),
+        (b'{"a":', "an item is not valid JSON: "),
         (b'{"a":"\xff"}', "an item is not UTF-8: "),
         (b"[" * 100_000 + b"]" * 100_000, "an item is nested deeper than 256 levels"),
         (b"[" * 257 + b"]" * 257, "an item is nested deeper than 256 levels"),

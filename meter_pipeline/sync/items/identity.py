@@ -1,8 +1,8 @@
 """What makes an item the same item: its hash over a canonical form, and its key within a job.
 
-Canonical means: keys sorted, null the same as absent, `-0.0` the same as `0.0`, and what an `Identity` leaves out of
-account. Rows carry no id of their own in the API: the key is that of the fields that are chosen for it, else the hash.
-Items of a job with equal keys are told apart by an occurrence number.
+Canonical form: keys sorted, null the same as absent, `-0.0` the same as `0.0`, without what the item rules ignore. The
+API gives items no id: the key consists of the fields that the rules name, else it is the hash. An occurrence number
+distinguishes items of a job with equal keys.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from meter_pipeline.store.columns import MAX_DEPTH, spell, spell_json
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d+)?")
-# Digits that a number in JSON can have before it counts as something else.
+# A number in JSON with more significant digits than this is rounded before it is compared.
 _EXACT = Context(prec=2_000)
 _AMBIGUOUS = re.compile(r'".*|.*#\d+', re.DOTALL)
 _SCALARS = frozenset({str, int, float, bool})
@@ -64,7 +64,7 @@ class Identity:
         return [_hash(canonical(self._normal(value, self._ignored))) for value in values]
 
     def same(self, old: Any, new: Any) -> bool:
-        """Whether two values of a field are no change; `None` is a field that is not there."""
+        """Whether two values of a field are the same; None stands for an absent field."""
         return self._same(old, new, _NOTHING)
 
     def _same(self, old: Any, new: Any, ignored: _Ignored) -> bool:
@@ -94,7 +94,7 @@ class Identity:
     # -- keys
 
     def keys(self, values: Sequence[Any], hashes: list[str]) -> list[str]:
-        """Keys of items, not numbered yet; an item that lacks a field of the key, or has it empty, has its hash."""
+        """Keys of items without occurrence numbers; the hash, where a field of the key is absent or empty."""
         if not self.key:
             return hashes
         if len(self.key) == 1:
@@ -116,14 +116,14 @@ class Identity:
     # -- fields
 
     def changed_fields(self, old: Any, new: Any) -> Iterator[tuple[Path, Any, Any]]:
-        """The fields by which two objects differ: path, old and new value, `None` for one that is not there.
+        """The fields that differ between two items: path, old value and new value, None for an absent field.
 
-        Objects on both sides are compared field by field, anything else as a whole.
+        Objects are compared field by field, other values as a whole.
         """
         if type(old) is dict and type(new) is dict:
             yield from self._changed(old, new, self._ignored, ())
         else:
-            # A key that reads like another item's hash.
+            # A key can read like another item's hash.
             yield (), old, new
 
     def _changed(
@@ -158,7 +158,7 @@ PLAIN = Identity(ItemRules())
 
 
 def item_hashes(values: Sequence[Any], items: Sequence[bytes]) -> list[str]:
-    """`Identity.hashes` where values are compared as they are."""
+    """`Identity.hashes` under rules that compare values as they are."""
     return [
         _hash(canonical(_clean(value) if b"null" in item or b"-0" in item else value))
         for value, item in zip(values, items, strict=True)
@@ -166,7 +166,7 @@ def item_hashes(values: Sequence[Any], items: Sequence[bytes]) -> list[str]:
 
 
 def canonical(value: Any) -> bytes:
-    """A value as JSON with sorted keys, the same bytes for the same value."""
+    """A value as JSON with sorted keys: the same bytes for the same value."""
     try:
         return _encode(value)
     except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
@@ -186,20 +186,20 @@ def _clean(value: Any) -> Any:
 
 
 def _digits(text: str) -> str:
-    """A number's spelling whatever the spelling it came in."""
+    """The one spelling of a number, however it was spelled."""
     digits = format(Decimal(text).normalize(_EXACT), "f")
     return "0" if digits == "-0" else digits
 
 
 def _spell(value: Any) -> str:
-    """A key's value as text, so that 2 and "2" are one key; texts that could be taken for another's are in quotes."""
+    """A key's value as text, so that 2 and "2" are one key; a text that another value could be spelled as is quoted."""
     if isinstance(value, str):
         return spell_json(value) if _AMBIGUOUS.fullmatch(value) else spell(value)
     return "0.0" if isinstance(value, float) and value == 0 else canonical(value).decode()
 
 
 class Occurrences:
-    """Numbers the occurrences of equal keys within one job, fed in pieces; eight bytes of memory an item."""
+    """Numbers the occurrences of equal keys within one job, in pieces; takes eight bytes of memory per item."""
 
     def __init__(self) -> None:
         self._seen = np.empty(0, np.int64)
@@ -207,11 +207,11 @@ class Occurrences:
 
     @property
     def duplicates(self) -> int:
-        """How many keys so far had occurred before."""
+        """Number of keys so far that had occurred before."""
         return sum(self._repeated.values()) - len(self._repeated)
 
     def number(self, keys: Sequence[str]) -> list[str]:
-        """The keys, `#2`, `#3` ... behind those that occurred before in this job."""
+        """The next keys of the job, with `#2`, `#3` ... appended to those that occurred before."""
         marks = np.fromiter(map(hash, keys), np.int64, len(keys))
         ordered = np.sort(marks)
         at = np.searchsorted(self._seen, ordered)
@@ -236,7 +236,7 @@ class Occurrences:
 
 
 def number_occurrences(keys: Sequence[str]) -> list[str]:
-    """`Occurrences` for a job that comes in one piece."""
+    """`Occurrences.number` for a whole job."""
     if len(set(keys)) == len(keys):
         return list(keys)
     return Occurrences().number(keys)

@@ -1,8 +1,8 @@
-"""Finds the field that names an item from the items of a few jobs, where `meter.yaml` does not say.
+"""Finds the key of a strategy's items from a few jobs, where `meter.yaml` does not state it.
 
-A key must be there in every item, unique in every job, and stable: most of the keys of one job are in the next one on
-the same target. That alone is not enough: in a small job prices are unique too. So the name counts: a field called id,
-sku, url or the like needs little else, any other text must be nearly unchanging over many items.
+A key must be in every item, unique in every job, and stable: most keys of a job are also in the next job on the same
+target. That alone is not enough, since in a small job prices are unique too. So the name counts: a field called id,
+sku, url or the like needs little else; any other text must be nearly constant over many items.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from meter_pipeline.store.columns import snake
 
 MAX_JOBS = 8
 MAX_ATTEMPTS = 8
-# Best first; the last word of a field's name counts.
+# Names of identifying fields, best first; the last word of a field's name counts.
 _NAMES = (
     "id", "uuid", "guid", "sku", "isbn", "isbn13", "ean", "gtin", "upc", "asin", "mpn", "doi", "key", "code", "slug",
     "handle", "url", "link", "permalink", "href", "uri", "number", "no",
 )  # fmt: skip
-# Fields of an item's parts, which may be unique and are not the item's name.
+# Words of fields that identify a part of an item, or the scrape, and not the item.
 _PARTS = frozenset({"image", "img", "thumbnail", "photo", "picture", "icon", "session", "request", "scrape", "seller"})
 _TITLES = ("name", "title", "headline")
 _STABLE, _VERY_STABLE = 0.5, 0.9
@@ -37,15 +37,15 @@ Marks: TypeAlias = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A key, and what speaks for it.
+    """A key, and the evidence for it.
 
     Attributes:
         key: Paths of its fields.
-        uniqueness: Share of items whose key no other item of the job has; the smallest of all jobs.
-        coverage: Share of items that have it.
-        stability: Share of a job's keys that the next job on the target has too; the median.
-        jobs: Jobs that were looked at.
-        items: Their items.
+        uniqueness: Share of items whose key no other item of the job has; the smallest over all jobs.
+        coverage: Share of items that have the key's fields.
+        stability: Share of a job's keys that the next job on the target also has; the median.
+        jobs: Number of jobs that were examined.
+        items: Number of their items.
     """
 
     key: tuple[str, ...]
@@ -56,25 +56,25 @@ class Suggestion:
     items: int
 
     def evidence(self) -> dict[str, Any]:
-        """What speaks for it, for the ledger."""
+        """The evidence as the ledger keeps it."""
         return {name: value for name, value in asdict(self).items() if name != "key"}
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The values of one field in some items: a mark for each, and whether it could be part of a key."""
+    """One field's values in some items: for each a hash (`marks`), and whether it fits a key or is a number."""
 
     marks: Marks
     fit: npt.NDArray[np.bool_]
     number: npt.NDArray[np.bool_]
 
     def at(self, places: Marks) -> Cells:
-        """The values of some of the items, in another order perhaps."""
+        """The values at some places, in the order of `places`."""
         return Cells(self.marks[places], self.fit[places], self.number[places])
 
 
 def cells(values: Sequence[Any], name: str) -> Cells:
-    """The values of a field in parsed items; only text and integers can name an item."""
+    """The values of a field in parsed items; only text and integers can be in a key."""
     column = [value.get(name) if type(value) is dict else None for value in values]
     count, kinds = len(column), set(map(type, column))
     if kinds in ({str}, {int}) and "" not in column:
@@ -87,7 +87,7 @@ def cells(values: Sequence[Any], name: str) -> Cells:
 
 
 class Profile:
-    """What a job's items say of each field that could name them; fed in pieces, eight bytes of memory a value."""
+    """The fields of a job's items that could be a key, read in pieces; takes eight bytes of memory per value."""
 
     def __init__(self, target_id: str) -> None:
         self.target_id = target_id
@@ -96,17 +96,17 @@ class Profile:
         self._numbers: set[str] = set()
 
     def feed(self, values: Sequence[Any]) -> None:
-        """Takes parsed items."""
+        """Adds parsed items."""
         if values:
             self.take(values[0], len(values), lambda name: cells(values, name))
 
     def take(self, first: Any, count: int, cells_of: Callable[[str], Cells]) -> None:
-        """Takes items of which the values are known field by field.
+        """Adds items whose values are given field by field.
 
         Args:
-            first: The first one, parsed.
-            count: How many they are.
-            cells_of: Their values of a field.
+            first: The first item, parsed.
+            count: Number of items.
+            cells_of: Returns the items' values of a field.
         """
         self.items += count
         if self._pieces is None:
@@ -121,26 +121,27 @@ class Profile:
                 self._numbers.add(name)
 
     def marks(self) -> dict[str, Marks]:
-        """A mark for each value of the fields that every item has."""
+        """A hash of each value, by field, of the fields that every item has."""
         return {name: np.concatenate(pieces) for name, pieces in (self._pieces or {}).items()}
 
     @property
     def numbers(self) -> set[str]:
-        """Fields with numbers in them."""
+        """Names of fields with numbers among their values."""
         return self._numbers
 
 
 def suggest(jobs: Sequence[Profile]) -> Suggestion | None:
-    """The key that jobs, those of a target in order of time, speak for; `None` when none can be told.
+    """The key that these jobs support, or None if no candidate qualifies.
 
     Args:
-        jobs: At least two of one target, each with two items or more: fewer say nothing.
+        jobs: Profiles of jobs, those of a target in order of time; only jobs with two items or more count, and at least
+            two of them must be of one target.
     """
     jobs = [job for job in jobs if job.items > 1]
     if not comparable(job.target_id for job in jobs):
         return None
     marks = [job.marks() for job in jobs]
-    common = [name for name in marks[0] if all(name in one for one in marks)]
+    common = [name for name in marks[0] if all(name in fields for fields in marks)]
     numbers = set().union(*(job.numbers for job in jobs))
     items = sum(job.items for job in jobs)
     single = [(name,) for name in common]
@@ -148,7 +149,7 @@ def suggest(jobs: Sequence[Profile]) -> Suggestion | None:
     for candidates in (single, pairs):
         found = []
         for key in candidates:
-            stability = _stability(jobs, [_combined(one, key) for one in marks])
+            stability = _stability(jobs, [_combined(fields, key) for fields in marks])
             if stability is not None and _convincing(key, stability, items, numbers):
                 found.append((*_preference(key, stability), common.index(key[0]), key, stability))
         if found:
@@ -176,11 +177,11 @@ def _combined(marks: Mapping[str, Marks], key: Sequence[str]) -> Marks:
 
 
 def _stability(jobs: Sequence[Profile], marks: Sequence[Marks]) -> float | None:
-    """The median share of keys that stay from job to job; `None` when a key is not unique in its job."""
+    """The median share of keys that the next job also has; None if a key is not unique in its job."""
     unique = []
-    for one in marks:
-        distinct = np.unique(one)
-        if len(distinct) != len(one):
+    for job_marks in marks:
+        distinct = np.unique(job_marks)
+        if len(distinct) != len(job_marks):
             return None
         unique.append(distinct)
     shares: list[float] = []
@@ -195,7 +196,7 @@ def _stability(jobs: Sequence[Profile], marks: Sequence[Marks]) -> float | None:
 
 
 def _rank(name: str) -> int:
-    """1 for the best names, 0 for a name that says nothing of it."""
+    """Higher for better names of a key; 0 for a name that suggests none."""
     words = snake(name).split("_")
     if _PARTS & set(words):
         return 0
@@ -212,6 +213,6 @@ def _convincing(key: Sequence[str], stability: float, items: int, numbers: set[s
 
 
 def _preference(key: Sequence[str], stability: float) -> tuple[bool, float, int]:
-    """Smallest first: a name that says so, then what is more stable, then the better name."""
+    """Sort key, best first: a name that suggests a key, then higher stability, then the better name."""
     rank = max(map(_rank, key))
     return not rank, -round(stability, 1), -rank

@@ -11,20 +11,20 @@ from meter_pipeline.api import Job
 from meter_pipeline.store.lake.lake import RAW
 from meter_pipeline.store.times import iso, moment
 
-# Of a job without any time, which the audit holds: its raw items need a partition all the same.
+# The time of a job without any, which the audit holds: its raw items need a partition all the same.
 NO_TIME = "1970-01-01T00:00:00.000000Z"
 
 
 def time_of(job: Job) -> str:
-    """When a job's content was seen, as the ledger keeps times."""
+    """When a job's content was observed, in the ledger's form of times."""
     return iso(job.completed_at or job.started_at or job.created_at) or NO_TIME
 
 
 def job_columns(jobs: Sequence[tuple[Job, int]], start: int = 0) -> list[pa.Array]:
-    """What the rows of jobs say of their job: job_id, schedule_id, url, item_index, completed_at.
+    """The columns about a row's job: job_id, schedule_id, url, item_index, completed_at.
 
     Args:
-        jobs: Jobs, each with how many rows it has.
+        jobs: Jobs, each with its number of rows.
         start: The index of the first item, for a job in pieces.
     """
     counts = [count for _, count in jobs]
@@ -41,15 +41,15 @@ def job_columns(jobs: Sequence[tuple[Job, int]], start: int = 0) -> list[pa.Arra
 
 
 def raw_rows(jobs: Sequence[tuple[Job, int]], items: pa.Array, start: int = 0) -> pa.Table:
-    """Rows of the lake's `raw` for items of jobs; the arguments are those of `job_columns`, and the items' texts."""
+    """Rows of the lake's `raw`; `items` are the texts of the items, the other arguments those of `job_columns`."""
     *columns, times = job_columns(jobs, start)
     return pa.table([*columns, items, times], schema=RAW)
 
 
 def item_texts(items: Sequence[bytes]) -> pa.Array:
-    """Items as a column.
+    """Items as a column of text.
 
     Raises:
-        ArrowInvalid: One is not UTF-8.
+        ArrowInvalid: An item is not UTF-8.
     """
     return pa.array(items, pa.binary()).cast(pa.string())

@@ -1,6 +1,6 @@
 """From raw items to typed rows: infer, widen, hash, key, and write `results`.
 
-A batch that was just fetched and one read back from the lake take the same way: as numbers of distinct texts.
+A batch that was just fetched and a batch read back from the lake are handled alike: as numbers of distinct texts.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from meter_pipeline.sync.items.identity import Identity, Occurrences
 from meter_pipeline.sync.items.texts import Gathered, Items, Texts
 
 Place = tuple[str, str]
-"""Time and id of a job: its place among all."""
+"""Time and id of a job, which order all jobs."""
 _JSON = b"meter.json"
-# How often all jobs that are left are tried at once, before each is looked at by itself.
+# How often all remaining jobs are checked at once, before each is checked by itself.
 _TRIES = 3
-# Distinct texts that are kept while rows are read back from the lake.
+# Bytes of distinct texts that are kept while rows are read back from the lake.
 _TEXT_BYTES = 2**20
 
 
 def widen(
     fields: tuple[Field, ...], jobs: Sequence[tuple[Place, Items]], typed: npt.NDArray[np.bool_]
 ) -> tuple[Field, ...]:
-    """The fields that hold the values of jobs, too.
+    """The fields, widened so that they also hold the values of jobs.
 
-    A field's stamp is that of the first item that has it. So a job that comes before what is known, or brings something
-    new, is gone through item by item; of any other job only the texts matter whose types are not known yet.
+    A field's stamp is that of the first item that has it. So a job that precedes a known stamp, or has something new,
+    is read item by item; of any other job only texts with unknown types are read.
 
     Args:
-        fields: What is known.
-        jobs: Jobs in order of their places, all of the same texts.
-        typed: By number of a text, whether its types are in `fields`; kept up to date.
+        fields: The known fields.
+        jobs: Jobs in order of their places, with one store of texts.
+        typed: By number of a text, whether its types are in `fields`; updated in place.
     """
     tries = _TRIES
     for number, (place, items) in enumerate(jobs):
@@ -59,7 +59,7 @@ def widen(
 
 
 def _hold(fields: tuple[Field, ...], jobs: Sequence[tuple[Place, Items]], typed: npt.NDArray[np.bool_]) -> bool:
-    """Whether the fields hold every value of jobs that come after all that is known."""
+    """Whether the fields hold every value of jobs that are later than all stamps."""
     numbers = np.unique(np.concatenate([items.numbers for _, items in jobs]))
     fresh = numbers[~typed[numbers]]
     place, items = jobs[0]
@@ -71,8 +71,8 @@ def _hold(fields: tuple[Field, ...], jobs: Sequence[tuple[Place, Items]], typed:
 
 
 def _latest(fields: Iterable[Field]) -> Place:
-    """The place of the latest first item of a field, at any depth."""
-    return max((max(one.first[:2], _latest_within(one.type)) for one in fields), default=("", ""))
+    """The latest place among the stamps of fields, at any depth."""
+    return max((max(column.first[:2], _latest_within(column.type)) for column in fields), default=("", ""))
 
 
 def _latest_within(kind: Type) -> Place:
@@ -80,35 +80,35 @@ def _latest_within(kind: Type) -> Place:
 
 
 def results_schema(fields: Sequence[Field]) -> pa.Schema:
-    """The schema of a strategy's `results`; its metadata tell which columns hold JSON text."""
+    """The schema of a strategy's `results`; its metadata list the columns that hold JSON text."""
     spelled = json.dumps(columns.json_paths(fields)).encode("utf-8")
     own = (pa.field(column.name, column.type) for column in columns.columns(fields))
     return pa.schema([*RESULTS, *own], {_JSON: spelled})
 
 
-def alike(one: pa.Schema, other: pa.Schema) -> bool:
-    """Whether rows of two schemas have the same columns, in which a value is spelled the same."""
-    spelled = ((schema.metadata or {}).get(_JSON) for schema in (one, other))
-    return bool(one.equals(other)) and next(spelled) == next(spelled)
+def alike(schema: pa.Schema, other: pa.Schema) -> bool:
+    """Whether two schemas have the same columns and spell values in them alike."""
+    own, others = ((metadata or {}).get(_JSON) for metadata in (schema.metadata, other.metadata))
+    return bool(schema.equals(other)) and own == others
 
 
 def typed(about: Sequence[pa.Array], rows: Gathered, keys: pa.Array, fields: Sequence[Field]) -> pa.Table:
     """Rows of `results`.
 
     Args:
-        about: What the rows say of their job: see `meter_pipeline.sync.land.job_columns`.
-        rows: Their items.
-        keys: Their items' keys.
+        about: Columns about the rows' jobs: see `meter_pipeline.sync.items.raw.job_columns`.
+        rows: The items of the rows.
+        keys: The keys of the items.
         fields: The strategy's fields, which must hold every value.
     """
     return pa.table([*about, keys, rows.hashes(), *rows.columns(fields)], results_schema(fields))
 
 
 class Retyping:
-    """`typed` for rows read back from the lake; jobs may begin and end in other batches.
+    """`typed` for rows read back from the lake, where a job may span several batches.
 
     Attributes:
-        duplicates: Items whose key an earlier one has, by job.
+        duplicates: Number of items whose key an earlier item has, by job.
     """
 
     def __init__(self, fields: Sequence[Field], identity: Identity) -> None:
@@ -118,7 +118,7 @@ class Retyping:
         self.duplicates: dict[str, int] = {}
 
     def tables(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-        """Rows of `results` for rows of `raw`, batch by batch; rows of a job stand together.
+        """Rows of `results` for rows of `raw`, batch by batch; the rows of a job must be adjacent.
 
         Raises:
             ColumnError: An item cannot be parsed.
@@ -140,7 +140,7 @@ class Retyping:
         keys: list[str] = []
         start = 0
         for job_id, count in _runs(raw["job_id"]):
-            # Only the last job of a batch can go on in the next.
+            # Only the last job of a batch can continue in the next.
             if self._occurrences[0] != job_id:
                 self._occurrences = (job_id, Occurrences())
             keys += self._occurrences[1].number(unnumbered[start : start + count])
@@ -153,17 +153,17 @@ class Retyping:
 def rewrite(
     lake: Lake, slug: str, fields: Sequence[Field], identity: Identity, accepted: Collection[str]
 ) -> dict[str, int]:
-    """Writes a strategy's `results` anew from `raw`, in parts that hold the jobs of the raw parts.
+    """Rebuilds a strategy's `results` from `raw`, in parts with the same jobs as the raw parts.
 
     Args:
         lake: The lake.
         slug: The strategy.
         fields: Its fields, which must hold every value of every accepted job.
-        identity: What its items are told apart by.
+        identity: The identity that keys and hashes its items.
         accepted: Ids of the jobs that have rows in `results`.
 
     Returns:
-        How many items of each job have a key that an earlier one has.
+        Number of items whose key an earlier item has, by job.
     """
     retyping = Retyping(fields, identity)
     parts = ((name, retyping.tables(lake.scan_part("raw", name, accepted))) for name in lake.parts("raw", slug))
@@ -172,7 +172,7 @@ def rewrite(
 
 
 class _Pause:
-    """How many threads have paused the garbage collector of this process, which is one for all of them."""
+    """Counts the threads that have paused the garbage collector, of which a process has one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -180,7 +180,7 @@ class _Pause:
         self._enabled = False
 
     def begin(self) -> None:
-        """One more."""
+        """Pauses the collector for one more thread."""
         with self._lock:
             if self._count == 0:
                 self._enabled = gc.isenabled()
@@ -188,7 +188,7 @@ class _Pause:
             self._count += 1
 
     def end(self) -> None:
-        """One less; the last one lets the collector go on, if it ran before."""
+        """Ends a thread's pause; after the last one the collector runs again, if it ran before."""
         with self._lock:
             self._count -= 1
             if self._count == 0 and self._enabled:
@@ -200,7 +200,7 @@ _pause = _Pause()
 
 @contextmanager
 def paused_collection() -> Iterator[None]:
-    """Keeps the garbage collector from walking parsed JSON, which holds no cycles, again and again."""
+    """Pauses the garbage collector, which would walk parsed JSON repeatedly although that has no cycles."""
     _pause.begin()
     try:
         yield

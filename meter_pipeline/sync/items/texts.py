@@ -1,7 +1,7 @@
-"""Items of many jobs, each distinct text once: what depends on a text alone is found out once.
+"""Items of many jobs with each distinct text kept once, so that it is parsed, typed and hashed once.
 
 Consecutive jobs of a page repeat most of their items to the byte. A job is therefore kept as numbers of texts; parsing,
-typing, hashing and keying go over the texts, and comparing two jobs over the numbers by which they differ.
+typing, hashing and keying work on the texts, and a comparison of two jobs on the numbers that differ.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Numbers: TypeAlias = npt.NDArray[np.int64]
 
 
 class Texts:
-    """Distinct item texts in the order in which they first came, with what was found out of each.
+    """Distinct item texts in the order of their first occurrence; a text's number is its place.
 
     Attributes:
         texts: The texts as received.
-        values: The same, parsed; `None` of one that cannot be.
-        objects: The same as objects, as columns take them.
-        hashes: Their hashes, as far as `identify` has been called since they came.
-        keys: Their keys, without occurrence numbers, likewise.
+        values: The parsed texts; None for one that cannot be parsed.
+        objects: The parsed texts as objects, the form that columns are made from.
+        hashes: Hashes of the texts that were present at the last call of `identify`.
+        keys: Keys of the same texts, without occurrence numbers.
         problems: Why a text cannot be parsed, by number.
-        names: Every field's name.
-        bytes: Bytes of all of them.
+        names: Names of all fields.
+        bytes: Total size of the texts.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Texts:
         self.problems: dict[int, str] = {}
         self.names: set[str] = set()
         self.bytes = 0
-        # A text that is looked up and not there gets the next number.
+        # Looking up a new text gives it the next number.
         self._numbers: defaultdict[bytes, int] = defaultdict(count().__next__)
         self._identity: Identity = PLAIN
         self._key_numbers: dict[str, int] = {}
@@ -59,7 +59,7 @@ class Texts:
         return len(self.texts)
 
     def take(self, items: Sequence[bytes]) -> Numbers:
-        """The numbers of items; texts that are new are parsed."""
+        """Adds the items' new texts, parsed, and returns the number of each item's text."""
         before = len(self._numbers)
         numbers = np.fromiter(map(self._numbers.__getitem__, items), np.int64, len(items))
         if len(self._numbers) > before:
@@ -85,10 +85,10 @@ class Texts:
             return None
 
     def identify(self, identity: Identity) -> bool:
-        """Finds out hashes and keys of texts that have none, or of all where others were found by other rules.
+        """Computes hashes and keys of texts without them, or of all texts if the identity is another than before.
 
         Returns:
-            Whether keys have become others: what was made of them no longer holds.
+            Whether existing keys were computed again: what was derived from them is no longer valid.
         """
         other = identity != self._identity and bool(self.keys)
         self._identity = identity
@@ -116,7 +116,7 @@ class Texts:
 
 @dataclass
 class Items:
-    """A job's items: numbers of texts, in order."""
+    """A job's items, in order, as numbers of texts."""
 
     texts: Texts
     numbers: Numbers
@@ -126,20 +126,20 @@ class Items:
 
     @property
     def problem(self) -> str | None:
-        """Why the first item that cannot be parsed cannot be, `None` when all can."""
+        """Why the first unparsable item cannot be parsed; None if all items can."""
         if not self.texts.problems:
             return None
         return next((self.texts.problems[n] for n in self.numbers.tolist() if n in self.texts.problems), None)
 
     def width(self, enough: int) -> int:
-        """How many fields they have together; where that is no more than `enough`, perhaps those of other jobs too."""
+        """Number of different fields; up to `enough` it may include fields of other jobs, which spares the counting."""
         if len(self.texts.names) <= enough:
             return len(self.texts.names)
         return len(set().union(*self.texts.chosen(self.once)))
 
     @cached_property
     def once(self) -> list[int]:
-        """The numbers of its texts in the order in which they first appear, each once."""
+        """The numbers of the job's texts, each once, in the order of their first occurrence."""
         return list(dict.fromkeys(self.numbers.tolist()))
 
     @property
@@ -149,25 +149,25 @@ class Items:
         return [values[number] for number in self.numbers.tolist()]
 
     def objects(self, most: int | None = None) -> list[dict[str, Any]]:
-        """The items as objects, all or the first so many."""
+        """The items as objects: all, or the first `most`."""
         return self.texts.chosen(self.numbers[:most].tolist())
 
     # -- once the texts are identified
 
     @cached_property
     def repeats(self) -> int:
-        """How many items have the key of an earlier one."""
+        """Number of items whose key an earlier item has."""
         return len(self) - len(np.unique(self.texts.key_numbers[self.numbers]))
 
     @cached_property
     def keys(self) -> list[str]:
-        """The items' keys; one that occurs again has its occurrence number behind it."""
+        """The items' keys, with an occurrence number appended to repeated ones."""
         keys = self.texts.keys
         plain = [keys[number] for number in self.numbers.tolist()]
         return number_occurrences(plain) if self.repeats else plain
 
     def by_key(self, mask: npt.NDArray[np.bool_] | None = None) -> dict[str, int]:
-        """The numbers of the texts by the items' keys: of all items, or of those whose text is chosen by `mask`."""
+        """The numbers of texts by key: of all items, or of those whose text is selected by `mask`."""
         if mask is None:
             return dict(zip(self.keys, self.numbers.tolist(), strict=True))
         keys = self.texts.keys
@@ -176,7 +176,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Gathered:
-    """Rows of several jobs, or of a piece of one: which texts they have, and at which of these each row's is."""
+    """Rows of one or several jobs: the numbers of their distinct texts (`used`), and each row's place among these."""
 
     texts: Texts
     used: list[int]
@@ -184,20 +184,20 @@ class Gathered:
 
     @classmethod
     def of(cls, texts: Texts, numbers: Sequence[Numbers]) -> Gathered:
-        """Of numbers of texts, row by row."""
+        """Rows with these numbers of texts."""
         together = np.concatenate(numbers) if numbers else np.empty(0, np.int64)
         used, places = np.unique(together, return_inverse=True)
         return cls(texts, used.tolist(), pa.array(places.reshape(-1), pa.int64()))
 
     def spread(self, values: pa.Array) -> pa.Array:
-        """A column of the rows from a column of the texts."""
+        """Expands a column of the distinct texts to a column of the rows."""
         return values.take(self.places)
 
     def items(self) -> pa.Array:
         """The texts of the rows.
 
         Raises:
-            ArrowInvalid: One is not UTF-8.
+            ArrowInvalid: A text is not UTF-8.
         """
         texts = self.texts.texts
         return self.spread(item_texts([texts[number] for number in self.used]))
@@ -211,8 +211,8 @@ class Gathered:
         return self.spread(pa.array([self.texts.keys[number] for number in self.used], pa.string()))
 
     def columns(self, fields: Sequence[columns.Field]) -> Iterator[pa.Array]:
-        """The typed columns of the rows, one for each field; they must hold every value."""
+        """The typed columns of the rows, one for each field; the fields must hold every value."""
         objects = self.texts.chosen(self.used)
-        for one in fields:
-            name = one.name
-            yield self.spread(columns.build([item.get(name) for item in objects], one.type))
+        for column in fields:
+            name = column.name
+            yield self.spread(columns.build([item.get(name) for item in objects], column.type))

@@ -201,7 +201,7 @@ def test_a_job_that_cannot_be_parsed_cannot_be_released(station: Station, empty_
     raw = station.lake.read("raw", "shop")
     broken = raw.set_column(raw.column_names.index("item"), "item", pa.array(['{"a":']))
     station.lake.replace("raw", "shop", broken, {held}, thorough=True)
-    with pytest.raises(ReleaseError, match="cannot be released: an item is no JSON") as raised:
+    with pytest.raises(ReleaseError, match="cannot be released: an item is not valid JSON") as raised:
         release(station.ledger, station.lake, [held])
     assert "\n" not in str(raised.value)
     assert station.jobs()[held].state == "held"
