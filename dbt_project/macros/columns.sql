@@ -8,13 +8,13 @@
 {% endmacro %}
 
 
-{#- A key of several columns, of which some may be null. -#}
+{#- A key made of several columns, which may be null. -#}
 {% macro key_of(columns) %}
     md5(concat_ws('|', {% for column in columns %}coalesce({{ column }}, '-'){{ ', ' if not loop.last }}{% endfor %}))
 {% endmacro %}
 
 
-{#- What a person would call an item: the first of the usual naming fields that it has, else its key. -#}
+{#- The readable name of an item: the first of the usual naming fields that it has, else its key. -#}
 {% macro label_of(item, item_key) %}
     coalesce(
         json_extract_string({{ item }}, '$.title'),
@@ -42,7 +42,7 @@
 {% endmacro %}
 
 
-{#- A price: the number that the value reads as, and 0 where it says that nothing is to be paid. -#}
+{#- A price: the number in the value, or 0 if the value says that the item is free. -#}
 {% macro price_of(value, number) %}
     case
         when {{ number }} is not null then {{ number }}
@@ -51,7 +51,7 @@
 {% endmacro %}
 
 
-{#- The currency of a price as the site writes it, sign or code: beside one of the values, else in the item. -#}
+{#- The currency of a price as the site writes it, sign or code: from one of the values, else from the item. -#}
 {% macro currency_of(old_value, new_value, item) %}
     coalesce(
         {{ currency_in(new_value) }},

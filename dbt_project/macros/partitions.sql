@@ -1,8 +1,8 @@
 {#
-  Models over the long history are built partition by partition: a strategy's month, as in the lake. A partition whose
-  files differ from those that the last publication was made of is deleted and built anew, whatever changed in it: jobs
-  that came late or were released, keys that were chosen anew, rows that are gone. Everything else is as it was, so that
-  an incremental build equals a full one as long as a row of the model depends on nothing outside of its partition.
+  Models over the long history are built by partition: a strategy's month, as in the lake. A partition whose files differ
+  from those of the last publication is deleted and rebuilt, whatever changed in it: late or released jobs, another key,
+  rows that are gone. Everything else stays, so that an incremental build equals a full one as long as a row of the model
+  depends on nothing outside its partition.
 #}
 {% macro changed_partitions(table_name) %}
     select

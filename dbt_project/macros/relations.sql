@@ -1,6 +1,6 @@
 {#
-  Relations are named by schema and table alone: a view that names its database as well breaks as soon as somebody
-  attaches the warehouse under another name.
+  Relations are named by schema and table alone: a view that also names its database breaks when the warehouse is
+  attached under another name.
 #}
 {% macro ref() %}
     {%- do return(builtins.ref(*varargs, **kwargs).include(database=false)) -%}
@@ -8,7 +8,7 @@
 
 
 {% macro source(source_name, table_name) %}
-    {#- While models are worked on, the sources are those of the published warehouse, attached beside the target. -#}
+    {#- In development the sources are those of the published warehouse, which is attached to the target. -#}
     {%- set relation = builtins.source(source_name, table_name) -%}
     {%- do return(relation if target.name == 'dev' else relation.include(database=false)) -%}
 {% endmacro %}

@@ -1,9 +1,9 @@
 {#
-  What a strategy scraped, in typed columns. The strategy needs a source table of its slug in the source `results`:
-  `meter-pipeline model SLUG` writes it, together with a staging model.
+  The typed rows of a strategy. They need a table in the source `results` that is named after the strategy's slug:
+  `meter-pipeline model SLUG` writes it, with a staging model.
 #}
 
-{#- Typed rows of every accepted job, with what the job looked at. -#}
+{#- Typed rows of all accepted jobs, with the job's target. -#}
 {% macro meter_results(slug) %}
     (
         select
@@ -37,13 +37,13 @@
 {% endmacro %}
 
 
-{#- The site as it is: the last accepted job of each target. -#}
+{#- The site now: the last accepted job of each target. -#}
 {% macro meter_latest(slug) %}
     {{ meter_as_of(slug, "'infinity'") }}
 {% endmacro %}
 
 
-{#- A field's values over time: one row for each item and time at which the value was another one than before. -#}
+{#- A field's values over time: one row for each item and time at which the value changed. -#}
 {% macro meter_history(slug, field) %}
     (
         select

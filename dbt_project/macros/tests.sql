@@ -9,7 +9,7 @@
 {% endtest %}
 
 
-{#- Two columns of a row hold the same. -#}
+{#- Two columns of a row are equal. -#}
 {% test equal_columns(model, column_name, other) %}
     select
         {{ column_name }},
@@ -20,9 +20,8 @@
 
 
 {#
-  Tests of long tables look at what is new: `where: __changed_in_raw__` and `where: __changed_in_changes__` stand for the
-  partitions of the lake whose files differ from those of the last publication. While models are worked on, all of it is
-  tested.
+  Tests of long tables cover new rows only: `where: __changed_in_raw__` and `where: __changed_in_changes__` select the
+  partitions of the lake whose files differ from those of the last publication. In development all rows are tested.
 #}
 {% macro get_where_subquery(relation) -%}
     {%- set months = {
