@@ -5,23 +5,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 DOCS_STAMP := $(VENV)/.installed-docs
+LOCK_VENV := .venv-lock
 TESTS ?= meter_pipeline_tests
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint requirements.lock
 # On all cores, which pip does not use, and without the packages' own tests. Templates that are no Python are left out.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
-# Starting Python and loading large libraries is mostly fresh memory: huge pages (glibc's, ignored elsewhere) make that
-# several times cheaper where page faults are dear, as on small virtual machines.
-export PYTHONMALLOC ?= malloc
-export ARROW_DEFAULT_MEMORY_POOL ?= system
-export MALLOC_ARENA_MAX ?= 4
-export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.top_pad=33554432:glibc.malloc.trim_threshold=1073741824:glibc.malloc.mmap_threshold=1073741824
-
-# Every process would compile the package anew.
+# With it set, every process would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo dev test wheel lint format bench screenshots crash slow clean install
+.PHONY: demo dev test wheel coverage lint format docs lock bench screenshots crash slow clean install
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -57,6 +51,12 @@ test: $(STAMP)
 wheel: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m wheel meter_pipeline_tests/builds
 
+# The quick tests with branch coverage; .coveragerc says what is left out on purpose. No threshold: read the list of lines.
+# Processes that tests start are measured, too.
+coverage: $(STAMP)
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term:skip-covered --cov-report=html $(TESTS)
+
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -67,6 +67,18 @@ lint: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+# The reference of the commands, from their --help.
+docs: $(STAMP)
+	@$(BIN)/python -m meter_pipeline.commands.reference docs/cli.md
+
+# The newest versions that pyproject.toml allows, for all supported versions of Python. pip locks for the running Python
+# alone, so uv resolves, in an environment of its own; LOCK_ARGS may name an index or packages: --upgrade-package duckdb.
+LOCK_ARGS ?= --upgrade
+lock:
+	@test -x $(LOCK_VENV)/bin/uv || { $(PYTHON) -m venv $(LOCK_VENV) && $(LOCK_VENV)/bin/pip install --quiet 'uv>=0.8'; }
+	@$(LOCK_VENV)/bin/uv pip compile --quiet --universal --python-version 3.10 --all-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links $(LOCK_ARGS) --output-file requirements.lock pyproject.toml
 
 bench: $(BENCH_STAMP)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
@@ -82,5 +94,5 @@ crash: $(STAMP)
 	@CRASHES=300 $(BIN)/python -m pytest -m slow meter_pipeline_tests/behaviour/test_crash.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache dbt_project/target dbt_project/logs
+	rm -rf $(VENV) $(LOCK_VENV) build dist .coverage htmlcov .pytest_cache .hypothesis .mypy_cache .ruff_cache dbt_project/target dbt_project/logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
