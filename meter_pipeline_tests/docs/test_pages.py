@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -71,6 +72,37 @@ def test_the_drawing_of_the_architecture_names_files_that_exist() -> None:
     assert len(paths) > 8
     for path in paths:
         assert (ROOT / "meter_pipeline" / path).exists(), path
+
+
+def test_imports_go_down_the_floors_of_the_architecture_only() -> None:
+    (drawing,) = re.findall(r"## The floors\n.*?```text\n(.*?)```", _read(ROOT / "docs/architecture.md"), re.S)
+    # What stands before the first wide gap; the rest of a line is a description.
+    rows = [re.split(r"  +", line)[0].split() for line in drawing.splitlines()]
+    floors = {name.removesuffix("/").removesuffix(".py"): -depth for depth, names in enumerate(rows) for name in names}
+    package = ROOT / "meter_pipeline"
+    climbing = []
+    for path in package.rglob("*.py"):
+        room = path.relative_to(package).with_suffix("").parts[0]
+        for imported in _imported_rooms(path):
+            if room != "__init__" and floors[imported] > floors[room]:
+                climbing.append(f"{path.relative_to(ROOT)} imports {imported}")
+    assert climbing == []
+
+
+def _imported_rooms(path: Path) -> set[str]:
+    """First names below `meter_pipeline` of all imports of a module, also of those inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    below = {name.split(".")[1] for name in names if name.startswith("meter_pipeline.")}
+    return {name for name in below if (ROOT / "meter_pipeline" / name).is_dir() or _is_module(name)}
+
+
+def _is_module(name: str) -> bool:
+    return (ROOT / "meter_pipeline" / f"{name}.py").is_file()
 
 
 def test_the_readme_is_short() -> None:
