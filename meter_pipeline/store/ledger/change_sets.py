@@ -1,7 +1,7 @@
-"""The ledger of change sets: which jobs Meter called unseen changes, and how far each schedule's have been dealt with.
+"""Change sets in the ledger: which jobs Meter listed as unseen changes, and which of them are acknowledged.
 
-An acknowledging read is noted before it is made. If its answer is lost, by a crash or on the way, the note is still
-there: it says after which job time changes may have been marked seen without having been noted.
+An acknowledging read is noted before it is made. If its answer is lost, by a crash or by the network, the note is still
+there: it holds the job time after which changes may have been marked as seen without having been noted.
 """
 
 from __future__ import annotations
@@ -12,28 +12,26 @@ from datetime import datetime, timedelta, timezone
 
 from sqlalchemy import Connection, func, select, update
 
+from meter_pipeline.store.chunks import chunks
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.tables import change_sets, jobs, peeks
 from meter_pipeline.store.times import iso, now
 
 _FIRST_RETRY = timedelta(minutes=1)
 _LAST_RETRY = timedelta(hours=1)
-# SQLite takes some 32,000 values in one statement.
-_SOME = 500
 
 
 @dataclass(frozen=True)
 class Peek:
-    """A schedule's last look at its unseen changes; times as ISO 8601 text in UTC.
+    """The last peek at a schedule's unseen changes; times as ISO 8601 text in UTC.
 
     Attributes:
-        run_at: Its `last_run_at` up to which nothing is left to do.
-        tried_at: The one that the last look was at, when it left something to do.
-        attempts: Looks since then that left something to do: it could not be read, a job still ran, ...; those since
-            the schedule ran again.
-        retry_at: When another look is worth its while.
+        run_at: The schedule's `last_run_at` up to which nothing is left to do.
+        tried_at: The schedule's `last_run_at` at the last peek, if that peek left something to do.
+        attempts: Peeks for the run of `tried_at` that left something to do: unreadable changes, a job still running.
+        retry_at: When to peek again, not earlier.
         marking_at: When an acknowledging read began whose answer is not noted.
-        marking_after: The latest job time of the schedule that was known then.
+        marking_after: The latest job time of the schedule that was known at `marking_at`.
     """
 
     schedule_id: str
@@ -46,31 +44,31 @@ class Peek:
     marking_after: str | None = None
 
     def tries(self, run_at: str | None) -> int:
-        """Looks that left something to do, since the run that was at `run_at`."""
+        """Peeks that left something to do, for the run at `run_at`."""
         return self.attempts if self.tried_at == run_at else 0
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Changes that were ever noted, and those of them that are no longer unseen at Meter."""
+    """How many changes were ever noted, and how many of them are acknowledged at Meter."""
 
     noted: int
     acknowledged: int
 
 
 class Unseen:
-    """Change sets and looks at them, in a ledger."""
+    """Change sets and peeks in a ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     def peeks(self) -> dict[str, Peek]:
-        """The last look at each schedule that was ever looked at."""
+        """The last peek at each schedule, by its id."""
         with self._ledger.reading() as connection:
             return {row.schedule_id: Peek(*row) for row in connection.execute(select(peeks))}
 
     def open(self) -> dict[str, dict[str, str]]:
-        """Changes that Meter has not been told were seen: when each was noted, by schedule and job."""
+        """Changes that are not acknowledged: when each was noted, by schedule and job."""
         columns = change_sets.c
         query = select(columns.schedule_id, columns.job_id, columns.first_seen_at)
         found: dict[str, dict[str, str]] = {}
@@ -80,7 +78,7 @@ class Unseen:
         return found
 
     def counts(self) -> Counts:
-        """How many changes there are."""
+        """How many changes were noted, and how many are acknowledged."""
         query = select(func.count(), func.count(change_sets.c.acknowledged_at)).select_from(change_sets)
         with self._ledger.reading() as connection:
             return Counts(*connection.execute(query).one())
@@ -95,7 +93,7 @@ class Unseen:
             return [tuple(row) for row in connection.execute(query.limit(limit))]
 
     def of(self, schedule_id: str) -> set[str]:
-        """Every change of a schedule that was ever noted: job ids."""
+        """Job ids of every change of a schedule that was ever noted."""
         query = select(change_sets.c.job_id).where(change_sets.c.schedule_id == schedule_id)
         with self._ledger.reading() as connection:
             return set(connection.execute(query).scalars())
@@ -105,9 +103,8 @@ class Unseen:
         seen = now()
         fresh = dict(entries)
         with self._ledger.writing() as connection:
-            ids = list(fresh)
-            for start in range(0, len(ids), _SOME):
-                where = change_sets.c.job_id.in_(ids[start : start + _SOME])
+            for job_ids in chunks(list(fresh)):
+                where = change_sets.c.job_id.in_(job_ids)
                 query = select(change_sets.c.job_id).where(change_sets.c.schedule_id == schedule_id, where)
                 for job_id in connection.execute(query).scalars():
                     fresh.pop(job_id, None)
@@ -121,25 +118,25 @@ class Unseen:
         return len(fresh)
 
     def acknowledged(self, schedule_id: str, job_ids: Iterable[str]) -> int:
-        """Notes that these changes are no longer unseen at Meter; returns how many were till now."""
+        """Notes that these changes are acknowledged at Meter; returns how many were not noted as such before."""
         with self._ledger.writing() as connection:
             return self._acknowledge(connection, schedule_id, job_ids)
 
     def _acknowledge(self, connection: Connection, schedule_id: str, job_ids: Iterable[str]) -> int:
-        ids, count = sorted(job_ids), 0
-        for start in range(0, len(ids), _SOME):
-            where = change_sets.c.job_id.in_(ids[start : start + _SOME])
+        count = 0
+        for some_ids in chunks(sorted(job_ids)):
+            where = change_sets.c.job_id.in_(some_ids)
             statement = update(change_sets).where(change_sets.c.schedule_id == schedule_id, where)
-            open_ = change_sets.c.acknowledged_at.is_(None)
-            count += connection.execute(statement.where(open_).values(acknowledged_at=now())).rowcount
+            unseen = change_sets.c.acknowledged_at.is_(None)
+            count += connection.execute(statement.where(unseen).values(acknowledged_at=now())).rowcount
         if count:
             self._ledger.revise(connection)
         return count
 
-    # -- looks
+    # -- peeks
 
     def done(self, runs: Mapping[str, str | None]) -> None:
-        """Notes that of these schedules nothing is left to do up to their `last_run_at`."""
+        """Notes that nothing is left to do for these schedules up to their `last_run_at`."""
         moment = now()
         rows = [
             {"schedule_id": id_, "run_at": run_at, "peeked_at": moment, "attempts": 0, "retry_at": None}
@@ -150,7 +147,7 @@ class Unseen:
             self._ledger.upsert(connection, peeks, rows, keys=["schedule_id"], set_=set_)
 
     def undone(self, runs: Mapping[str, str | None]) -> None:
-        """Notes that of these schedules something is left to do, and when to look again: later each time."""
+        """Notes that something is left to do for these schedules, and when to peek again: each wait is longer."""
         known = self.peeks()
         moment, rows = datetime.now(timezone.utc), []
         for id_, tried_at in runs.items():
@@ -163,31 +160,31 @@ class Unseen:
             self._ledger.upsert(connection, peeks, rows, keys=["schedule_id"], set_=set_)
 
     def latest_jobs(self, strategy_ids: Iterable[str]) -> dict[tuple[str, str | None], str]:
-        """When the latest job that is known was made, or ended, by strategy and schedule, if the jobs tell theirs."""
+        """When the latest known job was created or completed, by strategy and schedule, if the jobs have a schedule."""
         ids = sorted(set(strategy_ids))
-        made, ended = func.max(jobs.c.created_at), func.max(jobs.c.completed_at)
+        created, completed = func.max(jobs.c.created_at), func.max(jobs.c.completed_at)
         found: dict[tuple[str, str | None], str] = {}
         with self._ledger.reading() as connection:
-            for start in range(0, len(ids), _SOME):
-                query = select(jobs.c.strategy_id, jobs.c.schedule_id, made, ended)
-                where = jobs.c.strategy_id.in_(ids[start : start + _SOME])
+            for some_ids in chunks(ids):
+                query = select(jobs.c.strategy_id, jobs.c.schedule_id, created, completed)
+                where = jobs.c.strategy_id.in_(some_ids)
                 rows = connection.execute(query.where(where).group_by(jobs.c.strategy_id, jobs.c.schedule_id))
                 found.update({(strategy, schedule): max(a or "", b or "") for strategy, schedule, a, b in rows})
         return found
 
     def horizon(self, strategy_ids: Iterable[str]) -> dict[str, str]:
-        """The latest job time that is known of each schedule of these strategies."""
+        """The latest known `completed_at` of a job, by schedule of these strategies."""
         ids = sorted(set(strategy_ids))
         found: dict[str, str] = {}
         with self._ledger.reading() as connection:
-            for start in range(0, len(ids), _SOME):
+            for some_ids in chunks(ids):
                 query = select(jobs.c.schedule_id, func.max(jobs.c.completed_at)).group_by(jobs.c.schedule_id)
-                for id_, time in connection.execute(query.where(jobs.c.strategy_id.in_(ids[start : start + _SOME]))):
+                for id_, time in connection.execute(query.where(jobs.c.strategy_id.in_(some_ids))):
                     found[id_ or ""] = max(time or "", found.get(id_ or "", ""))
         return found
 
     def begin_marking(self, after: Mapping[str, str | None]) -> None:
-        """Notes, so that a power cut cannot undo it, that these schedules' changes are about to be acknowledged."""
+        """Notes durably that these schedules' changes are about to be acknowledged."""
         moment = now()
         rows = [{"schedule_id": id_, "marking_at": moment, "marking_after": time} for id_, time in after.items()]
         with self._ledger.writing(durable=True) as connection:
@@ -195,7 +192,7 @@ class Unseen:
             self._ledger.upsert(connection, peeks, rows, keys=["schedule_id"], set_=set_)
 
     def end_marking(self, schedule_id: str, acknowledged: Iterable[str] = ()) -> int:
-        """Notes that what the acknowledging read brought is noted, and what it has acknowledged; returns how many."""
+        """Notes the end of an acknowledging read and the changes it acknowledged; returns how many these are."""
         with self._ledger.writing() as connection:
             where = peeks.c.schedule_id == schedule_id
             connection.execute(update(peeks).where(where).values(marking_at=None, marking_after=None))

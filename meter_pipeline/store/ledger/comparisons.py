@@ -1,4 +1,4 @@
-"""The ledger of Meter's own comparisons: which consecutive jobs it has been asked about, and what it said."""
+"""Meter's own comparisons in the ledger: of which consecutive jobs they were requested, and their results."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Pair:
 
 
 class Verdicts:
-    """Comparisons in a ledger; a job has one, with the job that is before it now."""
+    """Comparisons in a ledger: at most one for each job, with its current predecessor."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     def due(self, limit: int) -> tuple[list[Pair], int]:
-        """Pairs that Meter has not been asked about, newest first, at most `limit`; and how many there are in all."""
+        """The newest pairs without a comparison, at most `limit`, and the number of all such pairs."""
         time = func.coalesce(jobs.c.completed_at, jobs.c.started_at, jobs.c.created_at, "")
         target = [jobs.c.strategy_id, func.coalesce(jobs.c.url, ""), func.coalesce(jobs.c.parameters, "")]
         before = func.lag(jobs.c.job_id).over(partition_by=target, order_by=[time, jobs.c.job_id])
@@ -37,12 +37,12 @@ class Verdicts:
             .where(jobs.c.state == "accepted")
             .subquery()
         )
-        told = job_comparisons.c
-        same = (told.job_id == pairs.c.job_id) & (told.previous_job_id == pairs.c.previous)
+        compared = job_comparisons.c
+        same = (compared.job_id == pairs.c.job_id) & (compared.previous_job_id == pairs.c.previous)
         query = (
             select(pairs.c.strategy_id, pairs.c.job_id, pairs.c.previous)
             .select_from(pairs.outerjoin(job_comparisons, same))
-            .where(pairs.c.previous.is_not(None), told.job_id.is_(None))
+            .where(pairs.c.previous.is_not(None), compared.job_id.is_(None))
         )
         newest = query.order_by(pairs.c.time.desc(), pairs.c.job_id.desc()).limit(limit)
         with self._ledger.reading() as connection:
@@ -52,7 +52,7 @@ class Verdicts:
             return found, connection.execute(select(func.count()).select_from(query.subquery())).scalar() or 0
 
     def record(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keeps verdicts: values by column name, every column in each row."""
+        """Records comparisons, each as values by column name, every column in each row."""
         if not rows:
             return
         names = [name for name in rows[0] if name != "job_id"]
@@ -62,8 +62,12 @@ class Verdicts:
             self._ledger.revise(connection)
 
     def disagreements(self, limit: int) -> list[Any]:
-        """Rows of the latest comparisons in which Meter's verdict is not ours."""
-        told = job_comparisons.c
-        query = select(job_comparisons).where(told.agrees.is_(False)).order_by(told.compared_at.desc(), told.job_id)
+        """The latest comparisons in which Meter's verdict differs from the changes found here."""
+        compared = job_comparisons.c
+        query = (
+            select(job_comparisons)
+            .where(compared.agrees.is_(False))
+            .order_by(compared.compared_at.desc(), compared.job_id)
+        )
         with self._ledger.reading() as connection:
             return list(connection.execute(query.limit(limit)))

@@ -1,0 +1,107 @@
+"""Questions about recorded jobs: which there are, how many, which are accepted, and where runs are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlalchemy import Connection, func, select, tuple_
+
+from meter_pipeline.store.ledger.catalog import read_schedules, read_strategies
+from meter_pipeline.store.ledger.intervals import expected_interval
+from meter_pipeline.store.ledger.rows import Counts, Gap, JobRow
+from meter_pipeline.store.ledger.tables import jobs, strategies
+from meter_pipeline.store.times import moment
+
+
+def stream_jobs(
+    connection: Connection,
+    strategy_ids: Sequence[str] | None,
+    states: Sequence[str],
+    ids: Sequence[str] | None,
+) -> Iterator[JobRow]:
+    """Jobs in order of strategy, time and id, fetched as they are read; `None` and no states let everything pass."""
+    query = select(jobs).order_by(
+        jobs.c.strategy_id,
+        func.coalesce(jobs.c.completed_at, jobs.c.started_at, jobs.c.created_at, ""),
+        jobs.c.job_id,
+    )
+    if strategy_ids is not None:
+        query = query.where(jobs.c.strategy_id.in_(list(strategy_ids)))
+    if states:
+        query = query.where(jobs.c.state.in_(states))
+    if ids is not None:
+        query = query.where(jobs.c.job_id.in_(list(ids)))
+    for row in connection.execution_options(stream_results=True, max_row_buffer=5_000).execute(query):
+        yield JobRow(*row)
+
+
+def count_jobs(connection: Connection) -> list[Counts]:
+    """Jobs and items by strategy and state."""
+    query = (
+        select(strategies.c.slug, jobs.c.state, func.count(), func.coalesce(func.sum(jobs.c["items"]), 0))
+        .join(strategies, strategies.c.strategy_id == jobs.c.strategy_id)
+        .group_by(strategies.c.slug, jobs.c.state)
+        .order_by(strategies.c.slug, jobs.c.state)
+    )
+    return [Counts(slug, state, int(count), int(items)) for slug, state, count, items in connection.execute(query)]
+
+
+def count_duplicates(connection: Connection) -> dict[str, int]:
+    """Items of accepted jobs that repeat the key of an earlier item of the job, by strategy id."""
+    query = select(jobs.c.strategy_id, func.sum(jobs.c.duplicates)).where(jobs.c.state == "accepted")
+    return {id_: int(count or 0) for id_, count in connection.execute(query.group_by(jobs.c.strategy_id))}
+
+
+def read_accepted(connection: Connection, strategy_id: str) -> set[str]:
+    """Ids of a strategy's accepted jobs."""
+    query = select(jobs.c.job_id).where((jobs.c.strategy_id == strategy_id) & (jobs.c.state == "accepted"))
+    return set(connection.execute(query).scalars())
+
+
+def find_strategies_with_accepted(connection: Connection, strategy_ids: Sequence[str]) -> set[str]:
+    """Those of the given strategies that have an accepted job."""
+    accepted = select(jobs.c.job_id).where(
+        (jobs.c.strategy_id == strategies.c.strategy_id) & (jobs.c.state == "accepted")
+    )
+    query = select(strategies.c.strategy_id)
+    query = query.where(strategies.c.strategy_id.in_(list(strategy_ids)) & accepted.exists())
+    return set(connection.execute(query).scalars())
+
+
+def find_neighbours(
+    connection: Connection, strategy_id: str, spans: Mapping[str, tuple[tuple[str, str], tuple[str, str]]]
+) -> dict[str, list[JobRow]]:
+    """The accepted jobs within spans of time and one on either side, by target; see `Ledger.neighbourhood`."""
+    position = tuple_(jobs.c.completed_at, jobs.c.job_id)
+    oldest_first = (jobs.c.completed_at, jobs.c.job_id)
+    newest_first = (jobs.c.completed_at.desc(), jobs.c.job_id.desc())
+    found = {}
+    for target, (first, last) in spans.items():
+        accepted = select(jobs).where(
+            (jobs.c.strategy_id == strategy_id) & (jobs.c.target_id == target) & (jobs.c.state == "accepted")
+        )
+        before = accepted.where(position < tuple_(*first)).order_by(*newest_first).limit(1)
+        within = accepted.where((position >= tuple_(*first)) & (position <= tuple_(*last))).order_by(*oldest_first)
+        after = accepted.where(position > tuple_(*last)).order_by(*oldest_first).limit(1)
+        found[target] = [JobRow(*row) for query in (before, within, after) for row in connection.execute(query)]
+    return found
+
+
+def find_gaps(connection: Connection) -> list[Gap]:
+    """Where two jobs of a schedule lie further apart than two of its intervals, the latest gaps first."""
+    expected = {row.schedule_id: expected_interval(row) for row in read_schedules(connection)}
+    slugs = {row.strategy_id: row.slug for row in read_strategies(connection, None)}
+    time = func.coalesce(jobs.c.created_at, jobs.c.started_at, jobs.c.completed_at)
+    before = func.lag(time).over(partition_by=jobs.c.schedule_id, order_by=time)
+    runs = select(jobs.c.schedule_id, jobs.c.strategy_id, before.label("since"), time.label("until")).where(
+        jobs.c.schedule_id.in_([id_ for id_, seconds in expected.items() if seconds])
+    )
+    gaps = []
+    for id_, strategy_id, since, until in connection.execute(runs):
+        seconds, start, end = expected[id_], moment(since), moment(until)
+        if not seconds or start is None or end is None:
+            continue
+        apart = (end - start).total_seconds()
+        if apart > 2 * seconds:
+            gaps.append(Gap(id_, slugs.get(strategy_id, "?"), since, until, round(apart / seconds) - 1))
+    return sorted(gaps, key=lambda gap: (gap.until, gap.schedule_id), reverse=True)
