@@ -1,4 +1,4 @@
-"""What can go wrong on this floor; every message is one line that names the thing, the reason and the way out."""
+"""Errors of the ledger, the lake and the warehouse; each message is one line: the thing, the reason, the way out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class LedgerError(StoreError):
 
 
 class RecordError(LedgerError):
-    """The database does not take a value of the row that was written; other rows it does."""
+    """The database refuses a value of the row that was written; other rows can still be written."""
 
 
 class LakeError(StoreError):
@@ -23,3 +23,7 @@ class LakeError(StoreError):
 
 class WarehouseError(StoreError):
     """The warehouse cannot be built, published or read."""
+
+
+class RejectedError(WarehouseError):
+    """A candidate failed its tests or its audit, and nothing was published; the message names what failed."""

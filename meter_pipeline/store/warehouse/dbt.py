@@ -1,7 +1,7 @@
-"""The dbt project: builds and tests its models in a candidate of the warehouse, and knows what failed.
+"""The dbt project: builds and tests its models in a candidate of the warehouse, and names those that failed.
 
-dbt runs in this process, which has imported it anyway. Parsing is the slow part of a small build, and what it finds
-depends on the project's files alone: it is done once for each version of them and kept in the user's cache.
+dbt runs in this process, which has imported it anyway. Parsing is the slow part of a small build, and its result
+depends on the project's files alone: each version of them is parsed once and kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from meter_pipeline.config.settings import environment
 from meter_pipeline.host.causes import explain
 from meter_pipeline.host.extras import require_extra
-from meter_pipeline.store.errors import StoreError
+from meter_pipeline.store.errors import RejectedError, StoreError
 from meter_pipeline.store.warehouse.layout import LAYOUT
-
-if TYPE_CHECKING:
-    from meter_pipeline.store.warehouse.build import Built
+from meter_pipeline.store.warehouse.models import Built
 
 _PARSED = ("manifest.json", "partial_parse.msgpack")
 _QUIET = (
@@ -39,7 +37,8 @@ _QUIET = (
     "none",
     "--no-send-anonymous-usage-stats",
 )
-_TOLD = 3
+# Failed models and tests that a message names (number).
+_NAMED = 3
 # dbt keeps one adapter, and the environment is one, for all threads of a process.
 _running = threading.Lock()
 
@@ -50,17 +49,17 @@ class ProjectError(StoreError):
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one model or test.
+    """The outcome of one model or test.
 
     Attributes:
-        unique_id: dbt's name of it.
-        name: Its name alone.
-        kind: model, test, or what else dbt builds.
+        unique_id: dbt's unique id, such as `model.meter.stg_items`.
+        name: The name of the model or test alone.
+        kind: model, test, or another of dbt's resource types.
         status: success, pass, warn, fail, error or skipped.
-        message: What dbt says.
+        message: dbt's message.
         failures: Rows that a test found.
         seconds: How long it took.
-        sql: Where its compiled SQL is.
+        sql: Path of its compiled SQL.
     """
 
     unique_id: str
@@ -74,7 +73,7 @@ class Result:
 
     @property
     def failed(self) -> bool:
-        """Whether it keeps a candidate from being published."""
+        """Whether the outcome keeps a candidate from being published."""
         return self.status in ("fail", "error", "runtime error")
 
 
@@ -82,7 +81,7 @@ class Project:
     """A dbt project whose models are built over the raw side of the warehouse.
 
     Args:
-        folder: With `dbt_project.yml` and `profiles.yml`.
+        folder: The folder with `dbt_project.yml` and `profiles.yml`.
 
     Raises:
         MissingExtraError: dbt is not installed.
@@ -106,7 +105,7 @@ class Project:
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
-        """What dbt found in the project.
+        """dbt's manifest of the project.
 
         Raises:
             ProjectError: It cannot be parsed.
@@ -116,7 +115,7 @@ class Project:
 
     @property
     def carried(self) -> Sequence[str]:
-        """Tables of the models that are built piece by piece."""
+        """Tables of the incremental models, as `schema.name`."""
         nodes = self.manifest["nodes"].values()
         return sorted(
             f"{node['schema']}.{node['alias']}"
@@ -125,7 +124,7 @@ class Project:
         )
 
     def parsed(self) -> Path:
-        """The folder of what dbt found in the project; parses it when this version was not parsed before.
+        """The folder with the parsed project; parses it when this version was not parsed before.
 
         Raises:
             ProjectError: It cannot be parsed.
@@ -153,7 +152,7 @@ class Project:
         return folder
 
     def run(self, arguments: Sequence[str], file: Path, target: Path) -> Any:
-        """Runs a command of dbt's over a DuckDB file and returns dbt's own result; what it writes goes to `target`.
+        """Runs a dbt command on a DuckDB file and returns dbt's own result; dbt writes its files to `target`.
 
         Raises:
             ProjectError: The project cannot be parsed.
@@ -161,24 +160,22 @@ class Project:
         return _invoke(arguments, self.folder, target, file, self.parsed() / _PARSED[1])
 
     def build(self, file: Path) -> Built:
-        """Builds all models in a candidate's file and tests them; `results` has what became of each.
+        """Builds all models in a candidate's file and tests them; `results` has the outcome of each.
 
         Raises:
             RejectedError: A model or a test failed; the message names it.
             ProjectError: The project cannot be parsed.
         """
-        from meter_pipeline.store.warehouse.build import Built, RejectedError
-
         target = file.parent / "dbt"
         arguments = ["build", "--exclude-resource-type", "unit_test"]
         done = self.run(arguments, file, target)
-        self.results = [_result(one, target) for one in getattr(done.result, "results", None) or ()]
-        failed = [one for one in self.results if one.failed]
+        self.results = [_result(outcome, target) for outcome in getattr(done.result, "results", None) or ()]
+        failed = [result for result in self.results if result.failed]
         if failed:
-            raise RejectedError(f"nothing was published: {_told(failed)}")
+            raise RejectedError(f"nothing was published: {_describe(failed)}")
         if not done.success:
             raise RejectedError(f"nothing was published, dbt failed: {_reason(done)}")
-        models = sum(one.kind == "model" for one in self.results)
+        models = sum(result.kind == "model" for result in self.results)
         return Built(_invocation(target), models)
 
 
@@ -199,7 +196,7 @@ def _invoke(arguments: Sequence[str], project: Path, target: Path, file: Path, p
     from dbt.cli.main import dbtRunner
     from dbt.contracts.graph.manifest import Manifest
 
-    # Read anew each time: a run of dbt leaves its traces in the manifest.
+    # Parsed again for each run: dbt changes the manifest while it runs.
     manifest = None if parsed is None else Manifest.from_msgpack(parsed.read_bytes())
     paths = ("--project-dir", project, "--profiles-dir", project, "--target-path", target, "--log-path", target)
     with _running:
@@ -211,29 +208,30 @@ def _invoke(arguments: Sequence[str], project: Path, target: Path, file: Path, p
             DuckDBConnectionManager.close_all_connections()
 
 
-def _result(one: Any, target: Path) -> Result:
-    node = one.node
+def _result(outcome: Any, target: Path) -> Result:
+    node = outcome.node
     path = getattr(node, "compiled_path", None)
     return Result(
         unique_id=node.unique_id,
         name=node.name,
         kind=str(node.resource_type),
-        status=str(one.status),
-        message=one.message,
-        failures=one.failures,
-        seconds=round(one.execution_time, 3),
+        status=str(outcome.status),
+        message=outcome.message,
+        failures=outcome.failures,
+        seconds=round(outcome.execution_time, 3),
         sql=str(Path(path) if path and Path(path).is_absolute() else target.parent / path) if path else None,
     )
 
 
-def _told(failed: Sequence[Result]) -> str:
-    """The failed models and tests by name, the first ones with what dbt says."""
+def _describe(failed: Sequence[Result]) -> str:
+    """The first failed models and tests by name, each with dbt's message, and the number of the others."""
     named = []
-    for one in failed[:_TOLD]:
-        found = f"{one.failures} rows" if one.kind == "test" and one.failures else " ".join((one.message or "").split())
-        where = f", see {one.sql}" if one.sql else ""
-        named.append(f"{one.kind} {one.name} failed ({found}{where})")
-    more = f" and {len(failed) - _TOLD} more" if len(failed) > _TOLD else ""
+    for result in failed[:_NAMED]:
+        is_failed_test = result.kind == "test" and result.failures
+        found = f"{result.failures} rows" if is_failed_test else " ".join((result.message or "").split())
+        where = f", see {result.sql}" if result.sql else ""
+        named.append(f"{result.kind} {result.name} failed ({found}{where})")
+    more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
     return "; ".join(named) + more
 
 

@@ -1,4 +1,4 @@
-"""What tables and columns are, as comments in the warehouse's file: any SQL tool shows them beside the names."""
+"""The data dictionary: comments on all tables and columns, which SQL tools show beside the names."""
 
 from __future__ import annotations
 
@@ -147,39 +147,51 @@ _RESULTS = {
 }
 
 
-def on_all(connection: duckdb.DuckDBPyConnection, strategies: Sequence[StrategyRow]) -> None:
-    """Writes the comments of all tables and views that there are."""
-    there = _columns(connection)
-    for (schema, name, kind), names in there.items():
+def comment_on_all(connection: duckdb.DuckDBPyConnection, strategies: Sequence[StrategyRow]) -> None:
+    """Writes the comments of all existing tables and views."""
+    existing = _columns(connection)
+    for (schema, name, kind), names in existing.items():
         if schema == "meter":
-            _write(connection, f"meter.{name}", kind, TABLES[name], [(column, of(name, column)) for column in names])
+            _write(
+                connection,
+                f"meter.{name}",
+                kind,
+                TABLES[name],
+                [(column, describe_column(name, column)) for column in names],
+            )
     for strategy in strategies:
-        kind = "TABLE" if ("results", strategy.slug, "TABLE") in there else "VIEW"
-        names = there["results", strategy.slug, kind]
+        kind = "TABLE" if ("results", strategy.slug, "TABLE") in existing else "VIEW"
+        names = existing["results", strategy.slug, kind]
         fields = {column.name: f"field {column.field!r}, {column.kind}" for column in strategy.columns}
         texts = {**fields, **_RESULTS}
         written = [(column, texts[column]) for column in names if column in texts]
         _write(connection, f'results."{strategy.slug}"', kind, _about(strategy), written)
 
 
-def on_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+def comment_on_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Writes the comments of one table of the schema `meter`."""
     names = _columns(connection)["meter", name, "TABLE"]
-    _write(connection, f"meter.{name}", "TABLE", TABLES[name], [(column, of(name, column)) for column in names])
+    _write(
+        connection,
+        f"meter.{name}",
+        "TABLE",
+        TABLES[name],
+        [(column, describe_column(name, column)) for column in names],
+    )
 
 
-def of(table: str, column: str) -> str:
-    """What a column of a table of the schema `meter` is."""
+def describe_column(table: str, column: str) -> str:
+    """The description of a column of a table of the schema `meter`."""
     return EXCEPTIONS.get((table, column)) or COLUMNS[column]
 
 
 def _about(strategy: StrategyRow) -> str:
-    told = [strategy.name or strategy.slug, strategy.description, strategy.url]
-    return "Items of accepted jobs: " + "; ".join(" ".join(text.split()) for text in told if text)
+    parts = [strategy.name or strategy.slug, strategy.description, strategy.url]
+    return "Items of accepted jobs: " + "; ".join(" ".join(text.split()) for text in parts if text)
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str, str], list[str]]:
-    """The columns of every table and view of our own, by schema, name and kind."""
+    """The columns of each table and view of `meter` and `results`, by schema, name and kind (TABLE or VIEW)."""
     found: dict[tuple[str, str, str], list[str]] = {}
     rows = connection.execute(
         "SELECT schema_name, table_name, kind, column_name FROM duckdb_columns() JOIN ("

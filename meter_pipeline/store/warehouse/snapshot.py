@@ -1,4 +1,4 @@
-"""What a publication is made of: the ledger as of one moment, and the lake's files as they were right after it."""
+"""Snapshots that a publication is made from: the ledger as of one moment, and the lake's files right after it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from meter_pipeline.store.lake.files import LocalFiles, RemoteFiles
 from meter_pipeline.store.lake.lake import SCHEMAS, Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
-from meter_pipeline.store.warehouse import lake_copy as mirror
+from meter_pipeline.store.warehouse import lake_copy
 from meter_pipeline.store.warehouse.ledger_tables import READ
 
 _LINK_TRIES = 5
@@ -35,18 +35,18 @@ LAKE_FILES = pa.schema(
 
 
 @dataclass(frozen=True)
-class Ledgered:
+class LedgerSnapshot:
     """The ledger as of one moment.
 
     Attributes:
-        rows: Rows of its tables by name.
+        rows: Rows of the ledger's tables, by table name.
     """
 
     rows: Mapping[str, list[Any]]
 
     @property
     def revision(self) -> str:
-        """The ledger's revision then."""
+        """The ledger's revision at that moment."""
         return next((row.value for row in self.rows["facts"] if row.name == "revision"), "")
 
     @cached_property
@@ -56,7 +56,7 @@ class Ledgered:
 
     @cached_property
     def accepted(self) -> dict[str, tuple[int, int]]:
-        """How many jobs of a strategy are accepted, and how many items these have, by its id."""
+        """Accepted jobs of each strategy and the items of these jobs, as two numbers by strategy id."""
         found: dict[str, tuple[int, int]] = {}
         for row in self.rows["jobs"]:
             if row.state == "accepted":
@@ -66,7 +66,7 @@ class Ledgered:
 
     @cached_property
     def landed(self) -> dict[str, int]:
-        """How many items the loaded jobs of a strategy have, by its id."""
+        """Items of the loaded jobs of each strategy, by strategy id."""
         found: dict[str, int] = {}
         for row in self.rows["jobs"]:
             if row.state in LANDED:
@@ -74,16 +74,16 @@ class Ledgered:
         return found
 
     def moving(self, ledger: Ledger) -> frozenset[str]:
-        """Slugs of the strategies that are being loaded, or were since this moment."""
+        """Slugs of the strategies that are being loaded, or have been loaded since this moment."""
         counts = {count.slug: count.jobs for count in ledger.counts() if count.state == "accepted"}
         now = {row.slug: (row.dirty, counts.get(row.slug, 0)) for row in ledger.strategies()}
         then = {row.slug: (row.dirty, self.accepted.get(row.strategy_id, (0, 0))[0]) for row in self.strategies}
         return frozenset(slug for slug, state in now.items() if state[0] or then.get(slug) != state)
 
 
-def look(ledger: Ledger) -> Ledgered:
+def read_ledger(ledger: Ledger) -> LedgerSnapshot:
     """The ledger as it is now."""
-    return Ledgered(ledger.snapshot(("facts", *READ)))
+    return LedgerSnapshot(ledger.snapshot(("facts", *READ)))
 
 
 # -- the lake ----------------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def look(ledger: Ledger) -> Ledgered:
 
 @dataclass(frozen=True)
 class Part:
-    """A file of the lake, with a fingerprint that differs whenever its rows may; none where nothing tells."""
+    """A file of the lake; its fingerprint changes whenever its rows may have, and is None where it cannot be known."""
 
     table: str
     strategy: str
@@ -102,11 +102,11 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Linked:
-    """The lake's files as the views read them.
+class LakeSnapshot:
+    """The lake's files as the views of a publication read them.
 
     Attributes:
-        source: Where they read: the publication's own folder, or the lake where it is a folder of another disk.
+        source: The folder to read: in the publication, or the lake itself where it is on another disk.
         parts: Every file.
     """
 
@@ -115,15 +115,19 @@ class Linked:
 
     @cached_property
     def folders(self) -> frozenset[tuple[str, str]]:
-        """Tables and strategies with files."""
+        """Pairs of a table and a strategy's slug that have files."""
         return frozenset((part.table, part.strategy) for part in self.parts)
 
-    def arrow(self, moving: frozenset[str], publication_id: str) -> pa.Table:
-        """The files as a table.
+    def has_files(self, table: str) -> bool:
+        """Whether a table has files of any strategy."""
+        return any(name == table for name, _ in self.folders)
 
-        A file is replaced, never written to, and the links of the publication before this one keep its number from
-        being used again. Where it has no number, or its strategy is being written, the fingerprint is one of this
-        publication.
+    def arrow(self, moving: frozenset[str], publication_id: str) -> pa.Table:
+        """The rows of `meter.lake_files`.
+
+        A file is replaced, never written to, and the links of the publication before this one keep its inode number
+        from being used again. Where the fingerprint is not known, or the strategy is being written, the publication's
+        id takes its place: the next publication finds another one.
         """
         rows = [
             (part.table, part.strategy, part.month, part.name, part.bytes,
@@ -135,46 +139,48 @@ class Linked:
                         schema=LAKE_FILES)  # fmt: skip
 
 
-def take(lake: Lake, folder: Path, expected: frozenset[str]) -> Linked:
-    """Brings the lake's files into a publication's folder: links where the lake is a folder, copies of a remote one's.
+def link_lake(lake: Lake, folder: Path, with_results: frozenset[str]) -> LakeSnapshot:
+    """Brings the lake's files into a publication's folder: links to those of a folder, copies of those of a store.
 
     Args:
         lake: The lake.
-        folder: The publication's.
-        expected: Strategies that have results: one whose files are put in the place of others just now is looked for
-            again.
+        folder: The publication's folder.
+        with_results: Slugs of strategies that have results: a rewrite may hide one's files for a moment, and they are
+            waited for.
     """
     target = folder / "lake"
     if isinstance(lake.files, RemoteFiles):
         target.mkdir()
-        mirror.copy(lake.files, _UNIFORM, target, _before(folder))
-        return Linked(str(target), tuple(_listed(target)))
+        lake_copy.copy(lake.files, _UNIFORM, target, _before(folder))
+        return LakeSnapshot(str(target), tuple(_list_parts(target)))
     assert isinstance(lake.files, LocalFiles)
     root = lake.files.root
     try:
-        return Linked(str(target), tuple(part for table in SCHEMAS for part in _link(root, target, table, expected)))
+        return LakeSnapshot(
+            str(target), tuple(part for table in SCHEMAS for part in _link(root, target, table, with_results))
+        )
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise
         # Another disk, or a file system without hard links: the views read the lake itself.
         shutil.rmtree(target, ignore_errors=True)
-        return Linked(str(root), tuple(_listed(root)))
+        return LakeSnapshot(str(root), tuple(_list_parts(root)))
 
 
 def _before(folder: Path) -> Path | None:
-    """What the publication before this one copied."""
-    others = sorted(other for other in folder.parent.iterdir() if (other / "publication.json").exists())
-    return others[-1] / "lake" if others else None
+    """The copies of the publication before this one, `None` if it is the first."""
+    earlier = sorted(other for other in folder.parent.iterdir() if (other / "publication.json").exists())
+    return earlier[-1] / "lake" if earlier else None
 
 
-def _link(root: Path, target: Path, table: str, expected: frozenset[str]) -> Iterator[Part]:
-    """Links a table's files, strategy by strategy; one that is swapped meanwhile is linked from the start."""
-    source, there = root / table, _folders(root / table, "strategy=")
-    missing = expected - set(there) if table == "results" else frozenset()
-    if not there and not missing:
+def _link(root: Path, target: Path, table: str, with_results: frozenset[str]) -> Iterator[Part]:
+    """Links a table's files, strategy by strategy; a strategy that is swapped meanwhile is linked from the start."""
+    source, found = root / table, _folders(root / table, "strategy=")
+    missing = with_results - set(found) if table == "results" else frozenset()
+    if not found and not missing:
         return
     (target / table).mkdir(parents=True)
-    for strategy in sorted({*there, *missing}):
+    for strategy in sorted({*found, *missing}):
         name = f"strategy={strategy}"
         for attempt in range(_LINK_TRIES):
             last = attempt == _LINK_TRIES - 1
@@ -183,7 +189,7 @@ def _link(root: Path, target: Path, table: str, expected: frozenset[str]) -> Ite
                 break
             except FileNotFoundError:
                 shutil.rmtree(target / table / name, ignore_errors=True)
-                # What is gone for good is for the audit to say.
+                # The audit reports files that are gone for good.
                 if last and strategy not in missing:
                     raise
                 if not last:
@@ -194,17 +200,17 @@ def _link_strategy(table: str, strategy: str, source: Path, target: Path) -> lis
     parts = []
     target.mkdir()
     for month in _folders(source, "month="):
-        there, links = source / f"month={month}", target / f"month={month}"
+        files, links = source / f"month={month}", target / f"month={month}"
         links.mkdir()
-        with os.scandir(there) as entries:
+        with os.scandir(files) as entries:
             for name in sorted(entry.name for entry in entries if _is_part(entry.name)):
-                os.link(there / name, links / name)
-                parts.append(_seen(table, strategy, month, links / name))
+                os.link(files / name, links / name)
+                parts.append(_describe(table, strategy, month, links / name))
     return parts
 
 
 def _folders(path: Path, prefix: str) -> list[str]:
-    """The values of a folder's partitions; none where there is no such folder of a table yet."""
+    """The values of a folder's partitions, such as months; none if the table has no folder yet."""
     try:
         with os.scandir(path) as entries:
             return sorted(entry.name.removeprefix(prefix) for entry in entries if entry.name.startswith(prefix))
@@ -218,17 +224,17 @@ def _is_part(name: str) -> bool:
     return name.startswith("part-") and name.endswith(".parquet")
 
 
-def _seen(table: str, strategy: str, month: str, path: Path) -> Part:
-    seen = path.stat()
-    fingerprint = f"{seen.st_ino}-{seen.st_size}-{seen.st_mtime_ns}"
-    return Part(table, strategy, month, path.name, seen.st_size, fingerprint)
+def _describe(table: str, strategy: str, month: str, path: Path) -> Part:
+    state = path.stat()
+    fingerprint = f"{state.st_ino}-{state.st_size}-{state.st_mtime_ns}"
+    return Part(table, strategy, month, path.name, state.st_size, fingerprint)
 
 
-def _listed(root: Path) -> Iterator[Part]:
+def _list_parts(root: Path) -> Iterator[Part]:
     for table in SCHEMAS:
         for path in sorted((root / table).glob("strategy=*/month=*/part-*.parquet")):
             strategy, month = path.parts[-3].removeprefix("strategy="), path.parts[-2].removeprefix("month=")
             try:
-                yield _seen(table, strategy, month, path)
+                yield _describe(table, strategy, month, path)
             except OSError:
                 yield Part(table, strategy, month, path.name)

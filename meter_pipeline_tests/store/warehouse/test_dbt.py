@@ -257,7 +257,7 @@ def test_sources_are_described_as_in_the_file_itself() -> None:
     for source in Project(PROJECT).manifest["sources"].values():
         assert source["description"] == comments.TABLES[source["name"]]
         told = {name: column["description"] for name, column in source["columns"].items()}
-        assert told == {name: comments.of(source["name"], name) for name in told}
+        assert told == {name: comments.describe_column(source["name"], name) for name in told}
 
 
 @pytest.mark.slow

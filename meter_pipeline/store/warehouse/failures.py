@@ -1,0 +1,61 @@
+"""Errors of DuckDB and of the file system, turned into one line that names the warehouse and the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from meter_pipeline.host.causes import DAMAGED, explain, find_cause
+from meter_pipeline.store.errors import RejectedError, WarehouseError
+from meter_pipeline.store.lake.lake import SCHEMAS, Lake
+from meter_pipeline.store.ledger.ledger import Ledger
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turns what keeps the warehouse at `path` from being built into one line.
+
+    Raises:
+        WarehouseError: DuckDB or the file system failed within the block.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        cause = find_cause(error)
+        reason = f"{cause} ({_first_line(error)})" if cause else _first_line(error)
+        raise WarehouseError(f"the warehouse {path} could not be built: {reason}") from error
+    except OSError as error:
+        raise WarehouseError(f"the warehouse {path} could not be written: {explain(error)}") from error
+
+
+def explain_unreadable(path: Path, error: duckdb.Error) -> WarehouseError:
+    """The error to raise when the published file cannot be opened, with the way out."""
+    cause = find_cause(error)
+    way_out = "publish it again" if cause is None or cause == DAMAGED else cause.way_out
+    return WarehouseError(f"{path} cannot be opened: {_first_line(error)}; {way_out}")
+
+
+@contextmanager
+def damaged_file_named(ledger: Ledger, lake: Lake) -> Iterator[None]:
+    """Names the damaged file of the lake, if one is the reason why the warehouse could not be built.
+
+    Raises:
+        LakeError: A file of the lake is damaged.
+    """
+    try:
+        yield
+    except RejectedError:
+        raise
+    except WarehouseError:
+        for strategy in ledger.strategies():
+            for table in SCHEMAS:
+                for _ in lake.schemas(table, strategy.slug):
+                    pass
+        raise
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
