@@ -1,7 +1,11 @@
-"""The version of what a publication holds besides the models: its tables, views and macros."""
+"""The version of a publication's own tables, views and macros, all that it holds besides the models."""
 
 from __future__ import annotations
 
-#: Raise it when a table, view or macro of the warehouse holds something else than before under the same name. Tables
-#: that are built incrementally are then built in full once, since what they carry on was made from the old layout.
+#: Raise it when a table, view or macro of the warehouse gets another meaning under the same name. Incremental tables
+#: are then built in full once, since the rows that they would carry on were made from the old layout.
 LAYOUT = 1
+
+#: A digest of the columns, views and macros of layout `LAYOUT`. A test compares it with those that a warehouse gets, so
+#: that none of them changes without a new layout; the test's message has the new value.
+FINGERPRINT = "192adaff7251d2bc8205"
