@@ -19,8 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meter_pipeline.store.errors import LakeError
-from meter_pipeline.store.lake import files
-from meter_pipeline.store.lake import lake as lake_module
+from meter_pipeline.store.lake import files, part_files
 from meter_pipeline.store.lake.lake import RAW, Lake
 from meter_pipeline.store.lake.windows import Window, merge, row_groups
 
@@ -72,7 +71,7 @@ def owners(lake: Lake) -> dict[str, set[str]]:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts that close after two or three small jobs."""
-    monkeypatch.setattr(lake_module, "PART_UNPACKED_BYTES", 700)
+    monkeypatch.setattr(part_files, "PART_UNPACKED_BYTES", 700)
 
 
 @pytest.mark.parametrize("thorough", [True, False])
@@ -106,7 +105,7 @@ def test_windows_of_time_bring_the_rows_in_them_and_no_others(
 ) -> None:
     lake = Lake.open(str(tmp_path_factory.mktemp("lake")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lake_module, "PART_ROWS", part_rows)
+        patch.setattr(part_files, "PART_ROWS", part_rows)
         for day in days:
             put(lake, (f"day{day}", day, 1))
     spans = merge(Window(START + timedelta(days=day), START + timedelta(days=day + length)) for day, length in asked)
@@ -118,7 +117,7 @@ def test_windows_of_time_bring_the_rows_in_them_and_no_others(
 
 
 def test_files_and_row_groups_outside_of_a_window_are_not_read(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake_module, "ROW_GROUP_ROWS", 2)
+    monkeypatch.setattr(part_files, "ROW_GROUP_ROWS", 2)
     put(lake, *[(f"march{day}", day, 2) for day in range(5)], ("april", 40, 1))
     march, april = lake.parts("raw", "s")
     Path(lake.files.url, april).write_bytes(b"no Parquet")
@@ -361,7 +360,7 @@ def test_whoever_looks_while_a_table_is_written_anew_finds_one(tmp_path: Path) -
 
 
 def test_a_part_is_closed_by_its_rows_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake_module, "PART_ROWS", 10)
+    monkeypatch.setattr(part_files, "PART_ROWS", 10)
     lake = Lake.open(str(tmp_path / "lake"))
     for number in range(8):
         lake.replace("raw", "s", rows((f"job {number}", number / 100, 4)), {f"job {number}"}, thorough=False)

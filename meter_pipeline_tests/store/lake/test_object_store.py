@@ -16,6 +16,7 @@ from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.lake.files import RemoteFiles, open_files
 from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.lake.part_files import writing_part
 from meter_pipeline.store.warehouse import lake_copy as mirror
 from meter_pipeline.store.warehouse import publications
 from meter_pipeline.store.warehouse.build import publish
@@ -121,7 +122,8 @@ def test_a_strategy_in_the_middle_of_a_rewrite_is_not_published(
     monkeypatch.setattr(mirror, "_TRIES", 2)
     shared.sync()
     other = pa.table({"_meter_job_id": ["x"]})
-    with shared.lake._writing("results/strategy=alpha/month=1999-01/part-00000.parquet", other.schema) as writer:
+    name = "results/strategy=alpha/month=1999-01/part-00000.parquet"
+    with writing_part(shared.lake.files, name, other.schema) as writer:
         writer.write_table(other)
     with pytest.raises(LakeError, match=r"^alpha: a load is changing the files, or was cut off; publish again"):
         publish(shared.ledger, shared.lake, tmp_path / "warehouse.duckdb")

@@ -1,0 +1,124 @@
+"""The lake's tables: their columns, and the order and the months of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meter_pipeline.store.columns import Column
+from meter_pipeline.store.times import month_of
+
+_UTC = pa.timestamp("us", tz="UTC")
+
+RAW = pa.schema(
+    [
+        ("job_id", pa.string()),
+        ("schedule_id", pa.string()),
+        ("url", pa.string()),
+        ("item_index", pa.int64()),
+        ("item", pa.string()),
+        ("completed_at", _UTC),
+    ]
+)
+RESULTS = pa.schema(
+    [
+        ("_meter_job_id", pa.string()),
+        ("_meter_schedule_id", pa.string()),
+        ("_meter_url", pa.string()),
+        ("_meter_item_index", pa.int64()),
+        ("_meter_completed_at", _UTC),
+        ("_meter_item_key", pa.string()),
+        ("_meter_item_hash", pa.string()),
+    ]
+)
+CHANGES = pa.schema(
+    [
+        ("job_id", pa.string()),
+        ("previous_job_id", pa.string()),
+        ("schedule_id", pa.string()),
+        ("url", pa.string()),
+        ("parameters", pa.string()),
+        ("item_key", pa.string()),
+        ("kind", pa.string()),
+        ("field", pa.string()),
+        ("old_value", pa.string()),
+        ("new_value", pa.string()),
+        ("observed_at", _UTC),
+    ]
+)
+SCHEMAS = {"raw": RAW, "results": RESULTS, "changes": CHANGES}
+
+
+class Order(NamedTuple):
+    """Names of columns: of the job's id, of its time, and those that order the rows of a job."""
+
+    job: str
+    time: str
+    within_job: tuple[str, ...]
+
+
+ORDER = {
+    "raw": Order("job_id", "completed_at", ("item_index",)),
+    "results": Order("_meter_job_id", "_meter_completed_at", ("_meter_item_index",)),
+    "changes": Order("job_id", "observed_at", ("item_key", "field")),
+}
+
+
+def results_schema(columns: Iterable[Column]) -> pa.Schema:
+    """The schema of a strategy's results: the columns that every strategy has, then its own."""
+    return pa.schema([*RESULTS, *(pa.field(column.name, column.type) for column in columns)])
+
+
+def select_schema(table: str, columns: Sequence[str]) -> pa.Schema:
+    """The schema of some columns that every strategy's files of a table have."""
+    return pa.schema([SCHEMAS[table].field(name) for name in columns])
+
+
+def in_order(table: str, rows: pa.Table) -> pa.Table:
+    """Rows of a table in the order of its files: by time, job, and within a job."""
+    order = ORDER[table]
+    keys = rows.select([order.time, order.job, *order.within_job])
+    places = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
+    if np.array_equal(places.to_numpy(), np.arange(len(places))):
+        return rows
+    return rows.take(places)
+
+
+def follows(table: str, rows: pa.Table, earlier: pa.Table) -> bool:
+    """Whether all of `rows` come after all of `earlier`, both in order."""
+    return not earlier.num_rows or not rows.num_rows or _place(table, earlier, -1) < _place(table, rows, 0)
+
+
+def _place(table: str, rows: pa.Table, number: int) -> tuple[datetime, str]:
+    """Time and job of a row, by which rows are ordered first."""
+    order = ORDER[table]
+    return rows[order.time][number].as_py(), rows[order.job][number].as_py()
+
+
+def split_by_month(table: str, ordered: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Months and their rows, from rows in order of time."""
+    times = ordered[ORDER[table].time]
+    if not ordered.num_rows:
+        return
+    first, last = (month_of(times[number].as_py()) for number in (0, -1))
+    if first == last:
+        yield first, ordered
+        return
+    start = 0
+    for month, run in groupby(pc.strftime(times, format="%Y-%m").to_pylist()):
+        count = len(list(run))
+        yield month, ordered.slice(start, count)
+        start += count
+
+
+def remove_jobs(table: str, rows: pa.Table, jobs: set[str]) -> pa.Table:
+    """The rows of all other jobs."""
+    is_removed = pc.is_in(rows[ORDER[table].job], value_set=pa.array(sorted(jobs), pa.string()))
+    # Mostly there are none, and nothing is copied.
+    return rows.filter(pc.invert(is_removed)) if pc.any(is_removed).as_py() else rows
