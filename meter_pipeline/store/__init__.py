@@ -1,7 +1,7 @@
-"""What is kept: the ledger says what exists and what counts, the lake holds the rows, the warehouse is read.
+"""Storage: the ledger records what exists and what counts, the lake holds the rows, people read the warehouse.
 
-The names below are imported when they are asked for: the lake alone brings in Arrow, and definitions that only need an
-error's name should load without it.
+The names below are imported on first use: the lake imports Arrow, and definitions that only need an error's name should
+load without it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is asked for."""
+    """Imports a public name on its first use."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -95,5 +95,5 @@ def open_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
 
     open_.url = url  # type: ignore[attr-defined]
     yield open_
-    for one in opened:
-        one.close()
+    for ledger in opened:
+        ledger.close()

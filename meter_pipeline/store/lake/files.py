@@ -1,7 +1,7 @@
 """The file systems a lake can live on: a local folder, or an object store through PyArrow's file systems.
 
-A file appears whole or not at all. On a local disk that is a temporary file, fsync and `os.replace`; object stores give
-it by themselves.
+A file appears whole or not at all. On a local disk a temporary file, fsync and `os.replace` see to that; object stores
+do it themselves.
 """
 
 from __future__ import annotations
@@ -28,11 +28,9 @@ from meter_pipeline.host.folders import refusal
 from meter_pipeline.host.scratch import Scratch, ScratchError
 from meter_pipeline.store.errors import LakeError
 
-# Objects up to this size are read whole: parts end at half of it, only those of one large job are larger (bytes).
-_IN_ONE_GO = 32 * 2**20
-
-
-# Of Linux's renameat2.
+# Objects up to this size are read whole: parts end at half of it, only the part of a large job is larger.
+_READ_WHOLE_BYTES = 32 * 2**20
+# Constants of Linux's renameat2: paths relative to the working folder, and the flag that exchanges two files.
 _HERE, _EXCHANGE = -100, 2
 
 
@@ -51,7 +49,7 @@ class Files(ABC):
 
     @abstractmethod
     def source(self, name: str) -> Any:
-        """What PyArrow's readers take."""
+        """The file in a form that PyArrow's readers accept: a path or an open file."""
 
     @abstractmethod
     def size(self, name: str) -> int:
@@ -67,7 +65,7 @@ class Files(ABC):
 
     @abstractmethod
     def swap(self, staged: str, folder: str) -> None:
-        """Puts the folder `staged` in the place of `folder`."""
+        """Replaces `folder` with the folder `staged`."""
 
     @abstractmethod
     def drop(self, folder: str) -> None:
@@ -75,11 +73,11 @@ class Files(ABC):
 
     @abstractmethod
     def sweep(self, folder: str) -> None:
-        """Removes what a writer that was killed left half written below `folder`."""
+        """Deletes unfinished files of killed writers below `folder`."""
 
     @abstractmethod
     def uri(self, name: str) -> str:
-        """The name as other engines open it."""
+        """The address by which other engines open the file."""
 
 
 class LocalFiles(Files):
@@ -154,8 +152,8 @@ class LocalFiles(Files):
         return str(self.root / name)
 
 
-class Seen(NamedTuple):
-    """What tells one state of an object from another: its bytes, and when it was written (nanoseconds)."""
+class ObjectState(NamedTuple):
+    """Size (bytes) and time of writing (nanoseconds) of an object: they differ when it was written again."""
 
     size: int
     written: int
@@ -164,7 +162,7 @@ class Seen(NamedTuple):
 class RemoteFiles(Files):
     """An object store, as `s3://bucket/folder`, through PyArrow.
 
-    The URL may hold a password and options of the connection: what is shown is the URL without both.
+    The URL may hold a password and options of the connection; messages show it without both.
     """
 
     def __init__(self, url: str, scratch: Scratch | None = None) -> None:
@@ -183,51 +181,51 @@ class RemoteFiles(Files):
             raise LakeError("METER_LAKE_URL names no bucket: give s3://bucket/folder")
 
     def list(self, folder: str) -> list[str]:
-        return sorted(self.seen(folder))
+        return sorted(self.list_states(folder))
 
-    def seen(self, folder: str) -> dict[str, Seen]:
+    def list_states(self, folder: str) -> dict[str, ObjectState]:
         """The objects anywhere below `folder`, by name, as they are now."""
         where = f"{self.root}/{folder}"
-        with self._told():
+        with self._explained():
             found = self._fs.get_file_info(fs.FileSelector(where, allow_not_found=True, recursive=True))
         files = [info for info in found if info.type == fs.FileType.File]
-        return {info.path[len(self.root) + 1 :]: Seen(info.size, info.mtime_ns or 0) for info in files}
+        return {info.path[len(self.root) + 1 :]: ObjectState(info.size, info.mtime_ns or 0) for info in files}
 
     def exists(self, name: str) -> bool:
-        with self._told():
+        with self._explained():
             return bool(self._fs.get_file_info(f"{self.root}/{name}").type == fs.FileType.File)
 
     def source(self, name: str) -> Any:
-        with self._told():
+        with self._explained():
             file = self._fs.open_input_file(f"{self.root}/{name}")
-            # One request instead of one a column, and one state of the object, should it be replaced meanwhile.
-            return file if file.size() > _IN_ONE_GO else pa.BufferReader(file.read_buffer())
+            # One request instead of one for each column, and one state of the object, should it be replaced meanwhile.
+            return file if file.size() > _READ_WHOLE_BYTES else pa.BufferReader(file.read_buffer())
 
     def size(self, name: str) -> int:
-        with self._told():
+        with self._explained():
             return int(self._fs.get_file_info(f"{self.root}/{name}").size)
 
     def fetch(self, name: str, path: Path) -> None:
         """Copies an object to a file of this machine.
 
         Raises:
-            FileNotFoundError: It is there no more.
+            FileNotFoundError: The object does not exist any more.
         """
-        with self._told(), path.open("wb") as file:
+        with self._explained(), path.open("wb") as file:
             stream = self._fs.open_input_stream(f"{self.root}/{name}")
-            while piece := stream.read(_IN_ONE_GO):
+            while piece := stream.read(_READ_WHOLE_BYTES):
                 file.write(piece)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
-        # An upload that is given up half-way is ended by the library all the same, and what had been sent would be the
-        # object from then on: so it is made here first, and sent in one call.
+        # The library completes an upload that is abandoned half-way, and the object would be the part sent so far:
+        # the file is written here first, and sent in one call.
         try:
             with self._scratch.open() as file:
                 yield file
                 file.flush()
                 size = file.tell()
-                with self._told(), mmap.mmap(file.fileno(), size) if size else nullcontext(b"") as content:
+                with self._explained(), mmap.mmap(file.fileno(), size) if size else nullcontext(b"") as content:
                     stream = self._fs.open_output_stream(f"{self.root}/{name}")
                     stream.write(content)
                     stream.close()
@@ -236,12 +234,12 @@ class RemoteFiles(Files):
             raise LakeError(f"cannot write {self.uri(name)} by way of {self._scratch.folder}: {cause}") from error
 
     def delete(self, name: str) -> None:
-        with self._told():
+        with self._explained():
             self._fs.delete_file(f"{self.root}/{name}")
 
     def swap(self, staged: str, folder: str) -> None:
         new = {name.removeprefix(f"{staged}/") for name in self.list(staged)}
-        with self._told():
+        with self._explained():
             for name in sorted(new):
                 self._fs.move(f"{self.root}/{staged}/{name}", f"{self.root}/{folder}/{name}")
         for name in self.list(folder):
@@ -253,14 +251,14 @@ class RemoteFiles(Files):
             self.delete(name)
 
     def sweep(self, folder: str) -> None:
-        """Nothing: an upload that broke off leaves no object."""
+        """Does nothing: an interrupted upload leaves no object."""
 
     def uri(self, name: str) -> str:
         return f"{self.url}/{name}"
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """The store's errors in one line, so that none of them passes for a damaged file."""
+    def _explained(self) -> Iterator[None]:
+        """Turns the store's errors into one line, so that none of them is mistaken for a damaged file."""
         try:
             yield
         except FileNotFoundError:
@@ -274,22 +272,22 @@ class RemoteFiles(Files):
         text = " ".join(str(error).split())
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        # What follows says the same again, or numbers the request.
+        # The rest repeats the reason, or numbers the request.
         return re.split(r"; Details: | \(Request ID: ", text)[0]
 
 
 def _secrets(url: str, before: str) -> list[str]:
-    """What of a URL is not to be seen, in every spelling, the longest first; `before` is what stands before the @."""
+    """Parts of a URL that must not be shown, in every spelling, longest first; `before` is the part before the @."""
     values = re.findall(r"[?&][^=&]*(?:token|secret|key|sig|password)[^=&]*=([^&]+)", url, re.IGNORECASE)
     found = {url, before, before.partition(":")[2], *values}
     return sorted({spelling for text in found for spelling in (text, unquote(text)) if spelling}, key=len, reverse=True)
 
 
 def open_files(url: str, scratch: Scratch | None = None) -> Files:
-    """`Files` for a path or a URL; those of an object store are made by way of `scratch`.
+    """`Files` for a path or a URL; files of an object store are written to `scratch` first.
 
     Raises:
-        LakeError: No file system answers to it.
+        LakeError: No file system is known for it, or it cannot be used.
     """
     if url.startswith("file://"):
         return _local(_path_of(url))
@@ -308,7 +306,7 @@ def _local(folder: Path) -> LocalFiles:
 
 
 def _path_of(url: str) -> Path:
-    """The path of a `file://` URL, all of it: what would be taken for another part of a URL is an error."""
+    """The path of a `file://` URL; a character that would begin a query or fragment is an error."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -323,7 +321,7 @@ def _path_of(url: str) -> Path:
 
 
 def _new(path: Path) -> IO[bytes]:
-    """A new file; its folder is made when it is the first one there."""
+    """Opens a new file; creates its folder if there is none."""
     try:
         return path.open("wb")
     except FileNotFoundError:
@@ -331,10 +329,10 @@ def _new(path: Path) -> IO[bytes]:
         return path.open("wb")
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Lets two folders change places in one step, so that nobody finds none; `False` where the system cannot."""
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchanges two folders in one step, so that no reader finds one missing; `False` where the system cannot."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
-    return rename is not None and rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
+    return rename is not None and rename(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE) == 0
 
 
 def _sync_folder(folder: Path) -> None:

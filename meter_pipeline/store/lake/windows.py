@@ -1,4 +1,4 @@
-"""Windows of time, as a reader asks for them, and what of a table's Parquet files can hold rows in them."""
+"""Windows of time that a reader wants, and which months and row groups can hold rows in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UTC = pa.timestamp("us", tz="UTC")
 
 
 class Window(NamedTuple):
-    """From `start` on, and before `end`; both know their time zone."""
+    """The time from `start`, included, to `end`, excluded; both with a time zone."""
 
     start: datetime
     end: datetime
@@ -25,7 +25,7 @@ class Window(NamedTuple):
 
 
 def merge(windows: Iterable[Window]) -> list[Window]:
-    """The same moments in as few windows as possible, in order."""
+    """The fewest windows that cover the same moments, in order."""
     merged: list[Window] = []
     for window in sorted(windows):
         if merged and window.start <= merged[-1].end:
@@ -36,7 +36,7 @@ def merge(windows: Iterable[Window]) -> list[Window]:
 
 
 def touches_month(windows: Sequence[Window], month: str) -> bool:
-    """Whether a moment of a month, as folders of the lake spell it, is in one of the windows."""
+    """Whether a window touches a month, given as `YYYY-MM`."""
     year, number = map(int, month.split("-"))
     return any(_month(window.start) <= (year, number) <= _month(window.end) for window in windows)
 
@@ -48,10 +48,10 @@ def _month(moment: datetime) -> tuple[int, int]:
 
 def row_groups(metadata: pq.FileMetaData, time: str, windows: Sequence[Window]) -> list[int]:
     """Numbers of the row groups whose statistics of the column `time` do not rule out every window."""
-    place = metadata.schema.names.index(time)
+    column = metadata.schema.names.index(time)
     found = []
     for number in range(metadata.num_row_groups):
-        statistics = metadata.row_group(number).column(place).statistics
+        statistics = metadata.row_group(number).column(column).statistics
         unknown = statistics is None or not statistics.has_min_max
         if unknown or any(window.overlaps(statistics.min, statistics.max) for window in windows):
             found.append(number)
@@ -59,10 +59,10 @@ def row_groups(metadata: pq.FileMetaData, time: str, windows: Sequence[Window]) 
 
 
 def are_within(times: pa.ChunkedArray, windows: Sequence[Window]) -> pa.ChunkedArray:
-    """Which of the times are in one of the windows; a missing one is in none."""
+    """A mask of the times that are in one of the windows; a missing time is in none."""
     mask = pa.chunked_array([pa.repeat(False, len(times))])
     for window in windows:
         start, end = (pa.scalar(moment.astimezone(timezone.utc), _UTC) for moment in window)
-        here = pc.and_(pc.greater_equal(times, start), pc.less(times, end))
-        mask = pc.or_(mask, pc.fill_null(here, False))
+        is_inside = pc.and_(pc.greater_equal(times, start), pc.less(times, end))
+        mask = pc.or_(mask, pc.fill_null(is_inside, False))
     return mask

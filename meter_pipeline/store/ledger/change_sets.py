@@ -160,7 +160,7 @@ class Unseen:
             self._ledger.upsert(connection, peeks, rows, keys=["schedule_id"], set_=set_)
 
     def latest_jobs(self, strategy_ids: Iterable[str]) -> dict[tuple[str, str | None], str]:
-        """When the latest known job was created or completed, by strategy and schedule, if the jobs have a schedule."""
+        """When the latest known job was created or completed, by strategy and schedule (None for jobs without one)."""
         ids = sorted(set(strategy_ids))
         created, completed = func.max(jobs.c.created_at), func.max(jobs.c.completed_at)
         found: dict[tuple[str, str | None], str] = {}

@@ -1,4 +1,4 @@
-"""Claims: who works on a strategy holds it alone. They vanish with the process, so there is no lease to expire."""
+"""Claims: the right of one process to write a strategy. They end with the process, so there is no lease to expire."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from meter_pipeline.store.errors import LedgerError
 from meter_pipeline.store.ledger.database import readable
 
-# The advisory locks of one connection by their 64-bit key, which the server shows in two halves.
+# Advisory locks of a connection by their 64-bit key, which the server shows in two halves.
 _LOCKS = text(
     "SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks "
     "WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid = :pid"
@@ -24,15 +24,15 @@ _LOCKS = text(
 
 
 class Claims(ABC):
-    """Claims by name; a name is a strategy's slug, or what else there is to be done by one alone."""
+    """Claims by name: a strategy's slug, or other work that one process does at a time, such as `publish`."""
 
     @abstractmethod
     def try_claim(self, name: str) -> Claim | None:
-        """The claim, or `None` when another holds it."""
+        """Takes the claim and returns it, or `None` if it is held already."""
 
     @contextmanager
     def waiting(self, name: str) -> Iterator[None]:
-        """Holds the claim while the block runs, waiting for it as long as it takes."""
+        """Holds the claim while the block runs; waits for it without a limit."""
         claim = self._wait(name)
         try:
             yield
@@ -43,10 +43,10 @@ class Claims(ABC):
     def _wait(self, name: str) -> Claim: ...
 
     def verify(self, connection: Connection) -> None:  # noqa: B027 - locks of files are not lost
-        """Makes sure, in a transaction of the ledger, that the claims are still held.
+        """Checks, in a transaction of the ledger, that the claims are still held.
 
         Raises:
-            LedgerError: One has been lost.
+            LedgerError: A claim has been lost.
         """
 
 
@@ -55,7 +55,7 @@ class Claim(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Lets it go; once is enough, more does no harm."""
+        """Gives the claim up; calling it again does nothing."""
 
 
 class _FileClaim(Claim):
@@ -107,25 +107,25 @@ class _Session:
         self.pid = self._connection.execute(text("SELECT pg_backend_pid()")).scalar()
 
     def call(self, function: str, name: str) -> bool:
-        """Calls one of PostgreSQL's functions of advisory locks; what those without an answer say is true."""
+        """Calls one of PostgreSQL's advisory lock functions; a function that returns nothing counts as true."""
         return self._connection.execute(text(f"SELECT {function}(:key)"), {"key": _key(name)}).scalar() is not False
 
     def unlock(self, name: str) -> None:
-        """Lets a lock go; a connection that is lost has lost its locks as well."""
+        """Releases a lock; a lost connection has lost its locks as well."""
         try:
             self.call("pg_advisory_unlock", name)
         except SQLAlchemyError:
             self._connection.invalidate()
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Closes the connection."""
         self._connection.close()
 
 
 class ServerClaims(Claims):
-    """PostgreSQL advisory locks, for syncs on several machines; those of this object share one connection.
+    """PostgreSQL advisory locks, for syncs on several machines; the locks of an object share one connection.
 
-    Should the connection break, the server gives the claims to whoever asks next: `verify` tells before a commit.
+    Should the connection break, the server grants the claims to the next process: `verify` finds that before a commit.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -147,7 +147,7 @@ class ServerClaims(Claims):
             return None
 
     def give_up(self, name: str) -> None:
-        """Lets a claim go."""
+        """Releases a claim."""
         with self._lock:
             if name not in self._held or self._session is None:
                 return
@@ -164,8 +164,8 @@ class ServerClaims(Claims):
         with self._lock:
             if self._session is None or not self._held:
                 return
-            there = {row.key for row in connection.execute(_LOCKS, {"pid": self._session.pid})}
-            lost = sorted(name for name in self._held if _key(name) not in there)
+            granted = {row.key for row in connection.execute(_LOCKS, {"pid": self._session.pid})}
+            lost = sorted(name for name in self._held if _key(name) not in granted)
         if lost:
             raise LedgerError(
                 f"the connection that held the claim of {', '.join(lost)} was lost, and another may work there by now; "
@@ -192,7 +192,7 @@ class _Waited(Claim):
 
 
 def claims_for(engine: Engine) -> Claims:
-    """The claims that go with a ledger's database."""
+    """The kind of claims that a ledger's database supports."""
     if engine.dialect.name == "sqlite":
         return FileClaims(Path(str(engine.url.database)).parent / "locks")
     return ServerClaims(engine)

@@ -17,12 +17,12 @@ from meter_pipeline.store.errors import LedgerError, RecordError
 
 SCHEMA_VERSION = "0004"
 _BUSY_SECONDS = 60
-# What keeps a firewall in between from forgetting a connection that holds claims and is silent (seconds).
+# Keeps a firewall from dropping a silent connection that holds claims (seconds).
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
-_MOVE_AWAY = "move the file away and sync again: jobs are loaded anew from the API, the lake is kept"
+_MOVE_AWAY = "move the file away and sync again: jobs are loaded again from the API, the lake is kept"
 _SERVER = "check METER_LEDGER_URL and the server"
-# By PostgreSQL's codes of errors.
+# Ways out, by PostgreSQL's error codes.
 _WAYS_OUT = {
     "53100": "free some space on the server's disk",
     "53300": "end other programs that use the server, or raise its max_connections",
@@ -63,7 +63,7 @@ def readable(engine: Engine) -> Iterator[None]:
 
 
 def _name(url: URL) -> str:
-    """The ledger as errors name it: a file's path, or a URL without the options, which may hold a password as well."""
+    """The ledger's name in messages: a file's path, or a URL without its options, which may hold a password as well."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
@@ -99,9 +99,9 @@ def _sqlite(path: Path) -> Engine:
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
         options = connection.get_execution_options()
-        # A commit that a power cut undoes is made again by the next sync, so most need not wait for the disk.
+        # The next sync repeats a commit that a power cut undid, so most commits need not wait for the disk.
         connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options.get('durable') else 'NORMAL'}")
-        # A reader that turns writer half-way would fail at once, whatever the time-out: writers say so first.
+        # A reader that starts to write would fail at once, whatever the time-out: writers begin as writers.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
 
     return engine
@@ -121,7 +121,7 @@ def _server(url: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:
-        # A machine that is gone without a word lets go of its claims within a minute, not after the usual two hours.
+        # The claims of a machine that has vanished are released within a minute, not after the usual two hours.
         connection.execute("SET tcp_keepalives_idle = 30")
         connection.execute("SET tcp_keepalives_interval = 10")
         connection.execute("SET tcp_keepalives_count = 3")
@@ -131,7 +131,7 @@ def _server(url: str) -> Engine:
 
 
 def _escaped(url: str) -> str:
-    """The URL with an @ in the password as it has to be written there."""
+    """The URL with each @ in the password escaped."""
     scheme, _, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     user, at, host = authority.rpartition("@")
@@ -157,7 +157,7 @@ def _migrate(engine: Engine) -> None:
     from alembic.config import Config
 
     config = Config()
-    # The configuration takes a % for the beginning of another option's name.
+    # The configuration reads a % as the beginning of another option's name.
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":

@@ -1,4 +1,4 @@
-"""How often a schedule runs: the longest time that lies between two of its runs."""
+"""Expected intervals: the longest time between two runs of a schedule."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _START = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 
 def expected_interval(schedule: ScheduleRow) -> int | None:
-    """Seconds between two runs: the interval, or a cron expression's longest gap; `None` where neither makes sense."""
+    """Seconds between two runs: the interval, or the longest gap of the cron expression; `None` if neither is valid."""
     if schedule.interval_seconds:
         return schedule.interval_seconds if 0 < schedule.interval_seconds <= _LONGEST else None
     return _longest_gap(schedule.cron_expression) if schedule.cron_expression else None

@@ -29,8 +29,8 @@ class Version:
     Attributes:
         version: Its number, from 1.
         seen_at: ISO 8601 text in UTC.
-        record: What the API said.
-        changed: Names of the members that were otherwise in the version before.
+        record: The record as the API sent it.
+        changed: Names of the members that differ from the version before.
     """
 
     version: int
@@ -49,16 +49,16 @@ def list_jobs(
     since: str | None = None,
     limit: int = 50,
 ) -> JobList:
-    """Jobs by when they were made, newest first; a filter that is empty lets everything pass.
+    """Jobs by the time they were created, newest first; an empty filter lets everything pass.
 
     Args:
-        ledger: Where they are.
+        ledger: The ledger that has them.
         strategy_ids: Only jobs of one of these strategies.
         schedule_ids: Only jobs of one of these schedules.
         states: Only jobs in one of these states of the ledger.
         statuses: Only jobs with one of these statuses at Meter.
-        since: Only jobs made from then on, ISO 8601 text in UTC.
-        limit: Most jobs that are returned.
+        since: Only jobs created at this time or later, ISO 8601 text in UTC.
+        limit: Largest number of jobs to return.
     """
     made = func.coalesce(jobs.c.created_at, jobs.c.started_at, jobs.c.completed_at, "")
     lists = (
@@ -78,7 +78,7 @@ def list_jobs(
 
 
 def list_versions(ledger: Ledger, kind: str, identifier: str) -> list[Version]:
-    """Versions of a `strategy` or `schedule` that were seen, newest first."""
+    """Recorded versions of a strategy or schedule (`kind`), newest first."""
     query = select(versions.c.version, versions.c.seen_at, versions.c.record)
     where = (versions.c.kind == kind) & (versions.c.id == identifier)
     with ledger.reading() as connection:

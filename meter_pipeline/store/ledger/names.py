@@ -1,4 +1,4 @@
-"""Names in a ledger's SQLite file, read without SQLAlchemy: a shell that completes a word waits for the answer."""
+"""Names in a ledger's SQLite file, read without SQLAlchemy: completion in a shell has to answer at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_names(ledger: Path, kind: str) -> list[str]:
     """Names of a kind: `slugs`, `strategies`, `schedules` (ids) or `held jobs` (ids); writes nothing.
 
     Raises:
-        sqlite3.Error: The file is not there, or is no ledger.
+        sqlite3.Error: The file does not exist, or is not a ledger.
     """
     address = f"file:{quote(str(ledger))}?mode=ro"
     with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE_SECONDS)) as connection:

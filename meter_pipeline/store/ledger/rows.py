@@ -1,4 +1,4 @@
-"""What the ledger hands out: strategies, schedules and jobs as frozen rows, times as ISO 8601 text in UTC."""
+"""Rows of the ledger: strategies, schedules and jobs as frozen records, times as ISO 8601 text in UTC."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STATUSES = ("pending", "running", "completed", "failed")
 
 @dataclass(frozen=True)
 class StrategyRow:
-    """A strategy as the ledger knows it; `slug` is its name in the lake and in SQL, and never changes."""
+    """A strategy in the ledger; `slug` is its name in the lake and in SQL, and never changes."""
 
     strategy_id: str
     slug: str
@@ -32,24 +32,24 @@ class StrategyRow:
 
     @property
     def labels(self) -> tuple[str | None, ...]:
-        """What a user may call it by: its id, its slug, its name at Meter."""
+        """Names by which a user may give the strategy: its id, its slug, its name at Meter."""
         return (self.strategy_id, self.slug, self.name)
 
     @property
     def columns(self) -> list[columns.Column]:
-        """The typed columns of its results."""
+        """The typed columns of the strategy's results."""
         return columns.columns(columns.load(self.fields))
 
 
 def called(strategies: Sequence[StrategyRow], name: str) -> list[StrategyRow]:
-    """The strategies that a user's word means: the one of that id or slug, else all of that name at Meter."""
+    """The strategies that a user means by `name`: the one with that id or slug, else all with that name at Meter."""
     found = [row for row in strategies if name in (row.strategy_id, row.slug)]
     return found or [row for row in strategies if row.name == name]
 
 
 @dataclass(frozen=True)
 class ScheduleRow:
-    """A schedule as the ledger knows it; `urls` is a JSON array."""
+    """A schedule in the ledger; `urls` is a JSON array."""
 
     schedule_id: str
     strategy_id: str | None
@@ -70,7 +70,7 @@ class ScheduleRow:
 
 @dataclass(frozen=True)
 class JobRow:
-    """A job as the ledger knows it. `item_count` is what the API said, `items` what was loaded."""
+    """A job in the ledger; `item_count` is the API's number of items, `items` the number that was loaded."""
 
     job_id: str
     strategy_id: str
@@ -100,39 +100,39 @@ class JobRow:
 
     @property
     def has_odd_status(self) -> bool:
-        """Whether it waits for a status that Meter documents: with another, or none, nothing says when it has ended."""
+        """Whether the job waits with a status that Meter does not document, or none: its end cannot be known."""
         return self.state == "known" and self.status not in STATUSES
 
     @property
     def loaded(self) -> bool:
-        """Whether its items are in the lake."""
+        """Whether the job's items are in the lake."""
         return self.state in ("accepted", "held")
 
     @property
     def time(self) -> str | None:
-        """When its content was seen: all derived tables order jobs by this, then by id."""
+        """When the job's content was scraped: all derived tables order jobs by this time, then by id."""
         return self.completed_at or self.started_at or self.created_at
 
     @property
     def target(self) -> tuple[str, str]:
-        """What the job looked at, within its strategy: page and parameters."""
+        """The job's target within its strategy: URL and parameters, each empty if there is none."""
         return (self.url or "", self.parameters or "")
 
 
 def describe_status(status: str | None) -> str:
-    """A status that Meter does not document, in words."""
+    """Words for a status that Meter does not document."""
     return "no status" if status is None else f"the unknown status {status!r}"
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What listed jobs brought to the ledger.
+    """Changes that a listing of jobs made in the ledger.
 
     Attributes:
         fresh: Ids of jobs that had no row.
-        moved: Ids of jobs that are not loaded and whose status at Meter is another one than before.
-        reopened: The same of jobs that are loaded.
-        failed: Jobs that are failed at Meter and were not when last listed: how many, by strategy id.
+        moved: Ids of jobs that are not loaded and whose status at Meter has changed.
+        reopened: Ids of loaded jobs whose status at Meter has changed.
+        failed: Number of jobs that have failed at Meter since they were last listed, by strategy id.
     """
 
     fresh: list[str]
@@ -142,7 +142,7 @@ class Recorded:
 
     @classmethod
     def together(cls, parts: Sequence[Recorded]) -> Recorded:
-        """What several records of jobs brought."""
+        """The changes of several listings, added up."""
         failed: Counter[str] = Counter()
         for part in parts:
             failed.update(part.failed)
@@ -164,7 +164,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Gap:
-    """A time in which a schedule ought to have run `missed` times, and of which no job is known."""
+    """A time in which a schedule should have run `missed` times, but without any known job."""
 
     schedule_id: str
     slug: str

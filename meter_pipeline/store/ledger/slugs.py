@@ -19,11 +19,11 @@ _NAMELESS = "strategy"
 
 
 def make_slug(name: str | None, strategy_id: str, taken: Collection[str]) -> str:
-    """A slug for a new strategy: its name in snake case, with the beginning of its id where that is taken or missing.
+    """Makes a slug for a new strategy: its name in snake case, with the beginning of its id if that is used or empty.
 
     Args:
-        name: What the strategy is called at Meter.
-        strategy_id: Its id.
+        name: The strategy's name at Meter.
+        strategy_id: The strategy's id.
         taken: Slugs of other strategies.
     """
     base = _snake(name)[:_MAX_CHARACTERS] if name else _NAMELESS

@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String,
 
 metadata = MetaData()
 
-# One value a name: the revision, what the ledger was filled from.
+# A value for each name: the revision, the account that the ledger was filled from.
 facts = Table(
     "facts",
     metadata,
@@ -31,9 +31,9 @@ strategies = Table(
     Column("first_seen_at", String, nullable=False),
     Column("deleted_at", String),
     Column("fields", Text, nullable=False, server_default="[]"),
-    # Somebody is writing, or was killed while writing, this strategy's part of the lake.
+    # A process writes this strategy's part of the lake, or was killed while it did.
     Column("dirty", Boolean, nullable=False, server_default="0"),
-    # What its items are told apart by, as JSON: see `meter_pipeline.sync.items.rules`.
+    # The strategy's item rules, as JSON: see `meter_pipeline.sync.items.rules`.
     Column("identity", Text),
 )
 
@@ -57,7 +57,7 @@ schedules = Table(
     Column("deleted_at", String),
 )
 
-# Every version of a strategy or schedule that was ever seen; what changes with every run is no version.
+# Every version of a strategy or schedule that was ever seen; members that change with every run are left out.
 versions = Table(
     "versions",
     metadata,
@@ -93,7 +93,7 @@ jobs = Table(
     Column("loaded_at", String),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("retry_at", String),
-    # What the job looked at: a digest, since URLs can be longer than what an index takes.
+    # A digest of URL and parameters, since URLs can be longer than an index allows.
     Column("target_id", String),
     # Items whose key an earlier item of the job has.
     Column("duplicates", Integer),
@@ -114,25 +114,25 @@ change_sets = Table(
     Column("acknowledged_at", String),
 )
 
-# Each schedule's last look at its unseen changes.
+# The last peek at each schedule's unseen changes.
 peeks = Table(
     "peeks",
     metadata,
     Column("schedule_id", String, primary_key=True),
     # The schedule's `last_run_at` up to which there is nothing left to do.
     Column("run_at", String),
-    # The one that the last look was at, when it left something to do.
+    # The schedule's `last_run_at` at the last peek, if that peek left something to do.
     Column("tried_at", String),
     Column("peeked_at", String),
-    # Looks that left something to do, and when it is worth another one.
+    # Peeks that left something to do, and when to peek again.
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("retry_at", String),
-    # An acknowledging read began and its answer is not noted yet; it came after this job time.
+    # When an acknowledging read began whose answer is not noted yet, and the latest job time known then.
     Column("marking_at", String),
     Column("marking_after", String),
 )
 
-# Meter's own verdict on two consecutive accepted jobs of a target.
+# Meter's own comparison of two consecutive accepted jobs of a target.
 job_comparisons = Table(
     "job_comparisons",
     metadata,
@@ -148,7 +148,7 @@ job_comparisons = Table(
     Column("agrees", Boolean),
 )
 
-# How far back the listing of jobs is known without gaps, for all strategies ("") or for one.
+# The time up to which all jobs are known, for all strategies (scope "") or for one.
 walks = Table(
     "walks",
     metadata,
@@ -181,12 +181,12 @@ syncs = Table(
 
 
 def target_id(url: str | None, parameters: str | None) -> str:
-    """What stands for a page and parameters within a strategy: jobs of one target are compared with each other."""
+    """A digest of a URL and parameters: jobs of a strategy with the same digest are compared with each other."""
     return blake2b(f"{url or ''}\0{parameters or ''}".encode("utf-8", "backslashreplace"), digest_size=12).hexdigest()
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Values as every database takes them: NUL and half surrogates as escapes, numbers beyond 64 bits left out."""
+    """Values that every database accepts: NUL and half surrogates as escapes, numbers beyond 64 bits as None."""
     return {name: None if value is None else _plain(value) for name, value in values.items()}
 
 

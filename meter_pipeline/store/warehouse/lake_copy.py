@@ -1,7 +1,7 @@
-"""A lake on an object store as a publication has it: copied to this machine, only what is new since the last one.
+"""A publication's copy of a lake on an object store: objects that changed since the last publication are fetched.
 
 Views that read the store itself would show half of a load, need an extension of DuckDB and hold the store's keys. An
-object that is as it was for the publication before is linked from there; size and time of writing tell.
+object whose size and time of writing are unchanged is linked from the last publication's copy.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from meter_pipeline.store.errors import LakeError
-from meter_pipeline.store.lake.files import RemoteFiles, Seen
+from meter_pipeline.store.lake.files import ObjectState, RemoteFiles
 
 _WORKERS = 16
 _TRIES = 6
-# Stores tell the time of writing in whole seconds, so that two states of an object may look alike when it is young. A
-# copy of one that young is not taken over; stores refuse clients whose clocks are off by 15 minutes (seconds).
+# Stores give the time of writing in whole seconds, so that two states of a young object may look alike: its copy is not
+# linked again. Stores refuse clients whose clocks are off by 15 minutes, so an older object is surely older (seconds).
 _YOUNG = 16 * 60
 
 
@@ -31,8 +31,8 @@ def copy(files: RemoteFiles, tables: Mapping[str, bool], target: Path, before: P
     Args:
         files: The lake.
         tables: Names of tables, and whether all files of one strategy have one schema, which a rewrite changes.
-        target: Where they go.
-        before: The same of an earlier publication, if there is one.
+        target: The folder to copy to.
+        before: The folder of an earlier publication's copy, if there is one.
 
     Raises:
         LakeError: The store cannot be read, or a strategy is being rewritten all the time.
@@ -47,7 +47,7 @@ def copy(files: RemoteFiles, tables: Mapping[str, bool], target: Path, before: P
                 seen = {name: state for folder in left for name, state in _parts(files, folder)}
                 whole = threads.map(lambda item: _bring(files, item[0], item[1], target, before), seen.items())
                 moved = {_strategy(name) for name, same in zip(seen, whole, strict=True) if not same}
-                # Seen once more: what was replaced while it was copied, and what came or went.
+                # Listed again, to find what was replaced while it was copied, and what was added or deleted.
                 now = {name: state for folder in left for name, state in _parts(files, folder)}
                 moved |= {_strategy(name) for name, state in {*seen.items()} ^ {*now.items()}}
                 moved |= _mixed(target, seen.keys() - moved) if uniform else set()
@@ -65,19 +65,19 @@ def copy(files: RemoteFiles, tables: Mapping[str, bool], target: Path, before: P
     return count
 
 
-def _parts(files: RemoteFiles, folder: str) -> Iterator[tuple[str, Seen]]:
-    for name, state in files.seen(folder).items():
+def _parts(files: RemoteFiles, folder: str) -> Iterator[tuple[str, ObjectState]]:
+    for name, state in files.list_states(folder).items():
         if name.endswith(".parquet"):
             yield name, state
 
 
 def _strategy(name: str) -> str:
-    """`results/strategy=books` of one of its files."""
+    """The folder of a file's strategy, such as `results/strategy=books`."""
     return "/".join(name.split("/")[:2])
 
 
-def _bring(files: RemoteFiles, name: str, state: Seen, target: Path, before: Path | None) -> bool:
-    """Links or copies one object; whether it was there, as large as it was seen."""
+def _bring(files: RemoteFiles, name: str, state: ObjectState, target: Path, before: Path | None) -> bool:
+    """Links or copies an object; returns whether it still existed with the listed size."""
     path = target / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if before is not None and _same(before / name, state):
@@ -92,16 +92,16 @@ def _bring(files: RemoteFiles, name: str, state: Seen, target: Path, before: Pat
     return path.stat().st_size == state.size
 
 
-def _same(path: Path, state: Seen) -> bool:
+def _same(path: Path, state: ObjectState) -> bool:
     try:
-        there = path.stat()
+        copy_state = path.stat()
     except OSError:
         return False
-    return bool(state.written) and (there.st_size, there.st_mtime_ns) == state
+    return bool(state.written) and (copy_state.st_size, copy_state.st_mtime_ns) == state
 
 
 def _mixed(target: Path, names: set[str]) -> set[str]:
-    """Strategies whose files are not of one schema: they were copied in the middle of a rewrite."""
+    """Folders of strategies whose files differ in schema: they were copied in the middle of a rewrite."""
     schemas: dict[str, list[object]] = {}
     for name in names:
         schema = pq.read_schema(target / name)

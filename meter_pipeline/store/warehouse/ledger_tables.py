@@ -16,11 +16,11 @@ from meter_pipeline.store.ledger.rows import ScheduleRow
 
 _UTC = pa.timestamp("us", tz="UTC")
 _TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_(), "FLOAT": pa.float64()}
-# What is of no use to a reader.
+# Columns that are of no use to a reader.
 _HIDDEN = {"fields", "dirty", "target_id"}
-# What the report of a sync says of its end.
+# Columns about a sync's end, which are read from its report.
 _ENDINGS = {"exit_code": pa.int64(), "ended_by": pa.string(), "problem": pa.string()}
-# The ledger's tables that the warehouse's are made of.
+# The ledger's tables that the warehouse's tables are made from.
 READ = ("strategies", "schedules", "versions", "jobs", "change_sets", "job_comparisons", "syncs")
 
 
@@ -30,7 +30,7 @@ def ledger_tables(ledger: Ledger) -> dict[str, pa.Table]:
 
 
 def tables_of(rows: Mapping[str, Sequence[Any]]) -> dict[str, pa.Table]:
-    """The same from rows of the ledger's tables, all of `READ`."""
+    """The tables of `ledger_tables`, from rows of the ledger's tables, which must be all of `READ`."""
     slugs = {row.strategy_id: row.slug for row in rows["strategies"]}
     schedules = [ScheduleRow(**row._mapping) for row in rows["schedules"]]
     owners = {row.schedule_id: slugs.get(row.strategy_id or "") for row in schedules}
@@ -64,25 +64,25 @@ def _arrow(name: str, rows: Sequence[Any]) -> pa.Table:
 
 def _array(name: str, kind: str, cells: Sequence[Any]) -> pa.Array:
     if name.endswith("_at"):
-        # ISO texts with a `Z`, which the cast does not take.
+        # ISO texts with a `Z`, which the cast does not accept.
         return pc.utf8_rtrim(pa.array(cells, pa.string()), "Z").cast(pa.timestamp("us")).cast(_UTC)
     return pa.array(cells, _TYPES.get(kind, pa.string()))
 
 
 def _with_slug(table: pa.Table, slugs: Mapping[str, str | None], owner: str = "strategy_id") -> pa.Table:
-    """With the slug of the strategy that each row's `owner` belongs to."""
+    """Adds the slug of the strategy that the id in the column `owner` belongs to."""
     names = [slugs.get(id_) for id_ in table[owner].to_pylist()]
     return table.add_column(1, "strategy", pa.array(names, pa.string()))
 
 
 def _with_intervals(table: pa.Table, schedules: Sequence[ScheduleRow]) -> pa.Table:
-    """With the longest time that lies between two runs of each schedule, in seconds."""
+    """Adds the longest time between two runs of each schedule, in seconds."""
     seconds = [expected_interval(schedule) for schedule in schedules]
     return table.append_column("expected_interval_seconds", pa.array(seconds, pa.int64()))
 
 
 def _with_endings(syncs: pa.Table) -> pa.Table:
-    """With what ended each sync, its exit code and its problem; null where it is at work or was killed."""
+    """Adds what ended each sync, its exit code and its problem; null if it still runs or was killed."""
     reports = [json.loads(text) if text else {} for text in syncs["report"].to_pylist()]
     for place, (name, kind) in enumerate(_ENDINGS.items(), 3):
         syncs = syncs.add_column(place, name, pa.array([report.get(name) for report in reports], kind))

@@ -1,6 +1,6 @@
-"""Which columns the columns of a model are made of, found in the SQL that dbt compiled.
+"""Column lineage: the source columns of each column of a model, found in the SQL that dbt compiled.
 
-Known from SQL and columns alone, so it is found once for each version of both and kept beside what dbt parsed.
+It depends on SQL and columns alone, so it is found once for each version of both and kept beside the parsed project.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from meter_pipeline.store.warehouse.dbt import Project
 
-# A column of each model, by dbt's unique id and name: the columns it is made of, each by dbt's unique id and name.
+# By a model's unique id and a column's name: the source columns, each as the unique id of its relation and its name.
 Lineage = Mapping[str, Mapping[str, list[tuple[str, str]]]]
 Columns = Mapping[tuple[str, str], list[str]]
 
@@ -29,11 +29,11 @@ def column_lineage(project: Project, columns: Columns) -> Lineage:
     """The lineage of every model of the project.
 
     Args:
-        project: Parsed, and built by this process unless the answer is known from before.
-        columns: Of the warehouse's tables and views, by schema and name.
+        project: A parsed project, built by this process unless its lineage is kept from before.
+        columns: Columns of the warehouse's tables and views, by schema and name.
 
     Returns:
-        What is known: a model that was not built here, or whose SQL sqlglot cannot follow, is absent.
+        The lineage; a model that was not built here, or whose SQL sqlglot cannot follow, is absent.
     """
     nodes = {**project.manifest["sources"], **project.manifest["nodes"]}
     relations = {_relation(node): unique_id for unique_id, node in nodes.items() if node.get("relation_name")}
@@ -43,7 +43,9 @@ def column_lineage(project: Project, columns: Columns) -> Lineage:
     try:
         found: Lineage = json.loads(kept.read_text())
     except (OSError, ValueError):
-        compiled = {one.unique_id: Path(one.sql) for one in project.results if one.kind == "model" and one.sql}
+        compiled = {
+            result.unique_id: Path(result.sql) for result in project.results if result.kind == "model" and result.sql
+        }
         found = _trace(compiled, relations, known)
         if len(found) == sum(node["resource_type"] == "model" for node in nodes.values()):
             _keep(kept, found)
@@ -74,7 +76,7 @@ def _trace(compiled: Mapping[str, Path], relations: Mapping[tuple[str, str], str
         try:
             found[unique_id] = _columns(path.read_text(), schema, relations)
         except Exception as error:
-            # Nobody's SQL, and no defect of the parser, keeps a publication from being told.
+            # Neither a user's SQL nor a defect of the parser keeps a publication from being reported.
             _log.info("%s: its columns cannot be traced: %s", unique_id, " ".join(str(error).split())[:200])
     return found
 
@@ -87,7 +89,7 @@ def _columns(
     from sqlglot.optimizer import optimize
 
     tree = optimize(parse_one(sql, dialect=_DIALECT), schema=schema, dialect=_DIALECT)
-    # As text once more: `lineage` takes no tree of the optimizer's in every version.
+    # As text again: not every version of `lineage` accepts a tree from the optimizer.
     text = tree.sql(dialect=_DIALECT)
     found: dict[str, list[tuple[str, str]]] = {}
     for column in tree.named_selects:

@@ -1,4 +1,4 @@
-"""Publications: which states of the warehouse there are, which one people read, and putting an older one back.
+"""Publications: the states of the warehouse that are kept, the one that people read, and putting an older one back.
 
 publications/<id>/warehouse.duckdb      built here, as a candidate, before anybody can see it
 publications/<id>/lake/                 hard links to the lake's files as they were
@@ -23,27 +23,27 @@ from meter_pipeline.store.errors import WarehouseError
 
 FILE = "warehouse.duckdb"
 KEEP = timedelta(hours=24)
-# A candidate without a verdict belongs to a program that works on it, or to one that was killed: no build takes longer.
+# A candidate that is neither published nor rejected is being built, or its build was killed: no build takes longer.
 _UNFINISHED = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
 class Publication:
-    """A published state: from which ledger revision and by which dbt run it was made, when, and what it holds.
+    """A published state of the warehouse: the ledger's revision, the run of dbt, and the numbers of what it holds.
 
     Attributes:
-        publication_id: Its folder's name.
+        publication_id: The name of its folder.
         published_at: ISO time, UTC.
         ledger_revision: The ledger's revision at that time.
-        strategies: How many there are.
-        jobs: How many there are.
-        files: Parquet files behind its views.
+        strategies: Number of strategies.
+        jobs: Number of jobs.
+        files: Number of Parquet files behind its views.
         seconds: How long it took to build.
-        models: Models that dbt built; 0 where none were asked for.
+        models: Number of models that dbt built; 0 without models.
         dbt_invocation_id: The run of dbt.
-        models_version: A digest of the dbt project; tables are carried on only between equal ones.
-        put_back_at: When it was put back in the place of a later one.
-        unchanged: Nothing was published, because this one is up to date.
+        models_version: A digest of the dbt project; incremental tables are carried only between equal digests.
+        put_back_at: When it replaced a later publication again; None for a new one.
+        unchanged: Whether nothing was published, because this publication is up to date.
     """
 
     publication_id: str
@@ -60,13 +60,13 @@ class Publication:
     unchanged: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The attributes by name, ready for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A folder of publications as people see it: `state` is current, kept or rejected, `reason` says why."""
+    """A publication or candidate in a list: `state` is current, kept or rejected, `reason` why it was rejected."""
 
     publication_id: str
     state: str
@@ -76,18 +76,21 @@ class Listed:
 
 
 def folder_of(path: Path) -> Path:
-    """Where the publications of the warehouse at `path` are."""
+    """The folder of the publications of the warehouse at `path`."""
     return path.absolute().parent / "publications"
 
 
 def current(path: Path) -> Publication | None:
-    """What the file at `path` was published from, `None` when there is no such file."""
+    """The publication that the file at `path` is, `None` when there is no such file."""
     return _read(folder_of(path) / "current.json") if path.exists() else None
 
 
 def latest(path: Path) -> Publication | None:
-    """The last one that was built and published, also when an older one was put back since."""
-    return next((one for one in reversed(history(path)) if one.put_back_at is None), None) if path.exists() else None
+    """The publication that was built last, also when an older one was put back since."""
+    if not path.exists():
+        return None
+    built = (publication for publication in reversed(history(path)) if publication.put_back_at is None)
+    return next(built, None)
 
 
 def history(path: Path) -> list[Publication]:
@@ -96,20 +99,20 @@ def history(path: Path) -> list[Publication]:
         lines = (folder_of(path) / "history.jsonl").read_text().splitlines()
     except OSError:
         return []
-    return [one for line in lines if (one := _parse(line)) is not None]
+    return [publication for line in lines if (publication := _parse(line)) is not None]
 
 
 def listing(path: Path) -> list[Listed]:
     """The publications that can be put back, and those that were rejected, oldest first."""
-    at = current(path)
-    return [_listed(folder, at) for folder in _folders(path) if _verdict(folder)]
+    shown = current(path)
+    return [_describe(folder, shown) for folder in _folders(path) if _is_decided(folder)]
 
 
-def _listed(folder: Path, at: Publication | None) -> Listed:
+def _describe(folder: Path, shown: Publication | None) -> Listed:
     done = _read(folder / "publication.json")
     if done is None:
         return Listed(folder.name, "rejected", None, reason=_reason(folder))
-    state = "current" if at is not None and at.publication_id == done.publication_id else "kept"
+    state = "current" if shown is not None and shown.publication_id == done.publication_id else "kept"
     return Listed(done.publication_id, state, done.published_at, done.dbt_invocation_id)
 
 
@@ -124,7 +127,7 @@ def begin(path: Path) -> Path:
 
 
 def point(path: Path, folder: Path, publication: Publication) -> None:
-    """Makes `path` the warehouse of a publication, at once."""
+    """Replaces the file at `path` with a publication's, atomically."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         os.link(folder / FILE, temporary)
@@ -137,27 +140,27 @@ def point(path: Path, folder: Path, publication: Publication) -> None:
 
 
 def settle(folder: Path, publication: Publication) -> None:
-    """Notes what a candidate was made from: from then on it is a publication."""
+    """Records what a candidate was made from: from then on it is a publication."""
     _write(folder / "publication.json", publication)
 
 
 def reject(folder: Path, reason: str) -> None:
-    """Notes why a candidate was not published; its file stays to be looked at."""
+    """Records why a candidate was not published; its file is kept for people to examine."""
     (folder / "rejected.json").write_text(json.dumps({"reason": reason}))
 
 
 def put_back(path: Path, publication_id: str | None = None) -> Publication:
-    """Puts an older publication back: the one before the current one when none is named.
+    """Puts an older publication back: the one before the current one if `publication_id` is None.
 
     Raises:
-        WarehouseError: There is none, or no such one.
+        WarehouseError: There is none, or none with that id.
     """
-    at = current(path)
+    shown = current(path)
     kept = [folder for folder in _folders(path) if (folder / "publication.json").exists()]
     if publication_id is not None:
         found = [folder for folder in kept if folder.name == publication_id]
     else:
-        found = [folder for folder in kept if at is None or folder.name < at.publication_id][-1:]
+        found = [folder for folder in kept if shown is None or folder.name < shown.publication_id][-1:]
     if not found:
         what = f"publication {publication_id}" if publication_id else "older publication"
         raise WarehouseError(f"there is no {what} to put back: see `meter-pipeline publications`")
@@ -170,14 +173,14 @@ def put_back(path: Path, publication_id: str | None = None) -> Publication:
 
 
 def expire(path: Path, keep: timedelta) -> None:
-    """Removes publications older than `keep` but for the two latest and the current one, and rejected candidates.
+    """Deletes publications older than `keep` but for the two latest and the current one, and rejected candidates.
 
-    A rejected candidate stays until the next one is published, one that nobody decided upon for some hours.
+    A rejected candidate is kept until the next one is published, an undecided one for some hours.
     """
-    at = current(path)
+    shown = current(path)
     folders = _folders(path)
     published = [folder for folder in folders if (folder / "publication.json").exists()]
-    spared = {folder.name for folder in published[-2:]} | ({at.publication_id} if at is not None else set())
+    spared = {folder.name for folder in published[-2:]} | ({shown.publication_id} if shown is not None else set())
     for folder in folders:
         if folder.name in spared:
             continue
@@ -187,7 +190,7 @@ def expire(path: Path, keep: timedelta) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-# -- notes -------------------------------------------------------------------------------------------------------------
+# -- files -------------------------------------------------------------------------------------------------------------
 
 
 def _folders(path: Path) -> list[Path]:
@@ -197,7 +200,7 @@ def _folders(path: Path) -> list[Path]:
         return []
 
 
-def _verdict(folder: Path) -> bool:
+def _is_decided(folder: Path) -> bool:
     return (folder / "publication.json").exists() or (folder / "rejected.json").exists()
 
 
@@ -222,7 +225,7 @@ def _read(path: Path) -> Publication | None:
 
 
 def _parse(text: str) -> Publication | None:
-    """A note; what a newer version added is left out."""
+    """The publication in a JSON text, without members that a newer version added; `None` if the text is damaged."""
     known = {field.name for field in fields(Publication)}
     try:
         return Publication(**{name: value for name, value in json.loads(text).items() if name in known})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-# Between brackets these stand for themselves in DuckDB's patterns.
+# Characters that DuckDB's patterns take literally only between brackets.
 _WILD = re.compile(r"[*?\[]")
 
 
 def pattern(folder: str, below: str) -> str:
-    """The inside of an SQL text: the pattern `below` in a folder that is taken as it is."""
+    """The text between the quotes of an SQL string: the pattern `below` in a folder, whose name is taken literally."""
     return f"{_WILD.sub(lambda wild: f'[{wild[0]}]', folder)}/{below}".replace("'", "''")
 
 
@@ -24,8 +24,8 @@ def of_table(folder: str, table: str) -> str:
     files = pattern(folder, f"{table}/*/*/*.parquet")
     if "=" not in folder:
         return f"read_parquet('{files}', hive_partitioning = true, hive_types_autocast = false)"
-    # DuckDB takes every folder with a = for a partition, those above the lake before ours. Reading the names ourselves
-    # costs that files of other strategies are opened, too.
+    # DuckDB takes every folder with a = for a partition, those above the lake first. Parsing file names here instead
+    # has a cost: files of other strategies are opened, too.
     names = r"regexp_extract(filename, 'strategy=([^/]+)/month=([^/]+)/[^/]+$', {}) AS {}"
     return (
         f"(SELECT * EXCLUDE (filename), {names.format(1, 'strategy')}, {names.format(2, 'month')} "  # noqa: S608

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.store.errors import LakeError
@@ -95,6 +95,7 @@ def test_rows_lie_by_month_and_in_order_of_time_job_and_item(lake: Lake) -> None
     ]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(
     days=st.lists(st.integers(-40, 400), min_size=1, max_size=12, unique=True),
     asked=st.lists(st.tuples(st.integers(-60, 420), st.integers(0, 45)), max_size=3),
@@ -317,11 +318,11 @@ def test_a_lake_behind_a_file_url_is_the_same_lake(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one step", "where the system cannot"])
-def test_a_table_that_is_written_anew_takes_the_place_of_the_old_one(
+def test_a_rewritten_table_replaces_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: bool
 ) -> None:
     if not together:
-        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(files, "_exchange", lambda first, second: False)
     lake = Lake.open(str(tmp_path / "lake"))
     for number in range(3):
         rows = pa.table({"x": [number] * 10})
@@ -336,7 +337,7 @@ def test_a_table_that_is_written_anew_takes_the_place_of_the_old_one(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets folders change places")
-def test_whoever_looks_while_a_table_is_written_anew_finds_one(tmp_path: Path) -> None:
+def test_a_reader_finds_a_table_while_it_is_rewritten(tmp_path: Path) -> None:
     lake = Lake.open(str(tmp_path / "lake"))
     rows = pa.table({"x": [1] * 10})
     parts = [("raw/strategy=s/month=2026-01/part-00000.parquet", [rows])]
@@ -345,17 +346,17 @@ def test_whoever_looks_while_a_table_is_written_anew_finds_one(tmp_path: Path) -
     done = threading.Event()
     missed = []
 
-    def look() -> None:
+    def search() -> None:
         while not done.is_set():
             if not file.exists():
                 missed.append(1)
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    searching = threading.Thread(target=search)
+    searching.start()
     for _ in range(100):
         lake.rewrite("changes", "s", parts, rows.schema)
     done.set()
-    looking.join()
+    searching.join()
     assert not missed
 
 

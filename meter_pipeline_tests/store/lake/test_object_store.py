@@ -105,7 +105,7 @@ def test_a_publication_copies_what_may_have_changed_since_the_one_before(
     insert_drifting(empty_sandbox, 2, names=("Beta",))
     shared.sync()
     after = publish(shared.ledger, shared.lake, path)
-    old, new = (_copies(path, one.publication_id) for one in (before, after))
+    old, new = (_copies(path, publication.publication_id) for publication in (before, after))
     kept = {name for name, number in new.items() if old.get(name) == number}
     assert kept == ({name for name in old if "strategy=alpha" in name} if taken_over else set())
 
@@ -157,7 +157,7 @@ def test_an_empty_object_and_a_large_one_can_be_written_and_read(place: str, tmp
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "message"),
     [
         (f"s3://AKIACANARY:{SECRET} @lakes/x", r"METER_LAKE_URL cannot be used: Cannot parse URI: '\*\*\*'"),
         (f"s3://AKIACANARY:{SECRET}@lakes/x", r"METER_LAKE_URL cannot be used: Cannot parse URI: '\*\*\*'"),
@@ -168,14 +168,14 @@ def test_an_empty_object_and_a_large_one_can_be_written_and_read(place: str, tmp
         (url("lakes/x", "127.0.0.1%3A9"), "lake s3://lakes/x: .*Could not connect to server; check METER_LAKE_URL"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_told_in_one_line_without_its_secrets(broken: str, told: str) -> None:
-    with pytest.raises(LakeError, match=f"^{told}") as raised:
+def test_a_url_that_cannot_be_used_is_one_line_without_its_secrets(broken: str, message: str) -> None:
+    with pytest.raises(LakeError, match=f"^{message}") as raised:
         Lake.open(broken)
     for secret in (SECRET, _SPELLED, "canary"):
         assert secret not in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_a_bucket_that_is_not_there_is_told_in_one_line(server: str) -> None:
+def test_a_missing_bucket_is_one_line(server: str) -> None:
     with pytest.raises(LakeError, match=r"lake s3://nobody/lake: .*bucket does not exist; check METER_LAKE_URL"):
         Lake.open(url("nobody/lake", server))

@@ -240,15 +240,15 @@ def test_a_process_that_leaves_ends_its_own_syncs_and_no_others(open_ledger: Ope
 
 
 def test_a_claim_is_held_by_one_at_a_time(open_ledger: Open) -> None:
-    one, two = open_ledger(), open_ledger()
-    claim = one.claims.try_claim("new_books")
+    first, second = open_ledger(), open_ledger()
+    claim = first.claims.try_claim("new_books")
     assert claim is not None
-    assert two.claims.try_claim("new_books") is None
-    other = two.claims.try_claim("other")
+    assert second.claims.try_claim("new_books") is None
+    other = second.claims.try_claim("other")
     assert other is not None
     other.release()
     claim.release()
-    again = two.claims.try_claim("new_books")
+    again = second.claims.try_claim("new_books")
     assert again is not None
     again.release()
 
@@ -402,32 +402,32 @@ def test_a_password_in_the_url_is_not_shown(url: str) -> None:
 
 
 def test_a_claim_that_is_lost_with_its_connection_stops_the_next_commit(postgres_url: str) -> None:
-    one, two = Ledger.open(postgres_url), Ledger.open(postgres_url)
-    claims = [one.claims.try_claim("books"), one.claims.try_claim("jobs")]
-    with two.writing() as connection:
+    first, second = Ledger.open(postgres_url), Ledger.open(postgres_url)
+    claims = [first.claims.try_claim("books"), first.claims.try_claim("jobs")]
+    with second.writing() as connection:
         connection.execute(
             sqlalchemy.text(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> :me"
             ),
             {"me": connection.execute(sqlalchemy.text("SELECT pg_backend_pid()")).scalar()},
         )
-    taken = two.claims.try_claim("books")
+    taken = second.claims.try_claim("books")
     assert taken is not None
     with pytest.raises(
         LedgerError, match=r"^the connection that held the claim of books, jobs was lost, .*sync again$"
     ):
-        one.commit("a", [{"job_id": "j", "state": "accepted"}])
-    assert list(one.jobs()) == []
+        first.commit("a", [{"job_id": "j", "state": "accepted"}])
+    assert list(first.jobs()) == []
     for claim in claims:
         assert claim is not None
         claim.release()
     taken.release()
-    again = one.claims.try_claim("books")
+    again = first.claims.try_claim("books")
     assert again is not None
-    one.commit("a", [{"job_id": "j", "state": "accepted"}])
+    first.commit("a", [{"job_id": "j", "state": "accepted"}])
     again.release()
-    one.close()
-    two.close()
+    first.close()
+    second.close()
 
 
 def test_many_claims_take_one_connection(postgres_url: str) -> None:

@@ -134,8 +134,8 @@ def test_every_table_and_column_has_a_comment(station: Station) -> None:
             "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal"
         ).fetchall()
     assert {name for *name, comment in [*columns, *tables] if not comment} == set()
-    told = {name: comment for table, name, comment in columns if table == "mine"}
-    assert (told["price"], told["month_2"]) == ("field 'Price', integer", "field 'month', text")
+    comments = {name: comment for table, name, comment in columns if table == "mine"}
+    assert (comments["price"], comments["month_2"]) == ("field 'Price', integer", "field 'month', text")
     assert dict(tables)["mine"].startswith("Items of accepted jobs: Mine")
 
 

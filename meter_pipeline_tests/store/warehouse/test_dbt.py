@@ -115,7 +115,7 @@ def test_the_macros_answer(shop: Shop) -> None:
 
 
 @pytest.mark.slow
-def test_the_written_model_is_not_overwritten_unless_told_to(shop: Shop) -> None:
+def test_the_written_model_is_not_overwritten_unless_forced_to(shop: Shop) -> None:
     rows = shop.station.ledger.strategies()
     with pytest.raises(ScaffoldError, match="--force"):
         write_model(rows, "books", shop.project)
@@ -203,9 +203,9 @@ def test_a_broken_test_publishes_nothing_and_is_named(shop: Shop, tmp_path: Path
     before = publications.current(shop.warehouse)
     with pytest.raises(
         RejectedError, match=r"test no_cheap_books failed \(\d+ rows, see .*no_cheap_books.sql\)"
-    ) as told:
+    ) as raised:
         shop.publish(broken)
-    assert Path(str(told.value).split("see ")[1].rstrip(")")).is_file()
+    assert Path(str(raised.value).split("see ")[1].rstrip(")")).is_file()
     assert publications.current(shop.warehouse) == before
     assert publications.listing(shop.warehouse)[-1].state == "rejected"
 
@@ -256,8 +256,8 @@ def test_every_model_and_column_is_described() -> None:
 def test_sources_are_described_as_in_the_file_itself() -> None:
     for source in Project(PROJECT).manifest["sources"].values():
         assert source["description"] == comments.TABLES[source["name"]]
-        told = {name: column["description"] for name, column in source["columns"].items()}
-        assert told == {name: comments.describe_column(source["name"], name) for name in told}
+        described = {name: column["description"] for name, column in source["columns"].items()}
+        assert described == {name: comments.describe_column(source["name"], name) for name in described}
 
 
 @pytest.mark.slow

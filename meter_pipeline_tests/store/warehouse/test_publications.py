@@ -101,7 +101,7 @@ def test_a_rejected_candidate_leaves_readers_on_the_last_good_one(desk: Desk) ->
     with duckdb.connect(str(publications.folder_of(desk.path) / rejected.publication_id / "warehouse.duckdb")) as seen:
         assert seen.execute("SELECT count(*) FROM marts.changes").fetchall() == [(0,)]
     desk.publish(Marts(version="three"))
-    assert [one.state for one in publications.listing(desk.path)] == ["kept", "current"]
+    assert [listed.state for listed in publications.listing(desk.path)] == ["kept", "current"]
 
 
 def test_only_partitions_that_changed_are_built_anew_and_the_rest_is_carried_on(desk: Desk) -> None:
@@ -142,7 +142,7 @@ def test_an_older_publication_can_be_put_back_until_something_new_is_published(d
     second = desk.publish(Marts())
     assert roll_back(desk.ledger, desk.path).publication_id == first.publication_id
     assert desk.ask("SELECT count(*) FROM marts.changes") == [(1,)]
-    assert [one.state for one in publications.listing(desk.path)] == ["current", "kept"]
+    assert [listed.state for listed in publications.listing(desk.path)] == ["current", "kept"]
     # Nothing is new: the next run does not undo it.
     assert desk.publish(Marts()).unchanged
     desk.change("books", "j2", MARCH, "c")
@@ -150,9 +150,9 @@ def test_an_older_publication_can_be_put_back_until_something_new_is_published(d
     third = desk.publish(models)
     assert models.rebuilt == [("books", "2026-03")]
     assert desk.ask(_ALL) == [("books", "j1", "a"), ("books", "j1", "b"), ("books", "j2", "c")]
-    told = desk.ask("SELECT publication_id, put_back_at IS NOT NULL, dbt_invocation_id FROM meter.publications")
+    rows = desk.ask("SELECT publication_id, put_back_at IS NOT NULL, dbt_invocation_id FROM meter.publications")
     ids = [first.publication_id, second.publication_id, first.publication_id, third.publication_id]
-    assert told == [(id_, place == 2, "invocation") for place, id_ in enumerate(ids)]
+    assert rows == [(id_, place == 2, "invocation") for place, id_ in enumerate(ids)]
     named = roll_back(desk.ledger, desk.path, second.publication_id)
     assert named.publication_id == second.publication_id
     with pytest.raises(WarehouseError, match="no publication nothing"):
@@ -165,12 +165,12 @@ def test_old_publications_expire_but_for_the_latest_two_and_the_current_one(desk
         desk.change("books", "j1", MARCH, str(number))
         made.append(desk.publish(keep_hours=1).publication_id)
     roll_back(desk.ledger, desk.path, made[1])
-    for one in made:
-        os.utime(publications.folder_of(desk.path) / one, (1, 1))
+    for publication_id in made:
+        os.utime(publications.folder_of(desk.path) / publication_id, (1, 1))
     publications.expire(desk.path, timedelta(hours=1))
-    assert [one.publication_id for one in publications.listing(desk.path)] == made[1:]
+    assert [listed.publication_id for listed in publications.listing(desk.path)] == made[1:]
     made.append(desk.publish(force=True, keep_hours=1).publication_id)
-    assert [one.publication_id for one in publications.listing(desk.path)] == made[3:]
+    assert [listed.publication_id for listed in publications.listing(desk.path)] == made[3:]
 
 
 def test_readers_never_see_an_error_nor_half_a_publication(desk: Desk) -> None:
