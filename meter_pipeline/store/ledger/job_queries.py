@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, func, literal, select, tuple_
 
 from meter_pipeline.store.ledger.catalog import read_schedules, read_strategies
 from meter_pipeline.store.ledger.intervals import expected_interval
@@ -77,12 +77,13 @@ def find_neighbours(
     newest_first = (jobs.c.completed_at.desc(), jobs.c.job_id.desc())
     found = {}
     for target, (first, last) in spans.items():
+        start, end = (tuple_(*map(literal, bound)) for bound in (first, last))
         accepted = select(jobs).where(
             (jobs.c.strategy_id == strategy_id) & (jobs.c.target_id == target) & (jobs.c.state == "accepted")
         )
-        before = accepted.where(position < tuple_(*first)).order_by(*newest_first).limit(1)
-        within = accepted.where((position >= tuple_(*first)) & (position <= tuple_(*last))).order_by(*oldest_first)
-        after = accepted.where(position > tuple_(*last)).order_by(*oldest_first).limit(1)
+        before = accepted.where(position < start).order_by(*newest_first).limit(1)
+        within = accepted.where((position >= start) & (position <= end)).order_by(*oldest_first)
+        after = accepted.where(position > end).order_by(*oldest_first).limit(1)
         found[target] = [JobRow(*row) for query in (before, within, after) for row in connection.execute(query)]
     return found
 
