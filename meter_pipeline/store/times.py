@@ -48,6 +48,17 @@ def shift(moment: datetime, by: timedelta) -> datetime:
         return (datetime.max if by > timedelta(0) else datetime.min).replace(tzinfo=moment.tzinfo)
 
 
+def back_off(attempts: int, first: timedelta, last: timedelta) -> timedelta:
+    """How long to wait after `attempts` (1 or more) failures in a row: `first`, doubled each time, at most `last`."""
+    # Bounded before it is computed: the count is as large as the failures were many, a span ends at 10^9 days.
+    return min(first * 2 ** min(max(attempts, 1) - 1, 20), last)
+
+
+def retry_at(attempts: int, first: timedelta, last: timedelta) -> str:
+    """When to try again after `attempts` failures in a row, as the ledger keeps times; the wait is `back_off`'s."""
+    return str(iso(shift(datetime.now(timezone.utc), back_off(attempts, first, last))))
+
+
 def month_of(time: str | datetime) -> str:
     """The month of a time as the lake's folders name it, `YYYY-MM`: four digits for the year, as in the ledger's times.
 

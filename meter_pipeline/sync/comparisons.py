@@ -1,15 +1,14 @@
-"""Meter's own verdict on consecutive jobs, beside ours: does it call the same pairs unchanged?
+"""Compares consecutive jobs by Meter's verdict and by our item hashes: do both call the same pairs unchanged?
 
-A verdict costs a request for each pair, so a run asks for the newest ones and the next run goes on.
+A verdict costs one request a pair, so each run asks about the newest pairs and the next run continues with older ones.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import takewhile
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +19,6 @@ from meter_pipeline.api import (
     MeterAuthError,
     MeterBadRequest,
     MeterClient,
-    MeterConnectionError,
     MeterError,
     MeterNotFound,
 )
@@ -28,17 +26,17 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.comparisons import Pair, Verdicts
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.times import now
+from meter_pipeline.sync.ahead import run_ahead
+from meter_pipeline.sync.breaker import CircuitBreaker
 
 LIMIT = 100
 _WORKERS = 8
-# So many pairs in a row without an answer: the API is gone.
-_SILENCE = 3
 _JOB, _HASH = "_meter_job_id", "_meter_item_hash"
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A pair of jobs that one side calls the same and the other does not."""
+    """A pair of jobs that one side calls the same and the other calls changed."""
 
     strategy: str
     job_id: str
@@ -53,11 +51,12 @@ class CompareReport:
 
     Attributes:
         compared: Pairs that have a verdict now.
-        agreed: Of these, how many verdicts are ours, too.
-        refused: Pairs that Meter cannot compare (a job is gone, say); they are not asked for again.
+        agreed: How many of these verdicts agree with our item hashes.
+        refused: Pairs that Meter cannot compare, such as a pair with a deleted job; later runs leave them out.
         left: Pairs that wait for the next run.
-        problems: Pairs that could not be asked for, one line each.
-        stopped: Why it ended early, `None` when it did not.
+        disagreements: Pairs on which Meter and our item hashes differ.
+        problems: Pairs whose request failed, one line each.
+        stopped: Why the run ended early; None if it did not.
     """
 
     compared: int = 0
@@ -70,22 +69,22 @@ class CompareReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when every pair that was asked for has a verdict, else 1."""
+        """0 if every requested pair has a verdict or was refused, else 1."""
         return 1 if self.problems or self.stopped else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The report as a dict that JSON can represent."""
         return {**asdict(self), "exit_code": self.exit_code}
 
 
 def compare(client: MeterClient, ledger: Ledger, lake: Lake, *, limit: int = LIMIT) -> CompareReport:
-    """Asks Meter about consecutive accepted jobs of a target that it was not asked about, newest first.
+    """Requests Meter's verdict on pairs of consecutive accepted jobs of a target that have none yet, newest first.
 
     Args:
         client: The API.
-        ledger: Says which jobs are consecutive, and keeps the verdicts.
-        lake: Has the hashes of the jobs' items, which say whether they are the same to us.
-        limit: Most pairs, each of them a request.
+        ledger: Knows which jobs are consecutive, and stores the verdicts.
+        lake: Holds the hashes of the jobs' items; equal hashes make two jobs the same for us.
+        limit: Most pairs; each one costs a request.
 
     Raises:
         MeterAuthError: The key is not accepted.
@@ -96,10 +95,10 @@ def compare(client: MeterClient, ledger: Ledger, lake: Lake, *, limit: int = LIM
     report.left = left
     if not pairs:
         return report
-    same = _same(lake, ledger, pairs)
+    same = _have_same_items(lake, ledger, pairs)
     slugs = {row.strategy_id: row.slug for row in ledger.strategies()}
     rows = []
-    for pair, answer in _ask(client, pairs, report):
+    for pair, answer in _request_verdicts(client, pairs, report):
         if isinstance(answer, (MeterNotFound, MeterBadRequest)):
             report.refused += 1
             answer = Comparison(pair.job_id, pair.previous_job_id)
@@ -112,18 +111,26 @@ def compare(client: MeterClient, ledger: Ledger, lake: Lake, *, limit: int = LIM
         agrees = None if match is None else match == same[pair]
         report.agreed += agrees is True
         if agrees is False:
-            told = ("the same" if match else "changed", "the same" if same[pair] else "changed")
-            report.disagreements.append(Disagreement(slugs[pair.strategy_id], pair.job_id, pair.previous_job_id, *told))
+            disagreement = Disagreement(
+                slugs[pair.strategy_id],
+                pair.job_id,
+                pair.previous_job_id,
+                meter_says="the same" if match else "changed",
+                items_say="the same" if same[pair] else "changed",
+            )
+            report.disagreements.append(disagreement)
         rows.append(_row(pair, answer, agrees))
     verdicts.record(rows)
     report.left -= len(rows)
     return report
 
 
-def _ask(
+def _request_verdicts(
     client: MeterClient, pairs: Sequence[Pair], report: CompareReport
 ) -> Iterator[tuple[Pair, Comparison | MeterError]]:
-    def ask(pair: Pair) -> Comparison | MeterError:
+    """Each pair with its verdict or the error that came instead; ends once the API is gone."""
+
+    def request(pair: Pair) -> Comparison | MeterError:
         try:
             return client.compare_jobs(pair.job_id, pair.previous_job_id)
         except MeterAuthError:
@@ -131,16 +138,12 @@ def _ask(
         except MeterError as error:
             return error
 
-    silent = 0
-    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="meter-compare") as pool:
-        waiting = iter(pairs)
-        while some := list(islice(waiting, _WORKERS)):
-            for pair, answer in zip(some, pool.map(ask, some), strict=True):
-                silent = silent + 1 if isinstance(answer, MeterConnectionError) else 0
-                yield pair, answer
-            if silent >= _SILENCE:
-                report.stopped = f"the API does not answer: {answer}"
-                return
+    breaker = CircuitBreaker()
+    waiting = takewhile(lambda _: not breaker.is_open, pairs)
+    for pair, answer in run_ahead(request, waiting, _WORKERS, name="meter-compare"):
+        if breaker.record(answer):
+            report.stopped = f"the API does not answer: {answer}"
+        yield pair, answer
 
 
 def _row(pair: Pair, answer: Comparison, agrees: bool | None) -> dict[str, Any]:
@@ -158,29 +161,29 @@ def _row(pair: Pair, answer: Comparison, agrees: bool | None) -> dict[str, Any]:
     }
 
 
-def _same(lake: Lake, ledger: Ledger, pairs: Sequence[Pair]) -> dict[Pair, bool]:
-    """Whether the jobs of each pair have the same items, in whatever order."""
+def _have_same_items(lake: Lake, ledger: Ledger, pairs: Sequence[Pair]) -> dict[Pair, bool]:
+    """Whether both jobs of each pair have the same items, in any order."""
     slugs = {row.strategy_id: row.slug for row in ledger.strategies()}
-    found = {}
+    same = {}
     for strategy_id in {pair.strategy_id for pair in pairs}:
         own = [pair for pair in pairs if pair.strategy_id == strategy_id]
         ids = {id_ for pair in own for id_ in (pair.job_id, pair.previous_job_id)}
-        hashes = _hashes(lake.read("results", slugs[strategy_id], [_JOB, _HASH], ids))
+        hashes = _hashes_by_job(lake.read("results", slugs[strategy_id], [_JOB, _HASH], ids))
         for pair in own:
-            found[pair] = hashes.get(pair.job_id, _NONE).equals(hashes.get(pair.previous_job_id, _NONE))
-    return found
+            same[pair] = hashes.get(pair.job_id, _NO_HASHES).equals(hashes.get(pair.previous_job_id, _NO_HASHES))
+    return same
 
 
-_NONE = pa.array([], pa.string())
+_NO_HASHES = pa.array([], pa.string())
 
 
-def _hashes(rows: pa.Table) -> dict[str, pa.Array]:
-    """The sorted hashes of each job's items."""
+def _hashes_by_job(rows: pa.Table) -> dict[str, pa.Array]:
+    """The sorted item hashes of each job, by job id."""
     ordered = rows.sort_by([(_JOB, "ascending"), (_HASH, "ascending")])
     counts = pc.value_counts(ordered[_JOB])
-    found, start = {}, 0
+    hashes, start = {}, 0
     for count in counts.to_pylist():
         piece = ordered[_HASH].slice(start, count["counts"])
-        found[count["values"]] = piece.combine_chunks().cast(pa.string())
+        hashes[count["values"]] = piece.combine_chunks().cast(pa.string())
         start += count["counts"]
-    return found
+    return hashes

@@ -1,19 +1,18 @@
-"""What a ledger's first sync is going to mark as seen at Meter: counted without marking it, and put into words.
+"""Counts the changes that a ledger's first sync will mark as seen at Meter, without marking them, and describes them.
 
-There is one mark for all consumers of an account, and marking cannot be taken back: people have to know beforehand.
+All consumers of an account share one mark, and marking cannot be undone: people have to know beforehand.
 """
 
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from meter_pipeline.api import MeterClient
+from meter_pipeline.sync.ahead import run_ahead
 
-# The API has no count: every schedule's changes have to be read with all their items. Whoever only asks how many there
-# are gets the first of them.
+# The API has no count: every schedule's changes have to be read with all their items. So a count stops at these bounds.
 MOST_SCHEDULES = 100
 MOST_SECONDS = 20.0
 _READERS = 8
@@ -36,7 +35,7 @@ class Tally:
 
 
 def describe_marking(tally: Tally) -> str:
-    """One line: how many changes a sync marks as seen, for whom, and how to keep it from doing so."""
+    """One line for people: how many changes a sync marks as seen, for whom, and how to prevent it."""
     least = "at least " if tally.more else ""
     changes, schedules = _number(tally.changes, "unseen change"), _number(tally.schedules, "schedule")
     return (
@@ -46,11 +45,11 @@ def describe_marking(tally: Tally) -> str:
 
 
 def count_unseen(client: MeterClient, *, most: int = MOST_SCHEDULES, seconds: float = MOST_SECONDS) -> Tally:
-    """Counts the changes that nobody has marked as seen, and marks none.
+    """Counts the unseen changes of all schedules without marking them.
 
     Args:
         client: The API.
-        most: Most schedules that are read; those that ran last come first.
+        most: Most schedules to read; those that ran last are read first.
         seconds: After this time no further schedule is read.
 
     Raises:
@@ -65,8 +64,8 @@ def count_unseen(client: MeterClient, *, most: int = MOST_SCHEDULES, seconds: fl
         with client.changes(schedule_id, mark_seen=False) as found:
             return len(found.entries)
 
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="meter-count") as pool:
-        counts = [number for number in pool.map(count, [s.schedule_id for s in schedules[:most]]) if number is not None]
+    read = run_ahead(count, [schedule.schedule_id for schedule in schedules[:most]], _READERS, name="meter-count")
+    counts = [number for _, number in read if number is not None]
     return Tally(sum(counts), sum(number > 0 for number in counts), more=len(counts) < len(schedules))
 
 

@@ -1,4 +1,4 @@
-"""What the webhook inbox holds, as jobs to load: through the API, by id."""
+"""Turns the webhook inbox into jobs to load: a report names a job, and the job itself is read from the API by its id."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from meter_pipeline.api import (
     MeterNotFound,
 )
 from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.sync.breaker import CircuitBreaker
 from meter_pipeline.sync.containment import Trouble, contained, explain
 from meter_pipeline.sync.discovery.listing import record_jobs
 from meter_pipeline.sync.report import Problem, SyncReport
 from meter_pipeline.webhooks.inbox import Hint, Inbox
 
-# Reports that one sync deals with; the next one takes the next.
+#: Most reports that one sync reads; the others wait for the next sync.
 MOST = 500
-# So many jobs in a row without an answer: the API is gone.
-_SILENCE = 3
 _WAITING = ("known", "landed")
 
 
-def take(client: MeterClient, ledger: Ledger, inbox: Inbox, report: SyncReport) -> list[str]:
-    """Jobs that were reported, each with a row in the ledger.
+def record_reported_jobs(client: MeterClient, ledger: Ledger, inbox: Inbox, report: SyncReport) -> list[str]:
+    """Gives every job that a webhook reported a row in the ledger; returns the jobs' ids.
 
-    A report of a job that Meter does not know is dropped; one of a job that cannot be asked for stays for later.
+    A report of a job that Meter does not know is removed. When a job cannot be read, its report stays for a later sync.
 
     Raises:
         MeterAuthError: The key is not accepted.
@@ -32,11 +31,12 @@ def take(client: MeterClient, ledger: Ledger, inbox: Inbox, report: SyncReport) 
     waiting = {hint.job_id: hint for hint in inbox.hints(MOST)}
     report.reported += len(waiting)
     rows = list(ledger.jobs(ids=list(waiting)))
-    taken = [row.job_id for row in rows]
-    # A job that had failed may be reported since it has not, after all.
-    settled = {row.job_id for row in rows if row.state != "failed" or waiting[row.job_id].status == "failed"}
-    found, silent = [], 0
-    for job_id in sorted(waiting.keys() - settled):
+    known = [row.job_id for row in rows]
+    # A webhook may report that a job completed which the ledger has as failed: that job is read again.
+    current = {row.job_id for row in rows if row.state != "failed" or waiting[row.job_id].status == "failed"}
+    found = []
+    breaker = CircuitBreaker()
+    for job_id in sorted(waiting.keys() - current):
         hint = waiting[job_id]
 
         def give_up(trouble: Trouble, hint: Hint = hint) -> None:
@@ -46,19 +46,23 @@ def take(client: MeterClient, ledger: Ledger, inbox: Inbox, report: SyncReport) 
         try:
             with contained(give_up, passing=(MeterNotFound, MeterBadRequest)):
                 found.append(client.job(job_id))
-            silent = 0
+            breaker.record(None)
         except (MeterNotFound, MeterBadRequest):
+            breaker.record(None)
             inbox.remove([job_id])
         except MeterConnectionError as error:
             give_up(explain(error))
-            silent += 1
-            if silent == _SILENCE:
+            if breaker.record(error):
                 break
     record_jobs(ledger, report, found)
-    return list(dict.fromkeys([*taken, *(job.job_id for job in found)]))
+    return list(dict.fromkeys([*known, *(job.job_id for job in found)]))
 
 
-def clear(ledger: Ledger, inbox: Inbox, taken: list[str]) -> None:
-    """Takes out the reports of jobs that a sync has dealt with; those it left to another sync stay."""
-    left = {row.job_id for row in ledger.jobs(states=_WAITING, ids=taken) if row.attempts == 0}
-    inbox.remove(job_id for job_id in taken if job_id not in left)
+def remove_loaded_reports(ledger: Ledger, inbox: Inbox, job_ids: list[str]) -> None:
+    """Removes the reports of these jobs from the inbox, except of jobs that another sync is still to load."""
+    left = {row.job_id for row in ledger.jobs(states=_WAITING, ids=job_ids) if row.attempts == 0}
+    inbox.remove(job_id for job_id in job_ids if job_id not in left)
+
+
+# The engine still imports these two by their former names.
+take, clear = record_reported_jobs, remove_loaded_reports

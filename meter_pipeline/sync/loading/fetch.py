@@ -1,27 +1,26 @@
-"""Lands jobs: bodies by threads over keep-alive connections, raw rows to the lake, and what was derived from them."""
+"""Fetches the bodies of jobs: in threads over keep-alive connections, a few ahead of whoever loads them."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, MutableMapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 from meter_pipeline.api import Job, JobBody, MeterClient, MeterConnectionError
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
+from meter_pipeline.sync.ahead import run_ahead
+from meter_pipeline.sync.breaker import CircuitBreaker
 from meter_pipeline.sync.containment import concerns_all
 
-# A thread takes so many jobs at a time, of so many items together: handing over each by itself costs as much as it
-# takes to fetch it. More would leave threads idle at the end.
-_TOGETHER = 8
-_TOGETHER_ITEMS = 800
-# So many requests in a row without an answer: the API is gone, not these jobs.
-_SILENCE = 3
+# A thread fetches at most this many jobs, of this many items together, in one call: handing each small job over by
+# itself costs as much as fetching it. Larger groups would leave threads idle at the end.
+_GROUP_JOBS = 8
+_GROUP_ITEMS = 800
 
 
 @dataclass
 class Fetched:
-    """A job on its way: its row in the ledger, and its body or the error that came instead."""
+    """The outcome of fetching one job: its row in the ledger, and its body or the error that came instead."""
 
     strategy: StrategyRow
     row: JobRow
@@ -30,12 +29,12 @@ class Fetched:
 
     @property
     def job(self) -> Job | None:
-        """The job as its own record says."""
+        """The job's record as its body has it; None without a body."""
         return None if self.body is None else self.body.job
 
 
 class NoAnswer(Exception):
-    """The API has stopped to answer: several requests in a row got none, and no other in between did."""
+    """The API no longer answers: several requests in a row got no answer."""
 
 
 def fetch(
@@ -46,43 +45,36 @@ def fetch(
     *,
     expected: int = 0,
 ) -> Generator[Fetched, None, None]:
-    """Fetches bodies by `workers` threads and yields them in the order of `rows`, a few ahead of whoever takes them.
+    """Fetches bodies in `workers` threads and yields them in the order of `rows`.
 
     Args:
         client: The API.
         rows: Jobs to fetch.
         workers: Threads.
-        carried: Bodies that came with change sets, by job id; one that is whole is taken out and not fetched.
-        expected: How many jobs there are, about: of many small ones a thread takes several at a time.
+        carried: Bodies that came with change sets, by job id; a complete one is removed and used, not fetched again.
+        expected: About how many jobs there are: when there are many small ones, a thread fetches several in one call.
 
     Raises:
         MeterAuthError: The key is not accepted (any more).
         NoAnswer: The API is gone; the jobs that were not yielded were not fetched.
     """
-    ahead: deque[Future[_Batch]] = deque()
-    line = _Line(client, carried)
-    most = max(1, min(_TOGETHER, expected // (workers * 4)))
-    with ThreadPoolExecutor(workers, thread_name_prefix="meter-fetch") as pool:
-        try:
-            for some in _together(rows, most):
-                ahead.append(pool.submit(line.bodies, some))
-                if len(ahead) >= workers * 2:
-                    yield from ahead.popleft().result().outcomes()
-            while ahead:
-                yield from ahead.popleft().result().outcomes()
-        finally:
-            for future in ahead:
-                if not future.cancel():
-                    future.add_done_callback(_close)
+    most = max(1, min(_GROUP_JOBS, expected // (workers * 4)))
+    fetcher = _Fetcher(client, carried)
+    batches = run_ahead(
+        fetcher.fetch, _group(rows, most), workers, name="meter-fetch", depth=workers * 2, discard=_Batch.close
+    )
+    with closing(batches):
+        for _, batch in batches:
+            yield from batch.outcomes()
 
 
-def _together(rows: Iterable[tuple[StrategyRow, JobRow]], most: int) -> Iterator[list[tuple[StrategyRow, JobRow]]]:
-    """The rows in groups of small jobs; one of unknown size stands alone."""
+def _group(rows: Iterable[tuple[StrategyRow, JobRow]], most: int) -> Iterator[list[tuple[StrategyRow, JobRow]]]:
+    """The rows in groups of small jobs; a job of unknown size is a group by itself."""
     group: list[tuple[StrategyRow, JobRow]] = []
     items = 0
     for strategy, row in rows:
-        size = _TOGETHER_ITEMS if row.item_count is None else row.item_count
-        if group and (len(group) >= most or items + size > _TOGETHER_ITEMS):
+        size = _GROUP_ITEMS if row.item_count is None else row.item_count
+        if group and (len(group) >= most or items + size > _GROUP_ITEMS):
             yield group
             group, items = [], 0
         group.append((strategy, row))
@@ -93,7 +85,7 @@ def _together(rows: Iterable[tuple[StrategyRow, JobRow]], most: int) -> Iterator
 
 @dataclass
 class _Batch:
-    """Jobs that one thread has asked for one after the other; `gone` when it gave up since the API is gone."""
+    """Jobs that a thread fetched one after the other; `gone` is set when it stopped because the API is gone."""
 
     fetched: list[Fetched]
     gone: Exception | None = None
@@ -104,33 +96,38 @@ class _Batch:
         if self.gone is not None:
             raise NoAnswer(str(self.gone))
 
+    def close(self) -> None:
+        """Closes the bodies."""
+        for fetched in self.fetched:
+            if fetched.body is not None:
+                fetched.body.close()
 
-class _Line:
-    """The line to the API, which all threads share: how many requests in a row have got no answer."""
+
+class _Fetcher:
+    """Fetches groups of jobs. Threads share one, and with it the circuit breaker."""
 
     def __init__(self, client: MeterClient, carried: MutableMapping[str, JobBody] | None) -> None:
         self._client, self._carried = client, carried
-        self._silent = 0
+        self._breaker = CircuitBreaker()
 
-    def bodies(self, rows: Sequence[tuple[StrategyRow, JobRow]]) -> _Batch:
-        """Asks for bodies; only an error that concerns all jobs is raised."""
+    def fetch(self, rows: Sequence[tuple[StrategyRow, JobRow]]) -> _Batch:
+        """Fetches the bodies of `rows`; raises only errors that concern all jobs, such as a refused key."""
         batch = _Batch([])
         try:
             for strategy, row in rows:
-                batch.fetched.append(fetched := self._ask(strategy, row))
-                self._silent = self._silent + 1 if isinstance(fetched.error, MeterConnectionError) else 0
-                if self._silent >= _SILENCE:
+                batch.fetched.append(fetched := self._fetch_job(strategy, row))
+                if self._breaker.record(fetched.error):
                     batch.gone = fetched.error
-                    # It is the API that is gone: nothing is said against these jobs.
+                    # The API is gone, which says nothing about these jobs: they stay as they were.
                     while batch.fetched and isinstance(batch.fetched[-1].error, MeterConnectionError):
                         batch.fetched.pop()
                     break
         except Exception:
-            _close_all(batch)
+            batch.close()
             raise
         return batch
 
-    def _ask(self, strategy: StrategyRow, row: JobRow) -> Fetched:
+    def _fetch_job(self, strategy: StrategyRow, row: JobRow) -> Fetched:
         try:
             return Fetched(strategy, row, self._body(row), None)
         except Exception as error:
@@ -145,14 +142,3 @@ class _Line:
                 return body
             body.close()
         return self._client.job_body(row.job_id)
-
-
-def _close(future: Future[_Batch]) -> None:
-    if not future.cancelled() and future.exception() is None:
-        _close_all(future.result())
-
-
-def _close_all(batch: _Batch) -> None:
-    for fetched in batch.fetched:
-        if fetched.body is not None:
-            fetched.body.close()
