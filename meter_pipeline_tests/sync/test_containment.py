@@ -16,7 +16,7 @@ from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import LedgerError, RecordError
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync.containment import Trouble, apply, contained
-from meter_pipeline.sync.discovery.change_sets import ChangeSets
+from meter_pipeline.sync.discovery.entries import EntryRecorder
 from meter_pipeline.sync.discovery.polling import Sight, look
 from meter_pipeline.sync.loading.loader import Load
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
@@ -160,7 +160,7 @@ def test_an_error_while_changes_are_noted_costs_that_schedule(
         plans.append(empty_sandbox.add_schedule(strategy, interval_seconds=3600))
     empty_sandbox.advance(hours=1.5)
     with monkeypatch.context() as patched:
-        slip_on(patched, ChangeSets, "_take", lambda given: getattr(given, "schedule_id", None) == plans[0])
+        slip_on(patched, EntryRecorder, "record", lambda given: getattr(given, "schedule_id", None) == plans[0])
         report = station.sync()
     assert [problem.schedule_id for problem in report.problems] == [plans[0]]
     assert len(station.jobs("accepted")) == 2

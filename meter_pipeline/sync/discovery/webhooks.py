@@ -1,4 +1,4 @@
-"""Turns the webhook inbox into jobs to load: a report names a job, and the job itself is read from the API by its id."""
+"""Turns the webhook inbox into jobs to load: a report names a job, and the job itself is read from the API by id."""
 
 from __future__ import annotations
 

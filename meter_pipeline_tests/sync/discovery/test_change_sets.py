@@ -14,7 +14,7 @@ from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.ledger.change_sets import Unseen
 from meter_pipeline.store.warehouse import ledger_tables as schemas
-from meter_pipeline.sync.discovery import change_sets as acknowledge
+from meter_pipeline.sync.discovery import entries
 from meter_pipeline.sync.discovery.marking import Tally, count_unseen, describe_marking
 from meter_pipeline.sync.report import Silent
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole
@@ -318,7 +318,7 @@ def test_the_snapshots_of_a_big_change_set_stay_on_disk(
 def test_what_there_is_no_room_for_is_fetched(
     station: Station, shop: Any, empty_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acknowledge, "CARRIED_BYTES", 80)
+    monkeypatch.setattr(entries, "CARRIED_BYTES", 80)
     ids = {shop(price) for price in range(4)}
     station.sync()
     assert len(ids & fetched(empty_sandbox)) == 3

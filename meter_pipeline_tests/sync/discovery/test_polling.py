@@ -1,4 +1,4 @@
-"""A look at all schedules: what it costs, and that it knows when to stop."""
+"""Polling all schedules: what it costs, and that it stops in time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.sync.discovery.polling import Sight, look
+from meter_pipeline.sync.discovery.polling import Poll, poll_schedules
 from meter_pipeline_tests.behaviour.station import Station
 
 
 @pytest.fixture
-def many(empty_sandbox: Sandbox) -> Sandbox:
+def thirty_schedules(empty_sandbox: Sandbox) -> Sandbox:
     """Thirty schedules that ran."""
     for number in range(30):
         empty_sandbox.add_strategy(f"Shop {number}", items=[])
@@ -21,25 +21,27 @@ def many(empty_sandbox: Sandbox) -> Sandbox:
     return empty_sandbox
 
 
-def asked(sandbox: Sandbox) -> set[str]:
-    """What was asked for, the question for the dialect left out."""
+def requested(sandbox: Sandbox) -> set[str]:
+    """The last steps of all requested paths, without the request that finds the dialect."""
     return {entry.path.rpartition("/")[2] for entry in sandbox.log if entry.query != "limit=1"}
 
 
-def test_all_schedules_are_looked_at_by_one_listing_and_no_changes_are_read(station: Station, many: Sandbox) -> None:
-    sight = Sight()
-    look(station.client, station.ledger, sight, until=time.monotonic() + 60)
-    assert (sight.schedules, len(sight.due), sight.scraping, sight.strategies_listed) == (30, 30, 0, True)
-    assert "changes" not in asked(many)
+def test_one_listing_polls_all_schedules_and_no_changes_are_read(station: Station, thirty_schedules: Sandbox) -> None:
+    poll = Poll()
+    poll_schedules(station.client, station.ledger, poll, until=time.monotonic() + 60)
+    assert (poll.schedules, len(poll.due), poll.scraping, poll.strategies_listed) == (30, 30, 0, True)
+    assert "changes" not in requested(thirty_schedules)
     station.sync()
-    before, sight = len(many.log), Sight()
-    look(station.client, station.ledger, sight, strategies=False, until=time.monotonic() + 60)
-    assert (sight.schedules, sight.due) == (30, [])
-    assert len(many.log) - before <= 2
+    before, poll = len(thirty_schedules.log), Poll()
+    poll_schedules(station.client, station.ledger, poll, strategies=False, until=time.monotonic() + 60)
+    assert (poll.schedules, poll.due) == (30, [])
+    assert len(thirty_schedules.log) - before <= 2
 
 
-def test_a_look_without_time_left_tells_what_is_due_and_asks_nothing_more(station: Station, many: Sandbox) -> None:
-    sight = Sight()
-    look(station.client, station.ledger, sight, until=time.monotonic())
-    assert (len(sight.due), sight.strategies_listed) == (30, False)
-    assert asked(many) == {"schedules"}
+def test_a_poll_without_time_left_lists_due_schedules_and_requests_nothing_more(
+    station: Station, thirty_schedules: Sandbox
+) -> None:
+    poll = Poll()
+    poll_schedules(station.client, station.ledger, poll, until=time.monotonic())
+    assert (len(poll.due), poll.strategies_listed) == (30, False)
+    assert requested(thirty_schedules) == {"schedules"}
