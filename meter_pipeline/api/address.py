@@ -1,4 +1,4 @@
-"""Where the API is: the base URL and prefix as configured, checked and brought to one form."""
+"""Parses and checks the API's base URL and prefix as configured."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _HINT = "set METER_BASE_URL to something like https://api.meter.sh"
 log = logging.getLogger("meter_pipeline.api")
 
 
-def address(base_url: str, prefix: str) -> tuple[str, Dialect | None]:
-    """The base URL without a trailing slash, and the dialect when it is settled.
+def parse_address(base_url: str, prefix: str) -> tuple[str, Dialect | None]:
+    """Returns the base URL without a trailing slash, and the dialect, None if it is still to be found out.
 
-    A base URL that ends in `/v1` or `/api` names the prefix too; any other path is where a proxy has mounted the API.
+    A base URL that ends in `/v1` or `/api` names the prefix too. Any other path is where a proxy serves the API.
 
     Raises:
-        MeterConfigError: One of the two cannot be used.
+        MeterConfigError: The base URL or the prefix cannot be used.
     """
     url = _checked(base_url)
     dialect = _dialect(prefix)
@@ -44,7 +44,7 @@ def _checked(base_url: str) -> str:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not host or not url.isascii() or not url.isprintable() or " " in url:
         shown = "" if "@" in url else f" {url[:100]!r}"
-        raise MeterConfigError(f"the base URL{shown} is no http(s) address", hint=_HINT)
+        raise MeterConfigError(f"the base URL{shown} is not an http(s) address", hint=_HINT)
     if parts.query or parts.fragment or parts.username is not None:
         raise MeterConfigError("the base URL has a query, a fragment or a password in it", hint=_HINT)
     if parts.scheme == "http" and not _local(host):

@@ -1,4 +1,4 @@
-"""Whether an answer is about what was asked for: a cache or a proxy in between may answer with another resource."""
+"""Checks that an answer is about the requested resource: a cache or a proxy may answer with another one."""
 
 from __future__ import annotations
 
@@ -13,29 +13,35 @@ _PLAIN = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 
 class Mismatch(Malformed):
-    """The answer is about another resource than the one that was asked for."""
+    """The answer is about another resource than the requested one."""
 
 
 def require(noun: str, asked: str, answered: str) -> None:
-    """Makes sure that an answer has the id that was asked for.
+    """Checks that an answer has the requested id.
 
     Args:
-        noun: What has the id: job, strategy or schedule.
+        noun: The kind of resource: job, strategy or schedule.
         asked: The id in the request.
         answered: The id in the answer.
 
     Raises:
-        Mismatch: It has another one.
+        Mismatch: The ids differ.
     """
     if asked != answered and not _same_uuid(asked, answered):
         raise Mismatch(f"{noun} {_shown(answered)}, not {noun} {_shown(asked)} that was asked for")
 
 
 def require_named(noun: str, asked: str, data: Mapping[str, Any], key: str) -> None:
-    """The same for an id that the answer may leave out: only one that is there can be wrong.
+    """Checks an id that the answer may leave out.
+
+    Args:
+        noun: The kind of resource: job, strategy or schedule.
+        asked: The id in the request.
+        data: The answer.
+        key: The key of `data` that holds the id.
 
     Raises:
-        Mismatch: `key` is there and holds another id.
+        Mismatch: `data` has the key, with another id.
     """
     found = data.get(key)
     if isinstance(found, (str, int)) and not isinstance(found, bool) and found != "":
@@ -43,7 +49,7 @@ def require_named(noun: str, asked: str, data: Mapping[str, Any], key: str) -> N
 
 
 def _same_uuid(asked: str, answered: str) -> bool:
-    """Whether both are one UUID: it may be asked for in capital letters, or without dashes."""
+    """Whether both ids are the same UUID: a caller may write one in capital letters or without dashes."""
     try:
         return uuid.UUID(asked) == uuid.UUID(answered)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Answers of the API to records and to items as raw JSON text.
+"""Parses answers of the API into records, and into items as raw JSON text.
 
-The items of a job are whatever a page had: numbers of any size, keys in any order, duplicates. So they are handed on as
-the bytes that were received, and nothing between the API and the lake can change them.
+The items of a job hold anything that a page had: numbers of any size, keys in any order, duplicates. So they are passed
+on as the bytes that were received, and nothing between the API and the lake can change them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Shape = Literal["array", "wrapped", "object", "null", "scalar", "absent"]
 Row = TypeVar("Row")
 log = logging.getLogger("meter_pipeline.api")
 
-# By which people find the record that a row is of; never all of it, which may hold a secret.
-_TELLING = ("id", "job_id", "strategy_id", "schedule_id", "name", "url", "created_at")
-# A batch also ends at this many bytes, so that items of megabytes do not pile up.
+# Fields that identify the record of an unusable row. The row itself may hold a secret and is never shown whole.
+_IDENTIFYING = ("id", "job_id", "strategy_id", "schedule_id", "name", "url", "created_at")
+# A batch also ends at this many bytes, so that items of megabytes do not fill the memory.
 _BATCH_BYTES = 8 * 2**20
 _WRAP = re.compile(rb'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(?=\[)', re.DOTALL)
 _LIST_WRAP = re.compile(rb'\[\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(?=\[)', re.DOTALL)
@@ -42,8 +42,8 @@ class JobBody:
 
     Attributes:
         job: The job's record.
-        shape: What `results` was: an array, an array wrapped in an object of one key, another object, `null`, a scalar,
-            or not there at all.
+        shape: What `results` was: an array, an array wrapped in an object with one key, another object, `null`, a
+            scalar, or absent.
         size: Bytes received, decompressed.
     """
 
@@ -61,7 +61,7 @@ class JobBody:
         self.shape = shape
         self.size = size
         self._text = text
-        self._spool = spool.own() if spool is not None else None
+        self._spool = spool.add_owner() if spool is not None else None
         self._chunks = chunks
 
     def __repr__(self) -> str:
@@ -74,7 +74,7 @@ class JobBody:
         self.close()
 
     def close(self) -> None:
-        """Gives up the temporary file, if there is one; `batches` cannot be called afterwards."""
+        """Releases the temporary file, if any; `batches` cannot be called afterwards."""
         if self._spool is not None:
             self._spool.release()
             self._spool = None
@@ -84,34 +84,34 @@ class JobBody:
 
     @property
     def memory(self) -> int:
-        """Bytes of items that are held in memory, not in a temporary file."""
+        """Bytes of items held in memory, not in a temporary file."""
         return len(self._text)
 
-    def taken(self, job: Job) -> JobBody:
-        """The same items as another's, who closes it, under a completed record; this body is closed."""
+    def transfer(self, job: Job) -> JobBody:
+        """Moves the items to a new body with the record `job`, and closes this one; the caller closes the new one."""
         other = JobBody(job, self.shape, self.size, text=self._text, spool=self._spool, chunks=self._chunks)
         self.close()
         return other
 
     def park(self, spool: Spool) -> None:
-        """Moves items that are held in memory to a temporary file that several bodies share."""
+        """Moves items from memory to a temporary file that several bodies share."""
         if not self._text:
             return
         start, end = spool.keep(self._text)
         single = self.shape in ("object", "scalar")
-        self._spool = spool.own()
+        self._spool = spool.add_owner()
         # A chunk is what stands between the brackets.
         self._chunks = ((start, end) if single else (start + 1, end - 1),)
         self._text = b""
 
     def batches(self, items: int = 20_000) -> Iterator[list[bytes]]:
-        """The items in order, as the JSON text that was received, some at a time.
+        """The items in order, as the JSON text that was received, in batches.
 
         Args:
             items: Most items in one batch; a batch also ends at 8 MB.
 
         Yields:
-            Lists of items, never empty. An object is one item, a scalar too; `null` and absent results have none.
+            Lists of items, never empty. An object or a scalar is one item; `null` and absent results have no items.
         """
         batch: list[bytes] = []
         size = 0
@@ -143,7 +143,7 @@ class JobBody:
 
 @dataclass(frozen=True)
 class ChangeEntry:
-    """A job whose content had changed; `body` is there when the entry carries results."""
+    """A job whose content had changed; `body` is None if the entry carries no results."""
 
     job: Job
     body: JobBody | None = None
@@ -154,9 +154,9 @@ class ChangeSet:
     """The unseen changes of a schedule. A context manager: big bodies own a temporary file.
 
     Attributes:
-        count: How many entries the server says there are (else how many came).
-        marked_seen: Whether this read has consumed them; `None` when the server does not say.
-        unusable: Entries that say nothing that could be used.
+        count: The number of entries as the server states it, else the number received.
+        marked_seen: Whether this read has marked the changes as seen; None if the server does not state it.
+        unusable: Entries that cannot be used.
     """
 
     schedule_id: str
@@ -172,28 +172,28 @@ class ChangeSet:
         self.close()
 
     def close(self) -> None:
-        """Gives up what the entries' bodies hold."""
+        """Closes the entries' bodies."""
         for entry in self.entries:
             if entry.body is not None:
                 entry.body.close()
 
 
 def job_body(content: Content, asked: str | None = None) -> JobBody:
-    """The job of a response; validates every item on the way.
+    """Parses the job of a response, and validates every item.
 
     Args:
         content: The response.
-        asked: The id that was asked for, None for whatever job it is.
+        asked: The requested id; None to accept any job.
 
     Raises:
-        Malformed: It is not JSON, or no job.
-        Mismatch: It is another job.
+        Malformed: The body is not valid JSON, or not a job.
+        Mismatch: The body is another job.
     """
     return _body(_object(content.node(), "a job"), content.size, content.bounds, asked)
 
 
 def object_of(content: Content) -> dict[str, Any]:
-    """The response's JSON object, without `results`.
+    """Parses the response's JSON object, without `results`.
 
     Raises:
         Malformed: It is not a JSON object.
@@ -204,12 +204,13 @@ def object_of(content: Content) -> dict[str, Any]:
 
 
 def rows(content: Content, noun: str, parse: Callable[[dict[str, Any]], Row]) -> list[Row | Unusable]:
-    """The rows of a list: a bare array, or an array inside an object under a usual name or `noun`.
+    """Parses the rows of a list: a bare array, or an array inside an object under a usual name or `noun`.
 
-    `results` inside rows are skipped, not parsed. A row that is no object, or that `parse` does not take, costs itself.
+    `results` inside rows are skipped, not parsed. A row that is not an object, or that `parse` refuses, becomes an
+    `Unusable` and does not affect the others.
 
     Raises:
-        Malformed: There is no list.
+        Malformed: The response has no list.
     """
     found: list[Row | Unusable] = []
     for node in _list(content.node(), ("items", "data", "results", noun)):
@@ -229,7 +230,7 @@ def rows(content: Content, noun: str, parse: Callable[[dict[str, Any]], Row]) ->
 def _unusable(noun: str, node: Node, fields: dict[str, Any], error: Exception) -> Unusable:
     if not isinstance(error, Malformed):
         log.error("a row of %s could not be read", noun, exc_info=error)
-    about = ", ".join(f"{name} {str(fields[name])[:80]!r}" for name in _TELLING if fields.get(name) is not None)
+    about = ", ".join(f"{name} {str(fields[name])[:80]!r}" for name in _IDENTIFYING if fields.get(name) is not None)
     reason = str(error) if isinstance(error, Malformed) else f"{type(error).__name__}, see the log"
     try:
         mark = blake2b(node.text(), digest_size=16).hexdigest()
@@ -244,19 +245,19 @@ def _change(entry: Node, bounds: Bounds) -> ChangeEntry:
     try:
         body = _body(members, entry.size, bounds)
     except TooLarge:
-        # The job is asked for by its id, and what is wrong with it is said of it alone.
+        # Without its items: the job is fetched by its id, and an error then concerns this job alone.
         return ChangeEntry(Job.from_json(record(members, bounds.record)))
     return ChangeEntry(body.job, body if has_results else None)
 
 
 def change_set(content: Content, schedule_id: str) -> ChangeSet:
-    """The change set of a response; validates every item on the way.
+    """Parses the change set of a response, and validates every item.
 
-    The items of a big one stay on disk, however many entries they belong to.
+    The items of a big change set stay on disk, in one file for all entries.
 
     Raises:
-        Malformed: It is not JSON, or no change set.
-        Mismatch: It names another schedule, or one of its jobs does.
+        Malformed: The body is not valid JSON, or not a change set.
+        Mismatch: The body, or one of its jobs, names another schedule.
     """
     node = content.node()
     envelope: dict[str, Any] = {}
@@ -347,7 +348,7 @@ def _shaped(results: Node, item_count: int | None) -> tuple[Shape, bytes]:
 
 
 def _check_items(text: bytes, single: bool, bound: Bound) -> None:
-    """Makes sure that no item of results in memory is too large."""
+    """Checks that no item of results in memory is too large."""
     if len(text) > bound.most:
         bound.check(len(text) if single else max(map(len, elements(text)), default=0))
 
@@ -361,7 +362,7 @@ def _only_array(node: Node) -> Node | None:
 
 
 def _spooled(job: Job, results: Stretch, size: int) -> JobBody:
-    """The body of results that are in a spool: chunks of whole items, each validated here once."""
+    """The body of results in a spool: chunks of whole items, each validated here."""
     spool, part, start, end = results.spool, results.part, results.start, results.end
     first = results.first
     head = spool.read(start, min(end, start + 4096))
@@ -389,7 +390,7 @@ def _chunked(job: Job, shape: Shape, size: int, spool: Spool, array: tuple[int, 
     bound = spool.bounds.record
     low = start + 1
     for high in [*cuts, end - 1]:
-        # Behind the first item of a chunk there is one window at most.
+        # After the first item of a chunk there is at most one window.
         bound.check(high - low - WINDOW)
         text = spool.read(low, high)
         if not text.strip(WHITESPACE) and cuts:

@@ -1,4 +1,4 @@
-"""How large a body may be: a hostile or broken server never fills the disk or the memory."""
+"""Limits of what an answer may hold, so that no hostile or broken server fills the disk or the memory."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ class TooLarge(Malformed):
 
 
 class NoRoom(TooLarge):
-    """The answer is larger than the disk has room for."""
+    """The answer is larger than the free space on the disk."""
 
 
 class Bound(NamedTuple):
-    """What is bounded, the most bytes of it, and the setting that says so."""
+    """A limit: what it limits, the most bytes, and the setting that changes it."""
 
     what: str
     most: int
     setting: str
 
     def check(self, size: int) -> None:
-        """Makes sure that so many bytes are within the bound.
+        """Checks a size in bytes.
 
         Raises:
-            TooLarge: They are not.
+            TooLarge: It is above the limit.
         """
         if size > self.most:
             raise TooLarge(

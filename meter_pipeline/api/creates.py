@@ -1,7 +1,7 @@
-"""Creates that make nothing twice, over an API whose creates are not idempotent.
+"""Creates each resource at most once, over an API whose creates are not idempotent.
 
-Note the intent, post, and note what came of it. When the outcome is unknown (a time-out, a reset, a 5xx other than 503)
-look for the resource before posting again; when that cannot be told either, leave the intent open and say so.
+A create notes its intent, posts, and notes the outcome. If that is unknown (a time-out, a reset, a 5xx other than 503),
+it searches for the resource before it posts again. If the search fails too, the intent stays open and an error says so.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from meter_pipeline.api.transport import Request, Transport
 
 T = TypeVar("T")
 
-# A server that answered nothing may still be writing: it is looked at again after these pauses (seconds).
-_LOOKS = (0.0, 1.0, 3.0)
+# A server that did not answer may still be writing: search again after each of these pauses (seconds).
+_PAUSES = (0.0, 1.0, 3.0)
 
 log = logging.getLogger("meter_pipeline.api")
 
@@ -33,20 +33,20 @@ class Creation(Generic[T]):
         kind: What is created.
         path: Where it is posted.
         payload: What is posted.
-        existing: Ids of the resources that could be mistaken for the new one.
-        look: Finds what was made, given what had been there; `None` when there is nothing.
+        existing: Returns the ids of resources that could be mistaken for the new one.
+        find: Finds the created resource, given the ids that existed before; None if there is none.
         parse: The record of the answer.
         identify: The record's id.
         keyed: Whether to send an `Idempotency-Key`.
-        slow: Whether the server may be at work for minutes, so that an absent resource proves nothing after a time-out.
-        read_timeout: Seconds to wait for the answer, `None` for the client's.
+        slow: Whether the server may work for minutes, so that a missing resource proves nothing after a time-out.
+        read_timeout: Seconds to wait for the answer; None for the client's setting.
     """
 
     kind: str
     path: str
     payload: Mapping[str, Any]
     existing: Callable[[], Sequence[str]]
-    look: Callable[[frozenset[str]], T | None]
+    find: Callable[[frozenset[str]], T | None]
     parse: Callable[[Mapping[str, Any]], T]
     identify: Callable[[T], str]
     keyed: bool = False
@@ -55,18 +55,18 @@ class Creation(Generic[T]):
 
 
 def create(transport: Transport, intents: IntentLog, creation: Creation[T]) -> T:
-    """Carries a create out, once.
+    """Creates a resource, at most once.
 
     Raises:
-        MeterAmbiguous: It cannot be told whether it was carried out; the intent stays open.
-        MeterError: It was refused, or never reached the server.
+        MeterAmbiguous: Whether it was created is unknown; the intent stays open.
+        MeterError: The create was refused, or never reached the server.
     """
     deadline = Deadline(max(transport.deadline, 2 * (creation.read_timeout or 0)))
     intent = intents.open(
         creation.kind, fingerprint_of({"path": creation.path, **creation.payload}), creation.existing()
     )
     if intent.reused:
-        found = _look(transport, creation, intent, (0.0,))
+        found = _find_made(transport, creation, intent, (0.0,))
         if found is not None:
             return _resolved(intents, intent, creation, found)
 
@@ -77,7 +77,7 @@ def create(transport: Transport, intents: IntentLog, creation: Creation[T]) -> T
         except MeterError as error:
             failure = error
         if failure.ambiguous or failure.status == 408:
-            found = _look(transport, creation, intent, _LOOKS)
+            found = _find_made(transport, creation, intent, _PAUSES)
             if found is not None:
                 return found
             if creation.slow and _may_still_run(failure):
@@ -107,7 +107,7 @@ def create(transport: Transport, intents: IntentLog, creation: Creation[T]) -> T
 
 
 def _again(creation: Creation[T]) -> Callable[[BaseException], bool]:
-    """After an ambiguous failure `attempt` has looked: what still comes out as transient was not carried out."""
+    """Whether to post again. After an ambiguous failure `attempt` has searched: a transient error means not created."""
 
     def again(error: BaseException) -> bool:
         if isinstance(error, MeterAmbiguous):
@@ -123,14 +123,14 @@ def _may_still_run(failure: MeterError) -> bool:
     return timed_out or failure.status in (408, 504)
 
 
-def _look(transport: Transport, creation: Creation[T], intent: Intent, pauses: Sequence[float]) -> T | None:
+def _find_made(transport: Transport, creation: Creation[T], intent: Intent, pauses: Sequence[float]) -> T | None:
     failure: MeterError | None = None
     try:
         for pause in pauses:
             transport.waiting.sleep(pause)
-            found = creation.look(frozenset(intent.before))
+            found = creation.find(frozenset(intent.before))
             if found is not None:
-                log.info("%s: an earlier attempt had worked (%s)", creation.kind, creation.identify(found))
+                log.info("%s: an earlier attempt had succeeded (%s)", creation.kind, creation.identify(found))
                 return found
     except MeterError as error:
         failure = error
@@ -145,7 +145,7 @@ def _resolved(intents: IntentLog, intent: Intent, creation: Creation[T], made: T
 
 
 def _ambiguous(creation: Creation[T], failure: MeterError) -> MeterAmbiguous:
-    told = f"{failure.status} {failure.detail}" if failure.status is not None else failure.detail
+    reason = f"{failure.status} {failure.detail}" if failure.status is not None else failure.detail
     return MeterAmbiguous(
-        f"it is not known whether the {creation.kind} was created: {told}", method="POST", path=creation.path
+        f"it is not known whether the {creation.kind} was created: {reason}", method="POST", path=creation.path
     )

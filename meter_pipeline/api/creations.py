@@ -1,4 +1,4 @@
-"""What tells a resource we have just made from those that were there: one description per kind of create."""
+"""Describes each kind of create: how to post it, and how to find the created resource among the existing ones."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from meter_pipeline.api.records import Batch, GeneratedStrategy, Job, Schedule, 
 
 Made = TypeVar("Made", Job, Batch, Schedule)
 
-# Pages of new jobs looked through before an older one must have come.
+# Pages of new jobs to search before the search ends without reaching a job that existed before.
 _PAGES = 20
 # Generating a strategy asks a language model (seconds).
 GENERATION = 180.0
 
 
 def job(lists: Lists, path: str, payload: Mapping[str, Any], *, execute: bool = False) -> Creation[Job]:
-    """A job of one URL; with `execute` the answer comes when it has ended."""
+    """Creates a job of one URL; with `execute` the server answers when the job has ended."""
 
-    def look(before: frozenset[str]) -> Job | None:
+    def find(before: frozenset[str]) -> Job | None:
         made = [row for row in _newer(lists, payload["strategy_id"], before) if _is_ours(row, payload)]
         return made[-1] if made else None
 
@@ -33,7 +33,7 @@ def job(lists: Lists, path: str, payload: Mapping[str, Any], *, execute: bool = 
         path=path,
         payload=payload,
         existing=_existing_jobs(lists, payload["strategy_id"]),
-        look=look,
+        find=find,
         parse=_of_strategy(Job, payload),
         identify=lambda made: made.job_id,
         slow=execute,
@@ -41,9 +41,9 @@ def job(lists: Lists, path: str, payload: Mapping[str, Any], *, execute: bool = 
 
 
 def batch(lists: Lists, path: str, payload: Mapping[str, Any]) -> Creation[Batch]:
-    """Jobs of several URLs, of which the API tells only their batch."""
+    """Creates jobs of several URLs; the API returns only the id of their batch."""
 
-    def look(before: frozenset[str]) -> Batch | None:
+    def find(before: frozenset[str]) -> Batch | None:
         rows = [row for row in _newer(lists, payload["strategy_id"], before) if row.url in payload["urls"]]
         ours = [row for row in rows if row.schedule_id is None]
         made = [row for row in ours if row.batch_id is not None]
@@ -59,14 +59,14 @@ def batch(lists: Lists, path: str, payload: Mapping[str, Any]) -> Creation[Batch
         path=path,
         payload=payload,
         existing=_existing_jobs(lists, payload["strategy_id"]),
-        look=look,
+        find=find,
         parse=_of_strategy(Batch, payload),
         identify=lambda made: made.batch_id,
     )
 
 
 def schedule(lists: Lists, path: str, payload: Mapping[str, Any]) -> Creation[Schedule]:
-    """A schedule. The secret that the server made is lost with the answer; one of the caller's is not."""
+    """Creates a schedule. A secret that the server made is lost with a lost answer; a secret of the caller is not."""
     compared = ("strategy_id", "url", "interval_seconds", "cron_expression", "webhook_url")
 
     def matching() -> list[Schedule]:
@@ -77,7 +77,7 @@ def schedule(lists: Lists, path: str, payload: Mapping[str, Any]) -> Creation[Sc
             and found.urls == tuple(payload.get("urls") or ())
         ]
 
-    def look(before: frozenset[str]) -> Schedule | None:
+    def find(before: frozenset[str]) -> Schedule | None:
         made = [found for found in matching() if found.schedule_id not in before]
         return replace(made[-1], webhook_secret=payload.get("webhook_secret")) if made else None
 
@@ -86,7 +86,7 @@ def schedule(lists: Lists, path: str, payload: Mapping[str, Any]) -> Creation[Sc
         path=path,
         payload=payload,
         existing=lambda: [found.schedule_id for found in matching()],
-        look=look,
+        find=find,
         parse=_of_strategy(Schedule, payload),
         identify=lambda made: made.schedule_id,
     )
@@ -95,13 +95,13 @@ def schedule(lists: Lists, path: str, payload: Mapping[str, Any]) -> Creation[Sc
 def strategy(
     lists: Lists, path: str, payload: Mapping[str, Any], read: Callable[[str], GeneratedStrategy]
 ) -> Creation[GeneratedStrategy]:
-    """A generated strategy; `read` gets one by its id. Each one made counts against the quota, even when deleted."""
+    """Generates a strategy; `read` returns a strategy by its id. Each counts against the quota, even once deleted."""
 
     def matching() -> list[Strategy]:
         names = ("name", "url", "description")
         return [found for found in lists.strategies() if all(getattr(found, name) == payload[name] for name in names)]
 
-    def look(before: frozenset[str]) -> GeneratedStrategy | None:
+    def find(before: frozenset[str]) -> GeneratedStrategy | None:
         made = [found for found in matching() if found.strategy_id not in before]
         return read(made[-1].strategy_id) if made else None
 
@@ -110,7 +110,7 @@ def strategy(
         path=path,
         payload=payload,
         existing=lambda: [found.strategy_id for found in matching()],
-        look=look,
+        find=find,
         parse=GeneratedStrategy.from_json,
         identify=lambda made: made.strategy_id,
         keyed=True,
@@ -120,7 +120,7 @@ def strategy(
 
 
 def _of_strategy(kind: type[Made], payload: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Made]:
-    """Parses what was made, which has to be of the strategy that it was to be made of."""
+    """Parses a created record, and checks that it belongs to the requested strategy."""
 
     def parse(data: Mapping[str, Any]) -> Made:
         require_named("strategy", payload["strategy_id"], data, "strategy_id")
@@ -130,7 +130,7 @@ def _of_strategy(kind: type[Made], payload: Mapping[str, Any]) -> Callable[[Mapp
 
 
 def _existing_jobs(lists: Lists, strategy_id: str) -> Callable[[], Sequence[str]]:
-    """The newest jobs: whatever stands above them later is new."""
+    """The ids of the newest jobs: any job listed above them later is new."""
     return lambda: [row.job_id for row in next(lists.job_pages(strategy_id=strategy_id), [])]
 
 
@@ -145,6 +145,6 @@ def _newer(lists: Lists, strategy_id: str, before: frozenset[str]) -> list[Job]:
 
 
 def _is_ours(row: Job, payload: Mapping[str, Any]) -> bool:
-    """Whether nobody but our call can have made this job: schedules and batches make jobs too."""
+    """Whether only this call can have created the job: schedules and batches create jobs, too."""
     same_parameters = "parameters" not in row.raw or (row.parameters or None) == (payload.get("parameters") or None)
     return row.url == payload["url"] and row.schedule_id is None and row.batch_id is None and same_parameters

@@ -1,4 +1,4 @@
-"""The API key, in the one object that knows it: it signs requests, scrubs texts, and shows itself to nobody."""
+"""The API key, held by one object that signs requests, removes the key from texts and never shows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import requests.auth
 from meter_pipeline.api.errors import MeterConfigError
 
 SHOWN = "sk_live_***"
-# A shorter key (Meter's are longer) may be a word of a page: it is taken out of errors alone, not out of data.
+# A key shorter than this (Meter's are longer) may be a word of a page: it is removed from errors only, not from data.
 _SHORTEST = 12
 
 
@@ -52,17 +52,17 @@ class Credentials(requests.auth.AuthBase):
         return r
 
     def sign(self, headers: MutableMapping[str, str]) -> None:
-        """Puts the key where the API looks for it."""
+        """Adds the key as the header that the API expects."""
         headers["Authorization"] = f"Bearer {self._value}"
 
     def scrub(self, text: bytes) -> bytes:
-        """`text` without the key, should a server have repeated it."""
+        """Replaces the key in `text`, in case a server has repeated it."""
         for spelling in self._spellings:
             text = text.replace(spelling, SHOWN.encode())
         return text
 
     def scrubber(self) -> Scrubber:
-        """What takes the key out of one body of an answer, which comes in pieces."""
+        """A new `Scrubber` for one body."""
         return Scrubber(self._spellings if len(self._value) >= _SHORTEST else ())
 
 
@@ -82,7 +82,7 @@ class Scrubber:
         return f"Scrubber({SHOWN})"
 
     def feed(self, piece: bytes) -> bytes:
-        """Takes the next bytes; returns what can be passed on, without an end that may be the beginning of the key."""
+        """Adds the next bytes; returns the finished ones, without an end that may be the beginning of the key."""
         text = self._held + piece if self._held else piece
         for spelling in self._spellings:
             if spelling in text:
@@ -92,12 +92,12 @@ class Scrubber:
         return text[: len(text) - held] if held else text
 
     def end(self) -> bytes:
-        """Returns what is left at the end of the text."""
+        """Returns the bytes still held back, at the end of the text."""
         held, self._held = self._held, b""
         return held
 
     def _beginning(self, text: bytes) -> int:
-        """How many bytes at the end of `text` may be the beginning of a spelling."""
+        """The number of bytes at the end of `text` that may be the beginning of a spelling."""
         tail = text[max(0, len(text) - self._longest + 1) :] if self._longest else b""
         longest = 0
         for spelling in self._spellings:

@@ -1,8 +1,7 @@
 """The two dialects of the API as data.
 
-The first documentation speaks of `/v1/...`; the service of today and its official SDK use `/api/...`, and moved compare
-and history to other routes. Each dialect lists its own form first; the other one is tried when the server does not
-know it.
+The first documentation describes `/v1/...`. Today's service and its official SDK use `/api/...`, with other routes for
+compare and history. Each dialect lists its form first; the other form is tried if the server does not know it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Form:
-    """One way to ask for the same thing.
+    """A route of an endpoint.
 
     Attributes:
         method: HTTP method.

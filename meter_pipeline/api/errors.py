@@ -10,17 +10,17 @@ from meter_pipeline.errors import MeterPipelineError
 
 
 class MeterError(MeterPipelineError):
-    """Anything that went wrong between us and the Meter API.
+    """A call to the Meter API failed.
 
     Attributes:
         status: HTTP status of the answer, `None` when there was none.
         method: HTTP method of the request, empty when no request was made.
         path: Path of the request without its query.
-        detail: What the server said, or what was wrong with what it said.
-        hint: What to do about it, empty when there is nothing to do.
-        attempts: How many times the request was made before this error came out.
-        retry_after: Seconds the server asked to wait, `None` when it did not ask.
-        ambiguous: Whether a request that changes something may have been carried out all the same.
+        detail: The server's explanation, or what is wrong with its answer.
+        hint: What to do about it, empty if nothing can be done.
+        attempts: How often the request was made before this error was raised.
+        retry_after: Seconds the server asked to wait; None if it did not ask.
+        ambiguous: Whether a request that changes something may have been carried out in spite of the error.
     """
 
     hint = ""
@@ -48,11 +48,11 @@ class MeterError(MeterPipelineError):
 
     def __str__(self) -> str:
         where = f"{self.method} {self.path}".strip()
-        told = f"answered {self.status}: {self.detail}" if self.status is not None else self.detail
+        answer = f"answered {self.status}: {self.detail}" if self.status is not None else self.detail
         tried = f" (after {self.attempts} attempts)" if self.attempts > 1 else ""
         hint = f"; {self.hint}" if self.hint else ""
         joint = " " if self.status is not None else ": "
-        return f"{where}{joint}{told}{tried}{hint}" if where else f"{self.detail}{tried}{hint}"
+        return f"{where}{joint}{answer}{tried}{hint}" if where else f"{self.detail}{tried}{hint}"
 
 
 class MeterConfigError(MeterError):
@@ -66,7 +66,7 @@ class MeterAuthError(MeterError):
 
 
 class MeterForbidden(MeterError):
-    """403: the key is fine, the resource is not yours or the strategy quota is used up."""
+    """403: the key is valid, but the resource is not yours or the strategy quota is used up."""
 
     hint = "the resource belongs to another account, or the strategy quota is used up"
 
@@ -76,17 +76,17 @@ class MeterNotFound(MeterError):
 
 
 class MeterBadRequest(MeterError):
-    """400 or 422: the request itself is at fault; asking again changes nothing."""
+    """400 or 422: the request itself is at fault; retrying changes nothing."""
 
 
 class MeterConflict(MeterError):
     """409: the same `Idempotency-Key` is still being worked on."""
 
-    hint = "the same request is still running; ask again later"
+    hint = "the same request is still running; try again later"
 
 
 class MeterRateLimited(MeterError):
-    """429, still, after waiting as long as asked."""
+    """429 at the last attempt, after waiting as long as the server asked."""
 
     hint = "set METER_MAX_REQUESTS_PER_SECOND or try again later"
 
@@ -98,7 +98,7 @@ class MeterServerError(MeterError):
 
     @property
     def ambiguous(self) -> bool:  # type: ignore[override]
-        """503 says that nothing was done; any other 5xx leaves it open."""
+        """503 means that nothing was done; any other 5xx leaves that unknown."""
         return self.status != 503
 
 
@@ -107,8 +107,8 @@ class MeterConnectionError(MeterError):
 
     Attributes:
         sent: Whether the request may have reached the server.
-        timed_out: Whether the server took too long, so that it may still be at work.
-        permanent: Whether trying again is pointless (a name that does not exist, a certificate that is not accepted).
+        timed_out: Whether the server was too slow, so that it may still be working.
+        permanent: Whether retrying is pointless (a host name that does not exist, a certificate that is not accepted).
     """
 
     hint = "check METER_BASE_URL and the network"
@@ -136,12 +136,12 @@ class MeterConnectionError(MeterError):
 
 
 class MeterBadResponse(MeterError):
-    """A 2xx answer that is not what JSON or Meter says it should be.
+    """A 2xx answer that is not valid JSON, or not the record that Meter documents.
 
     Attributes:
         body: What was received at the last attempt, at most 1 MB of it.
-        cut: Whether it looks cut off, rather than wrong.
-        permanent: Whether trying again at once is pointless.
+        cut: Whether it seems to be cut off rather than wrong.
+        permanent: Whether retrying at once is pointless.
     """
 
     hint = "check METER_BASE_URL, or a proxy in between"
@@ -165,24 +165,24 @@ class MeterBadResponse(MeterError):
 
 
 class MeterWrongResource(MeterBadResponse):
-    """A 2xx answer about another resource than the one that was asked for: never data, whatever it holds."""
+    """A 2xx answer about another resource than the requested one: never used as data."""
 
     hint = "a cache or proxy in between mixes answers up; check METER_BASE_URL"
 
 
 class MeterTooLarge(MeterBadResponse):
-    """A 2xx answer beyond a bound, or beyond what the disk has room for; a listing that does not end."""
+    """A 2xx answer larger than a bound or than the free space on the disk; or a listing that does not end."""
 
     permanent = True
 
 
 class MeterAmbiguous(MeterError):
-    """A create whose outcome stays unknown: it may or may not have been carried out.
+    """A create whose outcome is unknown: it may or may not have been carried out.
 
-    The intent stays open, so that the same call made again looks for the resource before it creates one.
+    The intent stays open, so that the same call made again searches for the resource before it creates one.
     """
 
-    hint = "make the same call again later: it looks for the resource before creating one"
+    hint = "make the same call again later: it searches for the resource before creating one"
     ambiguous = True
 
 

@@ -1,6 +1,7 @@
-"""What went wrong, in words: exceptions of the network floor and answers other than 2xx to errors of ours.
+"""Turns exceptions of the network libraries, and answers other than 2xx, into `MeterError`s.
 
-Texts are made here and not taken from the libraries: theirs hold whole URLs with queries, and proxies with passwords.
+Messages are written here and not copied from the libraries: theirs contain whole URLs with queries, and proxies with
+passwords.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def connection(error: Exception, method: str, path: str, timeout: tuple[float, f
         return failed("the host's name cannot be resolved", sent=False, permanent=name.errno in _PERMANENT_NAMES)
     if caused(requests.exceptions.SSLError, floor.SSLError) is not None:
         return failed(
-            "no secure connection: the server's certificate is not accepted, or it does not speak TLS",
+            "no secure connection: the server's certificate is not accepted, or it does not use TLS",
             hint="check METER_BASE_URL, or REQUESTS_CA_BUNDLE for a certificate of your own",
             sent=False,
             permanent=True,
@@ -77,7 +78,7 @@ def reading(error: Exception, method: str, path: str) -> MeterConnectionError:
 
 
 def too_slow(method: str, path: str, seconds: float) -> MeterConnectionError:
-    """The error of an answer that would take for ever."""
+    """The error of an answer that is too slow for the deadline."""
     return MeterConnectionError(
         f"the answer was not there after {seconds:g} s", method=method, path=path, timed_out=True
     )
@@ -86,7 +87,7 @@ def too_slow(method: str, path: str, seconds: float) -> MeterConnectionError:
 def refusal(
     status: int, body: bytes, method: str, path: str, *, location: str = "", retry_after: float | None = None
 ) -> MeterError:
-    """The error of an answer that is not 2xx. `body` and `location` are free of the key already."""
+    """The error of an answer that is not 2xx; the key is already removed from `body` and `location`."""
     kind = for_status(status)
     hint = _STATUS_HINTS.get(status)
     detail = _detail(body)
@@ -100,12 +101,12 @@ def refusal(
 
 
 def from_application(body: bytes) -> bool:
-    """Whether a 404 speaks of a resource; the router's own says `Not Found`, a proxy's is HTML."""
+    """Whether a 404 is about a resource: the router's 404 is `Not Found`, and a proxy's is HTML."""
     return _looks_json(body) and _detail(body) not in ("", "Not Found")
 
 
 def described(reason: str, body: bytes) -> str:
-    """A reason, with what the body looks like when it is no JSON at all."""
+    """A reason, with the beginning of the body if that is not JSON."""
     if _looks_json(body) or not body.strip():
         return reason
     return f"{reason}; it begins with {_line(body.decode('utf-8', 'replace'))[:60]!r}"
@@ -146,7 +147,7 @@ def _looks_json(body: bytes) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception with everything it wraps, in whichever way the two libraries wrap."""
+    """An exception and every exception that it wraps, in any way that the two libraries wrap one."""
     seen: set[int] = set()
     waiting: list[BaseException] = [error]
     while waiting:

@@ -1,8 +1,8 @@
-"""What we are about to create, written down before we do.
+"""Notes each create before it is sent.
 
-The API's creates are not idempotent: the same call made twice makes two resources, and a time-out does not tell whether
-the first one worked. So the intent is noted first, with the resources that were there already; after an ambiguous
-failure, or a crash, whatever matches and was not there before is the one we made.
+The API's creates are not idempotent: the same call made twice creates two resources, and a time-out leaves unknown
+whether the first call succeeded. So the intent is noted first, with the resources that existed. After an ambiguous
+failure or a crash, a resource that matches and did not exist before is the created one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Intent:
-    """A create that was begun.
+    """A create that was started.
 
     Attributes:
-        intent_id: Unique; also the `Idempotency-Key` where the API takes one.
+        intent_id: Unique; also the `Idempotency-Key` where the API accepts one.
         kind: What is created: job, batch, execute, schedule or strategy.
         fingerprint: Equal for equal requests.
         before: Ids of resources that existed before.
@@ -36,13 +36,13 @@ class Intent:
 
 
 class IntentLog(Protocol):
-    """Where intents are kept; the ledger is one that outlives the process."""
+    """Stores intents; the ledger's implementation outlives the process."""
 
     def open(self, kind: str, fingerprint: str, before: Sequence[str]) -> Intent:
         """Notes an intent, or returns the unresolved one with the same fingerprint."""
 
     def resolve(self, intent_id: str, resource_id: str | None) -> None:
-        """Closes an intent: the resource it made, or `None` when it is certain that none was made."""
+        """Closes an intent, with the id of the created resource, or None if certainly nothing was created."""
 
 
 class MemoryIntents:

@@ -1,4 +1,4 @@
-"""The API's lists, read whole or page by page while their rows move."""
+"""Reads the API's lists, whole or page by page, while rows are added and deleted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = TypeVar("Row")
 
 # The API's maximum is documented for one list only, where it is 100.
 LARGEST_PAGE = 100
-# The API's default, taken when it refuses a larger one.
+# The API's default, for a server that refuses a larger page.
 _SAFE_PAGE = 20
 # Rows may carry their results: pages are asked for so that they stay about this size.
 _PAGE_BYTES = 4 * 2**20
@@ -30,8 +30,8 @@ class Lists:
     """Strategies, schedules and jobs.
 
     Args:
-        routes: The way to ask.
-        report: Gets the rows that cannot be used.
+        routes: Sends the requests.
+        report: Receives the rows that cannot be used.
     """
 
     def __init__(self, routes: Routes, report: Callable[[Unusable], None]) -> None:
@@ -55,11 +55,11 @@ class Lists:
             yield from self.usable(page)
 
     def schedules(self) -> list[Schedule]:
-        """Every schedule; the API gives them in one piece, as far as is documented."""
+        """Every schedule; as documented, the API returns all of them in one page."""
         found, _ = self._routes.ask("GET", "schedules", parse=_page("schedules", Schedule.from_json), page=True)
         if len(found) < _SAFE_PAGE:
             return self.usable(found)
-        # As many as a page holds by default: it may be one.
+        # The list is as long as a default page or longer: it may be a page of a longer list.
         walk = self._walk("schedules", {}, LARGEST_PAGE, Schedule.from_json, lambda schedule: schedule.schedule_id)
         rest, _ = walk.fetch(len(found))
         if {walk.key(row) for row in rest} <= {walk.key(row) for row in found}:
@@ -79,10 +79,10 @@ class Lists:
         query = {"strategy_id": strategy_id, "schedule_id": schedule_id, "status": status, "since": absolute(since)}
         walk = self._walk("jobs", query, max(page_size, 1), Job.from_json, lambda job: job.job_id)
         for page in self._pages("jobs", walk):
-            # The first dialect documents no schedule_id: a server may take no notice of it.
-            asked = [job for job in self.usable(page) if _asked_for(job, strategy_id, schedule_id, status)]
-            if asked:
-                yield asked
+            # The first dialect documents no schedule_id: a server may ignore it.
+            jobs = [job for job in self.usable(page) if _is_requested(job, strategy_id, schedule_id, status)]
+            if jobs:
+                yield jobs
 
     def _walk(
         self,
@@ -144,13 +144,13 @@ def _page(
     return lambda content: (rows(content, noun, from_json), content.size)
 
 
-def _asked_for(job: Job, strategy_id: str | None, schedule_id: str | None, status: str | None) -> bool:
-    for asked, name, told in (
+def _is_requested(job: Job, strategy_id: str | None, schedule_id: str | None, status: str | None) -> bool:
+    for wanted, name, found in (
         (strategy_id, "strategy_id", job.strategy_id),
         (schedule_id, "schedule_id", job.schedule_id),
         (status, "status", job.status),
     ):
-        if asked is not None and name in job.raw and told != asked:
+        if wanted is not None and name in job.raw and found != wanted:
             return False
     return True
 

@@ -1,9 +1,9 @@
-"""Walks a list by offset while its rows move: what was there throughout comes exactly once.
+"""Walks a list by offset while its rows move, and yields each row that exists throughout exactly once.
 
-The API has neither cursors nor totals. While we page, new rows push the others down (they would come twice) and deleted
-rows pull them up (they would be stepped over). So pages overlap by one row, and a page counts only if its first row is
-one we have: then nothing can be missing between it and what came before. A short page is no end, since servers clamp
-`limit` in silence; only an empty page is, and only after a look at the last row that still stood where it was.
+The API has neither cursors nor totals. During a walk, new rows push the others down (they would come twice) and deleted
+rows pull them up (they would be skipped). So pages overlap by one row, and a page counts only if its first row is
+already known: then no row is missing between it and the earlier pages. A short page does not end the list, because
+servers reduce `limit` without notice. Only an empty page does, and only if the last known row is still in its place.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from meter_pipeline.api.errors import MeterBadRequest, MeterServerError
 
 Row = TypeVar("Row")
 
-# Past any real list; a server that still answers with rows takes no notice of offsets.
+# Past any real list; a server that still answers with rows ignores offsets.
 _FAR = 10**6
-# Where no real list has a row; asked for once a walk is long, and again when it is longer by this factor.
+# Where no real list has a row. Requested once a walk is long, and again each time it is longer by a factor.
 _BEYOND = 10**9
 _LONG = 100
 _LONGER = 8
-# So many pages in a row without a new row, or so many rows: a list that goes round in circles, or has no end.
+# A list with this many pages in a row without a new row, or with this many rows, has no end.
 _MOST_STALE = 200
 _MOST_ROWS = 10**7
-# A list whose head grows as fast as we read is left to the next reading after so many rounds.
+# A list whose head grows as fast as it is read is left to the next reading after this many rounds.
 _MOST_ROUNDS = 1000
 
 log = logging.getLogger("meter_pipeline.api")
 
 
 class Endless(Exception):
-    """A list whose pages never end, as far as can be told; the message says by what."""
+    """A list that seems to have no end; the message has the reason."""
 
 
 class Walk(Generic[Row]):
     """One walk through a list, newest rows first.
 
     Args:
-        fetch: Gives the rows at an offset, however many it likes, and the limit it asked for.
+        fetch: Returns the rows at an offset, any number of them, and the limit that it requested.
         key: A row's identity.
     """
 
@@ -48,7 +48,7 @@ class Walk(Generic[Row]):
         self.key = key
         # Invariant: of a row in here, every older-standing row above it that was there throughout is in here too.
         self._seen: set[str] = set()
-        self._reads, self._next_look = 0, _LONG
+        self._reads, self._next_probe = 0, _LONG
         self._stale = 0
         self._largest = 0
 
@@ -67,7 +67,7 @@ class Walk(Generic[Row]):
             log.warning("a list grows as fast as it is read; its newest rows are left to the next reading")
 
     def _down(self) -> Generator[list[Row], None, bool]:
-        """From the head to the end; returns whether the head was seen unchanged at the end."""
+        """Walks from the head to the end; returns whether the head was unchanged at the end."""
         offset, back, ended = 0, 1, False
         ids: list[str] = []
         top: list[str] = []
@@ -79,7 +79,7 @@ class Walk(Generic[Row]):
                 if ended:
                     return False
                 if offset == len(top):
-                    # One page was all there is; if it still reads the same, nothing moved up while we looked below it.
+                    # The list has one page. If it still reads the same, no row moved up during the read below it.
                     if self._ids(self._read(0)[0]) == top:
                         return True
                     offset, top = 0, []
@@ -90,7 +90,7 @@ class Walk(Generic[Row]):
                 continue
             repeated, ids = ids, self._ids(page)
             if ids == repeated and self._read(_FAR)[0]:
-                return False  # the server takes no notice of offsets: the list was whole the first time
+                return False  # the server ignores offsets: its first answer was the whole list
             fresh = self._fresh(page)
             if fresh:
                 yield fresh
@@ -103,7 +103,7 @@ class Walk(Generic[Row]):
             offset, back = offset + len(page) - overlap, 1
 
     def _head(self) -> Generator[list[Row], None, bool]:
-        """New rows that came to the head; returns whether there were none."""
+        """Walks new rows at the head; returns whether there were none."""
         offset = 0
         while True:
             page, _ = self._read(offset)
@@ -115,26 +115,26 @@ class Walk(Generic[Row]):
             offset += len(page)
 
     def _adjoins(self, offset: int) -> bool:
-        """Whether the row just above is one we have, from a server that gives only one row here."""
+        """Whether the row just above is known, on a server that returns only one row here."""
         above, _ = self._read(offset - 1)
         return len(above) == 1 and self.key(above[0]) in self._seen
 
     def _read(self, offset: int) -> tuple[Sequence[Row], int]:
         page, limit = self.fetch(offset)
         self._reads += 1
-        if self._reads >= self._next_look:
-            self._next_look *= _LONGER
-            self._look_beyond()
+        if self._reads >= self._next_probe:
+            self._next_probe *= _LONGER
+            self._check_end()
         if offset < _FAR:
             self._largest = max(self._largest, len(page))
         return page, limit
 
-    def _look_beyond(self) -> None:
-        """Makes sure, every now and then in a long walk, that the list has an end at all."""
+    def _check_end(self) -> None:
+        """Checks that the list has an end, now and then in a long walk."""
         try:
             page, _ = self.fetch(_BEYOND)
         except (MeterBadRequest, MeterServerError):
-            return  # a server that refuses such offsets, or takes too long over them
+            return  # a server that refuses such offsets, or is too slow for them
         if page:
             raise Endless(f"after {len(self._seen):,} rows there still are some at offset {_BEYOND:,}")
 

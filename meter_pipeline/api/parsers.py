@@ -1,4 +1,4 @@
-"""Parsers of answers about one resource: each takes the record of the one that was asked for, and no other."""
+"""Parsers of answers about a single resource; each refuses the record of another resource."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from meter_pipeline.api.spool import Content
 Resource = TypeVar("Resource", Strategy, GeneratedStrategy, Schedule)
 
 
-def parse_one(kind: type[Resource], noun: str, asked: str) -> Callable[[Content], Resource]:
-    """Parses the record of the resource that was asked for, and no other."""
+def parse_record(kind: type[Resource], noun: str, asked: str) -> Callable[[Content], Resource]:
+    """Parses the record of the requested resource, and refuses another one."""
 
     def parse(content: Content) -> Resource:
         found = kind.from_json(object_of(content))
@@ -25,7 +25,7 @@ def parse_one(kind: type[Resource], noun: str, asked: str) -> Callable[[Content]
 
 
 def parse_refined(strategy_id: str) -> Callable[[Content], GeneratedStrategy]:
-    """Parses what a refinement answers, which need not repeat the strategy's id."""
+    """Parses the answer to a refinement, which may leave out the strategy's id."""
 
     def parse(content: Content) -> GeneratedStrategy:
         data = object_of(content)
@@ -37,7 +37,7 @@ def parse_refined(strategy_id: str) -> Callable[[Content], GeneratedStrategy]:
 
 
 def parse_history(strategy_id: str) -> Callable[[Content], list[HistoryEntry | Unusable]]:
-    """Parses a history, whose rows need not name the strategy."""
+    """Parses a history, whose rows may leave out the strategy's id."""
 
     def parse_row(row: dict[str, Any]) -> HistoryEntry:
         require_named("strategy", strategy_id, row, "strategy_id")
@@ -47,7 +47,7 @@ def parse_history(strategy_id: str) -> Callable[[Content], list[HistoryEntry | U
 
 
 def parse_comparison(job_id: str, other_job_id: str) -> Callable[[Content], Comparison]:
-    """Parses a comparison, which names its jobs at most."""
+    """Parses a comparison, which may leave out its jobs' ids."""
 
     def parse(content: Content) -> Comparison:
         data = object_of(content)

@@ -1,7 +1,7 @@
-"""What the API speaks of, as frozen records: parsing and its tolerances are here, nobody else sees a JSON key.
+"""The API's resources as frozen records. Parsing and its tolerances are here; no other module reads a JSON key.
 
-Every record keeps the object it came from in `raw` (without `results` and without secrets), so nothing the API adds
-later is lost. Identifiers come as `id` or as `strategy_id`, `schedule_id`, `job_id`; timestamps with or without zone.
+Every record keeps its JSON object in `raw` (without `results` and without secrets), so that no field that the API adds
+later is lost. Identifiers are `id` or `strategy_id`, `schedule_id`, `job_id`; timestamps have a zone or not.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Unusable:
-    """A row of a list, or an entry of a change set, that cannot be used; the others of its page can.
+    """A row of a list, or an entry of a change set, that cannot be used. The others of its page can.
 
     Attributes:
-        noun: What it is a row of.
-        reason: What is wrong with it, in half a sentence.
-        about: What it says of itself, to find it by: id, name, url, time.
-        mark: Digest of its text.
+        noun: The list, such as `jobs`.
+        reason: What is wrong with the row, in half a sentence.
+        about: The row's id, name, URL and time, as far as it has them.
+        mark: Digest of the row's text.
     """
 
     noun: str
@@ -41,7 +41,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Strategy:
-    """A saved extraction plan of a page."""
+    """A saved plan for extracting items from a page."""
 
     strategy_id: str
     name: str | None = None
@@ -54,7 +54,7 @@ class Strategy:
 
     @classmethod
     def from_json(cls, data: Json) -> Strategy:
-        """Parses a strategy as the list or the single read gives it."""
+        """Parses a strategy as listed or as read by its id."""
         return cls(
             strategy_id=identifier(data, "strategy_id"),
             name=_text(data, "name"),
@@ -69,7 +69,7 @@ class Strategy:
 
 @dataclass(frozen=True)
 class GeneratedStrategy:
-    """What generating or refining a strategy answers: the plan is made, with sample rows."""
+    """The answer to generating or refining a strategy: its id and sample rows."""
 
     strategy_id: str
     preview: tuple[Any, ...] = ()
@@ -94,9 +94,9 @@ class GeneratedStrategy:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A strategy that is run again and again.
+    """A strategy that runs regularly.
 
-    `webhook_secret` is there only in the answer that made it: the API shows it once.
+    Only the answer that created the secret has `webhook_secret`: the API shows it once.
     """
 
     schedule_id: str
@@ -184,7 +184,7 @@ class Job:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the job has ended; an unknown state counts as not ended."""
+        """Whether the job has ended; a job in an unknown state counts as running."""
         return self.status in TERMINAL
 
     @property
@@ -201,7 +201,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Batch:
-    """Jobs made by one call over several URLs; the API does not tell their ids."""
+    """Jobs created by one call for several URLs; the API does not return their ids."""
 
     batch_id: str
     job_count: int | None = None
@@ -225,7 +225,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """A job in a strategy's history; `has_changes` is against the previous job of the strategy, whatever its URL."""
+    """A job in a strategy's history; `has_changes` compares it with the strategy's previous job of any URL."""
 
     job_id: str
     status: str | None = None
@@ -278,10 +278,10 @@ class Comparison:
 
 
 def identifier(data: Json, name: str) -> str:
-    """The first of `name` and `id` that is there: an opaque text, never parsed.
+    """The value of `name`, else of `id`: an opaque text, never parsed.
 
     Raises:
-        Malformed: Neither is there.
+        Malformed: The object has neither.
     """
     for key in (name, "id"):
         found = data.get(key)
@@ -293,7 +293,7 @@ def identifier(data: Json, name: str) -> str:
 
 
 def timestamp(text: object) -> datetime | None:
-    """An aware UTC time of an ISO 8601 text; without a zone it is UTC, anything unreadable is `None`."""
+    """Parses an ISO 8601 text as an aware UTC time; without a zone it is UTC. None if it is not a valid time."""
     if not isinstance(text, str):
         return None
     text = text.strip()
@@ -302,7 +302,7 @@ def timestamp(text: object) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        moment_or_none = _loose(text)
+        moment_or_none = _parse_loosely(text)
         if moment_or_none is None:
             return None
         moment = moment_or_none
@@ -314,8 +314,8 @@ def timestamp(text: object) -> datetime | None:
         return None
 
 
-def _loose(text: str) -> datetime | None:
-    """Python 3.10 takes only three or six digits of fractions, and no `+0000`."""
+def _parse_loosely(text: str) -> datetime | None:
+    """Parses what Python 3.10 does not: fractions of other than three or six digits, and zones such as `+0000`."""
     head, dot, rest = text.partition(".")
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))] if dot else ""
     zone = rest[len(digits) :] if dot else ""

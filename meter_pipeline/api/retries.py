@@ -1,8 +1,8 @@
-"""When a request is made again, how long to wait before, and how to stay below the server's limits.
+"""When to retry a request, how long to wait before that, and how to stay below the server's limits.
 
-The retry library is tenacity: full jitter, the server's `Retry-After` or `X-RateLimit-Reset` instead when it names one
-(never more than 60 s), no attempt past the call's deadline. Tests do not want to wait: `set_wait_scale(0)` for the
-process, or `MeterClient(wait_scale=0)` for one client.
+The retry library is tenacity: exponential back-off with full jitter, or the server's `Retry-After` or
+`X-RateLimit-Reset` if it sends one (60 s at most), and no attempt past the call's deadline. `set_wait_scale(0)` turns
+waiting off for the process, `MeterClient(wait_scale=0)` for one client.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ from meter_pipeline.text.printable import PrintableLog
 T = TypeVar("T")
 
 LONGEST_WAIT = 60.0
-_FIRST_WAIT = 0.5
-_LONGEST_BACKOFF = 30.0
+_BACK_OFF = tenacity.wait_random_exponential(multiplier=0.5, max=30.0)
 # Smaller values of X-RateLimit-Reset are seconds from now, not Unix time.
 _EPOCH = 10_000_000.0
 
@@ -42,16 +41,16 @@ _wait_scale = 1.0
 
 
 def set_wait_scale(scale: float) -> None:
-    """Scales every wait of every client in this process: 0 for tests, 1 (the default) for real life."""
+    """Scales every wait of every client in this process: 0 in tests, 1 (the default) otherwise."""
     global _wait_scale
     _wait_scale = scale
 
 
 class Waiting:
-    """How long this client really sleeps when it should wait.
+    """Sleeps for a client, for a fraction of each wait.
 
     Args:
-        scale: Fraction of each wait that is slept; `None` follows `set_wait_scale`.
+        scale: The fraction; None follows `set_wait_scale`.
     """
 
     def __init__(self, scale: float | None = None) -> None:
@@ -62,12 +61,12 @@ class Waiting:
         return seconds * (_wait_scale if self._scale is None else self._scale)
 
     def sleep(self, seconds: float) -> None:
-        """Waits."""
+        """Sleeps for a wait of `seconds`, scaled."""
         time.sleep(self.scaled(seconds))
 
 
 class Deadline:
-    """The time a call may take, all its attempts and waits together."""
+    """The time limit of one call, including all its attempts and waits."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -75,16 +74,16 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds left, negative when it has passed."""
+        """Seconds left; negative once the deadline has passed."""
         return self._end - time.monotonic()
 
 
 class Pace:
-    """Holds requests back before the server has to: shared by all threads of a client.
+    """Limits the rate of requests; all threads of a client share one.
 
     Args:
-        per_second: Most requests in a second, `None` for no bound of ours.
-        waiting: How waits are slept.
+        per_second: Most requests per second; None for no limit on this side.
+        waiting: Sleeps until a request's turn.
     """
 
     def __init__(self, per_second: float | None, waiting: Waiting) -> None:
@@ -95,7 +94,7 @@ class Pace:
         self._held_until = 0.0
 
     def wait(self) -> None:
-        """Waits for this request's turn."""
+        """Waits until this request may be sent."""
         if not self._interval and not self._held_until:
             return
         with self._lock:
@@ -108,7 +107,7 @@ class Pace:
             self._waiting.sleep(turn - now)
 
     def note(self, headers: Mapping[str, str]) -> None:
-        """Reads a response's rate limit headers: with nothing remaining, everyone waits for the reset."""
+        """Reads a response's rate limit headers: with no request remaining, all threads wait for the reset."""
         if headers.get("X-RateLimit-Remaining", "").strip() != "0":
             return
         wait = _until_reset(headers)
@@ -117,8 +116,8 @@ class Pace:
                 self._held_until = max(self._held_until, time.monotonic() + self._waiting.scaled(wait))
 
 
-def asked_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds the server asks to wait: `Retry-After` (seconds or a date), else `X-RateLimit-Reset`."""
+def requested_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait: `Retry-After` (seconds or a date), else `X-RateLimit-Reset`; else None."""
     text = headers.get("Retry-After", "").strip()
     if text:
         if (seconds := _number(text)) is not None:
@@ -139,7 +138,7 @@ def _until_reset(headers: Mapping[str, str]) -> float | None:
 
 
 def _number(text: str) -> float | None:
-    """A header's number; `nan` is none, and a time of that would be waited for for ever."""
+    """A header's number; None for `nan` too, since a wait for that time would never end."""
     try:
         number = float(text)
     except ValueError:
@@ -156,7 +155,7 @@ def _server_time(headers: Mapping[str, str]) -> float:
 
 
 def transient(error: BaseException) -> bool:
-    """Whether the same request may succeed when it is made again."""
+    """Whether the same request may succeed when it is retried."""
     if isinstance(error, (MeterConnectionError, MeterBadResponse)):
         return not error.permanent
     if isinstance(error, (MeterRateLimited, MeterServerError)):
@@ -165,12 +164,12 @@ def transient(error: BaseException) -> bool:
 
 
 def not_done(error: BaseException) -> bool:
-    """Whether it is certain that the request was not carried out, and may be once it is made again."""
+    """Whether the request was certainly not carried out, and may succeed when it is retried."""
     return transient(error) and isinstance(error, MeterError) and not error.ambiguous
 
 
 def never(error: BaseException) -> bool:
-    """No second attempt, whatever happened."""
+    """Retries after no error."""
     return False
 
 
@@ -179,7 +178,7 @@ class Retries:
 
     Args:
         attempts: Most attempts of one call.
-        waiting: How waits are slept.
+        waiting: Sleeps between attempts.
     """
 
     def __init__(self, attempts: int, waiting: Waiting) -> None:
@@ -187,18 +186,18 @@ class Retries:
         self._waiting = waiting
 
     def run(self, attempt: Callable[[], T], again: Callable[[BaseException], bool], deadline: Deadline) -> T:
-        """Calls `attempt` until it works, fails with an error of which `again` is false, or `deadline` is near.
+        """Calls `attempt` until it succeeds, fails with an error for which `again` is false, or `deadline` is near.
 
         Raises:
-            MeterError: The last attempt's error; `attempts` says how many there were.
+            MeterError: The last attempt's error; its `attempts` is the number of attempts.
         """
         try:
             return attempt()
         except MeterError as error:
             first = error
-        # Most calls end here above, and never need the machinery.
+        # Most calls end above and are spared tenacity's cost.
         left = iter((first,))
-        retrying = self._of(again, deadline)
+        retrying = self._policy(again, deadline)
 
         def next_attempt() -> T:
             for error in left:
@@ -211,13 +210,13 @@ class Retries:
             error.attempts = retrying.statistics.get("attempt_number", 1)
             raise
 
-    def _of(self, again: Callable[[BaseException], bool], deadline: Deadline) -> tenacity.Retrying:
+    def _policy(self, again: Callable[[BaseException], bool], deadline: Deadline) -> tenacity.Retrying:
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(again),
             wait=self._wait,
             stop=lambda state: state.attempt_number >= self._attempts or state.upcoming_sleep >= deadline.left,
             sleep=time.sleep,
-            before_sleep=_tell,
+            before_sleep=_log_retry,
             reraise=True,
         )
 
@@ -225,13 +224,12 @@ class Retries:
         error = state.outcome.exception() if state.outcome is not None else None
         asked = error.retry_after if isinstance(error, MeterError) else None
         if asked is not None:
-            # Nobody is served sooner than asked, and not everybody comes back in the same instant.
+            # Never sooner than the server asks, and with jitter, so that clients do not return all at once.
             return self._waiting.scaled(min(asked + random.uniform(0, 0.1 * asked), LONGEST_WAIT))  # noqa: S311
-        ceiling = min(_LONGEST_BACKOFF, _FIRST_WAIT * 2 ** (state.attempt_number - 1))
-        return self._waiting.scaled(random.uniform(0, ceiling))  # noqa: S311
+        return self._waiting.scaled(_BACK_OFF(state))
 
 
-def _tell(state: tenacity.RetryCallState) -> None:
+def _log_retry(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
     if isinstance(error, MeterError):
         log.info(

@@ -1,4 +1,4 @@
-"""Paths in the server's dialect, which is found out by asking once."""
+"""Paths in the server's dialect, which one request finds out."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from meter_pipeline.api.transport import Request, Transport
 
 T = TypeVar("T")
 
-# An escaped id; servers take some thousand characters of a path at most.
+# Characters of an escaped id; servers accept paths of a few thousand characters.
 _LONGEST_STEP = 2_000
 
 log = logging.getLogger("meter_pipeline.api")
 
 
 class Routes:
-    """Asks a transport, in the dialect of its server. Thread-safe.
+    """Sends requests through a transport, in the dialect of its server. Thread-safe.
 
     Args:
-        transport: The way to the server.
-        dialect: The dialect, `None` to find out.
+        transport: The connections to the server.
+        dialect: The dialect; None to find out.
     """
 
     def __init__(self, transport: Transport, dialect: Dialect | None) -> None:
@@ -40,21 +40,21 @@ class Routes:
         self._known: dict[tuple[Form, ...], Form] = {}
 
     def probe(self) -> Dialect:
-        """The dialect, after the server has answered in it once.
+        """Returns the dialect, after the server has answered a request in it.
 
         Raises:
-            MeterError: It cannot be reached, does not accept the key, or is no Meter.
+            MeterError: It cannot be reached, does not accept the key, or is not a Meter server.
         """
         with self._lock:
             if not self._probed:
-                self._dialect = self._found()
+                self._dialect = self._find_dialect()
                 self._probed = True
-                log.info("the API at %s speaks %s", self.transport.base_url, self._dialect.prefix)
+                log.info("the API at %s uses %s", self.transport.base_url, self._dialect.prefix)
             return self._dialect or API
 
     @property
     def dialect(self) -> Dialect:
-        """The dialect; asks the server only when it is not settled."""
+        """The dialect; found out by a request unless it is known."""
         return self._dialect or self.probe()
 
     def path(self, *steps: str) -> str:
@@ -66,16 +66,16 @@ class Routes:
         return self.dialect.prefix + "".join(f"/{_escaped(step)}" for step in steps)
 
     def ask(self, method: str, *steps: str, parse: Callable[[Content], T], **about: Any) -> T:
-        """Asks for a path and parses the answer; `about` as in `Request`."""
+        """Requests a path and parses the answer; `about` as in `Request`."""
         return self.transport.call(Request(method, self.path(*steps), **about), parse)
 
     def ask_any(
         self, forms: Sequence[Form], names: Mapping[str, str], parse: Callable[[Content], T], *, page: bool = False
     ) -> T:
-        """Asks in the first form the server knows, and remembers which it was; `page` as in `Request`.
+        """Sends the first form that the server knows, and remembers which that was; `page` as in `Request`.
 
         Raises:
-            MeterNotFound: A resource does not exist, whatever the form.
+            MeterNotFound: The resource exists in no form.
         """
         key = tuple(forms)
         known = self._known.get(key)
@@ -90,7 +90,7 @@ class Routes:
                 continue
             self._known[key] = form
             return answer
-        raise _most_telling(refusals)
+        raise _most_specific(refusals)
 
     def _ask_form(self, form: Form, names: Mapping[str, str], parse: Callable[[Content], T], page: bool) -> T:
         path = self.dialect.prefix
@@ -100,7 +100,7 @@ class Routes:
         payload = {name: names[name] for name in form.in_body} or None
         return self.transport.call(Request(form.method, path, payload=payload, page=page), parse)
 
-    def _found(self) -> Dialect:
+    def _find_dialect(self) -> Dialect:
         refusals = []
         for dialect in (self._dialect,) if self._dialect is not None else (V1, API):
             request = Request(
@@ -132,20 +132,20 @@ def _escaped(step: str) -> str:
         text = quote(step, safe="")
     except UnicodeEncodeError:
         text = ""
-    # Servers and proxies resolve dots before they look at the path, and close the connection on one that is too long.
+    # Servers and proxies resolve dots before they match the path, and close the connection on a path that is too long.
     if text in ("", ".", "..") or len(text) > _LONGEST_STEP:
         shown = ascii(step[:40]) + ("…" if len(step) > 40 else "")
-        raise MeterBadRequest(f"{shown} is not a valid identifier", hint="give the id as Meter shows it")
+        raise MeterBadRequest(f"{shown} is not a valid identifier", hint="use the id as Meter shows it")
     return text
 
 
 def _transient_probe(error: BaseException) -> bool:
-    """A page in place of JSON says that the prefix is wrong: no need to see it again."""
+    """Whether to retry a probe; not after a web page in place of JSON, which shows that the prefix is wrong."""
     return transient(error) and not (isinstance(error, MeterBadResponse) and not error.cut)
 
 
-def _most_telling(refusals: Sequence[MeterError]) -> MeterError:
-    """Of several refusals the one that speaks of the resource, not of the route."""
+def _most_specific(refusals: Sequence[MeterError]) -> MeterError:
+    """The refusal that is about the resource, not about the route; else the first 404."""
     for error in refusals:
         if isinstance(error, MeterNotFound) and error.hint != UNKNOWN_ROUTE:
             return error

@@ -1,4 +1,4 @@
-"""Finds, in one pass over windows of any size, where the parts of a big JSON text begin and end.
+"""Finds where the parts of a big JSON text begin and end, in one pass over windows of any size.
 
 A body of hundreds of megabytes is never parsed as a whole: the scanner sees it a window at a time (about 1 MB, numpy
 over the structural bytes: some 300 MB/s), notes where the outermost object's members lie, and for chosen members a few
@@ -28,7 +28,7 @@ _STEPS = np.array([0, 0, 1, -1, 0, 0], dtype=np.int8)
 _CLOSER = {b"{": b"}", b"[": b"]"}
 # More rows than any page has, and few enough to be noted in memory.
 _MOST_PARTS = 500_000
-# Of parts that nobody has chosen, of which there may be many.
+# Shared by parts that are not chosen, of which there may be many.
 _NO_COMMAS: dict[int, int] = dict.fromkeys(DEPTHS, 0)
 _NO_CUTS: dict[int, list[int]] = {depth: [] for depth in DEPTHS}
 
@@ -53,7 +53,7 @@ class Part:
 
 
 class Scanner:
-    """Takes a JSON object or array window by window; `finish()` tells its parts.
+    """Scans a JSON object or array window by window; `finish()` returns its parts.
 
     Args:
         chosen: Keys whose values are to be cut.
@@ -61,8 +61,8 @@ class Scanner:
         bound: Bound of an item and of a key, None for none.
 
     Attributes:
-        root: The outermost opening bracket, empty before it was seen.
-        begin: Where it stands.
+        root: The outermost opening bracket; empty until it is scanned.
+        begin: Its offset.
     """
 
     def __init__(self, chosen: Container[str] = (), base: int = 0, bound: Bound | None = None) -> None:
@@ -80,7 +80,7 @@ class Scanner:
         self._key: bytearray | None = None  # the text before a colon, in an object
 
     def feed(self, window: bytes) -> None:
-        """Takes the next bytes of the text, however many.
+        """Scans the next bytes of the text, any number of them.
 
         Raises:
             Malformed: The text cannot be JSON, as far as the structure goes.
@@ -89,7 +89,7 @@ class Scanner:
         self._carry = b""
         masked = data
         if b"\\" in data:
-            # An odd backslash at the end escapes the first byte of the next window: both are looked at together.
+            # An odd backslash at the end escapes the first byte of the next window: both are scanned together.
             if (len(data) - len(data.rstrip(b"\\"))) & 1:
                 data, self._carry = data[:-1], data[-1:]
             masked = data.replace(b"\\\\", b"__") if b"\\\\" in data else data
@@ -149,7 +149,7 @@ class Scanner:
             self._depth = int(depths[-1])
 
     def _check_sizes(self, bound: Bound, end: int) -> None:
-        """Ends the reading of an item (or a key) that is too large for certain, wherever items are in its part."""
+        """Refuses an item or a key as soon as it is certainly too large, at any depth of items."""
         if self._key is not None:
             bound.check(len(self._key))
         if self._part is not None and self._part.key is not None and self._part.key in self._chosen:
@@ -163,7 +163,7 @@ class Scanner:
             self._part = Part(None, start)
 
     def _event(self, data: bytes, kind: int, depth: int, position: int, here: int) -> None:
-        """A colon or comma between parts, or the end of the text."""
+        """Handles a colon or comma between parts, or the end of the text."""
         if self._key is not None:
             self._key += data[position:here]
             if kind == _COLON:
@@ -218,5 +218,5 @@ def scan(
 def _key_of(text: bytes) -> str:
     key = value(mask_surrogates(text) or text)
     if not isinstance(key, str):
-        raise Malformed("not JSON: a key that is no string")
+        raise Malformed("not JSON: a key that is not a string")
     return key

@@ -1,7 +1,7 @@
 """Received bodies: small ones in memory, big ones in a temporary file that is scanned while it is written.
 
-Which of the two is known by what has been read, not by what a header says. A spool has no name in the file system, so
-it vanishes with its last owner, whatever happens to the process.
+The number of bytes received decides, not a header. A spool has no name in the file system, so it vanishes with its last
+owner, even if the process is killed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _BOUNDS = Bounds()
 
 
 class Spool:
-    """A temporary file with owners: it closes when the last of them lets go.
+    """A temporary file with owners; it closes when its last owner releases it.
 
     Args:
-        scratch: Where the file is.
-        bounds: Bounds of what is brought from it to memory.
+        scratch: The folder of the file.
+        bounds: Limits of what is read from it into memory.
 
     Raises:
         NoRoom: The file cannot be made.
@@ -53,7 +53,7 @@ class Spool:
             self._file.flush()
 
     def keep(self, data: bytes) -> tuple[int, int]:
-        """Adds bytes at the end of what is already being read; where they begin and end."""
+        """Adds bytes at the end of a spool that is already being read; returns where they begin and end."""
         with self._lock:
             start = self._file.seek(0, 2)
             self.append(data)
@@ -70,14 +70,14 @@ class Spool:
         for offset in range(start, end, size):
             yield self.read(offset, min(offset + size, end))
 
-    def own(self) -> Spool:
-        """One owner more."""
+    def add_owner(self) -> Spool:
+        """Adds an owner; returns the spool."""
         with self._lock:
             self._owners += 1
         return self
 
     def release(self) -> None:
-        """One owner less."""
+        """Removes an owner."""
         with self._lock:
             self._owners -= 1
             if self._owners == 0:
@@ -86,7 +86,7 @@ class Spool:
 
 @contextmanager
 def _roomy() -> Iterator[None]:
-    """Turns what stands against a write to the disk into an error of the body's."""
+    """Turns an error of the disk into an error of the body."""
     try:
         yield
     except ScratchError as error:
@@ -103,7 +103,7 @@ class Node(Protocol):
 
     @property
     def first(self) -> bytes:
-        """Its first byte, which tells its type."""
+        """Its first byte, which determines its type."""
 
     @property
     def size(self) -> int:
@@ -116,7 +116,7 @@ class Node(Protocol):
         """The elements of an array, for arrays of few elements."""
 
     def each(self) -> Iterator[Node]:
-        """The elements of an array one by one, for arrays of many: a later one is brought to memory when asked for."""
+        """The elements of an array, for arrays of many; each is read into memory when the iterator reaches it."""
 
     def text(self) -> bytes:
         """The whole text, without white space around it."""
@@ -186,7 +186,7 @@ class Stretch:
         for part, node in self._parts():
             if isinstance(node, Text):
                 held += node.size
-                # Each of them is a window at most, and so is a list that is none of the record's own fields.
+                # Each member is at most a window, and so is a list that is not a field of the record.
                 self.spool.bounds.record.check(held - WINDOW)
             found[str(part.key)] = node
         return found
@@ -232,7 +232,7 @@ class Stretch:
 
 
 def stored(spool: Spool, start: int, end: int, part: Part | None) -> Node:
-    """The node of a stretch of a spool: brought to memory and validated, unless it is big."""
+    """The node of a stretch of a spool: read into memory and validated unless it is big."""
     if end - start > WINDOW:
         return Stretch(spool, start, end, part)
     text = spool.read(start, end)
@@ -284,7 +284,7 @@ class Content:
         return Text(text)
 
     def release(self) -> None:
-        """Gives the spool up."""
+        """Releases the spool."""
         if self.spool is not None:
             self.spool.release()
             self.spool = None
@@ -300,7 +300,7 @@ class Receiver:
         scratch: Where spools are.
 
     Attributes:
-        head: What was received first, for diagnosis of a body that turns out bad.
+        size: Bytes received so far.
     """
 
     def __init__(
@@ -317,7 +317,7 @@ class Receiver:
         self._head = b""
 
     def add(self, piece: bytes) -> None:
-        """Takes the next bytes.
+        """Adds the next bytes.
 
         Raises:
             Malformed: A body too big for memory is not JSON.
@@ -336,19 +336,19 @@ class Receiver:
             self._flush(self._spool)
 
     def content(self) -> Content:
-        """What was received, once it is all there."""
+        """Returns the body, once all of it was added."""
         if self._spool is None:
             return Content(b"".join(self._pieces), None, self.size, bounds=self._bounds)
         self._flush(self._spool)
         parts = self._scanner.finish()
-        return Content(self._head, self._spool.own(), self.size, self._scanner.begin, parts, self._bounds)
+        return Content(self._head, self._spool.add_owner(), self.size, self._scanner.begin, parts, self._bounds)
 
     def head(self) -> bytes:
-        """The first bytes received."""
+        """The first bytes received, for diagnosis of a bad body."""
         return self._head or b"".join(self._pieces)[:KEPT]
 
     def drop(self) -> None:
-        """Gives up what was received."""
+        """Releases the temporary file, if any."""
         if self._spool is not None:
             self._spool.release()
             self._spool = None
@@ -366,7 +366,7 @@ def record(members: dict[str, Node], bound: Bound) -> dict[str, object]:
     """The Python values of an object's members.
 
     Raises:
-        TooLarge: They are beyond the bound, all together.
+        TooLarge: Together they are larger than the bound.
     """
     bound.check(sum(node.size for node in members.values()))
     return {key: value(node.text()) for key, node in members.items()}

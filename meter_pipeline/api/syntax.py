@@ -1,9 +1,9 @@
-"""JSON text to values and to slices, strict about what JSON is and unharmed by what it allows.
+"""Parses JSON text into values and into slices; refuses all that is not JSON, and accepts all that is.
 
 `msgspec.Raw` finds where a value begins and ends without building it, and rejects what is not JSON (NaN, bad numbers,
-bad escapes) on the way. It leaves three things to us: it does not look at UTF-8 inside skipped text, it rejects lone
-surrogates (`"\\ud800"`), which JSON allows and scraped pages contain, and it stops at the recursion limit: what is
-nested deeper is cut by its brackets, so that one such item does not take the others with it.
+bad escapes). It leaves three things to this module: it does not check UTF-8 inside skipped text, it rejects lone
+surrogates (`"\\ud800"`), which JSON allows and scraped pages contain, and it stops at the recursion limit. Items nested
+deeper are cut by their brackets, so that one such item does not make the others unreadable.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _LONGEST_INT = 4000
 
 
 class Malformed(Exception):
-    """The text is not what it should be.
+    """The text is not valid JSON, or not the record expected.
 
     Attributes:
         reason: What is wrong, in half a sentence.
-        cut: Whether the text looks cut off at its end.
+        cut: Whether the text seems to be cut off at its end.
     """
 
     def __init__(self, reason: str, *, cut: bool = False) -> None:
@@ -240,7 +240,7 @@ def _patient_value(text: bytes) -> Any:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise Malformed(f"not JSON: {name} is no JSON value")
+    raise Malformed(f"not JSON: {name} is not a JSON value")
 
 
 def _float(text: str) -> float | str:

@@ -1,11 +1,11 @@
-"""Requests out, bodies in: one exchange with the server, and its repetition.
+"""Sends requests and receives bodies, with retries.
 
-The key is taken out of every body while it is received: nothing behind this module can store, show or log it.
+The key is removed from every body while it is received: no other module can store, show or log it.
 
-Two ways lead to the same pool of connections. Everything goes through `requests` except job bodies, of which there are
-thousands: a session's work per call is three times that of urllib3 beneath it, so they are asked for there, with the
-proxy and certificates that the session would have used. Redirects are never followed: the key must not travel to where
-an answer points, and a create would arrive as a GET.
+Two ways lead to the same pool of connections. All requests go through `requests` except those for job bodies, of which
+there are thousands: a session's work per call is three times that of urllib3 beneath it, so these go to urllib3, with
+the proxy and certificates of the session. Redirects are never followed: the key must not reach another host, and a
+create would arrive as a GET.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from meter_pipeline.api.answers import Mismatch
 from meter_pipeline.api.bounds import Bounds, NoRoom, TooLarge
 from meter_pipeline.api.credentials import Credentials
 from meter_pipeline.api.errors import MeterBadResponse, MeterError, MeterTooLarge, MeterWrongResource
-from meter_pipeline.api.retries import Deadline, Pace, Retries, Waiting, asked_wait, transient
+from meter_pipeline.api.retries import Deadline, Pace, Retries, Waiting, requested_wait, transient
 from meter_pipeline.api.spool import Content, Receiver
 from meter_pipeline.api.syntax import Malformed
 from meter_pipeline.host.scratch import Scratch
@@ -36,15 +36,15 @@ from meter_pipeline.host.scratch import Scratch
 T = TypeVar("T")
 
 _READ = 2**18
-# Of an error's body only the beginning is of interest.
+# Bytes that are read of an error's body.
 _ERROR_BODY = 2**16
-# A body that keeps coming at this rate (bytes per second) may take longer than the deadline.
+# A body received at this rate (bytes per second) or faster may outlast the deadline.
 _SLOWEST = 64 * 1024
 _ONCE = urllib3.Retry(total=False, redirect=0)
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
-    # An answer from a cache would be out of date, or another resource's.
+    # An answer from a cache may be out of date, or another resource's.
     "Cache-Control": "no-cache, no-store",
     "User-Agent": "meter-pipeline",
 }
@@ -57,15 +57,15 @@ _KINDS: dict[type[Malformed], type[MeterBadResponse]] = {
 
 @dataclass(frozen=True)
 class Request:
-    """What to ask.
+    """A request.
 
     Attributes:
-        path: Full path on the server, without the base URL's own.
-        query: Parameters; those that are `None` are left out.
-        again: Of which errors the request is made again.
-        read_timeout: Seconds without a byte before giving up, `None` for the client's.
-        direct: Whether to ask the pool itself (bodies of jobs).
-        page: Whether the answer is a page of a listing, which has a bound of its own.
+        path: Full path on the server, without the path of the base URL.
+        query: Parameters; those that are None are left out.
+        again: Whether to retry after an error.
+        read_timeout: Seconds without a byte before the request fails; None for the client's setting.
+        direct: Whether to send it through the pool itself (bodies of jobs).
+        page: Whether the answer is a page of a listing, which has a separate bound.
     """
 
     method: str
@@ -80,19 +80,20 @@ class Request:
 
 
 class Transport:
-    """A server, reached with a key. Thread-safe.
+    """The connections to a server, with a key. Thread-safe.
 
     Args:
         base_url: Scheme, host, port and perhaps a path, no trailing slash.
         credentials: The key.
         timeout: Seconds to connect, and seconds without a byte.
-        deadline: Seconds for a call with all its attempts.
-        retries: When and how often to ask again.
-        pace: How fast to ask.
-        pool_size: Connections kept, and most open at once.
+        deadline: Seconds for a call, including all its attempts.
+        retries: When and how often to retry.
+        pace: Limits the rate of requests.
+        waiting: Sleeps for callers that poll.
+        pool_size: Most connections open at once.
         spool_bytes: Bodies above this size go to a temporary file.
         bounds: How large answers may be.
-        scratch: Where the temporary files are.
+        scratch: The folder of the temporary files.
     """
 
     def __init__(
@@ -134,16 +135,16 @@ class Transport:
 
     @property
     def requests_made(self) -> int:
-        """Requests sent so far, repetitions included."""
+        """Requests sent so far, retries included."""
         return self._count
 
     def close(self) -> None:
-        """Closes all connections, and gives up the folder of temporary files."""
+        """Closes all connections, and releases the folder of temporary files."""
         self._session.close()
         self._scratch.close()
 
     def call(self, request: Request, parse: Callable[[Content], T], deadline: Deadline | None = None) -> T:
-        """Asks, again if need be, until `parse` accepts the body.
+        """Sends a request, with retries, until `parse` accepts the body.
 
         Raises:
             MeterError: The last attempt's error.
@@ -152,7 +153,7 @@ class Transport:
         return self.retries.run(lambda: self.attempt(request, parse, limit), request.again, limit)
 
     def attempt(self, request: Request, parse: Callable[[Content], T], deadline: Deadline) -> T:
-        """Asks once."""
+        """Sends a request once, and parses its answer."""
         self._pace.wait()
         raw = self._open(request, deadline)
         self._pace.note(raw.headers)
@@ -206,7 +207,7 @@ class Transport:
     def _ask_pool(self, request: Request, timeout: tuple[float, float]) -> HTTPResponse:
         direct = self._direct
         if direct is None:
-            direct = self._direct = _Direct.of(self._session, self._adapter, self.base_url)
+            direct = self._direct = _Direct.from_session(self._session, self._adapter, self.base_url)
         query = urlencode({key: value for key, value in request.query.items() if value is not None})
         headers = {**_HEADERS, **request.headers, **direct.headers}
         self._credentials.sign(headers)
@@ -245,7 +246,7 @@ class Transport:
             while len(body) < _ERROR_BODY and deadline.left > 0 and (piece := raw.read1(_READ, decode_content=True)):
                 body += piece
         except (urllib3.exceptions.HTTPError, OSError):
-            pass  # the status says enough
+            pass  # the status is enough
         finally:
             raw.close()
         return failures.refusal(
@@ -254,11 +255,11 @@ class Transport:
             request.method,
             request.path,
             location=self._credentials.scrub(raw.headers.get("Location", "").encode()).decode(),
-            retry_after=asked_wait(raw.headers),
+            retry_after=requested_wait(raw.headers),
         )
 
     def _bad(self, request: Request, raw: HTTPResponse, malformed: Malformed, receiver: Receiver) -> MeterBadResponse:
-        # On a disk that is full nothing more is kept.
+        # On a full disk nothing more is kept.
         body = b"" if isinstance(malformed, NoRoom) else self._credentials.scrub(receiver.head())
         return _KINDS.get(type(malformed), MeterBadResponse)(
             failures.described(self._credentials.scrub(malformed.reason.encode()).decode(), body),
@@ -272,7 +273,7 @@ class Transport:
 
 
 def _announced(headers: Mapping[str, str]) -> int:
-    """Bytes that an answer says it has; 0 where it does not say."""
+    """Size of the body by its header, in bytes; 0 without a valid header."""
     text = headers.get("Content-Length", "")
     return int(text) if text.isdecimal() and len(text) < 20 else 0
 
@@ -286,7 +287,7 @@ class _Direct:
     headers: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def of(cls, session: requests.Session, adapter: requests.adapters.HTTPAdapter, base_url: str) -> _Direct:
+    def from_session(cls, session: requests.Session, adapter: requests.adapters.HTTPAdapter, base_url: str) -> _Direct:
         prepared = requests.Request("GET", base_url + "/").prepare()
         settings = session.merge_environment_settings(base_url, {}, True, None, None)
         pool = adapter.get_connection_with_tls_context(
@@ -295,7 +296,7 @@ class _Direct:
         adapter.cert_verify(pool, base_url, settings["verify"], settings["cert"])  # type: ignore[no-untyped-call]
         prefix = adapter.request_url(prepared, settings["proxies"]).rstrip("/")
         proxy = select_proxy(base_url, settings["proxies"])
-        through = prefix.startswith("http")  # a plain HTTP proxy takes whole URLs, and its own password with each
+        through = prefix.startswith("http")  # a plain HTTP proxy expects whole URLs, and its password with each
         return cls(
             cast(urllib3.HTTPConnectionPool, pool), prefix, adapter.proxy_headers(proxy) if proxy and through else {}
         )

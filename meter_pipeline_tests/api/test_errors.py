@@ -69,9 +69,9 @@ def test_long_explanations_are_shortened(serve: Serve, connect: Connect) -> None
     [
         ({"api_key": ""}, "there is no API key; set METER_API_KEY"),
         ({"api_key": "sk_live_a\nb"}, "characters that cannot be in one"),
-        ({"base_url": "api.meter.sh"}, "is no http.s. address; set METER_BASE_URL"),
-        ({"base_url": "https://"}, "is no http.s. address"),
-        ({"base_url": "https://host:port"}, "is no http.s. address"),
+        ({"base_url": "api.meter.sh"}, "is not an http.s. address; set METER_BASE_URL"),
+        ({"base_url": "https://"}, "is not an http.s. address"),
+        ({"base_url": "https://host:port"}, "is not an http.s. address"),
         ({"base_url": "https://me:secret@host"}, "a password in it"),
         ({"base_url": "https://host?x=1"}, "has a query"),
         ({"base_url": "https://host/api", "prefix": "/v1"}, "ends in /api, the prefix is /v1"),

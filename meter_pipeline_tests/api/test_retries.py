@@ -23,7 +23,7 @@ from meter_pipeline.api import (
     MeterRateLimited,
     MeterServerError,
 )
-from meter_pipeline.api.retries import Pace, Waiting, asked_wait
+from meter_pipeline.api.retries import Pace, Waiting, requested_wait
 from meter_pipeline_tests.api.scripted import HANG_UP, Answer, ScriptedServer
 
 Serve = Callable[..., ScriptedServer]
@@ -174,7 +174,7 @@ def test_no_attempt_begins_past_the_deadline(serve: Serve, connect: Connect) -> 
     ],
 )
 def test_the_server_says_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    assert asked_wait(headers) == seconds
+    assert requested_wait(headers) == seconds
 
 
 class Slept(Waiting):

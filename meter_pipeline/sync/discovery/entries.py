@@ -106,7 +106,7 @@ class EntryRecorder:
             on_disk |= not body.memory
             self._free_bytes -= body.memory
             # Whoever read the change set closes it: this body outlives it.
-            self.carried[row.job_id] = body.taken(job)
+            self.carried[row.job_id] = body.transfer(job)
         self._free_sets -= on_disk
 
 
