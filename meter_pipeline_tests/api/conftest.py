@@ -33,7 +33,7 @@ def serve(resources: ExitStack) -> Callable[..., ScriptedServer]:
 
 @pytest.fixture
 def connect(resources: ExitStack) -> Callable[..., MeterClient]:
-    """Makes clients of a server, which wait for nothing and speak `/v1` unless told otherwise."""
+    """Makes clients of a server; by default they never sleep and use `/v1`."""
 
     def make(server: Any, **settings: Any) -> MeterClient:
         key = getattr(server, "api_key", CANARY)

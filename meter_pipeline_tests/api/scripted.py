@@ -27,7 +27,7 @@ class Asked:
 
 @dataclass
 class Answer:
-    """What to answer: `json` or `body`; `cut` sends only so many bytes of it, `chunked` in chunks; `None` hangs up."""
+    """An answer: `json` or `body`; `cut` sends only that many bytes of it, `hang_up` closes the connection."""
 
     status: int = 200
     json: Any = None
@@ -128,7 +128,7 @@ class ScriptedServer:
 
 
 def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
-    """Each answer once, the last one for ever."""
+    """Each answer once, and the last answer from then on."""
     waiting: Iterator[Answer] = iter(answers)
     lock = threading.Lock()
 

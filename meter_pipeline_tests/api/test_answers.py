@@ -1,4 +1,4 @@
-"""An answer about another resource than the one asked for is an error of its own, asked again, and never data."""
+"""An answer about another resource than the requested one is an error, is retried, and is never used as data."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ANSWERS: dict[str, tuple[Callable[[MeterClient], Any], Any, Any]] = {
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
-def test_an_answer_about_another_resource_is_asked_for_again(serve: Serve, connect: Connect, kind: str) -> None:
+def test_an_answer_about_another_resource_is_retried(serve: Serve, connect: Connect, kind: str) -> None:
     ask, wrong, right = ANSWERS[kind]
     server = serve(Answer(json=wrong), Answer(json=right))
     ask(connect(server))
@@ -63,7 +63,7 @@ def test_an_answer_about_another_resource_is_asked_for_again(serve: Serve, conne
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
-def test_one_that_stays_wrong_is_an_error_that_names_both(serve: Serve, connect: Connect, kind: str) -> None:
+def test_an_answer_that_stays_wrong_is_an_error_with_both_ids(serve: Serve, connect: Connect, kind: str) -> None:
     ask, wrong, _ = ANSWERS[kind]
     with pytest.raises(MeterWrongResource, match=r"g1, not .* b1 that was asked for.*cache or proxy") as caught:
         ask(connect(serve(Answer(json=wrong)), max_attempts=3))
@@ -79,7 +79,7 @@ def test_a_refined_strategy_need_not_be_named_but_not_be_another(serve: Serve, c
 
 @pytest.mark.parametrize("kind", ["job", "batch", "schedule"])
 def test_what_was_made_of_another_strategy_is_not_taken_for_ours(serve: Serve, connect: Connect, kind: str) -> None:
-    """The answer is a cache's; whether ours was made is told by the list."""
+    """The answer comes from a cache; the list shows whether our resource was created."""
 
     def answer(asked: Asked) -> Answer:
         if asked.method == "POST":

@@ -26,7 +26,7 @@ def received(text: bytes, limit: int, piece: int = 37) -> Content:
 
 @pytest.fixture(params=["in memory", "in a spool"])
 def limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """A body's place: with tiny windows even a small one takes the way of the big ones."""
+    """Where bodies are kept: with tiny windows even a small body is read as a big one."""
     if request.param == "in memory":
         return 2**20
     monkeypatch.setattr(scan, "WINDOW", 16)

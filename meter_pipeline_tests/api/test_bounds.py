@@ -1,4 +1,4 @@
-"""Bodies and listings without end, over real HTTP: each ends with one clear error, and nothing is filled up."""
+"""Bodies and listings without end, over real HTTP: each ends with one clear error, and no disk or memory fills up."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_a_walk_ends_whatever_the_pages_are(page: Callable[[int, int], list[str]
             pass
 
 
-def test_a_walk_that_is_not_told_from_a_long_one_ends_at_a_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_walk_that_seems_endless_stops_at_a_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meter_pipeline.api.paging._MOST_ROWS", 1_000)
 
     def fetch(offset: int) -> tuple[list[str], int]:

@@ -277,11 +277,11 @@ def test_a_big_body_is_not_held_in_memory(serve: Serve) -> None:
             after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(items, body.size, (after - before) // 1024)
     """
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)], check=True, capture_output=True, text=True, env=os.environ
     ).stdout.split()
-    assert [int(told[0]), int(told[1])] == [600_000, len(body)]
-    assert int(told[2]) < 80, f"{told[2]} MB for a body of {len(body) // 2**20} MB"
+    assert [int(printed[0]), int(printed[1])] == [600_000, len(body)]
+    assert int(printed[2]) < 80, f"{printed[2]} MB for a body of {len(body) // 2**20} MB"
 
 
 def test_ids_that_would_change_the_path_are_refused(serve: Serve, connect: Connect) -> None:

@@ -133,7 +133,7 @@ class Service:
     blind_after = False
 
 
-def test_what_cannot_be_told_is_said_and_the_next_call_looks_first(serve: Serve, connect: Connect) -> None:
+def test_an_unknown_outcome_is_an_error_and_the_next_call_searches_first(serve: Serve, connect: Connect) -> None:
     service = Service(HANG_UP)
     service.blind_after = True
     server = serve(service)
@@ -142,7 +142,7 @@ def test_what_cannot_be_told_is_said_and_the_next_call_looks_first(serve: Serve,
     with pytest.raises(MeterAmbiguous, match="not known whether the job was created"):
         client.create_job(strategy_id="s1", url=URL)
     service.blind = False
-    # Another client, as after a crash: the intent alone tells it what may have happened.
+    # Another client, as after a crash: only the intent shows what may have happened.
     job = connect(server, intents=intents).create_job(strategy_id="s1", url=URL)
     assert isinstance(job, Job)
     assert (job.job_id, len(service.jobs)) == ("j0", 1)

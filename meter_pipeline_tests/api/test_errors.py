@@ -1,4 +1,4 @@
-"""Errors say what, where and what to do, on one line, and never the key."""
+"""An error has what, where and what to do, on one line, and never the key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked again, what is not, and how long the client waits in between."""
+"""Which requests are retried, which are not, and how long the client waits before a retry."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PAGE = Answer(502, body=b"<html><title>502 Bad Gateway</title></html>", headers=
     ],
     ids=lambda fault: f"{fault.status}-{fault.content[:12]!r}-{fault.hang_up}-{fault.cut}-{fault.chunked}",
 )
-def test_reads_are_asked_again(serve: Serve, connect: Connect, fault: Answer) -> None:
+def test_reads_are_retried(serve: Serve, connect: Connect, fault: Answer) -> None:
     server = serve(fault, fault, JOB)
     with connect(server).job_body("j1") as body:
         assert list(body.batches()) == [[b'{"a": 1}']]
@@ -70,9 +70,7 @@ def test_reads_are_asked_again(serve: Serve, connect: Connect, fault: Answer) ->
         (422, MeterBadRequest),
     ],
 )
-def test_our_own_faults_are_not_asked_again(
-    serve: Serve, connect: Connect, status: int, kind: type[MeterError]
-) -> None:
+def test_refused_requests_are_not_retried(serve: Serve, connect: Connect, status: int, kind: type[MeterError]) -> None:
     server = serve(Answer(status, {"detail": "no"}))
     with pytest.raises(kind, match="no") as caught:
         connect(server).job("j1")
@@ -89,7 +87,7 @@ def test_our_own_faults_are_not_asked_again(
         (Answer(json=["no job"]), MeterBadResponse),
     ],
 )
-def test_the_last_attempts_error_comes_out(
+def test_the_error_of_the_last_attempt_is_raised(
     serve: Serve, connect: Connect, fault: Answer, kind: type[MeterError]
 ) -> None:
     server = serve(fault)
@@ -106,7 +104,7 @@ def test_a_bad_body_is_kept_for_diagnosis(serve: Serve, connect: Connect) -> Non
     assert caught.value.body.startswith(b"<html>xx")
 
 
-def test_a_read_that_consumes_is_never_asked_again(serve: Serve, connect: Connect) -> None:
+def test_a_read_that_marks_changes_is_never_retried(serve: Serve, connect: Connect) -> None:
     for fault in (Answer(503, {"detail": "later"}), HANG_UP, Answer(json={"changes": []}, cut=3)):
         server = serve(fault)
         with pytest.raises(MeterError):
@@ -114,7 +112,7 @@ def test_a_read_that_consumes_is_never_asked_again(serve: Serve, connect: Connec
         assert [asked.query["mark_seen"] for asked in server.asked] == ["true"]
 
 
-def test_a_preview_is_asked_again_and_never_cached(serve: Serve, connect: Connect) -> None:
+def test_a_read_that_marks_nothing_is_retried_and_never_cached(serve: Serve, connect: Connect) -> None:
     server = serve(HANG_UP, Answer(json={"changes": [], "count": 0}))
     assert connect(server).changes("s1", mark_seen=False, filter='+a -"b c"').entries == ()
     assert server.asked[1].query == {"mark_seen": "false", "filter": '+a -"b c"'}
@@ -133,7 +131,7 @@ def test_a_delete_may_answer_anything(serve: Serve, connect: Connect, answer: An
     connect(serve(answer)).delete_strategy("s1")
 
 
-def test_updates_are_asked_again(serve: Serve, connect: Connect) -> None:
+def test_updates_are_retried(serve: Serve, connect: Connect) -> None:
     server = serve(PAGE, Answer(json={"id": "s1", "enabled": False}))
     assert connect(server).update_schedule("s1", enabled=False).enabled is False
     assert [asked.payload for asked in server.asked] == [{"enabled": False}] * 2
@@ -173,7 +171,7 @@ def test_no_attempt_begins_past_the_deadline(serve: Serve, connect: Connect) -> 
         ({}, None),
     ],
 )
-def test_the_server_says_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+def test_the_server_determines_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     assert requested_wait(headers) == seconds
 
 
@@ -188,7 +186,7 @@ class Slept(Waiting):
         self.waits.append(seconds)
 
 
-def test_with_nothing_remaining_everyone_waits_for_the_reset() -> None:
+def test_with_no_request_remaining_all_threads_wait_for_the_reset() -> None:
     slept = Slept()
     pace = Pace(None, slept)
     pace.wait()

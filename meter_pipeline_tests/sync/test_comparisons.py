@@ -1,4 +1,4 @@
-"""Meter's verdict on consecutive jobs: each pair is asked for once, newest first, and set beside what items say."""
+"""Meter's verdict on consecutive jobs: requested once for each pair, newest first, and compared with the items."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def run(sandbox: Sandbox, *prices: Any, **fields: Any) -> list[str]:
     return ids
 
 
-def told(station: Station) -> dict[str, Any]:
+def verdicts(station: Station) -> dict[str, Any]:
     return {row.job_id: row for row in station.ledger.rows("job_comparisons")}
 
 
-def asked(sandbox: Sandbox) -> int:
+def count_requests(sandbox: Sandbox) -> int:
     return sum("compare" in entry.path for entry in sandbox.log)
 
 
@@ -39,29 +39,29 @@ def test_consecutive_jobs_of_a_target_are_compared_once_in_both_dialects(
     station.sync()
     report = compare(station.client, station.ledger, station.lake)
     assert (report.compared, report.agreed, report.left, report.exit_code) == (2, 2, 0, 0)
-    rows = told(station)
+    rows = verdicts(station)
     assert {id_: row.previous_job_id for id_, row in rows.items()} == {second: first, third: second}
     assert (rows[second].content_hash_match, rows[third].content_hash_match) == (True, False)
     assert {row.agrees for row in rows.values()} == {True}
     shown = schemas.ledger_tables(station.ledger)["job_comparisons"].to_pylist()
     assert {row["job_id"]: (row["strategy"], row["agrees"]) for row in shown} == dict.fromkeys(rows, ("shop", True))
     assert not set(elsewhere) & set(rows)
-    before = asked(empty_sandbox)
+    before = count_requests(empty_sandbox)
     assert compare(station.client, station.ledger, station.lake).compared == 0
-    assert asked(empty_sandbox) == before
+    assert count_requests(empty_sandbox) == before
 
 
-def test_a_run_asks_for_so_many_pairs_the_newest_first(station: Station, empty_sandbox: Sandbox) -> None:
+def test_a_run_requests_the_newest_pairs_up_to_its_limit(station: Station, empty_sandbox: Sandbox) -> None:
     ids = run(empty_sandbox, *range(6))
     station.sync()
     report = compare(station.client, station.ledger, station.lake, limit=2)
     assert (report.compared, report.left) == (2, 3)
-    assert told(station).keys() == set(ids[-2:])
+    assert verdicts(station).keys() == set(ids[-2:])
     assert compare(station.client, station.ledger, station.lake, limit=10).compared == 3
-    assert told(station).keys() == set(ids[1:])
+    assert verdicts(station).keys() == set(ids[1:])
 
 
-def test_a_late_job_has_its_neighbours_compared_anew(station: Station, empty_sandbox: Sandbox) -> None:
+def test_a_late_job_has_its_neighbours_compared_again(station: Station, empty_sandbox: Sandbox) -> None:
     first, last = run(empty_sandbox, 1, 1)
     station.sync()
     compare(station.client, station.ledger, station.lake)
@@ -70,7 +70,7 @@ def test_a_late_job_has_its_neighbours_compared_anew(station: Station, empty_san
     )
     station.sync(reconcile=True)
     assert compare(station.client, station.ledger, station.lake).compared == 2
-    rows = told(station)
+    rows = verdicts(station)
     assert {id_: row.previous_job_id for id_, row in rows.items()} == {late: first, last: late}
     assert rows[last].content_hash_match is False
 
@@ -82,26 +82,31 @@ def test_where_meter_says_otherwise_is_listed(station: Station, empty_sandbox: S
     station.sync()
     report = compare(station.client, station.ledger, station.lake)
     assert report.agreed == 1
-    (one,) = report.disagreements
-    assert (one.job_id, one.previous_job_id, one.meter_says, one.items_say) == (third, second, "changed", "the same")
-    assert told(station)[third].agrees is False
-    assert first not in told(station)
+    (disagreement,) = report.disagreements
+    assert (
+        disagreement.job_id,
+        disagreement.previous_job_id,
+        disagreement.meter_says,
+        disagreement.items_say,
+    ) == (third, second, "changed", "the same")
+    assert verdicts(station)[third].agrees is False
+    assert first not in verdicts(station)
 
 
-def test_a_pair_that_meter_cannot_compare_is_not_asked_for_again(station: Station, empty_sandbox: Sandbox) -> None:
+def test_a_pair_that_meter_cannot_compare_is_not_requested_again(station: Station, empty_sandbox: Sandbox) -> None:
     first, second, third = run(empty_sandbox, 1, 2, 3)
     station.sync()
     empty_sandbox.delete_job(first)
     report = compare(station.client, station.ledger, station.lake)
     assert (report.compared, report.refused, report.exit_code) == (1, 1, 0)
-    assert told(station)[second].agrees is None
-    before = asked(empty_sandbox)
+    assert verdicts(station)[second].agrees is None
+    before = count_requests(empty_sandbox)
     compare(station.client, station.ledger, station.lake)
-    assert asked(empty_sandbox) == before
-    assert told(station)[third].agrees is True
+    assert count_requests(empty_sandbox) == before
+    assert verdicts(station)[third].agrees is True
 
 
-def test_a_pair_that_could_not_be_asked_for_is_asked_for_again(station: Station, empty_sandbox: Sandbox) -> None:
+def test_a_pair_whose_request_failed_is_requested_again(station: Station, empty_sandbox: Sandbox) -> None:
     _, second = run(empty_sandbox, 1, 2)
     station.sync()
     empty_sandbox.set_faults(path="compare", rate_500=1.0)

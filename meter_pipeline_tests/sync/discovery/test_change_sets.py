@@ -105,7 +105,7 @@ def test_counting_unseen_changes_marks_none_and_says_when_there_may_be_more(
     assert count_unseen(station.client) == Tally(2, 1, more=False)
     assert all("mark_seen=false" in query for query in reads(empty_sandbox))
     assert len(unseen(empty_sandbox)) == 2
-    # The one that ran last is read first.
+    # The schedule that ran last is read first.
     assert count_unseen(station.client, most=1) == Tally(2, 1, more=True)
     assert count_unseen(station.client, seconds=-1) == Tally(0, 0, more=True)
     assert describe_marking(Tally(2, 1, more=True)).startswith("at least 2 unseen changes of 1 schedule: ")
@@ -124,7 +124,7 @@ def test_changes_are_noted_loaded_and_then_acknowledged(station: Station, shop: 
     assert_whole(station)
 
 
-def test_a_sync_without_news_looks_at_no_schedule(station: Station, shop: Any, empty_sandbox: Sandbox) -> None:
+def test_a_sync_without_new_runs_reads_no_changes(station: Station, shop: Any, empty_sandbox: Sandbox) -> None:
     shop(1)
     station.sync()
     before = len(reads(empty_sandbox))
@@ -264,7 +264,9 @@ def test_one_schedule_that_cannot_be_read_does_not_stop_the_others(
     assert changes(station, "hourly")[hourly]
 
 
-def test_a_run_that_still_goes_on_is_looked_at_again(station: Station, shop: Any, empty_sandbox: Sandbox) -> None:
+def test_a_schedule_whose_run_has_not_ended_is_peeked_at_again(
+    station: Station, shop: Any, empty_sandbox: Sandbox
+) -> None:
     shop(1)
     world = empty_sandbox.world
     job = world.start_job("shop", "https://shop.example/", world.now, schedule=world.schedules["daily"])
@@ -289,7 +291,7 @@ def test_a_filter_chooses_what_is_noted_and_never_what_is_loaded_or_marked(
     assert_whole(station)
 
 
-def test_only_the_schedules_asked_for_are_looked_at(station: Station, shop: Any, empty_sandbox: Sandbox) -> None:
+def test_only_the_selected_schedules_are_peeked_at(station: Station, shop: Any, empty_sandbox: Sandbox) -> None:
     empty_sandbox.world.add_schedule("Shop", schedule_id="hourly")
     daily, hourly = shop(1), shop(2, schedule="hourly")
     station.sync(schedules=["hourly"])
@@ -315,7 +317,7 @@ def test_the_snapshots_of_a_big_change_set_stay_on_disk(
     assert_whole(station)
 
 
-def test_what_there_is_no_room_for_is_fetched(
+def test_items_beyond_the_bytes_carried_are_fetched(
     station: Station, shop: Any, empty_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entries, "CARRIED_BYTES", 80)
@@ -359,7 +361,7 @@ def test_a_lost_answer_is_recovered_by_the_first_sync_that_knows_all_jobs(
     assert_whole(station)
 
 
-def test_a_run_whose_jobs_are_not_listed_yet_is_looked_at_again_a_few_times(
+def test_a_schedule_whose_run_is_not_listed_yet_is_peeked_at_again_a_few_times(
     station: Station, shop: Any, empty_sandbox: Sandbox
 ) -> None:
     shop(1)
@@ -387,13 +389,13 @@ def test_a_run_whose_jobs_are_not_listed_yet_is_looked_at_again_a_few_times(
 def test_two_syncs_in_turn_each_note_what_the_other_did_not(
     make_station: Callable[..., Station], shop: Any, empty_sandbox: Sandbox, acknowledging: bool
 ) -> None:
-    one, two = (make_station(empty_sandbox) for _ in range(2))
+    first, second = (make_station(empty_sandbox) for _ in range(2))
     config = Config(acknowledge=acknowledging)
-    for station, price in zip(itertools.cycle((one, two)), range(6)):
+    for station, price in zip(itertools.cycle((first, second)), range(6)):
         shop(price)
         assert station.sync(config=config).changes == 1
-    assert len(changes(one)) == 6
-    assert_whole(one)
+    assert len(changes(first)) == 6
+    assert_whole(first)
 
 
 def test_three_syncs_at_once_note_load_and_mark_every_change_once(

@@ -14,7 +14,7 @@ HOUR = 3600.0
 
 
 def insert(sandbox: Sandbox, count: int, *, apart: float = HOUR, before: float = 0.0, name: str = "Shop") -> list[str]:
-    """Empty jobs, so many seconds apart, the youngest `before` seconds ago."""
+    """Empty jobs, `apart` seconds apart, the newest `before` seconds ago."""
     now = sandbox.world.now - before
     return [sandbox.insert_job(name, items=[], completed_at=now - apart * number) for number in range(count)]
 

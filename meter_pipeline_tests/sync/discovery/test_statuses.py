@@ -1,4 +1,4 @@
-"""A job's status at Meter: whatever it moves on to is followed, and one that is not documented is reported."""
+"""A job's status at Meter: each change of it is followed, and an undocumented status is reported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def move_on(sandbox: Sandbox, job_id: str, status: str = "completed") -> None:
 
 
 def answer_status(sandbox: Sandbox, job_id: str, status: str | None) -> None:
-    """Makes the sandbox say of a job what no document lists."""
+    """Makes the sandbox answer with a status of the job that no document lists."""
     job = sandbox.world.jobs_by_id[job_id]
     job.extra = {"status": status}
     job.rows.clear()
