@@ -1,4 +1,4 @@
-"""Parses answers of the API into records, and into items as raw JSON text.
+"""Job bodies and change sets: records with their items as raw JSON text.
 
 The items of a job hold anything that a page had: numbers of any size, keys in any order, duplicates. So they are passed
 on as the bytes that were received, and nothing between the API and the lake can change them.
@@ -6,35 +6,19 @@ on as the bytes that were received, and nothing between the API and the lake can
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import chain
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from meter_pipeline.api.answers import Mismatch, require, require_named
-from meter_pipeline.api.bounds import Bound, Bounds, TooLarge
-from meter_pipeline.api.records import Job, Unusable, identifier
-from meter_pipeline.api.scan import WINDOW
-from meter_pipeline.api.spool import Content, Node, Spool, Stretch, record
-from meter_pipeline.api.syntax import WHITESPACE, Malformed, check_elements, elements
+from meter_pipeline.api.records import Job, Unusable
+from meter_pipeline.api.spool import Spool
+from meter_pipeline.api.syntax import elements
 
 Shape = Literal["array", "wrapped", "object", "null", "scalar", "absent"]
 
-Row = TypeVar("Row")
-log = logging.getLogger("meter_pipeline.api")
-
-# Fields that identify the record of an unusable row. The row itself may hold a secret and is never shown whole.
-_IDENTIFYING = ("id", "job_id", "strategy_id", "schedule_id", "name", "url", "created_at")
 # A batch also ends at this many bytes, so that items of megabytes do not fill the memory.
 _BATCH_BYTES = 8 * 2**20
-_WRAP = re.compile(rb'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(?=\[)', re.DOTALL)
-_LIST_WRAP = re.compile(rb'\[\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(?=\[)', re.DOTALL)
-_WRAP_END = re.compile(rb"(?<=\])\s*\}\Z")
-_LIST_WRAP_END = re.compile(rb"(?<=\])\s*\}\s*\]\Z")
-_MARKED = ("marked_seen", "mark_seen", "marked_as_seen")
 
 
 class JobBody:
@@ -176,228 +160,3 @@ class ChangeSet:
         for entry in self.entries:
             if entry.body is not None:
                 entry.body.close()
-
-
-def job_body(content: Content, asked: str | None = None) -> JobBody:
-    """Parses the job of a response, and validates every item.
-
-    Args:
-        content: The response.
-        asked: The requested id; None to accept any job.
-
-    Raises:
-        Malformed: The body is not valid JSON, or not a job.
-        Mismatch: The body is another job.
-    """
-    return _body(_object(content.node(), "a job"), content.size, content.bounds, asked)
-
-
-def object_of(content: Content) -> dict[str, Any]:
-    """Parses the response's JSON object, without `results`.
-
-    Raises:
-        Malformed: It is not a JSON object.
-    """
-    members = _object(content.node(), "an object")
-    members.pop("results", None)
-    return record(members, content.bounds.record)
-
-
-def rows(content: Content, noun: str, parse: Callable[[dict[str, Any]], Row]) -> list[Row | Unusable]:
-    """Parses the rows of a list: a bare array, or an array inside an object under a usual name or `noun`.
-
-    `results` inside rows are skipped, not parsed. A row that is not an object, or that `parse` refuses, becomes an
-    `Unusable` and does not affect the others.
-
-    Raises:
-        Malformed: The response has no list.
-    """
-    found: list[Row | Unusable] = []
-    for node in _list(content.node(), ("items", "data", "results", noun)):
-        fields: dict[str, Any] = {}
-        try:
-            members = _object(node, "an object in each row")
-            members.pop("results", None)
-            fields = record(members, content.bounds.record)
-            found.append(parse(fields))
-        except Mismatch:
-            raise
-        except (Malformed, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
-            found.append(_unusable(noun, node, fields, error))
-    return found
-
-
-def _unusable(noun: str, node: Node, fields: dict[str, Any], error: Exception) -> Unusable:
-    if not isinstance(error, Malformed):
-        log.error("a row of %s could not be read", noun, exc_info=error)
-    about = ", ".join(f"{name} {str(fields[name])[:80]!r}" for name in _IDENTIFYING if fields.get(name) is not None)
-    reason = str(error) if isinstance(error, Malformed) else f"{type(error).__name__}, see the log"
-    try:
-        mark = blake2b(node.text(), digest_size=16).hexdigest()
-    except Malformed:
-        mark = reason
-    return Unusable(noun, reason, about, mark)
-
-
-def _change(entry: Node, bounds: Bounds) -> ChangeEntry:
-    members = _object(entry, "an object in each change")
-    has_results = "results" in members
-    try:
-        body = _body(members, entry.size, bounds)
-    except TooLarge:
-        # Without its items: the job is fetched by its id, and an error then concerns this job alone.
-        return ChangeEntry(Job.from_json(record(members, bounds.record)))
-    return ChangeEntry(body.job, body if has_results else None)
-
-
-def change_set(content: Content, schedule_id: str) -> ChangeSet:
-    """Parses the change set of a response, and validates every item.
-
-    The items of a big change set stay on disk, in one file for all entries.
-
-    Raises:
-        Malformed: The body is not valid JSON, or not a change set.
-        Mismatch: The body, or one of its jobs, names another schedule.
-    """
-    node = content.node()
-    envelope: dict[str, Any] = {}
-    if node.first == b"{":
-        members = node.members()
-        named = {key: members[key] for key in ("count", "schedule_id", *_MARKED) if key in members}
-        envelope = record(named, content.bounds.record)
-        require_named("schedule", schedule_id, envelope, "schedule_id")
-    entries: list[ChangeEntry] = []
-    unusable: list[Unusable] = []
-    parking = Spool(content.spool.scratch, content.bounds) if content.spool is not None else None
-    try:
-        for entry in _list(node, ("changes",)):
-            try:
-                found = _change(entry, content.bounds)
-            except Malformed as error:
-                unusable.append(_unusable("changes", entry, {}, error))
-                continue
-            if parking is not None and found.body is not None:
-                found.body.park(parking)
-            entries.append(found)
-            require_named("schedule", schedule_id, found.job.raw, "schedule_id")
-    except Malformed:
-        ChangeSet(schedule_id, tuple(entries), 0).close()
-        raise
-    finally:
-        if parking is not None:
-            parking.release()
-    count = envelope.get("count")
-    marked = next((envelope[key] for key in _MARKED if isinstance(envelope.get(key), bool)), None)
-    return ChangeSet(
-        schedule_id=schedule_id,
-        entries=tuple(entries),
-        count=count if isinstance(count, int) else len(entries),
-        marked_seen=marked,
-        unusable=tuple(unusable),
-    )
-
-
-def _object(node: Node, expected: str) -> dict[str, Node]:
-    if node.first != b"{":
-        raise Malformed(f"JSON, but not {expected}")
-    return node.members()
-
-
-def _list(node: Node, names: tuple[str, ...]) -> Iterator[Node]:
-    if node.first == b"{":
-        members = node.members()
-        for name in names:
-            if name in members and members[name].first == b"[":
-                return members[name].each()
-    elif node.first == b"[":
-        return node.each()
-    raise Malformed("JSON, but not a list")
-
-
-def _body(members: dict[str, Node], size: int, bounds: Bounds, asked: str | None = None) -> JobBody:
-    results = members.pop("results", None)
-    fields = record(members, bounds.record)
-    identifier(fields, "job_id")
-    job = Job.from_json(fields)
-    if asked is not None:
-        require("job", asked, job.job_id)
-    if results is None:
-        return JobBody(job, "absent", size)
-    if isinstance(results, Stretch):
-        return _spooled(job, results, size)
-    shape, text = _shaped(results, job.item_count)
-    _check_items(text, shape in ("object", "scalar"), bounds.record)
-    return JobBody(job, shape, size, text=text)
-
-
-def _shaped(results: Node, item_count: int | None) -> tuple[Shape, bytes]:
-    """The shape of results in memory, and the text of the array (or of the one item)."""
-    text = results.text()
-    first = text[:1]
-    if first == b"[":
-        if item_count != 1 and _LIST_WRAP.match(text) and _LIST_WRAP_END.search(text[-4096:]):
-            outer = results.elements()
-            inner = _only_array(outer[0]) if len(outer) == 1 else None
-            if inner is not None and len(inner.elements()) == item_count:
-                return "wrapped", inner.text()
-        return "array", text
-    if first == b"{":
-        inner = _only_array(results)
-        return ("wrapped", inner.text()) if inner is not None else ("object", text)
-    return ("null", b"") if text == b"null" else ("scalar", text)
-
-
-def _check_items(text: bytes, single: bool, bound: Bound) -> None:
-    """Checks that no item of results in memory is too large."""
-    if len(text) > bound.most:
-        bound.check(len(text) if single else max(map(len, elements(text)), default=0))
-
-
-def _only_array(node: Node) -> Node | None:
-    """The array under the only key of an object."""
-    if _WRAP.match(node.text()) is None:
-        return None
-    members = list(node.members().values())
-    return members[0] if len(members) == 1 and members[0].first == b"[" else None
-
-
-def _spooled(job: Job, results: Stretch, size: int) -> JobBody:
-    """The body of results in a spool: chunks of whole items, each validated here."""
-    spool, part, start, end = results.spool, results.part, results.start, results.end
-    first = results.first
-    head = spool.read(start, min(end, start + 4096))
-    tail = spool.read(max(start, end - 4096), end)
-    single_key = part is not None and part.commas[2] == 0
-    if first == b"{" and single_key and (opening := _WRAP.match(head)) and (closing := _WRAP_END.search(tail)):
-        inner = (start + opening.end(), end - len(closing.group()))
-        return _chunked(job, "wrapped", size, spool, inner, part.cuts[3] if part else [])
-    if first == b"[":
-        opening, closing = _LIST_WRAP.match(head), _LIST_WRAP_END.search(tail)
-        lone = part is not None and part.commas[2] == 0 and part.commas[3] == 0
-        if part is not None and lone and opening and closing and job.item_count == part.commas[4] + 1 != 1:
-            inner = (start + opening.end(), end - len(closing.group()))
-            return _chunked(job, "wrapped", size, spool, inner, part.cuts[4])
-        return _chunked(job, "array", size, spool, (start, end), part.cuts[2] if part else [])
-    check_elements(b"[" + results.text() + b"]")
-    return JobBody(job, "object" if first == b"{" else "scalar", size, spool=spool, chunks=((start, end),))
-
-
-def _chunked(job: Job, shape: Shape, size: int, spool: Spool, array: tuple[int, int], cuts: list[int]) -> JobBody:
-    start, end = array
-    if spool.read(start, start + 1) != b"[" or spool.read(end - 1, end) != b"]":
-        raise Malformed("not JSON: brackets do not match")
-    chunks = []
-    bound = spool.bounds.record
-    low = start + 1
-    for high in [*cuts, end - 1]:
-        # After the first item of a chunk there is at most one window.
-        bound.check(high - low - WINDOW)
-        text = spool.read(low, high)
-        if not text.strip(WHITESPACE) and cuts:
-            raise Malformed("not JSON: a comma with no value after it")
-        text = b"[" + text + b"]"
-        check_elements(text)
-        _check_items(text, False, bound)
-        chunks.append((low, high))
-        low = high + 1
-    return JobBody(job, shape, size, spool=spool, chunks=tuple(chunks))

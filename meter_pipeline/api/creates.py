@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from meter_pipeline.api.bodies import object_of
+from meter_pipeline.api.decoding import object_of
 from meter_pipeline.api.errors import MeterAmbiguous, MeterConnectionError, MeterError
 from meter_pipeline.api.intents import Intent, IntentLog, fingerprint_of
 from meter_pipeline.api.retries import Deadline, never, transient

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
-from meter_pipeline.api.bodies import rows
+from meter_pipeline.api.decoding import rows
 from meter_pipeline.api.errors import MeterBadRequest, MeterTooLarge
 from meter_pipeline.api.paging import Endless, Walk
 from meter_pipeline.api.records import Job, Schedule, Strategy, Unusable

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from meter_pipeline.api.answers import require, require_named
-from meter_pipeline.api.bodies import object_of, rows
+from meter_pipeline.api.decoding import object_of, rows
 from meter_pipeline.api.records import Comparison, GeneratedStrategy, HistoryEntry, Schedule, Strategy, Unusable
 from meter_pipeline.api.spool import Content
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from meter_pipeline.api.bodies import ChangeSet, JobBody, change_set, job_body
+from meter_pipeline.api.bodies import ChangeSet, JobBody
+from meter_pipeline.api.decoding import change_set, job_body
 from meter_pipeline.api.dialect import Dialect
 from meter_pipeline.api.lists import LARGEST_PAGE, Lists
 from meter_pipeline.api.parsers import parse_comparison, parse_history, parse_record

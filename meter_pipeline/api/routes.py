@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from meter_pipeline.api.bodies import rows
+from meter_pipeline.api.decoding import rows
 from meter_pipeline.api.dialect import API, V1, Dialect, Form
 from meter_pipeline.api.errors import MeterBadRequest, MeterBadResponse, MeterError, MeterNotFound
 from meter_pipeline.api.failures import UNKNOWN_ROUTE

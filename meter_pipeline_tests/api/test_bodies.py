@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.api import Job, Unusable, bodies, scan, spool
-from meter_pipeline.api.bodies import JobBody, change_set, job_body, object_of, rows
+from meter_pipeline.api.bodies import JobBody
+from meter_pipeline.api.decoding import change_set, job_body, object_of, rows
 from meter_pipeline.api.spool import Content, Receiver
 from meter_pipeline.api.syntax import Malformed
 from meter_pipeline_tests.api.test_scan import values, written

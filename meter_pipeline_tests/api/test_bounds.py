@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from meter_pipeline.api import Bounds, MeterClient, MeterTooLarge
-from meter_pipeline.api.bodies import change_set, job_body, rows
 from meter_pipeline.api.bounds import TooLarge
+from meter_pipeline.api.decoding import change_set, job_body, rows
 from meter_pipeline.api.paging import Endless, Walk
 from meter_pipeline.api.spool import Content, Receiver
 from meter_pipeline.sandbox import Sandbox
