@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from meter_pipeline.commands.scaffold import ScaffoldError, write_model
+from meter_pipeline.commands.model import ScaffoldError, write_model
 from meter_pipeline.config import origin
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.ledger.ledger import Ledger

@@ -8,12 +8,14 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from meter_pipeline.commands import local_sandbox
-from meter_pipeline.commands.ask import ask
 from meter_pipeline.commands.console import say, show
 from meter_pipeline.commands.dev import dagster_home
+from meter_pipeline.commands.query import ask
 from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings, environment
 from meter_pipeline.errors import MeterPipelineError
@@ -103,6 +105,13 @@ _STATES = "pivot meter.jobs on state using count(*) group by strategy order by s
 
 class DemoError(MeterPipelineError):
     """The demo could not be played; the message is one line."""
+
+
+def demo(
+    days: Annotated[float, typer.Option(min=0.1, max=60, help="Virtual days before the first sync.")] = 3.0,
+) -> None:
+    """Load a sandbox's shop, job board and newsroom through Dagster, and show what came of it."""
+    play(Settings.from_env(), days)
 
 
 def play(settings: Settings, days: float) -> None:

@@ -14,6 +14,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from meter_pipeline.commands import local_sandbox
 from meter_pipeline.commands.console import tell
@@ -33,6 +36,19 @@ Environment = dict[str, str]
 
 class DevError(MeterPipelineError):
     """The UI cannot be served; the message is one line with the way out."""
+
+
+def dev(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Dagster UI.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address the Dagster UI listens on.")] = "127.0.0.1",
+    speed: Annotated[float, typer.Option(min=0, help="Virtual seconds a second, of the sandbox.")] = 60.0,
+    sandbox_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the sandbox; 0 takes a free one.")
+    ] = local_sandbox.SANDBOX_PORT,
+) -> None:
+    """Open the Dagster UI; with no METER_API_KEY a sandbox runs beside it."""
+    settings = Settings.from_env()
+    raise typer.Exit(serve(settings, host=host, port=port, speed=speed, sandbox_port=sandbox_port))
 
 
 def serve(

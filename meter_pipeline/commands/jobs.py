@@ -10,7 +10,8 @@ import typer
 
 from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import emit, record, say, show
-from meter_pipeline.commands.remote import Json, find_strategy, open_meter, parse_object
+from meter_pipeline.commands.lookup import find_strategy, known_strategies, open_meter
+from meter_pipeline.commands.options import Json, parse_object
 from meter_pipeline.commands.usage import Commands
 from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings
@@ -44,7 +45,6 @@ def list_ledgers_jobs(
 
     The API is not asked: `meter-pipeline sync` brings what is new there.
     """
-    from meter_pipeline.commands.curate import known_strategies
     from meter_pipeline.store.ledger.listings import list_jobs
     from meter_pipeline.store.times import iso
 

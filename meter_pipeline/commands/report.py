@@ -5,12 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from meter_pipeline.commands.console import say
+from meter_pipeline.config import origin
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.spans import parse_since
 from meter_pipeline.host.extras import require_extra
 from meter_pipeline.store.errors import WarehouseError
 
 # A day alone is no picture.
 _PICTURES = timedelta(days=14)
+
+
+def report(
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="Only what was observed after: an ISO time, or a span as 24h or 7d.")
+    ] = "24h",
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("report.html"),
+) -> None:
+    """Write one HTML page about what happened: in words, pictures and tables; nothing else is needed to view it."""
+    settings = Settings.from_env()
+    now = origin.clock(settings.data_dir)
+    notes = [note] if (note := origin.notice(settings.data_dir)) else []
+    say(f"wrote {write_report(settings.warehouse, out, since=parse_since(since, now), now=now, notes=notes)}")
 
 
 def write_report(

@@ -8,16 +8,8 @@ import typer
 
 from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import emit, record, say, show
-from meter_pipeline.commands.remote import (
-    Json,
-    Yes,
-    confirm,
-    find_strategy,
-    open_meter,
-    parse_interval,
-    parse_object,
-    say_deleted,
-)
+from meter_pipeline.commands.lookup import find_strategy, open_meter, say_deleted
+from meter_pipeline.commands.options import Json, Yes, confirm, parse_interval, parse_object
 from meter_pipeline.commands.usage import Commands
 
 schedules = Commands(help="List, make, change and delete what runs again and again at Meter.")

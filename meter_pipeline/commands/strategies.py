@@ -9,7 +9,8 @@ import typer
 
 from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import emit, record, say, show
-from meter_pipeline.commands.remote import Json, Yes, confirm, find_strategy, open_meter, parse_object, say_deleted
+from meter_pipeline.commands.lookup import find_strategy, open_meter, say_deleted
+from meter_pipeline.commands.options import Json, Yes, confirm, parse_object
 from meter_pipeline.commands.usage import Commands
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import from_iso

@@ -6,19 +6,24 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meter_pipeline.commands import complete
-from meter_pipeline.commands.console import emit, progress, tell
-from meter_pipeline.commands.remote import Json
+from meter_pipeline.commands.console import emit, progress, say, show, tell
+from meter_pipeline.commands.options import Json
 from meter_pipeline.config import origin
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import parse_since
 from meter_pipeline.connect import open_client, open_store
 
+if TYPE_CHECKING:
+    from meter_pipeline.sync import SyncReport
+
+# A report names so many strategies; --json names all.
+_MOST_STRATEGIES = 40
 # What is done before a process leaves that is interrupted and hangs.
 before_leaving: list[Callable[[], None]] = []
 
@@ -50,7 +55,6 @@ def sync(
     as_json: Json = False,
 ) -> None:
     """Load what is new at Meter into the lake."""
-    from meter_pipeline.commands.state import show_report
     from meter_pipeline.sync import sync as engine
     from meter_pipeline.sync.ending import Ending, recorded
     from meter_pipeline.webhooks.inbox import Inbox
@@ -97,3 +101,38 @@ def sync(
     else:
         show_report(report, shown.told)
     raise typer.Exit(report.exit_code)
+
+
+def show_report(report: SyncReport, told: set[str]) -> None:
+    """A sync's report on stdout, its problems on stderr but for those that were `told` on the way."""
+    columns = ("strategy", "landed", "accepted", "held", "failed", "unreadable", "items", "bytes")
+    touched = [s for s in report.strategies.values() if s.landed or s.held or s.failed or s.unreadable]
+    if touched:
+        # Those with trouble first, then the largest; in the order of their names.
+        worst = sorted(touched, key=lambda s: (-s.held - s.failed - s.unreadable, -s.items))[:_MOST_STRATEGIES]
+        shown = sorted(worst, key=lambda s: s.slug)
+        show(columns, [(s.slug, s.landed, s.accepted, s.held, s.failed, s.unreadable, s.items, s.bytes) for s in shown])
+        if more := len(touched) - len(shown):
+            say(f"and {more:,} more strategies: see `meter-pipeline status`, or --json")
+    for s in touched:
+        if s.new_columns and s.slug not in report.new_strategies:
+            say(f"{s.slug}: new columns {', '.join(s.new_columns)}")
+        if s.widened:
+            say(f"{s.slug}: widened columns {', '.join(s.widened)}")
+    for slug in report.skipped:
+        say(f"{slug}: left to another sync that is working on it")
+    for problem in report.problems:
+        strategy = f"{problem.slug}: " if problem.slug else ""
+        line = f"{strategy}{problem.subject}{problem.reason}"
+        if line not in told:
+            tell(line)
+    for line in report.notes:
+        tell(line)
+    if report.stopped:
+        tell(f"ended early: {report.stopped}")
+    if report.gone:
+        say(f"{report.gone:,} jobs are no longer listed by the API; what was loaded of them is kept")
+    if report.changes or report.acknowledged:
+        say(f"{report.changes:,} new changes, {report.acknowledged:,} acknowledged")
+    landed = sum(s.landed for s in touched)
+    say(f"{landed:,} jobs and {report.items:,} items loaded with {report.requests:,} requests")

@@ -15,8 +15,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from meter_pipeline.commands.model import ScaffoldError, write_model
 from meter_pipeline.commands.report import write_report
-from meter_pipeline.commands.scaffold import ScaffoldError, write_model
 from meter_pipeline.config.settings import PROJECT
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import WarehouseError

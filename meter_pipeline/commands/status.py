@@ -1,66 +1,28 @@
-"""What a sync did and what state the jobs are in, as people read it."""
+"""`status`: shows the state of the jobs and the last sync."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from meter_pipeline.commands.console import cell, emit, read_time, say, show, tell
+from meter_pipeline.commands.console import cell, emit, read_time, say, show
+from meter_pipeline.commands.options import Json
 from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_ledger
-
-if TYPE_CHECKING:
-    from meter_pipeline.sync import SyncReport
 
 # How many missing stretches of runs are named, the latest first.
 _GAPS = 5
 # And how many jobs with a status that Meter does not document.
 _ODD = 10
-# A report names so many strategies; --json names all.
-_MOST_STRATEGIES = 40
 
 
-def show_report(report: SyncReport, told: set[str]) -> None:
-    """A sync's report on stdout, its problems on stderr but for those that were `told` on the way."""
-    columns = ("strategy", "landed", "accepted", "held", "failed", "unreadable", "items", "bytes")
-    touched = [s for s in report.strategies.values() if s.landed or s.held or s.failed or s.unreadable]
-    if touched:
-        # Those with trouble first, then the largest; in the order of their names.
-        worst = sorted(touched, key=lambda s: (-s.held - s.failed - s.unreadable, -s.items))[:_MOST_STRATEGIES]
-        shown = sorted(worst, key=lambda s: s.slug)
-        show(columns, [(s.slug, s.landed, s.accepted, s.held, s.failed, s.unreadable, s.items, s.bytes) for s in shown])
-        if more := len(touched) - len(shown):
-            say(f"and {more:,} more strategies: see `meter-pipeline status`, or --json")
-    for s in touched:
-        if s.new_columns and s.slug not in report.new_strategies:
-            say(f"{s.slug}: new columns {', '.join(s.new_columns)}")
-        if s.widened:
-            say(f"{s.slug}: widened columns {', '.join(s.widened)}")
-    for slug in report.skipped:
-        say(f"{slug}: left to another sync that is working on it")
-    for problem in report.problems:
-        strategy = f"{problem.slug}: " if problem.slug else ""
-        line = f"{strategy}{problem.subject}{problem.reason}"
-        if line not in told:
-            tell(line)
-    for line in report.notes:
-        tell(line)
-    if report.stopped:
-        tell(f"ended early: {report.stopped}")
-    if report.gone:
-        say(f"{report.gone:,} jobs are no longer listed by the API; what was loaded of them is kept")
-    if report.changes or report.acknowledged:
-        say(f"{report.changes:,} new changes, {report.acknowledged:,} acknowledged")
-    landed = sum(s.landed for s in touched)
-    say(f"{landed:,} jobs and {report.items:,} items loaded with {report.requests:,} requests")
-
-
-def show_state(settings: Settings, as_json: bool) -> None:
-    """Jobs by state and strategy, held and unreadable ones with their reasons, missing runs, the last sync."""
+def status(as_json: Json = False) -> None:
+    """Show the jobs by state and strategy, what is held or unreadable and why, runs that are missing, the last sync."""
     from meter_pipeline.store.ledger.rows import describe_status
     from meter_pipeline.sync.report import IGNORED, Problem
 
+    settings = Settings.from_env()
     with open_ledger(settings) as ledger:
         counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), ledger.gaps()
         odd, unended = ledger.odd_statuses(), ledger.unended_sync()

@@ -1,59 +1,18 @@
-"""What the commands about strategies, schedules and jobs at Meter have in common."""
+"""Options that several commands share, and the parsers of their values."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from meter_pipeline.commands.console import emit, say, tell
-from meter_pipeline.config.settings import Settings
-from meter_pipeline.connect import open_client, open_known_ledger, open_ledger
-
-if TYPE_CHECKING:
-    from meter_pipeline.api import MeterClient, Strategy
+from meter_pipeline.commands.console import tell
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-
-
-@contextmanager
-def open_meter(creates: bool = False) -> Iterator[MeterClient]:
-    """The client; one that creates has the ledger for its intents, so that a lost answer makes nothing twice."""
-    settings = Settings.from_env()
-    if not creates:
-        with open_client(settings) as client:
-            yield client
-        return
-    settings.require_key()
-    with open_ledger(settings) as ledger, open_client(settings, ledger) as client:
-        yield client
-
-
-def find_strategy(client: MeterClient, name: str) -> Strategy:
-    """The strategy with this id or slug or, if only one has it, this name.
-
-    Raises:
-        typer.BadParameter: There is none, or several have the name.
-    """
-    with open_known_ledger(Settings.from_env()) as ledger:
-        # A slug is ours: Meter knows none.
-        ids = {row.strategy_id for row in ledger.strategies() if row.slug == name} if ledger is not None else set()
-    found = []
-    for strategy in client.strategies():
-        if strategy.strategy_id == name or strategy.strategy_id in ids:
-            return strategy
-        if strategy.name == name:
-            found.append(strategy)
-    if len(found) != 1:
-        reason = "no strategy has" if not found else f"{len(found)} strategies have"
-        raise typer.BadParameter(f"{reason} the id, slug or name {name!r}: see `meter-pipeline strategies list`")
-    return found[0]
 
 
 def confirm(yes: bool, what: str) -> None:
@@ -108,11 +67,3 @@ def parse_interval(text: str | None) -> int | None:
     if not number.isdigit() or int(number) * units[unit] < 60:
         raise typer.BadParameter(f"--every {text!r}: give seconds, or 15m, 6h, 1d; the API takes 60 seconds and more")
     return int(number) * units[unit]
-
-
-def say_deleted(kind: str, identifier: str, as_json: bool) -> None:
-    """Says that a strategy or schedule is gone."""
-    if as_json:
-        emit({"deleted": identifier})
-    else:
-        say(f"{kind} {identifier} is deleted")

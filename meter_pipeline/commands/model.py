@@ -9,8 +9,14 @@ import shutil
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from meter_pipeline.commands import complete
+from meter_pipeline.commands.console import say
+from meter_pipeline.config.settings import Settings, SettingsError
+from meter_pipeline.connect import open_ledger
 from meter_pipeline.host import shipped
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.text.asset_names import spell_slug
@@ -92,6 +98,23 @@ models:
 
 class ScaffoldError(StoreError):
     """The model cannot be written; the message is one line."""
+
+
+def model(
+    strategy: Annotated[str, typer.Argument(help="Id, slug or name.", autocompletion=complete.strategies)],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the files if they are there.")] = False,
+) -> None:
+    """Write a staging model of one strategy's results into the dbt project, with its documentation and tests."""
+    settings = Settings.from_env()
+    if settings.dbt_project is None:
+        raise SettingsError("METER_DBT_PROJECT=none: name the folder of a dbt project to write a model into")
+    project, is_default = choose_project(settings.dbt_project)
+    with open_ledger(settings) as ledger:
+        written = write_model(ledger.strategies(), strategy, project, force=force)
+    for path in written:
+        say(f"wrote {path}")
+    if not is_default:
+        say(f"{project} is a copy of the shipped models: put METER_DBT_PROJECT={project} into .env to publish with it")
 
 
 def write_model(strategies: Sequence[StrategyRow], name: str, project: Path, *, force: bool = False) -> list[Path]:

@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import typer
+
+from meter_pipeline.commands.console import emit, show
+from meter_pipeline.commands.options import Json
 from meter_pipeline.config.settings import Settings, SettingsError, misspellings
 from meter_pipeline.connect import open_client, open_ledger
 from meter_pipeline.host.causes import explain
@@ -26,6 +30,20 @@ class Finding:
     name: str
     ok: bool
     detail: str
+
+
+def check(as_json: Json = False) -> None:
+    """See whether the settings, the API, the key, the folders, the ledger and the lake can be used."""
+    findings = examine(Settings.from_env())
+    if as_json:
+        emit({"ok": all(f.ok for f in findings), "checks": findings})
+    else:
+        show(
+            ("check", "", "detail"),
+            [(f.name, "ok" if f.ok else "FAILED", f.detail) for f in findings],
+            prose=["detail"],
+        )
+    raise typer.Exit(0 if all(f.ok for f in findings) else 1)
 
 
 def examine(settings: Settings) -> list[Finding]:

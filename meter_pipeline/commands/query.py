@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import csv
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
+import typer
+
+from meter_pipeline.commands.console import emit, show
+from meter_pipeline.commands.options import Json
 from meter_pipeline.commands.tables import plain
+from meter_pipeline.config.settings import Settings
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.text.printable import json_text, printable
 
 # What spreadsheets take for the beginning of a formula, some of them after blanks, too.
 _FORMULA = re.compile(r" *[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+# A table for people; whoever wants more rows takes --json or --csv.
+_ROWS_SHOWN = 200
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*([eE][+-]?[0-9]+)?%?")
 
 
@@ -29,6 +37,38 @@ class Answer:
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="For example: select * from meter.jobs limit 5")],
+    as_json: Json = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print comma-separated values; control characters show as escapes.")
+    ] = False,
+    safe_csv: Annotated[
+        bool,
+        typer.Option("--safe-csv", help="The same for spreadsheets: text that would be a formula begins with '."),
+    ] = False,
+    vertical: Annotated[
+        bool, typer.Option("--vertical", help="Show each row upright, a line for each column.")
+    ] = False,
+) -> None:
+    """Ask the published warehouse, read-only.
+
+    On a terminal (or with COLUMNS set) a table is as wide as the screen, long text is shortened with an ellipsis, and a
+    line below names the columns that are not shown. Into a pipe or a file it has every row and column, whole.
+    --json keeps every character of the data.
+    """
+    if as_json + (as_csv or safe_csv) + vertical > 1:
+        raise typer.BadParameter("--json, --csv and --vertical exclude each other")
+    answer = ask(Settings.from_env().warehouse, sql)
+    if as_csv or safe_csv:
+        write_csv(answer, sys.stdout, safe=safe_csv)
+    elif as_json:
+        emit([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+    else:
+        whole = ("--csv", "--json", "--vertical")
+        show(answer.columns, answer.rows, grouped=False, vertical=vertical, whole=whole, most=_ROWS_SHOWN)
 
 
 def ask(warehouse: Path, sql: str) -> Answer:

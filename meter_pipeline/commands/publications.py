@@ -1,0 +1,22 @@
+"""`publications`: lists what was published and what was rejected."""
+
+from __future__ import annotations
+
+from meter_pipeline.commands.console import emit, read_time, say, show
+from meter_pipeline.commands.options import Json
+from meter_pipeline.config.settings import Settings
+
+
+def publications(as_json: Json = False) -> None:
+    """List the publications that can be put back, and what was rejected and why."""
+    from meter_pipeline.store.warehouse.publications import listing
+
+    found = listing(Settings.from_env().warehouse)
+    if as_json:
+        emit(found)
+    elif not found:
+        say("nothing was published yet: run `meter-pipeline publish`")
+    else:
+        columns = ("publication", "state", "published at", "dbt invocation", "reason")
+        rows = [(p.publication_id, p.state, read_time(p.published_at), p.dbt_invocation_id, p.reason) for p in found]
+        show(columns, rows, prose=["reason"])
