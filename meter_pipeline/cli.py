@@ -1,6 +1,7 @@
-"""The `meter-pipeline` command: wiring and printing; each command imports the parts of the pipeline that it needs.
+"""The `meter-pipeline` command: wires the commands together and turns errors and signals into lines and exit codes.
 
-Exit codes: 0 all well, 1 some jobs could not be loaded (they are named), 2 usage or configuration, 130 interrupted.
+Exit codes: 0 success, 1 some jobs could not be loaded (the output names them), 2 an error that ended the command (one
+line on stderr names it), 130 interrupted. Any other exception is a fault of this program: it leaves a traceback.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import typer
 from meter_pipeline import __version__
 from meter_pipeline.commands.check import check
 from meter_pipeline.commands.compare import compare
-from meter_pipeline.commands.console import emit, say, show_traceback, tell
+from meter_pipeline.commands.console import print_json, print_line, print_stderr, print_traceback
 from meter_pipeline.commands.demo import demo
 from meter_pipeline.commands.dev import dev
 from meter_pipeline.commands.inbox import inbox
@@ -35,17 +36,17 @@ from meter_pipeline.commands.sandbox import sandbox
 from meter_pipeline.commands.schedules import schedules
 from meter_pipeline.commands.status import status
 from meter_pipeline.commands.strategies import strategies
-from meter_pipeline.commands.sync import before_leaving, sync
+from meter_pipeline.commands.sync import exit_actions, sync
 from meter_pipeline.commands.usage import Commands, Group
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host.causes import explain
 
 PROGRAM = "meter-pipeline"
 INTERRUPTED = 130
-# Threads that wait for an answer keep an interrupted command for so long, not until the answer comes.
+# An interrupted command ends after this time at the latest, even while threads wait for an answer of the API.
 _GRACE_SECONDS = 3.0
-# How long each thing that is done before an interrupted process leaves may take.
-_LAST_SECONDS = 1.0
+# Bound of each of the actions that run before an interrupted process exits.
+_EXIT_ACTION_SECONDS = 1.0
 
 
 class Root(Group):
@@ -75,67 +76,87 @@ for _command in (
 def main() -> None:
     """Entry point of the `meter-pipeline` command."""
     signal.signal(signal.SIGINT, _interrupt)
-    sys.excepthook = show_traceback
+    sys.excepthook = print_traceback
     for stream in (sys.stdout, sys.stderr):
-        # A character that the terminal's encoding lacks is no reason to end.
+        # A character that the terminal's encoding lacks must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """Ctrl-C: unwinds, for a while; what is left half-done then, the next sync puts right as after any crash."""
-    leave = threading.Timer(_GRACE_SECONDS, _leave)
-    leave.daemon = True
-    leave.start()
+    """Handles Ctrl-C: lets the command unwind, then exits. The next sync repairs unfinished work, as after a crash."""
+    timer = threading.Timer(_GRACE_SECONDS, _exit)
+    timer.daemon = True
+    timer.start()
     raise KeyboardInterrupt
 
 
-def _leave() -> None:
+def _exit() -> None:
+    """Ends a process that did not unwind in time."""
     if sys.stderr.isatty():
         # A progress bar has hidden the cursor.
         sys.stderr.write("\x1b[?25h\n")
-    tell("interrupted")
-    # Not in this thread: whoever hangs may hold what these need.
-    for action in before_leaving:
-        last = threading.Thread(target=action, daemon=True)
-        last.start()
-        last.join(_LAST_SECONDS)
+    print_stderr("interrupted")
+    # Each in its own thread: the thread that hangs may hold a lock that the action needs.
+    for action in exit_actions:
+        thread = threading.Thread(target=action, daemon=True)
+        thread.start()
+        thread.join(_EXIT_ACTION_SECONDS)
     os._exit(INTERRUPTED)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line and returns its exit code; a user's mistake is one line on stderr."""
+    """Runs one command line and returns its exit code.
+
+    An error that a user can do something about is one line on stderr and, with `--json`, one document on stdout.
+
+    Args:
+        arguments: The words after the program's name.
+
+    Raises:
+        Exception: A fault of this program.
+    """
     try:
-        code = app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        # Not `app(...)`: that replaces the hook for uncaught exceptions, which makes their text safe for a terminal.
+        command = typer.main.get_command(app)
+        code = command(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
-        # Typer makes this exit code of a KeyboardInterrupt, and says nothing.
+        # Typer turns a KeyboardInterrupt into this exit code and prints nothing.
         if code != INTERRUPTED:
             return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         pass
     except BrokenPipeError:
-        # The reader (head, less) has seen enough; nothing more may be written at exit either.
+        # The reader of the pipe (head, less) has ended. Python flushes stdout once more at exit, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if not _expected(error):
+        if not _is_for_the_user(error):
             raise
-        tell(f"{PROGRAM}: {_line(error)}")
+        message = _one_line(error)
+        print_stderr(f"{PROGRAM}: {message}")
         if "--json" in arguments:
-            emit({"error": _line(error)})
+            print_json({"error": message})
         return 2
-    tell("interrupted")
+    print_stderr("interrupted")
     return INTERRUPTED
 
 
-def _expected(error: Exception) -> bool:
-    """Whether `error` is a user's matter: usage, one of this package's errors, or the machine's (disk, permissions)."""
-    return isinstance(error, (MeterPipelineError, OSError)) or hasattr(error, "format_message")
+def _is_for_the_user(error: Exception) -> bool:
+    """Whether a user can do something about `error`: usage, this package's errors, or the machine's (a full disk)."""
+    return isinstance(error, (MeterPipelineError, OSError)) or _is_usage(error)
 
 
-def _line(error: Exception) -> str:
-    if isinstance(error, OSError) and type(error).__module__ == "builtins":
+def _is_usage(error: Exception) -> bool:
+    # Usage errors are Click's, which Typer vendors or depends on, by version: only they format their message.
+    return hasattr(error, "format_message")
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, MeterPipelineError):
+        text = str(error)
+    elif isinstance(error, OSError):
         text = explain(error)
     else:
         text = error.format_message() if hasattr(error, "format_message") else str(error)
@@ -148,7 +169,7 @@ def root(
 ) -> None:
     """Loads everything Meter scrapes into Parquet and DuckDB."""
     if show_version:
-        say(f"{PROGRAM} {__version__}")
+        print_line(f"{PROGRAM} {__version__}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)

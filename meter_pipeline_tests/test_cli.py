@@ -21,7 +21,7 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline_tests.commandline import Command, one_line
 
 
-def test_a_sync_is_told_in_a_table_and_ends_with_0(meter: Command) -> None:
+def test_a_sync_prints_a_table_and_exits_with_0(meter: Command) -> None:
     done = meter("sync")
     assert done.code == 0
     assert "books" in done.out
@@ -245,7 +245,7 @@ def test_a_bad_setting_is_one_line(
         (("publish", "--keep", "1", "--keep", "2"), "--keep is given 2 times, and takes one value"),
         (("jobs", "list"), "there is no ledger yet"),
         (("jobs", "run", "nope"), "no strategy has the id, slug or name 'nope'"),
-        (("jobs", "run", "Books", "--parameters", "{"), "no JSON"),
+        (("jobs", "run", "Books", "--parameters", "{"), "is not valid JSON"),
         (("jobs", "show", "0a7d2c7e-2a52-4d3d-8a61-9a8e1b9f4f02"), "404"),
         (("jobs", "run", "Books", "--parameters", '{"a": 1, "a": 2}'), "--parameters: 'a' is there twice"),
         (
@@ -255,7 +255,7 @@ def test_a_bad_setting_is_one_line(
         (("sandbox", "--fault", "nope=1"), "nope"),
         (("sandbox", "--fault", "latency=1", "--fault", "latency=2"), "'latency' is given twice"),
         (("sandbox", "--replay", "nowhere"), "nowhere: no such folder to replay"),
-        (("inbox", "--secret-env", "NOWHERE"), "there is no variable NOWHERE"),
+        (("inbox", "--secret-env", "NOWHERE"), "the environment variable NOWHERE is not set"),
     ],
 )
 def test_a_mistake_is_one_line(meter: Command, arguments: tuple[str, ...], said: str) -> None:
@@ -278,6 +278,40 @@ def test_schedules_are_made_changed_and_deleted(meter: Command) -> None:
     assert identifier in meter("schedules", "list").out
     assert meter("schedules", "delete", identifier, "--yes").code == 0
     assert identifier not in meter("schedules", "list").out
+
+
+def test_intervals_of_schedules_are_printed_in_words(meter: Command) -> None:
+    done = meter("schedules", "create", "Books", "--every", "6h")
+    identifier = done.out.split()[1]
+    assert done.out == f"schedule {identifier} runs every 6 hours\n"
+    assert meter("schedules", "update", identifier, "--every", "3600").out.endswith("is enabled, runs every hour\n")
+    listed = meter("schedules", "list").out
+    assert "every hour" in listed
+    assert "every day" in listed
+    assert "by cron 0 6 * * *" in meter("schedules", "create", "Books", "--cron", "0 6 * * *").out
+
+
+def test_text_that_is_not_utf8_is_one_line(meter: Command) -> None:
+    # How Python hands over an argument with the byte 0xff.
+    for arguments in (("query", "select '\udcff'"), ("jobs", "run", "\udcff"), ("sync", "--strategy", "\udcff")):
+        assert "\\udcff" in (said := one_line(meter(*arguments)))
+        assert "is not UTF-8" in said
+
+
+def test_a_fault_of_the_program_leaves_a_traceback_that_no_terminal_obeys() -> None:
+    code = (
+        "from meter_pipeline import cli\n"
+        "@cli.app.command()\n"
+        "def break_down():\n"
+        "    'Breaks.'\n"
+        "    raise RuntimeError('a fault \\x1b[2J')\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "break-down"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" in done.stderr
+    assert "in break_down" in done.stderr
+    assert done.stderr.endswith("RuntimeError: a fault \\x1b[2J\n")
 
 
 def test_jobs_are_run_shown_and_compared(meter: Command) -> None:
@@ -314,7 +348,7 @@ def test_commands_with_nothing_new_start_without_what_they_do_not_need(
 def test_a_webhook_secret_is_shown_once_and_the_inbox_wants_it(shop: Sandbox, meter: Command) -> None:
     made = meter("schedules", "create", "Books", "--every", "1h", "--webhook", "https://hooks.example/meter")
     assert made.code == 0
-    (secret,) = [one.webhook_secret for one in shop.world.schedules.values() if one.webhook_secret]
+    (secret,) = [schedule.webhook_secret for schedule in shop.world.schedules.values() if schedule.webhook_secret]
     assert made.out.count(secret) == 1
     assert "METER_WEBHOOK_SECRET" in made.out
     assert secret not in meter("schedules", "list", "--json").out
@@ -324,13 +358,13 @@ def test_a_webhook_secret_is_shown_once_and_the_inbox_wants_it(shop: Sandbox, me
     assert "METER_WEBHOOK_SECRET" in refused.err
 
 
-def test_comparing_tells_how_many_pairs_agree(shop: Sandbox, meter: Command) -> None:
+def test_comparing_prints_how_many_pairs_agree(shop: Sandbox, meter: Command) -> None:
     meter("sync")
-    assert meter("compare").out.strip() == "1 pairs compared, 1 as our own items say; 0 left"
+    assert meter("compare").out.strip() == "1 pairs compared, 1 agree with the items; 0 left"
     assert meter("compare", "--json").document["compared"] == 0
 
 
-def test_a_sync_tells_of_changes_and_names_a_schedule_that_cannot_be_read(shop: Sandbox, meter: Command) -> None:
+def test_a_sync_counts_changes_and_names_a_schedule_that_cannot_be_read(shop: Sandbox, meter: Command) -> None:
     (schedule,) = shop.world.schedules
     shop.insert_job("Books", items=[{"title": "Salt Road"}], schedule=schedule)
     shop.set_faults(path="/changes", rate_500=1.0)
@@ -372,10 +406,10 @@ def test_a_mistake_is_one_document_too(meter: Command, arguments: tuple[str, ...
     assert done.err == f"meter-pipeline: {done.document['error']}\n"
 
 
-def test_an_empty_question_is_one_line(meter: Command) -> None:
+def test_an_empty_query_is_one_line(meter: Command) -> None:
     meter("sync")
     meter("publish")
-    assert "there is no question" in one_line(meter("query", " "))
+    assert "the query is empty" in one_line(meter("query", " "))
 
 
 @pytest.mark.parametrize(
@@ -416,7 +450,7 @@ def test_a_key_of_several_fields_is_given_with_commas_or_by_the_option_again(met
     assert "--key and --by-hash exclude each other" in one_line(meter("rekey", "books", "--key", "title", "--by-hash"))
 
 
-def test_a_strategy_of_meter_yaml_that_is_not_there_is_told(meter: Command, tmp_path: Path) -> None:
+def test_a_strategy_of_meter_yaml_that_does_not_exist_is_named(meter: Command, tmp_path: Path) -> None:
     (tmp_path / "meter.yaml").write_text("strategies:\n  Boks: {key: title}\n  books: {key: title}\n")
     done = meter("sync")
     assert done.code == 0
@@ -444,7 +478,7 @@ def test_the_last_sync_is_one_line_of_status(meter: Command) -> None:
         ({}, ("--strategy", "nope"), "usage", "no strategy 'nope'"),
     ],
 )
-def test_status_tells_what_ended_the_last_sync(
+def test_status_names_what_ended_the_last_sync(
     meter: Command, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], arguments: tuple[str, ...], cause: str,
     said: str,
 ) -> None:  # fmt: skip
@@ -475,15 +509,15 @@ def test_jobs_that_failed_at_meter_are_counted_when_they_are_only_listed(shop: S
     assert "books" not in meter("sync", "--json").document["strategies"]
 
 
-def test_a_status_that_is_not_documented_is_told_by_sync_and_status(shop: Sandbox, meter: Command) -> None:
+def test_an_undocumented_status_is_named_by_sync_and_status(shop: Sandbox, meter: Command) -> None:
     odd = shop.insert_job("Books", items=[])
     shop.world.jobs_by_id[odd].extra = {"status": "archived"}
     done = meter("sync")
     assert done.code == 0
     assert "books: 1 job has the unknown status 'archived'" in done.err
     assert f"books: job {odd} has the unknown status 'archived'" in meter("status").out
-    (told,) = meter("status", "--json").document["odd_statuses"]
-    assert told == {"job_id": odd, "strategy": "books", "status": "archived"}
+    (listed,) = meter("status", "--json").document["odd_statuses"]
+    assert listed == {"job_id": odd, "strategy": "books", "status": "archived"}
 
 
 def test_a_row_without_an_id_is_named_by_sync_and_status(shop: Sandbox, meter: Command) -> None:

@@ -1,4 +1,4 @@
-"""Can everything be used: the settings, the API and its key, the folders, the ledger and the lake."""
+"""`check`: checks everything that a sync needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from meter_pipeline.commands.console import emit, show
+from meter_pipeline.commands.console import print_json, print_table
 from meter_pipeline.commands.options import Json
 from meter_pipeline.config.settings import Settings, SettingsError, misspellings
 from meter_pipeline.connect import open_client, open_ledger
@@ -19,13 +19,13 @@ from meter_pipeline.host.scratch import Scratch, ScratchError
 if TYPE_CHECKING:
     from meter_pipeline.config.meter_yaml import Config
 
-# A check has somebody waiting for it.
+# Somebody waits for the result.
 _DEADLINE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: whether it can be used, and what was seen or what to do about it."""
+    """The result of one check: its subject, whether it passed, and what was found or what to do about it."""
 
     name: str
     ok: bool
@@ -33,12 +33,12 @@ class Finding:
 
 
 def check(as_json: Json = False) -> None:
-    """See whether the settings, the API, the key, the folders, the ledger and the lake can be used."""
-    findings = examine(Settings.from_env())
+    """Check the settings, the API, the key, the folders, the ledger and the lake."""
+    findings = run_checks(Settings.from_env())
     if as_json:
-        emit({"ok": all(f.ok for f in findings), "checks": findings})
+        print_json({"ok": all(f.ok for f in findings), "checks": findings})
     else:
-        show(
+        print_table(
             ("check", "", "detail"),
             [(f.name, "ok" if f.ok else "FAILED", f.detail) for f in findings],
             prose=["detail"],
@@ -46,8 +46,8 @@ def check(as_json: Json = False) -> None:
     raise typer.Exit(0 if all(f.ok for f in findings) else 1)
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Looks at everything a sync needs, one finding each; a bad one does not stop the others."""
+def run_checks(settings: Settings) -> list[Finding]:
+    """Checks everything that a sync needs, one finding each; a failed check does not stop the others."""
     api, ledger = list(_api(settings)), _ledger(settings)
     changes = [_changes(settings)] if ledger.ok and all(finding.ok for finding in api) else []
     return [_settings(settings), *api, _folder(settings), _spool(settings), ledger, _lake(settings), *changes]
@@ -56,32 +56,32 @@ def examine(settings: Settings) -> list[Finding]:
 def _settings(settings: Settings) -> Finding:
     from meter_pipeline.config.meter_yaml import ConfigError, load_config
 
-    wrong = misspellings()
+    problems = misspellings()
     try:
         config = load_config(settings.config)
     except ConfigError as error:
-        wrong.append(str(error))
+        problems.append(str(error))
     else:
-        wrong += _misnamed(settings, config)
-    if wrong:
-        return Finding("settings", False, "; ".join(wrong))
-    return Finding("settings", True, f"{config.path} is understood" if config.path else "no meter.yaml, none is needed")
+        problems += _misnamed(settings, config)
+    if problems:
+        return Finding("settings", False, "; ".join(problems))
+    return Finding("settings", True, f"{config.path} is valid" if config.path else "no meter.yaml; none is needed")
 
 
 def _misnamed(settings: Settings, config: Config) -> list[str]:
-    """Strategies that `meter.yaml` names and that the ledger, once it knows any, does not have."""
+    """Problems with strategies that `meter.yaml` names and the ledger lacks; none while the ledger is empty."""
     from meter_pipeline.store.errors import StoreError
 
     try:
         with open_ledger(settings) as ledger:
             labels = [label for row in ledger.strategies() for label in row.labels]
     except (StoreError, OSError):
-        return []  # the finding about the ledger says why
+        return []  # the check of the ledger reports it
     return config.misnamed(labels) if labels else []
 
 
 def _api(settings: Settings) -> Iterator[Finding]:
-    from meter_pipeline.api import MeterAuthError, MeterConnectionError, MeterError, MeterForbidden
+    from meter_pipeline.api import MeterAuthError, MeterError, MeterForbidden
 
     try:
         with open_client(settings) as client:
@@ -91,8 +91,6 @@ def _api(settings: Settings) -> Iterator[Finding]:
     except (MeterAuthError, MeterForbidden) as error:
         yield Finding("API", True, f"{settings.base_url} answers")
         yield Finding("key", False, str(error))
-    except MeterConnectionError as error:
-        yield Finding("API", False, str(error))
     except MeterError as error:
         yield Finding("API", False, str(error))
     else:
@@ -106,7 +104,7 @@ def _folder(settings: Settings) -> Finding:
         with tempfile.NamedTemporaryFile(dir=settings.data_dir, prefix=".check-"):
             return f"{settings.data_dir} is writable"
 
-    return _try("data folder", write)
+    return _check("data folder", write)
 
 
 def _spool(settings: Settings) -> Finding:
@@ -116,7 +114,7 @@ def _spool(settings: Settings) -> Finding:
             scratch.require_room(0)
         return f"{settings.spool} is writable"
 
-    return _try("spool folder", write)
+    return _check("spool folder", write)
 
 
 def _ledger(settings: Settings) -> Finding:
@@ -126,7 +124,7 @@ def _ledger(settings: Settings) -> Finding:
         with open_ledger(settings) as ledger:
             return f"version {int(SCHEMA_VERSION)}, {len(ledger.strategies()):,} strategies"
 
-    return _try("ledger", read)
+    return _check("ledger", read)
 
 
 def _lake(settings: Settings) -> Finding:
@@ -135,11 +133,11 @@ def _lake(settings: Settings) -> Finding:
 
         return f"version {VERSION}, {Lake.open(settings.lake).files.url}"
 
-    return _try("lake", read)
+    return _check("lake", read)
 
 
 def _changes(settings: Settings) -> Finding:
-    """What a sync does with Meter's unseen changes; a ledger that has never marked any is told how many there are."""
+    """Describes what a sync does with Meter's unseen changes, and counts them if no sync has marked any yet."""
     from meter_pipeline.api import MeterError
     from meter_pipeline.config.meter_yaml import ConfigError, load_config
     from meter_pipeline.store.ledger.change_sets import Unseen
@@ -148,7 +146,7 @@ def _changes(settings: Settings) -> Finding:
     try:
         acknowledges = load_config(settings.config).acknowledge
     except ConfigError:
-        acknowledges = True  # the finding about the settings says what is wrong
+        acknowledges = True  # the check of the settings reports it
     if not acknowledges:
         return Finding("changes", True, "left unseen at Meter: `acknowledge: false` in meter.yaml")
     with open_ledger(settings) as ledger:
@@ -161,11 +159,11 @@ def _changes(settings: Settings) -> Finding:
         return Finding("changes", False, f"the unseen changes at Meter cannot be counted: {error}")
 
 
-def _try(name: str, look: Callable[[], str]) -> Finding:
+def _check(name: str, probe: Callable[[], str]) -> Finding:
     from meter_pipeline.store.errors import StoreError
 
     try:
-        return Finding(name, True, look())
+        return Finding(name, True, probe())
     except (StoreError, ScratchError) as error:
         return Finding(name, False, str(error))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a shell offers for the Tab key: names from a local ledger, without a call to the API."""
+"""Completes names for a shell's Tab key, from the local ledger and without a call to the API."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from pathlib import Path
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.store.ledger.states import STATES
 
-# No terminal shows more.
-_MOST = 200
+# A longer list helps nobody.
+_MAX_NAMES = 200
 
 
 def strategies(incomplete: str) -> list[str]:
-    """Slugs of strategies; ids to somebody who began one."""
-    return _offer("slugs", incomplete) or (_offer("strategies", incomplete) if incomplete else [])
+    """Completes slugs of strategies, or ids once the text begins like one."""
+    return _complete("slugs", incomplete) or (_complete("strategies", incomplete) if incomplete else [])
 
 
 def schedules(incomplete: str) -> list[str]:
-    """Ids of schedules that are not deleted."""
-    return _offer("schedules", incomplete)
+    """Completes ids of schedules that are not deleted."""
+    return _complete("schedules", incomplete)
 
 
 def held_jobs(incomplete: str) -> list[str]:
-    """Ids of held jobs."""
-    return _offer("held jobs", incomplete)
+    """Completes ids of held jobs."""
+    return _complete("held jobs", incomplete)
 
 
 def states(incomplete: str) -> list[str]:
-    """States of jobs."""
+    """Completes states of jobs."""
     return [state for state in STATES if state.startswith(incomplete)]
 
 
-def _offer(kind: str, incomplete: str) -> list[str]:
-    """Names that begin as was written; none of a ledger on a server: that is too far away for a key press."""
+def _complete(kind: str, incomplete: str) -> list[str]:
+    """Names that begin with `incomplete`; none from a ledger on a server, which is too slow for a key press."""
     from meter_pipeline.store.ledger.names import read_names
 
     try:
         settings = Settings.from_env()
         names = [] if settings.ledger_url else read_names(Path(settings.ledger), kind)
     except Exception:
-        # Whatever is wrong, a shell would take the message for names.
+        # Whatever is wrong, the shell would offer the message as names.
         return []
-    return [name for name in names if name.startswith(incomplete)][:_MOST]
+    return [name for name in names if name.startswith(incomplete)][:_MAX_NAMES]

@@ -1,4 +1,4 @@
-"""The demo: a sandbox, two syncs through Dagster with virtual days between them, and what SQL makes of the result."""
+"""`demo`: runs a sandbox and two syncs through Dagster, virtual days apart, and queries the result."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meter_pipeline.commands import local_sandbox
-from meter_pipeline.commands.console import say, show
+from meter_pipeline.commands.console import print_line, print_table
 from meter_pipeline.commands.dev import dagster_home
-from meter_pipeline.commands.query import ask
+from meter_pipeline.commands.query import run_query
 from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings, environment
 from meter_pipeline.errors import MeterPipelineError
@@ -43,7 +43,7 @@ where strategy ilike '%job%' and seconds_listed < 2 * 86400
 order by seconds_listed, label
 limit 8
 """
-# The Tuesday before the last day that was seen, at noon; the first job there is, where the data is younger than that.
+# Noon of the Tuesday before the last observed day, or the first job if the data is younger.
 _TUESDAY = """
 with days as (
     select max(observed_at) as last, min(observed_at) as first from marts.fct_scrape_jobs
@@ -104,43 +104,43 @@ _STATES = "pivot meter.jobs on state using count(*) group by strategy order by s
 
 
 class DemoError(MeterPipelineError):
-    """The demo could not be played; the message is one line."""
+    """The demo failed; the message is one line."""
 
 
 def demo(
-    days: Annotated[float, typer.Option(min=0.1, max=60, help="Virtual days before the first sync.")] = 3.0,
+    days: Annotated[float, typer.Option(min=0.1, max=60, help="Virtual days of history before the first sync.")] = 3.0,
 ) -> None:
-    """Load a sandbox's shop, job board and newsroom through Dagster, and show what came of it."""
-    play(Settings.from_env(), days)
+    """Load a sandbox's shop, job board and newsroom through Dagster, and show the results."""
+    play_demo(Settings.from_env(), days)
 
 
-def play(settings: Settings, days: float) -> None:
-    """Plays the demo on the data folder of `settings`; it can be played again and goes on where it stopped.
+def play_demo(settings: Settings, days: float) -> None:
+    """Runs the demo on the data folder of `settings`; a second run continues where the first one stopped.
 
     Raises:
-        SettingsError: The folder holds data that no sandbox made.
+        SettingsError: The folder holds data that is not a sandbox's.
         DemoError: A run failed.
         MissingExtraError: Dagster is not installed.
     """
     require_extra("dagster", "the demo")
     settings = replace(settings, api_key=None, ledger_url=None, lake_url=None, api_prefix="auto")
     local_sandbox.refuse_foreign(settings)
-    again = origin.read(settings.data_dir) is not None
-    with local_sandbox.continued(settings.data_dir, first_days=days) as sandbox:
-        say(f"sandbox of the Meter API at {sandbox.url}, data in {settings.data_dir}")
+    is_second_run = origin.read(settings.data_dir) is not None
+    with local_sandbox.continue_sandbox(settings.data_dir, first_days=days) as sandbox:
+        print_line(f"sandbox of the Meter API at {sandbox.url}, data in {settings.data_dir}")
         settings = replace(settings, base_url=sandbox.url)
         with environment(_variables(settings, sandbox)):
-            if again:
+            if is_second_run:
                 sandbox.advance(days=_LATER_DAYS)
             _load(settings, sandbox)
             sandbox.advance(days=_LATER_DAYS)
             _load(settings, sandbox)
-    _show(settings.warehouse)
-    _next_lines()
+    _print_results(settings.warehouse)
+    _print_next_steps()
 
 
 def _variables(settings: Settings, sandbox: Sandbox) -> dict[str, str]:
-    """What the run's resources read."""
+    """Environment variables that Dagster's resources read."""
     return {
         "METER_API_KEY": sandbox.api_key,
         "METER_BASE_URL": settings.base_url,
@@ -151,7 +151,7 @@ def _variables(settings: Settings, sandbox: Sandbox) -> dict[str, str]:
 
 
 def _load(settings: Settings, sandbox: Sandbox) -> None:
-    """One run of Dagster's `sync` job, told in one line; its definitions know what the last run found."""
+    """Runs Dagster's `sync` job and prints one line; its definitions include what the last run found."""
     import dagster as dg
 
     from meter_pipeline.defs import build_defs
@@ -161,10 +161,10 @@ def _load(settings: Settings, sandbox: Sandbox) -> None:
     with dg.DagsterInstance.from_config(os.environ["DAGSTER_HOME"]) as instance:
         result = job.execute_in_process(instance=instance, run_config=_QUIET, raise_on_error=False)
     if not result.success:
-        raise DemoError(f"the Dagster run {result.run_id} failed: {_reason(result)}")
-    say(
+        raise DemoError(f"the Dagster run {result.run_id} failed: {_read_reason(result)}")
+    print_line(
         f"{sandbox.now:%Y-%m-%d %H:%M} virtual time: Dagster job sync, run {result.run_id[:8]}: "
-        f"{_number(result, 'jobs landed'):,} jobs, {_number(result, 'items landed'):,} items, "
+        f"{_read_number(result, 'jobs landed'):,} jobs, {_read_number(result, 'items landed'):,} items, "
         f"warehouse published, {time.monotonic() - started:.1f} s"
     )
 
@@ -172,11 +172,11 @@ def _load(settings: Settings, sandbox: Sandbox) -> None:
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def _reason(result: dg.ExecuteInProcessResult) -> str:
-    """Why the run failed, in one line.
+def _read_reason(result: dg.ExecuteInProcessResult) -> str:
+    """Returns why the run failed, in one line.
 
     Raises:
-        KeyboardInterrupt: It was interrupted; Dagster makes a failure of that.
+        KeyboardInterrupt: It was interrupted, which Dagster reports as a failure.
     """
     for event in result.all_events:
         error = getattr(event.event_specific_data, "error", None) if event.is_failure else None
@@ -187,8 +187,8 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
     return "see the run in the Dagster UI"
 
 
-def _number(result: dg.ExecuteInProcessResult, name: str) -> int:
-    """A number of the run's materialisations of what Meter manages; 0 where there was no news."""
+def _read_number(result: dg.ExecuteInProcessResult, name: str) -> int:
+    """Returns a number from the metadata of the run's Meter assets; 0 if nothing was new."""
     for event in result.get_asset_materialization_events():
         found = event.materialization.metadata.get(name)
         if found is not None and event.materialization.asset_key.path[0] == "meter":
@@ -196,8 +196,8 @@ def _number(result: dg.ExecuteInProcessResult, name: str) -> int:
     return 0
 
 
-def _show(warehouse: Path) -> None:
-    questions = {
+def _print_results(warehouse: Path) -> None:
+    queries = {
         "Biggest price moves this week": _MOVES,
         "Postings that vanished within two days": _VANISHED,
         "What the bookshop looked like last Tuesday": _TUESDAY.replace("$strategy", f"'{_SHOP}'"),
@@ -207,28 +207,28 @@ def _show(warehouse: Path) -> None:
         "Items and changes per strategy and day": _ACTIVITY,
         "Jobs by state": _STATES,
     }
-    for title, sql in questions.items():
-        answer = ask(warehouse, sql)
-        say()
-        show(answer.columns, answer.rows, title, whole=())
-    say()
+    for title, sql in queries.items():
+        result = run_query(warehouse, sql)
+        print_line()
+        print_table(result.columns, result.rows, title, full_options=())
+    print_line()
 
 
-def _next_lines() -> None:
+def _print_next_steps() -> None:
     program = program_name()
-    say("What next:")
-    say(f"  {program} dev                   the Dagster UI on the same data, at http://127.0.0.1:3000")
-    say(f'  {program} query "from results.new_books limit 5"')
-    say(f"  {program} status")
-    say(f"  {program} report                a page with charts of it all")
-    say(f"  METER_API_KEY=sk_live_… METER_DATA_DIR=data/mine {program} sync       your own data from Meter")
+    print_line("What next:")
+    print_line(f"  {program} dev                   the Dagster UI on the same data, at http://127.0.0.1:3000")
+    print_line(f'  {program} query "from results.new_books limit 5"')
+    print_line(f"  {program} status")
+    print_line(f"  {program} report                a page with charts about all of it")
+    print_line(f"  METER_API_KEY=sk_live_… METER_DATA_DIR=data/mine {program} sync       your own data from Meter")
 
 
 def program_name() -> str:
-    """How this user starts the command: by name, or by its path where the virtual environment is not active."""
+    """Returns how this user starts the command: by name, or by path if the virtual environment is not active."""
     path = Path(sys.executable).parent / "meter-pipeline"
     found = shutil.which("meter-pipeline")
-    # One that is found by name may belong to another installation.
+    # A program of this name may belong to another installation.
     if found and Path(found).resolve() == path.resolve():
         return "meter-pipeline"
     return os.path.relpath(path) if path.exists() else f"{sys.executable} -m meter_pipeline"

@@ -8,52 +8,51 @@ from typing import Annotated, Any
 import typer
 
 from meter_pipeline.commands import complete
-from meter_pipeline.commands.console import emit, show
-from meter_pipeline.commands.lookup import known_strategies
+from meter_pipeline.commands.console import print_json, print_table
+from meter_pipeline.commands.lookup import find_known_strategies
 from meter_pipeline.commands.options import Json
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_ledger
 
+# Fields of the stored item rules that are bookkeeping of the search for a key.
+_INTERNAL = ("attempts",)
+
 
 def keys(
     strategy: Annotated[
-        str | None, typer.Argument(help="Id, slug or name; all when left out.", autocompletion=complete.strategies)
+        str | None,
+        typer.Argument(
+            help="Strategy id, slug or name; by default all strategies.", autocompletion=complete.strategies
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the key of each strategy's items, and the evidence for it."""
+    """Show the fields that identify each strategy's items, and the evidence for this key."""
     from meter_pipeline.sync.items.rules import load
 
     with open_ledger(Settings.from_env()) as ledger:
-        rows = known_strategies(ledger, strategy)
-        repeated = ledger.duplicates()
+        rows = find_known_strategies(ledger, strategy)
+        duplicates = ledger.duplicates()
     found: list[dict[str, Any]] = []
     for row in rows:
-        chosen = asdict(load(row.identity))
-        hidden = ("attempts",)
-        found.append(
-            {
-                "strategy": row.slug,
-                **{name: value for name, value in chosen.items() if name not in hidden},
-                "duplicates": repeated.get(row.strategy_id, 0),
-            }
-        )
+        rules = {name: value for name, value in asdict(load(row.identity)).items() if name not in _INTERNAL}
+        found.append({"strategy": row.slug, **rules, "duplicates": duplicates.get(row.strategy_id, 0)})
     if as_json:
-        emit({"strategies": found})
+        print_json({"strategies": found})
         return
-    shown = []
-    for one in found:
-        evidence = one["evidence"] or {}
-        shown.append(
+    table = []
+    for rules in found:
+        evidence = rules["evidence"] or {}
+        table.append(
             (
-                one["strategy"],
-                ", ".join(one["key"]) or "(the item's hash)",
-                one["source"],
+                rules["strategy"],
+                ", ".join(rules["key"]) or "(the item's hash)",
+                rules["source"],
                 evidence.get("stability"),
                 evidence.get("jobs"),
                 evidence.get("items"),
-                one["duplicates"],
-                ", ".join(one["ignore"]),
+                rules["duplicates"],
+                ", ".join(rules["ignore"]),
             )
         )
-    show(("strategy", "key", "from", "stability", "jobs", "items", "repeated", "ignored"), shown)
+    print_table(("strategy", "key", "from", "stability", "jobs", "items", "repeated", "ignored"), table)

@@ -1,4 +1,4 @@
-"""Runs the sandbox beside a command on the data folder that it fills, and keeps its data apart from Meter's."""
+"""Runs a sandbox beside a command, and keeps its data apart from Meter's."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from meter_pipeline.sandbox import Sandbox
 
 
-# Where the sandbox beside the Dagster UI listens: next to that of `meter-pipeline sandbox`, so that both can run.
+# Port of the sandbox beside the Dagster UI: not the port of `meter-pipeline sandbox`, so that both can run.
 SANDBOX_PORT = 8766
 
 
 def refuse_foreign(settings: Settings) -> None:
-    """Makes sure that a sandbox's data does not land among Meter's.
+    """Makes sure that a sandbox's data is not mixed with Meter's.
 
     Raises:
-        SettingsError: The folder has data that no sandbox made, or the ledger or the lake is a shared one.
+        SettingsError: The folder holds data that is not a sandbox's, or the ledger or the lake is shared.
     """
     if settings.ledger_url or settings.lake_url:
         raise SettingsError(
-            "METER_LEDGER_URL or METER_LAKE_URL is set: the sandbox's data belongs into no shared store, unset them"
+            "METER_LEDGER_URL or METER_LAKE_URL is set: the sandbox's data must not enter a shared store, so unset them"
         )
     if read(settings.data_dir) is None and Path(settings.ledger).exists():
         with open_ledger(settings) as ledger:
@@ -36,28 +36,28 @@ def refuse_foreign(settings: Settings) -> None:
         if foreign:
             raise SettingsError(
                 f"{settings.data_dir} holds data that no sandbox made: set METER_DATA_DIR to another folder for the "
-                "sandbox's, or METER_API_KEY to go on with Meter's"
+                "sandbox's data, or METER_API_KEY to continue with Meter's"
             )
 
 
 @contextmanager
-def continued(folder: Path, *, first_days: float, port: int = 0) -> Iterator[Sandbox]:
-    """A sandbox whose world goes on where the folder's data ends, its clock standing still; the end is noted again.
+def continue_sandbox(folder: Path, *, first_days: float, port: int = 0) -> Iterator[Sandbox]:
+    """Runs a sandbox that continues where the folder's data ends, with its clock stopped; saves the clock at the end.
 
     Args:
-        folder: The data folder, marked as a sandbox's from now on.
-        first_days: Virtual days that have passed in a world that is new.
-        port: Loopback port; 0 takes a free one.
+        folder: The data folder, which is marked as a sandbox's.
+        first_days: Virtual days of history of a new world.
+        port: Loopback port; 0 chooses a free one.
     """
     from meter_pipeline.sandbox import Sandbox
 
-    before = read(folder) or Origin()
-    with Sandbox(seed=before.seed, port=port) as sandbox:
-        if before.reached is None:
+    previous = read(folder) or Origin()
+    with Sandbox(seed=previous.seed, port=port) as sandbox:
+        if previous.reached is None:
             sandbox.advance(days=first_days)
         else:
-            sandbox.advance(max(before.reached - sandbox.now, timedelta(0)))
-        write(folder, Origin(before.seed, sandbox.now))
+            sandbox.advance(max(previous.reached - sandbox.now, timedelta(0)))
+        write(folder, Origin(previous.seed, sandbox.now))
         try:
             yield sandbox
         finally:

@@ -1,4 +1,4 @@
-"""What the commands about strategies, schedules and jobs at Meter have in common."""
+"""Opens the client for commands about Meter, and finds the strategy that an argument names, there or in the ledger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from meter_pipeline.commands.console import emit, say
+from meter_pipeline.commands.console import print_json, print_line
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_client, open_known_ledger, open_ledger
 
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_meter(creates: bool = False) -> Iterator[MeterClient]:
-    """The client; one that creates has the ledger for its intents, so that a lost answer makes nothing twice."""
+    """Opens the client.
+
+    Args:
+        creates: Whether the command creates something at Meter. The ledger then keeps its intents, so that a retry
+            after a lost answer creates nothing twice.
+    """
     settings = Settings.from_env()
     if not creates:
         with open_client(settings) as client:
@@ -32,13 +37,13 @@ def open_meter(creates: bool = False) -> Iterator[MeterClient]:
 
 
 def find_strategy(client: MeterClient, name: str) -> Strategy:
-    """The strategy with this id or slug or, if only one has it, this name.
+    """Finds the strategy at Meter with this id, slug or, if only one has it, name.
 
     Raises:
-        typer.BadParameter: There is none, or several have the name.
+        typer.BadParameter: No strategy has it, or several have the name.
     """
     with open_known_ledger(Settings.from_env()) as ledger:
-        # A slug is ours: Meter knows none.
+        # Slugs are made here; Meter does not know them.
         ids = {row.strategy_id for row in ledger.strategies() if row.slug == name} if ledger is not None else set()
     found = []
     for strategy in client.strategies():
@@ -52,28 +57,30 @@ def find_strategy(client: MeterClient, name: str) -> Strategy:
     return found[0]
 
 
-def say_deleted(kind: str, identifier: str, as_json: bool) -> None:
-    """Says that a strategy or schedule is gone."""
-    if as_json:
-        emit({"deleted": identifier})
-    else:
-        say(f"{kind} {identifier} is deleted")
-
-
-def known_strategies(ledger: Ledger, wanted: str | None) -> list[StrategyRow]:
-    """The strategy of the ledger that a user's word means, as a list; all of them for `None`.
+def find_known_strategies(ledger: Ledger, name: str | None) -> list[StrategyRow]:
+    """Finds the ledger's strategy with this id, slug or name, as a list of one; all strategies for None.
 
     Raises:
-        SelectionError: There is none, or there are several.
+        SelectionError: No strategy or more than one has it.
     """
     from meter_pipeline.store.ledger.rows import called
     from meter_pipeline.sync import SelectionError
 
     rows = ledger.strategies()
-    if wanted is None:
+    if name is None:
         return rows
-    found = called(rows, wanted)
-    if len(found) != 1:
-        several = f"several strategies are called {wanted!r}: name one of {', '.join(row.slug for row in found)}"
-        raise SelectionError(several if found else f"no strategy {wanted!r}: see `meter-pipeline keys`")
+    found = called(rows, name)
+    if len(found) > 1:
+        slugs = ", ".join(row.slug for row in found)
+        raise SelectionError(f"several strategies are called {name!r}: give one of the slugs {slugs}")
+    if not found:
+        raise SelectionError(f"no strategy {name!r}: see `meter-pipeline keys`")
     return found
+
+
+def print_deleted(kind: str, identifier: str, as_json: bool) -> None:
+    """Prints that a strategy or schedule was deleted."""
+    if as_json:
+        print_json({"deleted": identifier})
+    else:
+        print_line(f"{kind} {identifier} is deleted")

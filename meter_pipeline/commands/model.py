@@ -1,4 +1,4 @@
-"""A staging model for one strategy: SQL and documentation, from what is known of its fields, ready to be edited."""
+"""`model`: writes a staging model of one strategy's results, to be edited: SQL, documentation and tests."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meter_pipeline.commands import complete
-from meter_pipeline.commands.console import say
+from meter_pipeline.commands.console import print_line
+from meter_pipeline.commands.options import StrategyArgument
 from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.host import shipped
@@ -32,7 +32,7 @@ _META = (
     ("_meter_item_key", "item_key", "Key of the item within its target."),
     ("_meter_completed_at", "observed_at", "When the item was seen."),
 )
-# What dbt leaves in a project's folder.
+# Folders and files that dbt writes into a project.
 _BUILT = ("target", "logs", "dbt_packages", ".user.yml")
 _SQL = """\
 with source as (
@@ -101,57 +101,59 @@ class ScaffoldError(StoreError):
 
 
 def model(
-    strategy: Annotated[str, typer.Argument(help="Id, slug or name.", autocompletion=complete.strategies)],
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the files if they are there.")] = False,
+    strategy: StrategyArgument,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """Write a staging model of one strategy's results into the dbt project, with its documentation and tests."""
+    """Write a staging model of one strategy's results into the dbt project, with documentation and tests."""
     settings = Settings.from_env()
     if settings.dbt_project is None:
-        raise SettingsError("METER_DBT_PROJECT=none: name the folder of a dbt project to write a model into")
+        raise SettingsError("METER_DBT_PROJECT is none: set it to the folder of the dbt project for the model")
     project, is_default = choose_project(settings.dbt_project)
     with open_ledger(settings) as ledger:
         written = write_model(ledger.strategies(), strategy, project, force=force)
     for path in written:
-        say(f"wrote {path}")
+        print_line(f"wrote {path}")
     if not is_default:
-        say(f"{project} is a copy of the shipped models: put METER_DBT_PROJECT={project} into .env to publish with it")
+        print_line(
+            f"{project} is a copy of the shipped models: put METER_DBT_PROJECT={project} into .env to publish with it"
+        )
 
 
 def write_model(strategies: Sequence[StrategyRow], name: str, project: Path, *, force: bool = False) -> list[Path]:
     """Writes `models/staging/results/stg_results__<slug>.sql` and its yml; returns both paths.
 
     Args:
-        strategies: Those that the ledger knows.
+        strategies: The strategies in the ledger.
         name: Id, slug or name of one of them.
-        project: The dbt project. Where nothing is yet, a copy of the shipped project is made first.
-        force: Overwrite what is there.
+        project: Folder of the dbt project. If it has none yet, the shipped project is copied there first.
+        force: Overwrite existing files.
 
     Raises:
-        ScaffoldError: There is no such strategy, it has no fields yet, or the files are there.
+        ScaffoldError: The strategy is unknown or has no fields yet, or the files exist.
     """
-    strategy = _chosen(strategies, name)
+    strategy = _find_strategy(strategies, name)
     folder = project / "models" / "staging" / "results"
     model = f"stg_results__{spell_slug(strategy.slug)}"
     texts = {folder / f"{model}.sql": _SQL, folder / f"_{model}.yml": _YML}
-    there = [path for path in texts if path.exists()]
-    if there and not force:
-        raise ScaffoldError(f"{there[0]} is there already: add --force to overwrite it")
+    existing = [path for path in texts if path.exists()]
+    if existing and not force:
+        raise ScaffoldError(f"{existing[0]} is there already: add --force to overwrite it")
     if not (project / "dbt_project.yml").is_file():
         _copy_shipped(project)
     folder.mkdir(parents=True, exist_ok=True)
-    facts = _facts(strategy, model)
+    values = _describe(strategy, model)
     for path, text in texts.items():
-        path.write_text(_render(text, facts))
+        path.write_text(_render(text, values))
     return list(texts)
 
 
 def choose_project(project: Path) -> tuple[Path, bool]:
-    """The dbt project to write a model into, and whether it is `project` itself, the one that is configured.
+    """Returns the dbt project to write a model into, and whether it is `project`, the configured one.
 
-    An installation's own files are no place for a user's models: a copy in the working folder is.
+    In an installed package the shipped project belongs to the installation; a copy in the working folder is used.
 
     Raises:
-        ScaffoldError: The folder of the copy is there already.
+        ScaffoldError: The folder for the copy exists.
     """
     if not (shipped.IS_INSTALLED and project == shipped.DBT_PROJECT):
         return project, True
@@ -162,7 +164,7 @@ def choose_project(project: Path) -> tuple[Path, bool]:
 
 
 def _copy_shipped(project: Path) -> None:
-    """Makes a copy of the shipped project, whole or not at all."""
+    """Copies the shipped project; if that fails, nothing is left behind."""
     draft = project.with_name(f".{project.name}.{os.getpid()}")
     try:
         shutil.copytree(shipped.DBT_PROJECT, draft, ignore=shutil.ignore_patterns(*_BUILT))
@@ -171,31 +173,35 @@ def _copy_shipped(project: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _chosen(strategies: Sequence[StrategyRow], name: str) -> StrategyRow:
+def _find_strategy(strategies: Sequence[StrategyRow], name: str) -> StrategyRow:
     from meter_pipeline.store.ledger.rows import called
 
     found = called(strategies, name)
     if not found:
         raise ScaffoldError(f"no strategy {name!r}: see `meter-pipeline strategies list`, and sync it first")
     if len(found) > 1:
-        raise ScaffoldError(f"several strategies are called {name!r}: name one of {', '.join(r.slug for r in found)}")
+        raise ScaffoldError(
+            f"several strategies are called {name!r}: give one of {', '.join(row.slug for row in found)}"
+        )
     if not found[0].columns:
         raise ScaffoldError(f"{found[0].slug} has no fields yet: sync it first")
     return found[0]
 
 
-def _facts(strategy: StrategyRow, model: str) -> dict[str, object]:
-    taken = {name for _, name, _ in _META}
+def _describe(strategy: StrategyRow, model: str) -> dict[str, object]:
+    reserved_names = {name for _, name, _ in _META}
     columns = []
     for column in strategy.columns:
-        alias = f"{column.name}_scraped" if column.name in taken else column.name
+        alias = f"{column.name}_scraped" if column.name in reserved_names else column.name
         about = f"Field {json.dumps(column.field, ensure_ascii=False)} ({column.kind})."
-        columns.append({"name": column.name, "alias": alias, "about": _literal(about), "type": _sql_type(column.type)})
+        columns.append(
+            {"name": column.name, "alias": alias, "about": _escape_jinja(about), "type": _sql_type(column.type)}
+        )
     return {
         "slug": strategy.slug,
         "asset": spell_slug(strategy.slug),
         "model": model,
-        "about": _literal(f"{strategy.name or strategy.slug}: {strategy.description or 'typed items'}"),
+        "about": _escape_jinja(f"{strategy.name or strategy.slug}: {strategy.description or 'typed items'}"),
         "meta": [(name, text) for _, name, text in _META],
         "columns": columns,
         "renamed": [(source, name) for source, name, _ in _META]
@@ -203,19 +209,19 @@ def _facts(strategy: StrategyRow, model: str) -> dict[str, object]:
     }
 
 
-def _literal(text: str) -> str:
-    """Text that dbt renders as it stands: scraped names may hold what Jinja takes for its own."""
+def _escape_jinja(text: str) -> str:
+    """Replaces braces, which dbt would render as Jinja: the text comes from a page."""
     return " ".join(text.replace("{", "(").replace("}", ")").split())
 
 
 def _identifier(name: str) -> str:
-    """A column's name in SQL, in quotes where it needs them."""
-    plain = re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _reserved()
-    return name if plain else f'"{name}"'
+    """Quotes a column's name for SQL if necessary."""
+    is_plain = re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _read_reserved_words()
+    return name if is_plain else f'"{name}"'
 
 
 @cache
-def _reserved() -> frozenset[str]:
+def _read_reserved_words() -> frozenset[str]:
     import duckdb
 
     with duckdb.connect() as connection:
@@ -224,7 +230,7 @@ def _reserved() -> frozenset[str]:
 
 
 def _sql_type(kind: object) -> str:
-    """DuckDB's name of an Arrow type."""
+    """Returns DuckDB's name of an Arrow type."""
     import duckdb
     import pyarrow as pa
 
@@ -233,10 +239,10 @@ def _sql_type(kind: object) -> str:
         return str(connection.from_arrow(empty).types[0])
 
 
-def _render(text: str, facts: dict[str, object]) -> str:
-    # Comes with dbt. What is rendered is SQL and YAML, where HTML's escapes have no place.
+def _render(text: str, values: dict[str, object]) -> str:
+    # The templates are SQL and YAML: no HTML escapes.
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
     environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
-    return environment.from_string(text).render(**facts)
+    return environment.from_string(text).render(**values)

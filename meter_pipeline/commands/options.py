@@ -9,47 +9,72 @@ from typing import Annotated, Any
 
 import typer
 
-from meter_pipeline.commands.console import tell
+from meter_pipeline.commands import complete
+from meter_pipeline.commands.console import print_stderr
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Delete without asking.")]
+StrategyArgument = Annotated[str, typer.Argument(help="Strategy id, slug or name.", autocompletion=complete.strategies)]
+StrategyFilter = Annotated[
+    list[str] | None, typer.Option(help="Strategy id, slug or name.", autocompletion=complete.strategies)
+]
+ScheduleFilter = Annotated[list[str] | None, typer.Option(help="Schedule id.", autocompletion=complete.schedules)]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Only jobs created after this time: an ISO time, or an age such as 24h or 7d."),
+]
+Parameters = Annotated[
+    str | None,
+    typer.Option(metavar="JSON", help="Parameters of an API strategy: a JSON object, or @FILE to read one."),
+]
+Pages = Annotated[list[str] | None, typer.Option(help="URL of a page to scrape; by default the strategy's own page.")]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# The API refuses shorter intervals.
+_MIN_INTERVAL_SECONDS = 60
 
 
-def confirm(yes: bool, what: str) -> None:
-    """Asks whether `what` is to be deleted, and ends the command if not.
+def confirm(yes: bool, subject: str) -> None:
+    """Asks whether to delete `subject` at Meter, and ends the command if the answer is no.
 
     Raises:
-        typer.BadParameter: There is nobody to ask.
+        typer.BadParameter: There is no terminal to ask on.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"there is no terminal to ask whether to delete {what}: add --yes")
-    if not typer.confirm(f"Delete {what} at Meter?", err=True):
-        tell("nothing is deleted")
+        raise typer.BadParameter(f"there is no terminal to ask whether to delete {subject}: add --yes")
+    if not typer.confirm(f"Delete {subject} at Meter?", err=True):
+        print_stderr("nothing was deleted")
         raise typer.Exit(0)
 
 
 def parse_object(text: str | None, option: str) -> dict[str, Any] | None:
-    """The JSON object given as text, or as @FILE."""
+    """Parses a JSON object given as text, or as @FILE.
+
+    Raises:
+        typer.BadParameter: The file cannot be read, or the text is not a JSON object with unique names.
+    """
     if text is None:
         return None
     try:
-        given = Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
+        source = Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise typer.BadParameter(f"{option}: {text[1:]} cannot be read: {reason}") from None
     try:
-        value = json.loads(given, object_pairs_hook=lambda pairs: _unique(pairs, option))
+        value = json.loads(source, object_pairs_hook=lambda pairs: _require_unique(pairs, option))
+    except RecursionError:
+        raise typer.BadParameter(f"{option} is nested too deep") from None
     except ValueError as error:
-        raise typer.BadParameter(f"{option} is no JSON: {error}") from None
+        raise typer.BadParameter(f"{option} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise typer.BadParameter(f"{option} is no JSON object")
+        raise typer.BadParameter(f"{option} is not a JSON object: write it in braces")
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]], option: str) -> dict[str, Any]:
-    """A JSON object's members; JSON parsers keep the last value of a name that is there twice, and say nothing."""
+def _require_unique(pairs: list[tuple[str, Any]], option: str) -> dict[str, Any]:
+    """Builds a JSON object; JSON parsers silently keep the last of several values with the same name."""
     members: dict[str, Any] = {}
     for name, value in pairs:
         if name in members:
@@ -59,11 +84,17 @@ def _unique(pairs: list[tuple[str, Any]], option: str) -> dict[str, Any]:
 
 
 def parse_interval(text: str | None) -> int | None:
-    """`900`, `15m`, `6h` or `1d` in seconds."""
+    """Parses an interval such as `900`, `15m`, `6h` or `1d` into seconds.
+
+    Raises:
+        typer.BadParameter: It is not an interval, or shorter than a minute.
+    """
     if text is None:
         return None
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
-    if not number.isdigit() or int(number) * units[unit] < 60:
-        raise typer.BadParameter(f"--every {text!r}: give seconds, or 15m, 6h, 1d; the API takes 60 seconds and more")
-    return int(number) * units[unit]
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "s")
+    if not (number.isascii() and number.isdigit()) or int(number) * _SECONDS[unit] < _MIN_INTERVAL_SECONDS:
+        raise typer.BadParameter(
+            f"--every {text!r} is not an interval of at least {_MIN_INTERVAL_SECONDS} seconds: "
+            "give seconds, or a number with a unit such as 15m, 6h or 1d"
+        )
+    return int(number) * _SECONDS[unit]

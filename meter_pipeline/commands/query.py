@@ -1,4 +1,4 @@
-"""SQL over the published warehouse: read-only, so that no question can stand in a publication's way."""
+"""`query`: runs SQL on the published warehouse, read-only, so that no query can block a publication."""
 
 from __future__ import annotations
 
@@ -13,70 +13,74 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from meter_pipeline.commands.console import emit, show
+from meter_pipeline.commands.console import print_json, print_table
 from meter_pipeline.commands.options import Json
-from meter_pipeline.commands.tables import plain
+from meter_pipeline.commands.tables import to_json_value
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.text.printable import json_text, printable
 
-# What spreadsheets take for the beginning of a formula, some of them after blanks, too.
+# How a formula begins for spreadsheets; some of them skip blanks before it.
 _FORMULA = re.compile(r" *[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-# A table for people; whoever wants more rows takes --json or --csv.
-_ROWS_SHOWN = 200
+# Rows of a table on a screen; --json and --csv print all.
+_MAX_ROWS = 200
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*([eE][+-]?[0-9]+)?%?")
 
 
 class QueryError(MeterPipelineError):
-    """A question that the warehouse cannot answer; the message is one line."""
+    """DuckDB refuses a query; the message is one line."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Columns by name and rows in their order."""
+class QueryResult:
+    """Names of columns, and rows with a value for each column."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
 
 
 def query(
-    sql: Annotated[str, typer.Argument(help="For example: select * from meter.jobs limit 5")],
+    sql: Annotated[str, typer.Argument(help="A query, such as: select * from meter.jobs limit 5")],
     as_json: Json = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print comma-separated values; control characters show as escapes.")
     ] = False,
     safe_csv: Annotated[
         bool,
-        typer.Option("--safe-csv", help="The same for spreadsheets: text that would be a formula begins with '."),
+        typer.Option("--safe-csv", help="As --csv, for spreadsheets: text that looks like a formula begins with '."),
     ] = False,
-    vertical: Annotated[
-        bool, typer.Option("--vertical", help="Show each row upright, a line for each column.")
-    ] = False,
+    vertical: Annotated[bool, typer.Option("--vertical", help="Print a line for each column of each row.")] = False,
 ) -> None:
-    """Ask the published warehouse, read-only.
+    """Run an SQL query on the published warehouse, read-only.
 
-    On a terminal (or with COLUMNS set) a table is as wide as the screen, long text is shortened with an ellipsis, and a
-    line below names the columns that are not shown. Into a pipe or a file it has every row and column, whole.
-    --json keeps every character of the data.
+    On a terminal (or with COLUMNS set) the table is as wide as the screen: long text is shortened, and a line below
+    names the columns that do not fit. In a pipe or a file the table is complete. --json keeps every character of the
+    data.
     """
     if as_json + (as_csv or safe_csv) + vertical > 1:
         raise typer.BadParameter("--json, --csv and --vertical exclude each other")
-    answer = ask(Settings.from_env().warehouse, sql)
+    result = run_query(Settings.from_env().warehouse, sql)
     if as_csv or safe_csv:
-        write_csv(answer, sys.stdout, safe=safe_csv)
+        write_csv(result, sys.stdout, safe=safe_csv)
     elif as_json:
-        emit([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+        print_json([dict(zip(result.columns, row, strict=True)) for row in result.rows])
     else:
-        whole = ("--csv", "--json", "--vertical")
-        show(answer.columns, answer.rows, grouped=False, vertical=vertical, whole=whole, most=_ROWS_SHOWN)
+        print_table(
+            result.columns,
+            result.rows,
+            grouped=False,
+            vertical=vertical,
+            full_options=("--csv", "--json", "--vertical"),
+            max_rows=_MAX_ROWS,
+        )
 
 
-def ask(warehouse: Path, sql: str) -> Answer:
-    """What the published warehouse answers to `sql`.
+def run_query(warehouse: Path, sql: str) -> QueryResult:
+    """Runs `sql` on the published warehouse.
 
     Raises:
         WarehouseError: There is no warehouse yet, or it is damaged.
-        QueryError: DuckDB refuses the question.
+        QueryError: DuckDB refuses the query, or it is empty.
     """
     import duckdb
 
@@ -86,45 +90,46 @@ def ask(warehouse: Path, sql: str) -> Answer:
         try:
             cursor = connection.execute(sql)
             if cursor is None:
-                raise QueryError("there is no question: give a query, as select * from meter.jobs limit 5")
+                raise QueryError("the query is empty: give one such as select * from meter.jobs limit 5")
             columns = [column[0] for column in cursor.description or ()]
-            return Answer(columns, cursor.fetchall() if columns else [])
+            return QueryResult(columns, cursor.fetchall() if columns else [])
         except duckdb.Error as error:
             raise QueryError(_first_line(str(error))) from None
 
 
 def _first_line(text: str) -> str:
-    """DuckDB's message without the picture of the query that follows it."""
+    """DuckDB's message without the marked copy of the query below it."""
     return " ".join(line.strip() for line in text.split("\n\n")[0].splitlines())
 
 
-def write_csv(answer: Answer, out: TextIO, *, safe: bool = False) -> None:
-    """The answer as comma-separated values with a heading; nested values are JSON, control characters escapes.
+def write_csv(result: QueryResult, out: TextIO, *, safe: bool = False) -> None:
+    """Writes comma-separated values with a heading; nested values are JSON, control characters are escapes.
 
     Args:
-        answer: What to write.
-        out: Where to.
-        safe: Whether a spreadsheet will open it. Text is quoted, and begins with an apostrophe where it would be taken
-            for a formula: after blanks, with = + - @ (wide ones too), a tab or a line break. Numbers stay as they are.
+        result: The rows.
+        out: The file or stream to write to.
+        safe: Whether a spreadsheet will open it. Text is then quoted, and begins with an apostrophe where a spreadsheet
+            would read it as a formula: where it begins, after blanks, with = + - @ (wide ones too), a tab or a line
+            break. Numbers are unchanged.
     """
-    field = _safe_field if safe else _field
+    convert = _to_safe_field if safe else _to_field
     writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if safe else csv.QUOTE_MINIMAL)
-    writer.writerow(map(field, answer.columns))
-    writer.writerows(map(field, row) for row in answer.rows)
+    writer.writerow(map(convert, result.columns))
+    writer.writerows(map(convert, row) for row in result.rows)
 
 
-def _field(value: Any) -> Any:
-    """A value as `csv` takes it: numbers as they are, null as nothing."""
+def _to_field(value: Any) -> Any:
+    """Converts a value for `csv`: numbers are unchanged, null is empty."""
     if isinstance(value, str):
         return printable(value, lines=True)
     if isinstance(value, (dict, list, tuple)):
-        return json_text(plain(value))
+        return json_text(to_json_value(value))
     return value
 
 
-def _safe_field(value: Any) -> Any:
-    """A value that no spreadsheet runs: rules of OWASP for CSV injection."""
-    value = _field(value)
+def _to_safe_field(value: Any) -> Any:
+    """Converts a value so that no spreadsheet runs it, by the rules of OWASP against CSV injection."""
+    value = _to_field(value)
     if value is None or isinstance(value, (int, float, Decimal)):
         return value
     text = str(value)

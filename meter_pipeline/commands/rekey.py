@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meter_pipeline.commands import complete
-from meter_pipeline.commands.console import emit, say
-from meter_pipeline.commands.lookup import known_strategies
-from meter_pipeline.commands.options import Json
+from meter_pipeline.commands.console import print_json, print_line
+from meter_pipeline.commands.lookup import find_known_strategies
+from meter_pipeline.commands.options import Json, StrategyArgument
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_store
@@ -17,57 +16,64 @@ from meter_pipeline.connect import open_store
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.rows import StrategyRow
 
+# Fields that a message names at most.
+_MAX_NAMED = 20
+
 
 def rekey(
-    strategy: Annotated[str, typer.Argument(help="Id, slug or name.", autocompletion=complete.strategies)],
+    strategy: StrategyArgument,
     key: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD", help="Field of the key, or several: maker,specs.model.")
+        list[str] | None,
+        typer.Option(metavar="FIELD", help="Field of the key, or several separated by commas: maker,specs.model."),
     ] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD", help="Field whose values are no change, or several.")
+        list[str] | None,
+        typer.Option(metavar="FIELD", help="Field that is ignored when items are compared, or several."),
     ] = None,
-    by_hash: Annotated[bool, typer.Option("--by-hash", help="No key: an item is what it holds.")] = False,
+    by_hash: Annotated[
+        bool, typer.Option("--by-hash", help="Use no key: items are the same only if all their fields are.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Rebuild a strategy's results and change feed from raw under another key, without asking the API."""
+    """Rebuild a strategy's results and change feed under another key, from the raw items and without API calls."""
     if by_hash and key:
         raise typer.BadParameter("--key and --by-hash exclude each other")
     from meter_pipeline.sync.loading.loader import BATCH_BYTES
     from meter_pipeline.sync.loading.rebuild import RekeyError, asked
-    from meter_pipeline.sync.loading.rebuild import rekey as make_anew
+    from meter_pipeline.sync.loading.rebuild import rekey as rebuild
 
     settings = Settings.from_env()
     config = load_config(settings.config)
     with open_store(settings) as store:
-        (row,) = known_strategies(store.ledger, strategy)
-        keyed, ignored = _fields(key, "--key"), _fields(ignore, "--ignore")
-        _known(row, keyed, "--key")
-        _known(row, ignored, "--ignore")
-        wanted = asked(config, row, [] if by_hash else keyed, ignored)
-        if not make_anew(store.lake, store.ledger, row, wanted, large=BATCH_BYTES):
+        (row,) = find_known_strategies(store.ledger, strategy)
+        key_fields, ignored_fields = _parse_fields(key, "--key"), _parse_fields(ignore, "--ignore")
+        _require_fields(row, key_fields, "--key")
+        _require_fields(row, ignored_fields, "--ignore")
+        rules = asked(config, row, [] if by_hash else key_fields, ignored_fields)
+        if not rebuild(store.lake, store.ledger, row, rules, large=BATCH_BYTES):
             raise RekeyError(f"{row.slug} is being loaded at this moment: try again when that has ended")
         duplicates = store.ledger.duplicates().get(row.strategy_id, 0)
     if as_json:
-        emit({"strategy": row.slug, "key": wanted.key, "ignore": wanted.ignore, "duplicates": duplicates})
+        print_json({"strategy": row.slug, "key": rules.key, "ignore": rules.ignore, "duplicates": duplicates})
         return
-    say(f"{row.slug}: keyed by {', '.join(wanted.key) or 'hash'}; publish the warehouse to see it")
+    print_line(f"{row.slug}: keyed by {', '.join(rules.key) or 'hash'}; publish the warehouse to see it")
     if duplicates:
-        say(f"{duplicates:,} items have a key that an earlier item of their job has")
+        print_line(f"{duplicates:,} items have the same key as an earlier item of their job")
 
 
-def _known(row: StrategyRow, fields: list[str] | None, option: str) -> None:
-    """Refuses fields that no item has ever had: all of them would be missing, and the key be none."""
+def _require_fields(row: StrategyRow, fields: list[str] | None, option: str) -> None:
+    """Refuses fields that no item ever had: a key of such fields would be empty for every item."""
     from meter_pipeline.config.field_paths import parse_path
 
-    there = [column.field for column in row.columns]
+    present = [column.field for column in row.columns]
     for name in fields or ():
-        if there and parse_path(name)[0] not in there:
-            known = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
+        if present and parse_path(name)[0] not in present:
+            known = ", ".join(present[:_MAX_NAMED]) + (", ..." if len(present) > _MAX_NAMED else "")
             raise typer.BadParameter(f"{option}: no item of {row.slug} has a field {name!r}; there are {known}")
 
 
-def _fields(texts: list[str] | None, option: str) -> list[str] | None:
-    """The fields that an option names, each once: the option may be given again, and name several with commas."""
+def _parse_fields(texts: list[str] | None, option: str) -> list[str] | None:
+    """Parses the values of a repeatable option, each a field or several separated by commas, into unique fields."""
     from meter_pipeline.config.field_paths import parse_path
 
     if not texts:

@@ -1,4 +1,4 @@
-"""`strategies`: extraction plans at Meter, and what is loaded of them."""
+"""`strategies`: manages the strategies at Meter, and shows what is loaded from each."""
 
 from __future__ import annotations
 
@@ -7,52 +7,51 @@ from typing import Annotated, Any
 
 import typer
 
-from meter_pipeline.commands import complete
-from meter_pipeline.commands.console import emit, record, say, show
-from meter_pipeline.commands.lookup import find_strategy, open_meter, say_deleted
-from meter_pipeline.commands.options import Json, Yes, confirm, parse_object
+from meter_pipeline.commands.console import print_json, print_line, print_table, to_document
+from meter_pipeline.commands.lookup import find_strategy, open_meter, print_deleted
+from meter_pipeline.commands.options import Json, StrategyArgument, Yes, confirm, parse_object
 from meter_pipeline.commands.usage import Commands
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import from_iso
 from meter_pipeline.connect import open_known_ledger
 
-strategies = Commands(help="List, show, make, refine and delete extraction plans at Meter.")
+strategies = Commands(help="List, show, generate, refine and delete strategies at Meter.")
 
 
 @strategies.command("list")
 def list_strategies(as_json: Json = False) -> None:
-    """List the strategies."""
+    """List the strategies at Meter."""
     with open_meter() as client:
         found = list(client.strategies())
     if as_json:
-        emit([record(strategy) for strategy in found])
+        print_json([to_document(strategy) for strategy in found])
     else:
-        show(("id", "name", "url", "updated"), [(s.strategy_id, s.name, s.url, s.updated_at) for s in found])
+        print_table(("id", "name", "url", "updated"), [(s.strategy_id, s.name, s.url, s.updated_at) for s in found])
 
 
 @strategies.command("show")
 def show_strategy(
-    strategy: Annotated[str, typer.Argument(help="Id, slug or name.", autocompletion=complete.strategies)],
-    items: Annotated[int, typer.Option(min=0, metavar="N", help="How many items of its preview to print.")] = 5,
+    strategy: StrategyArgument,
+    items: Annotated[int, typer.Option(min=0, metavar="N", help="Most items of its preview to print.")] = 5,
     as_json: Json = False,
 ) -> None:
-    """Show a strategy as Meter has it, with its preview, and what is loaded of it here."""
+    """Show a strategy at Meter with its preview, and what is loaded from it here."""
     with open_meter() as client:
         found = client.strategy(find_strategy(client, strategy).strategy_id)
-    here = _loaded(found.strategy_id)
+    loaded = _describe_loaded(found.strategy_id)
     preview = found.raw.get("preview_data")
     preview = preview[:items] if isinstance(preview, list) else []
     if as_json:
-        emit({**record(found), **here, "preview": preview})
+        print_json({**to_document(found), **loaded, "preview": preview})
         return
-    rows = [*record(found).items(), *here.items()]
-    show(("field", "value"), [(name, _in_words(value)) for name, value in rows])
+    rows = [*to_document(found).items(), *loaded.items()]
+    print_table(("field", "value"), [(name, _format_value(value)) for name, value in rows])
     for item in preview:
-        say(json.dumps(item, ensure_ascii=False))
+        print_line(json.dumps(item, ensure_ascii=False))
 
 
-def _loaded(strategy_id: str) -> dict[str, Any]:
-    """What the ledger knows of a strategy: slug, jobs by state, items, key, columns with their types, versions."""
+def _describe_loaded(strategy_id: str) -> dict[str, Any]:
+    """What the ledger knows about a strategy: slug, jobs by state, items, key, column types, number of versions."""
     from meter_pipeline.store.ledger.listings import list_versions
     from meter_pipeline.sync.items.rules import load
 
@@ -71,7 +70,7 @@ def _loaded(strategy_id: str) -> dict[str, Any]:
         }
 
 
-def _in_words(value: Any) -> Any:
+def _format_value(value: Any) -> Any:
     if isinstance(value, dict):
         return ", ".join(f"{name} {number}" for name, number in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else value
@@ -79,11 +78,11 @@ def _in_words(value: Any) -> Any:
 
 @strategies.command("history")
 def show_history(
-    strategy: Annotated[str, typer.Argument(help="Id, slug or name.", autocompletion=complete.strategies)],
+    strategy: StrategyArgument,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Most jobs to list.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Show how a strategy has changed, as far as syncs have seen it, and Meter's history of its jobs, newest first."""
+    """Show the versions of a strategy that syncs have seen, and Meter's history of its jobs, newest first."""
     from meter_pipeline.store.ledger.listings import list_versions
 
     with open_meter() as client:
@@ -92,69 +91,73 @@ def show_history(
     with open_known_ledger(Settings.from_env()) as ledger:
         seen = [] if ledger is None else list_versions(ledger, "strategy", identifier)
     if as_json:
-        emit({"versions": seen, "jobs": [record(entry) for entry in entries[:limit]], "jobs_in_all": len(entries)})
+        print_json(
+            {"versions": seen, "jobs": [to_document(entry) for entry in entries[:limit]], "jobs_in_all": len(entries)}
+        )
         return
     if seen:
         rows = [(version.version, from_iso(version.seen_at), ", ".join(version.changed) or None) for version in seen]
-        show(("version", "first seen", "changed"), rows, "Versions")
+        print_table(("version", "first seen", "changed"), rows, "Versions")
     else:
-        say("no sync has seen this strategy yet")
-    cells = [(e.job_id, e.status, e.item_count, e.has_changes, e.created_at) for e in entries[:limit]]
-    show(("job", "status", "items", "changes", "made"), cells, "Jobs at Meter")
+        print_line("no sync has seen this strategy yet")
+    rows = [(e.job_id, e.status, e.item_count, e.has_changes, e.created_at) for e in entries[:limit]]
+    print_table(("job", "status", "items", "changes", "created"), rows, "Jobs at Meter")
     if (more := len(entries) - limit) > 0:
-        say(f"{more:,} older jobs: give --limit")
+        print_line(f"{more:,} older jobs: give --limit")
 
 
 @strategies.command("generate")
 def generate_strategy(
     url: Annotated[str, typer.Argument(help="Page to scrape.")],
-    description: Annotated[str, typer.Argument(help="What to take from it.")],
-    name: Annotated[str, typer.Option(help="Name of the strategy.")],
-    force_api: Annotated[bool, typer.Option("--force-api", help="Use the page's own API.")] = False,
+    description: Annotated[str, typer.Argument(help="What to extract from it, in words.")],
+    name: Annotated[str, typer.Option(help="Name for the strategy.")],
+    force_api: Annotated[
+        bool, typer.Option("--force-api", help="Use the API behind the page, in place of its HTML.")
+    ] = False,
     output_schema: Annotated[
-        str | None, typer.Option(metavar="JSON", help="JSON schema of the items, or @FILE.")
+        str | None, typer.Option(metavar="JSON", help="JSON schema of the items, or @FILE to read one.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a strategy from a page and a description."""
+    """Generate a strategy from a page and a description."""
     schema = parse_object(output_schema, "--output-schema")
     with open_meter(creates=True) as client:
-        made = client.generate_strategy(
+        generated = client.generate_strategy(
             url=url, description=description, name=name, force_api=force_api, output_schema=schema
         )
-    _show_generated(made, as_json)
+    _print_generated(generated, as_json)
 
 
 @strategies.command("refine")
 def refine_strategy(
-    strategy: Annotated[str, typer.Argument(help="Id, slug or name.", autocompletion=complete.strategies)],
-    feedback: Annotated[str, typer.Argument(help="What to do better.")],
+    strategy: StrategyArgument,
+    feedback: Annotated[str, typer.Argument(help="What to improve, in words.")],
     as_json: Json = False,
 ) -> None:
-    """Improve a strategy by feedback."""
+    """Let Meter improve a strategy by your feedback."""
     with open_meter(creates=True) as client:
-        made = client.refine_strategy(find_strategy(client, strategy).strategy_id, feedback)
-    _show_generated(made, as_json)
+        generated = client.refine_strategy(find_strategy(client, strategy).strategy_id, feedback)
+    _print_generated(generated, as_json)
 
 
-def _show_generated(made: Any, as_json: bool) -> None:
+def _print_generated(strategy: Any, as_json: bool) -> None:
     if as_json:
-        emit(record(made))
+        print_json(to_document(strategy))
         return
-    say(f"strategy {made.strategy_id}, {made.attempts or 1} attempt(s); a preview of its items:")
-    for item in list(made.preview or ())[:5]:
-        say(json.dumps(item, ensure_ascii=False))
+    print_line(f"strategy {strategy.strategy_id}, {strategy.attempts or 1} attempt(s); a preview of its items:")
+    for item in list(strategy.preview or ())[:5]:
+        print_line(json.dumps(item, ensure_ascii=False))
 
 
 @strategies.command("delete")
 def delete_strategy(
-    strategy: Annotated[str, typer.Argument(help="Id, slug or name.", autocompletion=complete.strategies)],
+    strategy: StrategyArgument,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a strategy at Meter; what was loaded stays."""
+    """Delete a strategy at Meter; the data loaded from it is kept."""
     with open_meter() as client:
         found = find_strategy(client, strategy)
         confirm(yes, f"strategy {found.name!r}")
         client.delete_strategy(found.strategy_id)
-    say_deleted("strategy", found.strategy_id, as_json)
+    print_deleted("strategy", found.strategy_id, as_json)

@@ -1,7 +1,7 @@
-"""How commands explain themselves and read their options: what this project does otherwise than Typer.
+"""Help texts and option parsing, where this project differs from Typer.
 
-Help is plain text that is never cut, with names of values where Typer writes Python's types. An option that takes one
-value and is given two is refused, where Typer keeps the last one and says nothing.
+Help is plain text that is never cut, and names values by what they are where Typer prints Python's types. An option
+that is not repeatable but given twice is an error; Typer silently keeps the last value.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 # Longer lines are hard to read, however wide the terminal is.
-_MOST_COLUMNS = 100
+HELP_WIDTH = 100
 
 
 class Command(TyperCommand):
-    """A command."""
+    """A command with this project's help and parsing."""
 
     def collect_usage_pieces(self, context: Any) -> list[str]:
-        """What stands behind the command's name in the usage line."""
-        return ["[OPTIONS]", *(_place(parameter) for parameter in self.params if _is_argument(parameter))]
+        """Returns the parts of the usage line after the command's name."""
+        return ["[OPTIONS]", *(_usage_piece(parameter) for parameter in self.params if _is_argument(parameter))]
 
     def format_options(self, context: Any, formatter: Any) -> None:
-        """Writes the arguments and options."""
+        """Writes the arguments and the options."""
         _write_parameters(self, context, formatter)
 
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
-        """Parses the command line; an option that takes one value is given once."""
+        """Parses the command line, and refuses text that is not UTF-8 and a second value for a single-valued option."""
         if not context.resilient_parsing:
+            _require_utf8(context, arguments)
             _, _, given = self.make_parser(context).parse_args(args=list(arguments))
-            for parameter, times in Counter(filter(_takes_one, given)).items():
+            for parameter, times in Counter(filter(_is_single, given)).items():
                 if times > 1:
                     context.fail(f"{' / '.join([*parameter.opts, *parameter.secondary_opts])} is given {times} times, "
                                  "and takes one value: give it once")  # fmt: skip
@@ -44,18 +45,18 @@ class Group(TyperGroup):
     """A group of commands.
 
     Attributes:
-        contents: Names of commands under headings, in the order in which people need them. Others come last.
+        contents: Names of commands by heading, in the order in which people need them. Other commands come last.
     """
 
     contents: Mapping[str, Sequence[str]] = {}
 
     def list_commands(self, context: Any) -> list[str]:
-        """Names of all commands, in the order of the contents."""
-        ordered = [name for names in self.contents.values() for name in names if name in self.commands]
+        """Returns the names of all commands, in the order of `contents`."""
+        ordered = [name for section in self.contents.values() for name in section if name in self.commands]
         return [*ordered, *(name for name in self.commands if name not in ordered)]
 
     def collect_usage_pieces(self, context: Any) -> list[str]:
-        """What stands behind the group's name in the usage line."""
+        """Returns the parts of the usage line after the group's name."""
         return ["[OPTIONS]", "COMMAND"]
 
     def format_options(self, context: Any, formatter: Any) -> None:
@@ -64,15 +65,15 @@ class Group(TyperGroup):
         self.format_commands(context, formatter)
 
     def format_commands(self, context: Any, formatter: Any) -> None:
-        """Writes the commands with their whole first paragraphs, under their headings."""
+        """Writes the commands under their headings, each with its whole first paragraph."""
         names = self.list_commands(context)
-        listed = {name for under in self.contents.values() for name in under}
+        listed = {name for section in self.contents.values() for name in section}
         sections = {**self.contents, "Commands": [name for name in names if name not in listed]}
         widest = max(map(len, names), default=0)
-        for heading, under in sections.items():
+        for heading, section in sections.items():
             rows = [
                 (name.ljust(widest), _summary(self.commands[name]))
-                for name in under
+                for name in section
                 if name in self.commands and not self.commands[name].hidden
             ]
             if rows:
@@ -81,41 +82,50 @@ class Group(TyperGroup):
 
 
 class Commands(typer.Typer):
-    """A Typer application of these commands and groups; takes what `typer.Typer` takes."""
+    """A Typer application of `Command` and `Group`; accepts the arguments of `typer.Typer`."""
 
     def __init__(self, **settings: Any) -> None:
-        context = {"help_option_names": ["-h", "--help"], "max_content_width": _MOST_COLUMNS}
+        context = {"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
         defaults = {"cls": Group, "context_settings": context, "rich_markup_mode": None, "add_completion": False}
         super().__init__(**{**defaults, "pretty_exceptions_enable": False, **settings})
 
     def command(self, name: str | None = None, **settings: Any) -> Any:
-        """Decorates a function that is to be a command."""
+        """Decorates a function that implements a command."""
         return super().command(name, **{"cls": Command, **settings})
+
+
+def _require_utf8(context: Any, arguments: Sequence[str]) -> None:
+    """Refuses text that no request, query or file of this package could hold."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            context.fail(f"{argument.encode(errors='backslashreplace').decode()} is not UTF-8: give UTF-8 text")
 
 
 def _is_argument(parameter: Any) -> bool:
     return bool(parameter.param_type_name == "argument")
 
 
-def _takes_one(parameter: Any) -> bool:
-    """Whether a second value would take the first one's place; a flag that is there twice says the same twice."""
+def _is_single(parameter: Any) -> bool:
+    """Whether a second value would replace the first. A repeated flag means the same, so it is no error."""
     if _is_argument(parameter) or parameter.multiple or getattr(parameter, "count", False):
         return False
     return bool(not parameter.is_flag or parameter.secondary_opts)
 
 
-def _value(parameter: Any) -> str:
-    """What stands for the value of an option or argument."""
+def _placeholder(parameter: Any) -> str:
+    """Returns the placeholder for the value of an option or argument."""
     return str(parameter.metavar or parameter.name.upper().replace("_", "-"))
 
 
-def _place(argument: Any) -> str:
+def _usage_piece(argument: Any) -> str:
     several = "..." if argument.nargs != 1 else ""
-    return f"{_value(argument)}{several}" if argument.required else f"[{_value(argument)}{several}]"
+    return f"{_placeholder(argument)}{several}" if argument.required else f"[{_placeholder(argument)}{several}]"
 
 
 def _summary(command: Any) -> str:
-    """The first paragraph of a command's help, in one line."""
+    """Returns the first paragraph of a command's help, in one line."""
     return " ".join((command.short_help or command.help or "").split("\n\n")[0].split())
 
 
@@ -129,22 +139,22 @@ def _write_parameters(command: Any, context: Any, formatter: Any) -> None:
 
 
 def _row(parameter: Any) -> tuple[str, str]:
-    """An option or argument as it is written, and what is to be known of it."""
+    """Returns an option or argument as it is typed, and its description."""
     if _is_argument(parameter):
-        spelled = _value(parameter)
+        typed = _placeholder(parameter)
     else:
-        # Short ones first: Typer keeps those of `--help` in a set.
-        names = [sorted(spellings, key=len) for spellings in (parameter.opts, parameter.secondary_opts) if spellings]
-        spelled = " / ".join(map(", ".join, names))
+        # Sorted, short names first: Typer keeps the names of `--help` in a set.
+        names = [sorted(group, key=len) for group in (parameter.opts, parameter.secondary_opts) if group]
+        typed = " / ".join(map(", ".join, names))
         if not (parameter.is_flag or parameter.count):
-            spelled += f" {_value(parameter)}"
+            typed += f" {_placeholder(parameter)}"
     notes = [
         "repeatable" if not _is_argument(parameter) and parameter.multiple else "",
         "required" if not _is_argument(parameter) and parameter.required else "",
         _default(parameter),
     ]
-    told = ", ".join(filter(None, notes))
-    return spelled, f"{parameter.help or ''}{f' [{told}]' if told else ''}"
+    remarks = ", ".join(filter(None, notes))
+    return typed, f"{parameter.help or ''}{f' [{remarks}]' if remarks else ''}"
 
 
 def _default(parameter: Any) -> str:

@@ -1,5 +1,5 @@
-"""Meter's webhooks: a receiver that keeps what is reported, and the inbox in which it is kept.
+"""Receives Meter's webhooks and stores the ids of the reported jobs until a sync has loaded them.
 
-Comes in: HTTP requests. Goes out: small files, one for each reported job, until a sync has dealt with it. Touches the
-inbox folder only; `receiver.serve` and `inbox.Inbox` are the ways in.
+Comes in: HTTP requests. Goes out: small files in a folder, one for each reported job. Touches the inbox folder only.
+Use `receiver.serve` to run the receiver and `inbox.Inbox` to read what it stored.
 """

@@ -1,9 +1,8 @@
-"""The inbox's connections: bounded in number and in time, whoever opens them and however slowly they send.
+"""Bounds the receiver's connections in number and in time, however slowly senders send.
 
-uvicorn bounds the head of a request and the pause between two requests, but waits for ever for a request to arrive,
-and takes any number of connections. So a report has to be here within a time after its first byte, and when there are
-too many connections, the one that has been waited for longest makes room: a sender who dribbles cannot shut out one who
-sends at once.
+uvicorn bounds the head of a request and the pause between two requests, but waits forever for a request to arrive, and
+accepts any number of connections. Here a request must arrive within a time after its first byte, and when there are too
+many connections, the one that has waited longest is closed: slow senders cannot shut out fast ones.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ class Limits:
     """Bounds of the connections.
 
     Attributes:
-        connections: Most that are open at a time.
-        request_seconds: How long a whole request may take to arrive. Meter itself gives up after 30 seconds.
-        idle_seconds: How long a connection stays open between two requests. Longer than senders keep theirs: one that
-            is closed while a report is on its way loses the report until Meter tries again.
+        connections: Most open connections.
+        request_seconds: Seconds within which a whole request must arrive. Meter itself gives up after 30 seconds.
+        idle_seconds: Seconds that a connection stays open between two requests. Longer than senders keep theirs:
+            closing it while a report is on its way loses the report until Meter tries again.
         head_bytes: Most bytes of a request's first line and headers.
     """
 
@@ -50,29 +49,29 @@ class BoundedProtocol(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Takes the connection; beyond the bound, another one or this one is closed."""
+        """Accepts the connection; beyond the bound, another connection or this one is closed."""
         super().connection_made(transport)
         self._watch()
         if len(self.connections) > self._limits.connections:
             self._make_room()
 
     def data_received(self, data: bytes) -> None:
-        """Takes bytes of a request."""
+        """Receives bytes of a request."""
         super().data_received(data)
         self._watch()
 
     def on_response_complete(self) -> None:
-        """Waits for the next request, which may be here already."""
+        """Waits for the next request, which may have arrived already."""
         super().on_response_complete()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the connection."""
+        """Stops timing the connection."""
         self._stop()
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        """Times the connection anew when it has changed from one state into another, not with every byte."""
+        """Restarts the deadline when the connection has changed its state, not with every byte."""
         state = self._read_state()
         if state == self._state or self.transport.is_closing():
             return
@@ -95,7 +94,7 @@ class BoundedProtocol(H11Protocol):
             self._deadline = None
 
     def _make_room(self) -> None:
-        """Closes the connection that has been waited for longest, or this one while all others are being answered."""
+        """Closes the connection that has waited longest, or this one if all others are being answered."""
         waiting = [
             other
             for other in self.connections
@@ -104,12 +103,12 @@ class BoundedProtocol(H11Protocol):
         min(waiting, key=lambda other: other._since, default=self)._drop(503)
 
     def _drop(self, status: int) -> None:
-        """Closes the connection, with an answer where a request has begun and none was given."""
+        """Closes the connection, with a response if a request has begun and has none yet."""
         if self.transport.is_closing():
             return
         if self._state == _RECEIVING and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [(b"connection", b"close"), (b"content-length", b"0")]
             with suppress(h11.LocalProtocolError):
-                answer = self.conn.send(h11.Response(status_code=status, headers=headers, reason=_PHRASES[status]))
-                self.transport.write((answer or b"") + (self.conn.send(h11.EndOfMessage()) or b""))
+                response = self.conn.send(h11.Response(status_code=status, headers=headers, reason=_PHRASES[status]))
+                self.transport.write((response or b"") + (self.conn.send(h11.EndOfMessage()) or b""))
         self.transport.close()

@@ -1,7 +1,7 @@
-"""The webhook inbox: a folder with one small file for each job that Meter reported, till a sync has dealt with it.
+"""The webhook inbox: a folder with one small file for each job that Meter reported, until a sync has loaded it.
 
-A report is a hint, never data: it says which job to look at. So a file holds ids and a state, and whatever else a
-delivery carried is left to the API to tell.
+A report is a hint, never data: it names a job to fetch. So a file holds ids and a status only; everything else comes
+from the API.
 """
 
 from __future__ import annotations
@@ -22,9 +22,15 @@ _FIRST_RETRY, _LAST_RETRY = timedelta(minutes=1), timedelta(hours=1)
 
 
 class Hint(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A job that Meter reported; `schedule_id` and `status` as the report told them, times in ISO format.
+    """A job that Meter reported.
 
-    `attempts` to ask the API for it have failed, and the next one is not due before `retry_at`.
+    Attributes:
+        job_id: Id of the job.
+        schedule_id: Id of its schedule, if the report had one.
+        status: Status of the job in the report.
+        received_at: When the report arrived, in ISO format.
+        attempts: Failed attempts to fetch the job from the API.
+        retry_at: When the next attempt is due, in ISO format.
     """
 
     job_id: str
@@ -37,15 +43,15 @@ class Hint(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True)
 class Inbox:
-    """Reports that wait in a folder."""
+    """Reports that wait in `folder` for a sync."""
 
     folder: Path
 
     def put(self, hint: Hint) -> bool:
-        """Keeps a report, so that it survives a power cut; `False` when one of this job waits already.
+        """Stores a report durably; returns False if a report of this job waits already.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The file cannot be written.
         """
         if self._path(hint.job_id).exists():
             return False
@@ -53,7 +59,7 @@ class Inbox:
         return True
 
     def postpone(self, hint: Hint) -> None:
-        """Keeps a report for later, when the API could not be asked for its job: longer each time."""
+        """Stores a report for a later attempt to fetch its job; the wait doubles with each attempt, up to an hour."""
         wait = min(_FIRST_RETRY * 2 ** min(hint.attempts, 10), _LAST_RETRY)
         retry_at = iso(datetime.now(timezone.utc) + wait)
         self._write(msgspec.structs.replace(hint, attempts=hint.attempts + 1, retry_at=retry_at))
@@ -71,10 +77,10 @@ class Inbox:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        self._settle()
+        self._sync_folder()
 
     def hints(self, most: int | None = None) -> list[Hint]:
-        """The reports that wait and are due, oldest first; what cannot be read is taken out."""
+        """Returns at most `most` reports that are due, oldest first; deletes files that cannot be parsed."""
         found: list[Hint] = []
         moment = now()
         for path in self._files():
@@ -83,19 +89,19 @@ class Inbox:
             try:
                 hint = msgspec.json.decode(path.read_bytes(), type=Hint)
             except FileNotFoundError:
-                continue  # another sync was quicker
+                continue  # another sync has removed it
             except msgspec.MsgspecError:
                 path.unlink(missing_ok=True)
                 continue
             if path != self._path(hint.job_id):
-                # Kept by an older version, which made other names: `remove` would not find it.
+                # An older version stored it under another name, which `remove` would not find.
                 path.replace(self._path(hint.job_id))
             if hint.retry_at is None or hint.retry_at <= moment:
                 found.append(hint)
         return found
 
     def remove(self, job_ids: Iterable[str]) -> None:
-        """Takes reports out."""
+        """Deletes the reports of these jobs."""
         for job_id in job_ids:
             self._path(job_id).unlink(missing_ok=True)
 
@@ -111,8 +117,8 @@ class Inbox:
     def _path(self, job_id: str) -> Path:
         return self.folder / make_file_name(job_id, ".json")
 
-    def _settle(self) -> None:
-        """Makes the new name durable, too."""
+    def _sync_folder(self) -> None:
+        """Makes the new file name durable."""
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""The webhook inbox: a small ASGI app that keeps what Meter reports, safely and at once, and does nothing else.
+"""Receives Meter's webhooks: a small ASGI app that stores the id of each reported job durably, and does nothing else.
 
-A report is checked, written to disk and answered within milliseconds, whether or not Dagster runs. The next sync asks
-the API for the jobs that were reported: what a report says of a job's items is never taken for data.
+A report is checked, written to disk and answered within milliseconds, whether or not Dagster runs. The next sync
+fetches the reported jobs from the API; items in a report are never used as data.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import logging
 import math
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -26,32 +25,33 @@ from starlette.routing import Route
 from meter_pipeline.api.scan import scan
 from meter_pipeline.api.syntax import Malformed, value
 from meter_pipeline.errors import MeterPipelineError
+from meter_pipeline.host.addresses import open_listener
 from meter_pipeline.host.causes import explain
 from meter_pipeline.store.times import now
 from meter_pipeline.webhooks.connections import BoundedProtocol, Limits
 from meter_pipeline.webhooks.inbox import Hint, Inbox
 
-MOST_BYTES = 16 * 2**20
-_LONGEST_ID, _LONGEST_STATUS = 500, 50
-# Once it is to end, the inbox waits this long for reports that are being kept.
+MAX_BYTES = 16 * 2**20
+_MAX_ID, _MAX_STATUS = 500, 50
+# A stopping server waits this long for reports that are being written.
 _STOP_SECONDS = 5
 _log = logging.getLogger(__name__)
 
 
 class InboxError(MeterPipelineError):
-    """The inbox cannot be opened; the message is one line with the way out."""
+    """The receiver is not configured; the message is one line with the way out."""
 
 
-def create_app(inbox: Inbox, secrets: Sequence[str], *, most_bytes: int = MOST_BYTES) -> Starlette:
-    """The ASGI application: takes a POST on any path, and answers `GET /health`.
+def create_app(inbox: Inbox, secrets: Sequence[str], *, max_bytes: int = MAX_BYTES) -> Starlette:
+    """Returns the ASGI application, which accepts POST requests on any path and answers `GET /health`.
 
-    It answers 200 when the report is on disk, 401 without a known secret, 413 for a body above `most_bytes`, 400 for
-    one that names no job, and 503 when the disk takes nothing, so that Meter tries again.
+    It answers 200 when the report is on disk, 401 without a known secret, 413 for a body above `max_bytes`, 400 for
+    one without a job id, and 503 when the disk cannot be written, so that Meter tries again.
 
     Args:
-        inbox: Where reports are kept.
-        secrets: What Meter shows in `X-Webhook-Secret`, any of them.
-        most_bytes: Bound of a body, in bytes.
+        inbox: Stores the reports.
+        secrets: Accepted values of the header `X-Webhook-Secret`.
+        max_bytes: Most bytes of a body.
 
     Raises:
         InboxError: There is no secret.
@@ -59,30 +59,30 @@ def create_app(inbox: Inbox, secrets: Sequence[str], *, most_bytes: int = MOST_B
     digests = [_digest(secret.encode()) for secret in secrets if secret]
     if not digests:
         raise InboxError(
-            "no webhook secret is configured: set METER_WEBHOOK_SECRET to what `schedules create` has shown"
+            "no webhook secret is configured: set METER_WEBHOOK_SECRET to the secret that `schedules create` printed"
         )
 
     async def receive(request: Request) -> Response:
-        shown = _digest(request.headers.get("x-webhook-secret", "").encode("latin-1"))
-        # All of them, whichever fits: the time of an answer tells nothing.
-        if not sum(hmac.compare_digest(shown, digest) for digest in digests):
+        digest_of_request = _digest(request.headers.get("x-webhook-secret", "").encode("latin-1"))
+        # Compare with all secrets, whichever matches: the response time must not reveal which.
+        if not sum(hmac.compare_digest(digest_of_request, digest) for digest in digests):
             _log.warning("refused a report with a wrong secret, or none")
             return PlainTextResponse("wrong secret", 401)
         try:
-            body = await _body(request, most_bytes)
+            body = await _read_body(request, max_bytes)
         except ClientDisconnect:
             return PlainTextResponse("cut short", 400)
         if body is None:
-            _log.warning("refused a report of more than %d bytes", most_bytes)
+            _log.warning("refused a report of more than %d bytes", max_bytes)
             return PlainTextResponse("too large", 413)
         hint = read_hint(body)
         if hint is None:
-            _log.warning("refused a report that names no job")
+            _log.warning("refused a report without a job id")
             return PlainTextResponse("names no job", 400)
         try:
             await run_in_threadpool(inbox.put, hint)
         except OSError as error:
-            _log.error("a report could not be kept: %s", explain(error))
+            _log.error("a report could not be stored: %s", explain(error))
             return PlainTextResponse("cannot be kept now", 503)
         return PlainTextResponse("kept")
 
@@ -95,23 +95,29 @@ def create_app(inbox: Inbox, secrets: Sequence[str], *, most_bytes: int = MOST_B
 def serve(
     inbox: Inbox, secrets: Sequence[str], *, host: str, port: int, echo: Callable[[str], None], **limits: Any
 ) -> None:
-    """Takes reports until SIGINT or SIGTERM.
+    """Receives reports until SIGINT or SIGTERM.
+
+    Args:
+        inbox: Stores the reports.
+        secrets: Accepted values of the header `X-Webhook-Secret`.
+        host: Address to listen on.
+        port: Port to listen on; 0 chooses a free one.
+        echo: Prints a line.
+        limits: Keyword arguments of `create_app`.
 
     Raises:
-        InboxError: There is no secret, or the address cannot be listened on.
+        InboxError: There is no secret.
+        AddressError: The address cannot be listened on.
     """
     app = create_app(inbox, secrets, **limits)
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise InboxError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
-    echo(f"webhook inbox at http://{host}:{listener.getsockname()[1]}/, reports are kept in {inbox.folder}")
+    listener = open_listener(host, port)
+    echo(f"webhook inbox at http://{host}:{listener.getsockname()[1]}/, reports are stored in {inbox.folder}")
     with listener:
-        server_of(app).run([listener])
+        create_server(app).run([listener])
 
 
-def server_of(app: Starlette, limits: Limits | None = None) -> uvicorn.Server:
-    """The server that answers for the app, on connections that are bounded in number and in time."""
+def create_server(app: Starlette, limits: Limits | None = None) -> uvicorn.Server:
+    """Returns a server for the app that bounds connections in number and in time."""
     bounds = limits or Limits()
     return uvicorn.Server(
         uvicorn.Config(
@@ -134,38 +140,38 @@ def _digest(secret: bytes) -> bytes:
     return hashlib.sha256(secret).digest()
 
 
-async def _body(request: Request, most: int) -> bytes | None:
-    """The whole body, `None` when it is larger than `most` bytes; no more than that is ever in memory."""
-    told = request.headers.get("content-length", "0")
-    if not told.isdecimal() or int(told) > most:
+async def _read_body(request: Request, max_bytes: int) -> bytes | None:
+    """Returns the body, or None if it is larger than `max_bytes`; at most that much is ever in memory."""
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > max_bytes:
         return None
     body = bytearray()
     async for piece in request.stream():
         body += piece
-        if len(body) > most:
+        if len(body) > max_bytes:
             return None
     return bytes(body)
 
 
 def read_hint(body: bytes) -> Hint | None:
-    """What a report says of its job; a field that is odd is left out, wherever it is, and costs no other one."""
-    fields = _fields(body, ("job_id", "id", "schedule_id", "status"))
-    job_id = _identifier(fields.get("job_id")) or _identifier(fields.get("id"))
+    """Reads the ids and the status from a report; an invalid field is ignored, and None means there is no job id."""
+    fields = _read_fields(body, ("job_id", "id", "schedule_id", "status"))
+    job_id = _parse_id(fields.get("job_id")) or _parse_id(fields.get("id"))
     if job_id is None:
         return None
     status = fields.get("status")
     return Hint(
         job_id=job_id,
-        schedule_id=_identifier(fields.get("schedule_id")),
-        status=status[:_LONGEST_STATUS] if isinstance(status, str) else None,
+        schedule_id=_parse_id(fields.get("schedule_id")),
+        status=status[:_MAX_STATUS] if isinstance(status, str) else None,
         received_at=now(),
     )
 
 
-def _fields(body: bytes, names: Sequence[str]) -> dict[str, Any]:
-    """The named members of a JSON object, without those that cannot be read; nothing where there is no object.
+def _read_fields(body: bytes, names: Sequence[str]) -> dict[str, Any]:
+    """Returns the named members of a JSON object, without invalid ones; nothing if the body is not an object.
 
-    Only the object's structure and these members are looked at: whatever else a report carries is not parsed.
+    Only the object's structure and these members are parsed, whatever else the report holds.
     """
     text = body.decode("utf-8-sig", "replace").encode()
     try:
@@ -180,9 +186,9 @@ def _fields(body: bytes, names: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _identifier(given: object) -> str | None:
-    """An id as text; `None` for whatever cannot be one."""
+def _parse_id(given: object) -> str | None:
+    """Returns an id as text, or None for an invalid one."""
     if isinstance(given, bool) or not isinstance(given, str | int):
         return None
     text = str(given)
-    return text if 0 < len(text) <= _LONGEST_ID else None
+    return text if 0 < len(text) <= _MAX_ID else None

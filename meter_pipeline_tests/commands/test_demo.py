@@ -69,7 +69,7 @@ def _load(settings: Settings, sandbox: Sandbox) -> int:
 def test_the_next_sandbox_goes_on_with_the_same_world(tmp_path: Path) -> None:
     known = []
     for hours in (0, 12):
-        with local_sandbox.continued(tmp_path, first_days=1) as sandbox:
+        with local_sandbox.continue_sandbox(tmp_path, first_days=1) as sandbox:
             sandbox.advance(hours=hours)
             settings = Settings(api_key=sandbox.api_key, base_url=sandbox.url, data_dir=tmp_path)
             local_sandbox.refuse_foreign(settings)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from meter_pipeline.commands.tables import Layout, cell, draw, shortened
+from meter_pipeline.commands.tables import Layout, draw_table, format_cell, shorten
 
 ID = "0a7d2c7e-2a52-4d3d-8a61-9a8e1b9f4f02"
 BOOK: dict[str, Any] = {
@@ -41,7 +41,7 @@ def drawn(names: Sequence[str], rows: Sequence[Sequence[object]], width: int | N
     """The lines of a table."""
     out = StringIO()
     console = Console(file=out, width=width or 10**9, highlight=False)
-    draw(console, names, rows, Layout(width, whole=("--csv", "--json", "--vertical"), **layout))
+    draw_table(console, names, rows, Layout(width, full_options=("--csv", "--json", "--vertical"), **layout))
     return out.getvalue().splitlines()
 
 
@@ -73,13 +73,13 @@ def test_a_table_fits_the_screen_and_breaks_no_word_and_no_number(
     note = " ".join(" ".join(lines[2 + len(rows) :]).split())
     hidden = re.sub(r";.*", "", note.split("not shown: ")[1]).split(", ") if "not shown" in note else []
     # Words are whole, or they end or begin with an ellipsis; of all columns but the first, numbers are whole.
-    there = {word for row in rows for item in row for word in cell(item).split()}
+    there = {word for row in rows for item in row for word in format_cell(item).split()}
     assert all(word in there for line in body for word in line.split() if "…" not in word)
     for place, name in enumerate(names):
         if name in hidden or place == 0 or not all(isinstance(row[place], (int, Decimal)) for row in rows):
             continue
         for row, line in zip(rows, body, strict=True):
-            assert cell(row[place]) in line
+            assert format_cell(row[place]) in line
     assert {*hidden, *lines[0].split()} == set(names)
 
 
@@ -91,12 +91,12 @@ def test_without_a_screen_every_value_is_there_and_whole(table: tuple[list[str],
     assert len(lines) == 2 + len(rows)
     assert all(name in lines[0] for name in names)
     for row, line in zip(rows, lines[2:], strict=True):
-        assert all(cell(item) in line for item in row)
+        assert all(format_cell(item) in line for item in row)
 
 
 @given(st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" "), max_size=80), st.integers(1, 40))
 def test_a_shortened_text_fits_and_shows_that_it_is_shortened(text: str, width: int) -> None:
-    short = shortened(text, width)
+    short = shorten(text, width)
     assert cell_len(short) <= width
     assert short == text or "…" in short
 
@@ -113,9 +113,9 @@ def test_the_fields_are_shown_before_our_own_columns_and_the_others_are_named() 
 
 
 def test_a_long_address_keeps_both_ends_and_a_sentence_its_words() -> None:
-    assert shortened("https://books.example/new/winter/tables/1", 24) == "https://books.ex…ables/1"
-    assert shortened("The Winter Tables of Goran", 20) == "The Winter Tables…"
-    assert shortened("東京の冬のテーブル", 9) == "東京の冬…"
+    assert shorten("https://books.example/new/winter/tables/1", 24) == "https://books.ex…ables/1"
+    assert shorten("The Winter Tables of Goran", 20) == "The Winter Tables…"
+    assert shorten("東京の冬のテーブル", 9) == "東京の冬…"
 
 
 def test_a_single_record_that_does_not_fit_stands_upright() -> None:
@@ -149,9 +149,9 @@ def test_numbers_stand_below_each_other_and_wide_characters_count_double() -> No
 
 def test_times_have_no_fractions_and_are_utc() -> None:
     moment = datetime(2026, 3, 5, 7, 0, 1, 234567, tzinfo=timezone(timedelta(hours=1)))
-    assert cell(moment) == "2026-03-05 06:00:01"
-    assert cell(moment.time()) == "07:00:01"
-    assert cell(float("nan")) == "nan"
+    assert format_cell(moment) == "2026-03-05 06:00:01"
+    assert format_cell(moment.time()) == "07:00:01"
+    assert format_cell(float("nan")) == "nan"
 
 
 def test_a_column_of_sentences_is_folded_at_spaces() -> None:
@@ -161,13 +161,13 @@ def test_a_column_of_sentences_is_folded_at_spaces() -> None:
 
 def test_a_screen_shows_the_first_rows_and_a_pipe_all_of_them() -> None:
     rows = [[number % 10] for number in range(2500)]
-    assert drawn(["n"], rows, 80, most=3)[2:] == [
+    assert drawn(["n"], rows, 80, max_rows=3)[2:] == [
         "0",
         "1",
         "2",
         "2,497 more rows; use --csv, --json or --vertical",
     ]
-    assert len(drawn(["n"], rows, None, most=3)) == 2502
+    assert len(drawn(["n"], rows, None, max_rows=3)) == 2502
     assert drawn(["n"], [], 80)[-1] == "no rows"
 
 
@@ -196,9 +196,9 @@ def on_a_terminal(columns: int, program: str, **environment: str) -> str:
 
 
 _PROGRAM = """
-from meter_pipeline.commands.console import say, show, tell
-show(["title", "price"], [["x" * 20 + " [red]end[/red]\\x1b]0;title\\x07", 7], ["y" * 20, 8]])
-say("a sentence of which \\x1b[2J no word is broken by the terminal, ever")
+from meter_pipeline.commands.console import print_line, print_table, print_stderr
+print_table(["title", "price"], [["x" * 20 + " [red]end[/red]\\x1b]0;title\\x07", 7], ["y" * 20, 8]])
+print_line("a sentence of which \\x1b[2J no word is broken by the terminal, ever")
 """
 
 

@@ -1,4 +1,4 @@
-"""Every command explains itself in whole sentences, without words of Python's, and a shell can complete its names."""
+"""Every command has complete help without Python's types, a reference that is current, and completion in a shell."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from meter_pipeline.cli import Root, app, run
+from meter_pipeline.commands.reference import build_reference
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline_tests.commandline import Command
 
@@ -83,7 +84,7 @@ def test_an_option_that_takes_one_value_refuses_a_second(
 
 
 def completed(words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """What bash is offered behind these words."""
+    """What bash offers after these words."""
     monkeypatch.setenv("_METER_PIPELINE_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", words)
     monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
@@ -104,16 +105,16 @@ def test_a_shell_completes_commands_slugs_and_states_without_asking_the_api(
     meter("sync")
     before = len(shop.log)
 
-    def offered(words: str) -> list[str]:
+    def complete_words(words: str) -> list[str]:
         return completed(words, monkeypatch, capsys)
 
-    assert offered("meter-pipeline st") == ["status", "strategies"]
-    assert offered("meter-pipeline sync --strategy ") == ["books", "lamps"]
-    assert offered("meter-pipeline keys l") == ["lamps"]
-    assert offered("meter-pipeline strategies show s-") == ["s-lamps"]
-    assert offered("meter-pipeline jobs list --state ac") == ["accepted"]
-    assert offered("meter-pipeline schedules delete ") == [*shop.world.schedules]
-    assert offered("meter-pipeline release ") == [held]
+    assert complete_words("meter-pipeline st") == ["status", "strategies"]
+    assert complete_words("meter-pipeline sync --strategy ") == ["books", "lamps"]
+    assert complete_words("meter-pipeline keys l") == ["lamps"]
+    assert complete_words("meter-pipeline strategies show s-") == ["s-lamps"]
+    assert complete_words("meter-pipeline jobs list --state ac") == ["accepted"]
+    assert complete_words("meter-pipeline schedules delete ") == [*shop.world.schedules]
+    assert complete_words("meter-pipeline release ") == [held]
     assert len(shop.log) == before
 
 
@@ -128,3 +129,16 @@ def test_completion_offers_nothing_and_says_nothing_where_there_is_no_ledger(
         monkeypatch.setenv("METER_PROCESSES", "many")
     assert completed("meter-pipeline keys ", monkeypatch, capsys) == []
     assert (tmp_path / "ledger.sqlite").exists() is (harm == "junk")
+
+
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_the_reference_in_the_docs_is_the_help_of_every_command(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    reference = build_reference()
+    written = Path(__file__).parents[2] / "docs" / "cli.md"
+    assert written.read_text(encoding="utf-8") == reference, (
+        "docs/cli.md is not current: run `python -m meter_pipeline.commands.reference docs/cli.md`"
+    )
+    for path in ALL:
+        assert reference.count(f"# `{' '.join(('meter-pipeline', *path))}`\n") == 1
+    assert max(map(len, reference.splitlines())) <= 120

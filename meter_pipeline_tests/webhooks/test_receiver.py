@@ -25,7 +25,7 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync import SyncReport, sync
 from meter_pipeline.webhooks.connections import Limits
 from meter_pipeline.webhooks.inbox import Hint, Inbox
-from meter_pipeline.webhooks.receiver import InboxError, create_app, read_hint, server_of
+from meter_pipeline.webhooks.receiver import InboxError, create_app, create_server, read_hint
 
 SECRET = "whsec_one"
 MOST = 5_000
@@ -39,8 +39,8 @@ class Door:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = self._listener.getsockname()
         self.url = f"http://127.0.0.1:{self.address[1]}"
-        app = create_app(inbox, [SECRET, "whsec_two"], most_bytes=MOST)
-        self._server = server_of(app, limits)
+        app = create_app(inbox, [SECRET, "whsec_two"], max_bytes=MOST)
+        self._server = create_server(app, limits)
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
         self._pool = urllib3.PoolManager(retries=False, maxsize=8)
 
@@ -188,7 +188,7 @@ def test_no_job_id_leaves_the_folder(door: Door, job_id: Any) -> None:
     assert not door.ids()
 
 
-def test_a_disk_that_takes_nothing_is_told_so_that_meter_tries_again(tmp_path: Path) -> None:
+def test_a_disk_that_cannot_be_written_is_answered_so_that_meter_tries_again(tmp_path: Path) -> None:
     (tmp_path / "inbox").write_text("a file stands where the folder should")
     with Door(Inbox(tmp_path / "inbox")) as door:
         assert door.post({"job_id": "j1"}) == 503
