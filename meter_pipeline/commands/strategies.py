@@ -100,8 +100,8 @@ def show_history(
         print_table(("version", "first seen", "changed"), rows, "Versions")
     else:
         print_line("no sync has seen this strategy yet")
-    rows = [(e.job_id, e.status, e.item_count, e.has_changes, e.created_at) for e in entries[:limit]]
-    print_table(("job", "status", "items", "changes", "created"), rows, "Jobs at Meter")
+    jobs = [(e.job_id, e.status, e.item_count, e.has_changes, e.created_at) for e in entries[:limit]]
+    print_table(("job", "status", "items", "changes", "created"), jobs, "Jobs at Meter")
     if (more := len(entries) - limit) > 0:
         print_line(f"{more:,} older jobs: give --limit")
 

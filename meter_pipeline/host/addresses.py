@@ -25,9 +25,10 @@ def open_listener(host: str, port: int, *, port_option: str = "--port") -> socke
         AddressError: The port is in use or reserved, or the host is not an address of this machine.
     """
     try:
+        # `bind` raises a bare TypeError for a name that has no form in ASCII; encoding it here says why.
+        host.encode("idna")
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except UnicodeError:
-        # Python encodes international names, and refuses those with empty or overlong parts.
         reason, way_out = "not a valid host name", "choose another --host"
     except OSError as error:
         port_is_wrong = error.errno in (errno.EADDRINUSE, errno.EACCES)

@@ -1,8 +1,8 @@
-"""Why the machine refused: one cause and the way out of it, for errors of the system, SQLite, DuckDB and Arrow.
+"""Finds the cause of an error of the system, SQLite, DuckDB or Arrow, and the way out of it.
 
-A full disk, a file that another program holds, a read-only file system, missing rights and a damaged file are five
-different things, and a person does something else about each. Libraries tell them by number, by words of their own, or
-not at all ("unable to open database file", "disk I/O error"): then the disk is asked.
+A full disk, a locked file, a read-only file system, missing permissions and a damaged file each need another remedy.
+Libraries report them by number, in their own words, or vaguely ("unable to open database file", "disk I/O error"); in
+the last case the file's folder and disk are inspected.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class Cause(NamedTuple):
-    """What is wrong and what to do about it, each half a sentence."""
+    """What is wrong and what to do about it, half a sentence each."""
 
     reason: str
     way_out: str
@@ -51,7 +51,7 @@ _NUMBERS = {
     errno.EIO: BROKEN,
     errno.ENOMEM: NO_MEMORY,
 }
-# What SQLite and DuckDB say, in lower case.
+# Messages of SQLite and DuckDB, in lower case.
 _WORDS = {
     "database or disk is full": FULL,
     "is locked": LOCKED,
@@ -61,18 +61,18 @@ _WORDS = {
     "not a valid duckdb database file": DAMAGED,
     "out of memory": NO_MEMORY,
 }
-# What SQLite says of several causes alike, in lower case.
+# Messages that SQLite uses for several causes, in lower case.
 _VAGUE = ("readonly database", "unable to open database file", "disk i/o error", "access permission denied")
-# SQLite makes its files larger by at least this much at a time.
+# SQLite extends its files by at least this many bytes.
 _LEAST_FREE_BYTES = 64 * 2**10
 
 
 def find_cause(error: BaseException, path: Path | None = None) -> Cause | None:
-    """The cause of an error; `None` when it is none of the machine's.
+    """Returns the cause of an error, or None if the machine is not the cause.
 
     Args:
-        error: What the system or a library raised.
-        path: The file that was used, which is looked at when the error leaves the cause open.
+        error: The exception of the system or a library.
+        path: The file that was used; it is inspected if the error does not identify the cause.
     """
     number = getattr(error, "errno", None)
     if number in _NUMBERS:
@@ -81,20 +81,20 @@ def find_cause(error: BaseException, path: Path | None = None) -> Cause | None:
     if path is not None and any(words in text for words in _VAGUE):
         return _inspect(path, text)
     for known, cause in _NUMBERS.items():
-        # Arrow and DuckDB put the system's words into their own.
+        # Arrow and DuckDB quote the system's message in theirs.
         if os.strerror(known).lower() in text:
             return cause
     return next((cause for words, cause in _WORDS.items() if words in text), None)
 
 
 def explain(error: OSError) -> str:
-    """An error of the system in one line: the file, the cause, the way out."""
+    """Describes an error of the system in one line: the file, the cause, the way out."""
     reason = str(find_cause(error) or error.strerror or error or type(error).__name__)
     return f"{os.fsdecode(error.filename)}: {reason}" if isinstance(error.filename, (str, bytes)) else reason
 
 
 def _inspect(path: Path, text: str) -> Cause:
-    """Looks for the cause where the file is."""
+    """Finds the cause by inspecting the file, its folder and its disk."""
     folder = path.parent
     try:
         disk = os.statvfs(folder)
@@ -104,7 +104,7 @@ def _inspect(path: Path, text: str) -> Cause:
         return NO_FILE
     if disk.f_flag & os.ST_RDONLY:
         return READ_ONLY
-    if any(not _is_writable(place) for place in (folder, path) if place.exists()):
+    if any(not _is_writable(location) for location in (folder, path) if location.exists()):
         return FORBIDDEN
     if disk.f_bavail * disk.f_frsize < _LEAST_FREE_BYTES:
         return FULL

@@ -1,8 +1,7 @@
-"""File names made from text that others chose, such as an id from the API: the only place where that is done.
+"""Makes file names from untrusted text, such as an id from the API.
 
-Such text may hold slashes, dots, control characters, be as long as it likes, or differ from another one in case alone.
-No path in this repository has text from the API in it other than by way of `make_file_name`, or as a slug (letters,
-digits and underscores).
+Such text may hold slashes, dots or control characters, have any length, or differ from another text only in case. In
+this package, text from the API enters a path only through `make_file_name` or as a slug (letters, digits, underscores).
 """
 
 from __future__ import annotations
@@ -10,24 +9,23 @@ from __future__ import annotations
 import hashlib
 import re
 
-# A lower-case UUID is its own file name. Capitals are none: some disks take `A` and `a` for the same.
+# A lower-case UUID is its own file name. Text with capitals is not: some disks do not distinguish `A` from `a`.
 _PLAIN = re.compile(r"[a-z0-9_][a-z0-9_-]{0,99}")
 _OTHERS = re.compile(r"[^a-z0-9]+")
-# Names that Windows keeps for devices, whatever the ending.
+# Names that Windows reserves for devices, with any ending.
 _DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
-_READABLE = 40
+_MAX_READABLE = 40
 
 
 def make_file_name(text: str, ending: str = "") -> str:
-    """The name of a file, without any folder, that stands for a text: different ones for different texts.
+    """Returns a file name, without a folder, for a text; different texts have different names.
 
-    Plain texts (up to 100 lower-case letters, digits, `-` and `_`) are their own names. Of others the name begins with
-    what is readable, and a digest follows after a dot, which no plain text has: neither kind can be mistaken for the
-    other.
+    Plain text (up to 100 lower-case letters, digits, `-` and `_`) is its own name. For other text the name is its
+    readable part, a dot and a digest; plain text has no dot, so the two kinds of names never clash.
 
     Args:
         text: Any text.
-        ending: What the name ends in, such as `.json`.
+        ending: The suffix of the name, such as `.json`.
 
     Returns:
         At most 100 characters and the ending, ASCII; never hidden, never `.` or `..`.
@@ -40,7 +38,7 @@ def make_file_name(text: str, ending: str = "") -> str:
     """
     if _PLAIN.fullmatch(text) and not _DEVICES.fullmatch(text):
         return text + ending
-    readable = _OTHERS.sub("_", text.lower()).strip("_")[:_READABLE]
+    readable = _OTHERS.sub("_", text.lower()).strip("_")[:_MAX_READABLE]
     if not readable or _DEVICES.fullmatch(readable):
         readable = f"_{readable}"
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

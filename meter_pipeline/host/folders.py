@@ -1,4 +1,4 @@
-"""Names of folders that the data cannot be in, and why."""
+"""Finds folders that cannot hold the data because of their names."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def refusal(folder: Path) -> str | None:
-    """Why data cannot be in a folder, `None` where it can. Anything else in a name is no obstacle."""
+    """Returns why a folder cannot hold the data, or None if it can."""
     text = str(folder)
     if "?" in text:
-        return "its path has a ?, after which DuckDB reads no more of the name of a database"
+        return "its path has a ?, where DuckDB ends the name of a database"
     if "\\" in text:
-        return "its path has a \\, which DuckDB takes for the end of a folder's name"
+        return "its path has a \\, which DuckDB reads as the end of a folder's name"
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
-"""The folder for bytes on their way: files that vanish with their last reader, on a disk that is never filled up.
+"""Temporary files that are deleted with their last reader, on a disk that is never filled up.
 
-A process has a folder of its own in there, with a lock that dies with it. So what a killed process has left behind (on
-systems where an open file has a name) can be told from what another one is using, and is swept.
+Each process has its own folder in the scratch folder, with a lock that dies with the process. So files left behind by a
+killed process (on systems where an open file has a name) are distinguished from files in use, and deleted.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _YOUNG = 60.0
 
 
 class ScratchError(MeterPipelineError):
-    """The folder cannot be used, or has no room; the message is one line."""
+    """The scratch folder cannot be used or is full; the message is one line."""
 
 
 class Scratch:
-    """Temporary files in one folder. A context manager; thread-safe; nothing is made before the first file.
+    """Temporary files in one folder: a thread-safe context manager that creates nothing before the first file.
 
     Args:
-        folder: The folder, made when it is needed; the system's own for temporary files when None.
-        keep_free: Bytes of its disk that stay free.
+        folder: The scratch folder, created when needed; the system's folder for temporary files when None.
+        keep_free: Bytes of its disk to keep free.
     """
 
     def __init__(self, folder: Path | None = None, keep_free: int = KEEP_FREE) -> None:
@@ -47,36 +47,36 @@ class Scratch:
 
     @property
     def folder(self) -> Path:
-        """Where the files are."""
+        """The scratch folder."""
         return self._folder or Path(tempfile.gettempdir())
 
     def open(self) -> IO[bytes]:
-        """A new file without a name.
+        """Returns a new file without a name.
 
         Raises:
             ScratchError: The folder cannot be written.
         """
         try:
-            return self._file()
+            return self._create_file()
         except FileNotFoundError:
-            # Somebody has removed the folder meanwhile.
+            # Another program has deleted the folder.
             self.close()
         except OSError as error:
             raise self._unusable(error) from None
         try:
-            return self._file()
+            return self._create_file()
         except OSError as error:
             raise self._unusable(error) from None
 
     @contextmanager
     def make_folder(self) -> Iterator[Path]:
-        """A folder for files that need names; it is removed with all that is in it when the block ends.
+        """Yields a folder for files that need names; it is deleted with its files when the block ends.
 
         Raises:
-            ScratchError: It cannot be made.
+            ScratchError: The folder cannot be created.
         """
         try:
-            # A file first: it makes this process's own folder, also where somebody has removed it.
+            # First a file, which creates the folder of this process even if another program has deleted it.
             self.open().close()
             made = tempfile.TemporaryDirectory(prefix="meter-", dir=self._own, ignore_cleanup_errors=True)
         except OSError as error:
@@ -85,10 +85,10 @@ class Scratch:
             yield Path(name)
 
     def require_room(self, size: int) -> None:
-        """Makes sure that so many more bytes leave enough of the disk free.
+        """Makes sure that `size` more bytes leave enough of the disk free.
 
         Raises:
-            ScratchError: They do not.
+            ScratchError: Too little would be free.
         """
         try:
             free = shutil.disk_usage(self._own or self.folder).free
@@ -101,13 +101,13 @@ class Scratch:
             )
 
     def sweep(self) -> None:
-        """Removes what processes that are gone have left behind."""
+        """Deletes folders of processes that have ended."""
         if self._folder is None:
             return
         with suppress(OSError):
-            for left in self._folder.glob(f"{_PREFIX}*"):
-                if left != self._own and left.stat().st_mtime < time.time() - _YOUNG:
-                    _remove_unclaimed(left)
+            for folder in self._folder.glob(f"{_PREFIX}*"):
+                if folder != self._own and folder.stat().st_mtime < time.time() - _YOUNG:
+                    _remove_unclaimed(folder)
 
     def __enter__(self) -> Scratch:
         return self
@@ -116,7 +116,7 @@ class Scratch:
         self.close()
 
     def close(self) -> None:
-        """Gives up this process's folder; files that are open stay readable."""
+        """Deletes the folder of this process; open files stay readable."""
         with self._lock:
             own, self._own = self._own, None
             claim, self._claim = self._claim, None
@@ -125,7 +125,7 @@ class Scratch:
         if claim is not None:
             claim.release()
 
-    def _file(self) -> IO[bytes]:
+    def _create_file(self) -> IO[bytes]:
         if self._folder is None:
             return tempfile.TemporaryFile(prefix="meter-")
         with self._lock:

@@ -1,4 +1,4 @@
-"""Files that come with the package: beside it in a checkout, inside it where it is installed."""
+"""Paths of files that are shipped with the package: beside it in a checkout, inside it when installed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
 
-# An installed package's files belong to the installation: nothing is written among them.
+# The files of an installed package belong to the installation; nothing may be written there.
 IS_INSTALLED = (_PACKAGE / "dagster.yaml").is_file()
 
 _FOLDER = _PACKAGE if IS_INSTALLED else _PACKAGE.parent

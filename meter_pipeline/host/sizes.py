@@ -1,10 +1,10 @@
-"""Sizes in bytes: as people write them (`4 GiB`, `64 MB`, `1048576`), and those that are taken when nothing is said."""
+"""Sizes in bytes: parsed from and spelled as people write them (`4 GiB`, `64 MB`, `1048576`), and the defaults."""
 
 from __future__ import annotations
 
 import re
 
-# Most bytes of an answer, of one item and of a page of a listing, and those of a disk that stay free.
+# Default limits in bytes: of a body, of an item, of a page of a listing; and the bytes of a disk to keep free.
 MAX_BODY = 4 * 2**30
 MAX_RECORD = 64 * 10**6
 MAX_PAGE = 256 * 10**6
@@ -27,10 +27,10 @@ _SHOWN = (("TiB", 2**40), ("GiB", 2**30), ("GB", 10**9), ("MiB", 2**20), ("MB", 
 
 
 def parse_size(text: str) -> int:
-    """Bytes of a size.
+    """Parses a size into bytes.
 
     Raises:
-        ValueError: It is not a number with or without a unit, or less than one byte.
+        ValueError: The text is not a number with or without a unit, or less than one byte.
     """
     match = _SIZE.fullmatch(text)
     unit = _UNITS.get(match[2].lower()) if match else None
@@ -41,7 +41,7 @@ def parse_size(text: str) -> int:
 
 
 def spell_size(size: int) -> str:
-    """A size as text: in the unit in which it is a whole number below 10,000, else rounded."""
+    """Spells a size in the unit that makes it a whole number below 10,000, or else rounded to a tenth."""
     for unit, factor in _SHOWN:
         if size and size % factor == 0 and size // factor < 10_000:
             return f"{size // factor} {unit}"

@@ -1,7 +1,7 @@
-"""Slugs as parts of asset keys and of dbt models' names, which Dagster takes in ASCII alone.
+"""Spells slugs for asset keys and names of dbt models, in which Dagster accepts only ASCII.
 
-Slugs are made of ASCII, but a slug never changes, and those in old ledgers can hold other letters. Each of these is
-spelt as `__u<code point>__`, in hexadecimal digits.
+New slugs are ASCII, but a slug never changes, and slugs in old ledgers can hold other letters. Each such letter is
+spelled as `__u<code point>__`, in hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 
 _ODD = re.compile(r"[^A-Za-z0-9_]")
-_SPELT = re.compile(r"__u([0-9a-f]+)__")
+_SPELLED = re.compile(r"__u([0-9a-f]+)__")
 
 
 def spell_slug(slug: str) -> str:
-    """The slug in `A-Z`, `a-z`, `0-9` and `_` alone; one that is made of these stays as it is."""
-    return _ODD.sub(lambda odd: f"__u{ord(odd[0]):x}__", slug)
+    """Spells a slug in `A-Z`, `a-z`, `0-9` and `_`; a slug of only these characters is unchanged."""
+    return _ODD.sub(lambda match: f"__u{ord(match[0]):x}__", slug)
 
 
 def parse_slug(name: str) -> str:
-    """The inverse of `spell_slug`."""
-    return _SPELT.sub(lambda spelt: chr(int(spelt[1], 16)), name)
+    """Returns the slug that `spell_slug` spelled."""
+    return _SPELLED.sub(lambda match: chr(int(match[1], 16)), name)

@@ -1,20 +1,20 @@
-"""How deep JSON may be nested: beyond that no value is parsed, whatever Python's recursion limit leaves at that moment.
+"""Bounds how deep JSON may be nested, whatever Python's recursion limit is at that moment.
 
-Parsers and everything that walks a value recursively give up at some depth that depends on who called them. One bound
-for all of them, well below, makes the same record fare the same way everywhere.
+Parsers and recursive functions fail at a depth that depends on their callers. One bound for all of them, well below,
+gives the same record the same outcome everywhere.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-#: Levels of objects and arrays within each other. Real pages stay below some dozens.
+#: Most levels of objects and arrays within each other. Real pages have at most a few dozen.
 MAX_LEVELS = 256
 TOO_DEEP = f"nested deeper than {MAX_LEVELS} levels"
 
 
 def is_too_deep(value: Any, text: bytes) -> bool:
-    """Whether a parsed value is nested deeper than `MAX_LEVELS`; `text` is its JSON, which nearly always says no."""
+    """Whether a parsed value is nested deeper than `MAX_LEVELS`; `text` is its JSON, counted for brackets first."""
     if len(text) <= 2 * MAX_LEVELS or text.count(b"{") + text.count(b"[") <= MAX_LEVELS:
         return False
     level = [value]

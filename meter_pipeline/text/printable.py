@@ -1,8 +1,8 @@
-"""Text from elsewhere, made safe to print.
+"""Makes untrusted text safe to print.
 
 A scraped page, an error of the API or a file name may hold escape sequences that move the cursor, retitle the window or
-hide a link, and marks that draw text in another order than it has. Whatever is printed or logged goes through
-`printable`, which shows such characters as escapes (`\\x1b`) instead of sending them.
+hide a link, and marks that reorder text. Everything that is printed or logged goes through `printable`, which replaces
+such characters by visible escapes (`\\x1b`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import json
 import logging
 import re
 
-# Control characters (C0, DEL, C1), separators of lines, overrides of the writing direction, and half surrogates, which
-# have no UTF-8. Joiners and the plain direction marks stay: emoji, Persian and Hebrew are written with them.
+# Control characters (C0, DEL, C1), line separators, overrides of the writing direction, and lone surrogates, which have
+# no UTF-8 form. Joiners and plain direction marks are safe: emoji, Persian and Hebrew need them.
 _UNSAFE = "\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u206f\ud800-\udfff"
 _ANY = re.compile(f"[{_UNSAFE}]")
 _NOT_OF_LINES = re.compile(f"(?!\r?\n|\t)[{_UNSAFE}]")
@@ -20,11 +20,11 @@ _BREAKS = re.compile("[\t-\r\x85\u2028\u2029]+")
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    """`text` without anything that a terminal obeys: such characters become `\\x1b`, `\\u202e`, and the like.
+    """Replaces characters that a terminal obeys by escapes such as `\\x1b` and `\\u202e`.
 
     Args:
-        text: Text from anywhere.
-        lines: Whether line breaks and tabs stay; otherwise each run of them becomes a space, so that one line stays
+        text: Untrusted text.
+        lines: Whether to keep line breaks and tabs; otherwise each run of them becomes a space, so that the result is
             one line.
     """
     if text.isascii() and text.isprintable():
@@ -35,14 +35,14 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """`value`, which is in JSON's own types, as JSON that is safe to print and keeps every character."""
-    # Beyond ASCII these stand inside strings alone, where JSON has an escape for each.
+    """Encodes a value of JSON's types as JSON that is safe to print and keeps every character."""
+    # Unsafe characters occur only inside strings, where JSON has an escape for each.
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return _NOT_OF_LINES.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 class PrintableLog(logging.Filter):
-    """Makes every message of a logger printable: logs are read on terminals, too."""
+    """Makes every message of a logger printable, because logs are read on terminals."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrites the message; keeps every record."""
@@ -51,7 +51,7 @@ class PrintableLog(logging.Filter):
 
 
 def make_printable(error: BaseException) -> None:
-    """Makes the texts of an exception, and of those it was raised from, printable where they stand."""
+    """Makes the arguments of an exception, its causes and its contexts printable, in place."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
