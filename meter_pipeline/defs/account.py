@@ -56,8 +56,9 @@ class Account:
         Raises:
             SettingsError: Another account's data would land in the folder of METER_DATA_DIR.
         """
-        own = self.api_key is not None and self.api_key.env_var_name != "METER_API_KEY"
-        if own:
+        own = False
+        if self.api_key is not None and self.api_key.env_var_name != "METER_API_KEY":
+            own = True
             first = Settings.from_env()
             if first.api_key and first.data_dir == settings.data_dir:
                 raise SettingsError(

@@ -13,7 +13,7 @@ from meter_pipeline.defs.keys import WAREHOUSE
 from meter_pipeline.defs.metadata import fits, plain
 
 if TYPE_CHECKING:
-    from meter_pipeline.report.charts import Chart
+    from meter_pipeline.report.pictures import Chart
 
 _PLACES = {
     "prices": dg.AssetKey(["marts", "fct_price_changes"]),

@@ -45,7 +45,7 @@ class MeterResource(dg.ConfigurableResource):
         Raises:
             SettingsError: A value cannot be used.
         """
-        given = {
+        given: dict[str, Any] = {
             "api_key": self.api_key or _value(self.api_key_variable),
             "base_url": self.base_url.rstrip("/") if self.base_url else None,
             "api_prefix": self.api_prefix,

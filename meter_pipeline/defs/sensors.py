@@ -215,9 +215,9 @@ class _Tick:
         inbox.remove(settled)
         waiting = [hint for hint in hints if hint.job_id not in settled]
         known = {row.schedule_id for row in ledger.schedules()} if waiting else set()
-        return {h.schedule_id for h in waiting if h.schedule_id in known}, sum(
-            h.schedule_id not in known for h in waiting
-        )
+        reported = [hint.schedule_id for hint in waiting]
+        own = {schedule_id for schedule_id in reported if schedule_id is not None and schedule_id in known}
+        return own, sum(schedule_id not in own for schedule_id in reported)
 
     def _chosen(self, due: list[str]) -> list[str]:
         """At most so many as a run takes: those after the last one that was asked for, and round again."""

@@ -57,15 +57,16 @@ def publication_assets(
     inputs = {f"news_{place}": dep for place, dep in enumerate(sorted(deps | set(upstream)))}
     outputs = [*outs, *checks]
 
-    @dg.op(
+    make_op = dg.op(
         name=step,
         ins={"news": dg.In(dg.Nothing)},
         out={name: dg.Out(dg.Nothing, is_required=False) for name in outputs},
         required_resource_keys={store_key},
     )
-    def publish(context):  # type: ignore[no-untyped-def]
-        # Dagster reads annotations, and cannot read those of a module whose annotations are texts.
-        yield from keys.told(_publish(context, getattr(context.resources, store_key), project, models, keys))
+    # A lambda has no annotations: Dagster would take those of a function for the types of the outputs.
+    publish = make_op(
+        lambda context: keys.told(_publish(context, getattr(context.resources, store_key), project, models, keys))
+    )
 
     graph = dg.GraphDefinition(
         name=names.shown("publication"),
