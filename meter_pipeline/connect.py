@@ -1,4 +1,4 @@
-"""Settings to an open client and an open store; heavy parts are imported when they are opened, not before."""
+"""Opens the API client, the ledger and the store that settings name; imports their modules only then."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Store(NamedTuple):
 
 @contextmanager
 def open_client(settings: Settings, ledger: Ledger | None = None, **limits: Any) -> Iterator[MeterClient]:
-    """A client of the API of `settings`; a `ledger` keeps what is created from being made twice.
+    """Opens a client of the API; with a `ledger`, a retried creation does not create twice.
 
-    `limits` are the client's own arguments: `timeout`, `deadline`, `spool_folder`.
+    `limits` are passed to the client: `timeout` and `deadline` in seconds, `spool_folder`.
 
     Raises:
         SettingsError: No key is configured.
@@ -52,10 +52,10 @@ def open_client(settings: Settings, ledger: Ledger | None = None, **limits: Any)
 
 @contextmanager
 def open_ledger(settings: Settings) -> Iterator[Ledger]:
-    """The ledger of `settings`, made if there is none yet.
+    """Opens the ledger of `settings`; creates it if it does not exist.
 
     Raises:
-        StoreError: It cannot be opened.
+        StoreError: The ledger cannot be opened.
     """
     from meter_pipeline.store.ledger.ledger import Ledger
 
@@ -68,10 +68,10 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
 
 @contextmanager
 def open_known_ledger(settings: Settings) -> Iterator[Ledger | None]:
-    """The ledger of `settings`, or `None` where there is none yet: for reading, which should make nothing.
+    """Opens the ledger of `settings` for reading; yields `None` if it does not exist, and creates nothing.
 
     Raises:
-        StoreError: It cannot be opened.
+        StoreError: The ledger cannot be opened.
     """
     if not settings.ledger_url and not Path(settings.ledger).exists():
         yield None
@@ -82,10 +82,10 @@ def open_known_ledger(settings: Settings) -> Iterator[Ledger | None]:
 
 @contextmanager
 def open_store(settings: Settings) -> Iterator[Store]:
-    """The ledger and the lake of `settings`, made if there are none yet.
+    """Opens the ledger and the lake of `settings`; creates them if they do not exist.
 
     Raises:
-        StoreError: One of the two cannot be opened.
+        StoreError: The ledger or the lake cannot be opened.
     """
     from meter_pipeline.host.scratch import Scratch
     from meter_pipeline.store.lake.lake import Lake

@@ -1,4 +1,4 @@
-"""The code location: what `dagster dev`, `dg` and a deployment load."""
+"""The code location that `dagster dev`, `dg` and deployments load."""
 
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.defs import build_defs

@@ -1,7 +1,7 @@
-"""Which Meter account an instance of the definitions is for, and where its ledger and lake are.
+"""The Meter account that a set of definitions belongs to: its API key, ledger and lake.
 
-Values that may be secret are named by their environment variable: a resource's configuration is shown in the UI and
-kept with every run, so no key or password is ever part of it.
+Secrets are given by the name of their environment variable. A resource's configuration is shown in the UI and kept
+with every run, so no key or password may be part of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SECRET = re.compile(r"://[^/?#]*:[^?#]*@|[?&][^=&]*(?:token|secret|key|sig|pass
 
 @dataclass(frozen=True)
 class Account:
-    """Credentials and shared stores of one instance; what is None is that of the environment (`METER_*`).
+    """An account's key and stores; whatever is None comes from the environment (`METER_*`).
 
     Attributes:
         api_key: The variable that holds the key.
@@ -34,45 +34,47 @@ class Account:
     lake_url: str | dg.EnvVar | None = None
 
     def __post_init__(self) -> None:
-        """Refuses plain secrets.
+        """Refuses secrets that are given as text.
 
         Raises:
             SettingsError: The key, or a URL with credentials, is given as text.
         """
         if self.api_key is not None and not isinstance(self.api_key, dg.EnvVar):
             raise SettingsError(
-                'api_key is given as text: name the variable that holds it, dg.EnvVar("SHOP_METER_API_KEY")'
+                'api_key is given as text: name the variable that holds it instead, dg.EnvVar("SHOP_METER_API_KEY")'
             )
         for name, url in (("ledger_url", self.ledger_url), ("lake_url", self.lake_url)):
             if url is not None and not isinstance(url, dg.EnvVar) and _has_credentials(url):
-                raise SettingsError(f"{name} holds credentials: put the URL into a variable and give its name instead")
+                raise SettingsError(
+                    f"{name} holds credentials: put the URL into a variable and give dg.EnvVar with its name instead"
+                )
 
-    def settings(self, settings: Settings) -> Settings:
-        """`settings` with this account's stores, as far as they are known while definitions load.
+    def apply_to(self, settings: Settings) -> Settings:
+        """Returns `settings` with this account's ledger and lake, as far as they are known while definitions load.
 
-        METER_LEDGER_URL and METER_LAKE_URL belong to the account of METER_API_KEY: another account's data must not
-        land there, so an instance with a key of its own does not inherit them.
+        METER_LEDGER_URL and METER_LAKE_URL belong to the account of METER_API_KEY. An account with another key does
+        not inherit them, so that its data is never loaded there.
 
         Raises:
-            SettingsError: Another account's data would land in the folder of METER_DATA_DIR.
+            SettingsError: Another account's data would be loaded into the folder of METER_DATA_DIR.
         """
-        own = False
+        has_other_key = False
         if self.api_key is not None and self.api_key.env_var_name != "METER_API_KEY":
-            own = True
-            first = Settings.from_env()
-            if first.api_key and first.data_dir == settings.data_dir:
+            has_other_key = True
+            default = Settings.from_env()
+            if default.api_key and default.data_dir == settings.data_dir:
                 raise SettingsError(
                     f"two accounts have the data folder {settings.data_dir}, that of METER_API_KEY and that of "
-                    f"{self.api_key.env_var_name}: give the second one a data_dir of its own"
+                    f"{self.api_key.env_var_name}: give the second account another data_dir"
                 )
         return replace(
             settings,
-            ledger_url=_loaded(self.ledger_url) if self.ledger_url or own else settings.ledger_url,
-            lake_url=_loaded(self.lake_url) if self.lake_url or own else settings.lake_url,
+            ledger_url=_read_url(self.ledger_url) if self.ledger_url or has_other_key else settings.ledger_url,
+            lake_url=_read_url(self.lake_url) if self.lake_url or has_other_key else settings.lake_url,
         )
 
     def store_fields(self, settings: Settings) -> dict[str, str | None]:
-        """The ledger and the lake as fields of a `StoreResource`, without secrets; None is METER_* at run time."""
+        """The ledger and the lake as fields of a `StoreResource`, without secrets; None means METER_*."""
         return {
             **_field("ledger_url", self.ledger_url, None if settings.ledger_url else settings.ledger),
             **_field("lake_url", self.lake_url, None if settings.lake_url else settings.lake),
@@ -86,10 +88,10 @@ def _field(name: str, url: str | dg.EnvVar | None, usual: str | None) -> dict[st
 
 
 def check_explicit(settings: Settings, account: Account) -> Account:
-    """The account with the stores of settings that somebody made by hand.
+    """Returns the account with the ledger and lake of `settings` that a user built in code.
 
     Raises:
-        SettingsError: They hold a secret that is not the environment's: it cannot be part of definitions.
+        SettingsError: The settings hold an API key that is not in the environment; definitions cannot hold it.
     """
     environment = Settings.from_env()
     if account.api_key is None and settings.api_key and settings.api_key != environment.api_key:
@@ -105,13 +107,13 @@ def check_explicit(settings: Settings, account: Account) -> Account:
     return replace(account, **explicit)
 
 
-def _loaded(url: str | dg.EnvVar | None) -> str | None:
-    """The URL while definitions load; None, with a warning, when its variable is not set: a run says so, too."""
+def _read_url(url: str | dg.EnvVar | None) -> str | None:
+    """Returns the URL; None, with a warning, if its variable is not set while definitions load."""
     if not isinstance(url, dg.EnvVar):
         return url
     value = read_variable(url.env_var_name)
     if value is None:
-        _log.warning("%s is not set: of its strategies, only declared ones have results assets", url.env_var_name)
+        _log.warning("%s is not set: only declared strategies have results assets", url.env_var_name)
     return value
 
 

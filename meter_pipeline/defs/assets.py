@@ -1,7 +1,7 @@
-"""The assets: what Meter manages, every job's items, and one table of typed results for each strategy.
+"""The assets that a sync fills: Meter's catalog and jobs, every item, the change feed, and results per strategy.
 
-One step runs the engine for all of them: a step for each would pay the start of a step and a look at the API each time.
-What a run did not change is skipped.
+One step runs the engine for all of them. A step per asset would start a process and poll the API for each of them.
+Assets that a run did not change are skipped.
 """
 
 import logging
@@ -20,9 +20,9 @@ from meter_pipeline.config.meter_yaml import Config, load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import parse_since
 from meter_pipeline.defs import checks, quality
-from meter_pipeline.defs.declared import DeclaredStrategy, check_specs
+from meter_pipeline.defs.declared import DeclaredStrategy, make_check_specs
 from meter_pipeline.defs.events import Events
-from meter_pipeline.defs.failures import make_failure, told_in_one_line
+from meter_pipeline.defs.failures import fail_in_one_line, make_failure
 from meter_pipeline.defs.freshness import freshness
 from meter_pipeline.defs.keys import (
     ITEM_CHANGES,
@@ -37,12 +37,12 @@ from meter_pipeline.defs.keys import (
     STORE_RESOURCE,
     STRATEGIES,
     SYNC_STEP,
-    results_key,
-    slug_of,
+    find_slug,
+    make_results_key,
 )
-from meter_pipeline.defs.metadata import link, present
+from meter_pipeline.defs.metadata import drop_empty, make_link
 from meter_pipeline.defs.naming import Keys, Names
-from meter_pipeline.defs.provenance import note
+from meter_pipeline.defs.provenance import describe_origin
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 
 if TYPE_CHECKING:
@@ -52,78 +52,84 @@ if TYPE_CHECKING:
 
 OWNERS = ["team:data"]
 _LOG_EVERY_SECONDS = 10.0
-# Beyond these, a run's log would be about nothing else.
+# More of them would bury everything else in the run's log.
 _PROBLEMS_LOGGED = 20
-# Apart from what it follows from: groups of assets that lead to each other in a circle cannot be drawn as a graph.
+# In a group apart from `meter`: the UI cannot draw groups that depend on each other in a circle.
 _GROUPS = {ITEM_CHANGES: "changes", ITEM_VERSIONS: "changes"}
 _KINDS = {ITEMS: "parquet", ITEM_CHANGES: "parquet", ITEM_VERSIONS: "duckdb"}
 
 
 class SyncConfig(dg.Config):
-    """What to sync; everything by default."""
+    """What a sync covers; everything by default."""
 
-    strategies: list[str] = Field(default=[], description="Ids, slugs or names; all when empty.")
-    schedules: list[str] = Field(default=[], description="Ids of schedules; all when empty.")
-    since: str | None = Field(default=None, description="Only jobs made after: an ISO time, or 24h, 7d.")
+    strategies: list[str] = Field(
+        default=[], description="Strategies to sync: ids, slugs or names. Empty: all of them."
+    )
+    schedules: list[str] = Field(default=[], description="Ids of the schedules to sync. Empty: all of them.")
+    since: str | None = Field(
+        default=None, description="Only jobs created after this: an ISO time, or a span such as 24h or 7d."
+    )
     inbox: bool = Field(
-        default=False, description="Beside the schedules named, if any, only what the webhook inbox holds."
+        default=False, description="Sync only the jobs in the webhook inbox, and the schedules that are named."
     )
-    reconcile: bool = Field(default=False, description="Walk all jobs and prove that none is missing.")
+    reconcile: bool = Field(
+        default=False, description="Read every listing to its end, to prove that no job is missing."
+    )
     acknowledge: bool | None = Field(
-        default=None, description="Mark changes as seen at Meter once they are loaded; as meter.yaml has it by default."
+        default=None, description="Mark changes as seen at Meter once they are loaded. By default as in meter.yaml."
     )
 
 
-def meter_assets(
+def build_sync_assets(
     strategies: "Sequence[StrategyRow]",
     schedules: "Sequence[ScheduleRow]" = (),
-    said: Config | None = None,
+    config: Config | None = None,
     *,
     declared: Mapping[str, DeclaredStrategy] = MappingProxyType({}),
     keys: Keys = Keys(),
     names: Names = Names(),
 ) -> dg.AssetsDefinition:
-    """What a sync fills: assets about Meter itself and the change feed, and `results/<slug>` for each strategy.
+    """Builds the assets that a sync fills: those about Meter, the change feed, and `results/<slug>` per strategy.
 
     Args:
-        strategies: Those of the ledger; each gets an asset.
-        schedules: Say how fresh each strategy's results should be.
-        said: What `meter.yaml` says, of owners.
-        declared: Strategies that the project declares, by slug; each gets an asset, whether the ledger has it or not.
-        keys: What the project calls the assets when the step runs.
-        names: The instance's names of the step, its pool and its resources.
+        strategies: The strategies in the ledger; each gets an asset.
+        schedules: Their intervals set the freshness policies.
+        config: `meter.yaml`, for the owners.
+        declared: Strategies that the project declares, by slug; each gets an asset, in the ledger or not.
+        keys: Translates between the project's asset keys and this package's.
+        names: Names of the step, its pool and its resources in this code location.
     """
-    meter_key, store_key = names.shown(METER_RESOURCE), names.shown(STORE_RESOURCE)
-    lake_key = names.shown(LAKE_IO_MANAGER)
+    meter_key, store_key = names.qualify(METER_RESOURCE), names.qualify(STORE_RESOURCE)
+    lake_key = names.qualify(LAKE_IO_MANAGER)
     rows = {strategy.slug: strategy for strategy in strategies}
     known = frozenset({*rows, *declared})
     policies = freshness(schedules)
 
     specs = [
         *_meter_specs(sorted(known)),
-        *(_results_spec(strategy, policies.get(strategy.strategy_id), said or Config()) for strategy in strategies),
-        *(_expected_spec(declared[slug], said or Config()) for slug in sorted(declared.keys() - rows.keys())),
+        *(_results_spec(strategy, policies.get(strategy.strategy_id), config or Config()) for strategy in strategies),
+        *(_declared_spec(declared[slug], config or Config()) for slug in sorted(declared.keys() - rows.keys())),
     ]
 
     @dg.multi_asset(
-        name=names.shown(SYNC_STEP),
-        description="Lands, audits and types what is new at Meter.",
+        name=names.qualify(SYNC_STEP),
+        description="Loads what is new at Meter: fetches, audits, types and compares new jobs.",
         specs=[spec.with_io_manager_key(lake_key) for spec in specs],
         check_specs=[
-            *checks.specs([JOBS, *map(results_key, sorted(known))]),
-            *quality.specs(map(results_key, sorted(known))),
-            *check_specs(declared.values()),
+            *checks.make_specs([JOBS, *map(make_results_key, sorted(known))]),
+            *quality.make_specs(map(make_results_key, sorted(known))),
+            *make_check_specs(declared.values()),
         ],
         can_subset=True,
-        pool=names.shown(POOL),
+        pool=names.qualify(POOL),
         required_resource_keys={meter_key, store_key},
     )
     def meter_sync(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[Any]:
         meter: MeterResource = getattr(context.resources, meter_key)
         meter_store: StoreResource = getattr(context.resources, store_key)
-        context.log.addFilter(_tells_something)
-        with told_in_one_line(context.log):
-            selected = keys.selected(context)
+        context.log.addFilter(_is_worth_a_line)
+        with fail_in_one_line(context.log):
+            selected = keys.list_selected(context)
             report = None
             with _recorded(meter_store) as attempt:
                 if not selected:
@@ -134,10 +140,11 @@ def meter_assets(
                     if selected:
                         with meter.client(store.ledger, spool_folder=settings.spool) as client:
                             report = _run(context, selected, config, known, client, store, settings, attempt)
-                    whose = note(settings.data_dir)
-                    yield from keys.told(Events(context, store, report, known, keys, declared, whose))
+                    origin_note = describe_origin(settings.data_dir)
+                    events = Events(context, store, report, known, keys, declared, origin_note)
+                    yield from keys.rename(events)
             if report is not None:
-                _fail_if_cut_short(report)
+                _fail_if_stopped(report)
 
     return meter_sync
 
@@ -152,15 +159,16 @@ def _run(
     settings: Settings,
     attempt: "Attempt",
 ) -> "SyncReport":
-    """Runs the engine over what the run's configuration and selection ask for."""
+    """Runs the engine for the strategies and schedules that the run's configuration and selection name."""
     from meter_pipeline.sync import sync
     from meter_pipeline.webhooks.inbox import Inbox
     from meter_pipeline.workers import OwnProcesses
 
     strategies = config.strategies or _selected(selected, known)
-    since, said = parse_since(config.since, origin.clock(settings.data_dir)), load_config(settings.config)
+    since = parse_since(config.since, origin.clock(settings.data_dir))
+    meter_config = load_config(settings.config)
     if config.acknowledge is not None:
-        said = replace(said, acknowledge=config.acknowledge)
+        meter_config = replace(meter_config, acknowledge=config.acknowledge)
     attempt.begin()
     report = sync(
         client,
@@ -173,20 +181,20 @@ def _run(
         inbox=None if strategies else Inbox(settings.inbox),
         since=since,
         reconcile=config.reconcile,
-        progress=Told(context.log),
-        config=said,
+        progress=ProgressLog(context.log),
+        config=meter_config,
         processes=OwnProcesses.of(settings),
     )
-    for line in said.misnamed(label for row in store.ledger.strategies() for label in row.labels):
+    for line in meter_config.misnamed(label for row in store.ledger.strategies() for label in row.labels):
         context.log.warning(line)
     for slug in report.skipped:
-        context.log.warning(f"{slug}: left to another sync that is working on it")
+        context.log.warning(f"{slug}: skipped, another sync is loading it")
     for problem in report.problems[:_PROBLEMS_LOGGED]:
         context.log.warning(f"{problem.slug}: {problem.subject}{problem.reason}")
-    for line in report.notes:
-        context.log.warning(line)
+    for note in report.notes:
+        context.log.warning(note)
     if (more := len(report.problems) - _PROBLEMS_LOGGED) > 0:
-        context.log.warning(f"and {more:,} more: the checks of the assets name them, and meter-pipeline status all")
+        context.log.warning(f"and {more:,} more problems: see the assets' checks, or `meter-pipeline status`")
     return report
 
 
@@ -194,22 +202,22 @@ def _recorded(store: StoreResource) -> "AbstractContextManager[Attempt]":
     # Imported here: definitions must not pay for the engine.
     from meter_pipeline.sync.ending import recorded
 
-    return recorded(store.of_ledger)
+    return recorded(store.ledger_settings)
 
 
-def _tells_something(record: logging.LogRecord) -> bool:
-    """Keeps a list of all checks without news out of the run's log: Dagster would tell it after each sync."""
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Drops Dagster's message that lists every check without a result: it would be in the log of each sync."""
     return "did not yield or return expected outputs" not in record.getMessage()
 
 
-def _fail_if_cut_short(report: "SyncReport") -> None:
-    """Fails a run that could not do its work, after what it could do is told; single jobs are a matter of the checks.
+def _fail_if_stopped(report: "SyncReport") -> None:
+    """Fails the run if the sync stopped early, after reporting what was loaded. Checks report single jobs.
 
     Raises:
-        dg.Failure: The API went away, a strategy's files cannot be used, or this program itself has a fault.
+        dg.Failure: The API stopped answering, a strategy's files cannot be used, or meter-pipeline has a fault.
     """
     if report.stopped:
-        raise make_failure(f"the sync ended early: {report.stopped}", retry=True)
+        raise make_failure(f"the sync stopped early: {report.stopped}", retry=True)
     broken = [
         f"{problem.slug}: {problem.subject}{problem.reason}"
         for problem in report.problems
@@ -220,51 +228,60 @@ def _fail_if_cut_short(report: "SyncReport") -> None:
 
 
 def _selected(selected: set[dg.AssetKey], known: frozenset[str]) -> list[str]:
-    """The strategies that the selection narrows the sync to; empty when it takes all of them, or none."""
-    slugs = {slug for key in selected if (slug := slug_of(key))}
+    """Returns the slugs that the selection narrows the sync to; empty if it selects all strategies, or none."""
+    slugs = {slug for key in selected if (slug := find_slug(key))}
     return [] if slugs == known and STRATEGIES in selected else sorted(slugs)
 
 
-class Told:
-    """The engine's progress as log lines of the run, one every few seconds."""
+class ProgressLog:
+    """Writes the engine's progress to the run's log, at most one line every ten seconds."""
 
     def __init__(self, log: Any) -> None:
         self._log, self._total, self._done, self._at = log, 0, 0, time.monotonic()
 
     def total(self, jobs: int) -> None:
-        """`jobs` more jobs are to be loaded."""
+        """Adds `jobs` to the number of jobs to load."""
         self._total += jobs
 
     def advance(self, jobs: int) -> None:
-        """`jobs` jobs are done."""
+        """Adds `jobs` to the number of loaded jobs."""
         self._done += jobs
         if time.monotonic() - self._at >= _LOG_EVERY_SECONDS:
             self._at = time.monotonic()
             self.note(f"{self._done:,} of {self._total:,} jobs loaded")
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
+        """Logs a line."""
         self._log.info(text)
 
 
 def _meter_specs(slugs: "Sequence[str]") -> Iterator[dg.AssetSpec]:
-    about = {
-        STRATEGIES: ([], "Extraction plans at Meter, with every version that was seen."),
-        SCHEDULES: ([STRATEGIES], "What runs again and again at Meter, with every version that was seen."),
-        JOBS: ([STRATEGIES, SCHEDULES], "Every job that Meter ever listed, with the state of its loading."),
+    described = {
+        STRATEGIES: ([], "The strategies (saved extraction plans) at Meter, with every version that a sync saw."),
+        SCHEDULES: (
+            [STRATEGIES],
+            "The schedules at Meter, which run jobs again and again, with every version that a sync saw.",
+        ),
+        JOBS: (
+            [STRATEGIES, SCHEDULES],
+            "Every job that Meter ever listed, with its state: known, accepted, held, failed or unreadable.",
+        ),
         ITEMS: ([JOBS], "Every item of every job, exactly as received (JSON text)."),
         SCHEDULE_CHANGES: (
             [SCHEDULES, JOBS],
-            "Every job that Meter called a change of its schedule: first seen when, acknowledged when.",
+            "Every job that Meter reported as a change, when a sync first saw it and when it was acknowledged.",
         ),
         ITEM_CHANGES: (
-            [ITEMS, *map(results_key, slugs)],
-            "What changed, where, when, from what to what: a row for each item added or removed and for each field "
-            "changed, between consecutive accepted jobs of one page.",
+            [ITEMS, *map(make_results_key, slugs)],
+            "The change feed: a row for each item that was added or removed, and for each field that changed, between "
+            "consecutive accepted jobs of the same page, with old and new values.",
         ),
-        ITEM_VERSIONS: ([ITEM_CHANGES], "Every state of every item, and from when to when it was seen."),
+        ITEM_VERSIONS: (
+            [ITEM_CHANGES],
+            "Every version of every item, with the time from which and until which it was seen.",
+        ),
     }
-    for key, (deps, description) in about.items():
+    for key, (deps, description) in described.items():
         yield dg.AssetSpec(
             key,
             deps=deps,
@@ -277,11 +294,11 @@ def _meter_specs(slugs: "Sequence[str]") -> Iterator[dg.AssetSpec]:
         )
 
 
-def _expected_spec(declared: DeclaredStrategy, said: Config) -> dg.AssetSpec:
-    """The asset of a declared strategy that no sync has seen yet."""
-    own = said.strategies.get(declared.label)
+def _declared_spec(declared: DeclaredStrategy, config: Config) -> dg.AssetSpec:
+    """Returns the asset of a declared strategy that no sync has seen yet."""
+    own = config.strategies.get(declared.label)
     return dg.AssetSpec(
-        results_key(declared.slug),
+        make_results_key(declared.slug),
         deps=[ITEMS],
         description=f"**{declared.label}**: declared ({declared.source}); no sync has seen this strategy at Meter yet.",
         group_name="results",
@@ -292,12 +309,12 @@ def _expected_spec(declared: DeclaredStrategy, said: Config) -> dg.AssetSpec:
     )
 
 
-def _results_spec(strategy: "StrategyRow", policy: dg.FreshnessPolicy | None, said: Config) -> dg.AssetSpec:
-    own = said.strategy(strategy.slug, strategy.strategy_id, strategy.name)
+def _results_spec(strategy: "StrategyRow", policy: dg.FreshnessPolicy | None, config: Config) -> dg.AssetSpec:
+    own = config.strategy(strategy.slug, strategy.strategy_id, strategy.name)
     described = (strategy.description or "").strip()
     page = f"[{strategy.url}]({strategy.url})" if strategy.url else "a page given with each job"
     return dg.AssetSpec(
-        results_key(strategy.slug),
+        make_results_key(strategy.slug),
         deps=[ITEMS],
         description=f"**{strategy.name or strategy.slug}**: {described or 'typed items'}\n\nScraped from {page}.",
         group_name="results",
@@ -305,11 +322,11 @@ def _results_spec(strategy: "StrategyRow", policy: dg.FreshnessPolicy | None, sa
         kinds={"meter", "parquet"},
         owners=list(own.owners) if own is not None and own.owners else OWNERS,
         skippable=True,
-        metadata=present(
+        metadata=drop_empty(
             {
                 "dagster/table_name": f"results.{strategy.slug}",
                 "meter/strategy_id": strategy.strategy_id,
-                "page": link(strategy.url),
+                "page": make_link(strategy.url),
             }
         ),
     )

@@ -1,4 +1,4 @@
-"""Charts as metadata: pictures of the published data on the pages of the assets that they are about."""
+"""Charts of the published data as metadata of the assets that they describe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meter_pipeline.defs.keys import WAREHOUSE
-from meter_pipeline.defs.metadata import fits, plain
+from meter_pipeline.defs.metadata import escape_markdown, fits_inline
 
 if TYPE_CHECKING:
     from meter_pipeline.report.pictures import Chart
@@ -23,8 +23,8 @@ _PLACES = {
 }
 
 
-def of_warehouse(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
-    """The charts by the asset that they belong to, as far as the warehouse has the marts for them."""
+def draw_charts(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
+    """Draws the charts, by the asset that each belongs to; without the ones whose mart the warehouse lacks."""
     import duckdb
 
     from meter_pipeline.report import charts
@@ -33,24 +33,24 @@ def of_warehouse(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
     found: dict[dg.AssetKey, dict[str, Any]] = {}
     with reading(path) as connection:
         for draw in charts.CHARTS:
-            # A project of somebody's own may have no marts of these names, or other columns in them.
+            # Your own dbt project may have no marts of these names, or other columns in them.
             with suppress(duckdb.CatalogException, duckdb.BinderException):
                 chart = draw(connection)
                 if chart is not None:
-                    shown = {chart.title: small(chart), f"{chart.title}, large": large(chart)}
+                    shown = {chart.title: embed_small(chart), f"{chart.title}, large": embed_large(chart)}
                     found[_PLACES[draw.__name__]] = shown
     return found
 
 
-def small(chart: Chart) -> dg.MarkdownMetadataValue:
-    """The chart on the page itself; its words alone where that is more than the UI shows there."""
-    text = f"{_picture(chart.title, chart.small)}\n\n{plain(chart.about)}"
-    return dg.MetadataValue.md(text if fits(text) else plain(chart.about))
+def embed_small(chart: Chart) -> dg.MarkdownMetadataValue:
+    """Returns the chart for the asset's page; only its description if the image is too large to show there."""
+    text = f"{_picture(chart.title, chart.small)}\n\n{escape_markdown(chart.about)}"
+    return dg.MetadataValue.md(text if fits_inline(text) else escape_markdown(chart.about))
 
 
-def large(chart: Chart) -> dg.MarkdownMetadataValue:
-    """The chart to read, which the UI shows at a click."""
-    return dg.MetadataValue.md(f"{_picture(chart.title, chart.png)}\n\n{plain(chart.about)}")
+def embed_large(chart: Chart) -> dg.MarkdownMetadataValue:
+    """Returns the full-size chart, which the UI shows after a click."""
+    return dg.MetadataValue.md(f"{_picture(chart.title, chart.png)}\n\n{escape_markdown(chart.about)}")
 
 
 def _picture(title: str, png: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Checks that come with a sync: which jobs could not be read, and which ones the audit holds back."""
+"""Checks of the jobs after a sync: unreadable ones, ones that the audit holds, and unknown statuses."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from meter_pipeline.defs.keys import JOBS, slug_of
-from meter_pipeline.defs.metadata import entries
+from meter_pipeline.defs.keys import JOBS, find_slug
+from meter_pipeline.defs.metadata import list_rows
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.ledger import Ledger
     from meter_pipeline.store.ledger.rows import JobRow
 
-# Most characters of a reason and of an id.
+# Maximum characters of a reason and of an id.
 _CELL, _ID = 120, 36
-#: Jobs that wait with a status that Meter does not document.
+#: State, in these checks alone, of jobs with a status that Meter does not document.
 ODD = "waiting with an odd status"
 _RULES = {
     "no_unreadable_jobs": (
         "unreadable",
         dg.AssetCheckSeverity.ERROR,
-        "Every job could be fetched and parsed; the ones that could not are asked for again by each sync.",
+        "Every job could be fetched and parsed. Each sync tries the unreadable ones again.",
     ),
     "no_held_jobs": (
         "held",
         dg.AssetCheckSeverity.WARN,
-        "The audit accepted every job; a held one is kept in raw and stays out of results.",
+        "The audit accepted every job. A held job is kept in raw and stays out of results, changes and versions.",
     ),
     "no_odd_statuses": (
         ODD,
         dg.AssetCheckSeverity.WARN,
-        "Meter gives every job a documented status: pending, running, completed or failed. One with another, or with "
-        "none, is not loaded until it is completed.",
+        "Every job has a status that Meter documents: pending, running, completed or failed. A job with another "
+        "status, or with none, is not loaded until it is completed.",
     ),
 }
 
 
-def specs(keys: Iterable[dg.AssetKey]) -> list[dg.AssetCheckSpec]:
-    """Both checks for each asset."""
+def make_specs(keys: Iterable[dg.AssetKey]) -> list[dg.AssetCheckSpec]:
+    """Returns these checks for each asset."""
     return [
         dg.AssetCheckSpec(name, asset=key, description=description)
         for key in keys
@@ -49,17 +49,17 @@ def specs(keys: Iterable[dg.AssetKey]) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def results(
+def evaluate(
     selected: Iterable[dg.AssetCheckKey], problems: Sequence[JobRow], slugs: dict[str, str]
 ) -> Iterator[dg.AssetCheckResult]:
-    """Evaluates the selected checks on what the ledger holds.
+    """Evaluates the selected checks on the jobs in the ledger.
 
     Args:
-        selected: The checks asked for.
-        problems: What `found` returns.
+        selected: The checks to evaluate; those of other modules are ignored.
+        problems: The jobs from `find_problem_jobs`.
         slugs: Slug by strategy id.
     """
-    # Looked up and not searched: there are as many checks as strategies.
+    # A dict, since each of the thousands of strategies has checks that look up its jobs.
     by_state: dict[tuple[str, str | None], list[JobRow]] = defaultdict(list)
     for job in problems:
         by_state[job.state, None].append(job)
@@ -69,7 +69,7 @@ def results(
         if check.name not in _RULES:
             continue
         state, severity, _ = _RULES[check.name]
-        subject = None if check.asset_key == JOBS else slug_of(check.asset_key) or ""
+        subject = None if check.asset_key == JOBS else find_slug(check.asset_key) or ""
         jobs = by_state.get((state, subject), [])
         yield dg.AssetCheckResult(
             passed=not jobs,
@@ -79,27 +79,31 @@ def results(
             description=_describe(jobs, state),
             metadata={
                 state: len(jobs),
-                **({"jobs": entries([(job.job_id, job.reason) for job in jobs], cell=_CELL, word=_ID)} if jobs else {}),
+                **(
+                    {"jobs": list_rows([(job.job_id, job.reason) for job in jobs], cell=_CELL, word=_ID)}
+                    if jobs
+                    else {}
+                ),
             },
         )
 
 
-def found(ledger: Ledger) -> list[JobRow]:
-    """What the checks are about: held and unreadable jobs, and those with an odd status, in a state of that name."""
+def find_problem_jobs(ledger: Ledger) -> list[JobRow]:
+    """Returns held and unreadable jobs, and jobs with an undocumented status; those have the state `ODD` here."""
     from meter_pipeline.store.ledger.rows import describe_status
 
     odd = ledger.odd_statuses()
     return [*ledger.problems(), *(replace(row, state=ODD, reason=describe_status(row.status)) for row in odd)]
 
 
-def troubled(problems: Iterable[JobRow], slugs: dict[str, str]) -> set[str]:
-    """The slugs of the strategies with held or unreadable jobs."""
+def find_troubled_slugs(problems: Iterable[JobRow], slugs: dict[str, str]) -> set[str]:
+    """Returns the slugs of the strategies that have problem jobs."""
     return {slugs[job.strategy_id] for job in problems if job.strategy_id in slugs}
 
 
-def about(check: dg.AssetCheckKey, slugs: Set[str]) -> bool:
-    """Whether the check is one of all jobs, or of one of these strategies."""
-    return check.asset_key == JOBS or slug_of(check.asset_key) in slugs
+def concerns(check: dg.AssetCheckKey, slugs: Set[str]) -> bool:
+    """Returns whether the check is about all jobs or about one of these strategies."""
+    return check.asset_key == JOBS or find_slug(check.asset_key) in slugs
 
 
 def _describe(jobs: Sequence[JobRow], state: str) -> str:

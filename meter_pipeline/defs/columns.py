@@ -1,4 +1,4 @@
-"""Columns of the tables as the UI lists them: types as DuckDB names them, and what each column holds."""
+"""Table columns for the UI: each with DuckDB's name of its type and a description."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from meter_pipeline.config.settings import PROJECT
-from meter_pipeline.defs.metadata import brief, plain
+from meter_pipeline.defs.metadata import escape_markdown, shorten
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from meter_pipeline.store.ledger.rows import StrategyRow
 
-# Longer ones are of nested fields, which the warehouse itself tells better.
+# Longer types are those of nested fields; the warehouse shows them in full.
 _TYPE = 120
-# Most characters of a field's name and of an example of its values.
+# Maximum characters of a field's name and of an example value.
 _NAME, _EXAMPLE = 80, 60
 _SOURCES = PROJECT / "models" / "staging" / "_meter__sources.yml"
 _KEPT_IN = {"schedule_changes": "change_sets"}
 _TYPES = {"INTEGER": "BIGINT", "BOOLEAN": "BOOLEAN", "FLOAT": "DOUBLE"}
-# Those that no table of the ledger has.
-_OTHERS = {
+# Columns that no table of the ledger has.
+_COMPUTED = {
     "version": "BIGINT",
     "item_index": "BIGINT",
     "expected_interval_seconds": "BIGINT",
@@ -46,25 +46,25 @@ _RESULTS = {
 }
 
 
-def meter_columns(name: str) -> list[dg.TableColumn]:
-    """The columns of a table of the warehouse's schema `meter`, described as the dbt project describes its sources."""
-    types = _ledger_types(_KEPT_IN.get(name, name)) | _OTHERS
+def list_meter_columns(name: str) -> list[dg.TableColumn]:
+    """Returns the columns of a table of the schema `meter`, with the descriptions of the dbt project's sources."""
+    types = _ledger_types(_KEPT_IN.get(name, name)) | _COMPUTED
     return [
         dg.TableColumn(
             name=column,
             type="TIMESTAMPTZ" if column.endswith("_at") else types.get(column, "VARCHAR"),
             description=description,
         )
-        for column, description in _described().get(name, {}).items()
+        for column, description in _read_descriptions().get(name, {}).items()
     ]
 
 
-def results_columns(strategy: StrategyRow, rows: pa.Table | None = None) -> list[dg.TableColumn]:
-    """The columns of a strategy's results: ours, then one for each field, described by what was received.
+def list_results_columns(strategy: StrategyRow, rows: pa.Table | None = None) -> list[dg.TableColumn]:
+    """Returns the columns of a strategy's results: the `_meter_*` columns, then one for each scraped field.
 
     Args:
-        strategy: Knows its columns.
-        rows: Those of its latest job, if any: they say how often a field has a value, and give an example.
+        strategy: The strategy, with its columns.
+        rows: Rows of its latest job, if any; they show how often a field has a value, with an example.
     """
     import pyarrow as pa
 
@@ -72,35 +72,35 @@ def results_columns(strategy: StrategyRow, rows: pa.Table | None = None) -> list
 
     fields = {column.name: column for column in strategy.columns}
     schema = pa.schema([*RESULTS, *(pa.field(name, column.type) for name, column in fields.items())])
-    described = _RESULTS | {name: _field(column.field, name, rows) for name, column in fields.items()}
+    described = _RESULTS | {name: _describe_field(column.field, name, rows) for name, column in fields.items()}
     return [
         dg.TableColumn(name=name, type=kind, description=described.get(name))
         for name, kind in zip(schema.names, _sql_types(schema), strict=True)
     ]
 
 
-def _field(field: str, column: str, rows: pa.Table | None) -> str:
-    """The field's name as received, in how many items of the latest job it has a value, and one of its values."""
-    said = f"Field “{plain(brief(field, _NAME))}”"
+def _describe_field(field: str, column: str, rows: pa.Table | None) -> str:
+    """Returns the field's name as received, how many items of the latest job have it, and one of its values."""
+    text = f"Field “{escape_markdown(shorten(field, _NAME))}”"
     if rows is None or column not in rows.column_names:
-        return f"{said}."
+        return f"{text}."
     values = rows[column]
-    there = len(values) - values.null_count
-    said = f"{said}, in {there:,} of {len(values):,} items of the latest job"
-    if not there:
-        return said
-    example = brief(values[values.is_valid().index(True).as_py()].as_py(), _EXAMPLE)
-    return f"{said}, for example {plain(example) or 'an empty text'}"
+    present = len(values) - values.null_count
+    text = f"{text}, in {present:,} of {len(values):,} items of the latest job"
+    if not present:
+        return text
+    example = shorten(values[values.is_valid().index(True).as_py()].as_py(), _EXAMPLE)
+    return f"{text}, for example {escape_markdown(example) or 'an empty text'}"
 
 
 def _sql_types(schema: pa.Schema) -> list[str]:
     import duckdb
 
-    # By place: DuckDB does not tell names apart by case.
+    # By position, since DuckDB ignores the case of names.
     numbered = schema.empty_table().rename_columns([f"c{place}" for place in range(len(schema))])
     with duckdb.connect() as connection:
-        found = [str(kind) for kind in connection.from_arrow(numbered).types]
-    kinds = ["TIMESTAMPTZ" if kind == "TIMESTAMP WITH TIME ZONE" else kind for kind in found]
+        types = [str(kind) for kind in connection.from_arrow(numbered).types]
+    kinds = ["TIMESTAMPTZ" if kind == "TIMESTAMP WITH TIME ZONE" else kind for kind in types]
     return [kind if len(kind) <= _TYPE else f"{kind[: _TYPE - 1]}…" for kind in kinds]
 
 
@@ -108,12 +108,12 @@ def _ledger_types(table: str) -> dict[str, str]:
     from meter_pipeline.store.ledger import tables
 
     found = tables.metadata.tables.get(table)
-    return {} if found is None else {one.name: _TYPES.get(str(one.type), "VARCHAR") for one in found.columns}
+    return {} if found is None else {column.name: _TYPES.get(str(column.type), "VARCHAR") for column in found.columns}
 
 
 @cache
-def _described() -> Mapping[str, Mapping[str, str]]:
-    """What each column of each table holds."""
+def _read_descriptions() -> Mapping[str, Mapping[str, str]]:
+    """Reads the description of each column of each table from the dbt project."""
     import yaml
 
     (source,) = yaml.safe_load(_SOURCES.read_text(encoding="utf-8"))["sources"]

@@ -1,4 +1,4 @@
-"""The asset `meter/job_comparisons`: Meter's own verdict on consecutive jobs, and where it is not ours."""
+"""The asset `meter/job_comparisons`: Meter's comparison of consecutive jobs, and where ours disagrees."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,13 +7,13 @@ import dagster as dg
 from pydantic import Field
 
 from meter_pipeline.defs.assets import OWNERS
-from meter_pipeline.defs.columns import meter_columns
-from meter_pipeline.defs.failures import told_in_one_line
+from meter_pipeline.defs.columns import list_meter_columns
+from meter_pipeline.defs.failures import fail_in_one_line
 from meter_pipeline.defs.keys import JOB_COMPARISONS, JOBS, METER_RESOURCE, POOL, STORE_RESOURCE
-from meter_pipeline.defs.lineage import of_synced
-from meter_pipeline.defs.metadata import entries, present, table
+from meter_pipeline.defs.lineage import trace_synced
+from meter_pipeline.defs.metadata import describe_table, drop_empty, list_rows
 from meter_pipeline.defs.naming import Keys, Names
-from meter_pipeline.defs.provenance import note
+from meter_pipeline.defs.provenance import describe_origin
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 
 _NAMED = 20
@@ -21,29 +21,29 @@ _ID = 36
 
 
 class CompareConfig(dg.Config):
-    """How much to ask for."""
+    """How many pairs of jobs a run compares."""
 
-    limit: int = Field(default=100, ge=0, description="Most pairs of jobs, each of them a request.")
+    limit: int = Field(default=100, ge=0, description="Maximum pairs of jobs to compare; each pair is one request.")
 
 
-def job_comparisons(keys: Keys = Keys(), names: Names = Names()) -> dg.AssetsDefinition:
-    """The asset.
+def build_comparison_asset(keys: Keys = Keys(), names: Names = Names()) -> dg.AssetsDefinition:
+    """Builds the asset.
 
     Args:
-        keys: What the project calls the assets when the step runs.
-        names: The instance's names of the step, its pool and its resources.
+        keys: Translates between the project's asset keys and this package's.
+        names: Names of the step, its pool and its resources in this code location.
     """
-    meter_key, store_key = names.shown(METER_RESOURCE), names.shown(STORE_RESOURCE)
+    meter_key, store_key = names.qualify(METER_RESOURCE), names.qualify(STORE_RESOURCE)
 
     @dg.multi_asset(
-        name=names.shown("meter_compare"),
-        description="Asks Meter to compare new jobs with the ones before them.",
+        name=names.qualify("meter_compare"),
+        description="Asks Meter to compare each new job with its predecessor.",
         specs=[
             dg.AssetSpec(
                 JOB_COMPARISONS,
                 deps=[JOBS],
-                description="Meter's own comparison of consecutive accepted jobs of a page (content hash, structure, "
-                "likeness), and whether it agrees with what we find in their items. The newest pairs come first.",
+                description="Meter's comparison of consecutive accepted jobs of a page (content hash, structure, "
+                "similarity), and whether it agrees with the changes found in their items. Newest pairs first.",
                 group_name="meter",
                 kinds={"meter", "sqlite"},
                 owners=OWNERS,
@@ -51,14 +51,14 @@ def job_comparisons(keys: Keys = Keys(), names: Names = Names()) -> dg.AssetsDef
                 metadata={"dagster/table_name": "meter.job_comparisons"},
             )
         ],
-        pool=names.shown(POOL),
+        pool=names.qualify(POOL),
         required_resource_keys={meter_key, store_key},
     )
     def meter_compare(context: dg.AssetExecutionContext, config: CompareConfig) -> Iterator[Any]:
-        """Compares what was not compared yet; without anything new the asset is skipped."""
+        """Compares the pairs that were not compared yet; skips the asset if there are none."""
         meter: MeterResource = getattr(context.resources, meter_key)
         meter_store: StoreResource = getattr(context.resources, store_key)
-        with told_in_one_line(context.log):
+        with fail_in_one_line(context.log):
             from meter_pipeline.store.ledger.comparisons import Verdicts
             from meter_pipeline.sync.comparisons import compare
 
@@ -71,7 +71,7 @@ def job_comparisons(keys: Keys = Keys(), names: Names = Names()) -> dg.AssetsDef
         for problem in report.problems:
             context.log.warning(problem)
         if report.stopped:
-            context.log.warning(f"ended early: {report.stopped}")
+            context.log.warning(f"the comparison stopped early: {report.stopped}")
         if not report.compared and not report.refused:
             return
         disagreements = [
@@ -84,18 +84,18 @@ def job_comparisons(keys: Keys = Keys(), names: Names = Names()) -> dg.AssetsDef
             for row in latest
         ]
         yield dg.MaterializeResult(
-            keys.shown(JOB_COMPARISONS),
-            metadata=present(
+            keys.add_prefix(JOB_COMPARISONS),
+            metadata=drop_empty(
                 {
-                    **note(meter_store.settings().data_dir),
-                    **table("meter.job_comparisons", rows=rows, columns=meter_columns("job_comparisons")),
-                    **of_synced(JOB_COMPARISONS, (), keys),
+                    **describe_origin(meter_store.settings().data_dir),
+                    **describe_table("meter.job_comparisons", rows=rows, columns=list_meter_columns("job_comparisons")),
+                    **trace_synced(JOB_COMPARISONS, (), keys),
                     "compared": report.compared,
                     "agreed": report.agreed,
                     "disagreed": len(report.disagreements),
                     "cannot be compared": report.refused,
                     "left for the next run": report.left,
-                    "disagreements": entries(disagreements, cell=_ID, word=_ID) if disagreements else None,
+                    "disagreements": list_rows(disagreements, cell=_ID, word=_ID) if disagreements else None,
                 }
             ),
         )

@@ -1,7 +1,7 @@
-"""Strategies that the project declares: they have their assets before any sync, in CI or in a new container.
+"""Strategies that the project declares: they have assets before any sync, such as in CI or in a new container.
 
 An asset downstream of `results/<slug>` loads only together with that asset, and the job that could fill the ledger is
-in the same code location. So a declared strategy does not wait for the ledger; a check says when Meter has none of
+in the same code location. So a declared strategy does not need the ledger; a check fails if Meter has no strategy of
 that name.
 """
 
@@ -18,7 +18,7 @@ import dagster as dg
 
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.config.settings import SettingsError
-from meter_pipeline.defs.keys import results_key, slug_of
+from meter_pipeline.defs.keys import find_slug, make_results_key
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.rows import StrategyRow
@@ -32,7 +32,7 @@ class DeclaredStrategy:
     """A strategy that the project declares.
 
     Attributes:
-        slug: The one in the ledger, or the one that the first sync will make of the name.
+        slug: Its slug in the ledger, or the one that the first sync will make from the name.
         label: What the project calls it: its name at Meter, its slug or its id.
         source: Where it is declared, as text.
     """
@@ -41,15 +41,15 @@ class DeclaredStrategy:
     label: str
     source: str
 
-    def missing(self, strategies: Mapping[str, StrategyRow]) -> str | None:
-        """Why the strategy has no data, as one line with the way out; None when the ledger knows it at Meter.
+    def explain_missing(self, strategies: Mapping[str, StrategyRow]) -> str | None:
+        """Returns why the strategy has no data and what to do, in one line; None if Meter has the strategy.
 
         Args:
             strategies: All strategies of the ledger, by slug.
         """
         row = strategies.get(self.slug)
         if row is not None:
-            return f"deleted at Meter, {row.deleted_at}: what was loaded stays" if row.deleted_at else None
+            return f"deleted at Meter on {row.deleted_at}; the data that was loaded stays" if row.deleted_at else None
         if not strategies:
             return f"{self.label!r} ({self.source}) is unknown: no sync has seen a strategy at Meter yet"
         names = [name for row in strategies.values() for name in (row.name, row.slug) if name]
@@ -58,10 +58,10 @@ class DeclaredStrategy:
         return f"no strategy at Meter is called {self.label!r} ({self.source}): correct the name or remove it{meant}"
 
 
-def declared_strategies(
+def find_declared_strategies(
     labels: Sequence[str], config: Config, known: Sequence[StrategyRow]
 ) -> dict[str, DeclaredStrategy]:
-    """The declared strategies by slug.
+    """Returns the declared strategies by slug.
 
     Args:
         labels: Names, slugs or ids that the definitions declare.
@@ -69,14 +69,14 @@ def declared_strategies(
         known: The strategies of the ledger.
 
     Raises:
-        SettingsError: The labels are no list of texts.
+        SettingsError: The labels are not a list of names.
     """
     if isinstance(labels, str) or not all(isinstance(label, str) and label.strip() for label in labels):
-        raise SettingsError(f"strategies={labels!r} is no list of names: write ['new_books']")
+        raise SettingsError(f"strategies={labels!r} is not a list of names: write ['new_books']")
     sources = dict.fromkeys(labels, "strategies of the definitions")
-    for label, said in config.strategies.items():
+    for label, entry in config.strategies.items():
         file = config.path.name if config.path else "meter.yaml"
-        sources.setdefault(label, f"{file}:{said.line}")
+        sources.setdefault(label, f"{file}:{entry.line}")
     found: dict[str, DeclaredStrategy] = {}
     for label, source in sources.items():
         for slug in _slugs(label, known):
@@ -85,7 +85,7 @@ def declared_strategies(
 
 
 def _slugs(label: str, known: Sequence[StrategyRow]) -> list[str]:
-    """The slugs of a declared strategy in the ledger, or the one it will get; empty where only a sync can tell."""
+    """Returns the slugs of a declared strategy: from the ledger, or made from its name; empty for an unknown id."""
     # Imported here: definitions that declare nothing need neither.
     from meter_pipeline.store.ledger.rows import called
     from meter_pipeline.store.ledger.slugs import make_slug
@@ -94,7 +94,10 @@ def _slugs(label: str, known: Sequence[StrategyRow]) -> list[str]:
         return [row.slug for row in rows]
     slug = make_slug(label, "a", ())
     if _is_id(label) or slug != make_slug(label, "b", ()):
-        _log.warning("%r has its results asset after the first sync: declare a strategy by its name or slug", label)
+        _log.warning(
+            "%r has a results asset only after the first sync; declare it by its name or slug to have one before",
+            label,
+        )
         return []
     return [slug]
 
@@ -107,35 +110,36 @@ def _is_id(label: str) -> bool:
     return True
 
 
-def check_specs(declared: Iterable[DeclaredStrategy]) -> list[dg.AssetCheckSpec]:
-    """One check for each declared strategy: whether there is such a strategy at Meter."""
-    description = "There is a strategy of this name at Meter; it was declared before a sync had seen it."
+def make_check_specs(declared: Iterable[DeclaredStrategy]) -> list[dg.AssetCheckSpec]:
+    """Returns a check for each declared strategy: whether Meter has it."""
+    description = "Meter has a strategy of this name. The project declares it, so it has an asset before any sync."
     return [
-        dg.AssetCheckSpec(EXISTS, asset=results_key(strategy.slug), description=description) for strategy in declared
+        dg.AssetCheckSpec(EXISTS, asset=make_results_key(strategy.slug), description=description)
+        for strategy in declared
     ]
 
 
-def check_results(
+def evaluate_checks(
     selected: Iterable[dg.AssetCheckKey],
     declared: Mapping[str, DeclaredStrategy],
     strategies: Mapping[str, StrategyRow],
     concerned: Iterable[str] | None = None,
 ) -> Iterator[dg.AssetCheckResult]:
-    """Evaluates the selected checks on what the ledger holds.
+    """Evaluates the selected checks on the strategies in the ledger.
 
     Args:
-        selected: The checks asked for, those of other rules among them.
+        selected: The checks to evaluate; those of other modules are ignored.
         declared: The declared strategies by slug.
         strategies: The strategies of the ledger by slug.
-        concerned: Slugs with news; a check of another one is evaluated only if it fails. None for all.
+        concerned: Slugs with new data; the check of any other strategy is yielded only if it fails. None for all.
     """
-    news = None if concerned is None else set(concerned)
+    with_news = None if concerned is None else set(concerned)
     for check in sorted(selected, key=lambda key: (key.asset_key, key.name)):
-        strategy = declared.get(slug_of(check.asset_key) or "")
+        strategy = declared.get(find_slug(check.asset_key) or "")
         if check.name != EXISTS or strategy is None:
             continue
-        reason = strategy.missing(strategies)
-        if reason is None and news is not None and strategy.slug not in news:
+        reason = strategy.explain_missing(strategies)
+        if reason is None and with_news is not None and strategy.slug not in with_news:
             continue
         never_seen = strategy.slug not in strategies
         yield dg.AssetCheckResult(

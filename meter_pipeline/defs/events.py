@@ -1,4 +1,4 @@
-"""What a sync tells Dagster: materialisations of what has news, with their facts, and the outcome of the checks."""
+"""Dagster events of a sync: materialisations of the assets that changed, with metadata, and check results."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from meter_pipeline.defs import changes, checks, news, quality
-from meter_pipeline.defs.columns import meter_columns, results_columns
-from meter_pipeline.defs.declared import DeclaredStrategy, check_results
+from meter_pipeline.defs import changes, checks, data_versions, quality
+from meter_pipeline.defs.columns import list_meter_columns, list_results_columns
+from meter_pipeline.defs.declared import DeclaredStrategy, evaluate_checks
 from meter_pipeline.defs.keys import (
     ITEM_CHANGES,
     ITEM_VERSIONS,
@@ -20,13 +20,21 @@ from meter_pipeline.defs.keys import (
     SCHEDULE_CHANGES,
     SCHEDULES,
     STRATEGIES,
-    results_key,
-    slug_of,
+    find_slug,
+    make_results_key,
 )
-from meter_pipeline.defs.lineage import of_synced
-from meter_pipeline.defs.metadata import Metadata, entries, link, moment, present, sample, table
+from meter_pipeline.defs.lineage import trace_synced
+from meter_pipeline.defs.metadata import (
+    Metadata,
+    describe_table,
+    drop_empty,
+    list_rows,
+    list_sample,
+    make_link,
+    make_timestamp,
+)
 from meter_pipeline.defs.naming import Keys
-from meter_pipeline.defs.rows import job_rows
+from meter_pipeline.defs.rows import read_job_rows
 
 if TYPE_CHECKING:
     from meter_pipeline.connect import Store
@@ -44,11 +52,11 @@ class Events:
     Args:
         context: The running step.
         store: Ledger and lake after the sync.
-        report: What the sync did; `None` when only checks were asked for.
+        report: The sync's report; `None` if the run evaluates checks only.
         known: Slugs that had an asset when definitions were loaded.
-        keys: What the project calls the assets; the events go by this package's own keys.
+        keys: Translates between the project's asset keys and this package's, which the events have.
         declared: Strategies that the project declares, by slug.
-        note: What every materialisation says beside its own facts.
+        note: Metadata that every materialisation gets.
     """
 
     def __init__(
@@ -65,144 +73,146 @@ class Events:
         self._declared = declared
         self._keys, self._note = keys, note or {}
         self._strategies = {strategy.slug: strategy for strategy in store.ledger.strategies()}
-        self._tallies = news.tallies(store.ledger)
-        self._problems = checks.found(store.ledger)
+        self._tallies = data_versions.count_by_strategy(store.ledger)
+        self._problems = checks.find_problem_jobs(store.ledger)
 
     def __iter__(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        """Yields the events of what was selected; logs those of what was not."""
-        told = self._news() if self._report is not None else {}
-        selected = self._keys.selected(self._context)
-        for key, version in told.items():
+        """Yields the events of the selected assets and checks; logs the materialisations of the others."""
+        changed = self._find_changed() if self._report is not None else {}
+        selected = self._keys.list_selected(self._context)
+        for key, version in changed.items():
             if key in selected:
-                facts = self._facts(key)
+                facts = self._describe(key)
                 yield dg.MaterializeResult(key, metadata=facts, data_version=dg.DataVersion(version))
-        for key, version in told.items():
-            # Loaded by this run, though it has no asset yet, or was not selected: its history shall not miss it.
-            if key not in selected and (slug := slug_of(key)) and self._of_strategy(slug) is not None:
-                tags = {news.VERSION_TAG: version}
-                event = dg.AssetMaterialization(self._keys.shown(key), metadata=self._facts(key), tags=tags)
+        for key, version in changed.items():
+            # This run loaded it, though it has no asset yet or was not selected: its history must not miss the event.
+            if key not in selected and (slug := find_slug(key)) and self._find_report(slug) is not None:
+                tags = {data_versions.VERSION_TAG: version}
+                event = dg.AssetMaterialization(self._keys.add_prefix(key), metadata=self._describe(key), tags=tags)
                 self._context.log_event(event)
-        self._say_unknown()
-        self._warn_of_missing()
-        yield from self._checks(told)
+        self._log_unknown()
+        self._log_missing()
+        yield from self._evaluate_checks(changed)
 
-    def _news(self) -> dict[dg.AssetKey, str]:
-        """The data versions of the assets that Dagster has not seen yet, upstream first."""
-        versions = news.versions(self._store.ledger)
-        seen = news.seen(self._context.instance, versions, self._keys)
+    def _find_changed(self) -> dict[dg.AssetKey, str]:
+        """Returns the data versions that Dagster has not seen yet, by asset, upstream first."""
+        versions = data_versions.compute_versions(self._store.ledger)
+        seen = data_versions.read_seen_versions(self._context.instance, versions, self._keys)
         order = [key for key in (STRATEGIES, SCHEDULES, JOBS, ITEMS, SCHEDULE_CHANGES) if key in versions]
-        order += [results_key(slug) for slug in self._strategies if results_key(slug) in versions]
+        order += [make_results_key(slug) for slug in self._strategies if make_results_key(slug) in versions]
         order += [key for key in (ITEM_CHANGES, ITEM_VERSIONS) if key in versions]
-        return {key: versions[key] for key in order if seen.get(key) != versions[key] or self._loaded(key)}
+        return {key: versions[key] for key in order if seen.get(key) != versions[key] or self._has_new_jobs(key)}
 
-    def _loaded(self, key: dg.AssetKey) -> bool:
-        slug = slug_of(key)
-        done = self._of_strategy(slug) if slug else None
+    def _has_new_jobs(self, key: dg.AssetKey) -> bool:
+        slug = find_slug(key)
+        done = self._find_report(slug) if slug else None
         return done is not None and done.accepted > 0
 
-    def _of_strategy(self, slug: str) -> StrategyReport | None:
+    def _find_report(self, slug: str) -> StrategyReport | None:
         return self._report.strategies.get(slug) if self._report is not None else None
 
-    def _unknown(self) -> list[str]:
-        """Slugs with accepted jobs whose assets come with the next load of definitions."""
+    def _find_unknown(self) -> list[str]:
+        """Returns the slugs of strategies that have no asset until definitions are reloaded."""
         return [slug for slug in self._strategies if slug not in self._known]
 
-    def _say_unknown(self) -> None:
-        unknown = self._unknown()
+    def _log_unknown(self) -> None:
+        unknown = self._find_unknown()
         if unknown:
             more = f" and {len(unknown) - _NEW_NAMED:,} more" if len(unknown) > _NEW_NAMED else ""
             named = ", ".join(f"results/{slug}" for slug in unknown[:_NEW_NAMED])
             self._context.log.info(f"new strategies: reload definitions to see {named}{more}")
 
-    def _warn_of_missing(self) -> None:
+    def _log_missing(self) -> None:
         if self._report is None:
             return
         missing = [strategy for slug, strategy in self._declared.items() if slug not in self._strategies]
         for strategy in missing[:_NEW_NAMED]:
-            self._context.log.warning(f"results/{strategy.slug}: {strategy.missing(self._strategies)}")
+            self._context.log.warning(f"results/{strategy.slug}: {strategy.explain_missing(self._strategies)}")
         if (more := len(missing) - _NEW_NAMED) > 0:
-            self._context.log.warning(f"and {more:,} more declared strategies that are not at Meter")
+            self._context.log.warning(f"and {more:,} more declared strategies that Meter does not have")
 
-    def _checks(self, told: dict[dg.AssetKey, str]) -> Iterator[dg.AssetCheckResult]:
+    def _evaluate_checks(self, changed: dict[dg.AssetKey, str]) -> Iterator[dg.AssetCheckResult]:
         slugs = {strategy.strategy_id: slug for slug, strategy in self._strategies.items()}
-        selected = self._keys.selected_checks(self._context)
+        selected = self._keys.list_selected_checks(self._context)
         if self._report is None:
-            yield from check_results(selected, self._declared, self._strategies)
+            yield from evaluate_checks(selected, self._declared, self._strategies)
         else:
-            # A check of a strategy without news or trouble says nothing new.
-            concerned = checks.troubled(self._problems, slugs) | {s for key in told if (s := slug_of(key))}
+            # The checks of a strategy without new data or problems would repeat their last result.
+            concerned = checks.find_troubled_slugs(self._problems, slugs) | {
+                s for key in changed if (s := find_slug(key))
+            }
             seen_first = {*concerned, *self._report.new_strategies}
-            yield from check_results(selected, self._declared, self._strategies, seen_first)
-            selected = {check for check in selected if checks.about(check, concerned)}
-        yield from checks.results(selected, self._problems, slugs)
+            yield from evaluate_checks(selected, self._declared, self._strategies, seen_first)
+            selected = {check for check in selected if checks.concerns(check, concerned)}
+        yield from checks.evaluate(selected, self._problems, slugs)
         reports = self._report.strategies if self._report is not None else {}
-        yield from quality.results(selected, self._store, self._strategies, reports)
+        yield from quality.evaluate(selected, self._store, self._strategies, reports)
 
     # -- facts ---------------------------------------------------------------------------------------------------------
 
-    def _facts(self, key: dg.AssetKey) -> Metadata:
-        facts = self._note | self._own_facts(key)
+    def _describe(self, key: dg.AssetKey) -> Metadata:
+        facts = self._note | self._describe_own(key)
         schema = facts.get("dagster/column_schema")
-        return facts | of_synced(key, schema.columns if schema else (), self._keys)
+        return facts | trace_synced(key, schema.columns if schema else (), self._keys)
 
-    def _own_facts(self, key: dg.AssetKey) -> Metadata:
-        if slug := slug_of(key):
-            return self._results(slug)
+    def _describe_own(self, key: dg.AssetKey) -> Metadata:
+        if slug := find_slug(key):
+            return self._describe_results(slug)
         facts: dict[dg.AssetKey, Callable[[], Metadata]] = {
-            STRATEGIES: self._catalog,
-            SCHEDULES: self._schedules,
-            JOBS: self._jobs,
-            ITEMS: self._items,
-            SCHEDULE_CHANGES: self._changes,
-            ITEM_CHANGES: lambda: changes.change_facts(self._store, self._report),
-            ITEM_VERSIONS: lambda: changes.version_facts(self._store, self._report),
+            STRATEGIES: self._describe_strategies,
+            SCHEDULES: self._describe_schedules,
+            JOBS: self._describe_jobs,
+            ITEMS: self._describe_items,
+            SCHEDULE_CHANGES: self._describe_change_sets,
+            ITEM_CHANGES: lambda: changes.describe_changes(self._store, self._report),
+            ITEM_VERSIONS: lambda: changes.describe_versions(self._store, self._report),
         }
         return facts[key]()
 
-    def _catalog(self) -> Metadata:
-        unknown = self._unknown()
+    def _describe_strategies(self) -> Metadata:
+        unknown = self._find_unknown()
         return {
-            **table("meter.strategies", rows=len(self._strategies), columns=meter_columns("strategies")),
+            **describe_table("meter.strategies", rows=len(self._strategies), columns=list_meter_columns("strategies")),
             "strategies": len(self._strategies),
             **({"reload definitions to see": ", ".join(f"results/{slug}" for slug in unknown)} if unknown else {}),
         }
 
-    def _schedules(self) -> Metadata:
+    def _describe_schedules(self) -> Metadata:
         schedules = self._store.ledger.schedules()
         return {
-            **table("meter.schedules", rows=len(schedules), columns=meter_columns("schedules")),
+            **describe_table("meter.schedules", rows=len(schedules), columns=list_meter_columns("schedules")),
             "schedules": len(schedules),
             "enabled": sum(bool(schedule.enabled) for schedule in schedules),
         }
 
-    def _jobs(self) -> Metadata:
+    def _describe_jobs(self) -> Metadata:
         report = self._report
         states: dict[str, int] = {}
-        for one in self._store.ledger.counts():
-            states[one.state] = states.get(one.state, 0) + one.jobs
+        for count in self._store.ledger.counts():
+            states[count.state] = states.get(count.state, 0) + count.jobs
         done = list(report.strategies.values()) if report else []
-        return present(
+        return drop_empty(
             {
-                **table("meter.jobs", rows=sum(states.values()), columns=meter_columns("jobs")),
-                **{f"{state} in all": jobs for state, jobs in sorted(states.items())},
-                "jobs landed": sum(one.landed for one in done),
-                "held": sum(one.held for one in done),
-                "unreadable": sum(one.unreadable for one in done),
+                **describe_table("meter.jobs", rows=sum(states.values()), columns=list_meter_columns("jobs")),
+                **{f"{state}, total": jobs for state, jobs in sorted(states.items())},
+                "jobs landed": sum(strategy.landed for strategy in done),
+                "held": sum(strategy.held for strategy in done),
+                "unreadable": sum(strategy.unreadable for strategy in done),
                 "requests": report.requests if report else None,
-                "seconds": _seconds(report) if report else None,
+                "seconds": _measure_seconds(report) if report else None,
             }
         )
 
-    def _items(self) -> Metadata:
+    def _describe_items(self) -> Metadata:
         done = list(self._report.strategies.values()) if self._report else []
         rows = sum(tally.items for tally in self._tallies.values())
         return {
-            **table("meter.items", rows=rows, columns=meter_columns("items")),
-            "items landed": sum(one.items for one in done),
-            "bytes": sum(one.bytes for one in done),
+            **describe_table("meter.items", rows=rows, columns=list_meter_columns("items")),
+            "items landed": sum(strategy.items for strategy in done),
+            "bytes": sum(strategy.bytes for strategy in done),
         }
 
-    def _changes(self) -> Metadata:
+    def _describe_change_sets(self) -> Metadata:
         from meter_pipeline.store.ledger.change_sets import Unseen
 
         unseen, report = Unseen(self._store.ledger), self._report
@@ -214,36 +224,38 @@ class Events:
                 names.get(slugs.get(schedule) or "", schedule),
                 job,
                 ("items", items),
-                ("seen", _short(seen)),
-                ("acknowledged", _short(acknowledged) or "not yet"),
+                ("seen", _format_time(seen)),
+                ("acknowledged", _format_time(acknowledged) or "not yet"),
             )
             for schedule, job, seen, items, acknowledged in unseen.latest(_LATEST_CHANGES)
         ]
-        return present(
+        return drop_empty(
             {
-                **table("meter.schedule_changes", rows=counts.noted, columns=meter_columns("schedule_changes")),
+                **describe_table(
+                    "meter.schedule_changes", rows=counts.noted, columns=list_meter_columns("schedule_changes")
+                ),
                 "changes": report.changes if report else None,
                 "acknowledged": report.acknowledged if report else None,
-                "not acknowledged in all": counts.noted - counts.acknowledged,
-                "latest": entries(latest, cell=_ID, word=_ID) if latest else None,
+                "not acknowledged, total": counts.noted - counts.acknowledged,
+                "latest": list_rows(latest, cell=_ID, word=_ID) if latest else None,
             }
         )
 
-    def _results(self, slug: str) -> Metadata:
-        strategy, tally = self._strategies[slug], self._tallies.get(slug, news.Tally())
-        done = self._of_strategy(slug)
-        latest = job_rows(self._store, slug, done.latest_job_id, done.latest_completed_at) if done else None
-        facts = table(
+    def _describe_results(self, slug: str) -> Metadata:
+        strategy, tally = self._strategies[slug], self._tallies.get(slug, data_versions.Tally())
+        done = self._find_report(slug)
+        latest = read_job_rows(self._store, slug, done.latest_job_id, done.latest_completed_at) if done else None
+        facts = describe_table(
             f"results.{slug}",
             rows=tally.accepted_items,
             uri=f"lake/results/strategy={slug}",
-            columns=results_columns(strategy, latest),
+            columns=list_results_columns(strategy, latest),
         )
         if done is not None:
             facts |= {
-                "sample": sample(done.sample),
+                "sample": list_sample(done.sample),
                 "latest job": done.latest_job_id,
-                "latest job completed": moment(done.latest_completed_at),
+                "latest job completed": make_timestamp(done.latest_completed_at),
                 "new columns": ", ".join(done.new_columns) or None,
                 "widened columns": ", ".join(done.widened) or None,
                 "jobs landed": done.landed,
@@ -255,15 +267,15 @@ class Events:
                 "unreadable": done.unreadable,
                 "bytes": done.bytes,
             }
-        facts |= {"accepted jobs in all": tally.accepted_jobs, "page": link(strategy.url)}
-        facts |= changes.key_facts(strategy)
-        return present(facts)
+        facts |= {"accepted jobs, total": tally.accepted_jobs, "page": make_link(strategy.url)}
+        facts |= changes.describe_key(strategy)
+        return drop_empty(facts)
 
 
-def _short(time: str | None) -> str:
+def _format_time(time: str | None) -> str:
     return (time or "")[:16].replace("T", " ")
 
 
-def _seconds(report: SyncReport) -> float:
-    started, finished = (datetime.fromisoformat(t.rstrip("Z")) for t in (report.started_at, report.finished_at))
+def _measure_seconds(report: SyncReport) -> float:
+    started, finished = (datetime.fromisoformat(time.rstrip("Z")) for time in (report.started_at, report.finished_at))
     return round((finished - started).total_seconds(), 3)

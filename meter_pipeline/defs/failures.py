@@ -1,4 +1,4 @@
-"""Errors of the pipeline as Dagster failures: one line, and a retry only where trying again can help."""
+"""Turns the pipeline's errors into Dagster failures: one line, and a retry only where it can help."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from meter_pipeline.text.printable import PrintableLog, make_printable, printabl
 
 
 @contextmanager
-def told_in_one_line(log: logging.Logger) -> Iterator[None]:
-    """Turns what a user can mend, or what passes by itself, into `dg.Failure`; no text reaches a terminal unescaped.
+def fail_in_one_line(log: logging.Logger) -> Iterator[None]:
+    """Turns errors that a user can fix, or that pass by themselves, into a one-line `dg.Failure`.
 
     Args:
-        log: Dagster's log of the step: whatever is written to it from now on, events included, is made printable.
+        log: Dagster's log of the step. All that is written to it from now on is made printable, events included.
 
     Raises:
-        dg.Failure: For an error of the settings, the API or the store. No retry for a wrong key, a refused request, or
-            a store that cannot be used; a retry for an API that does not answer.
+        dg.Failure: An error of the settings, the API or the store. It is retried only if the API did not answer.
     """
     # Imported here: definitions must not pay for the HTTP client and the engine.
     from meter_pipeline.api.errors import MeterBadResponse, MeterConnectionError, MeterError, MeterRateLimited
@@ -30,18 +29,18 @@ def told_in_one_line(log: logging.Logger) -> Iterator[None]:
     from meter_pipeline.store.errors import StoreError
     from meter_pipeline.sync import SelectionError
 
-    passing = (MeterConnectionError, MeterRateLimited, ServerError, MeterBadResponse)
+    temporary = (MeterConnectionError, MeterRateLimited, ServerError, MeterBadResponse)
     log.addFilter(PrintableLog())
     try:
         yield
     except (SettingsError, ConfigError, StoreError, SelectionError, MeterError) as error:
-        raise make_failure(str(error), retry=isinstance(error, passing)) from None
+        raise make_failure(str(error), retry=isinstance(error, temporary)) from None
     except Exception as error:
-        # A defect of ours: Dagster prints all of it, with whatever values the message quotes.
+        # A fault of meter-pipeline: Dagster prints the traceback, with the values that its messages quote.
         make_printable(error)
         raise
 
 
 def make_failure(reason: str, *, retry: bool) -> dg.Failure:
-    """A failure that says why in one printable line."""
+    """Returns a failure with `reason` as one printable line."""
     return dg.Failure(" ".join(printable(reason).split()), allow_retries=retry)

@@ -1,4 +1,4 @@
-"""An Arrow table in the form that an input's annotation names, with every value as it is in the lake.
+"""Converts Arrow tables to the type that an asset's input is annotated with, without changing a value.
 
 pandas' own types have no place for a missing value beside 64-bit integers and make them floating-point numbers, which
 changes ids of 17 digits and more. So scalars in a `pandas.DataFrame` have Arrow's types here, as `pandas.ArrowDtype`.
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
 Convert = Callable[["pa.Table"], Any]
 
 
-def converter(wanted: Any, asset: str) -> Convert:
-    """The function that makes an Arrow table what an input is annotated with; without an annotation it stays one.
+def find_converter(wanted: Any, asset: str) -> Convert:
+    """Returns the function that converts an Arrow table to the annotated type; it stays Arrow without annotation.
 
     Args:
         wanted: The annotation; `typing.Any` when there is none.
         asset: The key of the input's asset, for the error.
 
     Raises:
-        dg.Failure: The annotation is none of the forms, or its library is not installed.
+        dg.Failure: The type is not supported, or its library is not installed.
     """
     if wanted is Any:
         return _to_arrow
-    # By name, so that nothing is imported that the asset does not ask for.
+    # Compared by name, so that only the library that the asset needs is imported.
     package = str(getattr(wanted, "__module__", "")).partition(".")[0].lstrip("_")
     name = f"{package}.{getattr(wanted, '__qualname__', '')}"
-    if name not in _FORMS:
-        *others, last = _FORMS
+    if name not in _CONVERTERS:
+        *others, last = _CONVERTERS
         raise dg.Failure(
-            f"{asset} comes as {', '.join(others)} or {last}, not {name}: annotate the input with one of these",
+            f"{asset} can be loaded as {', '.join(others)} or {last}, not {name}: annotate the input with one of these",
             allow_retries=False,
         )
     try:
         import_module(package)
     except ImportError:
         raise dg.Failure(
-            f"{asset} is to come as {name}, and {package} is not installed: install meter-pipeline[{package}]",
+            f"{asset} cannot be loaded as {name}, {package} is not installed: install meter-pipeline[{package}]",
             allow_retries=False,
         ) from None
-    return _FORMS[name]
+    return _CONVERTERS[name]
 
 
 def _to_arrow(table: pa.Table) -> pa.Table:
@@ -86,7 +86,7 @@ def _to_duckdb(table: pa.Table) -> Any:
     return connection.from_arrow(table)
 
 
-_FORMS: dict[str, Convert] = {
+_CONVERTERS: dict[str, Convert] = {
     "pandas.DataFrame": _to_pandas,
     "polars.DataFrame": _to_polars,
     "polars.LazyFrame": _to_lazy_polars,

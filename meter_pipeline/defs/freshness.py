@@ -1,4 +1,4 @@
-"""How fresh a strategy's results ought to be: its own schedules say it, not a rule for all."""
+"""Freshness policies of the results, computed from the interval of each strategy's schedules."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import dagster as dg
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.rows import ScheduleRow
 
-# The job itself, and the sync that comes after it, take their time too.
+# Time for the job itself, and for the sync that follows it.
 _SLACK = timedelta(hours=1)
 _WARN, _FAIL = 2, 3
 
 
 def freshness(schedules: Sequence[ScheduleRow]) -> Mapping[str, dg.FreshnessPolicy]:
-    """The policy of each strategy that an enabled schedule runs, by strategy id.
+    """Returns the policy of each strategy that an enabled schedule runs, by strategy id.
 
-    A warning when two runs of its most frequent schedule were missed, a failure when three were.
+    It warns after two missed runs of the strategy's most frequent schedule, and fails after three.
     """
     # Imported here: definitions of an empty folder need no cron parser.
     from meter_pipeline.store.ledger.intervals import expected_interval

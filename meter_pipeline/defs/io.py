@@ -1,4 +1,4 @@
-"""Tables of the lake as inputs of downstream assets, in the form that the annotation names.
+"""The IO manager that gives tables of the lake to downstream assets, as the type the input is annotated with.
 
 Example:
     @dg.asset(ins={"books": dg.AssetIn(["results", "bookshop"])})
@@ -12,11 +12,11 @@ import dagster as dg
 from pydantic import Field
 
 from meter_pipeline.connect import Store
-from meter_pipeline.defs.failures import told_in_one_line
-from meter_pipeline.defs.frames import converter
-from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULES, STRATEGIES, slug_of
+from meter_pipeline.defs.failures import fail_in_one_line
+from meter_pipeline.defs.frames import find_converter
+from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULES, STRATEGIES, find_slug
 from meter_pipeline.defs.naming import Keys
-from meter_pipeline.defs.partitions import windows_of
+from meter_pipeline.defs.partitions import find_windows
 from meter_pipeline.defs.resources import StoreResource
 
 if TYPE_CHECKING:
@@ -28,62 +28,62 @@ if TYPE_CHECKING:
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
-    """Reads `results/<slug>` and `meter/*`; it writes nothing, as the sync has written already."""
+    """Loads `results/<slug>` and `meter/*` as inputs. It writes nothing: the sync has done that."""
 
     store: dg.ResourceDependency[StoreResource]
-    key_prefix: list[str] = Field(default=[], description="What the keys of the project begin with.")
+    key_prefix: list[str] = Field(default=[], description="The prefix of all asset keys of this account.")
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """Refuses: the lake holds what Meter scraped.
+        """Refuses to store an output: the lake holds only what Meter scraped.
 
         Raises:
-            dg.Failure: An asset of somebody else's uses this IO manager for its output.
+            dg.Failure: Another asset uses this IO manager for its output.
         """
         if obj is not None:
             raise dg.Failure(
-                f"{context.asset_key.to_user_string()}: the lake holds what Meter scraped and nothing else; "
-                "give this asset an IO manager of its own",
+                f"{context.asset_key.to_user_string()}: the lake holds only what Meter scraped; "
+                "give this asset another IO manager",
                 allow_retries=False,
             )
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """The rows, as what the input is annotated with: see `frames`.
+        """Returns the rows as the type that the input is annotated with, see `frames`.
 
-        An asset that is partitioned by time gets the rows of jobs that were completed in its partitions' time. The
-        input's metadata can name the columns (`{"columns": [...]}`), and ask for the rows of all times all the same
-        (`{"whole_table": True}`). `meter/strategies` and `meter/schedules` always come whole.
+        An asset with time partitions gets the rows of the jobs that were completed in its partitions. The input's
+        metadata can name the columns (`{"columns": [...]}`), or ask for the rows of all partitions
+        (`{"whole_table": True}`). `meter/strategies` and `meter/schedules` are always loaded whole.
 
         Raises:
-            dg.Failure: There is no such table or column, or the annotation asks for something else.
+            dg.Failure: The table or a column does not exist, or the annotated type is not supported.
         """
-        convert = converter(context.dagster_type.typing_type, context.asset_key.to_user_string())
-        wanted = context.definition_metadata or {}
-        windows = None if wanted.get("whole_table") else windows_of(context.step_context)
-        columns = wanted.get("columns")
-        with told_in_one_line(context.log), self.store.open() as store:
+        convert = find_converter(context.dagster_type.typing_type, context.asset_key.to_user_string())
+        options = context.definition_metadata or {}
+        windows = None if options.get("whole_table") else find_windows(context.step_context)
+        columns = options.get("columns")
+        with fail_in_one_line(context.log), self.store.open() as store:
             table = self._read(context.asset_key, store, columns, windows)
         return convert(table if columns is None else table.select(list(columns)))
 
     def _read(self, asset: dg.AssetKey, store: Store, columns: Sequence[str] | None, windows: "Windows") -> "pa.Table":
-        key = Keys(tuple(self.key_prefix)).own(asset)
-        slug = slug_of(key)
+        key = Keys(tuple(self.key_prefix)).remove_prefix(asset)
+        slug = find_slug(key)
         if slug is not None:
-            return _results(asset, slug, store, columns, windows)
-        table = _catalog(key, store, windows)
+            return _read_results(asset, slug, store, columns, windows)
+        table = _read_catalog(key, store, windows)
         _refuse_unknown(asset, columns, table.column_names)
         return table
 
 
-def _results(
+def _read_results(
     asset: dg.AssetKey, slug: str, store: Store, columns: Sequence[str] | None, windows: "Windows"
 ) -> "pa.Table":
-    """Rows of a strategy; none, in all its columns, while there is no file of it."""
+    """Reads a strategy's rows; an empty table with all its columns if nothing was loaded yet."""
     from meter_pipeline.store.lake.lake import results_schema
 
     strategy = next((row for row in store.ledger.strategies() if row.slug == slug), None)
     if strategy is None:
         raise dg.Failure(
-            f"{asset.to_user_string()}: no strategy {slug!r} is known: sync first, or see `meter-pipeline status`",
+            f"{asset.to_user_string()}: no strategy {slug!r} was seen yet: sync first, or see `meter-pipeline status`",
             allow_retries=False,
         )
     schema = results_schema(strategy.columns)
@@ -102,22 +102,22 @@ def _refuse_unknown(asset: dg.AssetKey, columns: Sequence[str] | None, known: Se
         )
 
 
-def _catalog(key: dg.AssetKey, store: Store, windows: "Windows") -> "pa.Table":
-    """A table of `meter/*` with the columns that it has in the warehouse."""
+def _read_catalog(key: dg.AssetKey, store: Store, windows: "Windows") -> "pa.Table":
+    """Reads a table of `meter/*`, with the columns that it has in the warehouse."""
     from meter_pipeline.store.warehouse.ledger_tables import ledger_tables
 
     if key == ITEMS:
-        return _items(store, windows)
+        return _read_items(store, windows)
     if key in (STRATEGIES, SCHEDULES):
         return ledger_tables(store.ledger)[key.path[-1]]
     if key == JOBS:
         jobs = ledger_tables(store.ledger)["jobs"]
-        return jobs if windows is None else _jobs_within(jobs, windows)
-    raise dg.Failure(f"{key.to_user_string()} is no table of the lake", allow_retries=False)
+        return jobs if windows is None else _filter_jobs(jobs, windows)
+    raise dg.Failure(f"{key.to_user_string()} is not a table of the lake", allow_retries=False)
 
 
-def _jobs_within(jobs: "pa.Table", windows: "Sequence[Window]") -> "pa.Table":
-    """Jobs by their time; one that was never completed counts when it began, or else when it was made."""
+def _filter_jobs(jobs: "pa.Table", windows: "Sequence[Window]") -> "pa.Table":
+    """Returns the jobs completed in the windows; others go by when they were started, or else created."""
     import pyarrow.compute as pc
 
     from meter_pipeline.store.lake.windows import are_within
@@ -126,7 +126,7 @@ def _jobs_within(jobs: "pa.Table", windows: "Sequence[Window]") -> "pa.Table":
     return jobs.filter(are_within(times, windows))
 
 
-def _items(store: Store, windows: "Windows") -> "pa.Table":
+def _read_items(store: Store, windows: "Windows") -> "pa.Table":
     import pyarrow as pa
 
     from meter_pipeline.store.lake.lake import RAW

@@ -1,4 +1,4 @@
-"""Names of the assets: the only place that spells them."""
+"""Keys of the assets and names of the resources; no other module spells them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SYNC_STEP = "meter_sync"
 POOL = "meter"
 
 
-def results_key(slug: str) -> dg.AssetKey:
-    """The asset of a strategy's typed results."""
+def make_results_key(slug: str) -> dg.AssetKey:
+    """Returns the asset key of a strategy's typed results."""
     return dg.AssetKey(["results", spell_slug(slug)])
 
 
-def slug_of(key: dg.AssetKey) -> str | None:
-    """The strategy that a results asset belongs to; `None` for any other asset."""
+def find_slug(key: dg.AssetKey) -> str | None:
+    """Returns the slug of the strategy that a results asset belongs to; `None` for any other asset."""
     return parse_slug(key.path[1]) if len(key.path) == 2 and key.path[0] == "results" else None

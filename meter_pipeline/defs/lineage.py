@@ -1,4 +1,4 @@
-"""Column lineage as the UI draws it: which columns of which assets a column is made of, where that is known."""
+"""Column lineage for the UI: the columns that each column of an asset is computed from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from meter_pipeline.defs.keys import (
     SCHEDULE_CHANGES,
     SCHEDULES,
     STRATEGIES,
-    slug_of,
+    find_slug,
 )
 from meter_pipeline.defs.naming import Keys
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _OF_STRATEGY = {"strategy": (STRATEGIES, "slug"), "strategy_id": (STRATEGIES, "strategy_id")}
 _OF_ITEM = (ITEMS, "item")
 _COPIED = ("strategy", "job_id", "schedule_id", "url", "completed_at")
-# Of the tables that a sync fills; what Meter itself said is made of no other column.
+# Of the tables that a sync fills. Columns that come from Meter itself have no source.
 _SYNCED: Mapping[dg.AssetKey, Mapping[str, tuple[dg.AssetKey, str]]] = {
     SCHEDULES: _OF_STRATEGY,
     JOBS: {**_OF_STRATEGY, "schedule_id": (SCHEDULES, "schedule_id")},
@@ -65,44 +65,44 @@ _RESULTS = {
 _ENTRY = "dagster/column_lineage"
 
 
-def of_synced(key: dg.AssetKey, columns: Iterable[dg.TableColumn], keys: Keys) -> Metadata:
-    """The lineage of an asset that a sync fills; nothing where none of its columns is made of another.
+def trace_synced(key: dg.AssetKey, columns: Iterable[dg.TableColumn], keys: Keys) -> Metadata:
+    """Returns the lineage of an asset that a sync fills; empty if none of its columns has a source.
 
     Args:
         key: The asset.
         columns: Its columns.
-        keys: What the project calls the assets.
+        keys: Translates this package's asset keys to the project's.
     """
-    # A field of the results is a part of the item that it came in.
-    fields = {column.name: _OF_ITEM for column in columns} if slug_of(key) else {}
-    made_of = {**fields, **(_RESULTS if slug_of(key) else _SYNCED.get(key, {}))}
-    return _entry({column: [source] for column, source in made_of.items()}, keys)
+    # Each field of the results is a part of the item as received.
+    fields = {column.name: _OF_ITEM for column in columns} if find_slug(key) else {}
+    sources = {**fields, **(_RESULTS if find_slug(key) else _SYNCED.get(key, {}))}
+    return _make_entry({column: [source] for column, source in sources.items()}, keys)
 
 
-def of_models(found: Lineage, models: ModelSpecs, keys: Keys) -> dict[dg.AssetKey, Metadata]:
-    """The lineage of each model by its asset.
+def trace_models(found: Lineage, models: ModelSpecs, keys: Keys) -> dict[dg.AssetKey, Metadata]:
+    """Returns the lineage of each dbt model, by asset.
 
     Args:
-        found: By dbt's unique ids.
+        found: Column lineage by dbt's unique ids.
         models: The assets of the models and of their sources.
-        keys: What the project calls the assets.
+        keys: Translates this package's asset keys to the project's.
     """
     assets = {**models.sources, **models.keys}
     entries: dict[dg.AssetKey, Metadata] = {}
     for unique_id, columns in found.items():
         if key := models.keys.get(unique_id):
-            made_of = {
+            sources = {
                 column: [(assets[parent], name) for parent, name in parents if parent in assets]
                 for column, parents in columns.items()
             }
-            entries[key] = _entry(made_of, keys)
+            entries[key] = _make_entry(sources, keys)
     return entries
 
 
-def _entry(made_of: Mapping[str, list[tuple[dg.AssetKey, str]]], keys: Keys) -> Metadata:
+def _make_entry(sources: Mapping[str, list[tuple[dg.AssetKey, str]]], keys: Keys) -> Metadata:
     deps = {
-        column: [dg.TableColumnDep(keys.shown(key), name) for key, name in sources]
-        for column, sources in made_of.items()
-        if sources
+        column: [dg.TableColumnDep(keys.add_prefix(key), name) for key, name in columns]
+        for column, columns in sources.items()
+        if columns
     }
     return {_ENTRY: dg.TableColumnLineage(deps)} if deps else {}

@@ -1,7 +1,6 @@
-"""The models of the dbt project as assets, their tests as checks: keys, groups and owners as dagster-dbt has them.
+"""The dbt project's models as asset specs and its tests as check specs, by the rules of dagster-dbt.
 
-The decorator `@dbt_assets` gives the specs; the step that builds the models is the one that publishes them, see
-`defs.warehouse`.
+Only the specs of `@dbt_assets` are used; the step in `warehouse` builds the models and publishes them.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ _log.addFilter(PrintableLog())
 
 @dataclass(frozen=True)
 class ModelSpecs:
-    """The models as assets: specs, checks, and the asset keys of models and sources by dbt's unique id.
+    """Specs of the models and tests, and the asset keys of models and sources by dbt's unique id.
 
     Attributes:
         specs: An asset for each model.
         checks: A check for each test.
-        keys: Of the models.
-        sources: Of the sources that are an asset's own table.
+        keys: Asset keys of the models.
+        sources: Asset keys of the sources that are an asset's main table.
     """
 
     specs: Sequence[dg.AssetSpec]
@@ -44,29 +43,29 @@ class ModelSpecs:
 
     @property
     def check_ids(self) -> Mapping[str, dg.AssetCheckSpec]:
-        """The check of each test by dbt's unique id."""
+        """The check specs by dbt's unique id of the test."""
         return {str(spec.metadata["dagster_dbt/unique_id"]): spec for spec in self.checks if spec.metadata}
 
 
-NOTHING = ModelSpecs((), (), {}, {})
+NO_MODELS = ModelSpecs((), (), {}, {})
 
 
-def model_specs(project: Project) -> ModelSpecs:
-    """The assets and checks of a dbt project; none, and a warning, when it cannot be parsed: a run says why."""
+def load_model_specs(project: Project) -> ModelSpecs:
+    """Reads the assets and checks of a dbt project; returns none and logs a warning if it cannot be parsed."""
     try:
         manifest = project.manifest
     except ProjectError as error:
         _log.warning("dbt models are not shown: %s", error)
-        return NOTHING
-    return _specs(manifest)
+        return NO_MODELS
+    return _make_specs(manifest)
 
 
-def _specs(manifest: Mapping[str, Any]) -> ModelSpecs:
+def _make_specs(manifest: Mapping[str, Any]) -> ModelSpecs:
     # Imported here: it brings in all of dbt, which nothing but the models needs.
     from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
     class Translator(DagsterDbtTranslator):
-        """dagster-dbt's own rules; a layer of the project is a group, and everything has an owner."""
+        """The rules of dagster-dbt, with a group per layer of the project and a default owner."""
 
         def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
             return super().get_group_name(dbt_resource_props) or dbt_resource_props["config"].get("schema") or "models"
@@ -78,21 +77,21 @@ def _specs(manifest: Mapping[str, Any]) -> ModelSpecs:
             # Without the SQL that dagster-dbt appends: it is as long as a page.
             return str(dbt_resource_props.get("description") or dbt_resource_props["name"])
 
-    # Two sources may belong to one asset: schedules and their versions come out of the same step.
+    # Two sources may belong to one asset: schedules and their versions are filled by the same step.
     settings = DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True, enable_source_metadata=False)
 
     # Never called: only the specs are wanted. A function's return annotation would be read as that of an output.
     models = dbt_assets(manifest=dict(manifest), dagster_dbt_translator=Translator(settings), name="models")(
         lambda: None
     )
-    specs = _upstream_first([_plain(spec) for spec in models.specs])
+    specs = _sort_upstream_first([_drop_manifest(spec) for spec in models.specs])
     keys = {str(spec.metadata["dagster_dbt/unique_id"]): spec.key for spec in specs}
     checks = [
-        # What else a test looks at is built in the same step, and needs no edge of its own.
+        # Other models that a test reads are built in the same step, so the check needs no further dependency.
         dg.AssetCheckSpec(
             spec.name,
             asset=spec.asset_key,
-            description=spec.description or _described(manifest, spec),
+            description=spec.description or _describe_test(manifest, spec),
             metadata=spec.metadata,
             blocking=spec.blocking,
         )
@@ -100,36 +99,38 @@ def _specs(manifest: Mapping[str, Any]) -> ModelSpecs:
     ]
     translator = Translator(settings)
     sources = {unique_id: translator.get_asset_key(source) for unique_id, source in manifest["sources"].items()}
-    # Other tables of the same step, such as versions of schedules, have columns that the asset does not have.
-    own = {id_: key for id_, key in sources.items() if key.path[-1] == manifest["sources"][id_]["name"]}
-    return ModelSpecs(specs, checks, keys, own)
+    # Without the other tables of an asset, such as the versions of schedules, which have other columns.
+    main_tables = {
+        unique_id: key for unique_id, key in sources.items() if key.path[-1] == manifest["sources"][unique_id]["name"]
+    }
+    return ModelSpecs(specs, checks, keys, main_tables)
 
 
-def _described(manifest: Mapping[str, Any], spec: dg.AssetCheckSpec) -> str | None:
-    """What a test of dbt's looks at; its name says it too, but at length and without spaces."""
+def _describe_test(manifest: Mapping[str, Any], spec: dg.AssetCheckSpec) -> str | None:
+    """Describes a generic dbt test by its name, column and arguments; None for other tests."""
     test = manifest["nodes"].get(spec.metadata["dagster_dbt/unique_id"], {}) if spec.metadata else {}
-    about = test.get("test_metadata")
-    if not about:
+    generic = test.get("test_metadata")
+    if not generic:
         return None
-    given = {name: value for name, value in about["kwargs"].items() if name not in ("model", "column_name")}
+    given = {name: value for name, value in generic["kwargs"].items() if name not in ("model", "column_name")}
     column = f" of column `{test['column_name']}`" if test.get("column_name") else ""
-    said = "; ".join(f"{name}: {_words(value)}" for name, value in given.items())
-    return f"dbt test `{about['name']}`{column}" + (f" ({said})." if said else ".")
+    arguments = "; ".join(f"{name}: {_format_value(value)}" for name, value in given.items())
+    return f"dbt test `{generic['name']}`{column}" + (f" ({arguments})." if arguments else ".")
 
 
-def _words(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _upstream_first(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetSpec]:
-    """In the order in which a step may tell of them."""
+def _sort_upstream_first(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetSpec]:
+    """Sorts the specs so that each one follows those it depends on, as Dagster wants the events of a step."""
     by_key = {spec.key: spec for spec in specs}
     order = TopologicalSorter({spec.key: {dep.asset_key for dep in spec.deps} for spec in specs})
     return [by_key[key] for key in order.static_order() if key in by_key]
 
 
-def _plain(spec: dg.AssetSpec) -> dg.AssetSpec:
-    """Without the manifest itself, which dagster-dbt hangs on every asset for steps that run dbt for them."""
+def _drop_manifest(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """Drops the manifest, which dagster-dbt puts into the metadata of every asset."""
     kept = {
         name: value
         for name, value in spec.metadata.items()

@@ -1,4 +1,4 @@
-"""The windows of time that a run's partitions stand for."""
+"""Converts the time partitions of a run into windows of time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from meter_pipeline.store.lake.windows import Window
 
 
-def windows_of(step: Any) -> list[Window] | None:
-    """The windows of the partitions that a step materialises, in order; `None` when it is to have all rows.
+def find_windows(step: Any) -> list[Window] | None:
+    """Returns the windows of the partitions that a step materialises, in order; `None` if it needs all rows.
 
-    An asset that is not partitioned, or not by time, has all rows. Of several dimensions the one of time counts.
+    An asset that is not partitioned by time needs all rows. With several dimensions, the one of time counts.
 
     Args:
         step: Dagster's context of the step.
@@ -21,7 +21,7 @@ def windows_of(step: Any) -> list[Window] | None:
 
     from meter_pipeline.store.lake.windows import Window, merge
 
-    # A run with a partition can hold assets without: each asset goes by its own definition.
+    # A partitioned run can hold assets that are not partitioned, so each asset's definition decides.
     definition = step.entity_partitions_def if step.assets_def is not None else step.run_partitions_def
     if not step.has_partitions or not has_one_dimension_time_window_partitioning(definition):
         return None

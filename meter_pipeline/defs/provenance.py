@@ -1,4 +1,4 @@
-"""Whose data an asset shows: pages of a sandbox's data say so, since made-up numbers look like any others."""
+"""Marks assets whose data a sandbox made up, since made-up numbers look like any others."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import dagster as dg
 from meter_pipeline.config import origin
 from meter_pipeline.defs.metadata import Metadata
 
-_ENTRY = "whose data"
+_ENTRY = "data origin"
 _TAG = "meter/sandbox"
 
 
-def marked(assets: Sequence[dg.AssetsDefinition], folder: Path) -> list[dg.AssetsDefinition]:
-    """The assets as they are, or marked as a sandbox's where one filled the folder: in description and tags."""
+def mark_sandbox(assets: Sequence[dg.AssetsDefinition], folder: Path) -> list[dg.AssetsDefinition]:
+    """Adds a notice and a tag to the assets if a sandbox filled the data folder; else returns them unchanged."""
     notice = origin.notice(folder)
     if notice is None:
         return list(assets)
@@ -25,10 +25,10 @@ def marked(assets: Sequence[dg.AssetsDefinition], folder: Path) -> list[dg.Asset
             description=f"**{notice}**\n\n{spec.description or ''}", tags={**spec.tags, _TAG: "made-up-data"}
         )
 
-    return [one.map_asset_specs(mark) for one in assets]
+    return [definition.map_asset_specs(mark) for definition in assets]
 
 
-def note(folder: Path) -> Metadata:
-    """What a materialisation says of its data: that a sandbox made it up, or nothing."""
+def describe_origin(folder: Path) -> Metadata:
+    """Returns metadata that says that a sandbox made up the data; empty for Meter's data."""
     notice = origin.notice(folder)
     return {_ENTRY: notice} if notice is not None else {}

@@ -1,4 +1,4 @@
-"""Checks of a strategy's results that look at the rows: counts against the API, keys, empty fields, columns."""
+"""Checks of a strategy's rows: counts against the API, unique keys, fields that went empty, stable columns."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from meter_pipeline.defs.keys import results_key, slug_of
-from meter_pipeline.defs.rows import rows_by_job
+from meter_pipeline.defs.keys import find_slug, make_results_key
+from meter_pipeline.defs.rows import read_rows_by_job
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from meter_pipeline.sync import StrategyReport
 
 _NAMED = 10
-_ABOUT = {
+_DESCRIPTIONS = {
     "rows_match_api": "Each accepted job has as many rows as the API counted items.",
     "keys_are_unique": "No two items of the latest job share a key.",
-    "no_field_went_empty": "No field that had values in the job before is empty throughout the latest job.",
+    "no_field_went_empty": "No field that had values in the previous job is empty in every item of the latest job.",
     "columns_are_stable": "No column is new or has widened since the last run.",
 }
 
 
-def specs(keys: Iterable[dg.AssetKey]) -> list[dg.AssetCheckSpec]:
-    """The checks of each results asset."""
+def make_specs(keys: Iterable[dg.AssetKey]) -> list[dg.AssetCheckSpec]:
+    """Returns these checks for each results asset."""
     return [
         dg.AssetCheckSpec(name, asset=key, description=description)
         for key in keys
-        for name, description in _ABOUT.items()
+        for name, description in _DESCRIPTIONS.items()
     ]
 
 
@@ -43,31 +43,31 @@ class _Outcome:
     metadata: dict[str, Any]
 
 
-def results(
+def evaluate(
     selected: Iterable[dg.AssetCheckKey],
     store: Store,
     strategies: dict[str, StrategyRow],
     reports: dict[str, StrategyReport],
 ) -> Iterator[dg.AssetCheckResult]:
-    """Evaluates the selected checks; all are warnings, as the rows are what Meter scraped.
+    """Evaluates the selected checks. All are warnings: the rows are as Meter scraped them.
 
     Args:
-        selected: The checks asked for, those of other rules among them.
+        selected: The checks to evaluate; those of other modules are ignored.
         store: Ledger and lake after the sync.
         strategies: By slug.
-        reports: What the sync did, by slug; without one, columns are neither new nor widened.
+        reports: The sync's reports by slug; without one, no column counts as new or widened.
     """
     wanted: dict[str, list[str]] = {}
     for check in sorted(selected, key=lambda key: (key.asset_key, key.name)):
-        slug = slug_of(check.asset_key)
-        if check.name in _ABOUT and slug in strategies:
+        slug = find_slug(check.asset_key)
+        if check.name in _DESCRIPTIONS and slug in strategies:
             wanted.setdefault(str(slug), []).append(check.name)
     for slug, names in wanted.items():
-        outcomes = _outcomes(store, strategies[slug], reports.get(slug))
+        outcomes = _evaluate_all(store, strategies[slug], reports.get(slug))
         for name in names:
             yield dg.AssetCheckResult(
                 passed=outcomes[name].passed,
-                asset_key=results_key(slug),
+                asset_key=make_results_key(slug),
                 check_name=name,
                 severity=dg.AssetCheckSeverity.WARN,
                 description=outcomes[name].description,
@@ -75,37 +75,43 @@ def results(
             )
 
 
-def _outcomes(store: Store, strategy: StrategyRow, report: StrategyReport | None) -> dict[str, _Outcome]:
+def _evaluate_all(store: Store, strategy: StrategyRow, report: StrategyReport | None) -> dict[str, _Outcome]:
     jobs = list(store.ledger.jobs(strategy.strategy_id, ("accepted",)))
     latest = jobs[-1] if jobs else None
-    before = next((job for job in reversed(jobs[:-1]) if latest and job.target == latest.target), None)
-    compared = {job.job_id: job.time for job in (latest, before) if job}
-    tables = rows_by_job(store, strategy.slug, compared.items())
-    rows, old = (tables.get(job.job_id) if job else None for job in (latest, before))
+    previous = next((job for job in reversed(jobs[:-1]) if latest and job.target == latest.target), None)
+    compared = {job.job_id: job.time for job in (latest, previous) if job}
+    tables = read_rows_by_job(store, strategy.slug, compared.items())
+    rows, previous_rows = (tables.get(job.job_id) if job else None for job in (latest, previous))
     return {
-        "rows_match_api": _counts(jobs),
-        "keys_are_unique": _keys(rows),
-        "no_field_went_empty": _empty(rows, old),
-        "columns_are_stable": _columns(report),
+        "rows_match_api": _check_counts(jobs),
+        "keys_are_unique": _check_keys(rows),
+        "no_field_went_empty": _check_empty(rows, previous_rows),
+        "columns_are_stable": _check_columns(report),
     }
 
 
-def _counts(jobs: Iterable[JobRow]) -> _Outcome:
+def _check_counts(jobs: Iterable[JobRow]) -> _Outcome:
     # The API may count a wrapped or single object as one item.
     off = [job for job in jobs if job.item_count not in (None, 1) and job.items not in (None, job.item_count)]
     named = ", ".join(f"{job.job_id} ({job.items} of {job.item_count})" for job in off[:_NAMED])
-    return _Outcome(not off, f"other counts: {named}" if off else "all counts are the API's", {"jobs": len(off)})
+    return _Outcome(
+        not off, f"other counts than the API's: {named}" if off else "all counts equal the API's", {"jobs": len(off)}
+    )
 
 
-def _keys(rows: pa.Table | None) -> _Outcome:
+def _check_keys(rows: pa.Table | None) -> _Outcome:
     if rows is None:
         return _Outcome(True, "the latest job has no items", {"items": 0})
     keys = rows["_meter_item_key"].to_pylist()
-    twice = len(keys) - len(set(keys))
-    return _Outcome(not twice, f"{twice} of {len(keys)} items share a key", {"items": len(keys), "shared": twice})
+    repeated = len(keys) - len(set(keys))
+    return _Outcome(
+        not repeated,
+        f"{repeated} of {len(keys)} items repeat another item's key",
+        {"items": len(keys), "shared": repeated},
+    )
 
 
-def _empty(rows: pa.Table | None, old: pa.Table | None) -> _Outcome:
+def _check_empty(rows: pa.Table | None, previous_rows: pa.Table | None) -> _Outcome:
     if rows is None:
         return _Outcome(True, "the latest job has no items", {})
     fields = [name for name in rows.column_names if not name.startswith("_meter_")]
@@ -113,15 +119,18 @@ def _empty(rows: pa.Table | None, old: pa.Table | None) -> _Outcome:
     gone = [
         name
         for name in fields
-        if old is not None and rates[name] == 1 and name in old.column_names and old[name].null_count < old.num_rows
+        if previous_rows is not None
+        and rates[name] == 1
+        and name in previous_rows.column_names
+        and previous_rows[name].null_count < previous_rows.num_rows
     ]
     facts = {f"null rate of {name}": rate for name, rate in list(rates.items())[:_NAMED]}
     return _Outcome(not gone, f"empty now: {', '.join(gone[:_NAMED])}" if gone else "no field went empty", facts)
 
 
-def _columns(report: StrategyReport | None) -> _Outcome:
+def _check_columns(report: StrategyReport | None) -> _Outcome:
     new, widened = (report.new_columns, report.widened) if report else ((), ())
-    told = [f"new: {', '.join(new)}"] if new else []
-    told += [f"widened: {', '.join(widened)}"] if widened else []
+    findings = [f"new: {', '.join(new)}"] if new else []
+    findings += [f"widened: {', '.join(widened)}"] if widened else []
     facts = {"new columns": len(new), "widened columns": len(widened)}
-    return _Outcome(not told, "; ".join(told) or "no column is new or has widened", facts)
+    return _Outcome(not findings, "; ".join(findings) or "no column is new or has widened", facts)

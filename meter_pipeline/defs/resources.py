@@ -1,7 +1,7 @@
-"""The API and the store as Dagster resources: thin, and built only when something asks for them.
+"""The Meter API and the store as Dagster resources, opened only when a step uses them.
 
-Nothing secret needs to be configured: what is left out is read from `METER_*` (or `.env`) where a run uses it. So
-definitions load with no key and no network, and no key is ever part of a run's configuration.
+Fields that are not set are read from `METER_*` (or `.env`) when a run uses them. So definitions load without a key or a
+network, and no key is ever part of a run's configuration.
 """
 
 from __future__ import annotations
@@ -32,21 +32,25 @@ class MeterResource(dg.ConfigurableResource):
     """
 
     api_key: str | None = Field(
-        default=None, repr=False, description="An EnvVar, never the key itself; METER_API_KEY by default."
+        default=None, repr=False, description="The API key as an EnvVar, never as text. METER_API_KEY by default."
     )
-    api_key_variable: str | None = Field(default=None, description="Name of the variable that holds the key.")
-    base_url: str | None = Field(default=None, description="METER_BASE_URL by default.")
-    api_prefix: str | None = Field(default=None, description="auto, /v1 or /api; METER_API_PREFIX by default.")
-    max_requests_per_second: float | None = Field(default=None, description="Upper bound on calls.")
+    api_key_variable: str | None = Field(
+        default=None, description="Name of the environment variable that holds the key."
+    )
+    base_url: str | None = Field(default=None, description="URL of the API. METER_BASE_URL by default.")
+    api_prefix: str | None = Field(
+        default=None, description="Path prefix of the API: auto, /v1 or /api. METER_API_PREFIX by default."
+    )
+    max_requests_per_second: float | None = Field(default=None, description="Maximum requests per second.")
 
     def settings(self) -> Settings:
-        """The settings of the environment, with this resource's own on top.
+        """Returns the settings of the environment, overridden by the fields of this resource.
 
         Raises:
-            SettingsError: A value cannot be used.
+            SettingsError: A value is not valid.
         """
         given: dict[str, Any] = {
-            "api_key": self.api_key or _value(self.api_key_variable),
+            "api_key": self.api_key or _read_variable(self.api_key_variable),
             "base_url": self.base_url.rstrip("/") if self.base_url else None,
             "api_prefix": self.api_prefix,
             "max_requests_per_second": self.max_requests_per_second,
@@ -55,7 +59,7 @@ class MeterResource(dg.ConfigurableResource):
 
     @contextmanager
     def client(self, ledger: Ledger | None = None, **limits: Any) -> Iterator[MeterClient]:
-        """An open client; `limits` are its own arguments: `timeout`, `deadline`.
+        """Opens a client; `limits` are passed to it, such as `timeout` and `deadline` in seconds.
 
         Raises:
             SettingsError: No key is configured.
@@ -67,41 +71,49 @@ class MeterResource(dg.ConfigurableResource):
 class StoreResource(dg.ConfigurableResource):
     """The ledger, the lake and the warehouse."""
 
-    data_dir: str | None = Field(default=None, description="Folder of the data; METER_DATA_DIR by default.")
+    data_dir: str | None = Field(default=None, description="Folder of the data. METER_DATA_DIR by default.")
     ledger_url: str | None = Field(
-        default=None, repr=False, description="SQLAlchemy URL or path; METER_LEDGER_URL, or a file in data_dir."
+        default=None,
+        repr=False,
+        description="SQLAlchemy URL or path of the ledger. By default METER_LEDGER_URL, or a file in data_dir.",
     )
     lake_url: str | None = Field(
-        default=None, repr=False, description="URL or path; METER_LAKE_URL, or a folder in data_dir."
+        default=None,
+        repr=False,
+        description="URL or path of the lake. By default METER_LAKE_URL, or a folder in data_dir.",
     )
-    ledger_url_variable: str | None = Field(default=None, description="Name of the variable that holds ledger_url.")
-    lake_url_variable: str | None = Field(default=None, description="Name of the variable that holds lake_url.")
-    config: str | None = Field(default=None, description="Path of meter.yaml; METER_CONFIG by default.")
+    ledger_url_variable: str | None = Field(
+        default=None, description="Name of the environment variable that holds ledger_url."
+    )
+    lake_url_variable: str | None = Field(
+        default=None, description="Name of the environment variable that holds lake_url."
+    )
+    config: str | None = Field(default=None, description="Path of meter.yaml. METER_CONFIG by default.")
 
     def settings(self) -> Settings:
-        """The settings of the environment, with this resource's own on top.
+        """Returns the settings of the environment, overridden by the fields of this resource.
 
         Raises:
-            SettingsError: A value cannot be used.
+            SettingsError: A value is not valid.
         """
-        return replace(Settings.from_env(), **self._own())
+        return replace(Settings.from_env(), **self._overrides())
 
-    def of_ledger(self) -> Settings:
-        """Settings that say where the ledger is, also where others cannot be used."""
-        return replace(Settings.of_ledger(), **self._own())
+    def ledger_settings(self) -> Settings:
+        """Returns settings that locate the ledger, even if other settings are not valid."""
+        return replace(Settings.of_ledger(), **self._overrides())
 
-    def _own(self) -> dict[str, Any]:
+    def _overrides(self) -> dict[str, Any]:
         given = {
             "data_dir": resolve_path("data_dir", self.data_dir) if self.data_dir else None,
-            "ledger_url": self.ledger_url or _value(self.ledger_url_variable),
-            "lake_url": self.lake_url or _value(self.lake_url_variable),
+            "ledger_url": self.ledger_url or _read_variable(self.ledger_url_variable),
+            "lake_url": self.lake_url or _read_variable(self.lake_url_variable),
             "config": resolve_path("config", self.config) if self.config else None,
         }
         return {name: value for name, value in given.items() if value is not None}
 
     @contextmanager
     def open(self) -> Iterator[Store]:
-        """The open ledger and lake.
+        """Opens the ledger and the lake.
 
         Raises:
             StoreError: One of them cannot be opened.
@@ -115,10 +127,10 @@ class StoreResource(dg.ConfigurableResource):
         return self.settings().warehouse
 
     def with_api(self, meter: MeterResource) -> Settings:
-        """These settings together with those of the API.
+        """Returns these settings together with those of the API.
 
         Raises:
-            SettingsError: A value cannot be used.
+            SettingsError: A value is not valid.
         """
         api = meter.settings()
         return replace(
@@ -130,14 +142,14 @@ class StoreResource(dg.ConfigurableResource):
         )
 
     def refuse_mixing(self, meter: MeterResource) -> None:
-        """Makes sure that Meter's data does not land among a sandbox's.
+        """Refuses to load Meter's data into a folder that holds a sandbox's.
 
         Raises:
-            SettingsError: The folder is a sandbox's and the API is not.
+            SettingsError: The folder holds a sandbox's data and the API is not a sandbox.
         """
         origin.refuse_mixing(self.with_api(meter))
 
 
-def _value(variable: str | None) -> str | None:
-    """The value of a variable. Dagster's own reading of an unset one ends a run with a traceback, not with a line."""
+def _read_variable(variable: str | None) -> str | None:
+    """Reads a variable. `dg.EnvVar` would end the run with a traceback if it is not set; this is one line."""
     return None if variable is None else require_variable(variable)

@@ -1,4 +1,4 @@
-"""The typed rows of single jobs."""
+"""Reads the typed rows of single jobs from the lake."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from meter_pipeline.connect import Store
 
 
-def job_rows(store: Store, slug: str, job_id: str | None, time: str | None) -> pa.Table | None:
-    """The rows of a job, read from the month of its time alone; `None` when it has none."""
-    return rows_by_job(store, slug, [(job_id, time)] if job_id else []).get(job_id or "")
+def read_job_rows(store: Store, slug: str, job_id: str | None, time: str | None) -> pa.Table | None:
+    """Reads the rows of a job from the files of its month; `None` if it has none."""
+    return read_rows_by_job(store, slug, [(job_id, time)] if job_id else []).get(job_id or "")
 
 
-def rows_by_job(store: Store, slug: str, jobs: Iterable[tuple[str, str | None]]) -> dict[str, pa.Table]:
-    """The rows of some jobs by job id, each file read once; a job without rows is absent.
+def read_rows_by_job(store: Store, slug: str, jobs: Iterable[tuple[str, str | None]]) -> dict[str, pa.Table]:
+    """Reads the rows of several jobs, by job id, each file once; a job without rows is absent.
 
     Args:
-        store: The lake.
-        slug: The strategy.
-        jobs: Ids and ISO times of the jobs; only the months of these times are read.
+        store: The store with the lake.
+        slug: The strategy's slug.
+        jobs: Ids and ISO times of completion of the jobs; only the files of these months are read.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

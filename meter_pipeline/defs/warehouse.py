@@ -1,6 +1,6 @@
-"""The step that publishes: the raw side and the models in a file of their own, and what passed becomes `warehouse`.
+"""The step that builds the dbt models in a candidate file, tests them and publishes the file as `warehouse`.
 
-A publication is whole or not at all, so all of it is one step, whatever was selected of it: what was selected is told.
+A publication is whole or not at all, so one step builds all of it, and yields events only of the selected assets.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster._core.definitions.composition import MappedInputPlaceholder
 
-from meter_pipeline.defs.failures import told_in_one_line
+from meter_pipeline.defs.failures import fail_in_one_line
 from meter_pipeline.defs.keys import STORE_RESOURCE, WAREHOUSE
 from meter_pipeline.defs.models import OWNERS, ModelSpecs
 from meter_pipeline.defs.naming import Keys, Names
-from meter_pipeline.defs.provenance import note
+from meter_pipeline.defs.provenance import describe_origin
 
 if TYPE_CHECKING:
     from meter_pipeline.defs.resources import StoreResource
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _STEP = "publish"
 
 
-def publication_assets(
+def build_publication_assets(
     project: Project | None,
     models: ModelSpecs,
     upstream: Sequence[dg.AssetKey],
@@ -34,21 +34,21 @@ def publication_assets(
     keys: Keys = Keys(),
     names: Names = Names(),
 ) -> dg.AssetsDefinition:
-    """The models of the dbt project and the published warehouse.
+    """Builds the assets of the dbt models and of the published warehouse.
 
-    A step is skipped when one of its inputs is skipped, unless inputs are fanned in: then only when all of them are. An
-    asset has an input for each upstream asset and would miss nearly every sync, since strategies without news are
-    skipped; hence the graph of one op with all of them on one input.
+    A step is skipped when one of its inputs is skipped, unless the inputs are fanned in: then only when all of them
+    are. With one input per upstream asset, the step would be skipped in nearly every sync, since strategies without new
+    jobs are skipped. Hence a graph of one op that has all of them on one input.
 
     Args:
-        project: What is built over the raw side; nothing when `None`.
-        models: Its assets and checks.
+        project: The dbt project; `None` publishes without models.
+        models: The project's assets and checks.
         upstream: The assets that a sync fills.
-        keys: What the project calls the assets when the step runs.
-        names: The instance's names of the step and its resource.
+        keys: Translates between the project's asset keys and this package's.
+        names: Names of the step and its resource in this code location.
     """
-    # Nodes of one job with the same name would have to be the same.
-    step, store_key = names.shown(_STEP), names.shown(STORE_RESOURCE)
+    # Dagster wants nodes of the same name in a job to be equal, so each account has other names.
+    step, store_key = names.qualify(_STEP), names.qualify(STORE_RESOURCE)
     specs = [*models.specs, _warehouse_spec(models, upstream)]
     own = {spec.key for spec in specs}
     outs = {spec.key.to_python_identifier(): spec for spec in specs}
@@ -65,11 +65,11 @@ def publication_assets(
     )
     # A lambda has no annotations: Dagster would take those of a function for the types of the outputs.
     publish = make_op(
-        lambda context: keys.told(_publish(context, getattr(context.resources, store_key), project, models, keys))
+        lambda context: keys.rename(_publish(context, getattr(context.resources, store_key), project, models, keys))
     )
 
     graph = dg.GraphDefinition(
-        name=names.shown("publication"),
+        name=names.qualify("publication"),
         node_defs=[publish],
         input_mappings=[
             dg.InputMapping(
@@ -94,13 +94,13 @@ def publication_assets(
 
 
 def _warehouse_spec(models: ModelSpecs, upstream: Sequence[dg.AssetKey]) -> dg.AssetSpec:
-    used = {dep.asset_key for spec in models.specs for dep in spec.deps}
-    last = [spec.key for spec in models.specs if spec.key not in used]
+    inner = {dep.asset_key for spec in models.specs for dep in spec.deps}
+    last = [spec.key for spec in models.specs if spec.key not in inner]
     return dg.AssetSpec(
         WAREHOUSE,
-        deps=[*last, *(one for one in upstream if one not in used)],
-        description="One DuckDB file with everything in it: schemas `meter`, `results`, `staging`, `intermediate` and "
-        "`marts`. It is replaced atomically, after its tests have passed: no reader waits or sees half a load.",
+        deps=[*last, *(key for key in upstream if key not in inner)],
+        description="One DuckDB file with all data: schemas `meter`, `results`, `staging`, `intermediate` and `marts`. "
+        "It is replaced atomically once its tests have passed, so readers never wait and never see half a load.",
         group_name="warehouse",
         kinds={"duckdb"},
         owners=OWNERS,
@@ -115,58 +115,62 @@ def _publish(
     models: ModelSpecs,
     keys: Keys,
 ) -> Iterator[Any]:
-    """Publishes, and tells what was built; of a rejected candidate only which tests failed."""
-    selected, selected_checks = keys.selected(context), keys.selected_checks(context)
+    """Publishes, and yields what was built; of a rejected candidate, only the test results."""
+    selected, selected_checks = keys.list_selected(context), keys.list_selected_checks(context)
     path: Path = store_resource.warehouse
-    with told_in_one_line(context.log):
+    with fail_in_one_line(context.log):
         from meter_pipeline.store.warehouse.build import RejectedError, publish
 
         with store_resource.open() as store:
             try:
-                done = publish(store.ledger, store.lake, path, models=project)
+                publication = publish(store.ledger, store.lake, path, models=project)
             except RejectedError:
-                yield from _checks(project.results if project else (), models, selected_checks)
+                yield from _report_tests(project.results if project else (), models, selected_checks)
                 raise
-        context.log.info(f"{path}: {'nothing new to publish' if done.unchanged else 'published'}")
-        version = dg.DataVersion(done.publication_id)
-        rows = _rows(path)
-        results = {one.unique_id: one for one in project.results} if project and not done.unchanged else {}
-        charts = _charts(path) if project else {}
-        whose = note(store_resource.settings().data_dir)
-        traced = _lineage(path, project, models, keys) if project else {}
+        context.log.info(f"{path}: {'unchanged, nothing to publish' if publication.unchanged else 'published'}")
+        version = dg.DataVersion(publication.publication_id)
+        rows = _count_rows(path)
+        results = (
+            {result.unique_id: result for result in project.results} if project and not publication.unchanged else {}
+        )
+        charts = _draw_charts(path) if project else {}
+        origin = describe_origin(store_resource.settings().data_dir)
+        lineage = _read_lineage(path, project, models, keys) if project else {}
         for unique_id, asset in models.keys.items():
             if asset in selected:
                 facts = {
-                    **whose,
+                    **origin,
                     **charts.get(asset, {}),
-                    **traced.get(asset, {}),
-                    **_model_facts(asset, rows, results.get(unique_id)),
+                    **lineage.get(asset, {}),
+                    **_describe_model(asset, rows, results.get(unique_id)),
                 }
                 yield dg.MaterializeResult(asset, metadata=facts, data_version=version)
         if WAREHOUSE in selected:
-            facts = {**whose, **charts.get(WAREHOUSE, {}), **_warehouse_facts(path, done)}
+            facts = {**origin, **charts.get(WAREHOUSE, {}), **_describe_warehouse(path, publication)}
             yield dg.MaterializeResult(WAREHOUSE, metadata=facts, data_version=version)
-        yield from _checks(list(results.values()), models, selected_checks)
+        yield from _report_tests(list(results.values()), models, selected_checks)
 
 
-def _checks(results: Sequence[Result], models: ModelSpecs, selected: Any) -> Iterator[dg.AssetCheckResult]:
-    """The outcome of every test that was run, and of no other."""
+def _report_tests(results: Sequence[Result], models: ModelSpecs, selected: Any) -> Iterator[dg.AssetCheckResult]:
+    """Yields a check result for each selected test that was run."""
     specs = models.check_ids
-    for one in results:
-        spec = specs.get(one.unique_id)
-        if one.kind != "test" or spec is None or spec.key not in selected or one.status == "skipped":
+    for result in results:
+        spec = specs.get(result.unique_id)
+        if result.kind != "test" or spec is None or spec.key not in selected or result.status == "skipped":
             continue
         yield dg.AssetCheckResult(
-            passed=one.status == "pass",
+            passed=result.status == "pass",
             asset_key=spec.asset_key,
             check_name=spec.name,
-            severity=dg.AssetCheckSeverity.ERROR if one.failed else dg.AssetCheckSeverity.WARN,
-            description=None if one.status == "pass" else f"{one.message or one.status}: {one.sql or one.name}",
-            metadata={"failures": one.failures or 0, "seconds": one.seconds},
+            severity=dg.AssetCheckSeverity.ERROR if result.failed else dg.AssetCheckSeverity.WARN,
+            description=None
+            if result.status == "pass"
+            else f"{result.message or result.status}: {result.sql or result.name}",
+            metadata={"failures": result.failures or 0, "seconds": result.seconds},
         )
 
 
-def _model_facts(key: dg.AssetKey, rows: Mapping[str, int], result: Result | None) -> dict[str, Any]:
+def _describe_model(key: dg.AssetKey, rows: Mapping[str, int], result: Result | None) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     name = ".".join(key.path[-2:])
     if name in rows:
@@ -176,22 +180,22 @@ def _model_facts(key: dg.AssetKey, rows: Mapping[str, int], result: Result | Non
     return facts
 
 
-def _warehouse_facts(path: Path, done: Publication) -> dict[str, Any]:
+def _describe_warehouse(path: Path, publication: Publication) -> dict[str, Any]:
     return {
         "dagster/uri": path.as_uri(),
         "path": dg.MetadataValue.path(path),
         "bytes": path.stat().st_size,
-        "strategies": done.strategies,
-        "jobs": done.jobs,
-        "files": done.files,
-        "models": done.models,
-        "dbt invocation": done.dbt_invocation_id or "none",
-        "seconds": done.seconds,
+        "strategies": publication.strategies,
+        "jobs": publication.jobs,
+        "files": publication.files,
+        "models": publication.models,
+        "dbt invocation": publication.dbt_invocation_id or "none",
+        "seconds": publication.seconds,
     }
 
 
-def _rows(path: Path) -> dict[str, int]:
-    """Rows of the tables that dbt built; a view is not counted, since that may mean to read all of the lake."""
+def _count_rows(path: Path) -> dict[str, int]:
+    """Counts the rows of the tables that dbt built; not of views, which could read the whole lake."""
     from meter_pipeline.store.warehouse.build import reading
 
     with reading(path) as connection:
@@ -205,9 +209,9 @@ def _rows(path: Path) -> dict[str, int]:
         return dict(counts)
 
 
-def _lineage(path: Path, project: Project, models: ModelSpecs, keys: Keys) -> dict[dg.AssetKey, dict[str, Any]]:
-    """Which columns each model's columns are made of."""
-    from meter_pipeline.defs.lineage import of_models
+def _read_lineage(path: Path, project: Project, models: ModelSpecs, keys: Keys) -> dict[dg.AssetKey, dict[str, Any]]:
+    """Returns the column lineage of each model."""
+    from meter_pipeline.defs.lineage import trace_models
     from meter_pipeline.store.warehouse.build import reading
     from meter_pipeline.store.warehouse.lineage import column_lineage
 
@@ -219,11 +223,11 @@ def _lineage(path: Path, project: Project, models: ModelSpecs, keys: Keys) -> di
         ).fetchall()
     for schema, table, column in rows:
         columns.setdefault((schema, table), []).append(column)
-    return of_models(column_lineage(project, columns), models, keys)
+    return trace_models(column_lineage(project, columns), models, keys)
 
 
-def _charts(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
-    """The charts that belong to an asset; none of a warehouse without marts."""
+def _draw_charts(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
+    """Draws the charts, by the asset that each belongs to."""
     from meter_pipeline.defs import charts
 
-    return charts.of_warehouse(path)
+    return charts.draw_charts(path)

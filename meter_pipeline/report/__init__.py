@@ -1,7 +1,7 @@
-"""The report: what happened at Meter since a moment, in words first, then in pictures, then in tables.
+"""The report: what Meter scraped in a span of time, as sentences, charts and tables.
 
-In: the published warehouse, read-only. Out: one HTML page with everything it needs inside. `facts` asks the warehouse,
-`page` writes what was found.
+In: the published warehouse, read-only. Out: one self-contained HTML page. `facts` queries the warehouse, `charts`
+draws, `page` renders.
 """
 
 from meter_pipeline.report.facts import Facts, Span, gather

@@ -1,4 +1,4 @@
-"""Charts of the published warehouse: for metadata of assets, and for the report."""
+"""Draws charts from the published warehouse, for the metadata of assets and for the report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from meter_pipeline.report.pictures import INK, Chart, Look, shorten
+from meter_pipeline.report.pictures import INK, Chart, Style, shorten
 from meter_pipeline.store.times import shift
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PANELS, _ITEMS, _STRATEGIES, _FIELDS = 3, 3, 8, 10
-# Inches of a panel of prices, and of the axis below the last one.
+# Height in inches of a panel of prices, and of the axis below the last panel.
 _PANEL, _AXIS = 1.35, 0.6
 _NAMED = 3
 _EVER = datetime(1970, 1, 1)
@@ -28,8 +28,8 @@ _ADDED, _REMOVED, _CHANGED = "#2ca58d", "#d9534f", "#4f6bed"
 Series = Mapping[str, Sequence[tuple[datetime, float]]]
 
 
-# An item's price from when it was first seen to when it was last, a row for each move. Prices of one strategy, field
-# and currency share a panel, and no others: 900 yen beside 9 euros say nothing.
+# An item's price from when it was first seen to when it was last, a row for each move. A panel has the prices of one
+# strategy, field and currency: 900 yen and 9 euros do not compare.
 _MOVES = """
 with moved as (
     select item_id, strategy, field, currency, any_value(label) as label, count(*) as moves,
@@ -75,7 +75,7 @@ where outcome = 'accepted' and observed_at >= $since and strategy in (
 )
 order by observed_at
 """
-# Where scrapes break, fields come and go.
+# Field coverage matters most where scrapes break.
 _TROUBLED = """
 select strategy from marts.dim_strategies where accepted_jobs > 1
 order by held_jobs + failed_jobs + unreadable_jobs desc, accepted_jobs desc, strategy
@@ -84,50 +84,53 @@ limit 1
 
 
 def prices(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> Chart | None:
-    """The prices of the items that moved most, over time, a panel for each strategy; `None` when no price moved."""
+    """Draws the prices that moved most, a panel per strategy, field and currency; `None` if no price moved."""
     rows = connection.execute(_MOVES, {"since": since or _EVER, "panels": _PANELS, "items": _ITEMS}).fetchall()
     panels: dict[tuple[str, ...], dict[tuple[str, str], list[tuple[datetime, float]]]] = {}
     ends: dict[tuple[str, ...], tuple[datetime, float]] = {}
     for strategy, name, currency, label, item_id, at, old, new, first, end in rows:
-        panel = (strategy, name, currency or "")
+        panel: tuple[str, ...] = (strategy, name, currency or "")
         line = panels.setdefault(panel, {}).setdefault((label, item_id), [(min(first, at), old)])
         line.append((at, new))
         ends[(*panel, label, item_id)] = (max(end, at), new)
-    for name_of_panel, items in panels.items():
+    for panel, items in panels.items():
         for item, line in items.items():
-            line.append(ends[(*name_of_panel, *item)])
+            line.append(ends[(*panel, *item)])
     if not panels:
         return None
-    lines = {panel: _named(items) for panel, items in panels.items()}
+    lines = {panel: _label_lines(items) for panel, items in panels.items()}
     moved = [
         f"{shorten(name)} {money(points[0][1], panel[-1])} → {money(points[-1][1], panel[-1])}"
         for panel, items in lines.items()
         for name, points in items.items()
     ]
 
-    def draw(figure: Figure, look: Look) -> None:
-        if look.small:
-            _steps(figure.subplots(), next(iter(lines.values())), look)
+    def draw(figure: Figure, style: Style) -> None:
+        if style.small:
+            _draw_steps(figure.subplots(), next(iter(lines.values())), style)
             return
         rows_of_axes = figure.subplots(len(lines), sharex=True, squeeze=False)
         for (strategy, name, currency), (axes,) in zip(lines, rows_of_axes, strict=True):
-            _steps(axes, lines[strategy, name, currency], look)
-            axes.set_title(look.label(strategy), loc="left", color=INK, fontsize=8)
-            axes.set_ylabel(look.label(f"{name}, {currency}" if currency else name))
+            _draw_steps(axes, lines[strategy, name, currency], style)
+            axes.set_title(style.escape_label(strategy), loc="left", color=INK, fontsize=8)
+            axes.set_ylabel(style.escape_label(f"{name}, {currency}" if currency else name))
 
     return Chart("Prices that moved most", "; ".join(moved[:_NAMED]), draw, _AXIS + _PANEL * max(len(lines), 2))
 
 
-def _named(
+def _label_lines(
     items: Mapping[tuple[str, str], list[tuple[datetime, float]]],
 ) -> dict[str, list[tuple[datetime, float]]]:
-    """The lines by the items' labels; where several items have the same, with what tells them apart."""
+    """Returns the lines by the items' labels; a label that several items share gets a part of the item id."""
     labels = [label for label, _ in items]
-    return {label if labels.count(label) == 1 else f"{label} ({id_[:6]})": line for (label, id_), line in items.items()}
+    return {
+        label if labels.count(label) == 1 else f"{label} ({item_id[:6]})": line
+        for (label, item_id), line in items.items()
+    }
 
 
 def money(value: float, currency: str | None) -> str:
-    """A price as people write it: signs go before the number, codes after it."""
+    """Formats a price: a currency sign goes before the number, a code after it."""
     if not currency:
         return f"{value:,.2f}"
     if currency.isalpha():
@@ -136,7 +139,7 @@ def money(value: float, currency: str | None) -> str:
 
 
 def activity(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> Chart | None:
-    """Items that were seen, and items that came, went and changed, by day."""
+    """Draws items seen, added, removed and changed per day; `None` without jobs."""
     rows = connection.execute(_ACTIVITY, {"since": since or _EVER}).fetchall()
     if not rows:
         return None
@@ -150,8 +153,8 @@ def activity(connection: duckdb.DuckDBPyConnection, since: datetime | None = Non
             axes.bar(days, counts[name], bottom=bottom, label=name, width=0.8, color=colour)
             bottom = [below + value for below, value in zip(bottom, counts[name], strict=True)]
 
-    def draw(figure: Figure, look: Look) -> None:
-        if look.small:
+    def draw(figure: Figure, style: Style) -> None:
+        if style.small:
             stack(figure.subplots())
             return
         seen, changes = figure.subplots(2, sharex=True, height_ratios=(1, 2))
@@ -159,36 +162,36 @@ def activity(connection: duckdb.DuckDBPyConnection, since: datetime | None = Non
         seen.set_ylabel("items")
         stack(changes)
         changes.set_ylabel("changes")
-        look.legend(changes)
+        style.add_legend(changes)
 
-    told = ", ".join(f"{sum(counts[name]):,.0f} {name}" for name in kinds)
-    return Chart("Items and changes per day", f"{told} in {len(days)} days", draw)
+    totals = ", ".join(f"{sum(counts[name]):,.0f} {name}" for name in kinds)
+    return Chart("Items and changes per day", f"{totals} in {len(days)} days", draw)
 
 
 def sizes(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> Chart | None:
-    """How many items each accepted job had, by strategy."""
+    """Draws the number of items of each accepted job, by strategy; `None` without jobs."""
     rows = connection.execute(_JOBS, {"since": since or _EVER, "items": _STRATEGIES}).fetchall()
     lines: dict[str, list[tuple[datetime, float]]] = {}
     for at, strategy, items, _ in rows:
         lines.setdefault(strategy, []).append((at, float(items or 0)))
     if not lines:
         return None
-    # Those that vary most come first: they are what the chart is looked at for.
-    ordered = dict(sorted(lines.items(), key=lambda one: (-_spread(one[1]), one[0])))
-    of = rows[0][3]
-    which = f"{len(lines)} of {of:,} strategies" if of > len(lines) else f"{len(lines)} strategies"
-    told = ", ".join(shorten(name) for name in list(ordered)[:_NAMED])
+    # Strategies that vary most come first, since they show trouble.
+    ordered = dict(sorted(lines.items(), key=lambda line: (-_measure_spread(line[1]), line[0])))
+    total = rows[0][3]
+    which = f"{len(lines)} of {total:,} strategies" if total > len(lines) else f"{len(lines)} strategies"
+    most_varying = ", ".join(shorten(name) for name in list(ordered)[:_NAMED])
 
-    def draw(figure: Figure, look: Look) -> None:
+    def draw(figure: Figure, style: Style) -> None:
         axes = figure.subplots()
-        _steps(axes, ordered, look)
+        _draw_steps(axes, ordered, style)
         axes.set_ylabel("items")
         axes.set_ylim(bottom=0)
 
-    return Chart("Items per job", f"{which}; those that vary most: {told}", draw)
+    return Chart("Items per job", f"{which}; those that vary most: {most_varying}", draw)
 
 
-def _spread(points: Sequence[tuple[datetime, float]]) -> float:
+def _measure_spread(points: Sequence[tuple[datetime, float]]) -> float:
     values = [value for _, value in points]
     return (max(values) - min(values)) / (max(values) or 1)
 
@@ -196,13 +199,13 @@ def _spread(points: Sequence[tuple[datetime, float]]) -> float:
 def coverage(
     connection: duckdb.DuckDBPyConnection, since: datetime | None = None, strategy: str | None = None
 ) -> Chart | None:
-    """The share of items with a value, by field, over the jobs of a strategy; by default the one in most trouble."""
+    """Draws the share of items with a value per field and job of a strategy; by default the most troubled one."""
     if strategy is None:
         found = connection.execute(_TROUBLED).fetchall()
         if not found:
             return None
         strategy = found[0][0]
-    names = _fields(connection, strategy)
+    names = _read_fields(connection, strategy)
     if not names:
         return None
     shares = ", ".join(f'count("{name}") / count(*)' for name in names)
@@ -215,8 +218,8 @@ def coverage(
         return None
     times, shares_of = [row[0] for row in rows], [[100 * share for share in row[1:]] for row in rows]
 
-    def draw(figure: Figure, look: Look) -> None:
-        # Lines at 100 % would lie on each other.
+    def draw(figure: Figure, style: Style) -> None:
+        # A heat map, since lines at 100 % would cover each other.
         axes = figure.subplots()
         edges = [*times, shift(times[-1], (times[-1] - times[0]) / max(len(times) - 1, 1))]
         if len(times) == 1:
@@ -224,22 +227,22 @@ def coverage(
         cells = axes.pcolormesh(
             edges, range(len(names) + 1), [*zip(*shares_of, strict=True)], vmin=0, vmax=100, cmap=_SHARES
         )
-        axes.set_yticks([place + 0.5 for place in range(len(names))], [look.label(name) for name in names])
+        axes.set_yticks([place + 0.5 for place in range(len(names))], [style.escape_label(name) for name in names])
         axes.invert_yaxis()
-        if not look.small:
+        if not style.small:
             bar = figure.colorbar(cells, ax=axes, pad=0.02)
             bar.outline.set_visible(False)
             bar.set_label("% of items with a value", color=INK, fontsize=8)
             bar.ax.tick_params(labelsize=8, colors=INK)
 
     mean = {name: sum(share[place] for share in shares_of) / len(rows) for place, name in enumerate(names)}
-    told = ", ".join(
-        f"{shorten(name)} {share:.0f} %" for name, share in sorted(mean.items(), key=lambda one: one[1])[:_NAMED]
+    lowest = ", ".join(
+        f"{shorten(name)} {share:.0f} %" for name, share in sorted(mean.items(), key=lambda field: field[1])[:_NAMED]
     )
-    return Chart("Field coverage", f"{strategy}: {told} over {len(rows)} jobs", draw)
+    return Chart("Field coverage", f"{strategy}: {lowest} over {len(rows)} jobs", draw)
 
 
-def _fields(connection: duckdb.DuckDBPyConnection, strategy: str) -> list[str]:
+def _read_fields(connection: duckdb.DuckDBPyConnection, strategy: str) -> list[str]:
     rows = connection.execute(
         "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'results' AND table_name = ? "
         "AND NOT starts_with(column_name, '_meter_') ORDER BY column_index LIMIT ?",
@@ -248,26 +251,28 @@ def _fields(connection: duckdb.DuckDBPyConnection, strategy: str) -> list[str]:
     return [name.replace('"', '""') for (name,) in rows]
 
 
-def _steps(axes: Axes, lines: Series, look: Look) -> None:
-    for (name, points), colour in zip(list(lines.items())[: look.lines], _LINES, strict=False):
-        axes.step(*zip(*points, strict=True), where="post", label=look.label(name), color=colour, linewidth=2)
-    look.legend(axes)
+def _draw_steps(axes: Axes, lines: Series, style: Style) -> None:
+    for (name, points), colour in zip(list(lines.items())[: style.lines], _LINES, strict=False):
+        axes.step(*zip(*points, strict=True), where="post", label=style.escape_label(name), color=colour, linewidth=2)
+    style.add_legend(axes)
 
 
 def all_of(connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> Mapping[str, Chart]:
-    """Every chart that has something to show, by name."""
-    drawn: Iterable[tuple[str, Chart | None]] = ((draw.__name__, _drawn(draw, connection, since)) for draw in CHARTS)
+    """Draws every chart that has data, by name."""
+    drawn: Iterable[tuple[str, Chart | None]] = (
+        (draw.__name__, _try_to_draw(draw, connection, since)) for draw in CHARTS
+    )
     return {name: chart for name, chart in drawn if chart is not None}
 
 
-def _drawn(
+def _try_to_draw(
     draw: Callable[..., Chart | None], connection: duckdb.DuckDBPyConnection, since: datetime | None
 ) -> Chart | None:
-    """A chart, or None where the data cannot be drawn: an axis that would leave the calendar, say."""
+    """Draws a chart; returns None if the data cannot be drawn, for example an axis beyond the year 9999."""
     try:
         chart: Chart | None = draw(connection, since)
         if chart is not None:
-            chart.png  # noqa: B018  drawn here, where it can still be left out
+            chart.png  # noqa: B018  drawn here, where a failure can still be caught
         return chart
     except (ValueError, OverflowError) as error:
         log.warning("the chart of %s cannot be drawn and is left out: %s", draw.__name__, str(error).splitlines()[0])

@@ -1,4 +1,4 @@
-"""What the report is about: answers of the published warehouse, ranked by how much they matter."""
+"""Queries the published warehouse for the report; the rows of each result are ranked by importance."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 _EVER = datetime(1970, 1, 1)
 _ROWS = 30
-# As many moves of one strategy as leave room for the others.
-_MOVES_OF_ONE = 4
+# Maximum price moves of one strategy, to leave room for the others.
+_MOVES_PER_STRATEGY = 4
 _Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
 class Span:
-    """The time that the report is about.
+    """The span of time that the report covers.
 
     Attributes:
-        since: Its beginning; None for all that was ever observed.
-        now: Its end: the present of the data.
+        since: Its start; None for everything ever observed.
+        now: Its end, the present of the data.
     """
 
     since: datetime | None
@@ -32,7 +32,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Totals:
-    """All of the span: jobs, their strategies and items, and what changed. `last` is the newest job ever, if any."""
+    """Counts over the whole span. `last` is when the newest job ever ended, None without jobs."""
 
     jobs: int
     strategies: int
@@ -45,7 +45,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Move:
-    """From what to what an item's price went over the span; `change` is relative, None from a price of 0."""
+    """An item's price at the start and end of the span; `change` is relative, None if the old price is 0."""
 
     strategy: str
     item: str
@@ -59,7 +59,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Activity:
-    """What a strategy's jobs brought, with a few items that came and went by name."""
+    """A strategy's jobs, items and changes; `came` and `went` are labels of a few added and removed items."""
 
     strategy: str
     jobs: int
@@ -72,13 +72,13 @@ class Activity:
 
     @property
     def came_or_went(self) -> bool:
-        """Whether its items are others than before."""
+        """Whether items were added or removed."""
         return bool(self.added or self.removed)
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """A strategy with jobs that were held, failed or could not be read; `broken_since` is None where it recovered."""
+    """A strategy with held, failed or unreadable jobs; `broken_since` is None if it has recovered."""
 
     strategy: str
     jobs: int
@@ -90,19 +90,19 @@ class Trouble:
 
     @property
     def kinds(self) -> Sequence[tuple[str, int]]:
-        """Jobs by what became of them, where there are any."""
+        """The number of jobs by outcome, without zeros."""
         counts = (("held", self.held), ("failed", self.failed), ("unreadable", self.unreadable))
         return [(name, jobs) for name, jobs in counts if jobs]
 
     @property
     def troubled(self) -> int:
-        """Jobs in trouble."""
+        """The number of jobs in trouble."""
         return self.held + self.failed + self.unreadable
 
 
 @dataclass(frozen=True)
 class TroubledJob:
-    """A job in trouble; `recovered_at` is when the next job of the same page was accepted, None if none was."""
+    """A held, failed or unreadable job; `recovered_at` is when the page's next accepted job ended, if any."""
 
     strategy: str
     job_id: str
@@ -114,7 +114,7 @@ class TroubledJob:
 
 @dataclass(frozen=True)
 class Lateness:
-    """A schedule and its runs; `is_silent` where the data has newer jobs, but none of it for two intervals."""
+    """A schedule and its runs; `is_silent` if it has had no job for two intervals. Times are in seconds."""
 
     strategy: str
     cron: str | None
@@ -128,7 +128,7 @@ class Lateness:
 
 @dataclass(frozen=True)
 class Vanished:
-    """An item that went, and for how long it was listed, in seconds."""
+    """An item that was removed; `seconds` is how long it was listed."""
 
     strategy: str
     item: str
@@ -139,7 +139,7 @@ class Vanished:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that the page tells, the most important rows of each list first."""
+    """Everything that the page shows, the most important rows of each list first."""
 
     totals: Totals
     moves: Sequence[Move]
@@ -151,7 +151,7 @@ class Facts:
 
     @property
     def late(self) -> Sequence[Lateness]:
-        """The schedules that ran late or have fallen silent."""
+        """The schedules that ran late or are silent."""
         return [schedule for schedule in self.schedules if schedule.late or schedule.is_silent]
 
 
@@ -265,26 +265,26 @@ from marts.dim_items where removed_at >= $since order by seconds_listed, removed
 
 
 def gather(connection: duckdb.DuckDBPyConnection, span: Span) -> Facts:
-    """Asks the warehouse about a span.
+    """Queries the warehouse for a span of time.
 
     Raises:
-        duckdb.CatalogException: It has no models.
+        duckdb.CatalogException: The warehouse has no models.
         duckdb.BinderException: Its models are of another version.
     """
     since: dict[str, object] = {"since": span.since or _EVER}
     ranked = f"select * from ({_TROUBLED_JOBS}) order by recovered_at is not null, observed_at desc limit {_ROWS}"  # noqa: S608
 
-    def rows(kind: type[_Row], sql: str, more: Mapping[str, object] = {}) -> list[_Row]:
+    def query(kind: type[_Row], sql: str, more: Mapping[str, object] = {}) -> list[_Row]:
         names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
         found = connection.execute(sql, {**since, **more}).fetchall()
         return [kind(**dict(zip(names, row, strict=True))) for row in found]
 
     return Facts(
-        totals=rows(Totals, _TOTALS)[0],
-        moves=rows(Move, _MOVES, {"moves": _MOVES_OF_ONE, "rows": _ROWS}),
-        activity=rows(Activity, _ACTIVITY),
-        trouble=rows(Trouble, _TROUBLE),
-        troubled_jobs=rows(TroubledJob, ranked),
-        schedules=rows(Lateness, _SCHEDULES),
-        vanished=rows(Vanished, _VANISHED),
+        totals=query(Totals, _TOTALS)[0],
+        moves=query(Move, _MOVES, {"moves": _MOVES_PER_STRATEGY, "rows": _ROWS}),
+        activity=query(Activity, _ACTIVITY),
+        trouble=query(Trouble, _TROUBLE),
+        troubled_jobs=query(TroubledJob, ranked),
+        schedules=query(Lateness, _SCHEDULES),
+        vanished=query(Vanished, _VANISHED),
     )

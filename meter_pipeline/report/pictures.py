@@ -1,4 +1,4 @@
-"""A chart as PNG images: wide, narrow for a phone, and small enough for the page of an asset in Dagster."""
+"""Renders a chart as PNG: wide, narrow for a phone, and small enough for an asset's page in Dagster."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Legible on a white page and on a dark one: the background is left out.
+# Legible on a white page and on a dark one; the background is transparent.
 INK = "#7f8691"
-# Inches of each form at this many pixels an inch: twice the pixels of the width that a page gives them.
+# Width of each form and the height in inches, and dots per inch: twice the pixels that a page gives them.
 _WIDE, _NARROW, _HEIGHT, _DPI = 7.2, 3.7, 3.0, 140
-# Few colours, since every materialisation keeps its own.
+# Few colours keep the images small: every materialisation stores its own.
 _COLOURS = 32
 # The value column of an asset's page is 270 pixels wide in a window of 1,280, and cuts off what is wider.
 _SMALL_SIZE, _SMALL_DPI, _SMALL_COLOURS, _SMALL_LINES = (2.6, 0.8), 100, 5, 3
-# In base64, with the words beside it, less than the thousand characters that Dagster shows at once.
+# In base64 and with its description, less than the thousand characters that Dagster shows inline.
 _SMALL_BYTES = 560
 _LABEL, _NARROW_LABEL = 28, 16
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """How a chart is drawn.
 
     Attributes:
-        lines: Most lines, None for all of them.
-        narrow: Whether it is for a phone: the legend stands below, and names are short.
+        lines: Maximum number of lines; None for all.
+        narrow: Whether the image is for a phone: the legend is below the chart, and names are short.
     """
 
     lines: int | None = None
@@ -41,68 +41,68 @@ class Look:
 
     @property
     def small(self) -> bool:
-        """Whether the chart has shapes alone, without any text."""
+        """Whether the chart has shapes only, without text."""
         return self.lines is not None
 
-    def label(self, text: str) -> str:
-        """A name as matplotlib shows it: a dollar sign would begin a formula, and an underscore hide it."""
+    def escape_label(self, text: str) -> str:
+        """Escapes a name for matplotlib: a dollar sign would start a formula, a leading underscore hide the label."""
         return shorten(text, _NARROW_LABEL if self.narrow else _LABEL).replace("$", r"\$").lstrip("_")
 
-    def legend(self, axes: Axes) -> None:
-        """The legend, beside the axes or below them."""
+    def add_legend(self, axes: Axes) -> None:
+        """Adds a legend, beside the axes or below them."""
         beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-        # The padding, in sizes of the font, is for the labels of the axis.
+        # The padding, in font sizes, leaves room for the axis labels.
         below = {"loc": "upper left", "bbox_to_anchor": (-0.2, 0.0), "borderaxespad": 3.4, "ncols": 2}
         axes.legend(frameon=False, labelcolor=INK, fontsize=8, **(below if self.narrow else beside))
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart with its title and what it shows in words; the images are drawn when they are asked for.
+    """A chart with a title and a description; its images are drawn when they are first used.
 
     Attributes:
-        title: What it is about; the same for every publication.
-        about: What it shows, in words.
-        draw: Draws it on an empty figure.
-        height: Of the wide image, in inches.
+        title: The title, the same for every publication.
+        about: What the chart shows, in words.
+        draw: Draws the chart on an empty figure.
+        height: Height of the wide image in inches.
     """
 
     title: str
     about: str
-    draw: Callable[[Figure, Look], None] = field(repr=False)
+    draw: Callable[[Figure, Style], None] = field(repr=False)
     height: float = _HEIGHT
 
     @cached_property
     def png(self) -> bytes:
-        """The image to read."""
-        return _png(self._figure(_WIDE, self.height, Look()), _COLOURS)
+        """The full-size image."""
+        return _render_png(self._make_figure(_WIDE, self.height, Style()), _COLOURS)
 
     @cached_property
     def narrow(self) -> bytes:
-        """The image to read on a phone."""
-        return _png(self._figure(_NARROW, self.height + 0.6, Look(narrow=True)), _COLOURS)
+        """The image for a phone."""
+        return _render_png(self._make_figure(_NARROW, self.height + 0.6, Style(narrow=True)), _COLOURS)
 
     @cached_property
     def small(self) -> bytes:
-        """The shapes alone, with as many lines as there are bytes for."""
+        """The small image: shapes only, with as many lines as fit into the bytes allowed."""
         for lines in range(_SMALL_LINES, 0, -1):
-            image = self._small(lines)
+            image = self._render_small(lines)
             if len(image) <= _SMALL_BYTES:
                 break
         return image
 
-    def _figure(self, width: float, height: float, look: Look) -> Figure:
-        # Without pyplot: no state outside of the figure, no window system, any thread.
+    def _make_figure(self, width: float, height: float, style: Style) -> Figure:
+        # Without pyplot, which keeps global state and wants a window system and the main thread.
         _load_fonts()
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="none")
-        self.draw(figure, look)
+        self.draw(figure, style)
         for axes in figure.axes:
             if axes.get_label() == "<colorbar>":
                 continue
-            dates = AutoDateLocator(minticks=2, maxticks=6) if look.narrow else AutoDateLocator()
+            dates = AutoDateLocator(minticks=2, maxticks=6) if style.narrow else AutoDateLocator()
             axes.xaxis.set_major_locator(dates)
             axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))
             axes.xaxis.get_offset_text().set(color=INK, fontsize=8)
@@ -115,11 +115,11 @@ class Chart:
             axes.spines[["left", "bottom"]].set_color(INK)
         return figure
 
-    def _small(self, lines: int) -> bytes:
+    def _render_small(self, lines: int) -> bytes:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=_SMALL_SIZE, dpi=_SMALL_DPI, facecolor="none")
-        self.draw(figure, Look(lines))
+        self.draw(figure, Style(lines))
         figure.subplots_adjust(0, 0.02, 1, 0.98)
         for axes in figure.axes:
             axes.set_axis_off()
@@ -128,18 +128,18 @@ class Chart:
             for shape in [*axes.lines, *axes.patches]:
                 # Hard edges are a fraction of the bytes.
                 shape.set_antialiased(False)
-        return _png(figure, _SMALL_COLOURS)
+        return _render_png(figure, _SMALL_COLOURS)
 
 
 def shorten(text: str, most: int = _LABEL) -> str:
-    """The text, cut to `most` characters where it is longer."""
+    """Cuts the text to at most `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _load_fonts() -> None:
-    """Imports matplotlib's list of fonts without the warning that it is being built; logging is as before afterwards.
+    """Imports matplotlib's list of fonts without the warning that it is being built; then restores logging.
 
-    Charts are drawn in processes that run a user's code too, which may want to hear of fonts.
+    Charts are drawn in processes that also run a user's code, which may want that log.
     """
     logger = logging.getLogger("matplotlib.font_manager")
     level = logger.level
@@ -150,7 +150,7 @@ def _load_fonts() -> None:
         logger.setLevel(level)
 
 
-def _png(figure: Figure, colours: int) -> bytes:
+def _render_png(figure: Figure, colours: int) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 

@@ -230,7 +230,7 @@ def test_another_accounts_data_lands_neither_in_the_first_ones_folder_nor_in_its
     with pytest.raises(SettingsError, match="two accounts have the data folder"):
         build_meter_defs(pipeline.settings, translator=MeterTranslator(key_prefix=["shop"]), api_key=key)
     with environ({"METER_LEDGER_URL": "postgresql://first@db.example/meter", "METER_LAKE_URL": "s3://first/meter"}):
-        settings = Account(key).settings(replace(Settings.from_env(), data_dir=tmp_path / "shop"))
+        settings = Account(key).apply_to(replace(Settings.from_env(), data_dir=tmp_path / "shop"))
         store = build_meter_defs(
             replace(Settings.from_env(), data_dir=tmp_path / "shop"),
             translator=MeterTranslator(key_prefix=["shop"]),

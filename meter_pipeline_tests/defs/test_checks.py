@@ -8,7 +8,7 @@ import dagster as dg
 
 from meter_pipeline.connect import open_store
 from meter_pipeline.defs import checks
-from meter_pipeline.defs.keys import JOBS, results_key
+from meter_pipeline.defs.keys import JOBS, make_results_key
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline_tests.defs.conftest import Pipeline, materialized
 
@@ -109,10 +109,10 @@ def test_the_jobs_in_trouble_are_gone_through_once_however_many_strategies_there
     with open_store(pipeline.settings) as store:
         problems = _Counted(store.ledger.problems())
         slugs = {row.strategy_id: row.slug for row in store.ledger.strategies()}
-    keys = [JOBS, *(results_key(slug) for slug in ("books", "lamps", *(f"gone_{number}" for number in range(50))))]
-    found = list(checks.results([spec.key for spec in checks.specs(keys)], problems, slugs))
+    keys = [JOBS, *(make_results_key(slug) for slug in ("books", "lamps", *(f"gone_{number}" for number in range(50))))]
+    found = list(checks.evaluate([spec.key for spec in checks.make_specs(keys)], problems, slugs))
     assert len(found) == 3 * len(keys)
     assert problems.walks == 1
     failed = {result.asset_key: result.description for result in found if not result.passed}
-    assert set(failed) == {JOBS, results_key("books")}
+    assert set(failed) == {JOBS, make_results_key("books")}
     assert all(bad in (description or "") for description in failed.values())

@@ -14,7 +14,7 @@ from meter_pipeline import build_meter_defs, merge_meter_defs
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.connect import open_ledger
-from meter_pipeline.defs.declared import EXISTS, declared_strategies
+from meter_pipeline.defs.declared import EXISTS, find_declared_strategies
 from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, failure, materialized
 
 _README = Path(__file__).parents[2] / "README.md"
@@ -164,4 +164,4 @@ def test_the_example_of_the_readme_loads_in_an_empty_folder(tmp_path: Path, monk
 
 def test_a_name_that_is_no_list_is_refused_in_one_line() -> None:
     with pytest.raises(SettingsError, match=r"write \['new_books'\]"):
-        declared_strategies("new_books", Config(), [])
+        find_declared_strategies("new_books", Config(), [])

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from meter_pipeline.defs.frames import converter
+from meter_pipeline.defs.frames import find_converter
 from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, failure
 
 _POSTS = [
@@ -130,7 +130,7 @@ def test_a_data_frame_has_arrow_types_and_objects_and_arrays_of_python(pipeline:
 )
 def test_every_digit_survives_what_people_do_with_a_data_frame(use: Callable[[pd.DataFrame, str], Any]) -> None:
     deep = [{**post, "deep": {"refs": post["refs"], "all": [post["nest"]]}} for post in _POSTS]
-    posts = converter(pd.DataFrame, "results/posts")(pa.Table.from_pylist(deep))
+    posts = find_converter(pd.DataFrame, "results/posts")(pa.Table.from_pylist(deep))
     ids = {"reply_to": (123,), "nest": (125,), "refs": (127,), "deep": (125, 127)}
     for name, endings in ids.items():
         for ending in endings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from meter_pipeline.defs.columns import meter_columns
+from meter_pipeline.defs.columns import list_meter_columns
 from meter_pipeline.defs.keys import (
     ITEM_CHANGES,
     ITEM_VERSIONS,
@@ -15,7 +15,7 @@ from meter_pipeline.defs.keys import (
     SCHEDULE_CHANGES,
     SCHEDULES,
 )
-from meter_pipeline.defs.lineage import of_synced
+from meter_pipeline.defs.lineage import trace_synced
 from meter_pipeline.defs.naming import Keys
 from meter_pipeline_tests.defs.conftest import Pipeline, metadata
 
@@ -26,11 +26,11 @@ _ENTRY = "dagster/column_lineage"
     "key", [SCHEDULES, JOBS, ITEMS, SCHEDULE_CHANGES, JOB_COMPARISONS, ITEM_CHANGES, ITEM_VERSIONS], ids=str
 )
 def test_the_lineage_names_columns_that_there_are_on_both_ends(key: dg.AssetKey) -> None:
-    deps = of_synced(key, (), Keys())[_ENTRY].deps_by_column
-    assert set(deps) <= {column.name for column in meter_columns(key.path[-1])}
+    deps = trace_synced(key, (), Keys())[_ENTRY].deps_by_column
+    assert set(deps) <= {column.name for column in list_meter_columns(key.path[-1])}
     for sources in deps.values():
         for source in sources:
-            assert source.column_name in {column.name for column in meter_columns(source.asset_key.path[-1])}
+            assert source.column_name in {column.name for column in list_meter_columns(source.asset_key.path[-1])}
 
 
 def test_every_column_of_the_results_comes_from_the_items(pipeline: Pipeline) -> None:
@@ -42,5 +42,5 @@ def test_every_column_of_the_results_comes_from_the_items(pipeline: Pipeline) ->
 
 
 def test_the_lineage_goes_by_the_keys_of_the_project() -> None:
-    deps = of_synced(ITEMS, (), Keys(("web",)))[_ENTRY].deps_by_column
+    deps = trace_synced(ITEMS, (), Keys(("web",)))[_ENTRY].deps_by_column
     assert deps["job_id"] == [dg.TableColumnDep(dg.AssetKey(["web", "meter", "jobs"]), "job_id")]

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.defs import build_defs
-from meter_pipeline.defs.keys import results_key, slug_of
+from meter_pipeline.defs.keys import find_slug, make_results_key
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline_tests.store.records import strategy
 
@@ -68,8 +68,8 @@ def test_a_slug_that_an_old_ledger_made_of_other_letters_stays_and_has_its_asset
     defs = build_defs(Settings(data_dir=tmp_path, dbt_project=None))
     dg.Definitions.validate_loadable(defs)
     (key,) = (key for key in defs.resolve_all_asset_keys() if key.to_user_string() not in ALWAYS)
-    assert key == results_key("strategy_東京1") == dg.AssetKey(["results", "strategy___u6771____u4eac__1"])
-    assert slug_of(key) == "strategy_東京1"
+    assert key == make_results_key("strategy_東京1") == dg.AssetKey(["results", "strategy___u6771____u4eac__1"])
+    assert find_slug(key) == "strategy_東京1"
 
 
 def test_every_asset_is_described_and_owned(tmp_path: Path) -> None:

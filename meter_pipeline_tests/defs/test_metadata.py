@@ -12,60 +12,60 @@ from hypothesis import strategies as st
 
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.defs import build_defs
-from meter_pipeline.defs.columns import meter_columns
-from meter_pipeline.defs.metadata import entries, fits, moment, sample
+from meter_pipeline.defs.columns import list_meter_columns
+from meter_pipeline.defs.metadata import fits_inline, list_rows, list_sample, make_timestamp
 from meter_pipeline_tests.defs.conftest import Pipeline, metadata
 
 
 def test_a_list_has_as_many_entries_as_the_page_shows_and_says_how_many_are_missing() -> None:
     rows = [(f"job-{number}", "held: the API counted 57 items") for number in range(5_000)]
-    shown = entries(rows).value
-    assert fits(shown)
+    shown = list_rows(rows).value
+    assert fits_inline(shown)
     lines = shown.splitlines()
     assert lines[0] == "- **job-0** · held: the API counted 57 items"
     assert lines[-1] == f"and {5_000 - (len(lines) - 2):,} more"
-    assert entries([("1",), (("of", 2), None, "")]).value.splitlines() == ["- **1**", "- of 2"]
+    assert list_rows([("1",), (("of", 2), None, "")]).value.splitlines() == ["- **1**", "- of 2"]
 
 
 def test_an_entry_that_is_too_long_for_the_page_is_shown_all_the_same() -> None:
-    shown = entries([["🙂" * 20] * 40]).value
-    assert not fits(shown)
+    shown = list_rows([["🙂" * 20] * 40]).value
+    assert not fits_inline(shown)
     assert "🙂" in shown
 
 
 @given(rows=st.lists(st.lists(st.text() | st.none() | st.integers(), max_size=4), max_size=4))
 def test_no_entry_is_a_table_or_has_a_word_wider_than_the_page(rows: list[list[object]]) -> None:
-    shown = entries(rows, cell=200).value
+    shown = list_rows(rows, cell=200).value
     assert len(shown.splitlines()) == len(rows)
     words = re.sub(r"&lt;|\\(?=\W)|\\(?=_)", "<", shown.replace("**", "")).split()
     assert all(len(word.replace("<", "")) <= 28 for word in words)
 
 
 def test_scraped_text_is_no_markup_and_an_address_is_told_by_its_path() -> None:
-    text = entries([("x|*y* <b> [l](u) _em_ a_b", "https://shop.example/lamps/4")]).value
+    text = list_rows([("x|*y* <b> [l](u) _em_ a_b", "https://shop.example/lamps/4")]).value
     assert text == r"- **x\|\*y\* &lt;b> \[l\](u) \_em\_ a_b** · /lamps/4"
     assert "\ufffd" not in text
-    assert entries([("\ud800",)]).value.encode()
+    assert list_rows([("\ud800",)]).value.encode()
 
 
 def test_a_sample_of_wide_items_stays_on_the_page() -> None:
     rows = [{f"field_{number}": "long text " * 20 for number in range(50)} for _ in range(5)]
-    shown = sample(rows)
+    shown = list_sample(rows)
     assert shown is not None
-    assert fits(shown.value)
+    assert fits_inline(shown.value)
 
 
 def test_times_of_the_ledger_become_instants() -> None:
     for text in ("1970-01-01T00:01:00Z", "1970-01-01T00:01:00", "1970-01-01T00:01:00.000000Z"):
-        found = moment(text)
+        found = make_timestamp(text)
         assert found is not None
         assert found.value == 60
-    assert moment(None) is None
+    assert make_timestamp(None) is None
 
 
 @pytest.mark.parametrize("name", ["strategies", "schedules", "jobs", "items", "schedule_changes", "job_comparisons"])
 def test_every_column_has_a_description_and_a_type(name: str) -> None:
-    columns = {column.name: column for column in meter_columns(name)}
+    columns = {column.name: column for column in list_meter_columns(name)}
     assert columns
     assert all(column.description for column in columns.values())
     assert columns["strategy" if name != "strategies" else "slug"].type == "VARCHAR"
@@ -74,7 +74,7 @@ def test_every_column_has_a_description_and_a_type(name: str) -> None:
 
 def test_types_are_those_of_the_warehouse() -> None:
     tables = ("item_changes", "item_versions", "jobs")
-    types = {column.name: column.type for table in tables for column in meter_columns(table)}
+    types = {column.name: column.type for table in tables for column in list_meter_columns(table)}
     assert types["relative_change"] == "DOUBLE"
     assert types["is_current"] == "BOOLEAN"
     assert types["valid_from"] == "TIMESTAMPTZ"
@@ -107,7 +107,7 @@ def test_the_latest_changes_name_items_and_show_old_and_new(pipeline: Pipeline) 
     assert events.asset_materialization is not None
     shown = events.asset_materialization.metadata["latest changes"]
     assert isinstance(shown, dg.MarkdownMetadataValue)
-    assert fits(shown.value)
+    assert fits_inline(shown.value)
     assert "- **stools** · Stool 3 · price 15 → 17" in shown.value.splitlines()
 
 

@@ -25,7 +25,7 @@ def test_every_page_and_materialisation_of_a_sandboxs_data_says_that_it_is_made_
     assert {"results/books", "meter/jobs", "meter/job_comparisons", "warehouse"} <= {
         event.asset_key.to_user_string() for event in events if event.asset_key
     }
-    assert {str(event.materialization.metadata["whose data"].value) for event in events} == {_NOTICE}
+    assert {str(event.materialization.metadata["data origin"].value) for event in events} == {_NOTICE}
     assert all(text.startswith(f"**{_NOTICE}**") for text in _descriptions(pipeline).values())
     node = pipeline.defs().resolve_asset_graph().get(dg.AssetKey(["results", "books"]))
     assert node.tags["meter/sandbox"] == "made-up-data"
@@ -34,6 +34,6 @@ def test_every_page_and_materialisation_of_a_sandboxs_data_says_that_it_is_made_
 def test_meters_data_has_no_such_note(pipeline: Pipeline) -> None:
     result = pipeline.run()
     assert not any(
-        "whose data" in event.materialization.metadata for event in result.get_asset_materialization_events()
+        "data origin" in event.materialization.metadata for event in result.get_asset_materialization_events()
     )
     assert not any("Made-up" in text for text in _descriptions(pipeline).values())

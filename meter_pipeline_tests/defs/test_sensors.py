@@ -31,7 +31,7 @@ class Daemon:
         self.defs = self.pipeline.defs()
         (self.sensor,) = self.defs.sensors or ()
         if self.most != sensors.MOST_SCHEDULES:
-            self.sensor = sensors.schedule_changes(self.defs.resolve_job_def("sync"), [], most=self.most)
+            self.sensor = sensors.build_schedule_sensor(self.defs.resolve_job_def("sync"), [], most=self.most)
 
     def tick(self) -> dg.SensorResult:
         with dg.build_sensor_context(
@@ -109,7 +109,7 @@ def test_what_ran_is_asked_for_once_in_one_run(daemon: Daemon) -> None:
     daemon.execute(result)
     assert jobs(daemon.pipeline, "accepted") == {job.job_id for job in daemon.pipeline.sandbox.world.jobs}
     before = len(daemon.pipeline.sandbox.log)
-    assert daemon.skipped().startswith("looked at 2 schedules: 0 due")
+    assert daemon.skipped().startswith("polled 2 schedules: 0 due")
     assert len(daemon.pipeline.sandbox.log) - before <= 2
     job = daemon.pipeline.scrape("Lamps", {"title": "B", "price": 2}, schedule="lamps")
     assert daemon.asked() == ["lamps"]
@@ -155,7 +155,7 @@ def test_a_failed_run_is_tried_again_later_each_time(daemon: Daemon) -> None:
     told["before"] = "2000-01-01T00:00:00+00:00"
     daemon.cursor = json.dumps(told)
     daemon.execute(daemon.tick())
-    assert "looked at" in daemon.skipped()
+    assert "polled" in daemon.skipped()
     assert "failures" not in json.loads(daemon.cursor or "{}")
 
 
@@ -211,7 +211,7 @@ def test_what_was_noticed_is_told_even_if_the_api_goes_away_half_way(daemon: Dae
     world.schedules["lamps"].enabled = False
     sandbox.set_faults(rate_500=1.0, path="/jobs$")
     reason = daemon.skipped()
-    assert reason.startswith("Meter cannot be looked at since")
+    assert reason.startswith("polling Meter has failed since")
     assert reason.endswith("schedule lamps was paused")
     sandbox.clear_faults()
     world.schedules["lamps"].enabled = True
@@ -221,12 +221,12 @@ def test_what_was_noticed_is_told_even_if_the_api_goes_away_half_way(daemon: Dae
 def test_an_unreachable_api_is_a_skip_and_after_an_hour_a_failed_tick(daemon: Daemon) -> None:
     daemon.pipeline.sandbox.stop()
     reason = daemon.skipped()
-    assert reason.startswith("Meter cannot be looked at since")
+    assert reason.startswith("polling Meter has failed since")
     since = json.loads(daemon.cursor or "")["unreachable_since"]
     assert daemon.skipped() == reason
     told = {"unreachable_since": (datetime.fromisoformat(since) - timedelta(minutes=61)).isoformat()}
     daemon.cursor = json.dumps(told)
-    with pytest.raises(dg.Failure, match="cannot be looked at since"):
+    with pytest.raises(dg.Failure, match="polling Meter has failed since"):
         daemon.tick()
     daemon.pipeline.sandbox.start()
     assert daemon.asked() == ["books", "lamps"]

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from meter_pipeline.commands.report import write_report
-from meter_pipeline.defs.charts import large, small
-from meter_pipeline.defs.metadata import fits
+from meter_pipeline.defs.charts import embed_large, embed_small
+from meter_pipeline.defs.metadata import fits_inline
 from meter_pipeline.report import charts
-from meter_pipeline.report.pictures import Look
+from meter_pipeline.report.pictures import Style
 
 _START = datetime(2026, 3, 2, tzinfo=timezone.utc)
 _LATER = _START + timedelta(hours=3, minutes=30)
@@ -95,9 +95,9 @@ def test_charts_are_pictures_of_a_bearable_size_and_the_small_ones_stay_on_the_p
             with Image.open(io.BytesIO(picture)) as image:
                 assert image.format == "PNG"
                 assert image.convert("RGBA").getpixel((1, 1))[3] == 0 or chart.title.startswith("Field coverage")
-        assert fits(small(chart).value)
-        assert "data:image/png;base64," in small(chart).value
-        assert "data:image/png;base64," in large(chart).value
+        assert fits_inline(embed_small(chart).value)
+        assert "data:image/png;base64," in embed_small(chart).value
+        assert "data:image/png;base64," in embed_large(chart).value
 
 
 def test_drawing_leaves_logging_as_a_user_has_set_it() -> None:
@@ -130,7 +130,7 @@ def test_prices_of_different_strategies_and_currencies_share_no_axis(tmp_path: P
         chart = charts.prices(connection)
     assert chart is not None
     figure = Figure()
-    chart.draw(figure, Look())
+    chart.draw(figure, Style())
     panels = [(axes.get_title(loc="left"), axes.get_ylabel()) for axes in figure.axes]
     assert panels == [("shop_000", "price, JPY"), ("shop_000", "price, €"), ("shop_001", "price, JPY")]
     assert all(len(axes.lines) == 1 for axes in figure.axes)

@@ -1,1 +1,1 @@
-"""A Dagster project with assets of its own beside those of meter_pipeline."""
+"""A Dagster project with its own assets beside those of meter_pipeline."""

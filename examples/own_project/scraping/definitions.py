@@ -1,4 +1,4 @@
-"""The code location: everything below `defs/`."""
+"""The code location: loads everything below `defs/`."""
 
 from pathlib import Path
 

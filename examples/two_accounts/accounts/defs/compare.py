@@ -9,6 +9,6 @@ import pandas as pd
     group_name="comparison",
 )
 def shared_titles(main: pd.DataFrame, shop: pd.DataFrame) -> dg.MaterializeResult:
-    """How many titles both accounts have seen."""
+    """Counts the titles that both accounts have seen."""
     titles = set(main["title"].dropna()) & set(shop["title"].dropna())
     return dg.MaterializeResult(metadata={"titles": len(titles), "main": len(main), "shop": len(shop)})

@@ -1,8 +1,7 @@
-"""What has changed since Dagster last saw it: an asset without news is skipped, so that nothing downstream wakes up.
+"""Data versions of the assets, which decide what a run materialises: an asset whose version is unchanged is skipped.
 
-Every asset's data version is a function of the ledger. It is compared with the version of the asset's latest
-materialisation, not with what this run has done: data that the command line loaded, or that a run loaded before it
-died, is news to Dagster too.
+A data version is a function of the ledger. It is compared with that of the asset's latest materialisation, not with
+what this run has done: so data that the command line loaded, or a run before it died, is materialised too.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from meter_pipeline.defs.keys import (
     SCHEDULE_CHANGES,
     SCHEDULES,
     STRATEGIES,
-    results_key,
-    slug_of,
+    find_slug,
+    make_results_key,
 )
 from meter_pipeline.defs.naming import Keys
 
@@ -37,7 +36,7 @@ VERSION_TAG = "dagster/data_version"
 
 @dataclass(frozen=True)
 class Tally:
-    """Jobs and items of one strategy, in all states and accepted."""
+    """Counts of a strategy's jobs and items: in all states, and accepted."""
 
     jobs: int = 0
     items: int = 0
@@ -45,7 +44,7 @@ class Tally:
     accepted_items: int = 0
 
     def __add__(self, other: Tally) -> Tally:
-        """Both together."""
+        """Adds the counts."""
         return Tally(
             self.jobs + other.jobs,
             self.items + other.items,
@@ -54,50 +53,52 @@ class Tally:
         )
 
 
-def tallies(ledger: Ledger) -> dict[str, Tally]:
-    """Jobs and items by slug."""
+def count_by_strategy(ledger: Ledger) -> dict[str, Tally]:
+    """Counts jobs and items per strategy, by slug."""
     found: dict[str, Tally] = defaultdict(Tally)
-    for one in ledger.counts():
-        accepted = one.state == "accepted"
-        found[one.slug] += Tally(one.jobs, one.items, one.jobs if accepted else 0, one.items if accepted else 0)
+    for count in ledger.counts():
+        accepted = count.state == "accepted"
+        found[count.slug] += Tally(
+            count.jobs, count.items, count.jobs if accepted else 0, count.items if accepted else 0
+        )
     return dict(found)
 
 
-def versions(ledger: Ledger) -> dict[dg.AssetKey, str]:
-    """The data version of every asset that has data."""
+def compute_versions(ledger: Ledger) -> dict[dg.AssetKey, str]:
+    """Computes the data version of every asset that has data."""
     from meter_pipeline.store.ledger.change_sets import Unseen
 
     counts = ledger.counts()
     strategies, schedules = ledger.strategies(), ledger.schedules()
     found = {
         STRATEGIES: _digest((s.strategy_id, s.slug, s.name, s.url, s.updated_at, s.deleted_at) for s in strategies),
-        # When a schedule ran last is no news about the schedule.
+        # Without the time of the last run: it is no change of the schedule.
         SCHEDULES: _digest(
             (s.schedule_id, s.url, s.interval_seconds, s.cron_expression, s.enabled, s.deleted_at) for s in schedules
         ),
-        JOBS: _digest((one.slug, one.state, one.jobs) for one in counts),
-        ITEMS: _digest((one.slug, one.state, one.items) for one in counts if one.items),
+        JOBS: _digest((count.slug, count.state, count.jobs) for count in counts),
+        ITEMS: _digest((count.slug, count.state, count.items) for count in counts if count.items),
     }
     changes = Unseen(ledger).counts()
     if changes.noted:
         found[SCHEDULE_CHANGES] = f"{changes.noted}-{changes.acknowledged}"
     identities = {strategy.slug: _identity(strategy) for strategy in strategies}
-    for slug, tally in tallies(ledger).items():
+    for slug, tally in count_by_strategy(ledger).items():
         if tally.accepted_jobs:
-            found[results_key(slug)] = f"{tally.accepted_jobs}-{tally.accepted_items}{identities[slug]}"
-    accepted = [(key.path[-1], version) for key, version in found.items() if slug_of(key)]
+            found[make_results_key(slug)] = f"{tally.accepted_jobs}-{tally.accepted_items}{identities[slug]}"
+    accepted = [(key.path[-1], version) for key, version in found.items() if find_slug(key)]
     if accepted:
-        # Both follow from the set of accepted jobs.
+        # Both tables are functions of the set of accepted jobs.
         found[ITEM_CHANGES] = found[ITEM_VERSIONS] = _digest(accepted)
     return found
 
 
 def _identity(strategy: StrategyRow) -> str:
-    """What rows made anew under another key are news by."""
+    """Returns the version suffix that changes when rows are rebuilt under other item rules."""
     from meter_pipeline.sync.items.rules import NONE, load
 
-    chosen = load(strategy.identity)
-    return f"-{_digest([chosen.rules])}" if chosen.source != NONE or chosen.ignore else ""
+    rules = load(strategy.identity)
+    return f"-{_digest([rules.rules])}" if rules.source != NONE or rules.ignore else ""
 
 
 def _digest(rows: Iterable[tuple[object, ...]]) -> str:
@@ -107,13 +108,15 @@ def _digest(rows: Iterable[tuple[object, ...]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def seen(
+def read_seen_versions(
     instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], keys: Keys = Keys()
 ) -> Mapping[dg.AssetKey, str | None]:
-    """The data version of each asset's latest materialisation; a key that was never materialised is absent."""
+    """Reads the data version of each asset's latest materialisation; assets without one are absent."""
     found: dict[dg.AssetKey, str | None] = {}
-    for record in instance.get_asset_records([keys.shown(key) for key in assets]):
+    for record in instance.get_asset_records([keys.add_prefix(key) for key in assets]):
         entry = record.asset_entry.last_materialization
         if entry is not None and entry.asset_materialization is not None:
-            found[keys.own(record.asset_entry.asset_key)] = (entry.asset_materialization.tags or {}).get(VERSION_TAG)
+            found[keys.remove_prefix(record.asset_entry.asset_key)] = (entry.asset_materialization.tags or {}).get(
+                VERSION_TAG
+            )
     return found
