@@ -13,18 +13,18 @@ from meter_pipeline.config.meter_yaml import Config, ConfigError, load_config
 from meter_pipeline.config.settings import Settings, misspellings
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.defs.account import Account, check_explicit
-from meter_pipeline.defs.assets import build_sync_assets
-from meter_pipeline.defs.comparisons import build_comparison_asset
+from meter_pipeline.defs.assets.comparisons import build_comparison_asset
+from meter_pipeline.defs.assets.models import NO_MODELS, load_model_specs
+from meter_pipeline.defs.assets.publication import build_publication_assets
+from meter_pipeline.defs.assets.sync import build_sync_assets
 from meter_pipeline.defs.declared import find_declared_strategies
-from meter_pipeline.defs.io import LakeIOManager
+from meter_pipeline.defs.inputs.io_manager import LakeIOManager
 from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESOURCE
-from meter_pipeline.defs.models import NO_MODELS, load_model_specs
+from meter_pipeline.defs.metadata.origin import mark_sandbox
 from meter_pipeline.defs.naming import MeterTranslator, translate
-from meter_pipeline.defs.provenance import mark_sandbox
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.defs.schedules import build_hourly_schedule, build_sync_job
 from meter_pipeline.defs.sensors import build_schedule_sensor
-from meter_pipeline.defs.warehouse import build_publication_assets
 from meter_pipeline.store.warehouse.dbt import Project
 from meter_pipeline.text.printable import PrintableLog
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from meter_pipeline.defs.io import LakeIOManager
+from meter_pipeline.defs.inputs.io_manager import LakeIOManager
 from meter_pipeline.defs.keys import find_slug
 from meter_pipeline.defs.naming import Keys
 

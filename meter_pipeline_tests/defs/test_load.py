@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import dagster as dg
@@ -31,6 +32,22 @@ def test_an_empty_folder_has_the_assets_that_are_always_there_and_stays_empty(tm
     defs = build_defs(Settings(data_dir=tmp_path / "data", dbt_project=None))
     assert _keys(defs) == ALWAYS
     assert not (tmp_path / "data").exists()
+
+
+def test_definitions_of_a_whole_project_load_without_a_warning_of_deprecated_or_unfinished_constructs(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))
+    ledger.record_strategies([strategy("b", "Books")])
+    ledger.close()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        # The parser that dagster-dbt asks for, and that warns of itself.
+        warnings.filterwarnings("ignore", "sqlglotrs is deprecated", DeprecationWarning)
+        defs = build_defs(Settings(data_dir=tmp_path), strategies=["Lamps"])
+        dg.Definitions.validate_loadable(defs)
+    assert {"results/books", "results/lamps", "marts/fct_scrape_jobs"} <= _keys(defs)
+    assert [str(warning.message) for warning in caught] == []
 
 
 def test_the_schedule_is_off_until_somebody_switches_it_on(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from meter_pipeline.commands.report import write_report
-from meter_pipeline.defs.charts import embed_large, embed_small
-from meter_pipeline.defs.metadata import fits_inline
+from meter_pipeline.defs.metadata.charts import embed_large, embed_small
+from meter_pipeline.defs.metadata.entries import fits_inline
 from meter_pipeline.report import charts
 from meter_pipeline.report.pictures import Style
 

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from meter_pipeline.defs.frames import find_converter
+from meter_pipeline.defs.inputs.frames import find_converter
 from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, failure
 
 _POSTS = [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from meter_pipeline.connect import open_store
-from meter_pipeline.defs import checks
+from meter_pipeline.defs.checks import jobs as job_checks
 from meter_pipeline.defs.keys import JOBS, make_results_key
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline_tests.defs.conftest import Pipeline, materialized
@@ -110,7 +110,7 @@ def test_the_jobs_in_trouble_are_gone_through_once_however_many_strategies_there
         problems = _Counted(store.ledger.problems())
         slugs = {row.strategy_id: row.slug for row in store.ledger.strategies()}
     keys = [JOBS, *(make_results_key(slug) for slug in ("books", "lamps", *(f"gone_{number}" for number in range(50))))]
-    found = list(checks.evaluate([spec.key for spec in checks.make_specs(keys)], problems, slugs))
+    found = list(job_checks.evaluate([spec.key for spec in job_checks.make_specs(keys)], problems, slugs))
     assert len(found) == 3 * len(keys)
     assert problems.walks == 1
     failed = {result.asset_key: result.description for result in found if not result.passed}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from meter_pipeline.defs.columns import list_meter_columns
 from meter_pipeline.defs.keys import (
     ITEM_CHANGES,
     ITEM_VERSIONS,
@@ -15,7 +14,8 @@ from meter_pipeline.defs.keys import (
     SCHEDULE_CHANGES,
     SCHEDULES,
 )
-from meter_pipeline.defs.lineage import trace_synced
+from meter_pipeline.defs.metadata.columns import list_meter_columns
+from meter_pipeline.defs.metadata.lineage import trace_synced
 from meter_pipeline.defs.naming import Keys
 from meter_pipeline_tests.defs.conftest import Pipeline, metadata
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.defs import build_defs
-from meter_pipeline.defs.columns import list_meter_columns
-from meter_pipeline.defs.metadata import fits_inline, list_rows, list_sample, make_timestamp
+from meter_pipeline.defs.metadata.columns import list_meter_columns
+from meter_pipeline.defs.metadata.entries import fits_inline, list_rows, list_sample, make_timestamp
 from meter_pipeline_tests.defs.conftest import Pipeline, metadata
 
 

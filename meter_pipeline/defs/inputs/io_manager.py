@@ -13,10 +13,10 @@ from pydantic import Field
 
 from meter_pipeline.connect import Store
 from meter_pipeline.defs.failures import fail_in_one_line
-from meter_pipeline.defs.frames import find_converter
+from meter_pipeline.defs.inputs.frames import find_converter
+from meter_pipeline.defs.inputs.partitions import find_windows
 from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULES, STRATEGIES, find_slug
 from meter_pipeline.defs.naming import Keys
-from meter_pipeline.defs.partitions import find_windows
 from meter_pipeline.defs.resources import StoreResource
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from meter_pipeline.config.settings import PROJECT
-from meter_pipeline.defs.metadata import escape_markdown, shorten
+from meter_pipeline.defs.metadata.entries import escape_markdown, shorten
 
 if TYPE_CHECKING:
     import pyarrow as pa

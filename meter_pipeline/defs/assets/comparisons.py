@@ -6,14 +6,14 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from meter_pipeline.defs.assets import OWNERS
-from meter_pipeline.defs.columns import list_meter_columns
+from meter_pipeline.defs.assets.sync import OWNERS
 from meter_pipeline.defs.failures import fail_in_one_line
 from meter_pipeline.defs.keys import JOB_COMPARISONS, JOBS, METER_RESOURCE, POOL, STORE_RESOURCE
-from meter_pipeline.defs.lineage import trace_synced
-from meter_pipeline.defs.metadata import describe_table, drop_empty, list_rows
+from meter_pipeline.defs.metadata.columns import list_meter_columns
+from meter_pipeline.defs.metadata.entries import describe_table, drop_empty, list_rows
+from meter_pipeline.defs.metadata.lineage import trace_synced
+from meter_pipeline.defs.metadata.origin import describe_origin
 from meter_pipeline.defs.naming import Keys, Names
-from meter_pipeline.defs.provenance import describe_origin
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 
 _NAMED = 20

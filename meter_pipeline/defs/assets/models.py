@@ -1,6 +1,6 @@
 """The dbt project's models as asset specs and its tests as check specs, by the rules of dagster-dbt.
 
-Only the specs of `@dbt_assets` are used; the step in `warehouse` builds the models and publishes them.
+Only the specs of `@dbt_assets` are used; the step in `publication` builds the models and publishes them.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from meter_pipeline.defs import changes, checks, data_versions, quality
-from meter_pipeline.defs.columns import list_meter_columns, list_results_columns
+from meter_pipeline.defs.assets import data_versions
+from meter_pipeline.defs.checks import jobs as job_checks
+from meter_pipeline.defs.checks import rows as row_checks
 from meter_pipeline.defs.declared import DeclaredStrategy, evaluate_checks
 from meter_pipeline.defs.keys import (
     ITEM_CHANGES,
@@ -23,8 +24,9 @@ from meter_pipeline.defs.keys import (
     find_slug,
     make_results_key,
 )
-from meter_pipeline.defs.lineage import trace_synced
-from meter_pipeline.defs.metadata import (
+from meter_pipeline.defs.metadata import changes
+from meter_pipeline.defs.metadata.columns import list_meter_columns, list_results_columns
+from meter_pipeline.defs.metadata.entries import (
     Metadata,
     describe_table,
     drop_empty,
@@ -33,6 +35,7 @@ from meter_pipeline.defs.metadata import (
     make_link,
     make_timestamp,
 )
+from meter_pipeline.defs.metadata.lineage import trace_synced
 from meter_pipeline.defs.naming import Keys
 from meter_pipeline.defs.rows import read_job_rows
 
@@ -74,7 +77,7 @@ class Events:
         self._keys, self._note = keys, note or {}
         self._strategies = {strategy.slug: strategy for strategy in store.ledger.strategies()}
         self._tallies = data_versions.count_by_strategy(store.ledger)
-        self._problems = checks.find_problem_jobs(store.ledger)
+        self._problems = job_checks.find_problem_jobs(store.ledger)
 
     def __iter__(self) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         """Yields the events of the selected assets and checks; logs the materialisations of the others."""
@@ -138,15 +141,15 @@ class Events:
             yield from evaluate_checks(selected, self._declared, self._strategies)
         else:
             # The checks of a strategy without new data or problems would repeat their last result.
-            concerned = checks.find_troubled_slugs(self._problems, slugs) | {
+            concerned = job_checks.find_troubled_slugs(self._problems, slugs) | {
                 s for key in changed if (s := find_slug(key))
             }
             seen_first = {*concerned, *self._report.new_strategies}
             yield from evaluate_checks(selected, self._declared, self._strategies, seen_first)
-            selected = {check for check in selected if checks.concerns(check, concerned)}
-        yield from checks.evaluate(selected, self._problems, slugs)
+            selected = {check for check in selected if job_checks.concerns(check, concerned)}
+        yield from job_checks.evaluate(selected, self._problems, slugs)
         reports = self._report.strategies if self._report is not None else {}
-        yield from quality.evaluate(selected, self._store, self._strategies, reports)
+        yield from row_checks.evaluate(selected, self._store, self._strategies, reports)
 
     # -- facts ---------------------------------------------------------------------------------------------------------
 

@@ -21,8 +21,7 @@ from meter_pipeline.defs.keys import (
 from meter_pipeline.defs.naming import Keys
 
 if TYPE_CHECKING:
-    from meter_pipeline.defs.metadata import Metadata
-    from meter_pipeline.defs.models import ModelSpecs
+    from meter_pipeline.defs.metadata.entries import Metadata
     from meter_pipeline.store.warehouse.lineage import Lineage
 
 _OF_STRATEGY = {"strategy": (STRATEGIES, "slug"), "strategy_id": (STRATEGIES, "strategy_id")}
@@ -79,23 +78,26 @@ def trace_synced(key: dg.AssetKey, columns: Iterable[dg.TableColumn], keys: Keys
     return _make_entry({column: [source] for column, source in sources.items()}, keys)
 
 
-def trace_models(found: Lineage, models: ModelSpecs, keys: Keys) -> dict[dg.AssetKey, Metadata]:
+def trace_models(
+    found: Lineage, models: Mapping[str, dg.AssetKey], sources: Mapping[str, dg.AssetKey], keys: Keys
+) -> dict[dg.AssetKey, Metadata]:
     """Returns the lineage of each dbt model, by asset.
 
     Args:
         found: Column lineage by dbt's unique ids.
-        models: The assets of the models and of their sources.
+        models: Asset keys of the models by dbt's unique id.
+        sources: Asset keys of the sources by dbt's unique id.
         keys: Translates this package's asset keys to the project's.
     """
-    assets = {**models.sources, **models.keys}
+    assets = {**sources, **models}
     entries: dict[dg.AssetKey, Metadata] = {}
     for unique_id, columns in found.items():
-        if key := models.keys.get(unique_id):
-            sources = {
+        if key := models.get(unique_id):
+            columns_of = {
                 column: [(assets[parent], name) for parent, name in parents if parent in assets]
                 for column, parents in columns.items()
             }
-            entries[key] = _make_entry(sources, keys)
+            entries[key] = _make_entry(columns_of, keys)
     return entries
 
 

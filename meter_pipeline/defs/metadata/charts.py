@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meter_pipeline.defs.keys import WAREHOUSE
-from meter_pipeline.defs.metadata import escape_markdown, fits_inline
+from meter_pipeline.defs.metadata.entries import escape_markdown, fits_inline
 
 if TYPE_CHECKING:
     from meter_pipeline.report.pictures import Chart

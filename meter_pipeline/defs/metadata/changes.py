@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from meter_pipeline.defs.columns import list_meter_columns
-from meter_pipeline.defs.metadata import Metadata, describe_table, drop_empty, list_rows, shorten
+from meter_pipeline.defs.metadata.columns import list_meter_columns
+from meter_pipeline.defs.metadata.entries import Metadata, describe_table, drop_empty, list_rows, shorten
 from meter_pipeline.defs.rows import read_job_rows
 
 if TYPE_CHECKING:

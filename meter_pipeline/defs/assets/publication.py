@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster._core.definitions.composition import MappedInputPlaceholder
 
+from meter_pipeline.defs.assets.models import OWNERS, ModelSpecs
 from meter_pipeline.defs.failures import fail_in_one_line
 from meter_pipeline.defs.keys import STORE_RESOURCE, WAREHOUSE
-from meter_pipeline.defs.models import OWNERS, ModelSpecs
+from meter_pipeline.defs.metadata.origin import describe_origin
 from meter_pipeline.defs.naming import Keys, Names
-from meter_pipeline.defs.provenance import describe_origin
 
 if TYPE_CHECKING:
     from meter_pipeline.defs.resources import StoreResource
@@ -211,7 +211,7 @@ def _count_rows(path: Path) -> dict[str, int]:
 
 def _read_lineage(path: Path, project: Project, models: ModelSpecs, keys: Keys) -> dict[dg.AssetKey, dict[str, Any]]:
     """Returns the column lineage of each model."""
-    from meter_pipeline.defs.lineage import trace_models
+    from meter_pipeline.defs.metadata.lineage import trace_models
     from meter_pipeline.store.warehouse.build import reading
     from meter_pipeline.store.warehouse.lineage import column_lineage
 
@@ -223,11 +223,11 @@ def _read_lineage(path: Path, project: Project, models: ModelSpecs, keys: Keys) 
         ).fetchall()
     for schema, table, column in rows:
         columns.setdefault((schema, table), []).append(column)
-    return trace_models(column_lineage(project, columns), models, keys)
+    return trace_models(column_lineage(project, columns), models.keys, models.sources, keys)
 
 
 def _draw_charts(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
     """Draws the charts, by the asset that each belongs to."""
-    from meter_pipeline.defs import charts
+    from meter_pipeline.defs.metadata.charts import draw_charts
 
-    return charts.draw_charts(path)
+    return draw_charts(path)

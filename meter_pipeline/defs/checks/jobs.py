@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from meter_pipeline.defs.keys import JOBS, find_slug
-from meter_pipeline.defs.metadata import list_rows
+from meter_pipeline.defs.metadata.entries import list_rows
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.ledger import Ledger

@@ -15,7 +15,7 @@ from meter_pipeline.defs import build_defs
 from meter_pipeline.store.warehouse import publications
 from meter_pipeline_tests.defs.conftest import Pipeline, failure, materialized
 
-_EXAMPLE = Path(__file__).parents[2] / "examples" / "own_project"
+_EXAMPLE = Path(__file__).parents[3] / "examples" / "own_project"
 
 
 def test_the_lineage_goes_from_meter_to_the_marts_without_orphans(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from meter_pipeline.config import origin
-from meter_pipeline.defs.metadata import Metadata
+from meter_pipeline.defs.metadata.entries import Metadata
 
 _ENTRY = "data origin"
 _TAG = "meter/sandbox"

@@ -19,9 +19,10 @@ from meter_pipeline.config import origin
 from meter_pipeline.config.meter_yaml import Config, load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import parse_since
-from meter_pipeline.defs import checks, quality
+from meter_pipeline.defs.assets.events import Events
+from meter_pipeline.defs.checks import jobs as job_checks
+from meter_pipeline.defs.checks import rows as row_checks
 from meter_pipeline.defs.declared import DeclaredStrategy, make_check_specs
-from meter_pipeline.defs.events import Events
 from meter_pipeline.defs.failures import fail_in_one_line, make_failure
 from meter_pipeline.defs.freshness import freshness
 from meter_pipeline.defs.keys import (
@@ -40,9 +41,9 @@ from meter_pipeline.defs.keys import (
     find_slug,
     make_results_key,
 )
-from meter_pipeline.defs.metadata import drop_empty, make_link
+from meter_pipeline.defs.metadata.entries import drop_empty, make_link
+from meter_pipeline.defs.metadata.origin import describe_origin
 from meter_pipeline.defs.naming import Keys, Names
-from meter_pipeline.defs.provenance import describe_origin
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 
 if TYPE_CHECKING:
@@ -116,8 +117,8 @@ def build_sync_assets(
         description="Loads what is new at Meter: fetches, audits, types and compares new jobs.",
         specs=[spec.with_io_manager_key(lake_key) for spec in specs],
         check_specs=[
-            *checks.make_specs([JOBS, *map(make_results_key, sorted(known))]),
-            *quality.make_specs(map(make_results_key, sorted(known))),
+            *job_checks.make_specs([JOBS, *map(make_results_key, sorted(known))]),
+            *row_checks.make_specs(map(make_results_key, sorted(known))),
             *make_check_specs(declared.values()),
         ],
         can_subset=True,
