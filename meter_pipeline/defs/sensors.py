@@ -20,7 +20,7 @@ from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.text.printable import PrintableLog, printable
 
 if TYPE_CHECKING:
-    from meter_pipeline.sync.discovery.polling import Sight
+    from meter_pipeline.sync.discovery.polling import Poll
 
 NAME = "schedule_changes"
 #: Tag of the runs that the sensor requested.
@@ -176,9 +176,9 @@ class _Tick:
         return f"run {run_id} failed, {cursor.failures} in a row: trying again at {cursor.before}"
 
     def _poll(self) -> dg.SensorResult:
-        from meter_pipeline.sync.discovery.polling import Sight, look
+        from meter_pipeline.sync.discovery.polling import Poll, poll_schedules
 
-        sight = Sight()
+        found = Poll()
         until = time.monotonic() + self._budget / 2
         self._store.refuse_mixing(self._meter)
         listed_at = self._cursor.strategies_at
@@ -188,22 +188,24 @@ class _Tick:
             spool, share = self._store.settings().spool, self._budget / 4
             with self._meter.client(store.ledger, deadline=share, timeout=(5.0, share), spool_folder=spool) as client:
                 try:
-                    look(client, store.ledger, sight, strategies=stale, acknowledge=self._acknowledge, until=until)
+                    poll_schedules(
+                        client, store.ledger, found, strategies=stale, acknowledge=self._acknowledge, until=until
+                    )
                 finally:
-                    self._notices = sight.notices
+                    self._notices = found.notices
             reported, others = self._read_inbox(store.ledger)
             unknown = [
                 row.slug for row in store.ledger.strategies() if row.slug not in self._known and not row.deleted_at
             ]
-        if sight.strategies_listed:
+        if found.strategies_listed:
             self._cursor = replace(self._cursor, strategies_at=self._now.isoformat(timespec="seconds"))
         self._cursor = replace(self._cursor, unreachable_since=None)
-        self._log(sight, unknown)
-        chosen = self._choose(sorted({*sight.due, *reported}))
+        self._log(found, unknown)
+        chosen = self._choose(sorted({*found.due, *reported}))
         if not chosen and not others:
-            return self._skip(_summarise(sight, unknown))
+            return self._skip(_summarise(found, unknown))
         config = {"schedules": chosen, "inbox": True}
-        self._context.log.info(_summarise(sight, unknown))
+        self._context.log.info(_summarise(found, unknown))
         step = self._names.qualify(SYNC_STEP)
         request = dg.RunRequest(run_config={"ops": {step: {"config": config}}}, tags=self._tags)
         return dg.SensorResult(run_requests=[request], cursor=self._cursor.to_json())
@@ -233,10 +235,10 @@ class _Tick:
         self._cursor = replace(self._cursor, after=chosen[-1])
         return sorted(chosen)
 
-    def _log(self, sight: "Sight", unknown: list[str]) -> None:
-        for notice in sight.notices:
+    def _log(self, found: "Poll", unknown: list[str]) -> None:
+        for notice in found.notices:
             self._context.log.info(notice)
-        for problem in sight.problems:
+        for problem in found.problems:
             self._context.log.warning(f"{problem.subject}{problem.reason}")
         for slug in unknown:
             self._context.log.info(f"reload definitions to see asset results/{slug}")
@@ -260,15 +262,15 @@ class _Tick:
         return dg.SensorResult(skip_reason=printable(reason), cursor=self._cursor.to_json())
 
 
-def _summarise(sight: "Sight", unknown: list[str]) -> str:
-    parts = [f"polled {sight.schedules:,} schedules: {len(sight.due):,} due"]
-    if sight.scraping:
-        parts.append(f"{sight.scraping:,} still scraping")
-    if sight.resting:
-        parts.append(f"{sight.resting:,} to be tried again later")
+def _summarise(found: "Poll", unknown: list[str]) -> str:
+    parts = [f"polled {found.schedules:,} schedules: {len(found.due):,} due"]
+    if found.scraping:
+        parts.append(f"{found.scraping:,} still scraping")
+    if found.resting:
+        parts.append(f"{found.resting:,} to be tried again later")
     text = ", ".join(parts)
-    if sight.notices:
-        text += "; " + "; ".join(_clip_list(sight.notices))
+    if found.notices:
+        text += "; " + "; ".join(_clip_list(found.notices))
     if unknown:
         text += "; reload definitions to see asset " + ", ".join(f"results/{slug}" for slug in unknown[:_NAMED])
     return text

@@ -140,7 +140,7 @@ def _load_discovered(run: _Run, selection: Selection, inbox: Inbox | None) -> No
         workers=run.limits.workers,
         partial=selection.partial,
     )
-    reported = [] if inbox is None else webhooks.take(run.client, ledger, inbox, run.report)
+    reported = [] if inbox is None else webhooks.record_reported_jobs(run.client, ledger, inbox, run.report)
     selection = replace(selection, hinted=frozenset(reported))
     with changes:
         changes.peek(selection.read_schedules(ledger), selection.read_pending(ledger))
@@ -151,7 +151,7 @@ def _load_discovered(run: _Run, selection: Selection, inbox: Inbox | None) -> No
             run.progress.note(line)
         run.load(selection, changes.carried)
         if inbox is not None:
-            webhooks.clear(ledger, inbox, reported)
+            webhooks.remove_loaded_reports(ledger, inbox, reported)
         if late := changes.acknowledge():
             run.load(Selection(jobs=late), changes.carried)
         changes.settle()

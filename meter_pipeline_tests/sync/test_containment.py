@@ -17,8 +17,8 @@ from meter_pipeline.store.errors import LedgerError, RecordError
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync.containment import Trouble, apply, contained
 from meter_pipeline.sync.discovery.entries import EntryRecorder
-from meter_pipeline.sync.discovery.polling import Sight, look
-from meter_pipeline.sync.loading.loader import Load
+from meter_pipeline.sync.discovery.polling import Poll, poll_schedules
+from meter_pipeline.sync.loading.loader import StrategyLoader
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 ITEMS = [{"id": number, "price": 5} for number in range(3)]
@@ -74,7 +74,7 @@ def test_a_job_that_nobody_foresaw_is_unreadable_and_all_others_load(
             row = getattr(given, "row", None)
             return row is not None and row.job_id == bad
 
-        slip_on(patched, Load, step, is_bad)
+        slip_on(patched, StrategyLoader, step, is_bad)
         report = station.sync()
     assert report.exit_code == 1
     assert [(problem.job_id, problem.is_ours) for problem in report.problems] == [(bad, True)]
@@ -98,7 +98,7 @@ def test_a_loaded_job_that_fails_when_it_is_loaded_again_leaves_no_rows_behind(
     ids = fill(empty_sandbox)
     station.sync()
     with monkeypatch.context() as patched:
-        slip_on(patched, Load, step, lambda given: getattr(given, "row", None) and given.row.job_id == ids[6])
+        slip_on(patched, StrategyLoader, step, lambda given: getattr(given, "row", None) and given.row.job_id == ids[6])
         station.sync(strategies=["Alpha"], again=True)
     assert set(station.jobs("unreadable")) == {ids[6]}
     assert_whole(station)
@@ -113,14 +113,14 @@ def test_a_strategy_that_cannot_be_written_at_all_does_not_stop_the_others(
     station: Station, empty_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(empty_sandbox)
-    usual = Load._repair
+    usual = StrategyLoader._repair
 
     def repair(self: Load) -> None:
         if self.report.slug == "alpha":
             raise Slip("everywhere")
         usual(self)
 
-    monkeypatch.setattr(Load, "_repair", repair)
+    monkeypatch.setattr(StrategyLoader, "_repair", repair)
     report = station.sync()
     assert [(problem.slug, problem.job_id, problem.is_ours) for problem in report.problems] == [("alpha", "", True)]
     assert {row.state for row in station.jobs().values()} == {"known", "accepted"}
@@ -180,8 +180,8 @@ def test_records_without_an_id_are_named_and_the_others_load(station: Station, e
         assert all(problem.subject == "a record is ignored: " for problem in report.problems)
         assert "url 'https://made.example/'" in report.problems[0].reason
     assert set(station.jobs("accepted")) == set(ids[2:])
-    sight = Sight()
-    look(station.client, station.ledger, sight, until=time.monotonic() + 60)
+    sight = Poll()
+    poll_schedules(station.client, station.ledger, sight, until=time.monotonic() + 60)
     assert sight.problems == []
 
 

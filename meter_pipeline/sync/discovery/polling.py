@@ -180,4 +180,3 @@ def _describe_interval(row: ScheduleRow) -> str:
 
 
 # The sensor still imports these two by their former names.
-Sight, look = Poll, poll_schedules

@@ -65,4 +65,3 @@ def remove_loaded_reports(ledger: Ledger, inbox: Inbox, job_ids: list[str]) -> N
 
 
 # The engine still imports these two by their former names.
-take, clear = record_reported_jobs, remove_loaded_reports

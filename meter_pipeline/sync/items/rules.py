@@ -81,9 +81,6 @@ class ChosenRules(ItemRules):
         return json.dumps(asdict(replace(self, types=dict(self.types))), separators=(",", ":"))
 
 
-Chosen = ChosenRules
-
-
 def load(text: str | None) -> ChosenRules:
     """The rules that `dump` wrote; those of a new strategy where there are none."""
     if text is None:

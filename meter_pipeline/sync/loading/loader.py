@@ -16,7 +16,6 @@ from meter_pipeline.sync.containment import Trouble
 from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.items.texts import Texts
-from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.fetch import Fetched
 from meter_pipeline.sync.loading.job import CompletedJob, read_body, read_large_body
 from meter_pipeline.sync.loading.outcomes import (
@@ -34,9 +33,6 @@ from meter_pipeline.sync.loading.rows import TypedBatch, remove_raw, write_chang
 from meter_pipeline.sync.loading.state import ItemMemory, LoadContext, StrategyState
 from meter_pipeline.sync.loading.updates import JobUpdate, commit_updates
 from meter_pipeline.sync.report import Problem, StrategyReport
-
-#: Size in bytes from which `rekey` compares a job on disk, unless it is given another.
-BATCH_BYTES = Limits().large_bytes
 
 
 @dataclass(frozen=True)
@@ -213,7 +209,3 @@ class StrategyLoader:
         report.rewritten |= typed.is_rewritten
         report.new_columns += tuple(name for name in typed.new_columns if name not in report.new_columns)
         report.widened += tuple(name for name in typed.widened if name not in report.widened)
-
-
-# The name by which modules outside of this room know it.
-Load = StrategyLoader

@@ -20,7 +20,7 @@ from meter_pipeline.sync.changes.feed import Feed
 from meter_pipeline.sync.containment import explain
 from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.items.results import rewrite
-from meter_pipeline.sync.items.rules import Chosen
+from meter_pipeline.sync.items.rules import ChosenRules
 from meter_pipeline.sync.loading.updates import JobUpdate
 from meter_pipeline.sync.report import Problem, SyncReport
 
@@ -33,7 +33,7 @@ def rebuild_rows(
     lake: Lake,
     ledger: Ledger,
     strategy: StrategyRow,
-    rules: Chosen,
+    rules: ChosenRules,
     fields: Sequence[Field],
     *,
     large_bytes: int,
@@ -65,7 +65,7 @@ def rebuild_rows(
     return wider
 
 
-def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, rules: Chosen, *, large: int) -> bool:
+def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, rules: ChosenRules, *, large: int) -> bool:
     """Rebuilds a strategy's rows under its claim.
 
     Args:
@@ -132,7 +132,9 @@ def find_config(config: Config, strategy: StrategyRow) -> StrategyConfig | None:
     return config.strategy(strategy.slug, strategy.strategy_id, strategy.name)
 
 
-def asked(config: Config, strategy: StrategyRow, key: Sequence[str] | None, ignore: Sequence[str] | None) -> Chosen:
+def asked(
+    config: Config, strategy: StrategyRow, key: Sequence[str] | None, ignore: Sequence[str] | None
+) -> ChosenRules:
     """The item rules of a strategy when a user asks for a key, or for fields to ignore.
 
     Args:

@@ -13,7 +13,7 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.sync.changes.in_memory import AtHand
-from meter_pipeline.sync.items.rules import Chosen
+from meter_pipeline.sync.items.rules import ChosenRules
 from meter_pipeline.sync.items.texts import Texts
 from meter_pipeline.sync.limits import Limits
 
@@ -60,7 +60,7 @@ class StrategyState:
     """
 
     fields: tuple[Field, ...]
-    rules: Chosen
+    rules: ChosenRules
     is_first: bool
 
 
