@@ -8,6 +8,7 @@ many connections, the one that has waited longest is closed: slow senders cannot
 from __future__ import annotations
 
 import asyncio
+import itertools
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _EMPTY, _RECEIVING, _WORKING, _IDLE = "empty", "receiving", "working", "idle"
+# Numbers the changes of state in order. The loop's clock cannot: it may stand still for a millisecond, in which many
+# connections are accepted.
+_turns = itertools.count()
 _PHRASES = {408: b"Request Timeout", 503: b"Service Unavailable"}
 
 
@@ -45,7 +49,7 @@ class BoundedProtocol(H11Protocol):
         super().__init__(config=config, **options)
         self._limits = limits
         self._state = ""
-        self._since = 0.0
+        self._turn = 0
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -75,7 +79,7 @@ class BoundedProtocol(H11Protocol):
         state = self._read_state()
         if state == self._state or self.transport.is_closing():
             return
-        self._state, self._since = state, self.loop.time()
+        self._state, self._turn = state, next(_turns)
         self._stop()
         if state != _WORKING:
             seconds = self._limits.idle_seconds if state == _IDLE else self._limits.request_seconds
@@ -100,7 +104,7 @@ class BoundedProtocol(H11Protocol):
             for other in self.connections
             if isinstance(other, BoundedProtocol) and other._state != _WORKING and not other.transport.is_closing()
         ]
-        min(waiting, key=lambda other: other._since, default=self)._drop(503)
+        min(waiting, key=lambda other: other._turn, default=self)._drop(503)
 
     def _drop(self, status: int) -> None:
         """Closes the connection, with a response if a request has begun and has none yet."""

@@ -115,7 +115,7 @@ def test_a_strategy_that_cannot_be_written_at_all_does_not_stop_the_others(
     fill(empty_sandbox)
     usual = StrategyLoader._repair
 
-    def repair(self: Load) -> None:
+    def repair(self: StrategyLoader) -> None:
         if self.report.slug == "alpha":
             raise Slip("everywhere")
         usual(self)

@@ -95,14 +95,16 @@ def test_a_body_that_ends_after_its_refusal_leaves_no_connection_open_for_ever(d
         assert _answer(connection) == b""
 
 
-def test_reports_come_through_whoever_holds_connections_open(door: Door) -> None:
-    with ExitStack() as held:
+def test_reports_arrive_while_others_hold_connections_open(tmp_path: Path) -> None:
+    # Time is no matter here: on a busy machine a second can pass between connecting and sending.
+    limits = Limits(connections=5, request_seconds=_LONG)
+    with Door(Inbox(tmp_path / "inbox"), limits) as door, ExitStack() as held:
         for number in range(40):
             with suppress(OSError):
                 held.enter_context(_open(door, _HEAD[: 10 + number]))
         assert door.post({"job_id": "j1"}) == 200
-        assert len(door.connections) <= _LIMITS.connections
-    assert door.ids() == {"j1"}
+        assert len(door.connections) <= limits.connections
+        assert door.ids() == {"j1"}
 
 
 def test_a_head_without_end_is_refused(door: Door) -> None:
