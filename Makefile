@@ -70,7 +70,7 @@ format: $(STAMP)
 
 # The reference of the commands, from their --help.
 docs: $(STAMP)
-	@$(BIN)/python -m meter_pipeline.commands.reference docs/cli.md
+	@$(BIN)/python -m meter_pipeline.cli_reference docs/cli.md
 
 # The newest versions that pyproject.toml allows, for all supported versions of Python. pip locks for the running Python
 # alone, so uv resolves, in an environment of its own; LOCK_ARGS may name an index or packages: --upgrade-package duckdb.

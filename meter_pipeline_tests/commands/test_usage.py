@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from meter_pipeline.cli import Root, app, run
-from meter_pipeline.commands.reference import build_reference
+from meter_pipeline.cli_reference import build_reference
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline_tests.commandline import Command
 
@@ -137,7 +137,7 @@ def test_the_reference_in_the_docs_is_the_help_of_every_command(monkeypatch: pyt
     reference = build_reference()
     written = Path(__file__).parents[2] / "docs" / "cli.md"
     assert written.read_text(encoding="utf-8") == reference, (
-        "docs/cli.md is not current: run `python -m meter_pipeline.commands.reference docs/cli.md`"
+        "docs/cli.md is not current: run `python -m meter_pipeline.cli_reference docs/cli.md`"
     )
     for path in ALL:
         assert reference.count(f"# `{' '.join(('meter-pipeline', *path))}`\n") == 1

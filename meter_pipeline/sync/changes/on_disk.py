@@ -42,7 +42,7 @@ def large_rows(
             "SELECT key, old_item, new_item FROM delta LEFT JOIN old_items USING (old_index) "
             "LEFT JOIN new_items USING (new_index) ORDER BY key"
         )
-        for batch in found.fetch_record_batch(_PIECE_ITEMS):
+        for batch in found.to_arrow_reader(_PIECE_ITEMS):
             rows = Rows(kinds)
             rows.append(previous, job, _rows(batch, identity))
             yield rows.table()

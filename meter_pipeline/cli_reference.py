@@ -1,6 +1,6 @@
 """Writes `docs/cli.md`, the reference of all commands, from their `--help`.
 
-`python -m meter_pipeline.commands.reference docs/cli.md` writes the file; a test checks that it is current.
+`python -m meter_pipeline.cli_reference docs/cli.md` writes the file; a test checks that it is current.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _INTRODUCTION = """\
 # Commands
 
 This page is the `--help` of every command. It is generated: change the help text in `meter_pipeline/commands/` and run
-`python -m meter_pipeline.commands.reference docs/cli.md`.
+`python -m meter_pipeline.cli_reference docs/cli.md`.
 
 | exit code | meaning |
 |---|---|
