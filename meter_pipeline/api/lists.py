@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from meter_pipeline.api.decoding import rows
@@ -13,6 +12,7 @@ from meter_pipeline.api.paging import Endless, Walk
 from meter_pipeline.api.records import Job, Schedule, Strategy, Unusable
 from meter_pipeline.api.routes import Routes
 from meter_pipeline.api.spool import Content
+from meter_pipeline.text.durations import parse_duration
 
 Row = TypeVar("Row")
 
@@ -22,8 +22,6 @@ LARGEST_PAGE = 100
 _SAFE_PAGE = 20
 # Rows may carry their results: pages are asked for so that they stay about this size.
 _PAGE_BYTES = 4 * 2**20
-_RELATIVE = re.compile(r"(\d+)\s*([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Lists:
@@ -158,10 +156,11 @@ def _is_requested(job: Job, strategy_id: str | None, schedule_id: str | None, st
 def absolute(since: datetime | str | None) -> str | None:
     """`since` as a UTC time: a relative one such as `24h` would move from page to page."""
     if isinstance(since, str):
-        relative = _RELATIVE.fullmatch(since.strip())
-        if relative is None:
-            return since.strip() or None
-        since = datetime.now(timezone.utc) - timedelta(**{_UNITS[relative[2]]: int(relative[1])})
+        text = since.strip()
+        try:
+            since = datetime.now(timezone.utc) - parse_duration(text)
+        except (ValueError, OverflowError):
+            return text or None
     if since is None:
         return None
     zoned = since if since.tzinfo is not None else since.replace(tzinfo=timezone.utc)

@@ -11,6 +11,7 @@ import typer
 
 from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import print_stderr
+from meter_pipeline.text.durations import parse_duration
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Delete without asking.")]
@@ -29,7 +30,6 @@ Parameters = Annotated[
 ]
 Pages = Annotated[list[str] | None, typer.Option(help="URL of a page to scrape; by default the strategy's own page.")]
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # The API refuses shorter intervals.
 _MIN_INTERVAL_SECONDS = 60
 
@@ -91,10 +91,13 @@ def parse_interval(text: str | None) -> int | None:
     """
     if text is None:
         return None
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "s")
-    if not (number.isascii() and number.isdigit()) or int(number) * _SECONDS[unit] < _MIN_INTERVAL_SECONDS:
+    try:
+        seconds = int(parse_duration(text, unit="s").total_seconds())
+    except ValueError:
+        seconds = 0
+    if seconds < _MIN_INTERVAL_SECONDS:
         raise typer.BadParameter(
             f"--every {text!r} is not an interval of at least {_MIN_INTERVAL_SECONDS} seconds: "
             "give seconds, or a number with a unit such as 15m, 6h or 1d"
         )
-    return int(number) * _SECONDS[unit]
+    return seconds

@@ -35,10 +35,15 @@ VARIABLES = (
     "METER_CONFIG",
     "METER_DATA_DIR",
     "METER_DBT_PROJECT",
+    "METER_KEEP_FREE",
     "METER_LAKE_URL",
     "METER_LEDGER_URL",
+    "METER_MAX_BODY",
+    "METER_MAX_PAGE",
+    "METER_MAX_RECORD",
     "METER_MAX_REQUESTS_PER_SECOND",
     "METER_PROCESSES",
+    "METER_SPOOL_DIR",
     "METER_WEBHOOK_SECRET",
 )
 # Set for dbt alone: see `dbt_project/profiles.yml`.

@@ -161,12 +161,14 @@ class _Tick:
 
     def _back_off(self) -> str | None:
         """Returns why no run is requested yet after failed ones; the pause doubles with each, up to 15 minutes."""
+        from meter_pipeline.store.times import back_off
+
         cursor = self._cursor
         for run in self._context.instance.get_runs(dg.RunsFilter(tags=self._tags), limit=1):
             if run.status is dg.DagsterRunStatus.SUCCESS and cursor.failures:
                 cursor = replace(cursor, failed_run=None, failures=0, before=None)
             elif run.status is dg.DagsterRunStatus.FAILURE and run.run_id != cursor.failed_run:
-                pause = min(_FIRST_PAUSE * 2 ** min(cursor.failures, 10), _LONGEST_PAUSE)
+                pause = back_off(cursor.failures + 1, _FIRST_PAUSE, _LONGEST_PAUSE)
                 before = (self._now + pause).isoformat(timespec="seconds")
                 cursor = replace(cursor, failed_run=run.run_id, failures=cursor.failures + 1, before=before)
         self._cursor = cursor

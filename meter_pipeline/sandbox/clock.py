@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
 from croniter import croniter
 
 from meter_pipeline.sandbox.errors import SandboxError
+from meter_pipeline.text.durations import parse_duration
 
 #: The default start of every world, a Monday morning: 2026-03-02T06:00:00Z.
 START = 1772431200.0
 
 Moment = datetime | str | int | float
 Span = timedelta | int | float
-
-_RELATIVE = re.compile(r"(\d+)\s*([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 class VirtualClock:
@@ -81,9 +80,8 @@ def parse_instant(moment: Moment) -> float:
 
 def parse_since(text: str, now: float) -> float:
     """Parse a `since` parameter: an ISO time, or a span before `now` such as `24h` or `7d`."""
-    relative = _RELATIVE.fullmatch(text.strip())
-    if relative:
-        return now - int(relative[1]) * _SECONDS[relative[2]]
+    with suppress(ValueError):
+        return now - parse_duration(text.strip()).total_seconds()
     # A "+00:00" that was not percent-encoded arrives as " 00:00".
     return parse_instant(re.sub(r" (\d\d:\d\d)$", r"+\1", text))
 

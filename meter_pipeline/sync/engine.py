@@ -10,6 +10,7 @@ from itertools import groupby
 
 from meter_pipeline.api import JobBody, MeterClient
 from meter_pipeline.config.meter_yaml import Config
+from meter_pipeline.store.chunks import chunks
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.claims import Claim
@@ -284,8 +285,8 @@ class _ShareLoader:
         """Jobs strategy by strategy, each read under the strategy's claim: another sync may have loaded some."""
         run, size = self._run, self._run.limits.claims_per_group
         strategies = [row for row in run.ledger.strategies() if row.strategy_id in self._strategy_ids]
-        for start in range(0, len(strategies), size):
-            claimed = _claim(run.ledger, self._selection, strategies[start : start + size], run.report)
+        for group in chunks(strategies, size):
+            claimed = _claim(run.ledger, self._selection, group, run.report)
             with_accepted = run.ledger.with_accepted([strategy.strategy_id for strategy, _, _ in claimed])
             for strategy, claim, rows in claimed:
                 is_first = strategy.strategy_id not in with_accepted

@@ -10,13 +10,13 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 
 from meter_pipeline.host.file_names import make_file_name
-from meter_pipeline.store.times import iso, now
+from meter_pipeline.store.times import now, retry_at
 
 _FIRST_RETRY, _LAST_RETRY = timedelta(minutes=1), timedelta(hours=1)
 
@@ -60,9 +60,9 @@ class Inbox:
 
     def postpone(self, hint: Hint) -> None:
         """Stores a report for a later attempt to fetch its job; the wait doubles with each attempt, up to an hour."""
-        wait = min(_FIRST_RETRY * 2 ** min(hint.attempts, 10), _LAST_RETRY)
-        retry_at = iso(datetime.now(timezone.utc) + wait)
-        self._write(msgspec.structs.replace(hint, attempts=hint.attempts + 1, retry_at=retry_at))
+        attempts = hint.attempts + 1
+        later = retry_at(attempts, _FIRST_RETRY, _LAST_RETRY)
+        self._write(msgspec.structs.replace(hint, attempts=attempts, retry_at=later))
 
     def _write(self, hint: Hint) -> None:
         path = self._path(hint.job_id)

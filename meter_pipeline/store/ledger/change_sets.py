@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 from sqlalchemy import Connection, func, select, update
 
 from meter_pipeline.store.chunks import chunks
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.tables import change_sets, jobs, peeks
-from meter_pipeline.store.times import iso, now
+from meter_pipeline.store.times import now, retry_at
 
 _FIRST_RETRY = timedelta(minutes=1)
 _LAST_RETRY = timedelta(hours=1)
@@ -149,12 +149,11 @@ class Unseen:
     def undone(self, runs: Mapping[str, str | None]) -> None:
         """Notes that something is left to do for these schedules, and when to peek again: each wait is longer."""
         known = self.peeks()
-        moment, rows = datetime.now(timezone.utc), []
+        peeked_at, rows = now(), []
         for id_, tried_at in runs.items():
             attempts = known.get(id_, Peek(id_)).tries(tried_at) + 1
-            wait = min(_FIRST_RETRY * 2 ** min(attempts - 1, 10), _LAST_RETRY)
-            row = {"schedule_id": id_, "tried_at": tried_at, "peeked_at": iso(moment), "attempts": attempts}
-            rows.append({**row, "retry_at": iso(moment + wait)})
+            row = {"schedule_id": id_, "tried_at": tried_at, "peeked_at": peeked_at, "attempts": attempts}
+            rows.append({**row, "retry_at": retry_at(attempts, _FIRST_RETRY, _LAST_RETRY)})
         with self._ledger.writing() as connection:
             set_ = ["tried_at", "peeked_at", "attempts", "retry_at"]
             self._ledger.upsert(connection, peeks, rows, keys=["schedule_id"], set_=set_)

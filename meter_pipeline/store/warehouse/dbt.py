@@ -98,7 +98,8 @@ class Project:
         digest = hashlib.sha256(f"{LAYOUT} {installed('dbt-core')} {installed('dbt-duckdb')}".encode())
         for file in sorted(self.folder.glob("**/*")):
             name = file.relative_to(self.folder)
-            if file.is_file() and not {"target", "logs", "dbt_packages"} & set(name.parts):
+            built = {"target", "logs", "dbt_packages"} & set(name.parts) or ".duckdb" in name.name
+            if file.is_file() and not built:
                 digest.update(f"{name}\0".encode())
                 digest.update(file.read_bytes())
         return digest.hexdigest()[:20]

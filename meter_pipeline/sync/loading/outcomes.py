@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from meter_pipeline.api import Job, MeterBadResponse
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.rows import JobRow
-from meter_pipeline.store.times import iso, now
+from meter_pipeline.store.times import iso, now, retry_at
 from meter_pipeline.sync.containment import explain
 from meter_pipeline.sync.loading.job import CompletedJob
 from meter_pipeline.sync.loading.updates import JobUpdate
@@ -104,8 +104,8 @@ def unreadable_outcome(row: JobRow, error: Exception, lake: Lake, slug: str) -> 
 def unreadable_update(row: JobRow, reason: str) -> JobUpdate:
     """The update of a job that could not be loaded; it is tried again after a delay that doubles with each attempt."""
     attempts = row.attempts + 1
-    delay = min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), _LAST_RETRY)
-    return JobUpdate(row.job_id, "unreadable", reason=reason, attempts=attempts, retry_at=_time_after(delay))
+    later = retry_at(attempts, _FIRST_RETRY, _LAST_RETRY)
+    return JobUpdate(row.job_id, "unreadable", reason=reason, attempts=attempts, retry_at=later)
 
 
 def count_outcomes(outcomes: Iterable[Outcome], report: StrategyReport) -> list[Problem]:
