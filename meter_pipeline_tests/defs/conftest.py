@@ -22,7 +22,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass
 class Pipeline:
-    """What a data engineer has: settings, definitions loaded anew at will, an instance that remembers."""
+    """What a data engineer has: settings, definitions loaded again at will, an instance that remembers."""
 
     sandbox: Sandbox
     settings: Settings

@@ -126,8 +126,8 @@ def test_the_models_of_each_account_are_built_in_its_own_warehouse(
 ) -> None:
     defs = _both(pipeline, shop, tmp_path, dbt_project=PROJECT)
     assert defs.resolve_asset_graph().external_asset_keys == set()
-    told = set(materialized(_execute(pipeline, defs, "sync_shop")))
-    assert {"shop/marts/fct_scrape_jobs", "shop/staging/stg_meter__jobs", "shop/warehouse"} <= told
+    reported = set(materialized(_execute(pipeline, defs, "sync_shop")))
+    assert {"shop/marts/fct_scrape_jobs", "shop/staging/stg_meter__jobs", "shop/warehouse"} <= reported
     assert not (pipeline.settings.data_dir / "warehouse.duckdb").exists()
     assert "marts/fct_scrape_jobs" in materialized(_execute(pipeline, defs, "sync"))
     counts = []
@@ -359,6 +359,6 @@ def test_the_example_loads_both_accounts_and_keeps_them_apart(example: Callable[
 def test_a_key_in_the_example_is_refused_and_dg_does_not_print_it(example: Callable[..., str], tmp_path: Path) -> None:
     file = tmp_path / "two_accounts" / "accounts" / "defs" / "shop" / "defs.yaml"
     file.write_text(file.read_text().replace('"{{ env.SHOP_METER_API_KEY }}"', SHOP_KEY))
-    told = example("check", "defs", fails=True)
-    assert "api_key must name a variable" in told
-    assert SHOP_KEY not in told
+    reported = example("check", "defs", fails=True)
+    assert "api_key must name a variable" in reported
+    assert SHOP_KEY not in reported

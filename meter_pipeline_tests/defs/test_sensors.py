@@ -27,7 +27,7 @@ class Daemon:
         self.reload()
 
     def reload(self) -> None:
-        """Loads definitions anew, with a sensor that asks for `most` schedules at most."""
+        """Loads definitions again, with a sensor that asks for `most` schedules at most."""
         self.defs = self.pipeline.defs()
         (self.sensor,) = self.defs.sensors or ()
         if self.most != sensors.MOST_SCHEDULES:
@@ -150,10 +150,10 @@ def test_a_failed_run_is_tried_again_later_each_time(daemon: Daemon) -> None:
     daemon.execute(result, fails=True)
     daemon.pipeline.sandbox.clear_faults()
     assert "failed, 1 in a row" in daemon.skipped()
-    told = json.loads(daemon.cursor or "")
-    assert told["failures"] == 1
-    told["before"] = "2000-01-01T00:00:00+00:00"
-    daemon.cursor = json.dumps(told)
+    reported = json.loads(daemon.cursor or "")
+    assert reported["failures"] == 1
+    reported["before"] = "2000-01-01T00:00:00+00:00"
+    daemon.cursor = json.dumps(reported)
     daemon.execute(daemon.tick())
     assert "polled" in daemon.skipped()
     assert "failures" not in json.loads(daemon.cursor or "{}")
@@ -204,7 +204,7 @@ def test_a_schedule_with_more_runs_than_are_looked_at_is_not_waited_for(
     assert daemon.asked() == ["books"]
 
 
-def test_what_was_noticed_is_told_even_if_the_api_goes_away_half_way(daemon: Daemon) -> None:
+def test_what_was_noticed_is_reported_even_if_the_api_goes_away_half_way(daemon: Daemon) -> None:
     daemon.asked()
     sandbox, world = daemon.pipeline.sandbox, daemon.pipeline.sandbox.world
     daemon.pipeline.scrape("Books", {"title": "Z", "price": 1}, schedule="books")
@@ -224,8 +224,8 @@ def test_an_unreachable_api_is_a_skip_and_after_an_hour_a_failed_tick(daemon: Da
     assert reason.startswith("polling Meter has failed since")
     since = json.loads(daemon.cursor or "")["unreachable_since"]
     assert daemon.skipped() == reason
-    told = {"unreachable_since": (datetime.fromisoformat(since) - timedelta(minutes=61)).isoformat()}
-    daemon.cursor = json.dumps(told)
+    reported = {"unreachable_since": (datetime.fromisoformat(since) - timedelta(minutes=61)).isoformat()}
+    daemon.cursor = json.dumps(reported)
     with pytest.raises(dg.Failure, match="polling Meter has failed since"):
         daemon.tick()
     daemon.pipeline.sandbox.start()
@@ -233,7 +233,7 @@ def test_an_unreachable_api_is_a_skip_and_after_an_hour_a_failed_tick(daemon: Da
     assert "unreachable_since" not in json.loads(daemon.cursor or "")
 
 
-def test_new_schedules_and_strategies_are_told(daemon: Daemon) -> None:
+def test_new_schedules_and_strategies_are_reported(daemon: Daemon) -> None:
     daemon.asked()
     daemon.reload()
     world = daemon.pipeline.sandbox.world

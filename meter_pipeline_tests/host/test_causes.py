@@ -97,7 +97,7 @@ def test_a_file_of_sqlite_that_another_holds_is_no_full_disk(tmp_path: Path) -> 
         assert _cause_of_writing(connection, path) == causes.LOCKED
 
 
-def test_missing_rights_are_told_from_a_damaged_file(folder: Path) -> None:
+def test_missing_rights_are_reported_from_a_damaged_file(folder: Path) -> None:
     path = _database(folder / "l.sqlite")
     path.chmod(0o444)
     folder.chmod(0o555)

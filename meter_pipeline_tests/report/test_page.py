@@ -77,7 +77,7 @@ def test_a_time_without_jobs_tells_of_the_last_one(tmp_path: Path) -> None:
     assert "data:image" not in _page(path, since=_NOW + timedelta(days=400), now=_NOW + timedelta(days=401))
 
 
-def test_a_price_is_told_by_its_net_move_in_its_currency(tmp_path: Path) -> None:
+def test_a_price_is_reported_by_its_net_move_in_its_currency(tmp_path: Path) -> None:
     path = write_warehouse(tmp_path / "w.duckdb", 1, 5)
     assert "Lamp $1_$2 in shop_000 rose 36 %, from €11.00 to €15.00" in _words(_page(path))
     # Of what moves there and back again there is nothing to tell.
@@ -116,7 +116,7 @@ def test_what_is_still_broken_comes_before_what_has_recovered(tmp_path: Path) ->
     assert "not yet" in page
 
 
-def test_late_and_silent_schedules_are_told_with_how_often_they_run(tmp_path: Path) -> None:
+def test_late_and_silent_schedules_are_reported_with_how_often_they_run(tmp_path: Path) -> None:
     path = write_warehouse(tmp_path / "w.duckdb", 2, 12)
     with duckdb.connect(str(path)) as connection:
         connection.execute(

@@ -39,7 +39,7 @@ def test_an_entry_is_a_run_whose_content_differs_from_the_run_before_on_its_url(
     assert ids(calls, plan, mark_seen="false") == ["run-2", "run-3", "run-4"]
 
 
-def test_reading_consumes_unless_told_not_to_and_the_log_says_what(empty_sandbox: Sandbox, plan: str) -> None:
+def test_reading_consumes_unless_reported_not_to_and_the_log_says_what(empty_sandbox: Sandbox, plan: str) -> None:
     calls = Calls(empty_sandbox)
     assert ids(calls, plan, mark_seen="0") == ids(calls, plan, mark_seen="False")
     assert empty_sandbox.marks == []

@@ -1,4 +1,4 @@
-"""The control surface, and the command that serves until it is told to stop."""
+"""The control surface, and the command that serves until it is asked to stop."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_faults_hit_the_paths_methods_and_number_asked_for(empty_sandbox: Sandbo
     assert [code.status_code for code in codes] == [200, 503, 400, 503, 200]
 
 
-def test_a_rate_limit_is_told_in_headers_and_then_enforced(empty_sandbox: Sandbox) -> None:
+def test_a_rate_limit_is_reported_in_headers_and_then_enforced(empty_sandbox: Sandbox) -> None:
     empty_sandbox.set_faults(rate_limit=2, rate_window=60)
     first, _, third = (Calls(empty_sandbox).get("/jobs") for _ in range(3))
     assert (first.headers["X-RateLimit-Limit"], first.headers["X-RateLimit-Remaining"]) == ("2", "1")

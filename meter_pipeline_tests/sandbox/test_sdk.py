@@ -59,7 +59,7 @@ def test_every_kind_of_strategy_brings_its_own_shape(client: MeterClient) -> Non
     assert isinstance(results["teas"][0]["grams"], int)
 
 
-def test_jobs_run_when_polled_and_are_listed_compared_and_told_in_history(
+def test_jobs_run_when_polled_and_are_listed_compared_and_reported_in_history(
     client: MeterClient, sandbox: Sandbox
 ) -> None:
     strategy_id = client.list_strategies()[0]["strategy_id"]

@@ -22,12 +22,12 @@ def ending(station: Station) -> tuple[str | None, int, str | None]:
     """How the last sync ended, which the warehouse's table has to say as well."""
     last = station.ledger.last_sync()
     assert last is not None
-    told = (last["ended_by"], last["exit_code"], last["problem"])
+    reported = (last["ended_by"], last["exit_code"], last["problem"])
     rows = ledger_tables(station.ledger)["syncs"].to_pylist()
     latest = max(rows, key=lambda row: row["started_at"])
-    assert (latest["ended_by"], latest["exit_code"], latest["problem"]) == told
+    assert (latest["ended_by"], latest["exit_code"], latest["problem"]) == reported
     assert latest["finished_at"] is not None
-    return told
+    return reported
 
 
 def test_a_sync_that_came_to_its_end_was_ended_by_nothing(station: Station, empty_sandbox: Sandbox) -> None:

@@ -57,7 +57,7 @@ COLUMNS = {
     "finished_at": "When it ended; null while it runs or when it was killed.",
     "first_job_id": "The first job that saw this version.",
     "first_seen_at": "When it was first seen.",
-    "identity": "What the strategy's items are told apart by (JSON text).",
+    "identity": "The strategy's item rules: key, ignored fields and types (JSON text).",
     "interval_seconds": "Interval of an interval schedule, in seconds.",
     "is_current": "Whether this version still stands.",
     "item": "The item as JSON text.",

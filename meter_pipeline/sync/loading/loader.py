@@ -187,7 +187,7 @@ class StrategyLoader:
         return completed_outcome(job, duplicates, self._context.slug)
 
     def _forget_items(self, *, is_last: bool) -> None:
-        """Forgets items after the last batch, or when there are so many that few of them will come again."""
+        """Forgets items after the last batch, or when they take so much memory that keeping them gains little."""
         if is_last or self._memory.texts.bytes > self._context.limits.batch_bytes:
             self._memory = ItemMemory()
 

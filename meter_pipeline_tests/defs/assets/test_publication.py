@@ -44,9 +44,9 @@ def test_one_run_goes_from_the_sync_to_the_publication_and_a_broken_test_publish
     shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
     pipeline.settings = replace(pipeline.settings, dbt_project=project)
     result = pipeline.run()
-    told = materialized(result)
-    assert told[-1] == "warehouse"
-    assert {"results/books", "marts/fct_daily_activity", "staging/stg_meter__jobs"} <= set(told)
+    reported = materialized(result)
+    assert reported[-1] == "warehouse"
+    assert {"results/books", "marts/fct_daily_activity", "staging/stg_meter__jobs"} <= set(reported)
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
     assert checks["unique_stg_meter__jobs_job_id"]
     facts = {event.asset_key: event.materialization.metadata for event in result.get_asset_materialization_events()}

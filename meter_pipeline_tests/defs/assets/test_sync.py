@@ -21,8 +21,8 @@ def test_the_first_sync_tells_of_strategies_that_have_no_asset_yet(pipeline: Pip
     results = ["results/books", "results/lamps"]
     feed = ["meter/item_changes", "meter/item_versions"]
     assert materialized(result) == [*meter, *feed, *results, "meter/job_comparisons", "warehouse"]
-    told = metadata(result, "meter/strategies")["reload definitions to see"]
-    assert told.value == "results/books, results/lamps"
+    reported = metadata(result, "meter/strategies")["reload definitions to see"]
+    assert reported.value == "results/books, results/lamps"
     keys = {key.to_user_string() for key in pipeline.defs().resolve_all_asset_keys()}
     assert {"results/books", "results/lamps"} <= keys
 

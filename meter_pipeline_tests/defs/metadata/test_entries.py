@@ -41,7 +41,7 @@ def test_no_entry_is_a_table_or_has_a_word_wider_than_the_page(rows: list[list[o
     assert all(len(word.replace("<", "")) <= 28 for word in words)
 
 
-def test_scraped_text_is_no_markup_and_an_address_is_told_by_its_path() -> None:
+def test_scraped_text_is_no_markup_and_an_address_is_reported_by_its_path() -> None:
     text = list_rows([("x|*y* <b> [l](u) _em_ a_b", "https://shop.example/lamps/4")]).value
     assert text == r"- **x\|\*y\* &lt;b> \[l\](u) \_em\_ a_b** · /lamps/4"
     assert "\ufffd" not in text

@@ -10,7 +10,7 @@ from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 
 def ask(station: Station, sql: str) -> list[tuple[Any, ...]]:
-    """Rows of the warehouse, published anew."""
+    """Rows of the warehouse, published again."""
     path = station.folder / "warehouse.duckdb"
     publish(station.ledger, station.lake, path)
     with reading(path) as connection:
@@ -30,11 +30,11 @@ def test_items_come_and_go(station: Station, empty_sandbox: Sandbox) -> None:
         )
     station.sync()
     assert_whole(station)
-    told = ask(
+    reported = ask(
         station,
         "SELECT kind, old_value, new_value FROM meter.item_changes ORDER BY observed_at, kind, new_value, old_value",
     )
-    assert told == [
+    assert reported == [
         ("added", None, '{"price":"£3.50"}'),
         ("removed", '{"price":"£2.50"}', None),
         ("added", None, '{"price":"£2.50"}'),

@@ -1,4 +1,4 @@
-"""A key is told from the data where the data are clear, and not where they are not."""
+"""A key is found in the data where the data are clear, and not where they are not."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 
 def nested(levels: int, inner: str = '"deep"', opening: str = '{"a":', closing: str = "}") -> str:
-    """JSON of so many levels."""
+    """JSON with this many levels."""
     return opening * levels + inner + closing * levels
 
 

@@ -1,4 +1,4 @@
-"""The change feed: what items are told apart by, targets of jobs, repeated keys, releases."""
+"""The change feed: the item key, targets of jobs, repeated keys, releases."""
 
 import sqlalchemy as sa
 from alembic import op
