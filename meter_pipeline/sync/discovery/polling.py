@@ -177,6 +177,3 @@ def _describe_differences(before: dict[str, ScheduleRow], after: Iterable[Schedu
 
 def _describe_interval(row: ScheduleRow) -> str:
     return f"by cron {row.cron_expression}" if row.cron_expression else f"every {row.interval_seconds} s"
-
-
-# The sensor still imports these two by their former names.

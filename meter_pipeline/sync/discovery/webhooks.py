@@ -62,6 +62,3 @@ def remove_loaded_reports(ledger: Ledger, inbox: Inbox, job_ids: list[str]) -> N
     """Removes the reports of these jobs from the inbox, except of jobs that another sync is still to load."""
     left = {row.job_id for row in ledger.jobs(states=_WAITING, ids=job_ids) if row.attempts == 0}
     inbox.remove(job_id for job_id in job_ids if job_id not in left)
-
-
-# The engine still imports these two by their former names.
