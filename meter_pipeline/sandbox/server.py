@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from meter_pipeline.host.addresses import open_listener
 from meter_pipeline.sandbox.clock import START, Moment, Span, format_instant, parse_instant, to_datetime
 from meter_pipeline.sandbox.content import Page
 from meter_pipeline.sandbox.control import Control
@@ -127,19 +128,6 @@ def _config(service: Service, host: str, port: int) -> uvicorn.Config:
     )  # fmt: skip
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        # A socket that is bound but does not listen lets others bind to the same port.
-        listener.listen(128)
-    except OSError as reason:
-        listener.close()
-        raise SandboxError(f"cannot listen on {host}:{port}: {reason.strerror}; choose another port") from None
-    return listener
-
-
 class _Server(uvicorn.Server):
     """A server that stops at once, not at its next tick."""
 
@@ -194,7 +182,7 @@ class Sandbox:
 
     def start(self) -> None:
         """Start serving; returns when requests are answered."""
-        listener = _listen(self._host, self._port)
+        listener = open_listener(self._host, self._port)
         self._port = listener.getsockname()[1]
         ready = threading.Event()
         self._server = _Server(_config(self._service, self._host, self._port), ready.set)
@@ -311,7 +299,7 @@ class Sandbox:
 def serve(*, host: str = "127.0.0.1", port: int = 8765, echo: Callable[[str], None] = print, **options: Any) -> None:
     """Serve until SIGINT or SIGTERM; `echo` prints how to use it, the options are those of `Service`."""
     # Before the world is built, which takes seconds: a port in use must be refused at once.
-    listener = _listen(host, port)
+    listener = open_listener(host, port)
     service = Service(**options)
     url = f"http://{host}:{listener.getsockname()[1]}"
     world = service.world

@@ -1,22 +1,17 @@
 """The sandbox's world: strategies, schedules and jobs, driven by the virtual clock.
 
-Future events wait in a heap ordered by time. `settle` runs everything that is due, so the world after a week is the
-same whether the week passed in one step or in a thousand. Jobs are small records; the content of a scrape is computed
-on demand, and only the latest bodies are kept.
+Jobs are small records; the content of a scrape is computed on demand, and only the latest bodies are kept.
 """
 
 from __future__ import annotations
 
 import bisect
-import heapq
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from meter_pipeline.sandbox.clock import START, Moment, Rhythm, Span, VirtualClock, parse_instant, to_seconds
+from meter_pipeline.sandbox.clock import START, Moment, Rhythm, parse_instant
 from meter_pipeline.sandbox.content import (
-    Bodies,
     Content,
     Given,
     Page,
@@ -27,7 +22,6 @@ from meter_pipeline.sandbox.content import (
 )
 from meter_pipeline.sandbox.errors import SandboxError
 from meter_pipeline.sandbox.faults import Dice, Faults
-from meter_pipeline.sandbox.filters import build_filter, keep_rows
 from meter_pipeline.sandbox.pages import noise
 from meter_pipeline.sandbox.plans import page_for
 from meter_pipeline.sandbox.records import (
@@ -45,13 +39,15 @@ from meter_pipeline.sandbox.records import (
     file_job,
     make_id,
 )
+from meter_pipeline.sandbox.scrapes import Contents, visit_of
+from meter_pipeline.sandbox.timeline import Timeline
 
 _LOG_LENGTH = 500_000
 # Of each half day, UTC.
 _BUSY_HOURS = (6, 7, 8, 9)
 
 
-class World:
+class World(Timeline):
     """The state of the sandbox. All methods are safe to call from any thread.
 
     Args:
@@ -64,9 +60,8 @@ class World:
     def __init__(
         self, *, seed: int = 7, start: Moment = START, speed: float = 0.0, faults: Faults | None = None
     ) -> None:
+        super().__init__(parse_instant(start), speed)
         self.seed = seed
-        self.lock = threading.RLock()
-        self.clock = VirtualClock(parse_instant(start), speed)
         self.faults = faults or Faults()
         self.dice = Dice(seed, self.faults)
         self.strategies: dict[str, Strategy] = {}
@@ -80,41 +75,7 @@ class World:
         self.log: deque[Entry] = deque(maxlen=_LOG_LENGTH)
         self.on_finish: Callable[[Schedule, Job], None] = lambda schedule, job: None
         self._requests = 0
-        self._order = 0
-        self._events: list[tuple[float, int, Callable[[float], None]]] = []
-        self._bodies = Bodies()
-
-    # -- time
-
-    @property
-    def now(self) -> float:
-        """The current instant of the virtual clock, in seconds since 1970."""
-        return self.clock.now()
-
-    def advance(self, span: Span) -> None:
-        """Move the virtual clock forward and run everything that falls due."""
-        with self.lock:
-            self.clock.advance(to_seconds(span))
-            self.settle()
-
-    def settle(self) -> None:
-        """Run the events that are due."""
-        if not self._events or self._events[0][0] > self.clock.now():
-            return
-        with self.lock:
-            now = self.clock.now()
-            while self._events and self._events[0][0] <= now:
-                at, _, happen = heapq.heappop(self._events)
-                happen(at)
-
-    def expect(self, at: float, happen: Callable[[float], None]) -> None:
-        """Call `happen` when the clock reaches the instant `at` (seconds since 1970)."""
-        heapq.heappush(self._events, (at, self.next_number(), happen))
-
-    def next_number(self) -> int:
-        """1, 2, 3, ...: orders records of the same instant and makes ids unique."""
-        self._order += 1
-        return self._order
+        self._contents = Contents(seed)
 
     def set_faults(self, changes: dict[str, Any]) -> None:
         """Set switches by name."""
@@ -265,7 +226,7 @@ class World:
         """End a job: with content, or with the reason of its failure."""
         if job.is_terminal:
             return
-        job.error = job.page.error(self._visit(job)) if job.page and not job.recorded else job.error
+        job.error = job.page.error(visit_of(job)) if job.page and not job.recorded else job.error
         job.status = FAILED if job.error is not None else COMPLETED
         job.started_at = job.created_at if job.started_at is None else job.started_at
         job.completed_at = at
@@ -391,31 +352,13 @@ class World:
 
     # -- content
 
-    def _visit(self, job: Job) -> Visit:
-        return Visit(job.url, job.created_at, job.parameters)
-
     def content(self, job: Job) -> Content:
         """The content of a completed job."""
-        return self._bodies.get(job.job_id, lambda: self._scrape(job))
-
-    def _scrape(self, job: Job) -> Content:
-        if job.recorded is not None:
-            content = job.recorded.content()
-        elif job.page is not None:
-            content = job.page.content(self._visit(job))
-        else:
-            content = Content([])
-        return keep_rows(content, build_filter(job.filter_config)) if job.filter_config else content
+        return self._contents.content(job)
 
     def digest(self, job: Job) -> Digest:
         """Count, hash and signature of a job's content; computed once."""
-        if job.digest is None:
-            if job.status != COMPLETED:
-                return Digest(None, None, None)
-            content = self.content(job)
-            count = content.item_count if job.item_count is None else job.item_count
-            job.digest = Digest(count, content.content_hash, content.signature)
-        return job.digest
+        return self._contents.digest(job)
 
     def record(self, entry: Entry) -> None:
         """Number a request and append it to the log."""

@@ -9,7 +9,8 @@ import sys
 import pytest
 import requests
 
-from meter_pipeline.sandbox import Sandbox, SandboxError, serve
+from meter_pipeline.host.addresses import AddressError
+from meter_pipeline.sandbox import Sandbox, serve
 from meter_pipeline_tests.sandbox.calls import Calls
 
 
@@ -63,7 +64,7 @@ def test_a_wrong_call_is_refused_in_words(control: Calls, path: str, body: objec
 
 def test_a_taken_port_is_named(empty_sandbox: Sandbox) -> None:
     port = int(empty_sandbox.url.rsplit(":", 1)[1])
-    with pytest.raises(SandboxError, match=f"cannot listen on 127.0.0.1:{port}"):
+    with pytest.raises(AddressError, match=f"cannot listen on 127.0.0.1:{port}.*choose another --port"):
         serve(port=port, worlds=())
 
 
