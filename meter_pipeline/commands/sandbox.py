@@ -21,13 +21,23 @@ def sandbox(
     days: Annotated[float, typer.Option(min=0, help="Virtual days of history at the start.")] = 3.0,
     world: Annotated[
         list[str] | None,
-        typer.Option(help="World to serve: bookshop, jobboard, newsroom or flakyshop; by default all."),
+        typer.Option(
+            help="World to serve, of those in docs/sandbox.md; by default bookshop, jobboard, newsroom and flakyshop."
+        ),
     ] = None,
     replay: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Serve the recorded jobs in this folder instead.")
     ] = None,
     fault: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Fault to inject, such as rate_500=0.1.")
+    ] = None,
+    alter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STRATEGY=KIND[:FIELD][:RUNS]",
+            help="Break the next runs of a strategy, such as 'New books=field_null:price:3', or let something odd but "
+            "healthy happen, such as 'New books=sale:price'.",
+        ),
     ] = None,
 ) -> None:
     """Run an emulator of the Meter API on this machine."""
@@ -42,5 +52,6 @@ def sandbox(
         worlds=world,
         replay=replay,
         faults=parse_faults(fault or []),
+        alterations=alter or (),
         echo=print_line,
     )

@@ -9,10 +9,24 @@ of this machine, and the folder of recordings that it replays. Only commands, te
 ...     print(sandbox.url, sandbox.api_key)
 """
 
+from meter_pipeline.sandbox.altered import AlteredJob
 from meter_pipeline.sandbox.errors import SandboxError
 from meter_pipeline.sandbox.faults import Faults, parse_faults
+from meter_pipeline.sandbox.kinds import KINDS
 from meter_pipeline.sandbox.server import Sandbox, Service, create_app, serve
 from meter_pipeline.sandbox.world import World
 from meter_pipeline.sandbox.worlds import WORLDS
 
-__all__ = ["WORLDS", "Faults", "Sandbox", "SandboxError", "Service", "World", "create_app", "parse_faults", "serve"]
+__all__ = [
+    "KINDS",
+    "WORLDS",
+    "AlteredJob",
+    "Faults",
+    "Sandbox",
+    "SandboxError",
+    "Service",
+    "World",
+    "create_app",
+    "parse_faults",
+    "serve",
+]

@@ -14,6 +14,9 @@ It lies outside both prefixes so that it cannot be mistaken for a part of the re
 | POST /_sandbox/schedules | `{"strategy", "interval_seconds"?, "cron_expression"?, "urls"?...}` | adds a schedule |
 | POST /_sandbox/jobs | `{"strategy", "url"?, "schedule"?, "items" or "raw", ...}` | inserts a job |
 | DELETE /_sandbox/jobs/{id} |  | removes a job |
+| POST /_sandbox/alterations | `{"schedule", "kind", "field"?, "runs"?, "after"?...}` | alters coming runs |
+| GET  /_sandbox/alterations | `?healthy=false` | the jobs that are altered, oldest first |
+| GET  /_sandbox/kinds |  | what alterations there are |
 | POST /_sandbox/reset |  | restarts from the beginning |
 """
 
@@ -29,8 +32,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from meter_pipeline.sandbox.altered import alter
 from meter_pipeline.sandbox.clock import format_instant, parse_instant
 from meter_pipeline.sandbox.errors import SandboxError
+from meter_pipeline.sandbox.kinds import KINDS
 
 if TYPE_CHECKING:
     from meter_pipeline.sandbox.server import Service
@@ -51,6 +56,7 @@ class Control:
             "/faults": ("GET POST", self.faults), "/log": ("GET", self.log), "/deliveries": ("GET", self.deliveries),
             "/strategies": ("POST", self.add_strategy), "/schedules": ("POST", self.add_schedule),
             "/jobs": ("POST", self.insert_job), "/jobs/{job_id}": ("DELETE", self.delete_job),
+            "/alterations": ("GET POST", self.alterations), "/kinds": ("GET", self.kinds),
             "/reset": ("POST", self.reset),
         }  # fmt: skip
         return [Route(path, self._guarded(call), methods=methods.split()) for path, (methods, call) in calls.items()]
@@ -132,6 +138,20 @@ class Control:
         """Remove a job."""
         self._service.world.delete_job(request.path_params["job_id"])
         return {"status": "deleted"}
+
+    def alterations(self, request: Request, body: dict[str, Any]) -> Any:
+        """Alter coming runs, or list the jobs that are altered."""
+        if request.method == "POST":
+            return {"schedules": alter(self._service.world, **body)}
+        healthy = request.query_params.get("healthy")
+        return [{**dataclasses.asdict(job), "completed_at": format_instant(job.completed_at)}
+                for job in self._service.list_altered()
+                if healthy is None or job.is_healthy == (healthy == "true")]  # fmt: skip
+
+    def kinds(self, request: Request, body: dict[str, Any]) -> list[dict[str, Any]]:
+        """Every kind of alteration."""
+        return [{"kind": kind.name, "about": kind.about, "needs_field": kind.needs_field, "is_healthy": kind.is_healthy}
+                for kind in KINDS.values()]  # fmt: skip
 
     def reset(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         """Restart from the beginning: the first world, an empty log, the initial switches."""

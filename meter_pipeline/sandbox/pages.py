@@ -1,4 +1,4 @@
-"""The four default worlds' pages: a bookshop, a job board, a newsroom, and a shop whose scrape sometimes breaks.
+"""The four default worlds' pages: a bookshop, a job board, a newsroom, and a shop whose scrape sometimes fails.
 
 A page is a pure function of seed, url, parameters and instant. Nothing is simulated step by step: the price of a
 book at an instant follows from the instant alone, so any run of any day can be produced independently.
@@ -171,32 +171,20 @@ class HeadlinePage(SoundPage):
 
 @dataclass(frozen=True)
 class FlakyPage:
-    """A shop of thirty offers whose scrape breaks in the ways that real scrapes break, about one run in four."""
+    """A shop of thirty offers, of which one scrape in twelve fails."""
 
     seed: int
 
     def error(self, visit: Visit) -> str | None:
-        """One run in twelve fails outright."""
+        """Why the scrape fails, or None."""
         if noise(self.seed, visit.url, visit.at, "failed") >= 0.085:
             return None
         reasons = ("Target answered 503", "Navigation timed out after 30000 ms", "Selector .offer matched nothing")
         return str(pick(reasons, self.seed, visit.at))
 
     def content(self, visit: Visit) -> Content:
-        """The offers, or what a broken scrape returns instead."""
-        mood = noise(self.seed, visit.url, visit.at, "mood")
-        if mood < 0.05:
-            return Content([])
-        if mood < 0.07:
-            return Content([], b"null", 0)
-        offers = [self._offer(number, visit) for number in range(30)]
-        if mood < 0.11:
-            for offer in offers:
-                offer["name"] = f'<div class="card"><span>{offer["name"]}</span><script>void 0</script>'
-        elif mood < 0.15:
-            for offer in offers:
-                offer["price"] = None
-        return Content(from_items(offers).items, None, 57 if 0.15 <= mood < 0.18 else None)
+        """One item per offer."""
+        return from_items([self._offer(number, visit) for number in range(30)])
 
     def _offer(self, number: int, visit: Visit) -> dict[str, Any]:
         key = f"{visit.url}/{number}"

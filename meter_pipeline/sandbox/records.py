@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from meter_pipeline.sandbox.alterations import Alteration, Occasion
 from meter_pipeline.sandbox.clock import Rhythm
 from meter_pipeline.sandbox.content import Page, Recorded
 
@@ -64,6 +65,8 @@ class Schedule:
     next_run_at: float | None = None
     last_run_at: float | None = None
     rhythm: Rhythm | None = None
+    runs_so_far: int = 0
+    occasions: list[Occasion] = field(default_factory=list)  # which runs are altered
     edition: int = 0  # grows with every change of rhythm, so that runs planned before it lapse
     unseen: list[Job] = field(default_factory=list)  # finished runs since the last mark_seen read, oldest first
     jobs: list[Job] = field(default_factory=list)  # oldest first
@@ -98,6 +101,7 @@ class Job:
     item_count: int | None = None  # what the API reports, if that differs from the true count
     body: bytes | None = None  # the whole answer to GET, in place of a job object
     extra: dict[str, Any] | None = None  # keys that are added to the job object, or override its own
+    alterations: tuple[Alteration, ...] = ()  # of the page's items, in order
     polls: int = 0
     digest: Digest | None = None
     rows: dict[str, bytes] = field(default_factory=dict)  # this job as a row of a list, by form

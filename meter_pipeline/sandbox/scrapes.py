@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from meter_pipeline.sandbox.alterations import Alteration, change_content
 from meter_pipeline.sandbox.content import Bodies, Content, Visit
 from meter_pipeline.sandbox.filters import build_filter, keep_rows
+from meter_pipeline.sandbox.kinds import KINDS
 from meter_pipeline.sandbox.records import COMPLETED, Digest, Job
 
 
@@ -35,7 +37,17 @@ class Contents:
             content = job.page.content(visit_of(job))
         else:
             content = Content([])
+        for alteration in job.alterations:
+            content = self._alter(job, content, alteration)
         return keep_rows(content, build_filter(job.filter_config)) if job.filter_config else content
+
+    def _alter(self, job: Job, content: Content, alteration: Alteration) -> Content:
+        def visit(ago: float, suffix: str) -> Content:
+            elsewhere = Visit(job.url + suffix, job.created_at - ago, job.parameters)
+            return job.page.content(elsewhere) if job.page else content
+
+        seed = f"{self._seed}/{job.job_id}/{alteration.kind}/{alteration.field}"
+        return change_content(content, KINDS[alteration.kind], alteration.field, seed, visit)
 
 
 def visit_of(job: Job) -> Visit:

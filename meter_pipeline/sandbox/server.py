@@ -19,6 +19,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meter_pipeline.host.addresses import open_listener
+from meter_pipeline.sandbox.altered import AlteredJob, alter, list_altered, parse_order
 from meter_pipeline.sandbox.clock import START, Moment, Span, format_instant, parse_instant, to_datetime
 from meter_pipeline.sandbox.content import Page
 from meter_pipeline.sandbox.control import Control
@@ -29,7 +30,7 @@ from meter_pipeline.sandbox.records import Delivery, Entry
 from meter_pipeline.sandbox.replay import read_recordings, replay
 from meter_pipeline.sandbox.webhooks import Courier
 from meter_pipeline.sandbox.world import World
-from meter_pipeline.sandbox.worlds import WORLDS, add_worlds
+from meter_pipeline.sandbox.worlds import DEFAULT_WORLDS, add_worlds
 
 API_KEY = "sk_live_sandbox"
 
@@ -40,20 +41,23 @@ class Service:
     Args:
         seed: the same seed makes the same jobs, ids and items.
         speed: virtual seconds per real second; 0 stands still.
-        worlds: names of default worlds; None for all of them, or none of them where recordings are replayed.
+        worlds: names of worlds; None for the default ones, or none of them where recordings are replayed.
         replay: a folder of recordings (see `meter_pipeline.sandbox.replay`).
         api_key: the only key that is accepted.
         faults: switches by name (see `meter_pipeline.sandbox.faults`).
         start: the first instant; by default a fixed time, or that of the latest recording.
         days: virtual days that have already passed at the start.
+        alterations: texts such as `New books=field_null:price:3`, for the first runs after the start.
     """
 
     def __init__(
         self, *, seed: int = 7, speed: float = 0.0, worlds: Sequence[str] | None = None, replay: Path | None = None,
         api_key: str = API_KEY, faults: Mapping[str, Any] | None = None, start: Moment | None = None, days: float = 0,
+        alterations: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        self._orders = [parse_order(text) for text in alterations]
         self._recordings = read_recordings(Path(replay)) if replay is not None else []
-        self._worlds = tuple(worlds) if worlds is not None else () if self._recordings else tuple(WORLDS)
+        self._worlds = tuple(worlds) if worlds is not None else () if self._recordings else DEFAULT_WORLDS
         self._seed, self._speed, self._days = seed, speed, days
         self._faults = dict(faults or {})
         latest = self._recordings[-1].completed_at if self._recordings else START
@@ -71,8 +75,16 @@ class Service:
         add_worlds(world, self._worlds)
         replay(world, self._recordings)
         world.advance(self._days * 86400)
+        for order in self._orders:
+            alter(world, order.strategy, order.alteration.kind, order.alteration.field, runs=order.runs)
         world.clock.speed = self._speed
         return world, courier
+
+    def list_altered(self) -> list[AlteredJob]:
+        """The jobs that are altered and completed, oldest first."""
+        with self.world.lock:
+            self.world.settle()
+            return list(list_altered(self.world))
 
     def reset(self) -> None:
         """Rebuild the world as it was at the start."""
@@ -162,7 +174,7 @@ class Sandbox:
     Args:
         host: address to listen on.
         port: port to listen on; 0 chooses a free port.
-        options: arguments of `Service`: seed, speed, worlds, replay, api_key, faults, start, days.
+        options: arguments of `Service`: seed, speed, worlds, replay, api_key, faults, start, days, alterations.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, **options: Any) -> None:
@@ -249,6 +261,25 @@ class Sandbox:
     def clear_faults(self) -> None:
         """Set every switch back to its default."""
         self.world.set_faults(Faults().as_dict())
+
+    def alter(self, schedule: str, kind: str, field: str = "", **when: Any) -> list[str]:
+        """Alter coming runs of a schedule: break them, or let something odd but healthy happen.
+
+        Args:
+            schedule: id of a schedule, or id or name of a strategy: all its schedules.
+            kind: a name of `meter_pipeline.sandbox.kinds.KINDS`.
+            field: dotted path of the field, for the kinds that concern one.
+            when: runs (how many, by default 1; None: all from then on), after (so many runs that stay as they are),
+                every (again after so many runs), url (only this one of the schedule's urls).
+
+        Returns:
+            The ids of the schedules.
+        """
+        return alter(self._service.world, schedule, kind, field, **when)
+
+    def altered_jobs(self, *, is_healthy: bool | None = None) -> list[AlteredJob]:
+        """The jobs that are altered and completed, oldest first; `is_healthy=False` for those that are broken."""
+        return [job for job in self._service.list_altered() if is_healthy in (None, job.is_healthy)]
 
     def add_strategy(
         self, name: str, url: str = "https://made.example/", *, items: Sequence[Any] | None = None,

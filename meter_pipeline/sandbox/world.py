@@ -181,7 +181,12 @@ class World(Timeline):
         schedule.last_run_at = at
         for url in schedule.addresses:
             job_id = make_id(self.seed, "job", schedule.schedule_id, at, url)
-            self.start_job(schedule.strategy_id, url, at, job_id, schedule=schedule, parameters=schedule.parameters)
+            chosen = (occasion.choose(schedule.runs_so_far, url) for occasion in schedule.occasions)
+            job = self.start_job(
+                schedule.strategy_id, url, at, job_id, schedule=schedule, parameters=schedule.parameters
+            )
+            job.alterations = tuple(filter(None, chosen))
+        schedule.runs_so_far += 1
         if schedule.rhythm is not None:
             self._expect_run(schedule, schedule.rhythm.next_due())
 

@@ -1,11 +1,12 @@
-"""The default worlds: their strategies, pages and schedules."""
+"""The worlds by name: their strategies, pages and schedules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from meter_pipeline.sandbox.breaking import breakingshop, flakyshop
 from meter_pipeline.sandbox.errors import SandboxError
-from meter_pipeline.sandbox.pages import BookPage, FlakyPage, HeadlinePage, PostingPage, SectionPage
+from meter_pipeline.sandbox.pages import BookPage, HeadlinePage, PostingPage, SectionPage
 from meter_pipeline.sandbox.world import World
 
 
@@ -49,23 +50,19 @@ def newsroom(world: World) -> None:
     world.add_schedule(headlines.strategy_id, interval_seconds=1800)
 
 
-def flakyshop(world: World) -> None:
-    """Offers whose scrape breaks: failures, no items, garbage, no prices, counts that are wrong, null results."""
-    offers = world.add_strategy("Flaky shop", "https://flaky.example/offers", page=FlakyPage(world.seed),
-                                description="name, price and rating of every offer")  # fmt: skip
-    world.add_schedule(offers.strategy_id, interval_seconds=3600, queue_seconds=15 * 60)
-
-
 WORLDS: dict[str, Callable[[World], None]] = {
     "bookshop": bookshop, "jobboard": jobboard, "newsroom": newsroom, "flakyshop": flakyshop,
+    "breakingshop": breakingshop,
 }  # fmt: skip
+#: Served where no world is named.
+DEFAULT_WORLDS = ("bookshop", "jobboard", "newsroom", "flakyshop")
 
 
 def add_worlds(world: World, names: Sequence[str]) -> None:
     """Add the strategies and schedules of the named worlds.
 
     Raises:
-        SandboxError: A name is not that of a default world.
+        SandboxError: A name is not that of a world.
     """
     for name in names:
         if name not in WORLDS:

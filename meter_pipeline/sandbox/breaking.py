@@ -1,0 +1,105 @@
+"""Worlds in which scrapes break in every known way, between odd but healthy events.
+
+All of it is data: `ALTERED` says which strategy breaks or changes how, in which field, on which runs. The same plan is
+repeated after `CYCLE` runs; what lasts, such as growth, begins once. `Sandbox.altered_jobs` lists the jobs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from meter_pipeline.sandbox.alterations import Alteration, Draw, Plan
+from meter_pipeline.sandbox.catalogues import CataloguePage, LampPage, MeterPage
+from meter_pipeline.sandbox.kinds import make_alteration
+from meter_pipeline.sandbox.pages import FlakyPage
+from meter_pipeline.sandbox.world import World
+
+#: Runs after which the broken runs of the breaking shop come again.
+CYCLE = 60
+#: Runs of the flaky shop before the first that breaks.
+SOUND_RUNS = 12
+
+
+class Run(NamedTuple):
+    """An alteration of the `runs` runs from run `first` on; None for all later ones."""
+
+    first: int
+    kind: str
+    field: str = ""
+    runs: int | None = 1
+
+
+#: By strategy, in order of runs. Runs 0 to 9 of each are sound, so that there is something to compare with.
+ALTERED: dict[str, tuple[Run, ...]] = {
+    "Lamps in pounds": (
+        Run(10, "zero_items"), Run(14, "sale", "price", 3), Run(20, "field_null", "price"), Run(25, "reordered"),
+        Run(28, "currency_mark", "price", 2), Run(34, "half_replaced", "", None), Run(40, "consent_text", "name"),
+        Run(44, "fewer_items"), Run(48, "sold_out", "stock"), Run(51, "html", "name"), Run(56, "cents", "price"),
+    ),
+    "Lamps in euros": (
+        Run(11, "equal_values", "name"), Run(15, "price_rise", "price"), Run(19, "wrong_locale", "price"),
+        Run(24, "new_field", "delivery", None), Run(29, "repeated_items"), Run(33, "other_element", "price"),
+        Run(38, "growth", "", None), Run(43, "damaged_encoding", "name"), Run(47, "list_price", "price"),
+        Run(50, "corrected_text", "name"), Run(53, "login_page"), Run(57, "field_missing", "rating"),
+    ),
+    "Lamps in dollars": (
+        Run(10, "stale_page"), Run(15, "field_half_null", "price"), Run(20, "truncated_text", "name"),
+        Run(25, "impossible_date", "listed_at"), Run(30, "swapped_date", "listed_at"),
+        Run(35, "neighbour_value", "price"), Run(40, "whole_card", "name"), Run(45, "placeholder", "price"),
+        Run(50, "converted", "price"), Run(55, "null_results"),
+    ),
+    "Gauges": (
+        Run(12, "field_null", "site.operator"), Run(16, "counter_restart", "total"), Run(21, "shifted_columns"),
+        Run(26, "cents", "price", 2), Run(32, "other_page"), Run(37, "number_as_text", "level"), Run(41, "error_page"),
+        Run(46, "repeated_page"), Run(49, "value_as_list", "station"), Run(54, "wrong_count"),
+        Run(58, "lost_letters", "station"),
+    ),
+    "Markets": (Run(13, "field_blank", "name"), Run(30, "loading_text", "price")),
+    "Night reports": (Run(23, "field_null", "total"), Run(45, "equal_values", "level")),
+}  # fmt: skip
+#: Healthy events that come again after `every` runs: strategy, alteration, first run, runs, every.
+RHYTHMS: tuple[tuple[str, Alteration, int, int, int], ...] = (
+    ("Markets", Alteration("dip"), 4, 2, 7),
+    ("Night reports", Alteration("empty_night"), 3, 1, 4),
+)
+
+
+def breakingshop(world: World) -> None:
+    """Shops and gauges that break in every way, each a few times in sixty runs, with healthy events in between."""
+    pages: dict[str, tuple[CataloguePage, int]] = {
+        "Lamps in pounds": (LampPage(world.seed), 6 * 3600),
+        "Lamps in euros": (LampPage(world.seed, places=36, form="{:.2f} €"), 6 * 3600),
+        "Lamps in dollars": (LampPage(world.seed, places=60, form="US$ {:,.2f}"), 6 * 3600),
+        "Gauges": (MeterPage(world.seed, places=40, life_days=400), 6 * 3600),
+        "Markets": (LampPage(world.seed, places=45, life_days=12), 86400),
+        "Night reports": (MeterPage(world.seed, places=12, life_days=9), 6 * 3600),
+    }
+    for name, (page, interval) in pages.items():
+        address = f"https://{name.lower().replace(' ', '-')}.example/all"
+        strategy = world.add_strategy(name, address, page=page, description=f"all of {name.lower()}")
+        schedule = world.add_schedule(strategy.strategy_id, interval_seconds=interval)
+        schedule.occasions += [
+            Plan(alteration, first, runs, every) for owner, alteration, first, runs, every in RHYTHMS if owner == name
+        ]
+        schedule.occasions += [
+            Plan(make_alteration(kind, field), first, runs, None if runs is None else CYCLE)
+            for first, kind, field, runs in sorted(ALTERED[name], key=lambda run: run.runs is not None)
+        ]
+
+
+def flakyshop(world: World) -> None:
+    """Offers whose scrape breaks now and then: it fails, or brings nothing, or wrong items in one of many ways."""
+    offers = world.add_strategy("Flaky shop", "https://flaky.example/offers", page=FlakyPage(world.seed),
+                                description="name, price and rating of every offer")  # fmt: skip
+    schedule = world.add_schedule(offers.strategy_id, interval_seconds=3600, queue_seconds=15 * 60)
+    schedule.occasions.append(Draw(world.seed, 0.14, FLAKY, SOUND_RUNS))
+
+
+FLAKY = tuple(
+    make_alteration(kind, field)
+    for kind, field in (
+        ("zero_items", ""), ("null_results", ""), ("wrong_count", ""), ("fewer_items", ""), ("repeated_items", ""),
+        ("field_null", "price"), ("equal_values", "name"), ("currency_mark", "price"), ("other_element", "price"),
+        ("html", "name"), ("consent_text", "name"), ("login_page", ""),
+    )
+)  # fmt: skip
