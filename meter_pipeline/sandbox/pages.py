@@ -68,6 +68,10 @@ class SoundPage:
         """None: the scrape never fails."""
         return None
 
+    def content(self, visit: Visit) -> Content:
+        """The content of the scrape."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class BookPage(SoundPage):

@@ -281,6 +281,24 @@ class Sandbox:
         """The jobs that are altered and completed, oldest first; `is_healthy=False` for those that are broken."""
         return [job for job in self._service.list_altered() if is_healthy in (None, job.is_healthy)]
 
+    def catalogue(self, strategy: str, url: str | None = None, at: Moment | None = None) -> list[dict[str, Any]]:
+        """What exists on the pages of a strategy at an instant, each item once, whatever a scrape shows of it.
+
+        Args:
+            strategy: id or name of a strategy whose page has a catalogue: those of breakingshop, sliding and so on.
+            url: by default the strategy's.
+            at: by default now.
+
+        Raises:
+            SandboxError: There is no such strategy, or its page has no catalogue.
+        """
+        found = self.world.find_strategy(strategy)
+        read = getattr(found.page, "catalogue", None) if found else None
+        if found is None or read is None:
+            raise SandboxError(f"no strategy {strategy!r} whose page has a catalogue")
+        items: list[dict[str, Any]] = read(url or found.url, self.world.now if at is None else parse_instant(at))
+        return items
+
     def add_strategy(
         self, name: str, url: str = "https://made.example/", *, items: Sequence[Any] | None = None,
         page: Page | Callable[[str, float], Sequence[Any]] | None = None, **fields: Any,
