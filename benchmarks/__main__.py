@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import checks, report
-from benchmarks.contenders import CONTENDERS, DLT, FLOOR, TUNED, Contender, environment, imports
+from benchmarks.contenders import CONTENDERS, DLT, DOWNLOAD, FLOOR, TUNED, Contender, environment, imports
 from benchmarks.measure import RunFailed, run
 from benchmarks.report import Line, Run
 from benchmarks.sensing import SENSING, measure
@@ -71,7 +71,7 @@ def _options() -> argparse.Namespace:
     if options.quick:
         options.runs = 1
     if {DLT, TUNED} & set(options.who) and not _version("dlt"):
-        parser.error("dlt is not installed: pip install '.[bench]', or leave it out with --who ours floor")
+        parser.error("dlt is not installed: pip install '.[bench]', or leave it out with --who ours floor download")
     return options
 
 
@@ -104,7 +104,7 @@ def _workload(name: str, chosen: list[Contender], folder: Path, options: argpars
     again = name == NOTHING_NEW
     size = (QUICK if options.quick else WORKLOADS)["small-many" if again else name]
     totals = write_world(size, folder / "world")
-    measured = [c for c in chosen if not (again and c.name == FLOOR) and not (c.patient and name == "big")]
+    measured = [c for c in chosen if not (again and c.name in (FLOOR, DOWNLOAD)) and not (c.patient and name == "big")]
     lines = [Line(c.name, totals.items) for c in measured]
     once = {c.name for c in chosen if c.patient and not again} | ({TUNED} if name == "big" else set())
     with Served(folder / "world") as server:
@@ -125,6 +125,7 @@ def _workload(name: str, chosen: list[Contender], folder: Path, options: argpars
         "totals": vars(totals),
         "lines": [line.as_dict() for line in lines],
         "dlt_over_ours": report.ratios(lines),
+        "over_floor": report.over_floor(lines),
     }
 
 

@@ -40,11 +40,11 @@ def published(warehouse: Path) -> Totals:
     return _totals(strategies, jobs, sums)
 
 
-def generic(database: Path) -> Totals:
-    """What dlt's database holds."""
+def generic(database: Path, job: str = "_jobs_id") -> Totals:
+    """What a database holds whose items are in one table, with the id of their job in the column `job`."""
     with duckdb.connect(str(database), read_only=True) as connection:
         sums = _row(connection, f"SELECT {_SUMS} FROM meter.items")
-        (jobs,) = _row(connection, "SELECT count(DISTINCT _jobs_id) FROM meter.items")
+        (jobs,) = _row(connection, f"SELECT count(DISTINCT {job}) FROM meter.items")
         (strategies,) = _row(connection, "SELECT count(*) FROM meter.strategies")
     return _totals(strategies, jobs, sums)
 

@@ -1,4 +1,4 @@
-"""Who is measured: this package's command line, dlt's ``rest_api`` source, and a download that stores nothing."""
+"""Who is measured: this package's command line, dlt's ``rest_api`` source, a floor, and a bare download."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.worlds import Totals
 
 ROOT = Path(__file__).parent.parent
 
-OURS, DLT, TUNED, FLOOR = "ours", "dlt", "dlt tuned", "floor"
+OURS, DLT, TUNED, FLOOR, DOWNLOAD = "ours", "dlt", "dlt tuned", "floor", "download"
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,10 @@ def _tuned(url: str, folder: Path) -> dict[str, list[str]]:
 
 
 def _floor(url: str, folder: Path) -> dict[str, list[str]]:
+    return {"load": [sys.executable, "-m", "benchmarks.floor", url, str(folder / "data")]}
+
+
+def _download(url: str, folder: Path) -> dict[str, list[str]]:
     return {"download": [sys.executable, "-m", "benchmarks.download", url]}
 
 
@@ -97,5 +101,11 @@ CONTENDERS = (
         _tuned,
         lambda folder: checks.generic(folder / "data" / "generic.duckdb"),
     ),
-    Contender(FLOOR, "urllib3 over one connection, nothing parsed but the lists, nothing stored", _floor, None),
+    Contender(
+        FLOOR,
+        "requests, PyArrow's JSON reader, a Parquet file a strategy, a DuckDB table; no retries, no care for types",
+        _floor,
+        lambda folder: checks.generic(folder / "data" / "floor.duckdb", job="job_id"),
+    ),
+    Contender(DOWNLOAD, "urllib3 over one connection, nothing parsed but the lists, nothing stored", _download, None),
 )

@@ -1,4 +1,4 @@
-"""The floor: asks for every list page and every body of a world over one connection, and keeps nothing.
+"""A bare download: asks for every list page and every body of a world over one connection, and keeps nothing.
 
 Run as ``python -m benchmarks.download URL``; nothing that speaks HTTP through urllib3 can load the world for less.
 """

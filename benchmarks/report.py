@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from benchmarks.contenders import DLT, OURS, TUNED
+from benchmarks.contenders import DLT, FLOOR, OURS, TUNED
 from benchmarks.measure import Cost
 
 _MB = 1_000_000
@@ -78,6 +78,24 @@ def ratios(lines: list[Line]) -> dict[str, dict[str, float]]:
     }
 
 
+def over_floor(lines: list[Line]) -> dict[str, dict[str, float]]:
+    """CPU and wall time of each contender that stores something, over that of the floor: best and median."""
+    by_name = {line.who: line for line in lines}
+    floor = by_name.get(FLOOR)
+    if floor is None:
+        return {}
+    return {
+        name: {
+            "cpu_best": min(other.cpus()) / min(floor.cpus()),
+            "cpu_median": median(other.cpus()) / median(floor.cpus()),
+            "wall_best": min(other.walls()) / min(floor.walls()),
+            "wall_median": median(other.walls()) / median(floor.walls()),
+        }
+        for name in (OURS, DLT, TUNED)
+        if (other := by_name.get(name)) is not None
+    }
+
+
 def table(title: str, lines: list[Line]) -> str:
     """A workload's table, with the ratio below it."""
     out = [title, _cells(_HEAD), _cells(_UNDER)]
@@ -93,6 +111,11 @@ def table(title: str, lines: list[Line]) -> str:
         out.append(
             f"  {name} / ours: wall {found['wall_best']:.1f} best, {found['wall_median']:.1f} median; "
             f"CPU {found['cpu_best']:.1f} best, {found['cpu_median']:.1f} median"
+        )
+    for name, found in over_floor(lines).items():
+        out.append(
+            f"  {name} over floor: CPU {found['cpu_best']:.1f} best, {found['cpu_median']:.1f} median; "
+            f"wall {found['wall_best']:.1f} best, {found['wall_median']:.1f} median"
         )
     return "\n".join(out)
 

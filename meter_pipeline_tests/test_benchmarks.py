@@ -8,12 +8,15 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks import checks, floor, report
+from benchmarks.contenders import FLOOR, OURS
 from benchmarks.download import download
-from benchmarks.measure import RunFailed, run
+from benchmarks.measure import Cost, RunFailed, run
 from benchmarks.server import API_KEY, Served
 from benchmarks.worlds import Totals, Workload, write_world
 
@@ -110,3 +113,29 @@ def test_a_command_that_fails_or_hangs_is_an_error_with_its_output(tmp_path: Pat
         run(["sh", "-c", "echo no such shop; exit 3"], folder=tmp_path, env=dict(os.environ))
     with pytest.raises(RunFailed, match="took more than 1 s"):
         run(["sh", "-c", "sleep 60 & wait"], folder=tmp_path, env=dict(os.environ), timeout=1)
+
+
+def test_the_floor_loads_the_whole_world(many: tuple[Served, Totals], tmp_path: Path) -> None:
+    server, totals = many
+    floor.load(server.url, tmp_path)
+    checks.compare("floor", totals, checks.generic(tmp_path / floor.DATABASE, job="job_id"))
+    assert len(list((tmp_path / "parquet").glob("*.parquet"))) == totals.strategies
+    with pytest.raises(checks.LoadDiffers, match="stock: "):
+        checks.compare("floor", totals, replace(totals, stock=totals.stock + 1))
+
+
+def test_the_floor_reads_what_pyarrow_cannot() -> None:
+    items = [{"a": 1, "b": {"c": [1, 2]}}, {"a": 2, "b": None}]
+    for text in (json.dumps({"results": items}), json.dumps({"results": items}, indent=2)):
+        assert floor.parse_items(text.encode()).to_pylist() == items
+    assert floor.parse_items(b'{"results": []}').num_rows == 0
+
+
+def test_costs_are_told_as_multiples_of_the_floor() -> None:
+    lines = [report.Line(who, 10, [report.Run({"load": Cost(wall, cpu, 0)}, 1)])
+             for who, wall, cpu in ((OURS, 6.0, 3.0), (FLOOR, 2.0, 1.5))]  # fmt: skip
+    assert report.over_floor(lines) == {
+        OURS: {"cpu_best": 2.0, "cpu_median": 2.0, "wall_best": 3.0, "wall_median": 3.0}
+    }
+    assert "ours over floor: CPU 2.0 best" in report.table("small", lines)
+    assert report.over_floor(lines[:1]) == {}
