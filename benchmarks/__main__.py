@@ -14,16 +14,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import checks, report
+from benchmarks import checks, growth, report, sensing
 from benchmarks.contenders import CONTENDERS, DLT, DOWNLOAD, FLOOR, TUNED, Contender, environment, imports
+from benchmarks.growth import GROWTH
 from benchmarks.measure import RunFailed, run
 from benchmarks.report import Line, Run
-from benchmarks.sensing import SENSING, measure
+from benchmarks.sensing import SENSING
 from benchmarks.server import Served
 from benchmarks.worlds import QUICK, WORKLOADS, Totals, Workload, write_world
 
 NOTHING_NEW = "nothing-new"
-NAMES = (*WORKLOADS, NOTHING_NEW, SENSING)
+NAMES = (*WORKLOADS, NOTHING_NEW, SENSING, GROWTH)
 WARM_UP = Workload("warm-up", 2, 2, 10, "2 strategies x 2 jobs x 10 items")
 
 
@@ -44,7 +45,11 @@ def main() -> int:
             for name in options.only:
                 place = Path(temporary) / name
                 if name == SENSING:
-                    document[SENSING] = measure(place, quick=options.quick)
+                    document[SENSING] = sensing.measure(place, quick=options.quick)
+                elif name == GROWTH:
+                    document[GROWTH] = growth.measure(
+                        place, quick=options.quick, runs=options.runs, timeout=options.timeout
+                    )
                 else:
                     document["workloads"][name] = _workload(name, chosen, place, options)
         except (RunFailed, checks.LoadDiffers) as error:

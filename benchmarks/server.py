@@ -1,120 +1,36 @@
 """A static server of Meter's API that is never what a benchmark waits for: keep-alive, answers cut from a file.
 
-Run it as ``python -m benchmarks.server FOLDER``: it prints its address and serves until its standard input closes, so
-that it never outlives whoever started it. `Served` does that from Python.
+Run it as ``python -m benchmarks.server FOLDER``, or with ``history STRATEGIES JOBS ITEMS HOLD`` in place of a folder:
+it prints its address and serves until its standard input closes, so that it never outlives whoever started it. `Served`
+does that from Python.
 
 Every part of the API that a sync reads is there under ``/v1`` and ``/api``: strategies, schedules, jobs (newest first,
-without results), a job, and a schedule's changes (always none). ``/_bench/counts`` tells what was asked since
-``/_bench/reset``; neither is counted.
+without results), a job, and a schedule's changes (none, unless `Served.leave_unseen` makes some). ``/_bench/counts``
+tells what was asked since ``/_bench/reset``; neither is counted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import mmap
 import subprocess
 import sys
 import threading
 import urllib.request
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 from typing import cast
-from urllib.parse import parse_qs
 
-from benchmarks.worlds import BODIES, INDEX
+from benchmarks.answers import NOT_FOUND, PIECE, UNAUTHORIZED, Answers, Piece, Recorded, World
+from benchmarks.history import History
 
 API_KEY = "sk_live_bench"
-MAX_LIMIT = 100
-PIECE = 1 << 20
 
 _AUTH = b"\r\nauthorization: bearer " + API_KEY.encode() + b"\r\n"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
-
-
-def _answer(status: str, body: bytes) -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-_NOT_FOUND = _answer("404 Not Found", b'{"detail":"Not found"}')
-_UNAUTHORIZED = _answer("401 Unauthorized", b'{"detail":"Invalid API key"}')
-
-
-class Answers:
-    """What to answer to a target: ready bytes, or a slice of the file of bodies."""
-
-    def __init__(self, folder: Path) -> None:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        with (folder / BODIES).open("rb") as file:
-            self._bodies = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._jobs = {row["id"]: (begin, length) for row, begin, length in index["jobs"]}
-        self._rows = [(row, json.dumps(row, ensure_ascii=False).encode()) for row, _, _ in index["jobs"]]
-        self._lists = {
-            prefix: {name: _rows(index[name], prefix) for name in ("strategies", "schedules")}
-            for prefix in ("v1", "api")
-        }
-        self._schedules = {row["schedule_id"] for row in index["schedules"]}
-        self.counts: Counter[str] = Counter()
-
-    def to(self, target: str) -> bytes | memoryview:
-        """The whole answer to a GET, or a view of the body when it has to be sent in pieces."""
-        path, _, query = target.partition("?")
-        match path.strip("/").split("/"):
-            case ["v1" | "api", "jobs", job_id] if job_id in self._jobs:
-                self.counts["job"] += 1
-                begin, length = self._jobs[job_id]
-                if length > PIECE:
-                    return memoryview(self._bodies)[begin : begin + length]
-                return b"%b%d\r\n\r\n%b" % (_OK, length, self._bodies[begin : begin + length])
-            case ["v1" | "api", "jobs"]:
-                self.counts["jobs"] += 1
-                return self._page(self._chosen(query), query)
-            case ["v1" | "api" as prefix, "strategies"]:
-                self.counts["strategies"] += 1
-                return self._page(self._lists[prefix]["strategies"], query)
-            case ["v1" | "api" as prefix, "schedules"]:
-                self.counts["schedules"] += 1
-                return _answer("200 OK", b"[" + b",".join(self._lists[prefix]["schedules"]) + b"]")
-            case ["v1" | "api", "schedules", schedule_id, "changes"] if schedule_id in self._schedules:
-                self.counts["changes"] += 1
-                return _answer("200 OK", b'{"changes":[],"count":0,"marked_seen":false}')
-        self.counts["other"] += 1
-        return _NOT_FOUND
-
-    def control(self, target: str) -> bytes:
-        """The answer to a question about the server itself."""
-        if target.endswith("/reset"):
-            self.counts.clear()
-        return _answer("200 OK", json.dumps(self.counts).encode())
-
-    def _chosen(self, query: str) -> list[bytes]:
-        """The job rows that the filters of a query let through."""
-        given = {k: v[-1] for k, v in parse_qs(query).items() if k in ("strategy_id", "schedule_id", "status")}
-        since = parse_qs(query).get("since", [""])[-1]
-        if not given and not since:
-            return [text for _, text in self._rows]
-        return [
-            text
-            for row, text in self._rows
-            if row["created_at"] >= since and all(row[key] == value for key, value in given.items())
-        ]
-
-    def _page(self, rows: list[bytes], query: str) -> bytes:
-        asked = parse_qs(query)
-        limit = min(int(asked.get("limit", ["20"])[-1]), MAX_LIMIT)
-        offset = int(asked.get("offset", ["0"])[-1])
-        return _answer("200 OK", b"[" + b",".join(rows[offset : offset + limit]) + b"]")
-
-
-def _rows(records: list[dict[str, object]], prefix: str) -> list[bytes]:
-    """Records as list rows of a dialect: ``/v1`` says ``id`` where ``/api`` says ``strategy_id`` or ``schedule_id``."""
-    if prefix == "v1":
-        records = [{"id": next(iter(row.values())), **dict(list(row.items())[1:])} for row in records]
-    return [json.dumps(row, ensure_ascii=False).encode() for row in records]
 
 
 class Connection(asyncio.Protocol):
@@ -153,27 +69,28 @@ class Connection(asyncio.Protocol):
             if target.startswith("/_bench/"):
                 self._transport.write(self._answers.control(target))
             elif _AUTH not in head.lower():
-                self._transport.write(_UNAUTHORIZED)
+                self._transport.write(UNAUTHORIZED)
             elif method != b"GET":
-                self._transport.write(_NOT_FOUND)
+                self._transport.write(NOT_FOUND)
                 self._transport.close()
             elif isinstance(answer := self._answers.to(target), bytes):
                 self._transport.write(answer)
             else:
                 self._sending = asyncio.ensure_future(self._send(answer))
 
-    async def _send(self, body: memoryview) -> None:
+    async def _send(self, body: list[Piece]) -> None:
         """Sends a body piece by piece, no faster than the reader takes it."""
-        self._transport.write(b"%b%d\r\n\r\n" % (_OK, len(body)))
-        for begin in range(0, len(body), PIECE):
-            await self._writable.wait()
-            self._transport.write(bytes(body[begin : begin + PIECE]))
+        self._transport.write(b"%b%d\r\n\r\n" % (_OK, sum(map(len, body))))
+        for piece in body:
+            for begin in range(0, len(piece), PIECE):
+                await self._writable.wait()
+                self._transport.write(bytes(piece[begin : begin + PIECE]))
         self._sending = None
         self._serve()
 
 
-async def _run(folder: Path, port: int) -> None:
-    answers = Answers(folder)
+async def _run(world: World, port: int) -> None:
+    answers = Answers(world)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(answers), "127.0.0.1", port)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
@@ -197,7 +114,8 @@ def main() -> None:
         import uvloop
 
         runner = uvloop.run
-    runner(_run(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0))
+    kind, *sizes = sys.argv[1:]
+    runner(_run(History(*map(int, sizes)) if kind == "history" else Recorded(Path(kind)), 0))
 
 
 class Served:
@@ -207,12 +125,14 @@ class Served:
         url: Its address.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, world: Path | History) -> None:
+        self._arguments = (
+            ["history", *(str(size) for size in astuple(world))] if isinstance(world, History) else [str(world)]
+        )
 
     def __enter__(self) -> Served:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.server", str(self._folder)],
+            [sys.executable, "-m", "benchmarks.server", *self._arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -244,6 +164,14 @@ class Served:
     def reset(self) -> None:
         """Begins counting afresh."""
         self._control("reset")
+
+    def show(self, jobs: int) -> None:
+        """Lets there be so many jobs of each strategy."""
+        self._control(f"show?jobs={jobs}")
+
+    def leave_unseen(self, jobs: int) -> None:
+        """Makes the latest jobs of each schedule unseen changes, until they are marked as seen."""
+        self._control(f"unseen?jobs={jobs}")
 
     def _control(self, what: str) -> dict[str, int]:
         with urllib.request.urlopen(f"{self.url}/_bench/{what}", timeout=10) as answer:

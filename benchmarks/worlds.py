@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -91,7 +92,7 @@ class Totals:
     body_bytes: int
 
 
-class _Item(NamedTuple):
+class Item(NamedTuple):
     """One book: its JSON text, and the numbers that the check sums up."""
 
     serial: int
@@ -123,13 +124,12 @@ def _write_world(workload: Workload, folder: Path) -> Totals:
     sums = dict.fromkeys(("items", "cents", "stock", "rating_tenths"), 0)
     with (folder / BODIES).open("wb") as out:
         for number in range(workload.strategies):
-            strategy, schedule = _strategy(number), _schedule(number, workload.jobs)
-            strategies.append(strategy)
-            schedules.append(schedule)
+            strategies.append(strategy_record(number))
+            schedules.append(schedule_record(number, workload.jobs))
             for run, items in enumerate(_runs(workload, number)):
-                row = _job(strategy, schedule, number, run, items)
+                row = job_record(number, run, _id("job", number, run), len(items), _hash(items))
                 begin = out.tell()
-                _write_body(out, row, items)
+                write_body(out, row, items)
                 rows.append((str(row["created_at"]), row, begin, out.tell() - begin))
                 sums["items"] += len(items)
                 for item in items:
@@ -150,7 +150,7 @@ def _write_world(workload: Workload, folder: Path) -> Totals:
     return totals
 
 
-def _runs(workload: Workload, number: int) -> Iterator[list[_Item]]:
+def _runs(workload: Workload, number: int) -> Iterator[list[Item]]:
     """The items of each job of one strategy, oldest first."""
     rng = random.Random(f"{workload.name}/{number}")
     items = [_item(rng, number, serial) for serial in range(workload.items)]
@@ -169,9 +169,13 @@ def _runs(workload: Workload, number: int) -> Iterator[list[_Item]]:
         yield items
 
 
-def _item(rng: random.Random, strategy: int, serial: int) -> _Item:
+def _item(rng: random.Random, strategy: int, serial: int) -> Item:
     """A book whose price, stock and rating are drawn, and whose identity follows from its serial number."""
-    cents, stock, rating = rng.randrange(300, 9_000), rng.randrange(0, 40), rng.randrange(10, 51)
+    return make_item(strategy, serial, rng.randrange(300, 9_000), rng.randrange(0, 40), rng.randrange(10, 51))
+
+
+def make_item(strategy: int, serial: int, cents: int, stock: int, rating: int) -> Item:
+    """A book of a strategy's shop; `rating` is in tenths."""
     fixed = strategy * 7_919 + serial
     seller, city = _SELLERS[fixed % len(_SELLERS)]
     tags = [_TAGS[(fixed + i) % len(_TAGS)] for i in range(fixed % 4)]
@@ -186,10 +190,12 @@ def _item(rng: random.Random, strategy: int, serial: int) -> _Item:
         "seller": {"name": seller, "city": city},
         "tags": tags,
     }
-    return _Item(serial, _encode(book), cents, stock, rating)
+    return Item(serial, _encode(book), cents, stock, rating)
 
 
-def _strategy(number: int) -> dict[str, object]:
+def strategy_record(number: int, begin: datetime = FIRST_RUN) -> dict[str, object]:
+    """A strategy as a list shows it; `begin` is the time of the first run of all."""
+    made = encode_time(begin - timedelta(days=1) + timedelta(seconds=number))
     return {
         "strategy_id": _id("strategy", number),
         "name": f"Books of shop {number}",
@@ -197,13 +203,14 @@ def _strategy(number: int) -> dict[str, object]:
         "url": f"https://shop{number}.example/",
         "preview_data": [],
         "scraper_type": "css",
-        "created_at": _time(FIRST_RUN - timedelta(days=1) + timedelta(seconds=number)),
-        "updated_at": _time(FIRST_RUN - timedelta(days=1) + timedelta(seconds=number)),
+        "created_at": made,
+        "updated_at": made,
     }
 
 
-def _schedule(number: int, runs: int) -> dict[str, object]:
-    begin = FIRST_RUN + timedelta(seconds=number)
+def schedule_record(number: int, runs: int, begin: datetime = FIRST_RUN) -> dict[str, object]:
+    """The schedule of a strategy after so many runs."""
+    begin += timedelta(seconds=number)
     return {
         "schedule_id": _id("schedule", number),
         "strategy_id": _id("strategy", number),
@@ -215,36 +222,41 @@ def _schedule(number: int, runs: int) -> dict[str, object]:
         "enabled": True,
         "webhook_url": None,
         "parameters": None,
-        "next_run_at": _time(begin + BETWEEN_RUNS * runs),
-        "last_run_at": _time(begin + BETWEEN_RUNS * (runs - 1)),
-        "created_at": _time(begin - timedelta(days=1)),
-        "updated_at": _time(begin - timedelta(days=1)),
+        "next_run_at": encode_time(begin + BETWEEN_RUNS * runs),
+        "last_run_at": encode_time(begin + BETWEEN_RUNS * (runs - 1)),
+        "created_at": encode_time(begin - timedelta(days=1)),
+        "updated_at": encode_time(begin - timedelta(days=1)),
     }
 
 
-def _job(
-    strategy: dict[str, object], schedule: dict[str, object], number: int, run: int, items: list[_Item]
+def job_record(
+    number: int, run: int, job_id: str, item_count: int, content_hash: str, begin: datetime = FIRST_RUN
 ) -> dict[str, object]:
-    created = FIRST_RUN + timedelta(seconds=number) + BETWEEN_RUNS * run
+    """A job as a list shows it: run `run`, counted from 0, of a strategy."""
+    created = begin + timedelta(seconds=number) + BETWEEN_RUNS * run
+    return {
+        "id": job_id,
+        "strategy_id": _id("strategy", number),
+        "schedule_id": _id("schedule", number),
+        "url": f"https://shop{number}.example/",
+        "status": "completed",
+        "item_count": item_count,
+        "content_hash": content_hash,
+        "error": None,
+        "started_at": encode_time(created + timedelta(seconds=1)),
+        "completed_at": encode_time(created + timedelta(seconds=9)),
+        "created_at": encode_time(created),
+    }
+
+
+def _hash(items: list[Item]) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     for item in items:
         digest.update(item.text)
-    return {
-        "id": _id("job", number, run),
-        "strategy_id": strategy["strategy_id"],
-        "schedule_id": schedule["schedule_id"],
-        "url": strategy["url"],
-        "status": "completed",
-        "item_count": len(items),
-        "content_hash": digest.hexdigest(),
-        "error": None,
-        "started_at": _time(created + timedelta(seconds=1)),
-        "completed_at": _time(created + timedelta(seconds=9)),
-        "created_at": _time(created),
-    }
+    return digest.hexdigest()
 
 
-def _write_body(out: BinaryIO, row: dict[str, object], items: list[_Item]) -> None:
+def write_body(out: BinaryIO, row: dict[str, object], items: list[Item]) -> None:
     """Writes a job as the API prints it: the results stand in the middle of the object."""
     head = {k: row[k] for k in ("id", "strategy_id", "schedule_id", "url", "status")}
     tail = {k: v for k, v in row.items() if k not in head}
@@ -259,9 +271,11 @@ def _encode(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _time(moment: datetime) -> str:
+def encode_time(moment: datetime) -> str:
+    """A time as the API prints it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@lru_cache(maxsize=1 << 15)
 def _id(*parts: object) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join(map(str, parts))))

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import checks, floor, report
+from benchmarks import checks, floor, growth, report
 from benchmarks.contenders import FLOOR, OURS
 from benchmarks.download import download
+from benchmarks.history import History
 from benchmarks.measure import Cost, RunFailed, run
 from benchmarks.server import API_KEY, Served
 from benchmarks.worlds import Totals, Workload, write_world
@@ -113,6 +114,120 @@ def test_a_command_that_fails_or_hangs_is_an_error_with_its_output(tmp_path: Pat
         run(["sh", "-c", "echo no such shop; exit 3"], folder=tmp_path, env=dict(os.environ))
     with pytest.raises(RunFailed, match="took more than 1 s"):
         run(["sh", "-c", "sleep 60 & wait"], folder=tmp_path, env=dict(os.environ), timeout=1)
+
+
+HISTORY = History(strategies=7, jobs=30, items=12, hold=2)
+
+
+@pytest.fixture(scope="module")
+def history() -> Iterator[Served]:
+    with Served(HISTORY) as server:
+        yield server
+
+
+@pytest.fixture
+def short_history(history: Served) -> Iterator[Served]:
+    """The history before its last five runs."""
+    history.show(25)
+    yield history
+    history.show(30)
+
+
+def _listed(server: Served, query: str = "") -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    while page := _get(server, f"/api/jobs?limit=100&offset={len(rows)}{query}"):
+        rows += page  # type: ignore[operator]
+    return rows
+
+
+def test_a_history_is_listed_newest_first_and_served_whole(history: Served) -> None:
+    rows = _listed(history)
+    assert len({row["id"] for row in rows}) == len(rows) == 7 * 30
+    assert [row["created_at"] for row in rows] == sorted((str(row["created_at"]) for row in rows), reverse=True)
+    for row in rows[::17]:
+        job = _get(history, f"/v1/jobs/{row['id']}")
+        assert {key: job[key] for key in row} == row
+        assert len(job["results"]) == row["item_count"] == 12
+        assert len({item["url"] for item in job["results"]}) == 12
+
+
+def test_a_history_is_filtered_as_a_recorded_world_is(history: Served) -> None:
+    rows = _listed(history)
+    strategy = rows[40]["strategy_id"]
+    own = [row for row in rows if row["strategy_id"] == strategy]
+    assert _listed(history, f"&strategy_id={strategy}") == own
+    assert _listed(history, f"&schedule_id={own[0]['schedule_id']}") == own
+    for place in (0, 3, 7, 100, 209):
+        since = rows[place]["created_at"]
+        assert _listed(history, f"&since={since}") == rows[: place + 1]
+        assert _listed(history, f"&since={since}&strategy_id={strategy}") == [r for r in own if r in rows[: place + 1]]
+    assert _listed(history, "&since=2001-01-01T00:00:00Z") == rows
+    assert _listed(history, "&since=2101-01-01T00:00:00Z") == _listed(history, "&status=failed") == []
+
+
+def test_a_page_of_a_history_changes_a_little_and_its_hash_with_it() -> None:
+    changed = kept = 0
+    for number in range(2, 24):
+        before, after = HISTORY.items_of(3, number - 1), HISTORY.items_of(3, number)
+        rows = [HISTORY.job_rows(3, shown, range(1))[0] for shown in (number, number + 1)]
+        is_held = len({json.loads(row)["content_hash"] for row in rows}) == 1
+        assert is_held == (number % 2 == 1)
+        assert before == after or not is_held
+        changed += len(set(before) - set(after))
+        kept += len(set(before) & set(after))
+    assert 0 < changed < kept / 10
+
+
+def test_more_jobs_appear_when_they_are_shown(short_history: Served, many: tuple[Served, Totals]) -> None:
+    for server, shown, every in ((short_history, 25, 7), (many[0], 24, 5)):
+        server.show(shown)
+        rows = _listed(server)
+        schedules = {row["schedule_id"]: row["last_run_at"] for row in _get(server, "/api/schedules")}
+        server.show(shown + 1)
+        more = _listed(server)
+        assert more[every:] == rows
+        assert len(rows) == shown * every
+        later = {row["schedule_id"]: row["last_run_at"] for row in _get(server, "/api/schedules")}
+        assert {row["schedule_id"]: row["created_at"] for row in more[:every]} == later
+        assert all(later[key] > schedules[key] for key in schedules)
+        server.show(shown)
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            _get(server, f"/v1/jobs/{more[0]['id']}")
+    many[0].show(MANY.jobs)
+
+
+def test_unseen_changes_are_whole_jobs_until_they_are_marked_as_seen(history: Served) -> None:
+    history.leave_unseen(2)
+    row = _listed(history)[0]
+    path = f"/api/schedules/{row['schedule_id']}/changes"
+    seen = _get(history, f"{path}?mark_seen=false")
+    (older, newest) = seen["changes"]
+    assert (seen["count"], seen["marked_seen"]) == (2, False)
+    assert newest["job_id"] == row["id"]
+    assert newest["results"] == _get(history, f"/api/jobs/{row['id']}")["results"]
+    assert older["created_at"] < newest["created_at"]
+    assert _get(history, path)["count"] == 2
+    assert _get(history, path) == {"changes": [], "count": 0, "marked_seen": True}
+
+
+def test_a_history_of_two_million_jobs_begins_at_once_and_needs_no_memory(tmp_path: Path) -> None:
+    script = (
+        "from benchmarks.history import History; h = History(5_000, 400, 40);"
+        "assert h.count_jobs(None, None, 400) == 2_000_000;"
+        "assert len(h.job_rows(None, 400, range(1_999_950, 2_000_000))) == 50;"
+        "h.body(4_999, 399); h.strategy_records(); h.schedule_records(400)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    assert run([sys.executable, "-c", script], folder=tmp_path, env=env).memory < 150 << 20
+
+
+def test_growth_is_the_second_cost_over_the_first() -> None:
+    case = growth.Case(
+        "sync", 1.2, [Cost(1.0, 2.0, 100)] * 3, [Cost(3.0, 3.0, 150), Cost(2.0, 9.0, 150), Cost(2.0, 3.0, 90)]
+    )
+    assert (case.ratio("cpu"), case.ratio("wall"), case.ratio("memory")) == (1.5, 2.0, 1.5)
+    assert case.line().split() == ["sync", "2.00", "3.00", "1.50", "2.00", "1.50", "1.2"]
+    assert case.as_dict()["ratios"] == {"cpu": 1.5, "wall": 2.0, "memory": 1.5}
 
 
 def test_the_floor_loads_the_whole_world(many: tuple[Served, Totals], tmp_path: Path) -> None:
