@@ -54,8 +54,9 @@ ALTERED: dict[str, tuple[Run, ...]] = {
         Run(46, "repeated_page"), Run(49, "value_as_list", "station"), Run(54, "wrong_count"),
         Run(58, "lost_letters", "station"),
     ),
-    "Markets": (Run(13, "field_blank", "name"), Run(30, "loading_text", "price")),
-    "Night reports": (Run(23, "field_null", "total"), Run(45, "equal_values", "level")),
+    "Markets": (Run(13, "field_blank", "name"), Run(30, "loading_text", "price"), Run(44, "consent_page")),
+    "Night reports": (Run(22, "field_null", "total"), Run(34, "hundredth", "price"), Run(45, "equal_values", "level"),
+                      Run(53, "field_renamed", "level")),
 }  # fmt: skip
 #: Healthy events that come again after `every` runs: strategy, alteration, first run, runs, every.
 RHYTHMS: tuple[tuple[str, Alteration, int, int, int], ...] = (

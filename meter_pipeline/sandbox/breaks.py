@@ -54,6 +54,14 @@ def _drop_field(scene: Scene) -> list[Any]:
     return scene.items
 
 
+def _rename_field(scene: Scene) -> list[Any]:
+    for place, name in list(find_places(scene.items, scene.field)):
+        renamed = {f"{key}_2" if key == name else key: value for key, value in place.items()}
+        place.clear()
+        place.update(renamed)
+    return scene.items
+
+
 def _blank(scene: Scene) -> list[Any]:
     return change_values(scene.items, scene.field, lambda value: "")
 
@@ -203,6 +211,7 @@ _WHOLE: dict[str, tuple[str, Callable[[Scene], list[Any] | Content]]] = {
     "repeated_page": ("the first third, three times", _repeat_first_third),
     "shifted_columns": ("every field has the value of the one before it", _shift_columns),
     "login_page": ("one item: a page to sign in", _one_item(_SIGN_IN)),
+    "consent_page": ("one item: a cookie banner", _one_item(_BANNER)),
     "error_page": ("one item: a server's error", _one_item(_OUTAGE)),
     "stale_page": ("the page as it was twelve days ago", _stale),
     "other_page": ("the items of another page of the same shape", _other_page),
@@ -211,6 +220,7 @@ _OF_A_FIELD: dict[str, tuple[str, Callable[[Scene], list[Any] | Content]]] = {
     "field_null": ("null in every item", _null),
     "field_half_null": ("null in half of the items", _null_half),
     "field_missing": ("the field is gone", _drop_field),
+    "field_renamed": ("the field has another name", _rename_field),
     "field_blank": ("empty text in every item", _blank),
     "equal_values": ("the first item's value in every item", _equalize),
     "other_element": ("the value of another field of the item", _read_other_element),
@@ -219,6 +229,7 @@ _OF_A_FIELD: dict[str, tuple[str, Callable[[Scene], list[Any] | Content]]] = {
     "currency_mark": ("amounts converted, under another mark", _change_mark),
     "converted": ("amounts converted, under the same mark", _scaled(1.27)),
     "cents": ("amounts times 100", _scaled(100)),
+    "hundredth": ("amounts divided by 100", _scaled(0.01)),
     "list_price": ("some amounts higher, as before a discount", _read_list_price),
     "wrong_locale": ("decimal and thousands marks exchanged", _swap_locale),
     "damaged_encoding": ("UTF-8 read as Latin-1", _damage_encoding),

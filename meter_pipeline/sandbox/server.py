@@ -328,7 +328,8 @@ class Sandbox:
                 page at `created_at`.
             fields: raw (JSON text of `results`, any shape), schedule (an id), completed_at, created_at, started_at
                 (datetime, ISO text or seconds), status, error, job_id, item_count (claimed), parameters, body (the
-                bytes of the whole answer to GET); any other name becomes a key of the job object.
+                bytes of the whole answer to GET), alterations (of the items: kinds with their fields, such as
+                `[("field_null", "price")]`); any other name becomes a key of the job object.
         """
         return self.world.insert_job(strategy, url, items, **fields).job_id
 

@@ -22,6 +22,7 @@ from meter_pipeline.sandbox.content import (
 )
 from meter_pipeline.sandbox.errors import SandboxError
 from meter_pipeline.sandbox.faults import Dice, Faults
+from meter_pipeline.sandbox.kinds import make_alteration
 from meter_pipeline.sandbox.pages import noise
 from meter_pipeline.sandbox.plans import page_for
 from meter_pipeline.sandbox.records import (
@@ -267,6 +268,7 @@ class World(Timeline):
         parameters: dict[str, Any] | None = None,
         body: bytes | None = None,
         recorded: Recorded | None = None,
+        alterations: Iterable[Sequence[str]] = (),
         **extra: Any,
     ) -> Job:
         """Add a job in its final state; see `Sandbox.insert_job`."""
@@ -286,6 +288,7 @@ class World(Timeline):
             if job.job_id in self.jobs_by_id:
                 raise SandboxError(f"job {job.job_id} exists already: choose another job_id")
             job.recorded = recorded or self._given(items, raw)
+            job.alterations = tuple(make_alteration(*alteration) for alteration in alterations)
             job.page = None if job.recorded else owner.page
             if status != PENDING:
                 job.started_at = job.created_at if started_at is None else parse_instant(started_at)

@@ -53,7 +53,8 @@ def test_every_kind_that_concerns_a_field_changes_that_field_and_no_other(altere
             field = own.get(kind.name, "name" if kind.name in TEXTS else "price")
             items = altered(kind.name, field)
             assert items != ITEMS, kind.name
-            others = [{k: v for k, v in item.items() if k != field} for item in items]
+            own_names = (field, f"{field}_2")
+            others = [{k: v for k, v in item.items() if k not in own_names} for item in items]
             assert others == [{k: v for k, v in item.items() if k != field} for item in ITEMS], kind.name
 
 
@@ -128,6 +129,30 @@ def test_alterations_given_at_the_start_concern_the_runs_after_its_history(make_
     assert {job.job_id for job in broken} < {job.job_id for job in sandbox.world.jobs[before:]}
 
 
+def test_inserted_jobs_can_be_altered_as_well(empty_sandbox: Sandbox) -> None:
+    empty_sandbox.add_strategy("S", items=ITEMS)
+    job = empty_sandbox.insert_job("S", alterations=[("fewer_items",), ("field_null", "price")])
+    other = Calls(empty_sandbox, "/_sandbox").post(
+        "/jobs", {"strategy": "S", "items": ITEMS[:2], "alterations": [["field_renamed", "price"]]}
+    ).json()["job_id"]  # fmt: skip
+    rows = [(row.job_id, row.kind, row.field) for row in empty_sandbox.altered_jobs(is_healthy=False)]
+    assert rows == [(job, "fewer_items", ""), (job, "field_null", "price"), (other, "field_renamed", "price")]
+    assert Calls(empty_sandbox).get(f"/jobs/{job}").json()["results"] == [{**i, "price": None} for i in ITEMS[:3]]
+    renamed = Calls(empty_sandbox).get(f"/jobs/{other}").json()["results"][0]
+    assert list(renamed) == ["price_2" if name == "price" else name for name in ITEMS[0]]
+    with pytest.raises(SandboxError, match="no alteration is called"):
+        empty_sandbox.insert_job("S", alterations=[("nope",)])
+
+
+def test_a_lasting_alteration_stays(make_sandbox: Make) -> None:
+    sandbox = make_sandbox(worlds=["newsroom"])
+    sandbox.alter("Newsroom headlines", "field_renamed", "byline", runs=None, after=3)
+    sandbox.advance(hours=6)
+    strategy = sandbox.world.find_strategy("Newsroom headlines")
+    assert strategy is not None
+    assert [bool(job.alterations) for job in strategy.jobs] == [False] * 3 + [True] * 9
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -160,6 +185,18 @@ def test_the_breaking_shop_breaks_in_every_way_and_has_every_healthy_event(make_
         early = [job for job in strategy.jobs[:10] if any(not KINDS[a.kind].is_healthy for a in job.alterations)]
         assert early == []
         assert sum(job.strategy_id == strategy.strategy_id and not job.is_healthy for job in found) >= 2
+
+
+def test_every_broken_job_of_the_breaking_shop_can_be_seen_to_be_broken(make_sandbox: Make) -> None:
+    sandbox = make_sandbox(worlds=["breakingshop"], days=60)
+    world = sandbox.world
+    for broken in sandbox.altered_jobs(is_healthy=False):
+        job = world.jobs_by_id[broken.job_id]
+        content, place = world.content(job), world.strategies[job.strategy_id].jobs.index(job)
+        before = world.content(world.strategies[job.strategy_id].jobs[place - 1])
+        assert content.text != before.text
+        assert bool(content.items) == (broken.kind not in ("zero_items", "null_results")), broken
+        assert (content.item_count == len(content.items)) == (broken.kind != "wrong_count"), broken
 
 
 def test_an_altered_job_differs_from_the_page_as_its_field_says(make_sandbox: Make) -> None:
