@@ -123,7 +123,10 @@ class Served:
 
     Attributes:
         url: Its address.
+        api_key: The only key that is accepted.
     """
+
+    api_key = API_KEY
 
     def __init__(self, world: Path | History) -> None:
         self._arguments = (

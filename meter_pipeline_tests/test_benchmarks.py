@@ -230,6 +230,18 @@ def test_growth_is_the_second_cost_over_the_first() -> None:
     assert case.as_dict()["ratios"] == {"cpu": 1.5, "wall": 2.0, "memory": 1.5}
 
 
+def test_the_growth_suite_loads_with_the_command_line_and_checks_what_arrived(tmp_path: Path) -> None:
+    sizes = replace(growth.QUICK, million=Workload("million", 1, 2, 200, ""))
+    (case,) = growth._second_job(tmp_path, sizes, runs=1, timeout=120)
+    assert (len(case.small), len(case.large)) == (1, 1)
+    with Served(History(2, 3, 4)) as server:
+        pipeline = growth.Pipeline(server, tmp_path / "history", 120)
+        pipeline("sync")
+        pipeline.check(jobs=6, items=24)
+        with pytest.raises(checks.LoadDiffers, match="6 jobs and 24 items instead of 7 and 24"):
+            pipeline.compare(jobs=7, items=24)
+
+
 def test_the_floor_loads_the_whole_world(many: tuple[Served, Totals], tmp_path: Path) -> None:
     server, totals = many
     floor.load(server.url, tmp_path)

@@ -22,7 +22,8 @@ def sandbox(
     world: Annotated[
         list[str] | None,
         typer.Option(
-            help="World to serve, of those in docs/sandbox.md; by default bookshop, jobboard, newsroom and flakyshop."
+            help="World to serve; by default bookshop, jobboard, newsroom and flakyshop. "
+            "An unknown name lists them all."
         ),
     ] = None,
     replay: Annotated[

@@ -1,7 +1,7 @@
 """Worlds that test which item is which, and what a value is: listings over several pages, variants, two currencies.
 
 Every page here has a `catalogue`: the items that exist at an instant, each once, whatever the scrape shows of them.
-`KEYS` names the field that identifies them; `Sandbox.catalogue` reads both for a test.
+`KEYS` names a field that identifies them; `Sandbox.catalogue` reads the catalogue for a test.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _USES = ("touring bike", "city bike", "gravel bike", "cargo bike", "folding bike
 _SIZES = ("XS", "S", "M", "L", "XL")
 _COLOURS = ("red", "olive", "sand", "black")
 
-#: The field that identifies the items of a strategy; None where only the url does.
+#: A field that identifies the items of a strategy (there may be others); None where only the url does.
 KEYS: dict[str, str | None] = {
     "Classified adverts": "advert", "Bikes with variants": "model", "Bikes in two shops": "article",
     "Bikes by currency": "article", "Single products": None, "Promoted lamps": "article", "Wrapped lamps": "article",
