@@ -1,6 +1,6 @@
 """What a load costs as the data grows: ratios within one run, through the command line alone.
 
-Each case runs the same command at two sizes, in turn, and tells the second cost over the first. The goals beside the
+Each case runs the same command at two sizes, in turn, and prints the second cost over the first. The goals beside the
 ratios are those of this project; nothing fails when one is missed, since machines are noisy.
 """
 

@@ -258,7 +258,7 @@ def test_the_floor_reads_what_pyarrow_cannot() -> None:
     assert floor.parse_items(b'{"results": []}').num_rows == 0
 
 
-def test_costs_are_told_as_multiples_of_the_floor() -> None:
+def test_costs_are_printed_as_multiples_of_the_floor() -> None:
     lines = [report.Line(who, 10, [report.Run({"load": Cost(wall, cpu, 0)}, 1)])
              for who, wall, cpu in ((OURS, 6.0, 3.0), (FLOOR, 2.0, 1.5))]  # fmt: skip
     assert report.over_floor(lines) == {

@@ -1,4 +1,4 @@
-"""Broken scrapes and odd but healthy events: each is what it is called, and the sandbox tells which jobs have one."""
+"""Broken scrapes and odd but healthy events: each does what it is called, and the sandbox lists the altered jobs."""
 
 from __future__ import annotations
 

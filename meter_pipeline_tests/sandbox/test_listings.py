@@ -1,4 +1,4 @@
-"""Worlds that test which item is which: what their scrapes show, and what the sandbox says is true."""
+"""Worlds that test which item is which: what their scrapes show, compared with what exists at that instant."""
 
 from __future__ import annotations
 
