@@ -28,6 +28,7 @@ from meter_pipeline.api.answers import Mismatch
 from meter_pipeline.api.bounds import Bounds, NoRoom, TooLarge
 from meter_pipeline.api.credentials import Credentials
 from meter_pipeline.api.errors import MeterBadResponse, MeterError, MeterTooLarge, MeterWrongResource
+from meter_pipeline.api.heads import Adapter
 from meter_pipeline.api.retries import Deadline, Pace, Retries, Waiting, requested_wait, transient
 from meter_pipeline.api.spool import Content, Receiver
 from meter_pipeline.api.syntax import Malformed
@@ -126,9 +127,7 @@ class Transport:
         self._session.auth = credentials
         self._session.headers.clear()
         self._session.headers.update(_HEADERS)
-        self._adapter = requests.adapters.HTTPAdapter(
-            pool_connections=4, pool_maxsize=pool_size, max_retries=0, pool_block=True
-        )
+        self._adapter = Adapter(pool_connections=4, pool_maxsize=pool_size, max_retries=0, pool_block=True)
         self._session.mount("http://", self._adapter)
         self._session.mount("https://", self._adapter)
         self._direct: _Direct | None = None
