@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.sync.ahead import run_ahead
 from meter_pipeline.sync.breaker import CircuitBreaker
 from meter_pipeline.sync.containment import concerns_all
+from meter_pipeline.sync.loading.gate import Gate
 
 # A thread fetches at most this many jobs, of this many items together, in one call: handing each small job over by
 # itself costs as much as fetching it. Larger groups would leave threads idle at the end.
@@ -50,7 +52,7 @@ def fetch(
     Args:
         client: The API.
         rows: Jobs to fetch.
-        workers: Threads.
+        workers: Most threads; fewer work while the server answers at once.
         carried: Bodies that came with change sets, by job id; a complete one is removed and used, not fetched again.
         expected: About how many jobs there are: when there are many small ones, a thread fetches several in one call.
 
@@ -59,7 +61,7 @@ def fetch(
         NoAnswer: The API is gone; the jobs that were not yielded were not fetched.
     """
     most = max(1, min(_GROUP_JOBS, expected // (workers * 4)))
-    fetcher = _Fetcher(client, carried)
+    fetcher = _Fetcher(client, carried, Gate(workers))
     batches = run_ahead(
         fetcher.fetch, _group(rows, most), workers, name="meter-fetch", depth=workers * 2, discard=_Batch.close
     )
@@ -104,14 +106,18 @@ class _Batch:
 
 
 class _Fetcher:
-    """Fetches groups of jobs. Threads share one, and with it the circuit breaker."""
+    """Fetches groups of jobs. Threads share one, with its circuit breaker and gate."""
 
-    def __init__(self, client: MeterClient, carried: MutableMapping[str, JobBody] | None) -> None:
-        self._client, self._carried = client, carried
+    def __init__(self, client: MeterClient, carried: MutableMapping[str, JobBody] | None, gate: Gate) -> None:
+        self._client, self._carried, self._gate = client, carried, gate
         self._breaker = CircuitBreaker()
 
     def fetch(self, rows: Sequence[tuple[StrategyRow, JobRow]]) -> _Batch:
         """Fetches the bodies of `rows`; raises only errors that concern all jobs, such as a refused key."""
+        with self._gate:
+            return self._fetch(rows)
+
+    def _fetch(self, rows: Sequence[tuple[StrategyRow, JobRow]]) -> _Batch:
         batch = _Batch([])
         try:
             for strategy, row in rows:
@@ -141,4 +147,8 @@ class _Fetcher:
             if sum(map(len, body.batches())) == body.job.item_count:
                 return body
             body.close()
-        return self._client.job_body(row.job_id)
+        began, busy = time.perf_counter(), time.thread_time()
+        body = self._client.job_body(row.job_id)
+        worked = time.thread_time() - busy
+        self._gate.record(time.perf_counter() - began - worked, worked)
+        return body
