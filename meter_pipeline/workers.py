@@ -13,14 +13,19 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
+from meter_pipeline.api import JobBody
+from meter_pipeline.api.bounds import Bounds, NoRoom
+from meter_pipeline.api.spool import Spool
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_client, open_store
+from meter_pipeline.host.scratch import Scratch
 from meter_pipeline.sync import sharding
 from meter_pipeline.sync.engine import load_share
 from meter_pipeline.sync.limits import Limits
@@ -50,20 +55,70 @@ class OwnProcesses:
         """At most as many processes as the settings allow."""
         return cls(settings, settings.processes)
 
-    def start(self, selection: Selection, limits: Limits, progress: Progress) -> _Process:
-        """Starts a process that loads a selection."""
+    def start(
+        self, selection: Selection, limits: Limits, progress: Progress, bodies: Collection[JobBody] = ()
+    ) -> _Process:
+        """Starts a process that loads a selection, and hands over `bodies`, which it need not fetch then."""
         task = {
             "settings": _settings_to_json(self._settings),
             "selection": selection.as_dict(),
             "limits": asdict(limits),
         }
-        return _Process(json.dumps(task), progress)
+        with _Parcel(self._settings, bodies) as parcel:
+            return _Process(json.dumps({**task, "bodies": parcel.forms, "file": parcel.file}), progress, parcel.file)
+
+
+class _Parcel:
+    """Bodies for another process: their items in a file without a name that the process inherits.
+
+    Args:
+        settings: Where temporary files are.
+        bodies: What to hand over. All are closed; those for which the disk has no room are left out, to be fetched.
+
+    Attributes:
+        forms: The bodies as JSON values.
+        file: The file's descriptor; None without bodies, and on Windows, where processes do not inherit descriptors.
+    """
+
+    def __init__(self, settings: Settings, bodies: Collection[JobBody]) -> None:
+        self.forms: list[dict[str, Any]] = []
+        self.file: int | None = None
+        self._spool: Spool | None = None
+        try:
+            if bodies and os.name == "posix":
+                with suppress(NoRoom):
+                    self._spool = Spool(Scratch(settings.spool_dir, settings.keep_free), Bounds())
+                    self.file = self._spool.fileno()
+                    for body in bodies:
+                        self.forms.append(body.hand_over(self._spool))
+        finally:
+            for body in bodies:
+                body.close()
+
+    def __enter__(self) -> _Parcel:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._spool is not None:
+            self._spool.release()
+
+
+def _take_over(settings: Settings, task: Mapping[str, Any]) -> dict[str, JobBody]:
+    """The bodies that the parent handed over, by job id."""
+    if not task["bodies"]:
+        return {}
+    bounds = Bounds(settings.max_body, settings.max_record, settings.max_page)
+    file = os.fdopen(task["file"], "rb")
+    spool = Spool(Scratch(settings.spool_dir, settings.keep_free), bounds, file)
+    bodies = [JobBody.taken_over(form, spool) for form in task["bodies"]]
+    spool.release()
+    return {body.job.job_id: body for body in bodies}
 
 
 class _Process:
     """A running process that loads a share."""
 
-    def __init__(self, task: str, progress: Progress) -> None:
+    def __init__(self, task: str, progress: Progress, file: int | None = None) -> None:
         self._progress = progress
         self._report: SyncReport | None = None
         self._process = subprocess.Popen(
@@ -71,6 +126,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            pass_fds=() if file is None else (file,),
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
@@ -181,6 +237,7 @@ def main() -> int:
             limits=Limits(**task["limits"]),
             progress=progress,
             config=load_config(settings.config),
+            carried=_take_over(settings, task),
         )
     progress.send("report", sharding.to_json(report))
     return 0

@@ -6,10 +6,10 @@ on as the bytes that were received, and nothing between the API and the lake can
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 from meter_pipeline.api.records import Job, Unusable
 from meter_pipeline.api.spool import Spool
@@ -88,6 +88,30 @@ class JobBody:
         self._chunks = ((start, end) if single else (start + 1, end - 1),)
         self._text = b""
 
+    def hand_over(self, spool: Spool) -> dict[str, Any]:
+        """Moves the items to a temporary file that another process has open as well, and closes this body.
+
+        Returns:
+            JSON values from which that process makes the body by `taken_over`.
+
+        Raises:
+            NoRoom: The disk has no room for the items; the body is as it was.
+        """
+        single = self.shape in ("object", "scalar")
+        if self._text:
+            pieces: Iterable[bytes] = (self._text if single else self._text[1:-1],)
+        else:
+            pieces = (self._read(chunk) for chunk in self._chunks)
+        chunks = [spool.keep(piece) for piece in pieces]
+        self.close()
+        return {"job": self.job.as_dict(), "shape": self.shape, "size": self.size, "chunks": chunks}
+
+    @classmethod
+    def taken_over(cls, form: Mapping[str, Any], spool: Spool) -> JobBody:
+        """The body that another process handed over in `spool`."""
+        chunks = tuple((start, end) for start, end in form["chunks"])
+        return cls(Job.from_json(form["job"]), form["shape"], form["size"], spool=spool, chunks=chunks)
+
     def batches(self, items: int = 20_000) -> Iterator[list[bytes]]:
         """The items in order, as the JSON text that was received, in batches.
 
@@ -118,11 +142,14 @@ class JobBody:
         single = self.shape in ("object", "scalar")
         if self._text:
             yield [self._text] if single else elements(self._text)
-        if self._chunks and self._spool is None:
-            raise ValueError(f"the body of job {self.job.job_id} is closed")
-        for start, end in self._chunks:
-            text = self._spool.read(start, end) if self._spool is not None else b""
+        for chunk in self._chunks:
+            text = self._read(chunk)
             yield [text] if single else elements(b"[" + text + b"]")
+
+    def _read(self, chunk: tuple[int, int]) -> bytes:
+        if self._spool is None:
+            raise ValueError(f"the body of job {self.job.job_id} is closed")
+        return self._spool.read(*chunk)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ later is lost. Identifiers are `id` or `strategy_id`, `schedule_id`, `job_id`; t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import Any
 
@@ -181,6 +181,11 @@ class Job:
             created_at=timestamp(get("created_at")),
             raw=_without(data, "results"),
         )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The job as JSON values, from which `from_json` makes an equal one."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.compare}
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
     @property
     def is_terminal(self) -> bool:

@@ -29,17 +29,22 @@ class Spool:
     Args:
         scratch: The folder of the file.
         bounds: Limits of what is read from it into memory.
+        file: The file, if another process made it; None to make one.
 
     Raises:
         NoRoom: The file cannot be made.
     """
 
-    def __init__(self, scratch: Scratch, bounds: Bounds) -> None:
+    def __init__(self, scratch: Scratch, bounds: Bounds, file: IO[bytes] | None = None) -> None:
         self.scratch, self.bounds = scratch, bounds
         with _roomy():
-            self._file: IO[bytes] = scratch.open()
+            self._file: IO[bytes] = scratch.open() if file is None else file
         self._lock = threading.Lock()
         self._owners = 1
+
+    def fileno(self) -> int:
+        """The file's descriptor, for another process to inherit."""
+        return self._file.fileno()
 
     def append(self, data: bytes) -> None:
         """Adds bytes at the end.

@@ -185,20 +185,21 @@ class _Run:
     def load(self, selection: Selection, carried: MutableMapping[str, JobBody] | None = None) -> None:
         """Loads the jobs of a selection; the bodies in `carried`, by job id, are not fetched."""
         weights: dict[str, Weight] = {}
-        with_carried: set[str] = set()
+        carried = {} if carried is None else carried
+        owners: dict[str, str] = {}
         for row in selection.read_pending(self.ledger):
             weight = weights.setdefault(row.strategy_id, Weight())
             weight.jobs += 1
             weight.items += row.item_count or 0
-            if carried and row.job_id in carried:
-                with_carried.add(row.strategy_id)
+            if row.job_id in carried:
+                owners[row.job_id] = row.strategy_id
         self.progress.total(sum(weight.jobs for weight in weights.values()))
         most = 1 if self.processes is None else self.processes.most
-        shares = share_out(weights, most, with_carried, self.limits.process_seconds)
+        shares = share_out(weights, most, self.limits.process_seconds)
         if self.processes is None or len(shares) == 1:
             _ShareLoader(self, selection, weights).load(carried)
         else:
-            self._load_shares(self.processes, selection, shares, weights, carried)
+            self._load_shares(self.processes, selection, shares, weights, carried, owners)
 
     def _load_shares(
         self,
@@ -206,9 +207,13 @@ class _Run:
         selection: Selection,
         shares: Sequence[Sequence[str]],
         weights: Mapping[str, Weight],
-        carried: MutableMapping[str, JobBody] | None,
+        carried: MutableMapping[str, JobBody],
+        owners: Mapping[str, str],
     ) -> None:
-        """Loads the first share here and the others in other processes; then what processes that died have left."""
+        """Loads the first share here and the others in other processes; then what processes that died have left.
+
+        Each process is handed the carried bodies of its share; `owners` has the strategy of each, by job id.
+        """
         threads = max(1, self.limits.workers // len(shares))
         limits = replace(self.limits, workers=threads)
         own_limits = replace(self.limits, workers=max(1, self.limits.workers - threads * (len(shares) - 1)))
@@ -216,7 +221,9 @@ class _Run:
             running = []
             for strategy_ids in shares[1:]:
                 share = selection.part(strategy_ids)
-                process = processes.start(share, limits, self.progress)
+                own = set(strategy_ids)
+                bodies = [carried.pop(job_id) for job_id, strategy_id in owners.items() if strategy_id in own]
+                process = processes.start(share, limits, self.progress, bodies)
                 started.callback(process.stop)
                 running.append((share, process))
             _ShareLoader(replace(self, limits=own_limits), selection.part(shares[0]), weights).load(carried)
@@ -234,10 +241,11 @@ def load_share(
     limits: Limits,
     progress: Progress,
     config: Config,
+    carried: MutableMapping[str, JobBody] | None = None,
 ) -> SyncReport:
     """Loads a share of the jobs that another process has discovered: see `meter_pipeline.sync.sharding`."""
     requests, report = client.requests_made, SyncReport()
-    _Run(client, ledger, lake, report, limits, progress, config).load(selection)
+    _Run(client, ledger, lake, report, limits, progress, config).load(selection, carried)
     report.requests = client.requests_made - requests
     return report
 

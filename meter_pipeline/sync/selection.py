@@ -60,7 +60,7 @@ class Selection:
         return set(strategy_ids) if self.shard is None else set(strategy_ids) & set(self.shard)
 
     def as_dict(self) -> dict[str, Any]:
-        """The resolved selection as JSON values, without `carried`: items stay in the process that has them."""
+        """The resolved selection as JSON values."""
         return {
             "schedules": None if self.schedules is None else sorted(self.schedules),
             "jobs": None if self.jobs is None else sorted(self.jobs),
@@ -69,6 +69,7 @@ class Selection:
             "again": self.again,
             "strategy_ids": None if self.strategy_ids is None else list(self.strategy_ids),
             "hinted": sorted(self.hinted),
+            "carried": sorted(self.carried),
             "shard": None if self.shard is None else list(self.shard),
         }
 
@@ -77,7 +78,8 @@ class Selection:
         """The inverse of `as_dict`."""
         lists = ("schedules", "jobs", "strategy_ids", "shard")
         tuples = {name: None if form[name] is None else tuple(form[name]) for name in lists}
-        return cls(**{**form, **tuples, "hinted": frozenset(form["hinted"])})
+        sets = {name: frozenset(form[name]) for name in ("hinted", "carried")}
+        return cls(**{**form, **tuples, **sets})
 
     def resolve(
         self, client: MeterClient, ledger: Ledger, report: SyncReport, *, missing_ok: bool = False

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
+from meter_pipeline.api import JobBody
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.report import Problem, Progress, StrategyReport, SyncReport
 from meter_pipeline.sync.selection import Selection
@@ -37,8 +38,10 @@ class Processes(Protocol):
 
     most: int
 
-    def start(self, selection: Selection, limits: Limits, progress: Progress) -> Process:
-        """Starts a process that loads a selection."""
+    def start(
+        self, selection: Selection, limits: Limits, progress: Progress, bodies: Collection[JobBody] = ()
+    ) -> Process:
+        """Starts a process that loads a selection, and hands over `bodies`, which it need not fetch then."""
 
 
 @dataclass
@@ -57,7 +60,6 @@ class Weight:
 def share_out(
     weights: Mapping[str, Weight],
     most: int,
-    first: Collection[str] = (),
     process_seconds: float = Limits().process_seconds,
 ) -> list[list[str]]:
     """Divides strategies into shares of about the same weight; into one share if more are not worth their start.
@@ -65,7 +67,6 @@ def share_out(
     Args:
         weights: What waits to be loaded, by strategy id.
         most: Most shares.
-        first: Strategies that must be in the first share.
         process_seconds: Estimated work that is worth another share.
 
     Returns:
@@ -73,11 +74,9 @@ def share_out(
     """
     total = sum(weight.seconds for weight in weights.values())
     count = min(most, len(weights), int(total / process_seconds) + 1)
-    shares: list[list[str]] = [[strategy_id for strategy_id in weights if strategy_id in first]]
-    shares += [[] for _ in range(count - 1)]
-    seconds = [sum(weights[strategy_id].seconds for strategy_id in share) for share in shares]
-    others = [strategy_id for strategy_id in weights if strategy_id not in first]
-    for strategy_id in sorted(others, key=lambda strategy_id: -weights[strategy_id].seconds):
+    shares: list[list[str]] = [[] for _ in range(max(count, 1))]
+    seconds = [0.0 for _ in shares]
+    for strategy_id in sorted(weights, key=lambda strategy_id: -weights[strategy_id].seconds):
         lightest = seconds.index(min(seconds))
         shares[lightest].append(strategy_id)
         seconds[lightest] += weights[strategy_id].seconds

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import nullcontext
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 
 from meter_pipeline.api import Job, Unusable, bodies, scan, spool
 from meter_pipeline.api.bodies import JobBody
+from meter_pipeline.api.bounds import Bounds
 from meter_pipeline.api.decoding import change_set, job_body, object_of, rows
 from meter_pipeline.api.spool import Content, Receiver
 from meter_pipeline.api.syntax import Malformed
+from meter_pipeline.host.scratch import Scratch
 from meter_pipeline_tests.api.test_scan import values, written
 
 
@@ -233,3 +237,37 @@ def test_batches_are_bounded_by_count_and_by_bytes(monkeypatch: pytest.MonkeyPat
     assert sizes(10) == [10, 10, 5]
     monkeypatch.setattr(bodies, "_BATCH_BYTES", 50)
     assert sizes(10) == [6, 6, 6, 6, 1]
+
+
+@pytest.mark.parametrize(
+    "results", ["[1, {}, [2] ]", "[]", "null", None, '{"only": [1, 2]}', '{"a": 1, "b": [2]}', '"text"']
+)
+def test_a_body_that_is_handed_over_is_the_same_in_another_process(results: str | None, limit: int) -> None:
+    shared, body = spool.Spool(Scratch(), Bounds()), body_of(results, limit, item_count=2)
+    kept = (body.job, body.shape, body.size, items_of(body))
+    form = json.loads(json.dumps(body.hand_over(shared)))
+    with pytest.raises(ValueError, match="closed") if body._chunks else nullcontext():
+        items_of(body)
+    with JobBody.taken_over(form, shared) as other:
+        assert (other.job, other.shape, other.size, items_of(other)) == kept
+    shared.release()
+
+
+_TIMES = st.none() | st.datetimes(timezones=st.sampled_from([timezone.utc, timezone(timedelta(hours=5))]))
+
+
+@given(
+    st.builds(
+        Job,
+        job_id=st.text(min_size=1).filter(str.strip),
+        url=st.none() | st.text(min_size=1),
+        status=st.sampled_from(["completed", "paused", None]),
+        item_count=st.none() | st.integers(0, 2**40),
+        structural_signature=values,
+        parameters=st.none() | st.dictionaries(st.text(), st.integers(-9, 9), min_size=1),
+        created_at=_TIMES,
+        completed_at=_TIMES,
+    )
+)
+def test_a_job_is_the_same_after_json(job: Job) -> None:
+    assert Job.from_json(json.loads(json.dumps(job.as_dict()))) == job
