@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from meter_pipeline.api.bodies import ChangeSet, JobBody
@@ -80,7 +80,9 @@ class Reads:
         """Every schedule of the account."""
         return self._lists.schedules()
 
-    def changes(self, schedule_id: str, *, mark_seen: bool, filter: str | None = None) -> ChangeSet:
+    def changes(
+        self, schedule_id: str, *, mark_seen: bool, filter: str | None = None, known: Collection[str] = ()
+    ) -> ChangeSet:
         """The unseen changes of a schedule.
 
         Args:
@@ -88,13 +90,14 @@ class Reads:
             mark_seen: Whether this read marks the changes as seen, for every consumer. Such a read is never retried:
                 no other read brings the same changes.
             filter: Only rows that match, `+both +words` for example. The server may mark changes that it hides.
+            known: Ids of jobs whose items the caller has no use for: their entries come without a body.
         """
         return self._routes.ask(
             "GET",
             "schedules",
             schedule_id,
             "changes",
-            parse=lambda content: change_set(content, schedule_id),
+            parse=lambda content: change_set(content, schedule_id, known),
             query={"mark_seen": "true" if mark_seen else "false", "filter": filter},
             again=never if mark_seen else transient,
         )

@@ -221,6 +221,15 @@ def test_a_change_set_carries_jobs_with_their_items(limit: int) -> None:
         assert found == [("a", [b'{"t": "1"}', b'{"t": "2"}']), ("b", [b"3"]), ("c", None)]
 
 
+def test_entries_of_known_jobs_come_without_their_items_and_new_ones_with_them(limit: int) -> None:
+    text = """{"changes": [
+        {"results": [{"job_id": "b"}], "id": "a", "item_count": 1}, {"id": "b", "results": [1, 2]}, {"results": []}]}"""
+    with change_set(received(text.encode(), limit), "s1", known={"a"}) as changes:
+        assert [(entry.job.job_id, entry.job.item_count) for entry in changes.entries] == [("a", 1), ("b", None)]
+        assert [entry.body and items_of(entry.body) for entry in changes.entries] == [None, [b"1", b"2"]]
+        assert [row.reason for row in changes.unusable] == ["an object with neither job_id nor id"]
+
+
 def test_a_closed_spool_is_said_to_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "WINDOW", 16)
     body = job_body(received(b'{"id": "j1", "results": [' + b"1," * 100 + b"1]}", 0))

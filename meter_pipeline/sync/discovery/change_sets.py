@@ -178,7 +178,10 @@ class ChangeSets:
 
         def read(schedule: ScheduleRow) -> ChangeSet | Exception:
             try:
-                return self._client.changes(schedule.schedule_id, mark_seen=mark_seen, filter=filter)
+                # The marking read repeats what the peek has brought: only entries that are new then need their items.
+                peeked = self._peeked.get(schedule.schedule_id) if mark_seen else None
+                known = () if peeked is None else peeked.job_ids
+                return self._client.changes(schedule.schedule_id, mark_seen=mark_seen, filter=filter, known=known)
             except Exception as error:
                 if concerns_all(error) and not isinstance(error, MeterConnectionError):
                     raise
