@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, bindparam, func, select, update
 
 from meter_pipeline.store.chunks import chunks
 from meter_pipeline.store.ledger.facts import revise
@@ -88,9 +88,9 @@ def _record(
     known = {getattr(row, kind.key): row for row in connection.execute(select(kind.table))}
     latest = _read_latest_versions(connection, kind.name)
     inserts: list[dict[str, Any]] = []
+    updates: list[dict[str, Any]] = []
     new_versions: list[dict[str, Any]] = []
     current = set()
-    changed = False
     for record in listed:
         values = plain(read_values(record))
         id_ = getattr(record, kind.key)
@@ -99,8 +99,7 @@ def _record(
         if row is None:
             inserts.append({**values, **complete(record), "first_seen_at": seen_at})
         elif any(getattr(row, name) != value for name, value in values.items()):
-            connection.execute(update(kind.table).where(key == id_).values(**values))
-            changed = True
+            updates.append({**values, "changed_id": id_})
         version = {name: value for name, value in record.raw.items() if name not in _CHANGE_WITH_EVERY_RUN}
         number, last_text = latest.get(id_, (0, None))
         text = dump_json(version)
@@ -112,11 +111,14 @@ def _record(
     gone = [id_ for id_, row in known.items() if whole and id_ not in current and row.deleted_at is None]
     for some in chunks(gone):
         connection.execute(update(kind.table).where(key.in_(some)).values(deleted_at=seen_at))
+    if updates:
+        # One statement for all rows: building one takes longer than executing it, and after a day all schedules ran.
+        connection.execute(update(kind.table).where(key == bindparam("changed_id")), updates)
     if inserts:
         connection.execute(kind.table.insert(), inserts)
     if new_versions:
         connection.execute(versions.insert(), new_versions)
-    if changed or gone or inserts or new_versions:
+    if updates or gone or inserts or new_versions:
         revise(connection)
 
 
@@ -154,8 +156,12 @@ def _schedule_values(schedule: Schedule) -> dict[str, Any]:
 
 def _read_latest_versions(connection: Connection, kind: str) -> dict[str, tuple[int, str]]:
     """The number and the text of the latest version of each record of a kind, by its id."""
-    query = select(versions.c.id, versions.c.version, versions.c.record).where(versions.c.kind == kind)
-    return {id_: (number, text) for id_, number, text in connection.execute(query.order_by(versions.c.version))}
+    columns = versions.c
+    latest = select(columns.id, func.max(columns.version).label("version")).where(columns.kind == kind)
+    last = latest.group_by(columns.id).subquery()
+    query = select(columns.id, columns.version, columns.record).where(columns.kind == kind)
+    rows = connection.execute(query.join(last, (columns.id == last.c.id) & (columns.version == last.c.version)))
+    return {id_: (number, text) for id_, number, text in rows}
 
 
 def adopt_strategies(connection: Connection, ids: set[str], seen_at: str) -> None:
@@ -166,22 +172,23 @@ def adopt_strategies(connection: Connection, ids: set[str], seen_at: str) -> Non
         known.update(connection.execute(query).scalars())
     unknown = sorted(ids - known)
     used = set(connection.execute(select(strategies.c.slug)).scalars()) if unknown else set()
+    rows = []
     for id_ in unknown:
         slug = make_slug(None, id_, used)
         used.add(slug)
-        connection.execute(
-            strategies.insert().values(
-                strategy_id=id_, slug=slug, first_seen_at=seen_at, deleted_at=seen_at, dirty=True
-            )
-        )
+        rows.append({"strategy_id": id_, "slug": slug, "first_seen_at": seen_at, "deleted_at": seen_at, "dirty": True})
+    if rows:
+        connection.execute(strategies.insert(), rows)
 
 
 def read_strategies(connection: Connection, ids: Sequence[str] | None) -> list[StrategyRow]:
     """Every strategy, or those with some ids, in the order of their slugs."""
-    query = select(strategies).order_by(strategies.c.slug)
     if ids is not None:
-        query = query.where(strategies.c.strategy_id.in_(list(ids)))
-    return [StrategyRow(**row._mapping) for row in connection.execute(query)]
+        where = strategies.c.strategy_id.in_
+        found = [row for part in chunks(ids) for row in connection.execute(select(strategies).where(where(part)))]
+        return sorted((StrategyRow(**row._mapping) for row in found), key=lambda row: row.slug)
+    rows = connection.execute(select(strategies).order_by(strategies.c.slug))
+    return [StrategyRow(**row._mapping) for row in rows]
 
 
 def read_schedules(connection: Connection) -> list[ScheduleRow]:

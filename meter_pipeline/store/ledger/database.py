@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleErr
 
 from meter_pipeline.host.causes import DAMAGED, find_cause
 from meter_pipeline.store.errors import LedgerError, RecordError
+from meter_pipeline.store.ledger.tables import metadata
 
 SCHEMA_VERSION = "0004"
 _BUSY_SECONDS = 60
@@ -152,6 +153,8 @@ def _migrate(engine: Engine) -> None:
         raise LedgerError(
             f"the ledger is of schema {version}, this program reads up to {SCHEMA_VERSION}: upgrade meter_pipeline"
         )
+    if version is None and engine.dialect.name == "sqlite" and _create(engine):
+        return
     # Alembic is a third of a second to import: only a ledger that needs it pays.
     from alembic import command
     from alembic.config import Config
@@ -165,6 +168,18 @@ def _migrate(engine: Engine) -> None:
         if _version(connection) != SCHEMA_VERSION:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+
+def _create(engine: Engine) -> bool:
+    """Makes all tables of a new SQLite ledger as they are after the last migration; False if there are tables."""
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        if inspect(connection).get_table_names():
+            return False
+        metadata.create_all(connection)
+        # Alembic's own table.
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": SCHEMA_VERSION})
+    return True
 
 
 def _version(connection: Connection) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 from sqlalchemy import Connection, func, literal, select, tuple_
 
+from meter_pipeline.store.chunks import VALUES_PER_STATEMENT, chunks
 from meter_pipeline.store.ledger.catalog import read_schedules, read_strategies
 from meter_pipeline.store.ledger.intervals import expected_interval
 from meter_pipeline.store.ledger.rows import Counts, Gap, JobRow
@@ -20,6 +22,14 @@ def stream_jobs(
     ids: Sequence[str] | None,
 ) -> Iterator[JobRow]:
     """Jobs in order of strategy, time and id, fetched as they are read; `None` and no states let everything pass."""
+    if ids is not None and len(ids) > VALUES_PER_STATEMENT:
+        parts = (stream_jobs(connection, strategy_ids, states, part) for part in chunks(sorted(set(ids))))
+        yield from sorted(chain.from_iterable(parts), key=lambda row: (row.strategy_id, row.time or "", row.job_id))
+        return
+    if strategy_ids is not None and len(strategy_ids) > VALUES_PER_STATEMENT:
+        for part in chunks(sorted(set(strategy_ids))):
+            yield from stream_jobs(connection, part, states, ids)
+        return
     query = select(jobs).order_by(
         jobs.c.strategy_id,
         func.coalesce(jobs.c.completed_at, jobs.c.started_at, jobs.c.created_at, ""),
@@ -63,9 +73,11 @@ def find_strategies_with_accepted(connection: Connection, strategy_ids: Sequence
     accepted = select(jobs.c.job_id).where(
         (jobs.c.strategy_id == strategies.c.strategy_id) & (jobs.c.state == "accepted")
     )
-    query = select(strategies.c.strategy_id)
-    query = query.where(strategies.c.strategy_id.in_(list(strategy_ids)) & accepted.exists())
-    return set(connection.execute(query).scalars())
+    found: set[str] = set()
+    for part in chunks(strategy_ids):
+        query = select(strategies.c.strategy_id).where(strategies.c.strategy_id.in_(part) & accepted.exists())
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def find_neighbours(

@@ -318,6 +318,39 @@ def test_a_ledger_without_a_schema_yet_is_migrated_and_keeps_other_tables(tmp_pa
         assert connection.execute("SELECT count(*) FROM notes").fetchone() == (0,)
 
 
+def test_a_new_ledger_is_made_as_the_migrations_make_it(tmp_path: Path) -> None:
+    made, migrated = tmp_path / "made.sqlite", tmp_path / "migrated.sqlite"
+    with sqlite3.connect(migrated) as connection:
+        connection.execute("CREATE TABLE notes (text)")  # a file with a table is migrated step by step
+    for path in (made, migrated):
+        Ledger.open(str(path)).close()
+    assert _schema(made) == _schema(migrated)
+    assert "jobs" in _schema(made)
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    """What a program can notice of a SQLite file's tables: columns with affinity and default, keys, indexes."""
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    found = sqlalchemy.inspect(engine)
+    alike = {"BIGINT": "INTEGER", "VARCHAR": "TEXT"}
+    schema: dict[str, Any] = {}
+    for table in found.get_table_names():
+        if table == "notes":
+            continue
+        columns = []
+        for column in found.get_columns(table):
+            type_, default = str(column["type"]), column["default"]
+            # A default of '0' for a number is stored as the number.
+            values = (alike.get(type_, type_), column["nullable"], default and default.strip("'"))
+            columns.append((column["name"], *values))
+        indexes = sorted((index["name"] or "", tuple(index["column_names"])) for index in found.get_indexes(table))
+        unique = sorted(tuple(constraint["column_names"]) for constraint in found.get_unique_constraints(table))
+        key = found.get_pk_constraint(table)["constrained_columns"]
+        schema[table] = (sorted(columns), indexes, unique, key)
+    engine.dispose()
+    return schema
+
+
 def test_the_migrations_make_the_tables_that_the_program_uses(open_ledger: Open) -> None:
     with open_ledger().reading() as connection:
         found = sqlalchemy.inspect(connection)
@@ -458,3 +491,32 @@ def test_a_number_that_the_database_does_not_take_costs_its_record_alone(open_le
     recorded = [row.schedule_id for row in ledger.schedules()]
     # SQLite takes it.
     assert (recorded, given_up) in ((["s1", "s2", "s3"], []), (["s1", "s3"], ["s2"]))
+
+
+def test_jobs_and_strategies_are_found_by_more_ids_than_a_statement_takes(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    names = [f"s{number % 7}" for number in range(1_200)]
+    ledger.record_jobs([job(f"j{number:04}", name, time=number % 5) for number, name in enumerate(names)])
+    unknown = [f"unknown{number}" for number in range(70_000)]
+    ids = [row.job_id for row in ledger.jobs()]
+    assert len(ids) == 1_200
+    assert [row.job_id for row in ledger.jobs(ids=[*unknown, *sorted(ids), *sorted(ids)])] == ids
+    assert [row.job_id for row in ledger.jobs([*unknown, *set(names)])] == ids
+    assert [row.slug for row in ledger.strategies([*unknown, *set(names)])] == [row.slug for row in ledger.strategies()]
+    assert ledger.with_accepted([*unknown, *set(names)]) == set()
+
+
+def test_many_schedules_that_ran_are_updated_by_one_statement(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    ledger.record_schedules([schedule(f"d{number}", "s") for number in range(300)])
+    statements: list[str] = []
+    sqlalchemy.event.listen(
+        ledger._engine, "before_cursor_execute", lambda *about: statements.append(about[2].split()[0])
+    )
+    ran = [schedule(f"d{number}", "s", last_run_at=f"2026-03-0{1 + number % 9}T00:00:00Z") for number in range(300)]
+    ledger.record_schedules(ran)
+    assert statements.count("UPDATE") <= 2
+    assert [row.last_run_at for row in sorted(ledger.schedules(), key=lambda row: int(row.schedule_id[1:]))] == [
+        f"2026-03-0{1 + number % 9}T00:00:00.000000Z" for number in range(300)
+    ]
+    assert len(versions(ledger)) == 300
