@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from meter_pipeline.api.records import Job, Unusable
 from meter_pipeline.api.spool import Spool
-from meter_pipeline.api.syntax import elements
+from meter_pipeline.api.syntax import count_elements, elements
 
 Shape = Literal["array", "wrapped", "object", "null", "scalar", "absent"]
 
@@ -132,6 +132,13 @@ class JobBody:
                     batch, size = [], 0
         if batch:
             yield batch
+
+    def count(self) -> int:
+        """The number of items."""
+        if self.shape in ("object", "scalar"):
+            return 1
+        in_memory = count_elements(self._text) if self._text else 0
+        return in_memory + sum(count_elements(b"[" + self._read(chunk) + b"]") for chunk in self._chunks)
 
     def items(self) -> list[bytes]:
         """All items at once, of a body that fits into memory."""

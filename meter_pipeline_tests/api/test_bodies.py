@@ -77,6 +77,7 @@ def test_results_of_every_shape(
     with body_of(results, limit, item_count) as body:
         assert body.shape == shape
         assert items_of(body) == [item.encode() for item in items]
+        assert body.count() == len(items)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,7 @@ def test_results_of_every_shape(
 def test_items_are_the_bytes_that_were_received(item: str, limit: int) -> None:
     with body_of(f'[{item} , {{"next": {item}}}]', limit) as body:
         assert items_of(body) == [item.encode(), f'{{"next": {item}}}'.encode()]
+        assert body.count() == 2
 
 
 @settings(max_examples=40, deadline=None)

@@ -144,7 +144,7 @@ class _Fetcher:
     def _body(self, row: JobRow) -> JobBody:
         body = self._carried.pop(row.job_id, None) if self._carried else None
         if body is not None:
-            if sum(map(len, body.batches())) == body.job.item_count:
+            if body.count() == body.job.item_count:
                 return body
             body.close()
         began, busy = time.perf_counter(), time.thread_time()
