@@ -12,6 +12,7 @@ from meter_pipeline.config.settings import Settings
 if TYPE_CHECKING:
     from meter_pipeline.api import MeterClient
     from meter_pipeline.store.lake.lake import Lake
+    from meter_pipeline.store.lake.part_set import PartSet
     from meter_pipeline.store.ledger.ledger import Ledger
 
 
@@ -20,6 +21,10 @@ class Store(NamedTuple):
 
     ledger: Ledger
     lake: Lake
+
+    def stored_rows(self, slug: str) -> PartSet:
+        """The rows of a strategy in the lake; none of an unknown strategy."""
+        return self.lake.part_set(slug, self.ledger.parts_of(slug))
 
 
 @contextmanager
@@ -88,7 +93,12 @@ def open_store(settings: Settings) -> Iterator[Store]:
         StoreError: The ledger or the lake cannot be opened.
     """
     from meter_pipeline.host.scratch import Scratch
-    from meter_pipeline.store.lake.lake import Lake
+    from meter_pipeline.store.lake.lake import VERSION, Lake
 
     with open_ledger(settings) as ledger, Scratch(settings.spool, settings.keep_free) as scratch:
-        yield Store(ledger, Lake.open(settings.lake, scratch))
+        lake = Lake.open(settings.lake, scratch)
+        if lake.version < VERSION:
+            from meter_pipeline.sync.loading.takeover import take_over
+
+            take_over(ledger, lake)
+        yield Store(ledger, lake)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def read_job_rows(store: Store, slug: str, job_id: str | None, time: str | None) -> pa.Table | None:
-    """Reads the rows of a job from the files of its month; `None` if it has none."""
+    """Reads the rows of a job from the files that may hold them; `None` if it has none."""
     return read_rows_by_job(store, slug, [(job_id, time)] if job_id else []).get(job_id or "")
 
 
@@ -22,21 +22,15 @@ def read_rows_by_job(store: Store, slug: str, jobs: Iterable[tuple[str, str | No
     Args:
         store: The store with the lake.
         slug: The strategy's slug.
-        jobs: Ids and ISO times of completion of the jobs; only the files of these months are read.
+        jobs: Ids and ISO times of completion of the jobs; only files with rows of these times are read.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from meter_pipeline.store.times import month_of
-
-    months: dict[str, set[str]] = {}
-    for job_id, time in jobs:
-        months.setdefault(month_of(time or ""), set()).add(job_id)
+    wanted = {job_id: time for job_id, time in jobs if time is not None}
     found: dict[str, list[pa.RecordBatch]] = {}
-    for month, wanted in months.items():
-        for name in store.lake.parts("results", slug, month):
-            for batch in store.lake.scan_part("results", name, wanted):
-                for job_id in pc.unique(batch["_meter_job_id"]).to_pylist():
-                    rows = batch.filter(pc.equal(batch["_meter_job_id"], job_id)) if len(wanted) > 1 else batch
-                    found.setdefault(job_id, []).append(rows)
+    for batch in store.stored_rows(slug).scan("results", wanted):
+        for job_id in pc.unique(batch["_meter_job_id"]).to_pylist():
+            rows = batch.filter(pc.equal(batch["_meter_job_id"], job_id)) if len(wanted) > 1 else batch
+            found.setdefault(job_id, []).append(rows)
     return {job_id: pa.Table.from_batches(batches) for job_id, batches in found.items()}

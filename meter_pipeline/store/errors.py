@@ -21,9 +21,17 @@ class LakeError(StoreError):
     """A file of the lake cannot be read or written."""
 
 
+class DamagedError(LakeError):
+    """A file of the lake is missing, or what it holds cannot be read."""
+
+
 class WarehouseError(StoreError):
     """The warehouse cannot be built, published or read."""
 
 
 class RejectedError(WarehouseError):
     """A candidate failed its tests or its audit, and nothing was published; the message names what failed."""
+
+
+class StaleError(LedgerError):
+    """A commit was built on a state that is no longer current, and was refused: nothing of it counts."""

@@ -164,11 +164,13 @@ def _row(pair: Pair, answer: Comparison, agrees: bool | None) -> dict[str, Any]:
 def _have_same_items(lake: Lake, ledger: Ledger, pairs: Sequence[Pair]) -> dict[Pair, bool]:
     """Whether both jobs of each pair have the same items, in any order."""
     slugs = {row.strategy_id: row.slug for row in ledger.strategies()}
+    parts = ledger.parts(sorted({pair.strategy_id for pair in pairs}))
     same = {}
     for strategy_id in {pair.strategy_id for pair in pairs}:
         own = [pair for pair in pairs if pair.strategy_id == strategy_id]
         ids = {id_ for pair in own for id_ in (pair.job_id, pair.previous_job_id)}
-        hashes = _hashes_by_job(lake.read("results", slugs[strategy_id], [_JOB, _HASH], ids))
+        stored = lake.part_set(slugs[strategy_id], parts[strategy_id])
+        hashes = _hashes_by_job(stored.read("results", [_JOB, _HASH], ids))
         for pair in own:
             same[pair] = hashes.get(pair.job_id, _NO_HASHES).equals(hashes.get(pair.previous_job_id, _NO_HASHES))
     return same

@@ -24,8 +24,8 @@ from meter_pipeline.sync.ending import CONNECTION, Ending
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.fetch import NoAnswer, fetch
 from meter_pipeline.sync.loading.loader import StrategyLoader
-from meter_pipeline.sync.loading.rebuild import find_config, rebuild_outdated
-from meter_pipeline.sync.loading.state import LoadContext
+from meter_pipeline.sync.loading.rebuild import rebuild_outdated
+from meter_pipeline.sync.loading.state import make_context
 from meter_pipeline.sync.loading.writers import Writers
 from meter_pipeline.sync.report import Progress, Silent, SyncReport
 from meter_pipeline.sync.selection import Selection
@@ -91,7 +91,7 @@ def sync(
     selection = Selection(schedules, strategies, jobs, iso(since), at_once, again)
     try:
         selection = _discover(run, selection, reconcile=reconcile, since=since, missing_ok=missing_ok)
-        rebuild_outdated(ledger, lake, run.config, report, selection.strategy_ids, large_bytes=limits.large_bytes)
+        rebuild_outdated(ledger, lake, run.config, report, selection.strategy_ids, limits=limits)
         if jobs is not None:
             run.load(selection)
         else:
@@ -295,35 +295,26 @@ class _ShareLoader:
         strategies = [row for row in run.ledger.strategies() if row.strategy_id in self._strategy_ids]
         for group in chunks(strategies, size):
             claimed = _claim(run.ledger, self._selection, group, run.report)
-            with_accepted = run.ledger.with_accepted([strategy.strategy_id for strategy, _, _ in claimed])
-            for strategy, claim, rows in claimed:
-                is_first = strategy.strategy_id not in with_accepted
-                self._loaders[strategy.slug] = self._make_loader(strategy, claim, rows, is_first)
+            ids = [strategy.strategy_id for strategy, _, _ in claimed]
+            # Read under the claims: what each commit is built on.
+            states, with_accepted = run.ledger.state_of(ids), run.ledger.with_accepted(ids)
+            for strategy, claim, _ in claimed:
+                current, parts = states[strategy.strategy_id]
+                self._loaders[strategy.slug] = StrategyLoader(
+                    make_context(run.lake, run.ledger, current, parts, run.config, run.limits),
+                    claim,
+                    is_first=strategy.strategy_id not in with_accepted,
+                    # A second load in the same sync adds to the report of the first.
+                    report=run.report.strategies.get(strategy.slug),
+                )
             for strategy, _, rows in claimed:
                 yield from ((strategy, row) for row in rows)
-
-    def _make_loader(
-        self, strategy: StrategyRow, claim: Claim, rows: Sequence[JobRow], is_first: bool
-    ) -> StrategyLoader:
-        run = self._run
-        is_reload = any(row.state != "known" for row in rows)
-        context = LoadContext(
-            run.lake,
-            run.ledger,
-            strategy,
-            run.limits,
-            find_config(run.config, strategy),
-            may_have_rows=strategy.dirty or is_reload,
-        )
-        # A second load in the same sync adds to the report of the first.
-        report = run.report.strategies.get(strategy.slug)
-        return StrategyLoader(context, claim, is_first=is_first, report=report)
 
 
 def _claim(
     ledger: Ledger, selection: Selection, strategies: Sequence[StrategyRow], report: SyncReport
 ) -> list[tuple[StrategyRow, Claim, list[JobRow]]]:
-    """Claims strategies that no other sync holds and that have jobs to load, and marks them as being written."""
+    """Claims strategies that no other sync holds and that have jobs to load."""
     claims = {}
     for row in strategies:
         claim = ledger.claims.try_claim(row.slug)
@@ -335,15 +326,12 @@ def _claim(
     for job in selection.read_pending(ledger, list(claims)):
         pending.setdefault(job.strategy_id, []).append(job)
     claimed = []
-    for strategy in ledger.strategies(list(claims)):
-        claim = claims.pop(strategy.strategy_id)
+    for strategy in strategies:
+        claim = claims.get(strategy.strategy_id)
+        if claim is None:
+            continue
         if rows := pending.get(strategy.strategy_id):
             claimed.append((strategy, claim, rows))
         else:
             claim.release()
-    for claim in claims.values():
-        claim.release()
-    clean = [strategy.strategy_id for strategy, _, _ in claimed if not strategy.dirty]
-    if clean:
-        ledger.mark_dirty(clean)
     return claimed

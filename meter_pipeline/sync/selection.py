@@ -132,7 +132,7 @@ class Selection:
 
     def read_pending(self, ledger: Ledger, strategies: Sequence[str] | None = None) -> Iterator[JobRow]:
         """Jobs to load now; `strategies`: only of these strategies, by id."""
-        states = () if self.again else ("known", "landed", "unreadable")
+        states = () if self.again else ("known", "unreadable")
         moment = now()
         strategies = self.shard if strategies is None else strategies
         for row in ledger.jobs(strategies, states, None if self.jobs is None else list(self.jobs)):

@@ -88,9 +88,7 @@ def _read_results(
         )
     schema = results_schema(strategy.columns)
     _refuse_unknown(asset, columns, schema.names)
-    if not store.lake.parts("results", slug):
-        return schema.empty_table()
-    return store.lake.read("results", slug, columns, windows=windows)
+    return store.stored_rows(slug).read("results", columns, windows=windows, schema=schema)
 
 
 def _refuse_unknown(asset: dg.AssetKey, columns: Sequence[str] | None, known: Sequence[str]) -> None:
@@ -133,6 +131,6 @@ def _read_items(store: Store, windows: "Windows") -> "pa.Table":
 
     tables = [RAW.append(pa.field("strategy", pa.string())).empty_table()]
     for strategy in store.ledger.strategies():
-        rows = store.lake.read("raw", strategy.slug, windows=windows)
+        rows = store.stored_rows(strategy.slug).read("raw", windows=windows)
         tables.append(rows.append_column("strategy", pa.array([strategy.slug] * rows.num_rows, pa.string())))
     return pa.concat_tables(tables).select(["strategy", *RAW.names])

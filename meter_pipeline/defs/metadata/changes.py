@@ -91,7 +91,7 @@ def _list_latest(store: Store, reports: Iterable[StrategyReport]) -> dg.Markdown
     by_strategy: list[list[tuple[Any, ...]]] = []
     for report in newest_first[:_LATEST]:
         jobs = {str(report.latest_job_id): str(report.latest_completed_at)}
-        changes = store.lake.job_rows("changes", report.slug, names, jobs).to_pylist()
+        changes = store.stored_rows(report.slug).job_rows("changes", names, jobs).to_pylist()
         # Changed fields come first: they have two values to compare.
         changes = sorted(changes, key=lambda row: row["kind"] != "changed")[:_LATEST]
         titles = _read_titles(store, strategies[report.slug], report) if changes else {}

@@ -1,17 +1,15 @@
 """The file systems a lake can live on: a local folder, or an object store through PyArrow's file systems.
 
-A file appears whole or not at all. On a local disk a temporary file, fsync and `os.replace` see to that; object stores
-do it themselves.
+A file appears whole or not at all, and is never changed. On a local disk a temporary file, fsync and `os.replace` see
+to the first; object stores do it themselves.
 """
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import re
 import shutil
-import sys
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -28,10 +26,8 @@ from meter_pipeline.host.folders import refusal
 from meter_pipeline.host.scratch import Scratch, ScratchError
 from meter_pipeline.store.errors import LakeError
 
-# Objects up to this size are read whole: parts end at half of it, only the part of a large job is larger.
+# Objects up to this size (bytes) are read whole.
 _READ_WHOLE_BYTES = 32 * 2**20
-# Constants of Linux's renameat2: paths relative to the working folder, and the flag that exchanges two files.
-_HERE, _EXCHANGE = -100, 2
 
 
 class Files(ABC):
@@ -40,7 +36,7 @@ class Files(ABC):
     url: str
 
     @abstractmethod
-    def list(self, folder: str) -> list[str]:
+    def find(self, folder: str) -> list[str]:
         """Names of the files anywhere below `folder`, sorted; none when it does not exist."""
 
     @abstractmethod
@@ -48,8 +44,8 @@ class Files(ABC):
         """Whether there is a file of that name."""
 
     @abstractmethod
-    def source(self, name: str) -> Any:
-        """The file in a form that PyArrow's readers accept: a path or an open file."""
+    def source(self, name: str, size: int | None = None) -> Any:
+        """The file in a form that PyArrow's readers accept, a path or an open file; its size spares asking for it."""
 
     @abstractmethod
     def size(self, name: str) -> int:
@@ -61,19 +57,15 @@ class Files(ABC):
 
     @abstractmethod
     def delete(self, name: str) -> None:
-        """Removes a file."""
+        """Removes a file, if it exists."""
 
     @abstractmethod
-    def swap(self, staged: str, folder: str) -> None:
-        """Replaces `folder` with the folder `staged`."""
+    def find_old(self, folder: str, before: float) -> list[str]:
+        """Names of the files anywhere below `folder` that were last written before a time (seconds since 1970)."""
 
     @abstractmethod
-    def drop(self, folder: str) -> None:
-        """Removes a folder and what is in it, if it exists."""
-
-    @abstractmethod
-    def sweep(self, folder: str) -> None:
-        """Deletes unfinished files of killed writers below `folder`."""
+    def adopt(self, name: str, new: str) -> None:
+        """Gives a file a second name, without a copy where the file system can."""
 
     @abstractmethod
     def uri(self, name: str) -> str:
@@ -87,7 +79,7 @@ class LocalFiles(Files):
         self.root = root.absolute()
         self.url = str(self.root)
 
-    def list(self, folder: str) -> list[str]:
+    def find(self, folder: str) -> list[str]:
         names = []
         for path, _, files in os.walk(self.root / folder):
             base = Path(path).relative_to(self.root).as_posix()
@@ -97,7 +89,7 @@ class LocalFiles(Files):
     def exists(self, name: str) -> bool:
         return (self.root / name).is_file()
 
-    def source(self, name: str) -> Any:
+    def source(self, name: str, size: int | None = None) -> Any:
         return str(self.root / name)
 
     def size(self, name: str) -> int:
@@ -124,29 +116,27 @@ class LocalFiles(Files):
     def delete(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
 
-    def swap(self, staged: str, folder: str) -> None:
-        new, target = self.root / staged, self.root / folder
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and not _exchange(new, target):
-            old = self.root / ".old" / folder
-            old.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(old, ignore_errors=True)
-            target.rename(old)
-            new.rename(target)
-            new = old
-        elif not target.exists():
-            new.rename(target)
-        _sync_folder(target.parent)
-        shutil.rmtree(new, ignore_errors=True)
-
-    def drop(self, folder: str) -> None:
-        shutil.rmtree(self.root / folder, ignore_errors=True)
-
-    def sweep(self, folder: str) -> None:
+    def find_old(self, folder: str, before: float) -> list[str]:
+        found = []
         for path, _, files in os.walk(self.root / folder):
             for name in files:
-                if name.startswith("."):
-                    Path(path, name).unlink(missing_ok=True)
+                file = Path(path, name)
+                # Another sweep may have been quicker.
+                with suppress(FileNotFoundError):
+                    if file.stat().st_mtime < before:
+                        found.append(file.relative_to(self.root).as_posix())
+        return sorted(found)
+
+    def adopt(self, name: str, new: str) -> None:
+        try:
+            (self.root / new).parent.mkdir(parents=True, exist_ok=True)
+            os.link(self.root / name, self.root / new)
+        except FileExistsError:
+            return
+        except OSError:
+            # A file system without hard links.
+            with self.writing(new) as copy, (self.root / name).open("rb") as file:
+                shutil.copyfileobj(file, copy)
 
     def uri(self, name: str) -> str:
         return str(self.root / name)
@@ -180,7 +170,7 @@ class RemoteFiles(Files):
         if not self.root:
             raise LakeError("METER_LAKE_URL names no bucket: give s3://bucket/folder")
 
-    def list(self, folder: str) -> list[str]:
+    def find(self, folder: str) -> list[str]:
         return sorted(self.list_states(folder))
 
     def list_states(self, folder: str) -> dict[str, ObjectState]:
@@ -195,11 +185,12 @@ class RemoteFiles(Files):
         with self._explained():
             return bool(self._fs.get_file_info(f"{self.root}/{name}").type == fs.FileType.File)
 
-    def source(self, name: str) -> Any:
+    def source(self, name: str, size: int | None = None) -> Any:
         with self._explained():
             file = self._fs.open_input_file(f"{self.root}/{name}")
-            # One request instead of one for each column, and one state of the object, should it be replaced meanwhile.
-            return file if file.size() > _READ_WHOLE_BYTES else pa.BufferReader(file.read_buffer())
+            # One request instead of one for each column.
+            whole = (file.size() if size is None else size) <= _READ_WHOLE_BYTES
+            return pa.BufferReader(file.read_buffer()) if whole else file
 
     def size(self, name: str) -> int:
         with self._explained():
@@ -234,24 +225,16 @@ class RemoteFiles(Files):
             raise LakeError(f"cannot write {self.uri(name)} by way of {self._scratch.folder}: {cause}") from error
 
     def delete(self, name: str) -> None:
-        with self._explained():
+        # Gone already, perhaps by another process that deletes the same files.
+        with suppress(FileNotFoundError), self._explained():
             self._fs.delete_file(f"{self.root}/{name}")
 
-    def swap(self, staged: str, folder: str) -> None:
-        new = {name.removeprefix(f"{staged}/") for name in self.list(staged)}
+    def find_old(self, folder: str, before: float) -> list[str]:
+        return sorted(name for name, state in self.list_states(folder).items() if state.written < before * 1e9)
+
+    def adopt(self, name: str, new: str) -> None:
         with self._explained():
-            for name in sorted(new):
-                self._fs.move(f"{self.root}/{staged}/{name}", f"{self.root}/{folder}/{name}")
-        for name in self.list(folder):
-            if name.removeprefix(f"{folder}/") not in new:
-                self.delete(name)
-
-    def drop(self, folder: str) -> None:
-        for name in self.list(folder):
-            self.delete(name)
-
-    def sweep(self, folder: str) -> None:
-        """Does nothing: an interrupted upload leaves no object."""
+            self._fs.copy_file(f"{self.root}/{name}", f"{self.root}/{new}")
 
     def uri(self, name: str) -> str:
         return f"{self.url}/{name}"
@@ -327,12 +310,6 @@ def _new(path: Path) -> IO[bytes]:
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("wb")
-
-
-def _exchange(first: Path, second: Path) -> bool:
-    """Exchanges two folders in one step, so that no reader finds one missing; `False` where the system cannot."""
-    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
-    return rename is not None and rename(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE) == 0
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,91 +1,93 @@
-"""The lake's Parquet files, called parts: their names, and reading and writing one of them.
+"""Reading and writing single parts, the lake's Parquet files.
 
-<table>/strategy=<slug>/month=<YYYY-MM>/part-00000.parquet
+<table>/strategy=<slug>/<owner>-<time><random>.parquet
+
+The owner is the ledger that lists the part. Names are never used twice.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import secrets
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from meter_pipeline.store.errors import LakeError
+from meter_pipeline.store.errors import DamagedError, LakeError
 from meter_pipeline.store.lake.files import Files
 from meter_pipeline.store.lake.tables import ORDER
+from meter_pipeline.store.parts import Part
+from meter_pipeline.store.times import iso
 
-# A part is closed by its size (bytes),
-PART_BYTES = 16 * 2**20
-# by what it unpacks to (bytes), since merging into it means reading it whole,
-PART_UNPACKED_BYTES = 64 * 2**20
-# and by its rows: values that repeat take no room in the file, but all of it in memory.
-PART_ROWS = 200_000
+# A part of this size (bytes) is complete: it is merged with no other, and a longer load begins another one.
+PART_BYTES = 64 * 2**20
+# A row group ends by its rows, or by what it unpacks to (bytes): readers hold one in memory.
 ROW_GROUP_ROWS = 65_536
+ROW_GROUP_BYTES = 16 * 2**20
 # Rows that are read at a time.
 _BATCH_ROWS = 16_384
+ENDING = ".parquet"
 
 
-# -- names -------------------------------------------------------------------------------------------------------------
+def name_part(table: str, slug: str, owner: str) -> str:
+    """A new name for a part; the names of a process sort by time."""
+    return f"{folder_of(table, slug)}/{owner}-{time.time_ns():016x}{secrets.token_hex(4)}{ENDING}"
 
 
-def folder_of(table: str, slug: str, month: str | None = None) -> str:
-    """The folder of a strategy's parts of a table, or of one month of them."""
-    folder = f"{table}/strategy={slug}"
-    return folder if month is None else f"{folder}/month={month}"
+def folder_of(table: str, slug: str) -> str:
+    """The folder of a strategy's parts of a table."""
+    return f"{table}/strategy={slug}"
 
 
-def name_part(table: str, slug: str, month: str, number: int) -> str:
-    """The name of a part."""
-    return f"{folder_of(table, slug, month)}/part-{number:05}.parquet"
+def owner_of(name: str) -> str:
+    """The ledger that a part was written for."""
+    return name.rsplit("/", 1)[-1].partition("-")[0]
 
 
-def name_next_part(names: Sequence[str], table: str, slug: str, month: str) -> str:
-    """The name of the part after those of a month, given by name in order."""
-    number = 1 + int(names[-1].split("/")[-1][5:10]) if names else 0
-    return name_part(table, slug, month, number)
-
-
-def month_of_part(name: str) -> str:
-    """The month of a part, `YYYY-MM`."""
-    return name.split("/")[-2].removeprefix("month=")
+def digest_schema(schema: pa.Schema) -> str:
+    """A digest of a schema: its columns, their types, and its own metadata."""
+    metadata = {
+        key.decode(): value.decode() for key, value in (schema.metadata or {}).items() if key != b"ARROW:schema"
+    }
+    spelled = json.dumps([[(field.name, str(field.type)) for field in schema], sorted(metadata.items())])
+    return hashlib.blake2b(spelled.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def reading_part(files: Files, name: str) -> Iterator[pq.ParquetFile]:
+def reading_part(files: Files, part: Part) -> Iterator[pq.ParquetFile]:
     """A part that is open for reading.
 
     Raises:
-        LakeError: It is damaged or unreadable, found while it was opened or within the block.
+        DamagedError: It is missing or damaged, found while it was opened or within the block.
+        LakeError: It cannot be read now.
     """
+    source = None
     try:
-        # Not mapped into memory: a mapping would count, and keep a replaced file alive.
-        with pq.ParquetFile(files.source(name), memory_map=False, pre_buffer=False) as file:
+        source = files.source(part.name, part.bytes)
+        # Not mapped into memory: a mapping would count as memory in use.
+        with pq.ParquetFile(source, memory_map=False, pre_buffer=False) as file:
             yield file
-    except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as error:
+    except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise LakeError(
-            f"{files.uri(name)} is damaged or unreadable ({reason}): delete it and run `meter-pipeline sync "
-            f"--strategy {name.split('/')[1].removeprefix('strategy=')} --again` to load its jobs again"
+        # A broken connection while a large object is read is no damage.
+        is_damage = isinstance(error, (pa.ArrowInvalid, FileNotFoundError)) or (
+            isinstance(source, (str, pa.BufferReader)) and error.errno is None
+        )
+        if not is_damage:
+            raise LakeError(f"{files.uri(part.name)} cannot be read: {reason}") from error
+        raise DamagedError(
+            f"{files.uri(part.name)} is missing or damaged ({reason}): run `meter-pipeline sync "
+            f"--strategy {part.name.split('/')[1].removeprefix('strategy=')} --again` to load its jobs again"
         ) from error
-
-
-def read_open_part(files: Files, name: str) -> pa.Table | None:
-    """The rows of a part that takes more rows, `None` of a closed one."""
-    if files.size(name) >= PART_BYTES:
-        return None
-    with reading_part(files, name) as file:
-        groups = range(file.metadata.num_row_groups)
-        size = sum(file.metadata.row_group(number).total_byte_size for number in groups)
-        if size >= PART_UNPACKED_BYTES or file.metadata.num_rows >= PART_ROWS:
-            return None
-        return file.read()
 
 
 def scan_jobs(
@@ -104,10 +106,10 @@ def scan_jobs(
             yield kept
 
 
-def read_distinct(file: pq.ParquetFile, column: str) -> set[str]:
+def read_distinct(file: pq.ParquetFile, column: str, row_groups: Sequence[int] | None = None) -> set[str]:
     """The distinct values of a text column, read in batches: there may be millions of equal ones."""
     found: set[str] = set()
-    for batch in file.iter_batches(columns=[column]):
+    for batch in file.iter_batches(columns=[column], row_groups=row_groups):
         found.update(pc.unique(batch[column]).to_pylist())
     return found
 
@@ -128,54 +130,88 @@ def find_row_groups(metadata: pq.FileMetaData, time: str, moments: Iterable[date
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def writing_part(files: Files, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A writer of a part, which replaces an old one of that name when the block ends well."""
-    with (
-        files.writing(name) as file,
-        pq.ParquetWriter(file, schema, compression="zstd", write_statistics=True) as writer,
-    ):
-        yield writer
+def write_parts(
+    files: Files, table: str, slug: str, owner: str, pieces: Iterable[pa.Table], schema: pa.Schema
+) -> Iterator[Part]:
+    """Writes rows to new parts, each of `PART_BYTES` or more but the last; all rows of a job are in one part.
 
-
-def write_part(files: Files, name: str, rows: pa.Table, schema: pa.Schema) -> None:
-    """Writes a part from rows in memory."""
-    with writing_part(files, name, schema) as writer:
-        for start in range(0, rows.num_rows, ROW_GROUP_ROWS) or [0]:
-            # Combined, so that the same rows give the same bytes however they came together.
-            writer.write_table(rows.slice(start, ROW_GROUP_ROWS).combine_chunks(), row_group_size=ROW_GROUP_ROWS)
-
-
-def write_pieces(writer: pq.ParquetWriter, pieces: Iterable[pa.Table]) -> None:
-    """Writes pieces of rows, gathered into row groups of at least half of `ROW_GROUP_ROWS`."""
-    waiting: list[pa.Table] = []
-    rows = 0
-    for piece in pieces:
-        waiting.append(piece)
-        rows += piece.num_rows
-        if rows >= ROW_GROUP_ROWS // 2:
-            writer.write_table(pa.concat_tables(waiting).combine_chunks())
-            waiting, rows = [], 0
-    if rows:
-        writer.write_table(pa.concat_tables(waiting).combine_chunks())
-
-
-def split_first(pieces: Iterable[pa.Table]) -> tuple[pa.Table | None, Iterator[pa.Table]]:
-    """The first piece, `None` if there is none, and an iterator over all pieces, the first one included."""
-    rest = iter(pieces)
-    first = next(rest, None)
-    return first, rest if first is None else chain([first], rest)
-
-
-def remove_jobs_from_part(files: Files, table: str, name: str, jobs: set[str]) -> None:
-    """Rewrites a part without the rows of some jobs, if it has any.
-
-    A part may end up empty, but does not vanish: a reader that has listed it finds it.
+    Args:
+        files: Where to.
+        table: `raw`, `results` or `changes`.
+        slug: The strategy.
+        owner: The ledger that will list them.
+        pieces: The rows in order, each piece of the schema; the rows of a job are adjacent.
+        schema: The schema.
     """
-    with reading_part(files, name) as file:
-        held = read_distinct(file, ORDER[table].job)
-        if not held & jobs:
-            return
-        with writing_part(files, name, file.schema_arrow) as writer:
-            batches = scan_jobs(file, table, held - jobs)
-            write_pieces(writer, (pa.Table.from_batches([batch]) for batch in batches))
+    groups = _gather(pieces)
+    group = next(groups, None)
+    while group is not None:
+        part = _NewPart(table, schema)
+        name = name_part(table, slug, owner)
+        with files.writing(name) as file:
+            with pq.ParquetWriter(file, schema, compression="zstd", write_statistics=True) as writer:
+                while group is not None:
+                    taken = group if file.tell() < PART_BYTES else part.rest_of_job(group)
+                    if taken.num_rows:
+                        writer.write_table(taken, row_group_size=ROW_GROUP_ROWS)
+                        part.add(taken)
+                    if taken.num_rows < group.num_rows:
+                        group = group.slice(taken.num_rows)
+                        break
+                    group = next(groups, None)
+            size = file.tell()
+        yield part.describe(name, size)
+
+
+class _NewPart:
+    """What is known of a part while it is written."""
+
+    def __init__(self, table: str, schema: pa.Schema) -> None:
+        self._table = table
+        self._schema = schema
+        self._rows = 0
+        self._times: list[datetime] = []
+        self._last_job: str | None = None
+
+    def add(self, rows: pa.Table) -> None:
+        """Notes rows that were written."""
+        order = ORDER[self._table]
+        span = pc.min_max(rows[order.time])
+        self._times += [span["min"].as_py(), span["max"].as_py()]
+        self._last_job = rows[order.job][-1].as_py()
+        self._rows += rows.num_rows
+
+    def rest_of_job(self, rows: pa.Table) -> pa.Table:
+        """The first of these rows, as far as they belong to the job of the last row that was written."""
+        others = pc.not_equal(rows[ORDER[self._table].job], self._last_job)
+        end = pc.index(others, True).as_py()
+        return rows if end < 0 else rows.slice(0, end)
+
+    def describe(self, name: str, size: int) -> Part:
+        """The finished part."""
+        first, last = (str(iso(bound(self._times))) for bound in (min, max))
+        return Part(name, self._table, self._rows, size, first, last, digest_schema(self._schema))
+
+
+def _gather(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows in row groups, each in one chunk, so that the same rows give the same bytes however they came."""
+    waiting: list[pa.Table] = []
+    rows = size = 0
+    for piece in pieces:
+        start = 0
+        while start < piece.num_rows:
+            some = piece.slice(start, _room(piece, ROW_GROUP_ROWS - rows))
+            start += some.num_rows
+            waiting.append(some)
+            rows, size = rows + some.num_rows, size + some.nbytes
+            if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+                yield pa.concat_tables(waiting).combine_chunks()
+                waiting, rows, size = [], 0, 0
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+def _room(piece: pa.Table, rows: int) -> int:
+    """How many rows of a piece go into a row group that takes `rows` more: fewer where rows are large."""
+    width = max(piece.nbytes // piece.num_rows, 1)
+    return max(min(rows, ROW_GROUP_BYTES // width), 1)

@@ -1,10 +1,8 @@
-"""The lake's tables: their columns, and the order and the months of their rows."""
+"""The lake's tables: their columns, and the order of their rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from itertools import groupby
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meter_pipeline.store.columns import Column
-from meter_pipeline.store.times import month_of
 
 _UTC = pa.timestamp("us", tz="UTC")
 
@@ -88,37 +85,3 @@ def in_order(table: str, rows: pa.Table) -> pa.Table:
     if np.array_equal(places.to_numpy(), np.arange(len(places))):
         return rows
     return rows.take(places)
-
-
-def follows(table: str, rows: pa.Table, earlier: pa.Table) -> bool:
-    """Whether all of `rows` come after all of `earlier`, both in order."""
-    return not earlier.num_rows or not rows.num_rows or _place(table, earlier, -1) < _place(table, rows, 0)
-
-
-def _place(table: str, rows: pa.Table, number: int) -> tuple[datetime, str]:
-    """Time and job of a row, by which rows are ordered first."""
-    order = ORDER[table]
-    return rows[order.time][number].as_py(), rows[order.job][number].as_py()
-
-
-def split_by_month(table: str, ordered: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """Months and their rows, from rows in order of time."""
-    times = ordered[ORDER[table].time]
-    if not ordered.num_rows:
-        return
-    first, last = (month_of(times[number].as_py()) for number in (0, -1))
-    if first == last:
-        yield first, ordered
-        return
-    start = 0
-    for month, run in groupby(pc.strftime(times, format="%Y-%m").to_pylist()):
-        count = len(list(run))
-        yield month, ordered.slice(start, count)
-        start += count
-
-
-def remove_jobs(table: str, rows: pa.Table, jobs: set[str]) -> pa.Table:
-    """The rows of all other jobs."""
-    is_removed = pc.is_in(rows[ORDER[table].job], value_set=pa.array(sorted(jobs), pa.string()))
-    # Mostly there are none, and nothing is copied.
-    return rows.filter(pc.invert(is_removed)) if pc.any(is_removed).as_py() else rows

@@ -1,4 +1,4 @@
-"""Windows of time that a reader wants, and which months and row groups can hold rows in them."""
+"""Windows of time that a reader wants, and which row groups can hold rows in them."""
 
 from __future__ import annotations
 
@@ -33,17 +33,6 @@ def merge(windows: Iterable[Window]) -> list[Window]:
         else:
             merged.append(window)
     return merged
-
-
-def touches_month(windows: Sequence[Window], month: str) -> bool:
-    """Whether a window touches a month, given as `YYYY-MM`."""
-    year, number = map(int, month.split("-"))
-    return any(_month(window.start) <= (year, number) <= _month(window.end) for window in windows)
-
-
-def _month(moment: datetime) -> tuple[int, int]:
-    in_utc = moment.astimezone(timezone.utc)
-    return in_utc.year, in_utc.month
 
 
 def row_groups(metadata: pq.FileMetaData, time: str, windows: Sequence[Window]) -> list[int]:

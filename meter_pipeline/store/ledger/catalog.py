@@ -51,7 +51,7 @@ def record_strategies(connection: Connection, listed: Iterable[Strategy], *, who
         slug = make_slug(strategy.name, strategy.strategy_id, used)
         used.add(slug)
         fresh.append(slug)
-        return {"slug": slug, "dirty": True}
+        return {"slug": slug}
 
     # In the order of their making: of two strategies with one name, the older one gets the plain slug.
     oldest_first = sorted(listed, key=lambda strategy: (iso(strategy.created_at) or "", strategy.strategy_id))
@@ -176,7 +176,7 @@ def adopt_strategies(connection: Connection, ids: set[str], seen_at: str) -> Non
     for id_ in unknown:
         slug = make_slug(None, id_, used)
         used.add(slug)
-        rows.append({"strategy_id": id_, "slug": slug, "first_seen_at": seen_at, "deleted_at": seen_at, "dirty": True})
+        rows.append({"strategy_id": id_, "slug": slug, "first_seen_at": seen_at, "deleted_at": seen_at})
     if rows:
         connection.execute(strategies.insert(), rows)
 
@@ -195,8 +195,3 @@ def read_schedules(connection: Connection) -> list[ScheduleRow]:
     """Every schedule, in the order of their ids."""
     rows = connection.execute(select(schedules).order_by(schedules.c.schedule_id))
     return [ScheduleRow(**row._mapping) for row in rows]
-
-
-def mark_dirty(connection: Connection, strategy_ids: Sequence[str]) -> None:
-    """Marks that these strategies' parts of the lake are about to be written."""
-    connection.execute(update(strategies).where(strategies.c.strategy_id.in_(strategy_ids)).values(dirty=True))

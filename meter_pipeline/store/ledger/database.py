@@ -16,7 +16,7 @@ from meter_pipeline.host.causes import DAMAGED, find_cause
 from meter_pipeline.store.errors import LedgerError, RecordError
 from meter_pipeline.store.ledger.tables import metadata
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 _BUSY_SECONDS = 60
 # Keeps a firewall from dropping a silent connection that holds claims (seconds).
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}

@@ -1,8 +1,6 @@
-"""Single values by name, and the ledger's revision, which is one of them."""
+"""Single values by name; the ledger's revision and its own name are two of them."""
 
 from __future__ import annotations
-
-import uuid
 
 from sqlalchemy import Connection, select
 
@@ -10,6 +8,7 @@ from meter_pipeline.store.ledger.tables import facts
 from meter_pipeline.store.ledger.upserts import upsert
 
 REVISION = "revision"
+_NAME = "ledger"
 
 
 def read_fact(connection: Connection, name: str) -> str | None:
@@ -22,6 +21,18 @@ def write_fact(connection: Connection, name: str, value: str) -> None:
     upsert(connection, facts, [{"name": name, "value": value}], keys=["name"], set_=["value"])
 
 
-def revise(connection: Connection) -> None:
-    """Gives the ledger a new revision, so that the next publication is not taken for unchanged."""
-    write_fact(connection, REVISION, uuid.uuid4().hex)
+def read_revision(connection: Connection) -> int:
+    """The ledger's revision: a number that goes up with every change."""
+    return int(read_fact(connection, REVISION) or 0)
+
+
+def revise(connection: Connection) -> int:
+    """Gives the ledger its next revision and returns it; whoever writes is alone, so no revision is given twice."""
+    revision = read_revision(connection) + 1
+    write_fact(connection, REVISION, str(revision))
+    return revision
+
+
+def read_name(connection: Connection) -> str:
+    """The ledger's own name, a random one that it keeps for ever: files of the lake carry it."""
+    return read_fact(connection, _NAME) or ""

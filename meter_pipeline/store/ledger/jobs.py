@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select, update
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.chunks import chunks
+from meter_pipeline.store.errors import StaleError
 from meter_pipeline.store.ledger.catalog import adopt_strategies
 from meter_pipeline.store.ledger.facts import revise
+from meter_pipeline.store.ledger.manifest import change_parts
 from meter_pipeline.store.ledger.rows import JobRow, Recorded
 from meter_pipeline.store.ledger.tables import jobs, plain, strategies, target_id
 from meter_pipeline.store.ledger.upserts import dump_json, upsert
+from meter_pipeline.store.parts import NO_CHANGE, PartsChange
 from meter_pipeline.store.times import iso, now
 
 if TYPE_CHECKING:  # the client is a tenth of a second to import, and publishing has no use for it
@@ -47,7 +51,9 @@ def record_jobs(connection: Connection, listed: Sequence[Job]) -> Recorded:
     """Gives every listed job a row and follows the status of those that have one; see `Ledger.record_jobs`."""
     seen_at = now()
     known = _read_known(connection, [job.job_id for job in listed])
-    rows, moved, loaded = [], [], []
+    rows: list[dict[str, Any]] = []
+    moved: list[dict[str, Any]] = []
+    loaded: list[dict[str, Any]] = []
     for job in listed:
         old = known.get(job.job_id)
         is_moved = old is not None and job.status is not None and job.status != old.status
@@ -58,12 +64,14 @@ def record_jobs(connection: Connection, listed: Sequence[Job]) -> Recorded:
             moved.append(_moved_row(old, job))
         elif is_moved:
             loaded.append(plain({"job_id": job.job_id, "status": job.status, **_required_values(old)}))
-    kept = {"job_id", "strategy_id", "known_at"}
-    for some in (rows, moved, loaded):
-        upsert(connection, jobs, some, keys=["job_id"], set_=[name for name in _names(some) if name not in kept])
-    adopt_strategies(connection, {row["strategy_id"] for row in rows}, seen_at)
     if rows or moved or loaded:
-        revise(connection)
+        revision = revise(connection)
+        kept = {"job_id", "strategy_id", "known_at"}
+        for some in (rows, moved, loaded):
+            revised = [{**row, "revision": revision} for row in some]
+            changed = [name for name in _names(revised) if name not in kept]
+            upsert(connection, jobs, revised, keys=["job_id"], set_=changed)
+        adopt_strategies(connection, {row["strategy_id"] for row in rows}, seen_at)
     failed = Counter(
         row["strategy_id"]
         for row in (*rows, *moved)
@@ -110,31 +118,57 @@ def _required_values(old: JobRow) -> dict[str, Any]:
     return {"strategy_id": old.strategy_id, "state": old.state, "known_at": old.known_at}
 
 
-def commit_jobs(
-    connection: Connection,
-    strategy_id: str,
-    rows: Sequence[dict[str, Any]],
-    *,
-    fields: Sequence[columns.Field] | None,
-    dirty: bool | None,
-    identity: str | None,
-) -> None:
-    """Commits the outcome of jobs and what changed of their strategy; see `Ledger.commit`."""
-    changes: dict[str, Any] = {}
-    if fields is not None:
-        changes["fields"] = columns.dump(fields)
-    if dirty is not None:
-        changes["dirty"] = dirty
-    if identity is not None:
-        changes["identity"] = identity
-    if rows:
-        defaults = {"strategy_id": strategy_id, "known_at": now()}
-        names = [name for name in _names(rows) if name not in ("job_id", "strategy_id")]
+@dataclass(frozen=True)
+class Commit:
+    """All that one step changes of a strategy: its rows in the lake, its jobs, its fields and its item rules.
+
+    Attributes:
+        strategy_id: The strategy.
+        version: The strategy's version that the commit was built on.
+        jobs: New values of jobs' rows by column name, `job_id` among them.
+        parts: How the manifest changes.
+        fields: The strategy's fields from then on; None leaves them.
+        identity: The strategy's item rules from then on, as JSON; None leaves them.
+    """
+
+    strategy_id: str
+    version: int
+    jobs: Sequence[dict[str, Any]] = ()
+    parts: PartsChange = NO_CHANGE
+    fields: Sequence[columns.Field] | None = None
+    identity: str | None = None
+
+
+def apply_commit(connection: Connection, commit: Commit) -> int:
+    """Makes a commit, all of it or nothing; returns the strategy's next version.
+
+    Raises:
+        StaleError: The strategy has another version by now, since somebody else has committed.
+    """
+    revision = revise(connection)
+    changes: dict[str, Any] = {"version": commit.version + 1}
+    if commit.fields is not None:
+        changes["fields"] = columns.dump(commit.fields)
+    if commit.identity is not None:
+        changes["identity"] = commit.identity
+    is_own = (strategies.c.strategy_id == commit.strategy_id) & (strategies.c.version == commit.version)
+    if connection.execute(update(strategies).where(is_own).values(**changes)).rowcount != 1:
+        raise StaleError("another process has loaded this strategy meanwhile")
+    change_parts(connection, commit.strategy_id, commit.parts, revision)
+    defaults = {"strategy_id": commit.strategy_id, "known_at": now(), "revision": revision}
+    for rows in _group_by_columns(commit.jobs):
+        names = [name for name in (*rows[0], "revision") if name not in ("job_id", "strategy_id", "known_at")]
         complete = [plain({**defaults, **row}) for row in rows]
         upsert(connection, jobs, complete, keys=["job_id"], set_=names)
-    if changes:
-        connection.execute(update(strategies).where(strategies.c.strategy_id == strategy_id).values(**changes))
-    revise(connection)
+    return commit.version + 1
+
+
+def _group_by_columns(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Rows grouped by the columns they name: one statement takes rows of the same columns only."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row), []).append(row)
+    return list(groups.values())
 
 
 def _names(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -3,16 +3,16 @@
 Every job that the API ever listed has a row, in one of these states:
 
     known        listed, not loaded yet (it may still run)
-    landed       its raw items are in the lake, nothing was derived from them yet
     accepted     it passed the audit and is in `results` and `changes`
     held         the audit held it: raw items are kept, `reason` says why
     failed       it failed at Meter, `error` says why
     unreadable   it could not be fetched, `reason` says why; it is tried again after `retry_at`
 
-A commit here comes after the files that it counts are in the lake.
+A commit comes after its files are written, and makes all of them count at once, together with the jobs' states. It
+names the version of the strategy that it was built on, and is refused when somebody else has committed since.
 
 `Ledger` opens the transactions; the statements are in a module for each subject: `catalog` (strategies and schedules),
-`jobs`, `job_queries`, `syncs`, `walks`, `facts` and `intents`.
+`jobs`, `job_queries`, `manifest`, `syncs`, `walks`, `facts` and `intents`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Row, Table, select, text
 
-from meter_pipeline.store import columns
-from meter_pipeline.store.ledger import catalog, facts, job_queries, jobs, syncs, tables, walks
+from meter_pipeline.store.ledger import catalog, facts, job_queries, jobs, manifest, syncs, tables, walks
 from meter_pipeline.store.ledger.claims import Claims, claims_for
 from meter_pipeline.store.ledger.database import connect, readable
 from meter_pipeline.store.ledger.intents import LedgerIntents
-from meter_pipeline.store.ledger.jobs import job_values
+from meter_pipeline.store.ledger.jobs import Commit, job_values
 from meter_pipeline.store.ledger.rows import Counts, Gap, JobRow, Recorded, ScheduleRow, StrategyRow
 from meter_pipeline.store.ledger.upserts import upsert
+from meter_pipeline.store.parts import Part
 
 if TYPE_CHECKING:  # the client is a tenth of a second to import, and publishing has no use for it
     from meter_pipeline.api import Job, Schedule, Strategy
 
-__all__ = ["Ledger", "job_values"]
+__all__ = ["Commit", "Ledger", "job_values"]
 
 
 class Ledger:
@@ -84,7 +85,6 @@ class Ledger:
                 if self._engine.dialect.name == "postgresql":
                     # One writer at a time there too: else two that see the same new strategy both insert it.
                     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('meter_pipeline ledger'))"))
-                self.claims.verify(connection)
                 yield connection
 
     def revise(self, connection: Connection) -> None:
@@ -173,10 +173,30 @@ class Ledger:
         with self.reading() as connection:
             return catalog.read_schedules(connection)
 
-    def mark_dirty(self, strategy_ids: Sequence[str]) -> None:
-        """Marks that these strategies' parts of the lake are about to be written; must come before the first write."""
-        with self.writing(durable=True) as connection:
-            catalog.mark_dirty(connection, strategy_ids)
+    # -- the manifest
+
+    @cached_property
+    def name(self) -> str:
+        """The ledger's own name: the lake's files carry it, so that ledgers know their own files apart."""
+        with self.reading() as connection:
+            return facts.read_name(connection)
+
+    def parts(self, strategy_ids: Sequence[str]) -> dict[str, list[Part]]:
+        """The parts that count, by strategy id."""
+        with self.reading() as connection:
+            return manifest.read_parts(connection, strategy_ids)
+
+    def parts_of(self, slug: str) -> list[Part]:
+        """The parts that count of the strategy with a slug; none if there is no such strategy."""
+        with self.reading() as connection:
+            return manifest.read_parts_of(connection, slug)
+
+    def state_of(self, strategy_ids: Sequence[str]) -> dict[str, tuple[StrategyRow, list[Part]]]:
+        """Strategies with the parts that count, as of one moment, by strategy id: what a commit is built on."""
+        with self.reading() as connection:
+            found = manifest.read_parts(connection, strategy_ids)
+            rows = catalog.read_strategies(connection, strategy_ids)
+        return {row.strategy_id: (row, found[row.strategy_id]) for row in rows}
 
     # -- jobs
 
@@ -189,26 +209,14 @@ class Ledger:
         with self.writing() as connection:
             return jobs.record_jobs(connection, listed)
 
-    def commit(
-        self,
-        strategy_id: str,
-        rows: Sequence[dict[str, Any]],
-        *,
-        fields: Sequence[columns.Field] | None = None,
-        dirty: bool | None = None,
-        identity: str | None = None,
-    ) -> None:
-        """Commits the outcome of jobs, after the lake holds the rows that they count.
+    def commit(self, commit: Commit) -> int:
+        """Makes a commit, all of it or nothing; returns the strategy's next version.
 
-        Args:
-            strategy_id: Their strategy.
-            rows: Values by column name, `job_id` among them; all rows name the same columns.
-            fields: The strategy's fields after these jobs.
-            dirty: Whether the strategy's part of the lake is still being written.
-            identity: The strategy's item rules from now on, as JSON.
+        Raises:
+            StaleError: It was built on a state that is no longer current.
         """
         with self.writing() as connection:
-            jobs.commit_jobs(connection, strategy_id, rows, fields=fields, dirty=dirty, identity=identity)
+            return jobs.apply_commit(connection, commit)
 
     def jobs(
         self,

@@ -27,8 +27,8 @@ class StrategyRow:
     first_seen_at: str
     deleted_at: str | None
     fields: str = field(repr=False)
-    dirty: bool
     identity: str | None = field(default=None, repr=False)
+    version: int = 0
 
     @property
     def labels(self) -> tuple[str | None, ...]:
@@ -97,6 +97,8 @@ class JobRow:
     target_id: str | None = None
     duplicates: int | None = None
     released_at: str | None = None
+    changes: int | None = None
+    revision: int = 0
 
     @property
     def has_odd_status(self) -> bool:

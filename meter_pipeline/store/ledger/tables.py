@@ -31,10 +31,10 @@ strategies = Table(
     Column("first_seen_at", String, nullable=False),
     Column("deleted_at", String),
     Column("fields", Text, nullable=False, server_default="[]"),
-    # A process writes this strategy's part of the lake, or was killed while it did.
-    Column("dirty", Boolean, nullable=False, server_default="0"),
     # The strategy's item rules, as JSON: see `meter_pipeline.sync.items.rules`.
     Column("identity", Text),
+    # Goes up with every commit of the strategy's rows; a commit names the version that it was built on.
+    Column("version", Integer, nullable=False, server_default="0"),
 )
 
 schedules = Table(
@@ -99,9 +99,60 @@ jobs = Table(
     Column("duplicates", Integer),
     # When a held job was accepted by hand.
     Column("released_at", String),
+    # Its rows in the lake's table `changes`.
+    Column("changes", Integer),
+    # The ledger's revision at the last change of this row.
+    Column("revision", Integer, nullable=False, server_default="0"),
+    Index("jobs_by_revision", "revision"),
     Index("jobs_by_strategy", "strategy_id", "state"),
     Index("jobs_by_state", "state"),
     Index("jobs_by_target", "strategy_id", "target_id", "completed_at", "job_id"),
+)
+
+# The manifest: every part of the lake that counts, and those that count no longer but may still be read.
+parts = Table(
+    "parts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("table_name", String, nullable=False),
+    Column("strategy_id", String, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    # Times of the first and the last job with rows in it.
+    Column("first_at", String, nullable=False),
+    Column("last_at", String, nullable=False),
+    Column("schema", String, nullable=False),
+    # The revisions from which on it counts, and counts no longer.
+    Column("revision_in", Integer, nullable=False),
+    Column("revision_out", Integer),
+    Column("left_at", String),
+    Index("parts_by_strategy", "strategy_id", "revision_out"),
+    Index("parts_by_revision_out", "revision_out"),
+)
+
+# The revision in which the rows of a strategy's month last changed, by table of the lake.
+partitions = Table(
+    "partitions",
+    metadata,
+    Column("strategy_id", String, primary_key=True),
+    Column("table_name", String, primary_key=True),
+    Column("month", String, primary_key=True),
+    Column("revision", Integer, nullable=False),
+)
+
+# Readers of older revisions: publications of the warehouse, and candidates that are being built.
+pins = Table(
+    "pins",
+    metadata,
+    Column("pin_id", String, primary_key=True),
+    # The warehouse's machine and path.
+    Column("place", String, nullable=False),
+    Column("revision", Integer, nullable=False),
+    # Whether the revision may still move on: a candidate reads what counts after the pin was set.
+    Column("is_open", Boolean, nullable=False),
+    Column("pinned_at", String, nullable=False),
+    # When the place last said that it still needs it.
+    Column("renewed_at", String, nullable=False),
 )
 
 change_sets = Table(

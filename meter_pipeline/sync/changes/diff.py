@@ -7,7 +7,7 @@ hashes is `changed`: one row for each field that differs, with the old and the n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -29,7 +29,10 @@ MOVED = "moved"
 
 @dataclass(frozen=True)
 class Seen:
-    """A job in the change feed; `time` (ISO 8601) and the id order the jobs of a target."""
+    """A job in the change feed; `time` (ISO 8601) and the id order the jobs of a target.
+
+    `changes` is the number of rows that it has in the lake already.
+    """
 
     job_id: str
     schedule_id: str | None
@@ -38,6 +41,7 @@ class Seen:
     target_id: str
     time: str
     bytes: int = 0
+    changes: int = 0
 
     @property
     def place(self) -> tuple[str, str]:
@@ -91,6 +95,19 @@ def compare(old: Mapping[str, str], new: Mapping[str, str]) -> Delta:
     return Delta(added, list(old.keys() - new.keys()), changed)
 
 
+@dataclass
+class Counts:
+    """What comparisons found.
+
+    Attributes:
+        kinds: Items that were added, removed and changed, and fields that moved, by kind.
+        rows: Rows of `changes`, by job id; 0 for a job that was compared and has none.
+    """
+
+    kinds: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+
+
 # Few paths, repeated for every item.
 _spelled = lru_cache(maxsize=4_096)(spell_path)
 Row = tuple[str, str, "str | None", "str | None", "str | None"]
@@ -101,11 +118,11 @@ class Rows:
     """Rows of the lake's `changes`, collected job by job.
 
     Args:
-        kinds: Counts of items by kind, which `add` and `append` increase.
+        counts: What `add` and `append` count.
     """
 
-    def __init__(self, kinds: dict[str, int] | None = None) -> None:
-        self.kinds = {} if kinds is None else kinds
+    def __init__(self, counts: Counts) -> None:
+        self._found = counts
         self._jobs: list[tuple[Seen, Seen]] = []
         self._counts: list[int] = []
         self._rows: list[Row] = []
@@ -123,14 +140,17 @@ class Rows:
         start = len(self._rows)
         self._rows += rows
         self._jobs.append((previous, job))
-        self._counts.append(len(self._rows) - start)
+        added = len(self._rows) - start
+        self._counts.append(added)
+        self._found.rows[job.job_id] = self._found.rows.get(job.job_id, 0) + added
+        kinds = self._found.kinds
         last = None
         for key, kind, _, old, new in self._rows[start:]:
             if key != last:
-                self.kinds[kind] = self.kinds.get(kind, 0) + 1
+                kinds[kind] = kinds.get(kind, 0) + 1
             last = key
             if kind == CHANGED and old and new and read_number(old) is not None and read_number(new) is not None:
-                self.kinds[MOVED] = self.kinds.get(MOVED, 0) + 1
+                kinds[MOVED] = kinds.get(MOVED, 0) + 1
 
     def table(self) -> pa.Table:
         """All rows, in the order in which they were added."""

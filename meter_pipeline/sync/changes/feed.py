@@ -7,15 +7,14 @@ accepted, changes what its successor is compared with.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 
 import pyarrow as pa
 
-from meter_pipeline.store.lake.lake import CHANGES, PART_BYTES, Lake, in_order
+from meter_pipeline.store.lake.draft import Draft
+from meter_pipeline.store.lake.lake import CHANGES, Lake, in_order
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
-from meter_pipeline.store.times import month_of
-from meter_pipeline.sync.changes.diff import Pair, Seen, Side
+from meter_pipeline.store.ledger.rows import JobRow
+from meter_pipeline.sync.changes.diff import Counts, Pair, Seen, Side
 from meter_pipeline.sync.changes.in_memory import Comparison
 from meter_pipeline.sync.changes.on_disk import large_rows
 from meter_pipeline.sync.items.identity import Identity
@@ -24,7 +23,7 @@ from meter_pipeline.sync.items.identity import Identity
 def seen_before(row: JobRow) -> Seen:
     """The job of a ledger row."""
     target, time = row.target_id or "", row.completed_at or ""
-    return Seen(row.job_id, row.schedule_id, row.url, row.parameters, target, time, row.bytes or 0)
+    return Seen(row.job_id, row.schedule_id, row.url, row.parameters, target, time, row.bytes or 0, row.changes or 0)
 
 
 def pairs(ledger: Ledger | None, strategy_id: str, entered: Sequence[Seen], left: Sequence[Seen]) -> list[Pair]:
@@ -76,15 +75,16 @@ class Feed:
     """A strategy's rows of `changes`.
 
     Args:
-        lake: The lake, with `changes` and the typed rows they come from.
-        ledger: The ledger, with the accepted jobs.
-        strategy: The strategy.
+        lake: The lake.
+        draft: The strategy's rows, which this writes to; its typed rows are those of the jobs that are accepted.
+        ledger: The ledger, with the jobs that were accepted before.
+        strategy_id: The strategy.
         large: Size in bytes from which a job is compared on disk.
     """
 
-    def __init__(self, lake: Lake, ledger: Ledger, strategy: StrategyRow, large: int) -> None:
-        self._lake, self._ledger, self._large = lake, ledger, large
-        self._strategy_id, self._slug = strategy.strategy_id, strategy.slug
+    def __init__(self, lake: Lake, draft: Draft, ledger: Ledger, strategy_id: str, large: int) -> None:
+        self._lake, self._draft, self._ledger, self._large = lake, draft, ledger, large
+        self._strategy_id = strategy_id
 
     def update(
         self,
@@ -94,78 +94,56 @@ class Feed:
         sides: Mapping[str, Side],
         *,
         first: bool,
-        thorough: bool,
-    ) -> dict[str, int]:
+    ) -> Counts:
         """Updates the rows after the set of accepted jobs has changed.
 
         Args:
             identity: The identity by which the rows of all jobs were keyed and hashed.
-            entered: Jobs that are accepted now; their typed rows are in the lake.
+            entered: Jobs that are accepted now; their typed rows are in the draft.
             left: Jobs that were accepted before and no longer are, or have another target or time now; as they were.
             sides: Jobs whose items are in memory, by id.
             first: Whether no job was accepted before these.
-            thorough: Whether the jobs may have rows already.
 
         Returns:
-            Numbers of items that were added, removed and changed, by kind.
+            What was found, with the number of rows of every job that was compared.
         """
+        counts = Counts()
         wanted = pairs(None if first else self._ledger, self._strategy_id, entered, left)
-        fresh = {job.job_id for job in entered}
+        replaced = [*left, *(pair.job for pair in wanted)]
+        self._draft.remove("changes", {job.job_id: job.time for job in replaced if job.changes})
+        counts.rows.update({pair.job.job_id: 0 for pair in wanted})
         large = [pair for pair in wanted if pair.previous is not None and pair.bytes >= self._large]
         rest = [pair for pair in wanted if pair not in large]
-        rows = Comparison(self._lake, self._slug, identity, sides).rows(rest)
-        ids = {pair.job.job_id for pair in rest} | {job.job_id for job in left} - {pair.job.job_id for pair in large}
-        thorough = thorough or not ids <= fresh
-        self._lake.replace("changes", self._slug, rows.table(), ids, thorough=thorough)
-        kinds = rows.kinds
+        self._draft.append("changes", Comparison(self._draft, identity, sides).rows(rest, counts).table())
         for previous, job in ((pair.previous, pair.job) for pair in large):
             assert previous is not None
-            pieces = large_rows(self._lake, self._slug, previous, job, identity, kinds)
-            self._lake.write_job("changes", self._slug, job.time, job.job_id, pieces)
-        return kinds
+            self._draft.write("changes", large_rows(self._lake, self._draft, previous, job, identity, counts), CHANGES)
+        return counts
 
-    def rebuild(self, identity: Identity) -> None:
-        """Rebuilds all rows from the typed rows of the accepted jobs, and replaces the old ones when it is done."""
-        jobs = [seen_before(row) for row in self._ledger.jobs(self._strategy_id, ("accepted",))]
-        if not jobs:
-            self._lake.drop("changes", self._slug)
-            return
-        self._lake.rewrite("changes", self._slug, self._parts(identity, jobs), CHANGES)
+    def rebuild(self, identity: Identity, jobs: Iterable[Seen]) -> Counts:
+        """Rebuilds all rows from the typed rows of all accepted jobs, given in any order."""
+        ordered = sorted(jobs, key=lambda job: job.place)
+        counts = Counts(rows={job.job_id: 0 for job in ordered})
+        self._draft.replace("changes", self._pieces(identity, ordered, counts), CHANGES)
+        return counts
 
-    def _parts(self, identity: Identity, jobs: Sequence[Seen]) -> Iterator[tuple[str, Iterable[pa.Table]]]:
-        """Names of parts and their rows: a large job has a part of its own, small jobs of a month share parts."""
-        numbers: dict[str, int] = {}
-        waiting: list[pa.Table] = []
-        month = ""
-        for at, rows in chain(self._pieces(identity, jobs), [("", iter(()))]):
-            together = isinstance(rows, pa.Table) and at == month and sum(part.nbytes for part in waiting) < PART_BYTES
-            if waiting and not together:
-                yield self._lake.part("changes", self._slug, month, numbers), waiting
-                waiting = []
-            month = at
-            if isinstance(rows, pa.Table):
-                waiting += [in_order("changes", rows)] if rows.num_rows else []
-            elif at:
-                yield self._lake.part("changes", self._slug, at, numbers), rows
-
-    def _pieces(self, identity: Identity, jobs: Sequence[Seen]) -> Iterator[tuple[str, pa.Table | Iterator[pa.Table]]]:
-        """Months and rows in the order of time, each job in one of them; the rows of a large job in several tables."""
+    def _pieces(self, identity: Identity, jobs: Sequence[Seen], counts: Counts) -> Iterator[pa.Table]:
+        """Rows of all jobs in the order of time; as many small jobs are compared together as fit into memory."""
         last: dict[str, Seen] = {}
         window: list[Pair] = []
 
-        def compared() -> tuple[str, pa.Table]:
-            rows = Comparison(self._lake, self._slug, identity, {}).rows(window)
-            return month_of(window[0].job.time), rows.table()
+        def compared() -> pa.Table:
+            return in_order("changes", Comparison(self._draft, identity, {}).rows(window, counts).table())
 
         for job in jobs:
             pair, last[job.target_id] = Pair(last.get(job.target_id), job), job
             large = pair.previous is not None and pair.bytes >= self._large
             full = sum(earlier.job.bytes for earlier in window) >= self._large
-            if window and (large or full or month_of(window[0].job.time) != month_of(job.time)):
+            if window and (large or full):
                 yield compared()
                 window = []
             if large and pair.previous is not None:
-                yield month_of(job.time), large_rows(self._lake, self._slug, pair.previous, job, identity, {})
+                yield from large_rows(self._lake, self._draft, pair.previous, job, identity, counts)
             else:
                 window.append(pair)
         if window:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from meter_pipeline.store import columns
-from meter_pipeline.store.lake.lake import Lake
-from meter_pipeline.sync.changes.diff import Delta, Pair, Rows, Seen, Side, compare
+from meter_pipeline.store.lake.part_set import PartSet
+from meter_pipeline.sync.changes.diff import Counts, Delta, Pair, Rows, Seen, Side, compare
 from meter_pipeline.sync.items.identity import Identity
 from meter_pipeline.sync.items.texts import Items
 
@@ -103,18 +103,17 @@ class Comparison:
     """Compares pairs of jobs, each read at most once.
 
     Args:
-        lake: The lake.
-        slug: The strategy.
+        stored: The strategy's rows.
         identity: The identity by which its rows were keyed and hashed.
         sides: Jobs whose items are in memory, by id.
     """
 
-    def __init__(self, lake: Lake, slug: str, identity: Identity, sides: Mapping[str, Side]) -> None:
-        self._lake, self._slug, self._identity = lake, slug, identity
+    def __init__(self, stored: PartSet, identity: Identity, sides: Mapping[str, Side]) -> None:
+        self._stored, self._identity = stored, identity
         self._sides: dict[str, Side] = dict(sides)
 
-    def rows(self, wanted: Iterable[Pair]) -> Rows:
-        """Compares all pairs and returns their rows."""
+    def rows(self, wanted: Iterable[Pair], counts: Counts) -> Rows:
+        """Compares all pairs and returns their rows, which are added to `counts`."""
         known = [(pair.previous, pair.job) for pair in wanted if pair.previous is not None]
         stored = self._read({job.job_id: job for pair in known for job in pair if job.job_id not in self._sides})
         deltas: list[Delta] = []
@@ -126,7 +125,7 @@ class Comparison:
             if job.job_id in stored:
                 stored[job.job_id].want([*delta.added, *delta.changed])
         self._read_items(stored)
-        rows = Rows()
+        rows = Rows(counts)
         for (previous, job), delta in zip(known, deltas, strict=True):
             rows.add(previous, job, self._sides[previous.job_id], self._sides[job.job_id], delta, self._identity)
         return rows
@@ -135,7 +134,7 @@ class Comparison:
         """Reads keys and hashes of jobs from the lake."""
         stored = {id_: Stored(job) for id_, job in jobs.items()}
         times = {id_: job.time for id_, job in jobs.items()}
-        for batch in self._lake.job_batches("results", self._slug, KEYS, times):
+        for batch in self._stored.job_batches("results", KEYS, times):
             for id_, key, hash_, index in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 stored[id_].add(key, hash_, index)
         self._sides |= stored
@@ -144,7 +143,7 @@ class Comparison:
     def _read_items(self, stored: Mapping[str, Stored]) -> None:
         """Reads the texts of the items that differ."""
         times = {id_: side.job.time for id_, side in stored.items() if side.wanted}
-        for batch in self._lake.job_batches("raw", self._slug, ITEMS, times):
+        for batch in self._stored.job_batches("raw", ITEMS, times):
             indexes = batch["item_index"].to_pylist()
             for place, (id_, index) in enumerate(zip(batch["job_id"].to_pylist(), indexes, strict=True)):
                 if index in stored[id_].wanted:

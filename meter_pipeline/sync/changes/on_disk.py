@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.lake.lake import Lake
-from meter_pipeline.sync.changes.diff import ADDED, REMOVED, Row, Rows, Seen, changed_rows
+from meter_pipeline.store.lake.part_set import PartSet
+from meter_pipeline.sync.changes.diff import ADDED, REMOVED, Counts, Row, Rows, Seen, changed_rows
 from meter_pipeline.sync.changes.in_memory import ITEMS, KEYS
 from meter_pipeline.sync.items.identity import Identity
 
@@ -25,27 +26,27 @@ _PIECE_ITEMS = 5_000
 
 
 def large_rows(
-    lake: Lake, slug: str, previous: Seen, job: Seen, identity: Identity, kinds: dict[str, int]
+    lake: Lake, rows: PartSet, previous: Seen, job: Seen, identity: Identity, counts: Counts
 ) -> Iterator[pa.Table]:
     """Rows of `changes` of one job, sorted, in several tables.
 
     Args:
-        lake: The lake, which holds raw and typed rows of both jobs.
-        slug: The strategy.
+        lake: Gives the folder to spill to.
+        rows: The strategy's rows, with raw and typed ones of both jobs.
         previous: The job before it on its target.
         job: The job.
         identity: The identity by which their rows were keyed and hashed.
-        kinds: Counts of items by kind, which this function increases.
+        counts: Counts of items and rows, which this function increases.
     """
-    with _delta(lake, slug, previous, job) as connection:
+    with _delta(lake, rows, previous, job) as connection:
         found = connection.execute(
             "SELECT key, old_item, new_item FROM delta LEFT JOIN old_items USING (old_index) "
             "LEFT JOIN new_items USING (new_index) ORDER BY key"
         )
         for batch in found.to_arrow_reader(_PIECE_ITEMS):
-            rows = Rows(kinds)
-            rows.append(previous, job, _rows(batch, identity))
-            yield rows.table()
+            piece = Rows(counts)
+            piece.append(previous, job, _rows(batch, identity))
+            yield piece.table()
 
 
 def _rows(batch: pa.RecordBatch, identity: Identity) -> Iterator[Row]:
@@ -61,7 +62,7 @@ def _rows(batch: pa.RecordBatch, identity: Identity) -> Iterator[Row]:
 
 
 @contextmanager
-def _delta(lake: Lake, slug: str, previous: Seen, job: Seen) -> Iterator[duckdb.DuckDBPyConnection]:
+def _delta(lake: Lake, rows: PartSet, previous: Seen, job: Seen) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with the keys that differ and the items of both jobs under these keys."""
     import duckdb
 
@@ -72,7 +73,7 @@ def _delta(lake: Lake, slug: str, previous: Seen, job: Seen) -> Iterator[duckdb.
             "SET preserve_insertion_order = false"
         )
         for side, seen in (("old", previous), ("new", job)):
-            batches = lake.job_batches("results", slug, KEYS, {seen.job_id: seen.time})
+            batches = rows.job_batches("results", KEYS, {seen.job_id: seen.time})
             _fill(connection, f"{side}_keys", batches, "_meter_item_key AS key, _meter_item_hash AS hash, "
                   f"_meter_item_index AS {side}_index")  # fmt: skip
         connection.execute(
@@ -82,9 +83,7 @@ def _delta(lake: Lake, slug: str, previous: Seen, job: Seen) -> Iterator[duckdb.
         )
         for side, seen in (("old", previous), ("new", job)):
             wanted = connection.execute(f"SELECT {side}_index AS i FROM delta WHERE i IS NOT NULL").fetchnumpy()["i"]  # noqa: S608
-            batches = _chosen(
-                lake.job_batches("raw", slug, ITEMS, {seen.job_id: seen.time}), np.sort(np.asarray(wanted))
-            )
+            batches = _chosen(rows.job_batches("raw", ITEMS, {seen.job_id: seen.time}), np.sort(np.asarray(wanted)))
             _fill(connection, f"{side}_items", batches, f"item_index AS {side}_index, item AS {side}_item")
         yield connection
 

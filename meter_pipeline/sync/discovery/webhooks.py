@@ -17,7 +17,7 @@ from meter_pipeline.webhooks.inbox import Hint, Inbox
 
 #: Most reports that one sync reads; the others wait for the next sync.
 MOST = 500
-_WAITING = ("known", "landed")
+_WAITING = ("known",)
 
 
 def record_reported_jobs(client: MeterClient, ledger: Ledger, inbox: Inbox, report: SyncReport) -> list[str]:

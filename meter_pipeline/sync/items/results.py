@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError, Field, Type
-from meter_pipeline.store.lake.lake import RESULTS, Lake
+from meter_pipeline.store.lake.draft import Draft
+from meter_pipeline.store.lake.lake import RAW, RESULTS
 from meter_pipeline.sync.items.identity import Identity, Occurrences
 from meter_pipeline.sync.items.texts import Gathered, Items, Texts
 
@@ -150,24 +151,20 @@ class Retyping:
         return typed(about, rows, pa.array(keys, pa.string()), self._fields)
 
 
-def rewrite(
-    lake: Lake, slug: str, fields: Sequence[Field], identity: Identity, accepted: Collection[str]
-) -> dict[str, int]:
-    """Rebuilds a strategy's `results` from `raw`, in parts with the same jobs as the raw parts.
+def rewrite(draft: Draft, fields: Sequence[Field], identity: Identity, accepted: Mapping[str, str]) -> dict[str, int]:
+    """Makes all of a strategy's `results` again from `raw`.
 
     Args:
-        lake: The lake.
-        slug: The strategy.
+        draft: The strategy's rows.
         fields: Its fields, which must hold every value of every accepted job.
         identity: The identity that keys and hashes its items.
-        accepted: Ids of the jobs that have rows in `results`.
+        accepted: Times of the jobs that have rows in `results`, ISO 8601, by id.
 
     Returns:
         Number of items whose key an earlier item has, by job.
     """
     retyping = Retyping(fields, identity)
-    parts = ((name, retyping.tables(lake.scan_part("raw", name, accepted))) for name in lake.parts("raw", slug))
-    lake.rewrite("results", slug, parts, results_schema(fields))
+    draft.replace("results", retyping.tables(draft.scan("raw", accepted, RAW.names)), results_schema(fields))
     return retyping.duplicates
 
 

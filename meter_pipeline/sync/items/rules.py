@@ -36,7 +36,6 @@ class ChosenRules(ItemRules):
         chosen_at: When the key was chosen, ISO 8601.
         evidence: Measurements that support a suggested key: see `meter_pipeline.sync.items.keys`.
         attempts: How many searches for a key found none.
-        pending: Whether the rows are being rebuilt with these rules; some may still follow the previous ones.
     """
 
     key: tuple[str, ...] = ()
@@ -44,7 +43,6 @@ class ChosenRules(ItemRules):
     chosen_at: str | None = None
     evidence: Mapping[str, Any] | None = None
     attempts: int = 0
-    pending: bool = False
 
     @property
     def identity(self) -> Identity:
@@ -88,3 +86,8 @@ def load(text: str | None) -> ChosenRules:
     form = json.loads(text)
     known = {name: value for name, value in form.items() if name in ChosenRules.__dataclass_fields__}
     return ChosenRules(**{**known, "key": tuple(known["key"]), "ignore": tuple(known["ignore"])})
+
+
+def is_pending(text: str | None) -> bool:
+    """Whether a ledger of an older version notes that rows were being made again when it was last used."""
+    return text is not None and bool(json.loads(text).get("pending"))

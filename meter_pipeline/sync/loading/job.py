@@ -13,7 +13,9 @@ import pyarrow as pa
 from meter_pipeline.api import Job, JobBody
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError, Field
-from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.lake.draft import Draft
+from meter_pipeline.store.lake.lake import RAW
+from meter_pipeline.store.lake.part_set import PartSet
 from meter_pipeline.store.ledger.ledger import job_values
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.times import moment
@@ -76,7 +78,8 @@ class CompletedJob:
         """The job as the change feed identifies it."""
         values = job_values(self.job)
         schedule_id, url, parameters = values["schedule_id"], values["url"], values["parameters"]
-        return Seen(self.job.job_id, schedule_id, url, parameters, values["target_id"], self.time, self.size)
+        changes = (self.row.changes or 0) if self.row.state == "accepted" else 0
+        return Seen(self.job.job_id, schedule_id, url, parameters, values["target_id"], self.time, self.size, changes)
 
     @property
     def place(self) -> tuple[str, str]:
@@ -91,22 +94,22 @@ def read_body(row: JobRow, body: JobBody, texts: Texts) -> CompletedJob:
     return _small_job(row, body.job, body.size, items, audit(evidence))
 
 
-def read_large_body(row: JobRow, body: JobBody, lake: Lake, slug: str) -> CompletedJob:
-    """Reads and audits a job too large for memory, and writes its raw rows to the lake meanwhile."""
+def read_large_body(row: JobRow, body: JobBody, draft: Draft) -> CompletedJob:
+    """Reads and audits a job too large for memory, and writes its raw rows meanwhile."""
     job = body.job
     profile = _Profile(job, time_of(job))
-    lake.write_job("raw", slug, time_of(job), job.job_id, profile.raw_rows(body))
+    draft.write("raw", profile.raw_rows(body), RAW)
     evidence = Evidence(job, body.shape, profile.item_count, len(profile.fields), profile.problem)
     return _large_job(row, job, body.size, profile, audit(evidence))
 
 
-def read_held_job(row: JobRow, lake: Lake, slug: str, texts: Texts, *, large_bytes: int) -> CompletedJob:
+def read_held_job(row: JobRow, stored: PartSet, texts: Texts, *, large_bytes: int) -> CompletedJob:
     """Reads a held job back from its raw rows in the lake; `large_bytes`: a larger job is read piece by piece."""
     job = _record_from_ledger(row)
     size = row.bytes or 0
     batches = (
         batch["item"].cast(pa.binary()).to_pylist()
-        for batch in lake.job_batches("raw", slug, ["item"], {row.job_id: time_of(job)})
+        for batch in stored.job_batches("raw", ["item"], {row.job_id: time_of(job)})
     )
     if size >= large_bytes:
         profile = _Profile(job, time_of(job))

@@ -16,7 +16,6 @@ from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.items.keys import MAX_ATTEMPTS, MAX_JOBS, Cells, Profile, Suggestion, cells, suggest
 from meter_pipeline.sync.items.texts import Items
 from meter_pipeline.sync.loading.job import CompletedJob
-from meter_pipeline.sync.loading.rebuild import rebuild_rows
 from meter_pipeline.sync.loading.state import LoadContext, StrategyState
 
 
@@ -25,7 +24,7 @@ class NothingToCompare(Exception):
 
 
 def choose_key(context: LoadContext, state: StrategyState, accepted: Sequence[CompletedJob]) -> StrategyState:
-    """Looks for a key if the strategy needs one; when one is found, the rows of earlier jobs are rebuilt with it.
+    """Looks for a key if the strategy needs one; when one is found, rows of earlier jobs are to be made again with it.
 
     Args:
         context: The load.
@@ -39,9 +38,6 @@ def choose_key(context: LoadContext, state: StrategyState, accepted: Sequence[Co
     is_configured = context.config is not None and context.config.key is not None
     if is_configured or rules.source != item_rules.NONE or rules.attempts >= MAX_ATTEMPTS:
         return state
-    if any(job.row.loaded for job in accepted):
-        # What the lake has of these no longer need fit the columns that older rows are in.
-        return state
     try:
         found = find_key(context, accepted, is_first=state.is_first)
     except NothingToCompare:
@@ -49,18 +45,7 @@ def choose_key(context: LoadContext, state: StrategyState, accepted: Sequence[Co
     if found is None:
         return replace(state, rules=replace(rules, attempts=rules.attempts + 1))
     rules = replace(rules, key=found.key, source=item_rules.SUGGESTED, chosen_at=now(), evidence=found.evidence())
-    state = replace(state, rules=rules)
-    if state.is_first:
-        return state
-    fields = rebuild_rows(
-        context.lake,
-        context.ledger,
-        context.strategy,
-        rules,
-        state.fields,
-        large_bytes=context.limits.large_bytes,
-    )
-    return replace(state, fields=fields)
+    return replace(state, rules=rules)
 
 
 def find_key(context: LoadContext, accepted: Sequence[CompletedJob], *, is_first: bool) -> Suggestion | None:
@@ -89,7 +74,7 @@ def find_key(context: LoadContext, accepted: Sequence[CompletedJob], *, is_first
         if in_memory is not None and in_memory.items is not None:
             _profile_items(profile, in_memory.items, cells_by_field)
         else:
-            for batch in context.lake.job_batches("raw", context.slug, ["item"], {job.job_id: job.time}):
+            for batch in context.draft.job_batches("raw", ["item"], {job.job_id: job.time}):
                 profile.feed(columns.parse(batch["item"].cast(pa.binary()).to_pylist()))
         profiles.append(profile)
     return suggest(profiles)

@@ -1,21 +1,23 @@
-"""Loads one strategy's jobs under its claim: raw rows, verdicts, typed rows, changes, and last the ledger.
+"""Loads one strategy's jobs: all rows go into new files, and one commit makes them count.
 
-Jobs are gathered into batches of a few megabytes. A kill at any point leaves the strategy marked as dirty and the jobs
-of the batch uncommitted: the next sync loads them again, see `recovery`.
+Jobs are gathered into batches of some megabytes, each with a commit of its own. A kill before a commit leaves files
+that nobody lists; a commit that was built on an older state of the strategy is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from meter_pipeline.store import columns
+from meter_pipeline.store.errors import DamagedError, StaleError
 from meter_pipeline.store.ledger.claims import Claim
+from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.rows import JobRow
+from meter_pipeline.sync.changes.diff import Counts
 from meter_pipeline.sync.containment import Trouble
-from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.items.texts import Texts
+from meter_pipeline.sync.loading.damage import give_up_damaged
 from meter_pipeline.sync.loading.fetch import Fetched
 from meter_pipeline.sync.loading.job import CompletedJob, read_body, read_large_body
 from meter_pipeline.sync.loading.outcomes import (
@@ -28,19 +30,19 @@ from meter_pipeline.sync.loading.outcomes import (
     unreadable_outcome,
     unreadable_update,
 )
-from meter_pipeline.sync.loading.recovery import has_no_accepted_job, recover, recover_files
+from meter_pipeline.sync.loading.rebuild import rebuild_rows
 from meter_pipeline.sync.loading.rows import TypedBatch, remove_raw, write_changes, write_raw, write_typed
-from meter_pipeline.sync.loading.state import ItemMemory, LoadContext, StrategyState
-from meter_pipeline.sync.loading.updates import JobUpdate, commit_updates
+from meter_pipeline.sync.loading.state import ItemMemory, LoadContext, read_state
+from meter_pipeline.sync.loading.updates import JobUpdate
 from meter_pipeline.sync.report import Problem, StrategyReport
 
 
 @dataclass(frozen=True)
 class _WrittenBatch:
-    """A batch whose rows are in the lake and not committed yet."""
+    """A batch whose rows are written and not committed yet."""
 
     typed: TypedBatch
-    kinds: dict[str, int]
+    counts: Counts
 
 
 class StrategyLoader:
@@ -63,11 +65,8 @@ class StrategyLoader:
         strategy = context.strategy
         self._context = context
         self._claim = claim
-        self._state = StrategyState(
-            columns.load(strategy.fields), item_rules.load(strategy.identity), is_first=is_first
-        )
+        self._state = read_state(context, is_first=is_first)
         self._memory = ItemMemory()
-        self._is_recovered = False
         self.report = report or StrategyReport(strategy.strategy_id, strategy.slug, strategy.name)
         self.problems: list[Problem] = []
 
@@ -77,29 +76,48 @@ class StrategyLoader:
         return self._memory.texts
 
     def write(self, batch: Sequence[Fetched], *, last: bool) -> None:
-        """Writes a batch of fetched jobs and commits them; after the `last` batch the strategy's files are complete.
+        """Writes a batch of fetched jobs and commits them; after the `last` batch small files are merged.
 
         Raises:
+            StaleError: Another process has loaded the strategy meanwhile; nothing of the batch counts.
             StoreError: The lake or the ledger cannot be written; the jobs stay as the ledger has them.
         """
-        self._repair()
+        try:
+            self._write(batch, last=last)
+        except DamagedError:
+            if not any(fetched.row.loaded for fetched in batch):
+                raise
+            # The user loads these jobs again because a file is damaged: what it held is given up.
+            self._undo()
+            self._state = give_up_damaged(self._context, self._state)
+            self._write(batch, last=last)
+
+    def _write(self, batch: Sequence[Fetched], *, last: bool) -> None:
+        if self._state.is_outdated:
+            self._state = rebuild_rows(self._context, self._state)
+            self.report.rewritten = True
         outcomes: list[Outcome] = []
         jobs: list[CompletedJob] = []
-        for fetched in batch:
-            if fetched.body is not None and fetched.body.job.is_completed:
-                jobs.append(self._read(fetched))
-            elif (outcome := self._settle(fetched)) is not None:
-                outcomes.append(outcome)
-        jobs.sort(key=lambda job: job.place)
-        written = self._write_rows(jobs) if jobs else None
-        duplicates = {} if written is None else written.typed.duplicates
-        outcomes += [self._loaded(job, duplicates.get(job.job.job_id)) for job in jobs]
-        self._forget_items(is_last=last)
-        state = self._state if written is None else written.typed.state
-        self._commit([outcome.update for outcome in outcomes if outcome.update is not None], state, is_last=last)
-        self._state = replace(state, is_first=state.is_first and not any(job.accepted for job in jobs))
-        if written is not None:
-            self._note_written(written)
+        try:
+            completed = [fetched for fetched in batch if fetched.body is not None and fetched.body.job.is_completed]
+            loaded = (fetched.row for fetched in completed if fetched.row.loaded)
+            remove_raw(self._context, {row.job_id: row.completed_at or "" for row in loaded})
+            for fetched in batch:
+                if fetched.body is not None and fetched.body.job.is_completed:
+                    jobs.append(self._read(fetched))
+                elif (outcome := self._settle(fetched)) is not None:
+                    outcomes.append(outcome)
+            jobs.sort(key=lambda job: job.place)
+            written = self._write_rows(jobs) if jobs else None
+            outcomes += self._loaded(jobs, written)
+            self._forget_items(is_last=last)
+            own = [outcome.update for outcome in outcomes if outcome.update is not None]
+            self._commit(own, written, is_last=last)
+        except BaseException:
+            self._undo()
+            raise
+        if jobs:
+            self._state = replace(self._state, is_first=self._state.is_first and not any(job.accepted for job in jobs))
         self.problems += count_outcomes(outcomes, self.report)
 
     def accept(self, held: Sequence[CompletedJob]) -> None:
@@ -108,35 +126,29 @@ class StrategyLoader:
         Raises:
             StoreError: The lake or the ledger cannot be written; the jobs stay held.
         """
-        self._repair()
-        with paused_collection():
-            typed = self._type(held)
-            kinds = self._compare(held, typed.state)
-        updates = [released_update(job, typed.duplicates.get(job.job.job_id)) for job in held]
-        # The rows that a killed load may have left are for the next load to find.
-        self._commit(updates, typed.state, is_last=not self._context.strategy.dirty)
-        self._note_written(_WrittenBatch(typed, kinds))
+        try:
+            with paused_collection():
+                typed = self._type(held)
+                written = _WrittenBatch(typed, self._compare(held, typed))
+            duplicates, changes = written.typed.duplicates, written.counts.rows
+            updates = [
+                released_update(job, duplicates.get(job.job.job_id), changes.get(job.job.job_id, 0)) for job in held
+            ]
+            self._commit(updates, written, is_last=True)
+        except BaseException:
+            self._undo()
+            raise
+        self._state = replace(self._state, is_first=False)
         count_released(held, self.report)
 
-    def resumed(self) -> StrategyLoader:
-        """A loader to go on with after `write` has failed: it starts from the ledger, and looks for leftover rows."""
-        context = self._context
-        strategy = context.ledger.strategy(context.strategy_id) or context.strategy
-        context = replace(context, strategy=strategy, may_have_rows=True)
-        loader = StrategyLoader(context, self._claim, is_first=has_no_accepted_job(context), report=self.report)
-        loader.problems = self.problems
-        return loader
-
-    def give_up(self, row: JobRow, trouble: Trouble, *, last: bool) -> None:
-        """Commits a job that cannot be loaded as unreadable, and removes any rows of it. Use `resumed` afterwards."""
-        context = self._context
+    def give_up(self, row: JobRow, trouble: Trouble) -> None:
+        """Commits a job that cannot be loaded as unreadable; one that was loaded before stays as it was."""
         self.report.unreadable += 1
-        self.problems.append(Problem(row.job_id, context.slug, "unreadable", trouble.reason, is_ours=trouble.is_ours))
-        update = replace(unreadable_update(row, trouble.reason), items=None, duplicates=None, loaded_at=None)
-        context.ledger.commit(context.strategy_id, [update.as_row()], dirty=True)
-        remove_raw(context, row.job_id)
-        self._state = recover_files(context, replace(self._state, is_first=has_no_accepted_job(context)))
-        self._commit([], self._state, is_last=last)
+        self.problems.append(
+            Problem(row.job_id, self._context.slug, "unreadable", trouble.reason, is_ours=trouble.is_ours)
+        )
+        if not row.loaded:
+            self._commit([unreadable_update(row, trouble.reason)], None, is_last=False)
 
     def release(self) -> None:
         """Gives up the claim."""
@@ -144,19 +156,12 @@ class StrategyLoader:
 
     # -- the steps of a load
 
-    def _repair(self) -> None:
-        """Puts right what an earlier load left behind, before the first write of this one."""
-        if not self._is_recovered:
-            self._state, is_rewritten = recover(self._context, self._state)
-            self.report.rewritten |= is_rewritten
-            self._is_recovered = True
-
     def _read(self, fetched: Fetched) -> CompletedJob:
         """Reads a body, and leaves it open: a batch that fails is read again in smaller ones."""
         body, context = fetched.body, self._context
         assert body is not None
         if body.size >= context.limits.large_bytes:
-            return read_large_body(fetched.row, body, context.lake, context.slug)
+            return read_large_body(fetched.row, body, context.draft)
         with paused_collection():
             return read_body(fetched.row, body, self._memory.texts)
 
@@ -172,7 +177,7 @@ class StrategyLoader:
         with paused_collection():
             self._land(jobs)
             typed = self._type(jobs)
-            return _WrittenBatch(typed, self._compare(jobs, typed.state))
+            return _WrittenBatch(typed, self._compare(jobs, typed))
 
     def _land(self, jobs: Sequence[CompletedJob]) -> None:
         write_raw(self._context, self._memory, jobs)
@@ -180,32 +185,74 @@ class StrategyLoader:
     def _type(self, jobs: Sequence[CompletedJob]) -> TypedBatch:
         return write_typed(self._context, self._state, self._memory, jobs)
 
-    def _compare(self, jobs: Sequence[CompletedJob], state: StrategyState) -> dict[str, int]:
-        return write_changes(self._context, state, self._memory, jobs)
+    def _compare(self, jobs: Sequence[CompletedJob], typed: TypedBatch) -> Counts:
+        return write_changes(self._context, typed, self._memory, jobs)
 
-    def _loaded(self, job: CompletedJob, duplicates: int | None) -> Outcome:
-        return completed_outcome(job, duplicates, self._context.slug)
+    def _loaded(self, jobs: Sequence[CompletedJob], written: _WrittenBatch | None) -> list[Outcome]:
+        """The outcomes of jobs whose rows are written."""
+        if written is None:
+            return []
+        duplicates, changes = written.typed.duplicates, written.counts.rows
+        return [
+            completed_outcome(
+                job,
+                duplicates.get(job.job.job_id),
+                changes.get(job.job.job_id, 0) if job.accepted else None,
+                self._context.slug,
+            )
+            for job in jobs
+        ]
 
     def _forget_items(self, *, is_last: bool) -> None:
         """Forgets items after the last batch, or when they take so much memory that keeping them gains little."""
         if is_last or self._memory.texts.bytes > self._context.limits.batch_bytes:
             self._memory = ItemMemory()
 
-    def _commit(self, updates: Sequence[JobUpdate], state: StrategyState, *, is_last: bool) -> None:
-        context = self._context
-        commit_updates(
-            context.ledger,
-            context.strategy_id,
-            updates,
-            fields=state.fields,
-            identity=state.rules.dump(),
-            is_last=is_last,
-        )
+    def _commit(self, updates: Sequence[JobUpdate], written: _WrittenBatch | None, *, is_last: bool) -> None:
+        """Makes a batch count: its rows, its jobs, and what it changed of other jobs."""
+        context, state = self._context, self._state if written is None else written.typed.state
+        if is_last:
+            context.draft.merge()
+        parts = context.draft.change()
+        others = () if written is None else _updates_of_others({update.job_id for update in updates}, written)
+        jobs = [update.as_row() for update in (*updates, *others)]
+        identity = state.rules.dump()
+        if jobs or parts or identity != context.strategy.identity:
+            commit = Commit(context.strategy_id, state.version, jobs, parts, state.fields, identity)
+            try:
+                version = context.ledger.commit(commit)
+            except StaleError as error:
+                raise StaleError(
+                    f"{context.slug}: a batch of {len(updates)} jobs was not loaded, since {error}: sync again"
+                ) from None
+            state = replace(state, version=version)
+        context.draft.settle()
+        self._state = state
+        if written is not None:
+            self._note_written(written)
+
+    def _undo(self) -> None:
+        """Goes back to the last commit."""
+        self._context.draft.discard()
+        self._memory = ItemMemory()
 
     def _note_written(self, written: _WrittenBatch) -> None:
         """Adds a committed batch's columns and changes to the report."""
         report, typed = self.report, written.typed
-        report.count(written.kinds)
+        report.count(written.counts.kinds)
         report.rewritten |= typed.is_rewritten
         report.new_columns += tuple(name for name in typed.new_columns if name not in report.new_columns)
         report.widened += tuple(name for name in typed.widened if name not in report.widened)
+
+
+def _updates_of_others(own: set[str], written: _WrittenBatch) -> Iterable[JobUpdate]:
+    """Updates of jobs outside of the batch whose rows it changed: a later job is compared with another one now."""
+    changes: Mapping[str, int] = written.counts.rows
+    if not written.typed.is_rekeyed:
+        return (JobUpdate(job_id, "accepted", changes=count) for job_id, count in changes.items() if job_id not in own)
+    duplicates = written.typed.duplicates
+    return (
+        JobUpdate(job_id, "accepted", duplicates=duplicates.get(job_id, 0), changes=count)
+        for job_id, count in changes.items()
+        if job_id not in own
+    )

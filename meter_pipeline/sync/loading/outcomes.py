@@ -39,8 +39,15 @@ class Outcome:
     job: CompletedJob | None = None
 
 
-def completed_outcome(job: CompletedJob, duplicates: int | None, slug: str) -> Outcome:
-    """The outcome of a job whose rows are in the lake; `duplicates`: items whose key an earlier item has."""
+def completed_outcome(job: CompletedJob, duplicates: int | None, changes: int | None, slug: str) -> Outcome:
+    """The outcome of a job whose rows are written.
+
+    Args:
+        job: The job.
+        duplicates: Items whose key an earlier item has.
+        changes: Its rows in the change feed; None for a held job.
+        slug: Its strategy.
+    """
     state = "accepted" if job.accepted else "held"
     job_id = job.job.job_id
     update = JobUpdate(
@@ -52,6 +59,7 @@ def completed_outcome(job: CompletedJob, duplicates: int | None, slug: str) -> O
         reason=job.reason,
         items=job.item_count,
         duplicates=duplicates,
+        changes=changes,
         bytes=job.size,
         loaded_at=now(),
         attempts=0,
@@ -62,7 +70,7 @@ def completed_outcome(job: CompletedJob, duplicates: int | None, slug: str) -> O
     return Outcome(state, update, problem, job)
 
 
-def released_update(job: CompletedJob, duplicates: int | None) -> JobUpdate:
+def released_update(job: CompletedJob, duplicates: int | None, changes: int) -> JobUpdate:
     """The update of a held job that a user accepted."""
     return JobUpdate(
         job.job.job_id,
@@ -70,6 +78,7 @@ def released_update(job: CompletedJob, duplicates: int | None) -> JobUpdate:
         completed_at=job.time,
         items=job.item_count,
         duplicates=duplicates,
+        changes=changes,
         released_at=job.released_at,
     )
 

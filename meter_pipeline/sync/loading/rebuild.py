@@ -1,26 +1,24 @@
-"""Rebuilds a strategy's results and changes from raw, where they are to be keyed, hashed or typed by other rules.
-
-The ledger first notes the new rules as pending; whoever loads the strategy next finishes a rebuild that was killed.
-"""
+"""Makes a strategy's results and changes again from raw, where they are to be keyed, hashed or typed by other rules."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from meter_pipeline.config.meter_yaml import Config, StrategyConfig
+from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.errors import MeterPipelineError
-from meter_pipeline.store import columns
-from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.rows import StrategyRow
+from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.times import now
-from meter_pipeline.sync.changes.feed import Feed
+from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.containment import explain
 from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.items.results import rewrite
 from meter_pipeline.sync.items.rules import ChosenRules
+from meter_pipeline.sync.limits import Limits
+from meter_pipeline.sync.loading.state import LoadContext, StrategyState, find_config, open_context, read_state
 from meter_pipeline.sync.loading.updates import JobUpdate
 from meter_pipeline.sync.report import Problem, SyncReport
 
@@ -30,50 +28,51 @@ class RekeyError(MeterPipelineError):
 
 
 def rebuild_rows(
-    lake: Lake,
-    ledger: Ledger,
-    strategy: StrategyRow,
-    rules: ChosenRules,
-    fields: Sequence[Field],
-    *,
-    large_bytes: int,
-) -> tuple[Field, ...]:
-    """Writes results and changes of all accepted jobs; the strategy's claim must be held.
-
-    The strategy is marked as dirty; the caller decides when it no longer is.
+    context: LoadContext,
+    state: StrategyState,
+    accepted: Sequence[JobRow] | None = None,
+    others: Sequence[JobUpdate] = (),
+) -> StrategyState:
+    """Makes the rows of all accepted jobs again with the rules of `state`, in one commit; returns the state after it.
 
     Args:
-        lake: The lake.
-        ledger: The ledger, which notes the rules before and after.
-        strategy: The strategy.
-        rules: The item rules of the new rows.
-        fields: The strategy's fields.
-        large_bytes: Jobs of this size or more are compared on disk.
-
-    Returns:
-        The fields, no narrower than `rules` demands.
+        context: The strategy; what its draft holds already is committed, too.
+        state: The strategy's state.
+        accepted: The accepted jobs; those of the ledger when None.
+        others: Updates of other jobs.
     """
-    strategy_id, wider = strategy.strategy_id, rules.floor(fields)
-    ledger.commit(strategy_id, [], identity=replace(rules, pending=True).dump())
-    ledger.mark_dirty([strategy_id])
-    accepted = ledger.accepted(strategy_id)
-    duplicates = rewrite(lake, strategy.slug, wider, rules.identity, accepted)
-    Feed(lake, ledger, strategy, large_bytes).rebuild(rules.identity)
-    updates = [JobUpdate(job_id, "accepted", duplicates=duplicates.get(job_id, 0)) for job_id in sorted(accepted)]
-    rows = [update.as_row() for update in updates]
-    ledger.commit(strategy_id, rows, identity=replace(rules, pending=False).dump(), fields=wider)
-    return wider
+    fields = state.rules.floor(state.fields)
+    rows = list(context.ledger.jobs(context.strategy_id, ("accepted",))) if accepted is None else accepted
+    times = {row.job_id: row.completed_at or "" for row in rows}
+    identity = state.rules.identity
+    try:
+        duplicates = rewrite(context.draft, fields, identity, times)
+        feed = Feed(context.lake, context.draft, context.ledger, context.strategy_id, context.limits.large_bytes)
+        counts = feed.rebuild(identity, map(seen_before, rows))
+        updates = [
+            JobUpdate(job_id, "accepted", duplicates=duplicates.get(job_id, 0), changes=counts.rows[job_id])
+            for job_id in times
+        ]
+        jobs = [update.as_row() for update in (*updates, *others)]
+        parts = context.draft.change()
+        commit = Commit(context.strategy_id, state.version, jobs, parts, fields, state.rules.dump())
+        version = context.ledger.commit(commit)
+    except BaseException:
+        context.draft.discard()
+        raise
+    context.draft.settle()
+    return replace(state, fields=fields, version=version, is_outdated=False)
 
 
-def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, rules: ChosenRules, *, large: int) -> bool:
-    """Rebuilds a strategy's rows under its claim.
+def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, rules: ChosenRules, limits: Limits = Limits()) -> bool:
+    """Makes a strategy's rows again under its claim.
 
     Args:
         lake: The lake.
         ledger: The ledger.
         strategy: The strategy.
         rules: The item rules of the new rows.
-        large: Jobs of this many bytes or more are compared on disk.
+        limits: How much is kept in memory.
 
     Returns:
         False if another sync holds the claim; nothing was done then.
@@ -82,11 +81,9 @@ def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, rules: ChosenRules,
     if claim is None:
         return False
     try:
-        current = ledger.strategy(strategy.strategy_id) or strategy
-        lake.sweep(strategy.slug)
-        rebuild_rows(lake, ledger, current, rules, columns.load(current.fields), large_bytes=large)
-        # The rows that a killed load may have left are for the next load to find.
-        ledger.commit(strategy.strategy_id, [], dirty=current.dirty)
+        context = open_context(lake, ledger, strategy.strategy_id, limits=limits)
+        state = read_state(context, is_first=False)
+        rebuild_rows(context, replace(state, rules=rules))
     finally:
         claim.release()
     return True
@@ -99,37 +96,34 @@ def rebuild_outdated(
     report: SyncReport,
     strategy_ids: Collection[str] | None = None,
     *,
-    large_bytes: int,
+    limits: Limits = Limits(),
 ) -> None:
-    """Rebuilds rows whose item rules are not those of `meter.yaml`, and finishes rebuilds that were killed.
+    """Makes rows again whose item rules are not those of `meter.yaml`.
 
     Args:
         ledger: The ledger.
         lake: The lake.
         config: The contents of `meter.yaml`.
-        report: Gets a problem for each strategy that could not be rebuilt.
+        report: Gets a problem for each strategy whose rows could not be made again.
         strategy_ids: Only these strategies; None for all.
-        large_bytes: Jobs of this size or more are compared on disk.
+        limits: How much is kept in memory.
     """
     for strategy in ledger.strategies():
         if strategy_ids is not None and strategy.strategy_id not in strategy_ids:
             continue
+        section = find_config(config, strategy)
+        if section is None:
+            continue
         current = item_rules.load(strategy.identity)
-        wanted = current.wanted(find_config(config, strategy), now())
-        is_current = current.rows_alike(wanted) and not current.pending
-        if is_current or not ledger.with_accepted([strategy.strategy_id]):
+        wanted = current.wanted(section, now())
+        if current.rows_alike(wanted) or not ledger.with_accepted([strategy.strategy_id]):
             continue
         try:
-            rekey(lake, ledger, strategy, wanted, large=large_bytes)
+            rekey(lake, ledger, strategy, wanted, limits)
         except Exception as error:
             # Its rows stay as they were; the other strategies have nothing to do with it.
             trouble = explain(error)
             report.problems.append(Problem("", strategy.slug, "known", trouble.reason, is_ours=trouble.is_ours))
-
-
-def find_config(config: Config, strategy: StrategyRow) -> StrategyConfig | None:
-    """The section of `meter.yaml` about a strategy, or None."""
-    return config.strategy(strategy.slug, strategy.strategy_id, strategy.name)
 
 
 def asked(

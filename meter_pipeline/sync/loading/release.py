@@ -11,14 +11,13 @@ from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
+from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.job import CompletedJob, read_held_job
 from meter_pipeline.sync.loading.loader import StrategyLoader
-from meter_pipeline.sync.loading.rebuild import find_config
-from meter_pipeline.sync.loading.state import LoadContext
+from meter_pipeline.sync.loading.state import LoadContext, open_context
 from meter_pipeline.sync.report import StrategyReport
 
 
@@ -53,27 +52,23 @@ def release(
             raise ReleaseError(f"job {job_id} is {rows[job_id].state}: only held jobs can be released")
     reports = []
     for strategy_id, group in groupby(rows.values(), key=lambda row: row.strategy_id):
-        strategy, claim = _claim_strategy(ledger, strategy_id)
+        claim = _claim_strategy(ledger, strategy_id)
         try:
-            # Their rows may be there already, from a release that was killed.
-            context = LoadContext(
-                lake, ledger, strategy, limits, find_config(config or Config(), strategy), may_have_rows=True
-            )
+            context = open_context(lake, ledger, strategy_id, config or Config(), limits)
             reports.append(_release_jobs(context, claim, list(group)))
         finally:
             claim.release()
     return reports
 
 
-def _claim_strategy(ledger: Ledger, strategy_id: str) -> tuple[StrategyRow, Claim]:
-    """Claims a strategy; returns its row as it is under the claim."""
+def _claim_strategy(ledger: Ledger, strategy_id: str) -> Claim:
     strategy = ledger.strategy(strategy_id)
     if strategy is None:
         raise ReleaseError(f"the strategy {strategy_id} is not known: run `meter-pipeline sync`")
     claim = ledger.claims.try_claim(strategy.slug)
     if claim is None:
         raise ReleaseError(f"{strategy.slug} is being loaded at this moment: try again when that has ended")
-    return ledger.strategy(strategy_id) or strategy, claim
+    return claim
 
 
 def _release_jobs(context: LoadContext, claim: Claim, rows: Sequence[JobRow]) -> StrategyReport:
@@ -83,14 +78,13 @@ def _release_jobs(context: LoadContext, claim: Claim, rows: Sequence[JobRow]) ->
     released_at = now()
     jobs = [_read_job(context, loader, replace(row, released_at=released_at)) for row in rows]
     jobs.sort(key=lambda job: job.place)
-    context.ledger.mark_dirty([context.strategy_id])
     loader.accept(jobs)
     return loader.report
 
 
 def _read_job(context: LoadContext, loader: StrategyLoader, row: JobRow) -> CompletedJob:
     with paused_collection():
-        job = read_held_job(row, context.lake, context.slug, loader.texts, large_bytes=context.limits.large_bytes)
+        job = read_held_job(row, context.draft, loader.texts, large_bytes=context.limits.large_bytes)
     if job.problem is not None:
         raise ReleaseError(f"job {row.job_id} cannot be released: {job.problem}")
     return job

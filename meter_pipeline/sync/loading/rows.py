@@ -1,4 +1,4 @@
-"""The steps of a load that write rows of jobs: raw rows, typed rows, and rows of the change feed."""
+"""The steps of a load that make rows of jobs: raw rows, typed rows, and rows of the change feed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake.lake import RAW
+from meter_pipeline.sync.changes.diff import Counts, Seen
 from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.changes.in_memory import AtHand
 from meter_pipeline.sync.items.raw import job_columns, raw_rows
@@ -30,24 +31,23 @@ class TypedBatch:
         new_columns: Names of columns that the strategy did not have before.
         widened: Names of columns whose type became wider.
         is_rewritten: Whether rows of earlier jobs were written again.
+        is_rekeyed: Whether the rules by which items are keyed and hashed are others than before.
     """
 
     state: StrategyState
     duplicates: Mapping[str, int]
-    new_columns: tuple[str, ...]
-    widened: tuple[str, ...]
-    is_rewritten: bool
+    new_columns: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
+    is_rewritten: bool = False
+    is_rekeyed: bool = False
 
 
 def write_raw(context: LoadContext, memory: ItemMemory, jobs: Sequence[CompletedJob]) -> None:
     """Writes the raw rows of small jobs; a large job's raw rows were written while it was read."""
     small = [(job.job, job.items) for job in jobs if job.items is not None]
-    if not small:
-        return
-    rows = Gathered.of(memory.texts, [items.numbers for _, items in small])
-    raw = raw_rows([(job, len(items)) for job, items in small], rows.items())
-    ids = {job.job_id for job, _ in small}
-    context.lake.replace("raw", context.slug, raw, ids, thorough=context.may_have_rows)
+    if small:
+        rows = Gathered.of(memory.texts, [items.numbers for _, items in small])
+        context.draft.append("raw", raw_rows([(job, len(items)) for job, items in small], rows.items()))
 
 
 def write_typed(
@@ -56,64 +56,79 @@ def write_typed(
     """Writes the typed rows of a batch, and those of all earlier jobs where the batch changes the columns or the key.
 
     Args:
-        context: The load.
+        context: The load; its draft has the raw rows of the batch.
         state: The strategy's state before the batch.
         memory: The items of the small jobs; gets to know which are typed.
         jobs: The batch in order of time, held jobs included: any typed rows of theirs go.
     """
     accepted = [job for job in jobs if job.accepted]
-    ids = {job.job.job_id for job in jobs}
     keyed = choose_key(context, state, accepted)
-    is_rekeyed = keyed.rules.key != state.rules.key and not state.is_first
+    is_rekeyed = not state.is_first and keyed.rules.key != state.rules.key
     if memory.texts.identify(keyed.rules.identity):
         memory.previous = {}
     fields = _widen_fields(keyed, memory, accepted)
-    earlier = _find_jobs_to_retype(context, keyed, fields, ids)
     typed_state = replace(keyed, fields=fields)
+    is_rewritten = is_rekeyed or _has_new_columns(state, fields)
     duplicates = {job.job.job_id: job.items.repeats for job in accepted if job.items is not None}
-    if earlier:
-        rewritten = earlier | {job.job.job_id for job in accepted}
-        duplicates |= rewrite(context.lake, context.slug, fields, keyed.rules.identity, rewritten)
+    if is_rewritten:
+        times = _times_of_accepted(context, jobs)
+        duplicates |= rewrite(context.draft, fields, keyed.rules.identity, times)
     else:
-        duplicates |= _append_typed(context, typed_state, memory, accepted, ids)
-    new_columns, widened = _compare_columns(keyed.fields, fields)
-    return TypedBatch(typed_state, duplicates, new_columns, widened, is_rekeyed or bool(earlier))
+        context.draft.remove("results", _rows_before(jobs, "accepted"))
+        duplicates |= _append_typed(context, typed_state, memory, accepted)
+    new_columns, widened = _compare_columns(state.fields, fields)
+    return TypedBatch(typed_state, duplicates, new_columns, widened, is_rewritten, is_rekeyed)
 
 
 def write_changes(
-    context: LoadContext, state: StrategyState, memory: ItemMemory, jobs: Sequence[CompletedJob]
-) -> dict[str, int]:
-    """Writes the changes that a batch shows, and those of the jobs that come right after its jobs.
-
-    Returns:
-        How many items of the batch were added, removed and changed, by kind.
-    """
+    context: LoadContext, typed_batch: TypedBatch, memory: ItemMemory, jobs: Sequence[CompletedJob]
+) -> Counts:
+    """Writes the changes that a batch shows, and those of the jobs that come right after its jobs."""
+    state = typed_batch.state
     entered = [job.in_feed for job in jobs if job.accepted]
-    accepted = {entry.job_id: entry for entry in entered}
-    left = []
-    for job in jobs:
-        if job.row.state == "accepted":
-            before, after = seen_before(job.row), accepted.get(job.row.job_id)
-            if after is None or (before.target_id, before.place) != (after.target_id, after.place):
-                left.append(before)
     in_memory = {job.job.job_id: AtHand(job.items) for job in jobs if job.items is not None and job.accepted}
-    kinds = Feed(context.lake, context.ledger, context.strategy, context.limits.large_bytes).update(
-        state.rules.identity,
-        entered,
-        left,
-        {**memory.previous, **in_memory},
-        first=state.is_first,
-        thorough=context.may_have_rows,
-    )
+    feed = Feed(context.lake, context.draft, context.ledger, context.strategy_id, context.limits.large_bytes)
+    if typed_batch.is_rekeyed:
+        own = {job.job.job_id for job in jobs}
+        earlier = (seen_before(row) for row in context.ledger.jobs(context.strategy_id, ("accepted",)))
+        counts = feed.rebuild(state.rules.identity, [*entered, *(job for job in earlier if job.job_id not in own)])
+    else:
+        sides = {**memory.previous, **in_memory}
+        counts = feed.update(state.rules.identity, entered, _find_left(jobs), sides, first=state.is_first)
     # The next batch is compared with the last job of each target.
     last = {entry.target_id: entry.job_id for entry in entered}
     memory.previous = {job_id: in_memory[job_id] for job_id in last.values() if job_id in in_memory}
-    return kinds
+    return counts
 
 
-def remove_raw(context: LoadContext, job_id: str) -> None:
-    """Removes the raw rows of a job."""
-    context.lake.replace("raw", context.slug, RAW.empty_table(), {job_id}, thorough=True)
+def remove_raw(context: LoadContext, jobs: Mapping[str, str]) -> None:
+    """Removes the raw rows of loaded jobs, which are loaded again; `jobs` has their times by id."""
+    context.draft.remove("raw", jobs)
+
+
+def _rows_before(jobs: Sequence[CompletedJob], *states: str) -> dict[str, str]:
+    """Times of the jobs that had one of these states before the load, by id."""
+    return {job.row.job_id: job.row.completed_at or "" for job in jobs if job.row.state in states}
+
+
+def _find_left(jobs: Sequence[CompletedJob]) -> list[Seen]:
+    """Jobs that were accepted and no longer are, or have another place in the feed now; as they were."""
+    entered = {job.job.job_id: job.in_feed for job in jobs if job.accepted}
+    left = []
+    for job in jobs:
+        if job.row.state == "accepted":
+            before, after = seen_before(job.row), entered.get(job.row.job_id)
+            if after is None or (before.target_id, before.place) != (after.target_id, after.place):
+                left.append(before)
+    return left
+
+
+def _times_of_accepted(context: LoadContext, jobs: Sequence[CompletedJob]) -> dict[str, str]:
+    """Times of all jobs that will be accepted after the batch, by id."""
+    own = {job.job.job_id for job in jobs}
+    earlier = context.ledger.jobs(context.strategy_id, ("accepted",))
+    times = {row.job_id: row.completed_at or "" for row in earlier if row.job_id not in own}
+    return times | {job.job.job_id: job.time for job in jobs if job.accepted}
 
 
 def _widen_fields(state: StrategyState, memory: ItemMemory, accepted: Sequence[CompletedJob]) -> tuple[Field, ...]:
@@ -126,39 +141,33 @@ def _widen_fields(state: StrategyState, memory: ItemMemory, accepted: Sequence[C
     return state.rules.floor(fields)
 
 
-def _find_jobs_to_retype(
-    context: LoadContext, state: StrategyState, fields: Sequence[Field], ids: set[str]
-) -> set[str]:
-    """Ids of the accepted jobs outside of the batch, if wider fields change the columns; else none."""
-    if alike(results_schema(fields), results_schema(state.fields)):
-        return set()
-    earlier = set() if state.is_first else context.ledger.accepted(context.strategy_id) - ids
-    if not earlier and context.may_have_rows:
-        context.lake.drop("results", context.slug)
-    return earlier
+def _has_new_columns(state: StrategyState, fields: Sequence[Field]) -> bool:
+    """Whether rows of earlier jobs do not fit the columns of `fields`."""
+    return not state.is_first and not alike(results_schema(fields), results_schema(state.fields))
 
 
 def _append_typed(
-    context: LoadContext, state: StrategyState, memory: ItemMemory, accepted: Sequence[CompletedJob], ids: set[str]
+    context: LoadContext, state: StrategyState, memory: ItemMemory, accepted: Sequence[CompletedJob]
 ) -> dict[str, int]:
-    """Writes the typed rows of accepted jobs in the place of any rows of `ids`; returns duplicates of large jobs."""
-    large = [job for job in accepted if job.items is None]
+    """Writes the typed rows of accepted jobs; returns duplicates of large jobs."""
+    schema = results_schema(state.fields)
     duplicates: dict[str, int] = {}
-    for job in large:
-        retyping = Retyping(state.fields, state.rules.identity)
-        raw = context.lake.job_batches("raw", context.slug, RAW.names, {job.job.job_id: job.time})
-        context.lake.write_job("results", context.slug, job.time, job.job.job_id, retyping.tables(raw))
-        duplicates |= retyping.duplicates
+    for job in accepted:
+        if job.items is None:
+            retyping = Retyping(state.fields, state.rules.identity)
+            raw = context.draft.job_batches("raw", RAW.names, {job.job.job_id: job.time})
+            context.draft.write("results", retyping.tables(raw), schema)
+            duplicates |= retyping.duplicates
     small = [(job.job, job.items) for job in accepted if job.items is not None]
+    if not small:
+        return duplicates
     rows = Gathered.of(memory.texts, [items.numbers for _, items in small])
     if any(items.repeats for _, items in small):
         keys = pa.array([key for _, items in small for key in items.keys], pa.string())
     else:
         keys = rows.keys()
     about = job_columns([(job, len(items)) for job, items in small])
-    replaced = ids - {job.job.job_id for job in large}
-    results = typed(about, rows, keys, state.fields)
-    context.lake.replace("results", context.slug, results, replaced, thorough=context.may_have_rows)
+    context.draft.append("results", typed(about, rows, keys, state.fields))
     return duplicates
 
 

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meter_pipeline.config.meter_yaml import StrategyConfig
+from meter_pipeline.config.meter_yaml import Config, StrategyConfig
+from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
+from meter_pipeline.store.errors import LedgerError
+from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
+from meter_pipeline.store.parts import Part
+from meter_pipeline.store.times import now
 from meter_pipeline.sync.changes.in_memory import AtHand
+from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.items.rules import ChosenRules
 from meter_pipeline.sync.items.texts import Texts
 from meter_pipeline.sync.limits import Limits
@@ -25,18 +31,18 @@ class LoadContext:
     Attributes:
         lake: Takes the rows.
         ledger: Says which jobs count.
+        draft: The strategy's rows as they will be after the next commit.
         strategy: The strategy's row in the ledger when the load began.
         limits: How much is kept in memory.
         config: The strategy's section of `meter.yaml`, or None.
-        may_have_rows: Whether the lake may hold rows of the jobs already: on a reload, or after a crash.
     """
 
     lake: Lake
     ledger: Ledger
+    draft: Draft
     strategy: StrategyRow
     limits: Limits
     config: StrategyConfig | None
-    may_have_rows: bool
 
     @property
     def strategy_id(self) -> str:
@@ -49,6 +55,33 @@ class LoadContext:
         return self.strategy.slug
 
 
+def find_config(config: Config, strategy: StrategyRow) -> StrategyConfig | None:
+    """The section of `meter.yaml` about a strategy, or None."""
+    return config.strategy(strategy.slug, strategy.strategy_id, strategy.name)
+
+
+def make_context(
+    lake: Lake, ledger: Ledger, strategy: StrategyRow, parts: list[Part], config: Config, limits: Limits
+) -> LoadContext:
+    """The context of a load that is built on a state of the strategy."""
+    draft = lake.draft(strategy.slug, parts, ledger.name)
+    return LoadContext(lake, ledger, draft, strategy, limits, find_config(config, strategy))
+
+
+def open_context(
+    lake: Lake, ledger: Ledger, strategy_id: str, config: Config = Config(), limits: Limits = Limits()
+) -> LoadContext:
+    """The context of a load that is built on the strategy as it is now.
+
+    Raises:
+        LedgerError: The ledger does not know the strategy.
+    """
+    found = ledger.state_of([strategy_id]).get(strategy_id)
+    if found is None:
+        raise LedgerError(f"the strategy {strategy_id} is not known: run `meter-pipeline sync`")
+    return make_context(lake, ledger, *found, config, limits)
+
+
 @dataclass(frozen=True)
 class StrategyState:
     """What a step takes in and hands on.
@@ -56,12 +89,25 @@ class StrategyState:
     Attributes:
         fields: The fields of the strategy's items.
         rules: The item rules that its rows are made with.
+        version: The strategy's version in the ledger, which the next commit is built on.
         is_first: Whether no job of the strategy was accepted before, so that there are no rows to compare or rewrite.
+        is_outdated: Whether its rows were made with other rules than these, and are to be made again.
     """
 
     fields: tuple[Field, ...]
     rules: ChosenRules
+    version: int
     is_first: bool
+    is_outdated: bool = False
+
+
+def read_state(context: LoadContext, *, is_first: bool) -> StrategyState:
+    """The strategy's state as the ledger has it, with the item rules that `meter.yaml` asks for."""
+    strategy = context.strategy
+    rules = item_rules.load(strategy.identity)
+    wanted = rules.wanted(context.config, now())
+    is_outdated = not is_first and not rules.rows_alike(wanted)
+    return StrategyState(columns.load(strategy.fields), wanted, strategy.version, is_first, is_outdated)
 
 
 class ItemMemory:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from meter_pipeline.api import Job
-from meter_pipeline.store.columns import Field
-from meter_pipeline.store.ledger.ledger import Ledger, job_values
+from meter_pipeline.store.ledger.ledger import job_values
 
 Value = TypeVar("Value")
 
@@ -27,6 +25,7 @@ _COLUMNS = (
     "reason",
     "items",
     "duplicates",
+    "changes",
     "bytes",
     "loaded_at",
     "attempts",
@@ -47,6 +46,7 @@ class JobUpdate:
         reason: Why the job is held or unreadable.
         items: Loaded items.
         duplicates: Items whose key an earlier item of the job has.
+        changes: Its rows in the change feed.
         bytes: Size of the body.
         loaded_at: When it was loaded, ISO 8601.
         attempts: Attempts to load it without success.
@@ -61,6 +61,7 @@ class JobUpdate:
     reason: Change[str | None] = KEEP
     items: Change[int | None] = KEEP
     duplicates: Change[int | None] = KEEP
+    changes: Change[int | None] = KEEP
     bytes: Change[int | None] = KEEP
     loaded_at: Change[str | None] = KEEP
     attempts: Change[int] = KEEP
@@ -72,37 +73,3 @@ class JobUpdate:
         record = {} if self.record is None else job_values(self.record)
         changes = {name: value for name in _COLUMNS if (value := getattr(self, name)) is not KEEP}
         return {**record, "job_id": self.job_id, "state": self.state, **changes}
-
-
-def commit_updates(
-    ledger: Ledger,
-    strategy_id: str,
-    updates: Sequence[JobUpdate],
-    *,
-    fields: Sequence[Field],
-    identity: str,
-    is_last: bool,
-) -> None:
-    """Commits updates of a strategy's jobs together with the strategy's fields and item rules.
-
-    Args:
-        ledger: The ledger.
-        strategy_id: The strategy.
-        updates: What became of its jobs; may be empty.
-        fields: The strategy's fields after these jobs.
-        identity: The strategy's item rules, as JSON text.
-        is_last: Whether the strategy's files are complete now; until then the ledger marks the strategy as dirty.
-    """
-    groups = _group_by_columns(updates) or [[]]
-    for number, rows in enumerate(groups, start=1):
-        is_complete = is_last and number == len(groups)
-        ledger.commit(strategy_id, rows, fields=fields, dirty=not is_complete, identity=identity)
-
-
-def _group_by_columns(updates: Sequence[JobUpdate]) -> list[list[dict[str, Any]]]:
-    """Rows grouped by the columns they name: one statement takes rows of the same columns only."""
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for update in updates:
-        row = update.as_row()
-        groups.setdefault(tuple(row), []).append(row)
-    return list(groups.values())

@@ -122,8 +122,9 @@ class StrategyWriter:
         if failure is None:
             return
         if len(batch) == 1:
-            self._loader.give_up(batch[0].row, explain(failure), last=last)
-            self._loader = self._loader.resumed()
+            self._loader.give_up(batch[0].row, explain(failure))
+            if last:
+                self._loader.write([], last=True)
             return
         half = len(batch) // 2
         self._write_or_divide(batch[:half], last=False)
@@ -139,7 +140,6 @@ class StrategyWriter:
             failure = error
         else:
             return None
-        self._loader = self._loader.resumed()
         # If not even an empty batch can be written, no job is at fault.
         self._loader.write([], last=False)
         return failure

@@ -1,0 +1,244 @@
+"""The next state of a strategy's rows: parts are written beside those that count, until one commit exchanges them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby, pairwise
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meter_pipeline.store.errors import LakeError
+from meter_pipeline.store.lake import part_files
+from meter_pipeline.store.lake.files import Files
+from meter_pipeline.store.lake.part_files import PART_BYTES
+from meter_pipeline.store.lake.part_set import PartSet
+from meter_pipeline.store.lake.tables import ORDER, SCHEMAS, in_order
+from meter_pipeline.store.parts import Part, PartsChange
+from meter_pipeline.store.times import iso, month_of, now
+
+# What a small file costs besides its rows, in bytes: smaller ones are merged as if they had this size.
+_SMALL_BYTES = 32 * 2**10
+# Rows that wait in memory to be written with those of the next call (bytes).
+_WAITING_BYTES = 32 * 2**20
+
+
+class Draft(PartSet):
+    """The parts of one strategy as they will count after the next commit; reading sees what was written.
+
+    Rows given to `append` wait in memory, so that those of a whole load make one part.
+    """
+
+    def __init__(self, files: Files, slug: str, parts: Iterable[Part], owner: str) -> None:
+        super().__init__(files, slug, parts)
+        self._owner = owner
+        self._current = {part.name: part for listed in self._parts.values() for part in listed}
+        self._waiting: dict[str, list[pa.Table]] = {table: [] for table in SCHEMAS}
+        self._months: dict[str, set[str]] = {table: set() for table in SCHEMAS}
+        self._written: list[str] = []
+        self._began_at: str | None = None
+
+    def of(self, table: str) -> tuple[Part, ...]:
+        """The parts of a table, in order of time, those of waiting rows included."""
+        self._write_waiting(table, merge=False)
+        return super().of(table)
+
+    # -- changes
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Adds rows in any order; no job of theirs may have rows already."""
+        if not rows.num_rows:
+            return
+        ordered = in_order(table, rows)
+        self._months[table] |= _months_of(ordered[ORDER[table].time])
+        self._waiting[table].append(ordered)
+        if sum(some.nbytes for some in self._waiting[table]) > _WAITING_BYTES:
+            self._write_waiting(table, merge=False)
+
+    def write(self, table: str, pieces: Iterable[pa.Table], schema: pa.Schema) -> None:
+        """Adds rows that do not fit into memory; they come in order, and no job of theirs may have rows already."""
+        self._months[table] |= {month for part in self._write(table, pieces, schema) for month in part.months()}
+
+    def remove(self, table: str, jobs: Mapping[str, str]) -> None:
+        """Removes the rows of jobs; `jobs` has their times, ISO 8601, by id."""
+        if not jobs:
+            return
+        times = set(jobs.values())
+        self._months[table] |= {month_of(time) for time in times}
+        for part in self.of(table):
+            if part.may_hold(times):
+                self._remove_from(part, table, set(jobs))
+
+    def replace(self, table: str, pieces: Iterable[pa.Table], schema: pa.Schema) -> None:
+        """Replaces all rows of a table by others, which come in order and may be read from the table itself."""
+        old = self.of(table)
+        self._months[table] |= {month for part in old for month in part.months()}
+        self.write(table, pieces, schema)
+        for part in old:
+            self._leave_out(part)
+
+    def drop(self, table: str) -> None:
+        """Removes all rows of a table."""
+        self._waiting[table] = []
+        for part in super().of(table):
+            self._months[table] |= set(part.months())
+            self._leave_out(part)
+
+    def leave_out_damaged(self) -> list[Part]:
+        """Leaves out the parts that cannot be read, and returns them."""
+        damaged = self.find_damaged()
+        for part in damaged:
+            self._months[part.table] |= set(part.months())
+            self._leave_out(part)
+        return damaged
+
+    def merge(self) -> None:
+        """Writes waiting rows, and merges small parts."""
+        for table in SCHEMAS:
+            self._write_waiting(table, merge=True)
+
+    # -- the commit
+
+    def change(self) -> PartsChange:
+        """How the manifest is to change."""
+        for table in SCHEMAS:
+            self._write_waiting(table, merge=False)
+        parts = {part.name: part for listed in self._parts.values() for part in listed}
+        return PartsChange(
+            added=[part for name, part in parts.items() if name not in self._current],
+            removed=[name for name in self._current if name not in parts],
+            months={table: frozenset(months) for table, months in self._months.items() if months},
+            began_at=self._began_at,
+        )
+
+    def settle(self) -> None:
+        """Notes that the change was committed."""
+        self._current = {part.name: part for listed in self._parts.values() for part in listed}
+        self._forget()
+
+    def discard(self) -> None:
+        """Goes back to the parts that count, and deletes what was written since the last commit."""
+        for table in SCHEMAS:
+            self._parts[table] = []
+        for part in self._current.values():
+            self._parts[part.table].append(part)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Deletes written files that do not count: nobody else knows their names."""
+        for name in self._written:
+            if name not in self._current:
+                # What cannot be deleted now is swept later.
+                with suppress(LakeError, OSError):
+                    self._files.delete(name)
+        self._written = []
+        self._began_at = None
+        for table in SCHEMAS:
+            self._waiting[table] = []
+            self._months[table] = set()
+
+    # -- files
+
+    def _write(self, table: str, pieces: Iterable[pa.Table], schema: pa.Schema) -> list[Part]:
+        self._began_at = self._began_at or now()
+        written = []
+        for part in part_files.write_parts(self._files, table, self._slug, self._owner, pieces, schema):
+            self._written.append(part.name)
+            written.append(part)
+        self._list(table, written)
+        return written
+
+    def _write_waiting(self, table: str, *, merge: bool) -> None:
+        """Writes waiting rows, together with the parts that they would be merged with anyway."""
+        waiting, self._waiting[table] = self._waiting[table], []
+        # Rows in memory take several times the bytes of a file; what is guessed here, the next merge puts right.
+        size = sum(rows.nbytes for rows in waiting) // 8
+        merged = _choose_to_merge(self._parts[table], size) if merge else []
+        if not waiting and len(merged) < 2:
+            return
+        schema = waiting[0].schema if waiting else None
+        ordered = in_order(table, pa.concat_tables(waiting)) if waiting else None
+        self._write(table, self._merged(table, merged, ordered), schema or self._schema_of(merged[0]))
+        for part in merged:
+            self._leave_out(part)
+
+    def _merged(self, table: str, parts: Sequence[Part], rows: pa.Table | None) -> Iterator[pa.Table]:
+        """The rows of parts and further rows, in order."""
+        sources: list[tuple[str, str, Iterator[pa.Table]]] = [
+            (part.first_at, part.last_at, self._pieces(part)) for part in parts
+        ]
+        if rows is not None:
+            first, last = (str(iso(rows[ORDER[table].time][number].as_py())) for number in (0, -1))
+            sources.append((first, last, iter([rows])))
+        sources.sort(key=lambda source: source[:2])
+        if all(before[1] < after[0] for before, after in pairwise(sources)):
+            for _, _, pieces in sources:
+                yield from pieces
+        else:
+            streams = [_by_job(table, pieces) for _, _, pieces in sources]
+            yield from (run for _, run in heapq.merge(*streams, key=lambda found: found[0]))
+
+    def _pieces(self, part: Part) -> Iterator[pa.Table]:
+        with part_files.reading_part(self._files, part) as file:
+            for number in range(file.metadata.num_row_groups):
+                yield file.read_row_group(number)
+
+    def _schema_of(self, part: Part) -> pa.Schema:
+        with part_files.reading_part(self._files, part) as file:
+            return file.schema_arrow
+
+    def _remove_from(self, part: Part, table: str, jobs: set[str]) -> None:
+        """Replaces a part by one without the rows of some jobs, if it has any."""
+        with part_files.reading_part(self._files, part) as file:
+            held = part_files.read_distinct(file, ORDER[table].job)
+            if not held & jobs:
+                return
+            rest = part_files.scan_jobs(file, table, held - jobs)
+            self._write(table, (pa.Table.from_batches([batch]) for batch in rest), file.schema_arrow)
+        self._leave_out(part)
+
+    def _list(self, table: str, parts: Iterable[Part]) -> None:
+        listed = [*self._parts[table], *parts]
+        self._parts[table] = sorted(listed, key=lambda part: (part.first_at, part.last_at, part.name))
+
+    def _leave_out(self, part: Part) -> None:
+        self._parts[part.table] = [other for other in self._parts[part.table] if other.name != part.name]
+
+
+def _choose_to_merge(parts: Iterable[Part], waiting: int) -> list[Part]:
+    """The parts to merge, so that each part that is left is at least as large as all smaller ones together.
+
+    The number of parts is then logarithmic in a strategy's size, and so is how often a row is written.
+
+    Args:
+        parts: The parts of a table.
+        waiting: Size of the rows to be written with them, in bytes as they will be in the file; 0 if there are none.
+    """
+    smallest_first = sorted(
+        (part for part in parts if part.bytes < PART_BYTES), key=lambda part: (part.bytes, part.name)
+    )
+    total, count = waiting, 0
+    for number, part in enumerate(smallest_first, start=1):
+        if total and part.bytes < max(total, _SMALL_BYTES):
+            count = number
+        total += part.bytes
+    return smallest_first[:count]
+
+
+def _by_job(table: str, pieces: Iterable[pa.Table]) -> Iterator[tuple[tuple[object, str], pa.Table]]:
+    """Runs of rows of one job, each with what orders jobs: time and id."""
+    order = ORDER[table]
+    for piece in pieces:
+        start = 0
+        for job_id, run in groupby(piece[order.job].to_pylist()):
+            count = sum(1 for _ in run)
+            yield (piece[order.time][start].as_py(), job_id), piece.slice(start, count)
+            start += count
+
+
+def _months_of(times: pa.ChunkedArray) -> set[str]:
+    """The months of times."""
+    days = pc.unique(pc.floor_temporal(times, unit="month"))
+    return {month_of(day) for day in days.to_pylist()}
