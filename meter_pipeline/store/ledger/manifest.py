@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, delete, exists, or_, select, update
 from meter_pipeline.store.chunks import chunks
 from meter_pipeline.store.errors import StaleError
 from meter_pipeline.store.ledger.facts import read_fact
-from meter_pipeline.store.ledger.tables import parts, partitions, pins, strategies
+from meter_pipeline.store.ledger.tables import partitions, parts, pins, strategies
 from meter_pipeline.store.ledger.upserts import upsert
 from meter_pipeline.store.parts import Part, PartsChange
 from meter_pipeline.store.times import now
