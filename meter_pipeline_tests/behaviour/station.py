@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from meter_pipeline.api import MeterClient
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow
+from meter_pipeline.store.parts import Part
 from meter_pipeline.sync import SyncReport, sync
 
 
@@ -58,9 +60,17 @@ class Station:
         """Jobs by id."""
         return {row.job_id: row for row in self.ledger.jobs(states=states)}
 
+    def parts(self, slug: str, table: str | None = None) -> list[Part]:
+        """The parts of a strategy that count, of one table or of all."""
+        return [part for part in self.ledger.parts_of(slug) if table in (None, part.table)]
+
+    def read(self, table: str, slug: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Rows of a strategy."""
+        return self.lake.part_set(slug, self.parts(slug)).read(table, columns)
+
     def results(self, slug: str) -> pa.Table:
         """Typed rows of a strategy."""
-        return self.lake.read("results", slug)
+        return self.read("results", slug)
 
     def files(self) -> dict[str, bytes]:
         """Every file of the lake with its bytes."""
@@ -73,7 +83,7 @@ class Station:
             (table, slug): Counter(json.dumps(row, sort_keys=True, default=str) for row in rows.to_pylist())
             for table in ("raw", "results")
             for slug in self.slugs
-            for rows in [self.lake.read(table, slug)]
+            for rows in [self.read(table, slug)]
         }
 
     def schemas(self) -> dict[str, list[pa.Schema]]:
@@ -81,7 +91,8 @@ class Station:
         found: dict[str, list[pa.Schema]] = {}
         for slug in self.slugs:
             distinct = found.setdefault(slug, [])
-            for schema in self.lake.schemas("results", slug):
+            for part in self.parts(slug, "results"):
+                schema = pq.read_schema(self.folder / "lake" / part.name)
                 if schema not in distinct:
                     distinct.append(schema)
         return found
@@ -95,11 +106,17 @@ def assert_whole(station: Station) -> None:
     raw: Counter[tuple[str, int]] = Counter()
     results: Counter[tuple[str, int]] = Counter()
     for slug in station.slugs:
-        raw.update(_pairs(station.lake.read("raw", slug, ["job_id", "item_index"])))
-        results.update(_pairs(station.lake.read("results", slug, ["_meter_job_id", "_meter_item_index"])))
+        raw.update(_pairs(station.read("raw", slug, ["job_id", "item_index"])))
+        results.update(_pairs(station.read("results", slug, ["_meter_job_id", "_meter_item_index"])))
     assert raw == {(id_, index): 1 for id_, count in loaded.items() for index in range(count or 0)}
     assert results == {(id_, index): 1 for id_, count in accepted.items() for index in range(count or 0)}
     assert all(len(schemas) <= 1 for schemas in station.schemas().values())
+    for slug in station.slugs:
+        assert all(part.rows > 0 for part in station.parts(slug))
+    changes = Counter(
+        job_id for slug in station.slugs for job_id in station.read("changes", slug)["job_id"].to_pylist()
+    )
+    assert changes == {id_: row.changes for id_, row in jobs.items() if row.state == "accepted" and row.changes}
 
 
 def assert_equal(left: Station, right: Station) -> None:

@@ -52,7 +52,7 @@ def test_the_api_key_is_nowhere(
     texts += [
         str(row) for name in ("jobs", "syncs", "facts", "versions", "intents") for row in station.ledger.rows(name)
     ]
-    texts += [str(station.lake.read("raw", slug).to_pylist()) for slug in station.slugs]
+    texts += [str(station.read("raw", slug).to_pylist()) for slug in station.slugs]
     assert not [text for text in texts if CANARY in text]
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
     assert set(station.jobs("unreadable"))

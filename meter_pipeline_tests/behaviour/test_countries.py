@@ -60,7 +60,7 @@ def test_every_value_of_every_country_is_in_its_column(
     (strategy,) = station.ledger.strategies()
     fields = columns.load(strategy.fields)
     order = [("job_id", "ascending"), ("item_index", "ascending")]
-    raw = [json.loads(text) for text in station.lake.read("raw", "countries").sort_by(order)["item"].to_pylist()]
+    raw = [json.loads(text) for text in station.read("raw", "countries").sort_by(order)["item"].to_pylist()]
     results = station.results("countries").sort_by([(f"_meter_{name}", how) for name, how in order])
     assert {field.name for field in fields} == {key for item in raw for key in item}
     assert [column.name for column in strategy.columns] == results.column_names[7:]

@@ -49,7 +49,7 @@ def test_every_odd_value_is_loaded_without_loss(station: Station, empty_sandbox:
     assert (report.exit_code, report.problems) == (0, [])
     assert_whole(station)
     (strategy,) = station.ledger.strategies()
-    raw, results = station.lake.read("raw", "odd"), station.results("odd")
+    raw, results = station.read("raw", "odd"), station.results("odd")
     assert raw["job_id"].to_pylist() == results["_meter_job_id"].to_pylist()
     values = columns.as_objects(columns.parse([text.encode() for text in raw["item"].to_pylist()]))
     fields = columns.load(strategy.fields)

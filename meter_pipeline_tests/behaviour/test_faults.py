@@ -56,11 +56,11 @@ def test_a_job_answered_with_another_job_is_unreadable_and_not_loaded_as_the_oth
     assert f"job {other}, not job {asked} that was asked for" in problem.reason
     assert station.jobs("unreadable")[asked].attempts == 1
     assert station.results("bad").num_rows == 0
-    assert station.lake.read("raw", "good", ["item"]).to_pylist() == [{"item": '{"g":1}'}]
+    assert station.read("raw", "good", ["item"]).to_pylist() == [{"item": '{"g":1}'}]
     assert_whole(station)
     empty_sandbox.clear_faults()
     assert station.sync(reconcile=True).exit_code == 0
-    assert station.lake.read("raw", "bad", ["item"]).to_pylist() == [{"item": '{"b":1}'}]
+    assert station.read("raw", "bad", ["item"]).to_pylist() == [{"item": '{"b":1}'}]
     assert_whole(station)
 
 

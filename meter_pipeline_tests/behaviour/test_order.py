@@ -105,7 +105,7 @@ def test_jobs_too_large_for_memory_are_compared_in_the_folder_that_was_chosen(
         large.lake = Lake.open(str(large.folder / "lake"), scratch)
         large.sync(limits=ALL_LARGE)
         assert len(list(scratch.folder.iterdir())) == 1
-        assert large.lake.read("changes", "shop").num_rows == small.lake.read("changes", "shop").num_rows == 50
+        assert large.read("changes", "shop").num_rows == small.read("changes", "shop").num_rows == 50
     assert not list(scratch.folder.iterdir())
     large.lake = Lake.open(str(large.folder / "lake"), Scratch(small.folder / "lake" / "lake.json" / "spool"))
     (problem,) = large.sync(again=True, limits=ALL_LARGE).problems

@@ -274,7 +274,7 @@ def test_feed_and_versions_equal_a_slow_reference_in_any_order_of_loading(
 
 
 def _sorted(station: Station, table: str) -> list[str]:
-    return sorted(json.dumps(row, sort_keys=True, default=str) for row in station.lake.read(table, "shop").to_pylist())
+    return sorted(json.dumps(row, sort_keys=True, default=str) for row in station.read(table, "shop").to_pylist())
 
 
 @pytest.mark.parametrize("limit", [0, 10**9], ids=["on disk", "in memory"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from meter_pipeline.api import Job, Schedule, Strategy
+from meter_pipeline.store.ledger.jobs import Commit
+from meter_pipeline.store.ledger.ledger import Ledger
 
 
 def strategy(strategy_id: str, name: str | None = "New books", **more: Any) -> Strategy:
@@ -27,3 +30,10 @@ def job(job_id: str, strategy_id: str, **more: Any) -> Job:
 
 
 _TIME = "2026-03-02T06:00:00Z"
+
+
+def commit(ledger: Ledger, strategy_id: str, rows: Sequence[dict[str, Any]], **more: Any) -> None:
+    """Commits jobs of a strategy, built on its present version."""
+    row = ledger.strategy(strategy_id)
+    assert row is not None
+    ledger.commit(Commit(strategy_id, row.version, rows, **more))

@@ -58,9 +58,9 @@ def test_limits_change_how_much_is_done_at_a_time_and_not_the_tables(
     usual.sync()
     commits: list[int] = []
     commit = tight.ledger.commit
-    tight.ledger.commit = lambda strategy_id, rows, **options: (  # type: ignore[method-assign]
-        commits.append(len(rows)),
-        commit(strategy_id, rows, **options),
+    tight.ledger.commit = lambda made: (  # type: ignore[method-assign]
+        commits.append(sum("loaded_at" in row for row in made.jobs)),
+        commit(made),
     )[1]
     report = tight.sync(limits=Limits(workers=1, writers=1, batch_bytes=0, large_bytes=0, claims_per_group=1))
     assert report.exit_code == 0
@@ -74,7 +74,7 @@ def test_raw_items_are_kept_byte_for_byte(station: Station, empty_sandbox: Sandb
     item = b'{"b": 1.0,  "a": 123456789012345678901234567890, "a\\u00e9": "\\ud83d\\ude00"}'
     empty_sandbox.insert_job("Odd", items=[item])
     station.sync()
-    assert station.lake.read("raw", "odd")["item"].to_pylist() == [item.decode()]
+    assert station.read("raw", "odd")["item"].to_pylist() == [item.decode()]
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.store.parts import PartsChange
 from meter_pipeline.sync.discovery.change_sets import ChangeSets
 from meter_pipeline.sync.report import SyncReport
 from meter_pipeline.webhooks.inbox import Hint, Inbox
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
+from meter_pipeline_tests.store.records import commit
 
 ITEMS = [{"id": number} for number in range(3)]
 
@@ -77,7 +79,9 @@ def test_a_failed_job_that_comes_with_a_change_set_is_loaded(station: Station, e
     station.sync()
     (run,) = empty_sandbox.world.jobs
     # As if it had failed when it was listed; the change set is read before the listing comes to it again.
-    station.ledger.commit(run.strategy_id, [{"job_id": run.job_id, "state": "failed", "status": "failed"}])
+    parts = PartsChange(removed=[part.name for part in station.parts("shop")])
+    failed = {"job_id": run.job_id, "state": "failed", "status": "failed"}
+    commit(station.ledger, run.strategy_id, [failed], parts=parts)
     empty_sandbox.world.schedules[plan].unseen = [run]
     report = SyncReport()
     with ChangeSets(station.client, station.ledger, report, acknowledge=True, filter=None, workers=1) as changes:

@@ -31,7 +31,7 @@ def test_a_job_with_an_item_nested_too_deep_is_held_and_the_others_load(
     assert (held.job_id, held.reason) == (bad, "an item is nested deeper than 256 levels")
     assert [problem.job_id for problem in report.problems] == [bad]
     assert report.as_dict()["exit_code"] == 1
-    raw = dict(zip(*(station.lake.read("raw", "shop")[name].to_pylist() for name in ("item", "job_id")), strict=True))
+    raw = dict(zip(*(station.read("raw", "shop")[name].to_pylist() for name in ("item", "job_id")), strict=True))
     assert raw[deep] == bad
     assert_whole(station)
 

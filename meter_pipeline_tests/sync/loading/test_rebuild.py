@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.loading.rebuild import RekeyError, asked, rekey
 from meter_pipeline.sync.loading.release import ReleaseError, release
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
-
-LARGE = 4 * 2**20
 
 
 def scrape(sandbox: Sandbox, count: int = 3, *, start: int = 0, **job: Any) -> list[str]:
@@ -35,7 +35,7 @@ def scrape(sandbox: Sandbox, count: int = 3, *, start: int = 0, **job: Any) -> l
 def changes(station: Station) -> list[tuple[Any, ...]]:
     """The feed, without times and ids."""
     names = ["item_key", "kind", "field", "old_value", "new_value"]
-    return sorted((tuple(row.values()) for row in station.lake.read("changes", "shop", names).to_pylist()), key=repr)
+    return sorted((tuple(row.values()) for row in station.read("changes", "shop", names).to_pylist()), key=repr)
 
 
 def key(station: Station) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ def test_a_key_is_found_as_soon_as_two_jobs_can_be_compared_and_rows_follow(
     station.sync()
     (row,) = station.ledger.strategies()
     chosen = item_rules.load(row.identity)
-    assert (chosen.key, chosen.source, chosen.pending) == (("sku",), "suggested", False)
+    assert (chosen.key, chosen.source) == (("sku",), "suggested")
     assert chosen.evidence == {"uniqueness": 1.0, "coverage": 1.0, "stability": 1.0, "jobs": 2, "items": 12}
     assert set(station.results("shop")["_meter_item_key"].to_pylist()) == {f"s{n}" for n in range(6)}
     assert changes(station) == [(f"s{n}", "changed", "price", str(n), str(n + 1)) for n in range(6)]
@@ -101,36 +101,37 @@ def test_rules_in_meter_yaml_are_applied_once_by_the_next_sync(station: Station,
     assert_whole(station)
 
 
-def test_a_rekey_that_was_killed_is_finished_by_the_next_sync(
+def test_a_rekey_that_was_killed_changes_nothing_and_can_be_repeated(
     station: Station, empty_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scrape(empty_sandbox)
     station.sync()
     (row,) = station.ledger.strategies()
     wanted = asked(Config(), row, ["sku", "name"], None)
-    rewrite = Lake.rewrite
+    before = (station.rows(), changes(station), station.parts("shop"))
+    replace = Draft.replace
 
-    def dies_at(table: str) -> None:
-        def dying(lake: Lake, name: str, *arguments: Any) -> None:
+    def dying_at(table: str) -> Callable[..., None]:
+        def dying(draft: Draft, name: str, *arguments: Any) -> None:
+            replace(draft, name, *arguments)
             if name == table:
                 raise KeyboardInterrupt
-            rewrite(lake, name, *arguments)
 
-        monkeypatch.setattr(Lake, "rewrite", dying)
+        return dying
 
     for table in ("results", "changes"):
-        dies_at(table)
+        monkeypatch.setattr(Draft, "replace", dying_at(table))
         with pytest.raises(KeyboardInterrupt):
-            rekey(station.lake, station.ledger, row, wanted, large=LARGE)
-        monkeypatch.setattr(Lake, "rewrite", rewrite)
-        assert station.ledger.strategies()[0].dirty
-        station.sync()
-        assert key(station) == ("sku", "name")
-        keys = {f'["s{n}","n{n % 3}"]' for n in range(6)}
-        assert set(station.results("shop")["_meter_item_key"].to_pylist()) == keys
-        assert {row[0] for row in changes(station)} == keys
-        assert_whole(station)
-        assert rekey(station.lake, station.ledger, row, asked(Config(), row, ["sku"], None), large=LARGE)
+            rekey(station.lake, station.ledger, row, wanted)
+        assert (station.rows(), changes(station), station.parts("shop")) == before
+    monkeypatch.setattr(Draft, "replace", replace)
+    assert rekey(station.lake, station.ledger, row, wanted)
+    assert key(station) == ("sku", "name")
+    keys = {f'["s{n}","n{n % 3}"]' for n in range(6)}
+    assert set(station.results("shop")["_meter_item_key"].to_pylist()) == keys
+    assert {row[0] for row in changes(station)} == keys
+    assert_whole(station)
+    assert rekey(station.lake, station.ledger, row, asked(Config(), row, ["sku"], None))
 
 
 def test_a_rekey_by_hand_cannot_contradict_meter_yaml(station: Station, empty_sandbox: Sandbox) -> None:
@@ -198,9 +199,10 @@ def test_an_accepted_job_that_is_held_on_a_reload_leaves_no_row_behind(
 def test_a_job_that_cannot_be_parsed_cannot_be_released(station: Station, empty_sandbox: Sandbox) -> None:
     held = empty_sandbox.insert_job("Shop", items=[{"a": 1}], item_count=7)
     station.sync()
-    raw = station.lake.read("raw", "shop")
+    raw = station.read("raw", "shop")
     broken = raw.set_column(raw.column_names.index("item"), "item", pa.array(['{"a":']))
-    station.lake.replace("raw", "shop", broken, {held}, thorough=True)
+    (part,) = station.parts("shop", "raw")
+    pq.write_table(broken, station.folder / "lake" / part.name)
     with pytest.raises(ReleaseError, match="cannot be released: an item is not valid JSON") as raised:
         release(station.ledger, station.lake, [held])
     assert "\n" not in str(raised.value)

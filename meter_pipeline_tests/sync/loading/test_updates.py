@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from meter_pipeline.api import Job
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store import columns
 from meter_pipeline.store.ledger.ledger import job_values
-from meter_pipeline.sync.loading.updates import KEEP, JobUpdate, commit_updates
+from meter_pipeline.sync.loading.updates import KEEP, JobUpdate
 from meter_pipeline_tests.behaviour.station import Station
+from meter_pipeline_tests.store.records import commit
 
 TIME = "2026-03-02T06:00:00.000000Z"
 VALUES = {
@@ -22,6 +22,7 @@ VALUES = {
     "reason": st.sampled_from([None, "held", KEEP]),
     "items": st.sampled_from([None, 0, 7, KEEP]),
     "duplicates": st.sampled_from([None, 2, KEEP]),
+    "changes": st.sampled_from([None, 3, KEEP]),
     "bytes": st.sampled_from([0, KEEP]),
     "loaded_at": st.sampled_from([None, TIME, KEEP]),
     "attempts": st.sampled_from([0, 3, KEEP]),
@@ -59,16 +60,6 @@ def test_updates_of_different_columns_are_committed_and_leave_all_other_columns_
         JobUpdate(ids[1], "known", reason=None, loaded_at=None),
         JobUpdate(ids[2], "accepted", duplicates=5),
     ]
-    for is_last in (False, True):
-        commit_updates(
-            station.ledger,
-            strategy.strategy_id,
-            updates,
-            fields=columns.load(strategy.fields),
-            identity=strategy.identity or "",
-            is_last=is_last,
-        )
-        assert {job_id: asdict(row) for job_id, row in station.jobs().items()} == {
-            update.job_id: {**before[update.job_id], **update.as_row()} for update in updates
-        }
-        assert [row.dirty for row in station.ledger.strategies()] == [not is_last]
+    commit(station.ledger, strategy.strategy_id, [update.as_row() for update in updates])
+    after = {job_id: {**asdict(row), "revision": 0} for job_id, row in station.jobs().items()}
+    assert after == {update.job_id: {**before[update.job_id], **update.as_row(), "revision": 0} for update in updates}
