@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
+from typing import NamedTuple
 
 from meter_pipeline.api import JobBody, MeterClient
 from meter_pipeline.config.meter_yaml import Config
@@ -16,6 +17,7 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
+from meter_pipeline.store.parts import Part
 from meter_pipeline.store.times import iso, now
 from meter_pipeline.sync.discovery import webhooks
 from meter_pipeline.sync.discovery.change_sets import ChangeSets
@@ -295,25 +297,32 @@ class _ShareLoader:
         strategies = [row for row in run.ledger.strategies() if row.strategy_id in self._strategy_ids]
         for group in chunks(strategies, size):
             claimed = _claim(run.ledger, self._selection, group, run.report)
-            ids = [strategy.strategy_id for strategy, _, _ in claimed]
-            # Read under the claims: what each commit is built on.
-            states, with_accepted = run.ledger.state_of(ids), run.ledger.with_accepted(ids)
-            for strategy, claim, _ in claimed:
-                current, parts = states[strategy.strategy_id]
+            with_accepted = run.ledger.with_accepted([found.strategy.strategy_id for found in claimed])
+            for found in claimed:
+                strategy = found.strategy
                 self._loaders[strategy.slug] = StrategyLoader(
-                    make_context(run.lake, run.ledger, current, parts, run.config, run.limits),
-                    claim,
+                    make_context(run.lake, run.ledger, strategy, found.parts, run.config, run.limits),
+                    found.claim,
                     is_first=strategy.strategy_id not in with_accepted,
                     # A second load in the same sync adds to the report of the first.
                     report=run.report.strategies.get(strategy.slug),
                 )
-            for strategy, _, rows in claimed:
-                yield from ((strategy, row) for row in rows)
+            for found in claimed:
+                yield from ((found.strategy, row) for row in found.jobs)
+
+
+class _Claimed(NamedTuple):
+    """A claimed strategy: its state, and the jobs to load."""
+
+    strategy: StrategyRow
+    parts: list[Part]
+    claim: Claim
+    jobs: list[JobRow]
 
 
 def _claim(
     ledger: Ledger, selection: Selection, strategies: Sequence[StrategyRow], report: SyncReport
-) -> list[tuple[StrategyRow, Claim, list[JobRow]]]:
+) -> list[_Claimed]:
     """Claims strategies that no other sync holds and that have jobs to load."""
     claims = {}
     for row in strategies:
@@ -322,16 +331,15 @@ def _claim(
             claims[row.strategy_id] = claim
         elif row.slug not in report.skipped:
             report.skipped.append(row.slug)
+    # Before the jobs: whatever is committed after this state was read makes a commit that is built on it fail.
+    states = ledger.state_of(list(claims))
     pending: dict[str, list[JobRow]] = {}
     for job in selection.read_pending(ledger, list(claims)):
         pending.setdefault(job.strategy_id, []).append(job)
     claimed = []
-    for strategy in strategies:
-        claim = claims.get(strategy.strategy_id)
-        if claim is None:
-            continue
-        if rows := pending.get(strategy.strategy_id):
-            claimed.append((strategy, claim, rows))
+    for strategy_id, claim in claims.items():
+        if jobs := pending.get(strategy_id):
+            claimed.append(_Claimed(*states[strategy_id], claim, jobs))
         else:
             claim.release()
     return claimed

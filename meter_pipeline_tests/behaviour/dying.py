@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from meter_pipeline.api import MeterClient
+from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.change_sets import Unseen
 from meter_pipeline.store.ledger.ledger import Ledger
@@ -24,9 +25,11 @@ _SERVER.set_forkserver_preload([__name__])
 CALLS: dict[str, tuple[Any, str, int]] = {
     "peek": (MeterClient, "changes", 1),
     "note of the changes": (Unseen, "record", 1),
-    "claim": (Ledger, "mark_dirty", 1),
-    "raw rows": (Lake, "replace", 1),
-    "typed rows": (Lake, "replace", 2),
+    "state to build on": (Ledger, "state_of", 1),
+    "raw rows": (Draft, "append", 1),
+    "typed rows": (Draft, "append", 2),
+    "changes": (Draft, "append", 3),
+    "files": (Draft, "merge", 1),
     "commit": (Ledger, "commit", 1),
     "note of the marking read": (Unseen, "begin_marking", 1),
     "marking read": (MeterClient, "changes", 2),
@@ -34,7 +37,8 @@ CALLS: dict[str, tuple[Any, str, int]] = {
     "note of late changes": (Unseen, "record", 2),
     "note of the acknowledgement": (Unseen, "_acknowledge", 1),
     "end of the note": (Unseen, "end_marking", 1),
-    "raw rows of late jobs": (Lake, "replace", 3),
+    "raw rows of late jobs": (Draft, "append", 4),
+    "files of late jobs": (Draft, "merge", 2),
     "commit of late jobs": (Ledger, "commit", 2),
     "note of the end": (Unseen, "done", 1),
 }

@@ -92,7 +92,7 @@ class Station:
         for slug in self.slugs:
             distinct = found.setdefault(slug, [])
             for part in self.parts(slug, "results"):
-                schema = pq.read_schema(self.folder / "lake" / part.name)
+                schema = pq.read_schema(self.lake.files.source(part.name))
                 if schema not in distinct:
                     distinct.append(schema)
         return found

@@ -1,10 +1,11 @@
-"""A damaged file of the lake is mended by deleting it and loading its jobs again, as the error message advises."""
+"""A damaged file of the lake is mended by loading its jobs again, as the error message advises."""
 
 from __future__ import annotations
 
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.store.errors import DamagedError, LakeError, LedgerError
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 
@@ -21,40 +22,52 @@ def loaded(station: Station, empty_sandbox: Sandbox) -> Station:
 
 
 @pytest.mark.parametrize("table", ["raw", "results", "changes"])
-@pytest.mark.parametrize("noticed", [True, False], ids=["after a sync has named it", "before"])
-def test_a_damaged_file_is_deleted_and_its_jobs_are_loaded_again(loaded: Station, table: str, noticed: bool) -> None:
-    before = loaded.files()
-    (part,) = (loaded.folder / "lake" / table).rglob("*.parquet")
-    part.write_bytes(part.read_bytes()[:1000])
-    if noticed:
-        (problem,) = loaded.sync(strategies=["books"], again=True).problems
-        assert str(part) in problem.reason
-        assert "delete it and run `meter-pipeline sync --strategy books --again`" in problem.reason
-    part.unlink()
+@pytest.mark.parametrize("is_deleted", [True, False], ids=["deleted", "damaged"])
+def test_what_a_damaged_file_held_is_made_again_when_the_jobs_are_loaded_again(
+    loaded: Station, table: str, is_deleted: bool
+) -> None:
+    before = (loaded.rows(), loaded.schemas())
+    (part,) = loaded.parts("books", table)
+    path = loaded.folder / "lake" / part.name
+    if is_deleted:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DamagedError, match="run `meter-pipeline sync --strategy books --again`"):
+        loaded.read(table, "books")
     assert not loaded.sync(strategies=["books"], again=True).problems
     assert_whole(loaded)
-    assert loaded.files() == before
+    assert (loaded.rows(), loaded.schemas()) == before
 
 
-def test_jobs_whose_raw_rows_are_lost_are_loaded_by_the_next_sync_at_the_latest(
-    loaded: Station,
-) -> None:
-    before = loaded.files()
-    (part,) = (loaded.folder / "lake" / "raw").rglob("*.parquet")
-    part.unlink()
+def test_jobs_whose_raw_rows_are_lost_are_loaded_by_the_next_sync_at_the_latest(loaded: Station) -> None:
+    before = loaded.rows()
+    (part,) = loaded.parts("books", "raw")
+    (loaded.folder / "lake" / part.name).unlink()
     assert not loaded.sync(jobs=[sorted(loaded.jobs())[4]], again=True).problems
     assert len(loaded.jobs("accepted")) == 1
     assert_whole(loaded)
     assert loaded.sync().jobs == 29
     assert_whole(loaded)
-    assert loaded.files() == before
+    assert loaded.rows() == before
+
+
+def test_a_lake_that_cannot_be_reached_is_no_damage(loaded: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = loaded.rows()
+
+    def refuse(*arguments: object) -> None:
+        raise LakeError("the store does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loaded.lake.files, "source", refuse)
+        (problem,) = loaded.sync(strategies=["books"], again=True).problems
+    assert problem.reason == "the store does not answer"
+    assert loaded.rows() == before
 
 
 def test_jobs_that_could_not_be_committed_do_not_count_as_loaded(
     station: Station, empty_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from meter_pipeline.store.errors import LedgerError
-
     def refuse(*arguments: object, **named: object) -> None:
         raise LedgerError("the ledger is gone")
 

@@ -75,8 +75,7 @@ def test_any_order_any_batches_and_failures_in_between_give_the_same_tables(
             assert station.sync(reconcile=True, limits=limits).exit_code == 0
             assert_whole(station)
             assert_equal(station, whole)
-            if batch > 600:  # smaller than any job: each counts as too large for memory and gets its own file
-                assert station.files() == whole.files()
+            assert set(station.files()) >= {part.name for slug in station.slugs for part in station.parts(slug)}
 
 
 def test_a_job_too_large_for_memory_has_the_columns_of_a_small_one(

@@ -74,18 +74,19 @@ def test_a_held_job_of_any_year_can_be_released(station: Station, empty_sandbox:
 
 
 @pytest.mark.parametrize("time", ["0001-01-05T00:00:00Z", "9999-12-31T23:00:00Z"])
-def test_months_are_spelled_the_same_in_folders_in_arrow_and_in_the_warehouse(
+def test_months_are_spelled_the_same_in_the_manifest_in_arrow_and_in_the_warehouse(
     station: Station, empty_sandbox: Sandbox, tmp_path: Path, time: str
 ) -> None:
     empty_sandbox.insert_job("Shop", items=FIVE, completed_at=time)
     station.sync()
     month = time[:7]
-    assert {name.split("/")[-2] for name in station.lake.parts("raw", "shop")} == {f"month={month}"}
+    (part,) = station.parts("shop", "raw")
+    assert list(part.months()) == [month]
     publish(station.ledger, station.lake, tmp_path / "warehouse.duckdb")
     with reading(tmp_path / "warehouse.duckdb") as connection:
         query = "SELECT strftime(completed_at AT TIME ZONE 'UTC', '%Y-%m'), count(*) FROM meter.items GROUP BY 1"
         assert connection.execute(query).fetchall() == [(month, 5)]
-        assert connection.execute("SELECT DISTINCT month FROM meter.lake_files").fetchall() == [(month,)]
+        assert connection.execute("SELECT DISTINCT month FROM meter.partitions").fetchall() == [(month,)]
 
 
 @pytest.mark.parametrize("last_run_at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])

@@ -39,6 +39,7 @@ class Draft(PartSet):
         self._months: dict[str, set[str]] = {table: set() for table in SCHEMAS}
         self._written: list[str] = []
         self._began_at: str | None = None
+        self._is_offered = False
 
     def of(self, table: str) -> tuple[Part, ...]:
         """The parts of a table, in order of time, those of waiting rows included."""
@@ -102,10 +103,11 @@ class Draft(PartSet):
     # -- the commit
 
     def change(self) -> PartsChange:
-        """How the manifest is to change."""
+        """How the manifest is to change; from then on a commit may make it count, so `discard` deletes no file."""
         for table in SCHEMAS:
             self._write_waiting(table, merge=False)
         parts = {part.name: part for listed in self._parts.values() for part in listed}
+        self._is_offered = True
         return PartsChange(
             added=[part for name, part in parts.items() if name not in self._current],
             removed=[name for name in self._current if name not in parts],
@@ -116,23 +118,31 @@ class Draft(PartSet):
     def settle(self) -> None:
         """Notes that the change was committed."""
         self._current = {part.name: part for listed in self._parts.values() for part in listed}
-        self._forget()
+        self._delete(name for name in self._written if name not in self._current)
+        self._begin()
 
     def discard(self) -> None:
-        """Goes back to the parts that count, and deletes what was written since the last commit."""
+        """Goes back to the parts that counted, and deletes what was written since, if no commit can have used it.
+
+        Where a commit broke off, it may have happened all the same: its files stay, and are swept if it has not.
+        """
         for table in SCHEMAS:
             self._parts[table] = []
         for part in self._current.values():
             self._parts[part.table].append(part)
-        self._forget()
+        if not self._is_offered:
+            self._delete(self._written)
+        self._begin()
 
-    def _forget(self) -> None:
-        """Deletes written files that do not count: nobody else knows their names."""
-        for name in self._written:
-            if name not in self._current:
-                # What cannot be deleted now is swept later.
-                with suppress(LakeError, OSError):
-                    self._files.delete(name)
+    def _delete(self, names: Iterable[str]) -> None:
+        """Deletes files whose names nobody else knows."""
+        for name in names:
+            # What cannot be deleted now is swept later.
+            with suppress(LakeError, OSError):
+                self._files.delete(name)
+
+    def _begin(self) -> None:
+        self._is_offered = False
         self._written = []
         self._began_at = None
         for table in SCHEMAS:
@@ -155,7 +165,7 @@ class Draft(PartSet):
         waiting, self._waiting[table] = self._waiting[table], []
         # Rows in memory take several times the bytes of a file; what is guessed here, the next merge puts right.
         size = sum(rows.nbytes for rows in waiting) // 8
-        merged = _choose_to_merge(self._parts[table], size) if merge else []
+        merged = choose_to_merge(self._parts[table], size) if merge else []
         if not waiting and len(merged) < 2:
             return
         schema = waiting[0].schema if waiting else None
@@ -207,7 +217,7 @@ class Draft(PartSet):
         self._parts[part.table] = [other for other in self._parts[part.table] if other.name != part.name]
 
 
-def _choose_to_merge(parts: Iterable[Part], waiting: int) -> list[Part]:
+def choose_to_merge(parts: Iterable[Part], waiting: int) -> list[Part]:
     """The parts to merge, so that each part that is left is at least as large as all smaller ones together.
 
     The number of parts is then logarithmic in a strategy's size, and so is how often a row is written.

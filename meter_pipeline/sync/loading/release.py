@@ -44,21 +44,28 @@ def release(
         ReleaseError: A job is not held, cannot be parsed, or its strategy is being loaded by another process.
         StoreError: The ledger or the lake cannot be used.
     """
+    reports = []
+    rows = _find_held(ledger, job_ids)
+    for strategy_id, group in groupby(rows, key=lambda row: row.strategy_id):
+        claim = _claim_strategy(ledger, strategy_id)
+        try:
+            context = open_context(lake, ledger, strategy_id, config or Config(), limits)
+            # Read again: what was committed before the state that this is built on would not be noticed.
+            reports.append(_release_jobs(context, claim, _find_held(ledger, [row.job_id for row in group])))
+        finally:
+            claim.release()
+    return reports
+
+
+def _find_held(ledger: Ledger, job_ids: Sequence[str]) -> list[JobRow]:
+    """The rows of held jobs, by strategy."""
     rows = {row.job_id: row for row in ledger.jobs(ids=list(job_ids))}
     for job_id in job_ids:
         if job_id not in rows:
             raise ReleaseError(f"no job {job_id}: see `meter-pipeline status`")
         if rows[job_id].state != "held":
             raise ReleaseError(f"job {job_id} is {rows[job_id].state}: only held jobs can be released")
-    reports = []
-    for strategy_id, group in groupby(rows.values(), key=lambda row: row.strategy_id):
-        claim = _claim_strategy(ledger, strategy_id)
-        try:
-            context = open_context(lake, ledger, strategy_id, config or Config(), limits)
-            reports.append(_release_jobs(context, claim, list(group)))
-        finally:
-            claim.release()
-    return reports
+    return list(rows.values())
 
 
 def _claim_strategy(ledger: Ledger, strategy_id: str) -> Claim:
