@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from sqlalchemy import Connection, select
 
 from meter_pipeline.store.ledger.tables import facts
@@ -33,6 +35,15 @@ def revise(connection: Connection) -> int:
     return revision
 
 
-def read_name(connection: Connection) -> str:
-    """The ledger's own name, a random one that it keeps for ever: files of the lake carry it."""
-    return read_fact(connection, _NAME) or ""
+def read_name(connection: Connection) -> str | None:
+    """The ledger's own name, which files of the lake carry; None before it was given one."""
+    return read_fact(connection, _NAME)
+
+
+def give_name(connection: Connection) -> str:
+    """Gives the ledger a random name, which it keeps for ever, unless it has one; returns it."""
+    name = read_name(connection)
+    if name is None:
+        name = uuid.uuid4().hex[:8]
+        write_fact(connection, _NAME, name)
+    return name

@@ -179,7 +179,11 @@ class Ledger:
     def name(self) -> str:
         """The ledger's own name: the lake's files carry it, so that ledgers know their own files apart."""
         with self.reading() as connection:
-            return facts.read_name(connection)
+            name = facts.read_name(connection)
+        if name is None:
+            with self.writing() as connection:
+                name = facts.give_name(connection)
+        return name
 
     def parts(self, strategy_ids: Sequence[str]) -> dict[str, list[Part]]:
         """The parts that count, by strategy id."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -553,3 +554,9 @@ def test_many_schedules_that_ran_are_updated_by_one_statement(open_ledger: Open)
         f"2026-03-0{1 + number % 9}T00:00:00.000000Z" for number in range(300)
     ]
     assert len(versions(ledger)) == 300
+
+
+def test_a_ledger_has_a_name_of_its_own_and_keeps_it(open_ledger: Open, tmp_path: Path) -> None:
+    names = {open_ledger().name, open_ledger().name}
+    assert len(names) == 1
+    assert re.fullmatch("[0-9a-f]{8}", names.pop())

@@ -1,7 +1,6 @@
 """The manifest of the lake's parts, and commits that name what they were built on."""
 
 import json
-import uuid
 
 import sqlalchemy as sa
 from alembic import op
@@ -65,8 +64,7 @@ def upgrade() -> None:
         _sorted_by_characters(table)
     # The revision was a random mark, and is a number from now on.
     op.execute("DELETE FROM facts WHERE name = 'revision'")
-    facts = sa.table("facts", sa.column("name"), sa.column("value"))
-    op.bulk_insert(facts, [{"name": "ledger", "value": uuid.uuid4().hex[:8]}])
     if dirty:
         # Strategies that a killed load may have left half written: the lake's takeover derives their rows again.
+        facts = sa.table("facts", sa.column("name"), sa.column("value"))
         op.bulk_insert(facts, [{"name": "half_written", "value": json.dumps(sorted(dirty))}])
