@@ -31,7 +31,7 @@ MOVED = "moved"
 class Seen:
     """A job in the change feed; `time` (ISO 8601) and the id order the jobs of a target.
 
-    `changes` is the number of rows that it has in the lake already.
+    `changes` is the number of rows that it has in the lake's `changes` already, `items` that of its items.
     """
 
     job_id: str
@@ -42,6 +42,7 @@ class Seen:
     time: str
     bytes: int = 0
     changes: int = 0
+    items: int = 0
 
     @property
     def place(self) -> tuple[str, str]:

@@ -23,7 +23,17 @@ from meter_pipeline.sync.items.identity import Identity
 def seen_before(row: JobRow) -> Seen:
     """The job of a ledger row."""
     target, time = row.target_id or "", row.completed_at or ""
-    return Seen(row.job_id, row.schedule_id, row.url, row.parameters, target, time, row.bytes or 0, row.changes or 0)
+    return Seen(
+        row.job_id,
+        row.schedule_id,
+        row.url,
+        row.parameters,
+        target,
+        time,
+        bytes=row.bytes or 0,
+        changes=row.changes or 0,
+        items=row.items or 0,
+    )
 
 
 def pairs(ledger: Ledger | None, strategy_id: str, entered: Sequence[Seen], left: Sequence[Seen]) -> list[Pair]:

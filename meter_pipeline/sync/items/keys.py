@@ -1,218 +1,224 @@
-"""Finds the key of a strategy's items from a few jobs, where `meter.yaml` does not state it.
+"""Finds the key of a strategy's items by evidence: a pure function of the accepted jobs, whatever order they came in.
 
-A key must be in every item, unique in every job, and stable: most keys of a job are also in the next job on the same
-target. That alone is not enough, since in a small job prices are unique too. So the name counts: a field called id,
-sku, url or the like needs little else; any other text must be nearly constant over many items.
+The search walks through the jobs in order of time and examines a bounded sample at growing distances. A key that a
+sample supports stands until a later sample refutes it or shows a better one, and is final once much has changed around
+it. A job that is loaded late leaves no trace: the answer is again that of all jobs in order of time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import combinations
-from typing import Any, TypeAlias
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
+from meter_pipeline.sync.items.candidates import ACCEPTED, FIELDS, REFUSED, TARGET, Candidate, Search, rank
+from meter_pipeline.sync.items.samples import JobSample
 
-from meter_pipeline.config.field_paths import spell_path
-from meter_pipeline.store.columns import snake
-
-MAX_JOBS = 8
-MAX_ATTEMPTS = 8
-# Names of identifying fields, best first; the last word of a field's name counts.
-_NAMES = (
-    "id", "uuid", "guid", "sku", "isbn", "isbn13", "ean", "gtin", "upc", "asin", "mpn", "doi", "key", "code", "slug",
-    "handle", "url", "link", "permalink", "href", "uri", "number", "no",
-)  # fmt: skip
-# Words of fields that identify a part of an item, or the scrape, and not the item.
-_PARTS = frozenset({"image", "img", "thumbnail", "photo", "picture", "icon", "session", "request", "scrape", "seller"})
-_TITLES = ("name", "title", "headline")
-_STABLE, _VERY_STABLE = 0.5, 0.9
-_MANY_ITEMS = 20
-_PAIRED = 6
-
-Marks: TypeAlias = npt.NDArray[np.int64]
+# Jobs of a sample, and pages of one item each in a sample: many of these weigh less than one list.
+SAMPLE_JOBS, SAMPLE_PAGES = 12, 96
+# The sample is examined again when the number of comparable jobs has grown by this factor.
+_GROWTH = 1.25
+# A key is final with this many comparisons and changes around it, or after this many comparable jobs.
+_SURE_STEPS, _SURE_CHANGES, _ENOUGH_EXAMINED = 4, 20, 60
+# Differences in stability and uniqueness up to this are no difference.
+_TIE = 0.005
+_ONE_ITEM_SHARE = 0.9
 
 
 @dataclass(frozen=True)
-class Suggestion:
-    """A key, and the evidence for it.
+class JobRef:
+    """An accepted job that the search may sample.
 
     Attributes:
-        key: Paths of its fields.
-        uniqueness: Share of items whose key no other item of the job has; the smallest over all jobs.
-        coverage: Share of items that have the key's fields.
-        stability: Share of a job's keys that the next job on the target also has; the median.
-        jobs: Number of jobs that were examined.
-        items: Number of their items.
+        job_id: The job.
+        target_id: What it scraped.
+        time: When, ISO 8601; with the id it orders jobs.
+        items: Number of its items.
+        run: The run of several targets that the job belongs to, if known.
     """
 
-    key: tuple[str, ...]
-    uniqueness: float
-    coverage: float
-    stability: float
-    jobs: int
+    job_id: str
+    target_id: str
+    time: str
     items: int
+    run: str | None = None
 
-    def evidence(self) -> dict[str, Any]:
-        """The evidence as the ledger keeps it."""
-        return {name: value for name, value in asdict(self).items() if name != "key"}
+    @property
+    def place(self) -> tuple[str, str]:
+        """The job's place in time."""
+        return self.time, self.job_id
 
 
 @dataclass(frozen=True)
-class Cells:
-    """One field's values in some items: for each a hash (`marks`), and whether it fits a key or is a number."""
+class KeySearch:
+    """What the accepted jobs up to a checkpoint support; the starting point for the next one.
 
-    marks: Marks
-    fit: npt.NDArray[np.bool_]
-    number: npt.NDArray[np.bool_]
+    Attributes:
+        key: The key; None while the evidence supports none.
+        search: The last search, with all candidates; None before two jobs of one target exist.
+        examined: Number of comparable jobs up to the last checkpoint.
+        is_final: Whether no later job can change the key.
+    """
 
-    def at(self, places: Marks) -> Cells:
-        """The values at some places, in the order of `places`."""
-        return Cells(self.marks[places], self.fit[places], self.number[places])
-
-
-def cells(values: Sequence[Any], name: str) -> Cells:
-    """The values of a field in parsed items; only text and integers can be in a key."""
-    column = [value.get(name) if type(value) is dict else None for value in values]
-    count, kinds = len(column), set(map(type, column))
-    if kinds in ({str}, {int}) and "" not in column:
-        marks = np.fromiter(map(hash, column), np.int64, count)
-        return Cells(marks, np.ones(count, np.bool_), np.full(count, kinds == {int}))
-    number = np.fromiter((type(value) is int for value in column), np.bool_, count)
-    fit = number | np.fromiter((type(value) is str and value != "" for value in column), np.bool_, count)
-    usable = (hash(value) if fits else 0 for value, fits in zip(column, fit.tolist(), strict=True))
-    return Cells(np.fromiter(usable, np.int64, count), fit, number)
+    key: Candidate | None = None
+    search: Search | None = None
+    examined: int = 0
+    is_final: bool = False
 
 
-class Profile:
-    """The fields of a job's items that could be a key, read in pieces; takes eight bytes of memory per value."""
-
-    def __init__(self, target_id: str) -> None:
-        self.target_id = target_id
-        self.items = 0
-        self._pieces: dict[str, list[Marks]] | None = None
-        self._numbers: set[str] = set()
-
-    def feed(self, values: Sequence[Any]) -> None:
-        """Adds parsed items."""
-        if values:
-            self.take(values[0], len(values), lambda name: cells(values, name))
-
-    def take(self, first: Any, count: int, cells_of: Callable[[str], Cells]) -> None:
-        """Adds items whose values are given field by field.
-
-        Args:
-            first: The first item, parsed.
-            count: Number of items.
-            cells_of: Returns the items' values of a field.
-        """
-        self.items += count
-        if self._pieces is None:
-            self._pieces = {name: [] for name in first} if type(first) is dict else {}
-        for name in list(self._pieces):
-            column = cells_of(name)
-            if not column.fit.all():
-                del self._pieces[name]
-                continue
-            self._pieces[name].append(column.marks)
-            if column.number.any():
-                self._numbers.add(name)
-
-    def marks(self) -> dict[str, Marks]:
-        """A hash of each value, by field, of the fields that every item has."""
-        return {name: np.concatenate(pieces) for name, pieces in (self._pieces or {}).items()}
-
-    @property
-    def numbers(self) -> set[str]:
-        """Names of fields with numbers among their values."""
-        return self._numbers
-
-
-def suggest(jobs: Sequence[Profile]) -> Suggestion | None:
-    """The key that these jobs support, or None if no candidate qualifies.
+def find_key(
+    jobs: Iterable[JobRef],
+    read: Callable[[Sequence[JobRef]], Sequence[JobSample]],
+    known: KeySearch = KeySearch(),
+) -> KeySearch:
+    """The key that the accepted jobs support.
 
     Args:
-        jobs: Profiles of jobs, those of a target in order of time; only jobs with two items or more count, and at least
-            two of them must be of one target.
+        jobs: All accepted jobs of the strategy, in any order.
+        read: Returns the samples of jobs: see `sample_positions` for the items of each. Called once for each
+            checkpoint, with jobs that earlier checkpoints had too.
+        known: What an earlier call returned, to go on from there. Leave it out if a job has been accepted since then
+            that is earlier than one of those: the answer is again that of all jobs in order of time.
     """
-    jobs = [job for job in jobs if job.items > 1]
-    if not comparable(job.target_id for job in jobs):
-        return None
-    marks = [job.marks() for job in jobs]
-    common = [name for name in marks[0] if all(name in fields for fields in marks)]
-    numbers = set().union(*(job.numbers for job in jobs))
-    items = sum(job.items for job in jobs)
-    single = [(name,) for name in common]
-    pairs = list(combinations([name for name in common if name not in numbers or _rank(name)][:_PAIRED], 2))
-    for candidates in (single, pairs):
-        found = []
-        for key in candidates:
-            stability = _stability(jobs, [_combined(fields, key) for fields in marks])
-            if stability is not None and _convincing(key, stability, items, numbers):
-                found.append((*_preference(key, stability), common.index(key[0]), key, stability))
-        if found:
-            *_, key, stability = min(found)
-            paths = tuple(spell_path([name]) for name in key)
-            return Suggestion(paths, 1.0, 1.0, round(stability, 4), len(jobs), items)
-    return None
+    if known.is_final:
+        return known
+    for examined, sample in checkpoints(jobs, known.examined):
+        search = search_key(read(sample))
+        key = _kept(known.key, search)
+        is_sure = key is not None and search.steps >= _SURE_STEPS and key.changed >= _SURE_CHANGES
+        known = KeySearch(key, search, examined, is_final=is_sure or (key is not None and examined >= _ENOUGH_EXAMINED))
+        if known.is_final:
+            break
+    return known
 
 
-def comparable(targets: Iterable[str]) -> bool:
-    """Whether two jobs are of one target."""
+def _kept(key: Candidate | None, search: Search) -> Candidate | None:
+    """The key after one more search: the old one while it is as good as the best, since a change costs a rebuild."""
+    best = search.key
+    if key is None or (best is not None and best.fields == key.fields):
+        return best
+    now = next((found for found in search.candidates if (found.kind, found.fields) == (key.kind, key.fields)), None)
+    if now is None or now.verdict == REFUSED:
+        return best
+    if best is None:
+        return now
+    is_better = best.stability > now.stability + _TIE or best.uniqueness > now.uniqueness + _TIE
+    return best if is_better or (key.kind == TARGET and best.kind == FIELDS) else now
+
+
+def checkpoints(jobs: Iterable[JobRef], examined: int = 0) -> Iterator[tuple[int, list[JobRef]]]:
+    """The samples to examine one after another, each with the number of comparable jobs up to its last job.
+
+    Args:
+        jobs: Accepted jobs, in any order.
+        examined: Number of comparable jobs that need not be examined again.
+    """
     seen: set[str] = set()
-    for target in targets:
-        if target in seen:
-            return True
-        seen.add(target)
-    return False
+    known: list[JobRef] = []
+    comparable, wanted = 0, 1
+    for job in sorted(jobs, key=lambda job: job.place):
+        if job.items < 1:
+            continue
+        known.append(job)
+        if job.target_id not in seen:
+            seen.add(job.target_id)
+            continue
+        comparable += 1
+        if comparable >= wanted:
+            wanted = max(comparable + 1, int(comparable * _GROWTH))
+            if comparable > examined:
+                yield comparable, choose_sample(known)
 
 
-def _combined(marks: Mapping[str, Marks], key: Sequence[str]) -> Marks:
-    combined = marks[key[0]]
-    for name in key[1:]:
-        combined = combined * np.int64(1_000_003) ^ marks[name]
-    return combined
+def choose_sample(jobs: Sequence[JobRef]) -> list[JobRef]:
+    """The latest jobs of the busiest targets, in order of time: a list's items change more the longer one waits."""
+    counts = Counter(job.target_id for job in jobs)
+    busiest = sorted(
+        ((target, count) for target, count in counts.items() if count > 1), key=lambda pair: (-pair[1], pair[0])
+    )
+    room = SAMPLE_PAGES if _is_one_item_each(jobs) else SAMPLE_JOBS
+    deep = max(room // max(len(busiest), 1), 4)
+    sample: list[JobRef] = []
+    for target, count in busiest:
+        share = min(count, deep, room - len(sample))
+        if share < 2:
+            break
+        sample += sorted((job for job in jobs if job.target_id == target), key=lambda job: job.place)[-share:]
+    return sorted(sample, key=lambda job: job.place)
 
 
-def _stability(jobs: Sequence[Profile], marks: Sequence[Marks]) -> float | None:
-    """The median share of keys that the next job also has; None if a key is not unique in its job."""
-    unique = []
-    for job_marks in marks:
-        distinct = np.unique(job_marks)
-        if len(distinct) != len(job_marks):
-            return None
-        unique.append(distinct)
-    shares: list[float] = []
-    last: dict[str, Marks] = {}
-    for job, keys in zip(jobs, unique, strict=True):
-        before = last.get(job.target_id)
-        if before is not None:
-            stay = len(np.intersect1d(before, keys, assume_unique=True))
-            shares.append(stay / min(len(before), len(keys)))
-        last[job.target_id] = keys
-    return float(np.median(shares))
+def search_key(samples: Sequence[JobSample]) -> Search:
+    """The key that samples support, and all candidates with their evidence.
+
+    Pages of one item each are compared together. Lists are compared page by page; if that supports no key, and runs
+    are known, run by run, since items may have moved to another page of the same run.
+
+    Args:
+        samples: Samples of jobs, in any order.
+    """
+    ordered = sorted((sample for sample in samples if sample.items), key=lambda sample: sample.place)
+    if _is_one_item_each(ordered):
+        return rank(_join_pages(ordered), with_targets=True)
+    lists = [sample for sample in ordered if sample.items > 1]
+    search = rank(lists)
+    if search.key is None:
+        joined = _join_runs(lists)
+        if len(joined) < len(lists):
+            by_run = rank(joined)
+            return by_run if by_run.key is not None else search
+    return search
 
 
-def _rank(name: str) -> int:
-    """Higher for better names of a key; 0 for a name that suggests none."""
-    words = snake(name).split("_")
-    if _PARTS & set(words):
-        return 0
-    word = words[-1]
-    return len(_NAMES) - _NAMES.index(word) if word in _NAMES else 0
+def _is_one_item_each(jobs: Sequence[JobRef] | Sequence[JobSample]) -> bool:
+    return sum(job.items == 1 for job in jobs) >= _ONE_ITEM_SHARE * len(jobs)
 
 
-def _convincing(key: Sequence[str], stability: float, items: int, numbers: set[str]) -> bool:
-    if len(key) == 1 and _rank(key[0]):
-        return stability >= _STABLE
-    titled = any(snake(name).split("_")[-1] in _TITLES or _rank(name) for name in key)
-    text = not numbers & {name for name in key if not _rank(name)}
-    return text and titled and stability >= _VERY_STABLE and items >= _MANY_ITEMS
+def _join_pages(samples: Sequence[JobSample]) -> list[JobSample]:
+    """Pages of one item as samples of all pages: the first job of each page, the second of each, and so on."""
+    turns: dict[str, int] = {}
+    joined: dict[int, list[JobSample]] = {}
+    for sample in samples:
+        turn = turns[sample.target_id] = turns.get(sample.target_id, -1) + 1
+        joined.setdefault(turn, []).append(sample)
+    return [_together(group, str(turn)) for turn, group in joined.items()]
 
 
-def _preference(key: Sequence[str], stability: float) -> tuple[bool, float, int]:
-    """Sort key, best first: a name that suggests a key, then higher stability, then the better name."""
-    rank = max(map(_rank, key))
-    return not rank, -round(stability, 1), -rank
+def _join_runs(samples: Sequence[JobSample]) -> list[JobSample]:
+    runs: dict[str, list[JobSample]] = {}
+    for sample in samples:
+        runs.setdefault(sample.run or sample.job_id, []).append(sample)
+    return [replace(_together(group, run), owners=None) for run, group in runs.items()]
+
+
+def _together(samples: Sequence[JobSample], run: str) -> JobSample:
+    values = [value for sample in samples for value in sample.values]
+    owners = [sample.target_id for sample in samples for _ in sample.values]
+    items = sum(sample.items for sample in samples)
+    return JobSample(run, "", samples[-1].time, items, values, owners=owners)
+
+
+def check_key(fields: Sequence[str], samples: Sequence[JobSample]) -> Candidate | None:
+    """How a key that is in use does in newer jobs, to find one that has become unstable or repeats.
+
+    Args:
+        fields: The key as in `meter.yaml`.
+        samples: Samples of recent jobs.
+
+    Returns:
+        The key's own row, or None if the jobs have nothing to compare; `refused` if it no longer holds.
+    """
+    search = search_key(samples)
+    wanted = tuple(fields)
+    return next((found for found in search.candidates if found.fields == wanted), None)
+
+
+def explain_none(search: Search | None) -> str:
+    """Why a strategy has no key, in one line, with the best candidates."""
+    if search is None or not search.steps:
+        return "no key: no two jobs of one page have items to compare"
+    likely = [found for found in search.candidates if found.kind == "fields" and found.verdict != ACCEPTED][:3]
+    named = "; ".join(f"{' + '.join(found.fields)} ({found.reason})" for found in likely)
+    return (
+        f"no key: every change shows as removed + added; candidates: {named or 'none'}; "
+        "set one with `key` in meter.yaml"
+    )

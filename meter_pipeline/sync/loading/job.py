@@ -79,7 +79,17 @@ class CompletedJob:
         values = job_values(self.job)
         schedule_id, url, parameters = values["schedule_id"], values["url"], values["parameters"]
         changes = (self.row.changes or 0) if self.row.state == "accepted" else 0
-        return Seen(self.job.job_id, schedule_id, url, parameters, values["target_id"], self.time, self.size, changes)
+        return Seen(
+            self.job.job_id,
+            schedule_id,
+            url,
+            parameters,
+            values["target_id"],
+            self.time,
+            bytes=self.size,
+            changes=changes,
+            items=self.item_count,
+        )
 
     @property
     def place(self) -> tuple[str, str]:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 
 from meter_pipeline.store import columns
+from meter_pipeline.store.lake.part_set import PartSet
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.changes.diff import Seen
 from meter_pipeline.sync.changes.feed import by_target, seen_before
 from meter_pipeline.sync.items import rules as item_rules
-from meter_pipeline.sync.items.keys import MAX_ATTEMPTS, MAX_JOBS, Cells, Profile, Suggestion, cells, suggest
-from meter_pipeline.sync.items.texts import Items
+from meter_pipeline.sync.items.candidates import FIELDS, Search
+from meter_pipeline.sync.items.keys import SAMPLE_JOBS, search_key
+from meter_pipeline.sync.items.samples import JobSample, sample_positions
 from meter_pipeline.sync.loading.job import CompletedJob
 from meter_pipeline.sync.loading.state import LoadContext, StrategyState
+
+# Searches that may fail before no more are made.
+MAX_ATTEMPTS = 8
 
 
 class NothingToCompare(Exception):
@@ -42,13 +48,14 @@ def choose_key(context: LoadContext, state: StrategyState, accepted: Sequence[Co
         found = find_key(context, accepted, is_first=state.is_first)
     except NothingToCompare:
         return state
-    if found is None:
+    if found is None or found.key is None:
         return replace(state, rules=replace(rules, attempts=rules.attempts + 1))
-    rules = replace(rules, key=found.key, source=item_rules.SUGGESTED, chosen_at=now(), evidence=found.evidence())
+    evidence = found.evidence(found.key)
+    rules = replace(rules, key=found.key.fields, source=item_rules.SUGGESTED, chosen_at=now(), evidence=evidence)
     return replace(state, rules=rules)
 
 
-def find_key(context: LoadContext, accepted: Sequence[CompletedJob], *, is_first: bool) -> Suggestion | None:
+def find_key(context: LoadContext, accepted: Sequence[CompletedJob], *, is_first: bool) -> Search | None:
     """The key that these jobs and their neighbours support, or None if no candidate qualifies.
 
     Args:
@@ -66,18 +73,29 @@ def find_key(context: LoadContext, accepted: Sequence[CompletedJob], *, is_first
     sample = _choose_sample(jobs)
     if not sample:
         raise NothingToCompare
-    cells_by_field: dict[str, Cells] = {}
-    profiles = []
-    for job in sample:
-        profile = Profile(job.target_id)
-        in_memory = loading.get(job.job_id)
-        if in_memory is not None and in_memory.items is not None:
-            _profile_items(profile, in_memory.items, cells_by_field)
-        else:
-            for batch in context.draft.job_batches("raw", ["item"], {job.job_id: job.time}):
-                profile.feed(columns.parse(batch["item"].cast(pa.binary()).to_pylist()))
-        profiles.append(profile)
-    return suggest(profiles)
+    found = search_key([_read_sample(context, job, loading.get(job.job_id)) for job in sample])
+    return found if found.key is not None and found.key.kind == FIELDS else None
+
+
+def _read_sample(context: LoadContext, job: Seen, loading: CompletedJob | None) -> JobSample:
+    """The sample of a job in memory or in the lake."""
+    if loading is not None and loading.items is not None:
+        numbers = loading.items.numbers
+        texts = loading.items.texts.values
+        values = [texts[number] for number in numbers[sample_positions(len(numbers))].tolist()]
+        return JobSample(job.job_id, job.target_id, job.time, len(numbers), values)
+    chosen = list(_read_items(context.draft, job))
+    return JobSample(job.job_id, job.target_id, job.time, job.items, columns.parse(chosen))
+
+
+def _read_items(stored: PartSet, job: Seen) -> Iterator[bytes]:
+    """The sampled items of a job in the lake; the others are passed over, batch by batch."""
+    positions = sample_positions(job.items)
+    start = 0
+    for batch in stored.job_batches("raw", ["item"], {job.job_id: job.time}):
+        first, last = np.searchsorted(positions, [start, start + batch.num_rows])
+        yield from batch["item"].take(pa.array(positions[first:last] - start)).cast(pa.binary()).to_pylist()
+        start += batch.num_rows
 
 
 def _find_neighbours(context: LoadContext, jobs: Sequence[Seen], loading: dict[str, CompletedJob]) -> list[Seen]:
@@ -95,24 +113,13 @@ def _find_neighbours(context: LoadContext, jobs: Sequence[Seen], loading: dict[s
     ]
 
 
-def _profile_items(profile: Profile, items: Items, cells_by_field: dict[str, Cells]) -> None:
-    """Adds a job's items in memory to its profile; `cells_by_field` keeps fields' values for the next job."""
-
-    def cells_of(name: str) -> Cells:
-        if name not in cells_by_field:
-            cells_by_field[name] = cells(items.texts.values, name)
-        return cells_by_field[name].at(items.numbers)
-
-    profile.take(items.texts.values[items.numbers[0]], len(items), cells_of)
-
-
 def _choose_sample(jobs: Sequence[Seen]) -> list[Seen]:
-    """Up to `MAX_JOBS` jobs in order of time, of targets that have two or more; the busiest targets first."""
+    """Up to `SAMPLE_JOBS` jobs in order of time, of targets that have two or more; the busiest targets first."""
     counts = Counter(job.target_id for job in jobs)
     busiest = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     sample: list[Seen] = []
     for target, count in busiest:
-        room = MAX_JOBS - len(sample)
+        room = SAMPLE_JOBS - len(sample)
         if count < 2 or room < 2:
             break
         sample += sorted((job for job in jobs if job.target_id == target), key=lambda job: job.place)[:room]

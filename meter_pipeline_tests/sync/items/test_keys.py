@@ -1,34 +1,66 @@
-"""A key is found in the data where the data are clear, and not where they are not."""
+"""A key is found where the evidence supports one, whatever the fields are called, and none where it does not."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from meter_pipeline.sync.items.keys import Profile, suggest
+from meter_pipeline.sync.items.candidates import ACCEPTED, REFUSED, TARGET, WAITING, Candidate, Search
+from meter_pipeline.sync.items.keys import (
+    SAMPLE_JOBS,
+    SAMPLE_PAGES,
+    JobRef,
+    KeySearch,
+    check_key,
+    checkpoints,
+    explain_none,
+    find_key,
+    search_key,
+)
+from meter_pipeline.sync.items.samples import WHOLE_ITEMS, JobSample, sample_positions
+from meter_pipeline_tests.sync.items.invented_lists import InventedList, invent
 
 Item = dict[str, Any]
+# Kind, number of items and number of days of the invented lists.
+SHAPES = (
+    *(("list", items) for items in (5, 20, 20, 30, 40, 40, 60, 60, 80, 100, 100, 150, 200, 300, 400, 400)),
+    *(("pair", items) for items in (40, 60, 80, 120, 200, 300)),
+    *(("pages", pages) for pages in (1, 5, 12, 30, 40)),
+    *(("keyless", items) for items in (20, 40, 60, 100, 200, 400)),
+    *(("list", items) for items in (3_000, 5_000)),
+)
 
 
-def key(shape: Callable[[int, int], Item], *, items: int = 30, jobs: int = 4) -> tuple[str, ...] | None:
-    """The key of jobs on one page; `shape` makes an item from its number and the job's."""
-    pages = [[shape(number, job) for number in range(job, items + job)] for job in range(jobs)]
-    return key_of(pages)
+def pages_of(pages: Sequence[Sequence[Any]], targets: Sequence[str] = (), runs: Sequence[str] = ()) -> list[JobSample]:
+    """Samples of jobs with given items."""
+    return [
+        JobSample.of(
+            page,
+            job_id=f"job {place:03}",
+            target_id=targets[place] if targets else "page",
+            time=f"2026-03-{place + 1:02}",
+            run=runs[place] if runs else None,
+        )
+        for place, page in enumerate(pages)
+    ]
 
 
-def key_of(pages: Sequence[Sequence[Any]], targets: Sequence[str] = ()) -> tuple[str, ...] | None:
-    """The key of jobs with given items."""
-    profiles = []
-    for place, page in enumerate(pages):
-        profile = Profile(targets[place] if targets else "page")
-        # In pieces, as a large job comes.
-        profile.feed(page[:7])
-        profile.feed(page[7:])
-        profiles.append(profile)
-    found = suggest(profiles)
-    return None if found is None else found.key
+def shaped(shape: Callable[[int, int], Item], *, items: int = 30, jobs: int = 4) -> list[JobSample]:
+    """Jobs on one page that moves on by an item a day; `shape` makes an item from its number and the job's."""
+    return pages_of([[shape(number, job) for number in range(job, items + job)] for job in range(jobs)])
+
+
+def fields_of(search: Search | KeySearch) -> tuple[str, ...] | None:
+    """The fields of the key."""
+    return None if search.key is None else search.key.fields
+
+
+def candidate(search: Search, *fields: str) -> Candidate:
+    """A candidate by its fields."""
+    return next(found for found in search.candidates if found.fields == fields)
 
 
 @pytest.mark.parametrize(
@@ -36,31 +68,188 @@ def key_of(pages: Sequence[Sequence[Any]], targets: Sequence[str] = ()) -> tuple
     [
         (lambda n, j: {"title": f"t{n}", "isbn": f"978{n}", "price": f"£{n}.{j}"}, ("isbn",)),
         (lambda n, j: {"price": n + j, "productId": n}, ("productId",)),
-        (lambda n, j: {"image_url": f"i{n}", "name": f"n{n}", "item link": f"https://x/{n}"}, ("item link",)),
-        (lambda n, j: {"id": f"{n}-{j}", "url": f"https://x/{n}"}, ("url",)),
-        (lambda n, j: {"odd.id": n, "x": 1}, ('"odd.id"',)),
-        (lambda n, j: {"title": f"t{n}", "price": f"£{n * 7 + j}"}, ("title",)),
-        (lambda n, j: {"title": f"t{n // 2}", "edition": "ab"[n % 2], "price": n + j}, ("title", "edition")),
-        (lambda n, j: {"price": f"£{n}", "stock": n}, None),
+        (
+            lambda n, j: {"image_url": f"i{n}", "name": f"n{n}", "item link": f"https://x/{n}", "seen": n + j},
+            ("item link",),
+        ),
+        (lambda n, j: {"zorp": f"{n}-{j}", "krell": f"k{n}", "price": n * 7 + j % 2}, ("krell",)),
+        (lambda n, j: {"odd.id": n, "x": n % 7 + j}, ('"odd.id"',)),
+        (lambda n, j: {"deep": {"krell": f"k{n}"}, "x": n % 7 + j}, ("deep.krell",)),
+        (lambda n, j: {"krell": f"Thing number {n}", "price": f"£{n * 7 + j}"}, ("krell",)),
+        (lambda n, j: {"a": f"t{n // 2}", "b": "ab"[n % 2], "price": n + j}, ("a", "b")),
+        (lambda n, j: {"price": f"£{n}", "stock": n % 5 + j}, None),
         (lambda n, j: {"text": f"t{n}{j}", "seller_id": n // 9}, None),
-        (lambda n, j: {"id": n, "x": 1} if n % 7 else {"x": 1}, None),
-        (lambda n, j: {"id": n if n % 7 else ""}, None),
-        (lambda n, j: {"id": n * 1.5}, None),
+        (lambda n, j: {"krell": f"k{n}", "x": n % 5 + j} if n % 7 else {"x": 1}, None),
+        (lambda n, j: {"krell": n * 1.5, "x": n % 5 + j}, None),
+        (lambda n, j: {"when": f"2026-03-0{j + 1}T06:00:{n:02}", "x": n % 5}, None),
     ],
 )
-def test_the_key_that_the_data_speak_for(shape: Callable[[int, int], Item], expected: tuple[str, ...] | None) -> None:
-    assert key(shape) == expected
+def test_the_key_that_the_data_support(shape: Callable[[int, int], Item], expected: tuple[str, ...] | None) -> None:
+    assert fields_of(search_key(shaped(shape))) == expected
 
 
-def test_two_jobs_of_one_page_are_needed_and_two_items_in_each() -> None:
-    page = [{"id": n} for n in range(30)]
-    assert key_of([page, page]) == ("id",)
-    assert key_of([page]) is None
-    assert key_of([page, page[:1]]) is None
-    assert key_of([page, page], ["one", "two"]) is None
-    assert key_of([page[:2], page[:2]]) == ("id",)
-    assert key_of([page, [*page[1:], 5]]) is None
+def test_invented_lists_get_their_key_and_no_wrong_one() -> None:
+    outcomes: list[tuple[str, int, str]] = []
+    for seed, (kind, items) in enumerate(SHAPES):
+        invented = invent(seed, kind, items=items)
+        found = find_key(invented.refs, invented.read).key
+        is_right = not invented.keys if found is None else invented.is_right(found.fields)
+        outcomes.append((kind, seed, "right" if is_right else "none" if found is None else f"wrong: {found.spell()}"))
+    assert [outcome for outcome in outcomes if outcome[2].startswith("wrong")] == []
+    assert sum(outcome == "right" for _, _, outcome in outcomes) >= 0.95 * len(SHAPES), outcomes
 
 
-def test_few_items_say_nothing_of_a_name_that_is_no_id() -> None:
-    assert key_of([[{"title": "a"}, {"title": "b"}]] * 3) is None
+@pytest.mark.parametrize("kind", ["list", "pair", "pages"])
+def test_the_key_is_the_same_whatever_the_order_of_loading(kind: str) -> None:
+    invented = invent(7, kind, items=40, days=8)
+    whole = find_key(invented.refs, invented.read)
+    assert whole.key is not None
+    shuffled = invented.refs
+    random.Random(1).shuffle(shuffled)
+    assert find_key(shuffled, invented.read) == whole
+    # Day by day, each search going on from the one before.
+    known = KeySearch()
+    for count in range(1, len(invented.refs) + 1):
+        known = find_key(invented.refs[:count], invented.read, known)
+    assert known == whole
+
+
+def test_samples_are_bounded_however_long_the_history() -> None:
+    lists = [JobRef(f"{day:04}", f"page {day % 3}", f"{day:04}", 10) for day in range(1_000)]
+    pages = [JobRef(f"{day:04}", f"page {day % 300}", f"{day:04}", 1) for day in range(1_000)]
+    for jobs, most in ((lists, SAMPLE_JOBS), (pages, SAMPLE_PAGES)):
+        found = list(checkpoints(jobs))
+        assert len(found) < 40
+        assert all(len(sample) <= most for _, sample in found)
+        resumed = list(checkpoints(jobs, found[20][0]))
+        assert resumed == found[21:]
+
+
+def test_a_large_job_is_sampled_in_blocks_that_jobs_of_its_size_share() -> None:
+    assert sample_positions(WHOLE_ITEMS).tolist() == list(range(WHOLE_ITEMS))
+    positions = sample_positions(1_000_000)
+    assert len(positions) == len(set(positions.tolist())) == 16_000
+    assert positions[0] >= 0
+    assert positions[-1] < 1_000_000
+    assert sorted(positions.tolist()) == positions.tolist()
+    assert len(set(positions.tolist()) & set(sample_positions(1_000_100).tolist())) > 15_000
+
+
+def test_the_key_of_large_lists_is_found_in_their_samples_even_if_they_are_shuffled() -> None:
+    draw = random.Random(3)
+    pages = []
+    for day in range(3):
+        numbers = list(range(day * 50, 60_000 + day * 50))
+        draw.shuffle(numbers)
+        positions = sample_positions(len(numbers)).tolist()
+        items = [
+            {
+                "zorp": f"X{n * 7919 % 1_000_003}",
+                "price": n * 31 % 9_973 + day * (n % 9 == 0),
+                "kind": n % 17,
+                "rank": at,
+            }
+            for at, n in ((position, numbers[position]) for position in positions)
+        ]
+        pages.append(JobSample(f"{day}", "page", f"{day}", len(numbers), items))
+    assert fields_of(search_key(pages)) == ("zorp",)
+
+
+def test_a_rank_is_no_key_once_the_list_moves_and_a_title_is_one() -> None:
+    search = search_key(
+        shaped(lambda n, j: {"krell": n - j + 1, "title": f"A thing called {n}", "price": n % 5 + (n == 9) * j})
+    )
+    assert fields_of(search) == ("title",)
+    assert candidate(search, "krell").verdict == REFUSED
+
+
+def test_a_price_that_seldom_changes_is_no_key() -> None:
+    draw = random.Random(5)
+    prices = draw.sample(range(1_000, 90_000), 60)
+    kinds = [draw.choice("abcdefgh") + draw.choice("uvwxyz") for _ in range(60)]
+    pages = []
+    for _ in range(6):
+        pages.append(
+            [
+                {"preis": price, "sorte": kind, "klicks": draw.randint(1, 10**6)}
+                for price, kind in zip(prices, kinds, strict=True)
+            ]
+        )
+        for place in draw.sample(range(60), 4):
+            prices[place] = draw.randint(1_000, 90_000)
+    assert fields_of(search_key(pages_of(pages))) is None
+
+
+def test_pages_of_one_item_are_about_that_item_until_all_of_it_changes() -> None:
+    def page(product: int, day: int) -> list[Item]:
+        return [{"zorp": f"p {product}", "price": product * 10 + day // 2, "stock": "yes"}]
+
+    targets = [f"page {number}" for number in range(3)]
+    search = search_key(pages_of([page(n, day) for day in range(4) for n in range(3)], targets * 4))
+    assert search.key is not None
+    assert search.key.kind == TARGET
+    many = [f"page {number}" for number in range(20)]
+    found = search_key(pages_of([page(n, day) for day in range(4) for n in range(20)], many * 4))
+    assert fields_of(found) == ("zorp",)
+    # The offer of the day.
+    offers = [[{"zorp": f"offer {day}", "price": day * 13, "text": f"about {day}"}] for day in range(8)]
+    assert search_key(pages_of(offers)).key is None
+
+
+def test_items_that_move_to_other_pages_of_a_run_are_met_there() -> None:
+    pages, targets, runs = [], [], []
+    for day in range(4):
+        for page in range(3):
+            numbers = range(100 - day * 12 + page * 10, 110 - day * 12 + page * 10)
+            pages.append([{"zorp": f"z{n * 37}", "price": n % 7 + day % 2} for n in numbers])
+            targets.append(f"page {page}")
+            runs.append(f"run {day}")
+    assert search_key(pages_of(pages, targets)).key is None
+    assert fields_of(search_key(pages_of(pages, targets, runs))) == ("zorp",)
+
+
+def test_little_evidence_waits_for_more() -> None:
+    page: list[Item] = [{"zorp": f"z{n}", "price": n} for n in range(4)]
+    assert search_key(pages_of([page])).key is None
+    search = search_key(pages_of([page, page]))
+    assert candidate(search, "zorp").verdict == WAITING
+    changed = [{**item, "price": item["price"] + 9} for item in page]
+    assert fields_of(search_key(pages_of([page, changed, page]))) == ("zorp",)
+
+
+def test_names_decide_only_where_the_evidence_is_equal() -> None:
+    assert fields_of(search_key(shaped(lambda n, j: {"krell": f"k{n}", "sku": f"s{n}", "x": n % 7 + j}))) == ("sku",)
+    assert fields_of(search_key(shaped(lambda n, j: {"krell": f"k{n}", "sku": f"s{n}-{j}", "x": n % 7 + j}))) == (
+        "krell",
+    )
+
+
+def test_a_key_that_no_longer_holds_is_seen() -> None:
+    good = shaped(lambda n, j: {"zorp": f"z{n}", "title": f"The title {n}", "x": n % 7 + j})
+    found = check_key(["zorp"], good)
+    assert found is not None
+    assert found.verdict == ACCEPTED
+    unstable = shaped(lambda n, j: {"zorp": f"z{n}-{j}", "title": f"The title {n}", "x": n % 7 + j})
+    found = check_key(["zorp"], unstable)
+    assert found is not None
+    assert found.verdict == REFUSED
+    repeated = shaped(lambda n, j: {"zorp": f"z{n // 3}", "title": f"The title {n}", "x": n % 7 + j})
+    found = check_key(["zorp"], repeated)
+    assert found is not None
+    assert "repeat" in found.reason
+
+
+def test_why_there_is_no_key_names_the_candidates() -> None:
+    search = search_key(shaped(lambda n, j: {"zorp": f"z{n % 5}", "price": f"£{n}", "x": j}))
+    text = explain_none(search)
+    assert text.startswith("no key: every change shows as removed + added; candidates: ")
+    assert "zorp" in text
+    assert "no two jobs" in explain_none(None)
+
+
+def test_an_invented_list_knows_equivalent_keys_from_wrong_ones() -> None:
+    rows = tuple({"zorp": f"z{n}", "twin": f"t{n}", "kind": n % 3} for n in range(9))
+    jobs = tuple(pages_of([rows, rows]))
+    invented = InventedList("list", (("zorp",),), jobs, (tuple(range(9)),) * 2)
+    assert invented.is_right(("twin",))
+    assert not invented.is_right(("kind",))

@@ -60,7 +60,9 @@ def test_a_key_is_found_as_soon_as_two_jobs_can_be_compared_and_rows_follow(
     (row,) = station.ledger.strategies()
     chosen = item_rules.load(row.identity)
     assert (chosen.key, chosen.source) == (("sku",), "suggested")
-    assert chosen.evidence == {"uniqueness": 1.0, "coverage": 1.0, "stability": 1.0, "jobs": 2, "items": 12}
+    evidence = dict(chosen.evidence or {})
+    assert evidence.pop("agreement") >= 0.4
+    assert evidence == {"uniqueness": 1.0, "coverage": 1.0, "stability": 1.0, "jobs": 2, "items": 12}
     assert set(station.results("shop")["_meter_item_key"].to_pylist()) == {f"s{n}" for n in range(6)}
     assert changes(station) == [(f"s{n}", "changed", "price", str(n), str(n + 1)) for n in range(6)]
     assert_whole(station)

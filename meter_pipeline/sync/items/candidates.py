@@ -1,0 +1,312 @@
+"""Ranks the candidates for a strategy's key by their evidence, and says of each why it is the key or not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from meter_pipeline.config.field_paths import Path, parse_path, spell_path
+from meter_pipeline.store.columns import snake
+from meter_pipeline.sync.items.evidence import Evidence, Fields, Measures
+from meter_pipeline.sync.items.samples import TARGET_PATH, JobSample
+
+FIELDS, TARGET = "fields", "target"
+ACCEPTED, WAITING, REFUSED = "accepted", "waiting", "refused"
+
+# Share of items that may lack a key or repeat another item's, and of recognised items whose key may change.
+_TOLERATED = 0.05
+_MAX_LOSS, _MAX_LOSS_NUMBERS = 0.03, 0.01
+_MIN_AGREEMENT = 0.4
+# What it takes to accept a key: pairs of items in which it stayed, and how many of these changed in another field. Any
+# of these is enough; numbers, which can be different by chance, need more.
+_ENOUGH = ((6, 3), (12, 2), (20, 1))
+_ENOUGH_NUMBERS = ((20, 6),)
+_ENOUGH_REPEATED = ((40, 6),)
+# A page that has always had one item: it is about that item until all of it changes.
+_ENOUGH_PAGE = ((1, 1),)
+_STAYS = "stays with an item while other fields change"
+# Shapes of values, best first: codes and addresses, other text, numbers that chance may have made different.
+_CODES, _WORDS, _SPREAD = range(3)
+_MANY_ITEMS = 20
+# A value that comes back less often than this has come back by chance.
+_SELDOM_MATCHED = 0.02
+_PAIRED_FIELDS = 12
+_MAX_CANDIDATES = 24
+# With fewer single-item pages than this, different values of a field may be chance.
+_FEW_TARGETS = 8
+# Words at the end of a name that suggest a key, to choose between fields with equal evidence.
+_KEY_WORDS = (
+    "id", "uuid", "guid", "sku", "isbn", "isbn13", "ean", "gtin", "upc", "asin", "mpn", "doi", "key", "code", "slug",
+    "handle", "url", "link", "permalink", "href", "uri", "number", "no", "symbol", "name", "title", "heading",
+)  # fmt: skip
+# Words of fields that identify a part of an item, or the scrape, and not the item.
+_PART_WORDS = frozenset(
+    {"image", "img", "thumbnail", "photo", "picture", "icon", "session", "request", "scrape", "seller"}
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A field, or two together, that could identify a strategy's items, with the evidence.
+
+    Attributes:
+        fields: Paths as in `meter.yaml`; empty for the target itself.
+        kind: `fields`, or `target` where each page has one item and the page stands for it.
+        presence: Share of items that have the fields.
+        uniqueness: Share of values that no earlier item of the job has.
+        stability: Share of recognised items that kept the value in the next job.
+        agreement: Share of the other fields that agree between items of consecutive jobs with the same value: 0 as
+            often as by chance, 1 always; None where nothing else tells.
+        matched: Pairs of items that were compared.
+        changed: How many of them changed in another field.
+        verdict: `accepted`, `waiting` for more jobs, or `refused`.
+        reason: Why, for people.
+    """
+
+    fields: tuple[str, ...]
+    kind: str
+    presence: float
+    uniqueness: float
+    stability: float
+    agreement: float | None
+    matched: int
+    changed: int
+    verdict: str
+    reason: str
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The fields as paths."""
+        return tuple(map(parse_path, self.fields))
+
+    def spell(self) -> str:
+        """The candidate in a line: `sku: in 100 % of items, unique 98 %, stable 100 %, others agree 96 %`."""
+        name = "the page" if self.kind == TARGET else " + ".join(self.fields)
+        agreement = "" if self.agreement is None else f", others agree {self.agreement:.0%}"
+        return (
+            f"{name}: in {self.presence:.0%} of items, unique {self.uniqueness:.0%}, stable {self.stability:.0%}"
+            f"{agreement}; {self.verdict}: {self.reason}"
+        )
+
+
+@dataclass(frozen=True)
+class Search:
+    """The outcome of a search for a key.
+
+    Attributes:
+        key: The accepted candidate; None while there is none.
+        candidates: All that were examined, best first.
+        jobs: Number of jobs that were examined.
+        items: Number of their items that were examined.
+        steps: Number of comparisons of consecutive jobs.
+    """
+
+    key: Candidate | None
+    candidates: tuple[Candidate, ...]
+    jobs: int
+    items: int
+    steps: int
+
+    def evidence(self, key: Candidate) -> dict[str, Any]:
+        """The numbers of a key as the ledger keeps them."""
+        return {
+            "uniqueness": key.uniqueness,
+            "coverage": key.presence,
+            "stability": key.stability,
+            "agreement": key.agreement,
+            "jobs": self.jobs,
+            "items": self.items,
+        }
+
+
+@dataclass
+class _Rated:
+    fields: Fields
+    measures: Measures
+    verdict: str
+    reason: str
+    shape: int = 0
+
+
+def rank(samples: Sequence[JobSample], *, with_targets: bool = False) -> Search:
+    """Examines all candidates over samples that are in order of time.
+
+    Args:
+        samples: The samples.
+        with_targets: Whether each item is that of another target, named by the column `TARGET_PATH`.
+    """
+    evidence = Evidence(samples, ordered=not with_targets)
+    rated = _rate_all(evidence, [(path,) for path in evidence.paths])
+    if not any(found.verdict != REFUSED for found in rated):
+        # A field that is part of a pair must not identify items by itself, and come back with the same values.
+        parts = [
+            found.fields[0]
+            for found in rated
+            if not _is_unique(found.measures) and _is_present(found.measures) and found.measures.most_values > 1
+            and all(column.fit for column in evidence.columns(found.fields))
+        ]  # fmt: skip
+        parts = sorted(parts, key=lambda path: (-evidence.count((path,)).most_values * evidence.overlap(path), path))
+        chosen = [path for path in evidence.paths if path in parts[:_PAIRED_FIELDS]]
+        rated += _rate_all(evidence, list(combinations(chosen, 2)))
+    order = {path: number for number, path in enumerate(evidence.paths)}
+    targets = max((len(sample.values) for sample in samples), default=0) if with_targets else None
+    rated.sort(key=lambda found: _preference(found, order, targets))
+    candidates = [_candidate(found) for found in rated]
+    best = candidates[0] if candidates and candidates[0].verdict == ACCEPTED else None
+    items = sum(len(sample.values) for sample in samples)
+    return Search(best, tuple(candidates[:_MAX_CANDIDATES]), len(samples), items, evidence.steps)
+
+
+def _rate_all(evidence: Evidence, candidates: Iterable[Fields]) -> list[_Rated]:
+    rated: list[_Rated] = []
+    compared: dict[Fields, Measures] = {}
+    for fields in candidates:
+        measures = evidence.count(fields)
+        reason = _first_reason(evidence, fields, measures)
+        if reason is None:
+            compared[fields] = measures
+        else:
+            rated.append(_Rated(fields, measures, REFUSED, reason))
+    evidence.compare(compared)
+    for fields, measures in compared.items():
+        shape = _shape(evidence, fields, measures)
+        rated.append(_Rated(fields, measures, *_judge(fields, measures, shape), shape))
+    return rated
+
+
+def _is_present(measures: Measures) -> bool:
+    return 1 - measures.presence <= _bound(measures)
+
+
+def _is_unique(measures: Measures) -> bool:
+    return 1 - measures.uniqueness <= _bound(measures)
+
+
+def _bound(measures: Measures) -> float:
+    """What share of items may be exceptions: 5 %, and in long lists what chance adds to that."""
+    count = measures.most_items
+    spread = 2 * (_TOLERATED * (1 - _TOLERATED) / count) ** 0.5 if count >= _MANY_ITEMS else 0.0
+    return _TOLERATED + spread
+
+
+def _first_reason(evidence: Evidence, fields: Fields, measures: Measures) -> str | None:
+    """Why single jobs rule a candidate out; None if they do not."""
+    if not all(column.fit for column in evidence.columns(fields) if column.present.any()):
+        return "neither text nor whole numbers, or an amount"
+    if not _is_present(measures):
+        return f"{1 - measures.presence:.0%} of items lack it"
+    if not _is_unique(measures):
+        return f"{1 - measures.uniqueness:.0%} of items repeat another one's"
+    if len(fields) > 1 and not evidence.belong_together(fields):
+        return "different by chance: so few values of each would repeat no more often in any case"
+    return None
+
+
+def _judge(fields: Fields, measures: Measures, shape: int) -> tuple[str, str]:
+    """The verdict on a candidate that single jobs do not rule out, and why."""
+    against = _reason_against(measures, shape)
+    if against is not None:
+        return REFUSED, against
+    if _is_named_key(fields) and _is_flawless(measures):
+        # Not decided by the name: nothing tells for or against, and the next jobs can still refute it.
+        doubt = _doubt(fields, measures, shape)
+        return (
+            ACCEPTED,
+            _STAYS if doubt is None else f"nothing against it so far, and its name suggests it ({doubt[1]})",
+        )
+    return _doubt(fields, measures, shape) or (ACCEPTED, _STAYS)
+
+
+def _reason_against(measures: Measures, shape: int) -> str | None:
+    """What consecutive jobs show against a candidate."""
+    if measures.matched < _SELDOM_MATCHED * measures.smaller or not measures.matched:
+        return "new in nearly every job" if measures.smaller >= _ENOUGH[0][0] else None
+    if shape == _SPREAD and measures.uniqueness < 1 - _TOLERATED:
+        return f"{1 - measures.uniqueness:.0%} of items repeat another one's"
+    if measures.loss > (_MAX_LOSS_NUMBERS if shape == _SPREAD else _MAX_LOSS):
+        return f"changes in {measures.loss:.0%} of items that are otherwise the same"
+    if measures.agreement is not None and measures.agreement < _MIN_AGREEMENT:
+        return f"items with the same value agree in {measures.agreement:.0%} of the rest only"
+    return None
+
+
+def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | None:
+    """What is missing before a candidate can be accepted; None if nothing is."""
+    if measures.is_position:
+        return REFUSED, "numbers the places of a list that has not moved"
+    enough = _ENOUGH_PAGE if fields == (TARGET_PATH,) else _ENOUGH_NUMBERS if shape == _SPREAD else _ENOUGH
+    if measures.repeated and measures.most_items < _MANY_ITEMS:
+        # In a short list one repeat more or less decides whether a field is unique.
+        enough = _ENOUGH_REPEATED
+    if not any(measures.matched >= matched and measures.changed >= changed for matched, changed in enough):
+        return WAITING, f"too little seen: {measures.matched} items met again, {measures.changed} with changes"
+    if shape == _SPREAD and measures.checked < _ENOUGH_NUMBERS[0][0]:
+        return REFUSED, "numbers that may be different by chance: the rest of an item does not identify it"
+    if measures.agreement is None:
+        return REFUSED, "nothing else of an item stays with it"
+    return None
+
+
+def _is_named_key(fields: Fields) -> bool:
+    return all(path and name_rank(path[-1]) < _KEY_WORDS.index("name") for path in fields)
+
+
+def _is_flawless(measures: Measures) -> bool:
+    is_whole = measures.presence == 1 and measures.repeated == 0 and measures.loss == 0
+    return is_whole and measures.matched >= max(2, measures.smaller / 2)
+
+
+def _shape(evidence: Evidence, fields: Fields, measures: Measures) -> int:
+    """How much values resemble codes and addresses."""
+    if fields == (TARGET_PATH,):
+        return _CODES
+    values = [value for column in evidence.columns(fields)[:1] for value in list(column.values)[:500] if value]
+    if values and all(type(value) in (int, float) for value in values):
+        spread = max(values) - min(values) + 1
+        is_dense = measures.repeated == 0 and len(values) ** 2 > 6 * spread
+        return _CODES if is_dense else _SPREAD
+    texts = [value for value in values if type(value) is str]
+    coded = sum(not re.search(r"\s", text) and bool(re.search(r"\d|://", text)) for text in texts)
+    return _CODES if texts and coded >= 0.9 * len(texts) else _WORDS
+
+
+def name_rank(name: str) -> int:
+    """Lower for better names of a key; the same for all names that suggest none."""
+    words = snake(name).split("_")
+    if _PART_WORDS & set(words) or words[-1] not in _KEY_WORDS:
+        return len(_KEY_WORDS)
+    return _KEY_WORDS.index(words[-1])
+
+
+def _preference(found: _Rated, order: Mapping[Path, int], targets: int | None) -> tuple[Any, ...]:
+    """Sort key, best first: the verdict, the evidence, then the name, the shape of the values, and the order."""
+    measures = found.measures
+    place = (ACCEPTED, WAITING, REFUSED).index(found.verdict)
+    # Whole items that repeat, repeat in all fields: a field that repeats more often than another one is the worse key.
+    evidence = (round(measures.loss, 2), -round(measures.uniqueness, 2), -round(measures.presence, 1))
+    named = sum(name_rank(path[-1]) if path else len(_KEY_WORDS) for path in found.fields) / len(found.fields)
+    # A page stands for its item where few pages make it uncertain that a field does.
+    is_page = found.fields == (TARGET_PATH,)
+    is_few = targets is not None and targets < _FEW_TARGETS
+    at = [order.get(path, 0) for path in found.fields]
+    return (place, *evidence, is_page and not is_few, named, not is_page, found.shape, at)
+
+
+def _candidate(found: _Rated) -> Candidate:
+    measures = found.measures
+    is_target = found.fields == (TARGET_PATH,)
+    return Candidate(
+        () if is_target else tuple(map(spell_path, found.fields)),
+        TARGET if is_target else FIELDS,
+        round(measures.presence, 4),
+        round(measures.uniqueness, 4),
+        round(1 - measures.loss, 4) if measures.matched else 0.0,
+        None if measures.agreement is None else round(measures.agreement, 4),
+        measures.matched,
+        measures.changed,
+        found.verdict,
+        found.reason,
+    )
