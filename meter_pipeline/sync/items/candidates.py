@@ -34,7 +34,7 @@ _MANY_ITEMS = 20
 # A value that comes back less often than this has come back by chance.
 _SELDOM_MATCHED = 0.02
 _PAIRED_FIELDS = 12
-_MAX_CANDIDATES = 24
+_MAX_CANDIDATES = _MOST_COMPARED = 24
 # With fewer single-item pages than this, different values of a field may be chance.
 _FEW_TARGETS = 8
 # Words at the end of a name that suggest a key, to choose between fields with equal evidence.
@@ -170,6 +170,11 @@ def _rate_all(evidence: Evidence, candidates: Iterable[Fields]) -> list[_Rated]:
             compared[fields] = measures
         else:
             rated.append(_Rated(fields, measures, REFUSED, reason))
+    if len(compared) > _MOST_COMPARED:
+        # So many different fields are rarely keys; the better names and the first fields come first.
+        order = sorted(compared, key=lambda fields: sum(name_rank(path[-1]) if path else 0 for path in fields))
+        for fields in order[_MOST_COMPARED:]:
+            rated.append(_Rated(fields, compared.pop(fields), REFUSED, "not examined: enough others are unique too"))
     evidence.compare(compared)
     for fields, measures in compared.items():
         shape = _shape(evidence, fields, measures)

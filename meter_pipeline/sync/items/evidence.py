@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from meter_pipeline.sync.items.pairing import (
     pair_values,
     rank_numbers,
 )
-from meter_pipeline.sync.items.samples import Column, JobSample, join_columns
+from meter_pipeline.sync.items.samples import Column, JobSample, Marks, join_columns
 
 Fields = tuple[Path, ...]
 """The paths of a candidate."""
@@ -38,6 +39,7 @@ _INFORMATIVE = 0.9
 # A candidate is believed about another one only if its own pairs agree this well.
 _TRUSTED = 0.4
 _FEW_PAIRS = 4
+_MOST_OTHERS, _MOST_RIVALS = 48, 4
 # Repeats that independent fields would have had, and the share of these that still counts as none.
 _SURPRISING, _SELDOM = 3.0, 0.25
 
@@ -90,6 +92,12 @@ class Measures:
         return 1 - self.repeated / self.present if self.present else 0.0
 
     @property
+    def is_trusted(self) -> bool:
+        """Whether its pairs are good enough to tell of other candidates that they change."""
+        is_good = self.agreement is not None and self.agreement >= _TRUSTED
+        return is_good and not self.is_by_ranks and not self.is_position
+
+    @property
     def loss(self) -> float:
         """Share of recognised items whose value changed."""
         return min(self.changes / self.recognised, 1.0) if self.recognised else 0.0
@@ -122,6 +130,11 @@ class Evidence:
         for step in self._steps:
             for path in self.paths:
                 step.chance[path] = chance_of(self._column(step.old, (path,)), self._column(step.new, (path,)))
+        telling = (path for path in self.paths if any(step.chance[path] < _INFORMATIVE for step in self._steps))
+        # The fields that tell whether two items are the same: beyond some dozens, more tell no more.
+        self._others: tuple[Path, ...] = tuple(islice(telling, _MOST_OTHERS))
+        self._above: dict[tuple[Fields, Path], tuple[float, float]] = {}
+        self._marks: dict[tuple[int, frozenset[Path]], Marks] = {}
 
     @property
     def steps(self) -> int:
@@ -187,8 +200,10 @@ class Evidence:
         steady = self._steady_fields(candidates)
         for fields, measures in candidates.items():
             measures.agreement, measures.is_by_ranks = self._agreement(fields, steady)
+        trusted = [fields for fields, measures in candidates.items() if measures.is_trusted]
+        rivals = sorted(trusted, key=lambda fields: (-(candidates[fields].agreement or 0), -candidates[fields].matched))
         for fields, measures in candidates.items():
-            self._add_changes(fields, measures, candidates, steady)
+            self._add_changes(fields, measures, rivals[:_MOST_RIVALS], steady)
 
     def _numbers_places(self, fields: Fields) -> bool:
         """Whether a field numbers the places of items: 1, 2, 3 from the top, with the same start in every job."""
@@ -212,7 +227,7 @@ class Evidence:
     def _changed(self, step: _Step, fields: Fields) -> int:
         pairs = step.pairs[fields]
         changed = np.zeros(len(pairs.old), np.bool_)
-        for path in self.paths:
+        for path in self._others:
             # A field with one value for all items tells when the job ran, and nothing about items.
             if path not in fields and step.chance[path] < _INFORMATIVE:
                 changed |= ~self._equal(step, pairs, path)
@@ -225,7 +240,7 @@ class Evidence:
     def _steady_fields(self, candidates: Mapping[Fields, Measures]) -> set[Path]:
         """Fields that agree above chance in the pairs of some candidate, or have the same values in every job."""
         steady: set[Path] = set()
-        for path in self.paths:
+        for path in self._others:
             if self.count((path,)).uniqueness < _LASTING <= self.overlap(path):
                 steady.add(path)
                 continue
@@ -240,26 +255,28 @@ class Evidence:
 
     def _above_chance(self, fields: Fields, path: Path) -> tuple[float, float]:
         """How much more often a field agrees in a candidate's pairs than by chance, and how much it could."""
+        known = self._above.get((fields, path))
+        if known is not None:
+            return known
         above = weight = 0.0
         for step in self._steps:
             pairs, chance = step.pairs[fields], step.chance[path]
             if len(pairs.old) and chance < _INFORMATIVE:
                 above += float(self._equal(step, pairs, path).sum()) - chance * len(pairs.old)
                 weight += (1 - chance) * len(pairs.old)
+        self._above[fields, path] = above, weight
         return above, weight
 
     def _agreement(self, fields: Fields, steady: set[Path]) -> tuple[float | None, bool]:
         """The agreement of the other fields, and whether it is that of the order of numbers alone."""
         above = weight = 0.0
-        for path in self.paths:
-            if path in fields:
-                continue
-            if path in steady:
+        for path in self._others:
+            if path in steady and path not in fields:
                 own, most = self._above_chance(fields, path)
                 above, weight = above + own, weight + most
         if not weight:
             # Every other field moves in every job: what is a number then still moves with the item.
-            ranks = [rank for path in self.paths if path not in fields for rank in self._rank_agreement(fields, path)]
+            ranks = [rank for path in self._others if path not in fields for rank in self._rank_agreement(fields, path)]
             return (float(np.median(ranks)) if ranks else None), True
         return max(above / weight, 0.0), False
 
@@ -276,16 +293,12 @@ class Evidence:
                 found.append(max(float(np.corrcoef(rank_numbers(old), rank_numbers(new))[0, 1]), 0.0))
         return found
 
-    def _add_changes(
-        self, fields: Fields, measures: Measures, candidates: Mapping[Fields, Measures], steady: set[Path]
-    ) -> None:
+    def _add_changes(self, fields: Fields, measures: Measures, rivals: Sequence[Fields], steady: set[Path]) -> None:
         """Counts items that are recognised without the candidate and have another value of it."""
         changes, recognised, measures.checked = self._changes_by_rest(fields, steady)
         found = [(changes, recognised)]
-        for rival, other in candidates.items():
-            trusted = other.agreement is not None and other.agreement >= _TRUSTED
-            trusted = trusted and not other.is_by_ranks and not other.is_position
-            if trusted and not set(rival) & set(fields):
+        for rival in rivals:
+            if not set(rival) & set(fields):
                 found.append(self._changes_by_rival(fields, rival, steady))
                 measures.checked = max(measures.checked, int(found[-1][1]))
         measures.changes, measures.recognised = max(found, key=lambda pair: (_rate(pair), pair[1]))
@@ -293,7 +306,7 @@ class Evidence:
     def _changes_by_rival(self, fields: Fields, rival: Fields, steady: set[Path]) -> tuple[float, float]:
         """Changes of a candidate in the pairs of another one, where these agree in other fields."""
         changes = recognised = 0
-        rest = [path for path in self.paths if path in steady and path not in fields and path not in rival]
+        rest = [path for path in self._others if path in steady and path not in fields and path not in rival]
         for step in self._steps:
             pairs = step.pairs[rival]
             old, new = self._column(step.old, fields), self._column(step.new, fields)
@@ -309,13 +322,13 @@ class Evidence:
 
     def _changes_by_rest(self, fields: Fields, steady: set[Path]) -> tuple[float, float, int]:
         """Changes of a candidate in items that are otherwise the same, beyond those that chance explains."""
-        rest = [path for path in self.paths if path and path in steady and path not in fields]
+        rest = [path for path in self._others if path and path in steady and path not in fields]
         found, again_found, explained, recognised, checked = 0, 0, 0.0, 0.0, 0
         if not rest:
             return 0.0, 0.0, 0
         for step in self._steps:
             old, new = self._column(step.old, fields), self._column(step.new, fields)
-            others = [join_marks([self._column(sample, (path,)) for path in rest]) for sample in (step.old, step.new)]
+            others = [self._rest_marks(sample, fields, steady) for sample in (step.old, step.new)]
             chance = float(np.prod([step.chance[path] for path in rest]))
             pairs = pair_marks(others[0], others[1])
             known = old.present[pairs.old] & new.present[pairs.new]
@@ -330,6 +343,15 @@ class Evidence:
             recognised += max(int(known.sum()), len(own.old) + again)
             checked += int(known.sum())
         return max(max(found, again_found) - 1.2 * explained, 0.0), recognised, checked
+
+    def _rest_marks(self, sample: JobSample, fields: Fields, steady: set[Path]) -> Marks:
+        """A hash of each item's values in the steady fields other than the candidate's."""
+        parts = [path for path in self._others if path and path in steady]
+        key = (id(sample), frozenset(parts))
+        if key not in self._marks:
+            self._marks[key] = join_marks([self._column(sample, (path,)) for path in parts])
+        own = [self._column(sample, (path,)) if path in fields else None for path in parts]
+        return self._marks[key] - join_marks(own, len(sample.values))
 
 
 def _rate(pair: tuple[float, float]) -> float:

@@ -21,10 +21,18 @@ class Pairs:
     new: Marks
 
 
-def join_marks(columns: Sequence[Column]) -> Marks:
-    """A hash of each item's values in several fields, absent ones included."""
-    joined = np.zeros(len(columns[0].marks), np.int64)
+def join_marks(columns: Sequence[Column | None], count: int | None = None) -> Marks:
+    """A hash of each item's values in several fields, absent ones included: a sum, so that parts can be taken out.
+
+    Args:
+        columns: The fields; None for a field that is left out.
+        count: Number of items; that of the first field's without.
+    """
+    first = columns[0] if columns else None
+    joined = np.zeros(len(first.marks) if count is None and first is not None else count or 0, np.int64)
     for number, column in enumerate(columns):
+        if column is None:
+            continue
         joined += column.mixed * np.int64(2 * number + 1)
     return joined
 

@@ -21,7 +21,7 @@ from meter_pipeline.config.field_paths import Path
 from meter_pipeline.sync.items.identity import canonical
 
 # Jobs up to this number of items are examined as a whole.
-WHOLE_ITEMS = 4_000
+WHOLE_ITEMS = 2_000
 _BLOCK_ITEMS = 32
 # Sampled items for each unit of the root of a job's size: two jobs of a million items share 256 if they are shuffled.
 _ROOT_SHARE = 16
