@@ -177,23 +177,23 @@ def _rate_all(evidence: Evidence, candidates: Iterable[Fields]) -> list[_Rated]:
             rated.append(_Rated(fields, compared.pop(fields), REFUSED, "not examined: enough others are unique too"))
     evidence.compare(compared)
     for fields, measures in compared.items():
-        shape = _shape(evidence, fields, measures)
+        shape = _shape(evidence, fields)
         rated.append(_Rated(fields, measures, *_judge(fields, measures, shape), shape))
     return rated
 
 
 def _is_present(measures: Measures) -> bool:
-    return 1 - measures.presence <= _bound(measures)
+    return 1 - measures.presence <= _bound(measures, 2)
 
 
 def _is_unique(measures: Measures) -> bool:
-    return 1 - measures.uniqueness <= _bound(measures)
+    return 1 - measures.uniqueness <= _bound(measures, 1)
 
 
-def _bound(measures: Measures) -> float:
-    """What share of items may be exceptions: 5 %, and in long lists what chance adds to that."""
+def _bound(measures: Measures, deviations: int) -> float:
+    """What share of items may be exceptions: 5 %, and in long lists some standard deviations more."""
     count = measures.most_items
-    spread = 2 * (_TOLERATED * (1 - _TOLERATED) / count) ** 0.5 if count >= _MANY_ITEMS else 0.0
+    spread = deviations * (_TOLERATED * (1 - _TOLERATED) / count) ** 0.5 if count >= _MANY_ITEMS else 0.0
     return _TOLERATED + spread
 
 
@@ -264,15 +264,17 @@ def _is_flawless(measures: Measures) -> bool:
     return is_whole and measures.matched >= max(2, measures.smaller / 2)
 
 
-def _shape(evidence: Evidence, fields: Fields, measures: Measures) -> int:
+def _shape(evidence: Evidence, fields: Fields) -> int:
     """How much values resemble codes and addresses."""
     if fields == (TARGET_PATH,):
         return _CODES
-    values = [value for column in evidence.columns(fields)[:1] for value in list(column.values)[:500] if value]
+    column = max(evidence.columns(fields), key=lambda column: column.distinct)
+    values = [value for value in column.values if value is not None and value != ""]
     if values and all(type(value) in (int, float) for value in values):
-        spread = max(values) - min(values) + 1
-        is_dense = measures.repeated == 0 and len(values) ** 2 > 6 * spread
-        return _CODES if is_dense else _SPREAD
+        # Numbers drawn from the same range at random would repeat more often.
+        expected = len(values) ** 2 / 2 / (max(values) - min(values) + 1)
+        return _CODES if expected >= 3 and len(values) - column.distinct <= 0.4 * expected else _SPREAD
+    values = values[:500]
     texts = [value for value in values if type(value) is str]
     coded = sum(not re.search(r"\s", text) and bool(re.search(r"\d|://", text)) for text in texts)
     return _CODES if texts and coded >= 0.9 * len(texts) else _WORDS

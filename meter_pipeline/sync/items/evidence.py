@@ -130,9 +130,14 @@ class Evidence:
         for step in self._steps:
             for path in self.paths:
                 step.chance[path] = chance_of(self._column(step.old, (path,)), self._column(step.new, (path,)))
-        telling = (path for path in self.paths if any(step.chance[path] < _INFORMATIVE for step in self._steps))
-        # The fields that tell whether two items are the same: beyond some dozens, more tell no more.
-        self._others: tuple[Path, ...] = tuple(islice(telling, _MOST_OTHERS))
+        self._overlaps: dict[Path, float] = {}
+        telling = [path for path in self.paths if any(step.chance[path] < _INFORMATIVE for step in self._steps)]
+        if len(telling) > _MOST_OTHERS:
+            # Beyond some dozens, more fields tell no more; but those that move must be among them.
+            moving = [path for path in telling if self.overlap(path) < 1][: _MOST_OTHERS // 2]
+            telling = list(islice(dict.fromkeys((*moving, *telling)), _MOST_OTHERS))
+        # The fields that tell whether two items are the same.
+        self._others: tuple[Path, ...] = tuple(telling)
         self._above: dict[tuple[Fields, Path], tuple[float, float]] = {}
         self._marks: dict[tuple[int, frozenset[Path]], Marks] = {}
 
@@ -156,12 +161,15 @@ class Evidence:
 
     def overlap(self, path: Path) -> float:
         """Share of a field's values that the next job has as often: 0 for a field that is new in every job."""
+        if path in self._overlaps:
+            return self._overlaps[path]
         shared = total = 0
         for step in self._steps:
             old, new = self._column(step.old, (path,)), self._column(step.new, (path,))
             shared += count_shared(old.marks[old.present], new.marks[new.present])
             total += min(int(old.present.sum()), int(new.present.sum()))
-        return shared / total if total else 0.0
+        self._overlaps[path] = shared / total if total else 0.0
+        return self._overlaps[path]
 
     def count(self, fields: Fields) -> Measures:
         """What each job alone shows about a candidate: presence and uniqueness."""
