@@ -248,7 +248,7 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
         enough = _ENOUGH_REPEATED
     if not any(measures.matched >= matched and measures.changed >= changed for matched, changed in enough):
         return WAITING, f"too little seen: {measures.matched} items met again, {measures.changed} with changes"
-    if shape == _SPREAD and measures.checked < _ENOUGH_NUMBERS[0][0]:
+    if shape == _SPREAD and measures.checked < max(_ENOUGH_NUMBERS[0][0], measures.matched / 2):
         return REFUSED, "numbers that may be different by chance: the rest of an item does not identify it"
     if measures.agreement is None:
         return REFUSED, "nothing else of an item stays with it"
