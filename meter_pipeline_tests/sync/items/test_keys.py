@@ -163,6 +163,18 @@ def test_a_rank_is_no_key_once_the_list_moves_and_a_title_is_one() -> None:
     assert candidate(search, "krell").verdict == REFUSED
 
 
+def test_a_place_on_the_page_is_no_key_of_what_stands_there() -> None:
+    draw = random.Random(6)
+    places = [f"{word} place" for word in "abcdefghijklmnopqrstuvwxyz"]
+    pages = [
+        [{"slot": place, "kind": draw.choice("pqrs"), "text": f"news {draw.random()}"} for place in places]
+        for _ in range(5)
+    ]
+    search = search_key(pages_of(pages))
+    assert search.key is None
+    assert "agree in" in candidate(search, "slot").reason
+
+
 def test_a_price_that_seldom_changes_is_no_key() -> None:
     draw = random.Random(5)
     prices = draw.sample(range(1_000, 90_000), 60)
