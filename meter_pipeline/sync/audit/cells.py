@@ -1,0 +1,99 @@
+"""Items as rows of values, one column a field: nested objects by their paths, arrays by their length and first element.
+
+Comes in: parsed items. Goes out: a matrix of numbers of values (`Cells.rows`), and the names of its columns. A row
+follows from its item alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from meter_pipeline.sync.audit.values import MOST_VALUES, ValueTable
+
+Codes = npt.NDArray[np.int32]
+
+# An object with more keys is a map with data for keys, and one value.
+_MAP_KEYS = 48
+_MAX_DEPTH = 6
+_MOST_CELLS = 6_000_000
+
+
+class Cells:
+    """Rows of items, each kept by the number of its item's text, so that repeated items are taken apart once.
+
+    Attributes:
+        values: The distinct values of all rows.
+    """
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self.values = ValueTable()
+        self._columns: dict[tuple[str, ...], int] = {}
+        self.paths: list[tuple[str, ...]] = []
+        self._places = np.empty(0, np.int64)
+        self._codes: Codes = np.empty((0, 0), np.int32)
+        self._used = 0
+
+    def rows(self, items: Sequence[Any], numbers: npt.NDArray[np.int64]) -> Codes:
+        """The rows of some items.
+
+        Args:
+            items: All items by number.
+            numbers: The numbers of the items whose rows are wanted.
+        """
+        if len(self.values) > MOST_VALUES or self._codes.size > _MOST_CELLS:
+            self._forget()
+        if len(self._places) < len(items):
+            places = np.full(len(items) * 2, -1, np.int64)
+            places[: len(self._places)] = self._places
+            self._places = places
+        places = self._places[numbers]
+        if len(places) and places.min() < 0:
+            self._learn(items, dict.fromkeys(numbers[places < 0].tolist()))
+            places = self._places[numbers]
+        return self._codes[places, : len(self.paths)]
+
+    def _learn(self, items: Sequence[Any], fresh: dict[int, None]) -> None:
+        rows = [self._flatten(items[number]) for number in fresh]
+        width, end = len(self.paths), self._used + len(rows)
+        if end > self._codes.shape[0] or width > self._codes.shape[1]:
+            codes = np.zeros((max(end * 2, 64), max(width + 4, self._codes.shape[1])), np.int32)
+            codes[: self._used, : self._codes.shape[1]] = self._codes[: self._used]
+            self._codes = codes
+        for place, (number, row) in enumerate(zip(fresh, rows, strict=True), self._used):
+            self._codes[place, list(row)] = list(row.values())
+            self._places[number] = place
+        self._used = end
+
+    def _flatten(self, item: Any) -> dict[int, int]:
+        row: dict[int, int] = {}
+        if type(item) is dict:
+            self._add(item, (), row)
+        elif item is not None:
+            self._add({"value": item}, (), row)
+        return row
+
+    def _add(self, item: dict[str, Any], path: tuple[str, ...], row: dict[int, int]) -> None:
+        take, columns = self.values.take, self._columns
+        for name, value in item.items():
+            here = (*path, name)
+            kind = type(value)
+            if kind is dict and value and len(value) <= _MAP_KEYS and len(here) < _MAX_DEPTH:
+                self._add(value, here, row)
+                continue
+            column = columns.get(here)
+            if column is None:
+                column = self._column(here)
+            row[column] = take(value)
+            if kind is list and value and len(here) < _MAX_DEPTH:
+                self._add({"[]": value[0]}, here, row)
+
+    def _column(self, path: tuple[str, ...]) -> int:
+        self.paths.append(path)
+        return self._columns.setdefault(path, len(self._columns))

@@ -1,0 +1,245 @@
+"""Compares the items of two jobs of a target one by one, by the sketches of their profiles.
+
+Comes in: two profiles. Goes out: which items both have, how many values of each field changed, how numbers moved, and
+which values belong to another field or another item. Only items that both sketches would hold are compared.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from meter_pipeline.sync.audit.profile import JobProfile, Sketch
+from meter_pipeline.sync.audit.values import DATE, TIME
+
+Floats = npt.NDArray[np.float64]
+
+# Items whose values moved by the same factor, up to rounding, to call a step rigid.
+_SAME_FACTOR = 0.004
+_SOME_CHANGED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """How the numbers of fields moved, over items that both jobs have; one entry a field of the later job.
+
+    Attributes:
+        compared: Number of items with a number in both jobs, and not zero in both.
+        changed: Number of those whose number changed.
+        up: Share of the changed numbers that grew.
+        step: Median logarithm of the factor by which changed numbers moved; days for dates.
+        overall: The same over all numbers, unchanged ones included.
+        rigid: Share of the changed numbers that moved by the median factor.
+        spread: Difference of the upper and the lower quarter of the logarithms.
+        round: Share of the changed numbers that fell by a multiple of five per cent, as in a sale.
+    """
+
+    compared: Floats
+    changed: Floats
+    up: Floats
+    step: Floats
+    overall: Floats
+    rigid: Floats
+    spread: Floats
+    round: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A job beside an earlier one; arrays have one entry a field of the later job, zero for a field it alone has.
+
+    Attributes:
+        known: Share of the job's items that the earlier job has.
+        kept: Share of the earlier job's items that the job has.
+        now_items: Number of the job's items that were looked up.
+        matched: Number of items in both.
+        filled: Number of matched items with a value in both jobs.
+        changed: Share of these whose value differs.
+        any_changed: Share of matched items with any different value.
+        steps: How numbers moved.
+        head: Whether the kept items are the first ones of the earlier job: share of items before the last kept one
+            that were kept.
+    """
+
+    known: float
+    kept: float
+    now_items: int
+    matched: int
+    filled: Floats
+    changed: Floats
+    any_changed: float
+    steps: Steps
+    head: float
+
+
+def compare(now: JobProfile, before: JobProfile) -> Comparison | None:
+    """Compares a job with an earlier one; None if their items are told apart by other fields, or by none."""
+    key = ("compared", id(before))
+    cached: tuple[Any, Comparison | None] | None = now.memory.get(key)
+    if cached is not None and cached[0]() is before:
+        return cached[1]
+    comparison = _compare(now, before) if now.identity and now.identity == before.identity else None
+    now.memory[key] = weakref.ref(before), comparison
+    return comparison
+
+
+def match(now: Sketch, before: Sketch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int, int]:
+    """Places of items that both sketches have, and how many items of each could have been found in the other."""
+    limit = 2**32
+    for sketch in (now, before):
+        if not sketch.is_complete and len(sketch.ids):
+            limit = min(limit, int(sketch.ids[-1]) + 1)
+    ours, theirs = now.ids, before.ids
+    if limit < 2**32:
+        ours, theirs = ours[: np.searchsorted(ours, limit)], theirs[: np.searchsorted(theirs, limit)]
+    if not len(ours) or not len(theirs):
+        return np.empty(0, np.int64), np.empty(0, np.int64), len(ours), len(theirs)
+    at = np.minimum(np.searchsorted(theirs, ours), len(theirs) - 1)
+    found = theirs[at] == ours
+    return np.flatnonzero(found), at[found], len(ours), len(theirs)
+
+
+def shared_fields(now: JobProfile, before: JobProfile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Places of the fields that both profiles have, in each."""
+    if now.paths == before.paths:
+        every = np.arange(len(now.paths))
+        return every, every
+    pairs = [(place, before.place[path]) for place, path in enumerate(now.paths) if path in before.place]
+    return tuple(np.array(pairs, np.int64).reshape(-1, 2).T)  # type: ignore[return-value]
+
+
+def _compare(now: JobProfile, before: JobProfile) -> Comparison:
+    here, there, ours, theirs = match(now.sketch, before.sketch)
+    mine, other = shared_fields(now, before)
+    count = len(now.paths)
+    filled, changed = np.zeros(count), np.zeros(count)
+    any_changed = 0.0
+    if len(here):
+        new, old = now.sketch.marks[here][:, mine], before.sketch.marks[there][:, other]
+        differs = new != old
+        any_changed = float(differs.any(axis=1).mean())
+        both = (new != 0) & (old != 0)
+        filled[mine] = both.sum(axis=0)
+        if any_changed:
+            changed[mine] = (differs & both).sum(axis=0)
+            changed /= np.maximum(filled, 1)
+    return Comparison(
+        known=len(here) / ours if ours else float("nan"),
+        kept=len(here) / theirs if theirs else float("nan"),
+        now_items=ours,
+        matched=len(here),
+        filled=filled,
+        changed=changed,
+        any_changed=any_changed,
+        steps=_steps(now, before, here, there, changed),
+        head=_head(before.sketch, there),
+    )
+
+
+def _head(before: Sketch, there: npt.NDArray[np.int64]) -> float:
+    if not len(there):
+        return 0.0
+    places = before.places
+    return float(len(there) / (places <= places[there].max()).sum())
+
+
+def numbers_of(profile: JobProfile, rows: npt.NDArray[np.int64], fields: npt.NDArray[np.int64]) -> Floats:
+    """The numbers of some items in some fields, NaN where there is none."""
+    result = np.full((len(rows), len(fields)), np.nan)
+    numeric = profile.sketch.numeric.astype(np.int64)
+    if len(numeric):
+        at = np.minimum(np.searchsorted(numeric, fields), len(numeric) - 1)
+        has = numeric[at] == fields
+        result[:, has] = profile.sketch.numbers[rows][:, at[has]]
+    return result
+
+
+def is_date(profile: JobProfile) -> npt.NDArray[np.bool_]:
+    """Whether most values of each field are dates or times."""
+    dates = profile.forms[:, DATE] + profile.forms[:, TIME]
+    return np.asarray(dates * 2 > profile.filled)
+
+
+def _steps(
+    now: JobProfile,
+    before: JobProfile,
+    here: npt.NDArray[np.int64],
+    there: npt.NDArray[np.int64],
+    changed: Floats,
+) -> Steps:
+    count = len(now.paths)
+    zero = np.zeros((8, count))
+    numeric = now.sketch.numeric.astype(np.int64)
+    places = np.array([before.place.get(now.paths[place], -1) for place in numeric.tolist()], np.int64)
+    numeric, places = numeric[places >= 0], places[places >= 0]
+    if not len(here) or not len(numeric):
+        return Steps(*zero)
+    new, old = numbers_of(now, here, numeric), numbers_of(before, there, places)
+    # Zeros that stay zeros, as of versions that nobody uses, say nothing about steps.
+    zero[0, numeric] = (~np.isnan(new) & ~np.isnan(old) & ((new != 0) | (old != 0))).sum(axis=0)
+    moving = changed[numeric] > 0
+    if not moving.any():
+        return Steps(*zero)
+    numeric, new, old = numeric[moving], new[:, moving], old[:, moving]
+    dates = is_date(now)[numeric]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factors = np.log(new / old)
+        factors[~np.isfinite(factors)] = np.nan
+        factors[:, dates] = (new - old)[:, dates]
+        whole = np.nanmax(np.abs(np.concatenate([new, old]) % 1), axis=0, initial=0) == 0
+        tolerance = np.where(dates, 0.003, _SAME_FACTOR + np.where(whole, 0.6, 0.006) / np.abs(new))
+    differs = (new != old) & ~np.isnan(new) & ~np.isnan(old)
+    moved = differs & ~np.isnan(factors)
+    number = moved.sum(axis=0)
+    some = number >= 1
+    changed_factors = np.where(moved, factors, np.nan)
+    low, step, high = _quartiles(changed_factors)
+    with np.errstate(invalid="ignore"):
+        same = (np.abs(changed_factors - step) <= tolerance) & (tolerance < 0.15)
+        informative = moved & (tolerance < 0.15)
+    sure = informative.sum(axis=0)
+    zero[1, numeric] = differs.sum(axis=0)
+    zero[2, numeric] = np.where(some, (np.where(differs, new - old, 0) > 0).sum(axis=0) / np.maximum(differs.sum(axis=0), 1), 0)
+    zero[3, numeric] = np.where(some, step, 0)
+    # A step of one or two is large for a small count, and means little.
+    soft = np.where(whole & ~dates & (new >= 0) & (old >= 0), np.log((np.abs(new) + 3) / (np.abs(old) + 3)), factors)
+    zero[4, numeric] = np.nan_to_num(_quartiles(np.where(np.isnan(factors), np.nan, soft))[1])
+    zero[5, numeric] = np.where(sure >= _SOME_CHANGED, same.sum(axis=0) / np.maximum(sure, 1), 0)
+    zero[6, numeric] = np.where(some, high - low, 0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        twentieths = np.exp(changed_factors) * 20
+        is_round = (np.abs(twentieths - np.round(twentieths)) <= 20 * tolerance * np.exp(changed_factors))
+        is_round &= (twentieths > 4.8) & (twentieths < 19.2) & (tolerance < 0.02)
+    precise = (moved & (tolerance < 0.02)).sum(axis=0)
+    zero[7, numeric] = np.where(precise >= _SOME_CHANGED, is_round.sum(axis=0) / np.maximum(precise, 1), 0)
+    return Steps(*zero)
+
+
+def _quartiles(cells: Floats) -> Floats:
+    """The lower quarter, median and upper quarter of each column, NaN for a column without values."""
+    result = np.full((3, cells.shape[1]), np.nan)
+    counts = (~np.isnan(cells)).sum(axis=0)
+    columns = np.flatnonzero(counts)
+    if len(columns):
+        ordered = np.sort(cells[:, columns], axis=0)
+        for row, quantile in enumerate((0.25, 0.5, 0.75)):
+            places = ((counts[columns] - 1) * quantile + 0.5).astype(np.int64)
+            result[row, columns] = ordered[places, np.arange(len(columns))]
+    return result
+
+
+def follows_order(profile: JobProfile) -> npt.NDArray[np.bool_]:
+    """Whether the numbers of each field follow the order of the items, as a rank does."""
+    cached: npt.NDArray[np.bool_] | None = profile.memory.get("order")
+    if cached is None:
+        cached = profile.memory["order"] = np.zeros(len(profile.paths), np.bool_)
+        numbers = profile.sketch.numbers[np.argsort(profile.sketch.places, kind="stable")]
+        if len(numbers) >= 4:
+            with np.errstate(invalid="ignore"):
+                grows = (np.diff(numbers, axis=0) > 0).mean(axis=0)
+            cached[profile.sketch.numeric] = (grows >= 0.97) | (grows <= 0.03) & ~np.isnan(numbers).any(axis=0)
+    return cached

@@ -1,0 +1,167 @@
+"""Tests of a job as a whole: how many items it has, how many repeat, and whether they are those of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import exp, log, sqrt
+
+import numpy as np
+
+from meter_pipeline.sync.audit.baseline import Band, Baseline, band
+from meter_pipeline.sync.audit.comparison import compare, match
+from meter_pipeline.sync.audit.families.speaking import job_finding, percent, short
+from meter_pipeline.sync.audit.findings import FLAGGED, HELD, NEEDED, Finding
+from meter_pipeline.sync.audit.profile import JobProfile
+
+# Fewer than this share of the fewest before is a broken list, and less than that one to look at.
+_HALF, _THREE_FIFTHS = log(0.5), log(0.56)
+_GROWN = log(3)
+_CUT = log(0.85)
+
+
+def _one(baseline: Baseline, test: str, values: Sequence[float]) -> Band:
+    history = np.array(values, np.float64).reshape(-1, 1)
+    return band(history, baseline.job_mask(test)[:, None], baseline.patience)
+
+
+def count_items(baseline: Baseline) -> Iterator[Finding]:
+    """Zero items, far fewer, or far more than any job before."""
+    now = baseline.now.items
+    counts = [profile.items for profile in baseline.profiles]
+    plain = _one(baseline, "items", counts)
+    if not plain.known[0]:
+        return
+    low, high, width = float(plain.low[0]), float(plain.high[0]), float(plain.width[0])
+    if now == 0:
+        if low > 0:
+            # Of a page with one to three items that come and go, none are left sooner or later.
+            outcome = HELD if low - (high - low) > 0 or low >= 5 else FLAGGED
+            yield job_finding(
+                "items", outcome, 0, f"no items, while the last {len(counts)} jobs had at least {short(low)}", low=low
+            )
+        return
+    logs = _one(baseline, "items", [log(max(count, 0.5)) for count in counts])
+    fewest, spread = float(logs.low[0]), float(logs.width[0])
+    # What chance does to a list whose items come and go; one of constant length has no such excuse.
+    chance = 1.5 / sqrt(max(low, 1)) if high > low else 0.0
+    drop = log(now) - fewest + min(spread, 1.0) * 0.5 + chance * 0.5
+    expected = exp(fewest)
+    # A handful of items come and go by chance, and a long history of a constant number speaks against it.
+    lost = low - now
+    if low >= 2 and drop <= _THREE_FIFTHS and (lost >= 5 or len(counts) >= 5):
+        outcome = HELD if drop <= _HALF and lost >= (5 if high > low or len(counts) < 8 else 2) else FLAGGED
+        message = f"{now:,} items, while the last {len(counts)} jobs had {short(low)} to {short(high)}"
+        yield job_finding("items", outcome, now, message, low=expected * exp(_THREE_FIFTHS))
+    elif low >= 10 and log(now) - fewest + spread <= _CUT and (cut := _is_cut(baseline)):
+        message = f"{now:,} items, the first ones of the job before: the list is cut; {cut} items were there before"
+        yield job_finding("items", FLAGGED, now, message, low=expected)
+    top, rise = float(logs.high[0]), log(now) - float(logs.high[0]) - spread
+    if rise >= _GROWN and now >= 10 and baseline.now.repeats < 0.2:
+        message = f"{now:,} items, while the last {len(counts)} jobs had at most {short(high)}"
+        yield job_finding("growth", FLAGGED, now, message, high=exp(top + spread + _GROWN))
+
+
+def _is_cut(baseline: Baseline) -> int:
+    """The items of the job before, if this job has its first ones and hardly any other."""
+    last = baseline.profiles[-1]
+    comparison = compare(baseline.now, last)
+    if comparison is None or comparison.matched < 8:
+        return 0
+    return last.items if comparison.head >= 0.95 and comparison.known >= 0.9 and comparison.kept < 0.85 else 0
+
+
+def count_repeats(baseline: Baseline) -> Iterator[Finding]:
+    """Items that are in the job more than once."""
+    now = baseline.now
+    usual = _one(baseline, "repeats", [profile.repeats for profile in baseline.profiles])
+    excess = float(usual.above(np.array([now.repeats]))[0])
+    repeated = now.repeats * now.rows
+    if excess < 0.05 or repeated < 0.9 or not now.identity:
+        return
+    if excess >= 0.2 or (excess >= 0.1 and repeated >= 5):
+        outcome = HELD
+    elif repeated >= 3:
+        outcome = FLAGGED
+    else:
+        return
+    message = (
+        f"{percent(now.repeats)} of the items repeat an earlier item of the job (by {', '.join(now.identity)}), "
+        f"while at most {percent(float(usual.high[0]))} did before"
+    )
+    yield job_finding("repeats", outcome, now.repeats, message, high=float(usual.high[0] + usual.width[0]))
+
+
+def count_sparse(baseline: Baseline) -> Iterator[Finding]:
+    """Items that have hardly any values, as of an error page or another kind of list."""
+    now = baseline.now
+    usual = _one(baseline, "sparse", [profile.sparse for profile in baseline.profiles])
+    excess = float(usual.above(np.array([now.sparse]))[0])
+    if excess >= 0.1 and now.sparse * now.rows >= 3:
+        message = (
+            f"{percent(now.sparse)} of the items have less than half the values of the others, "
+            f"while at most {percent(float(usual.high[0]))} did before"
+        )
+        outcome = HELD if excess >= 0.5 else FLAGGED
+        yield job_finding("sparse", outcome, now.sparse, message, high=float(usual.high[0] + usual.width[0]))
+
+
+def find_known(baseline: Baseline, others: Sequence[JobProfile] = ()) -> Iterator[Finding]:
+    """Hardly any item that the job before had, though the page always kept most of its items."""
+    now, last = baseline.now, baseline.profiles[-1]
+    comparison = compare(now, last)
+    if comparison is not None and baseline.nearest is not None:
+        last, comparison = baseline.nearest
+    past = [
+        np.nan if found is None or not found.matched + found.now_items else max(found.known, found.kept)
+        for found in baseline.comparisons
+    ]
+    usual = _one(baseline, "known", past)
+    if comparison is None or usual.jobs[0] < NEEDED - 1 or not now.rows or not last.rows:
+        return
+    seen, low = max(comparison.known, comparison.kept), float(usual.low[0])
+    expected = low - float(usual.width[0]) * 0.5
+    items = min(comparison.now_items, last.rows)
+    # As many items gone as in four times the time between two jobs, and then most of the list.
+    limit = min(0.3 * expected, max(expected, 0) ** 4)
+    alone = items <= 2 and low == 1 and usual.jobs[0] >= 4
+    if seen > limit or (items * limit < 0.6 and not alone):
+        return
+    message = f"{percent(seen)} of the items are known from the job before, while at least {percent(low)} were before"
+    other = _find_page(now, others)
+    if other is not None:
+        message += f"; they are those of another page, scraped {other.time}"
+    outcome = HELD if other is not None else FLAGGED
+    yield job_finding("known", outcome, seen, message, low=limit)
+
+
+def _find_page(now: JobProfile, others: Sequence[JobProfile]) -> JobProfile | None:
+    """The job of another target that has most of the items."""
+    for other in others:
+        if other.identity == now.identity and other.rows:
+            here, _, ours, _ = match(now.sketch, other.sketch)
+            if ours >= 3 and len(here) >= 0.6 * ours:
+                return other
+    return None
+
+
+def find_stale(baseline: Baseline) -> Iterator[Finding]:
+    """A page that is again as it was some jobs ago, though it changes from job to job."""
+    if len(baseline.profiles) < 5 or baseline.now.rows < 5:
+        return
+    comparison = compare(baseline.now, baseline.profiles[-1])
+    past = [found for found in baseline.comparisons if found is not None]
+    if comparison is None or len(past) < 4:
+        return
+
+    def moved(found: object) -> float:
+        return found.any_changed + 2 - found.known - found.kept  # type: ignore[attr-defined, no-any-return]
+
+    # Only where every job differed from the one before, and this one does.
+    if min(map(moved, past)) < 0.03 or moved(comparison) < min(map(moved, past)):
+        return
+    for place in range(len(baseline.profiles) - 3, -1, -1):
+        earlier = compare(baseline.now, baseline.profiles[place])
+        if earlier is not None and earlier.matched >= 5 and moved(earlier) == 0:
+            message = f"the items are again those of {baseline.profiles[place].time}: an old page, as from a cache"
+            yield job_finding("stale", FLAGGED, 1.0, message)
+            return

@@ -1,0 +1,266 @@
+"""Tests of what happened to the items that two jobs have: how many values changed, and how numbers moved.
+
+A value that moves back to where it was in an earlier accepted job is no news: what these tests find against the job
+before, they must also find against the jobs before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import exp, log
+from typing import TypeAlias
+
+import numpy as np
+
+from meter_pipeline.sync.audit.baseline import LOOKED_BACK, Band, Baseline, Floats, Mask, band
+from meter_pipeline.sync.audit.comparison import Comparison, compare, follows_order, is_date
+from meter_pipeline.sync.audit.families.belonging import crossed_fields
+from meter_pipeline.sync.audit.families.speaking import percent, ratio, short, spoken
+from meter_pipeline.sync.audit.findings import Finding
+from meter_pipeline.sync.audit.profile import JobProfile
+from meter_pipeline.sync.audit.values import TEXT, URL
+
+_LARGE = log(1.4)
+# The prices of a sale: a factor that is a multiple of a twentieth, the same for most items.
+_SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What one comparison gives a test."""
+
+    held: Mask
+    flagged: Mask
+    seen: Floats
+    usual: Band
+    say: Callable[[int], str]
+
+
+_Test: TypeAlias = Callable[[Baseline, JobProfile, Comparison, str], _Judged]
+
+
+def find_steps(baseline: Baseline) -> Iterator[Finding]:
+    """Numbers and texts of known items that changed as they never did before."""
+    for test, judge in (("changed", _judge_changed), ("step", _judge_steps), ("partial", _judge_partial), ("dates", _judge_dates)):
+        judged = _against_last(baseline, test, judge)
+        if judged is not None:
+            yield from spoken(
+                baseline, test, judged.held, judged.flagged, judged.seen, judged.say,
+                low=judged.usual.low - judged.usual.width, high=judged.usual.high + judged.usual.width,
+            )  # fmt: skip
+
+
+def _against_last(baseline: Baseline, test: str, judge: _Test) -> _Judged | None:
+    """What a test finds against the job before, less what it does not find against an earlier one."""
+    if baseline.nearest is None:
+        return None
+    last, comparison = baseline.nearest
+    judged = judge(baseline, last, comparison, test)
+    alarmed = judged.held | judged.flagged
+    if not alarmed.any():
+        return None
+    held, flagged = judged.held.copy(), judged.flagged.copy()
+    for profile in baseline.profiles[: -2 - LOOKED_BACK : -1]:
+        if profile is last:
+            continue
+        earlier = compare(baseline.now, profile)
+        if earlier is None or earlier.matched * 2 < comparison.matched:
+            continue
+        before = judge(baseline, profile, earlier, test)
+        held &= before.held | before.flagged
+        flagged &= before.held | before.flagged
+        if not (held | flagged).any():
+            return None
+    return _Judged(held, flagged & ~held, judged.seen, judged.usual, judged.say)
+
+
+def _spread(baseline: Baseline, values: Floats) -> Floats:
+    return baseline.spread(baseline.now, values)
+
+
+def _judge_changed(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
+    """Texts: the share of known items whose value changed."""
+    usual = band(baseline.past_steps(lambda found: found.changed), baseline.mask(test, steps=True), baseline.patience)
+    seen, compared = _spread(baseline, comparison.changed), _spread(baseline, comparison.filled)
+    excess = np.where(usual.jobs >= 2, seen - usual.high - usual.width, -np.inf)
+    forms = baseline.seen(lambda profile: profile.forms)
+    words = ratio(forms[:, TEXT], baseline.filled_now) > 0.5
+    links = ratio(forms[:, URL], baseline.filled_now) > 0.5
+    # Values that few items share; "in stock" turns to "sold out" everywhere at once.
+    own = ratio(baseline.seen(lambda profile: profile.distinct), baseline.filled_now) >= 0.3
+    past_own = ratio(baseline.past(lambda profile: profile.distinct), baseline.filled_past)[-1] >= 0.3
+    moved = seen * compared
+    held = words & own & past_own & (excess >= 0.6) & (usual.high <= 0.2) & (moved >= 6)
+    flagged = (words | links) & (own | past_own) & (excess >= np.where(links, 0.6, 0.35)) & (moved >= 4)
+
+    def say(place: int) -> str:
+        return (
+            f"{baseline.paths[place]} changed in {percent(seen[place])} of the items that the job before had too, "
+            f"while it changed in at most {percent(usual.high[place])} from job to job"
+        )
+
+    return _Judged(held, flagged, seen, usual, say)
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """How the numbers of fields moved, spread over the paths of the baseline."""
+
+    compared: Floats
+    changed: Floats
+    up: Floats
+    step: Floats
+    overall: Floats
+    rigid: Floats
+    spread: Floats
+
+
+def _moves(baseline: Baseline, comparison: Comparison) -> _Moves:
+    steps = comparison.steps
+    dates = baseline.spread(baseline.now, is_date(baseline.now)) > 0
+    columns = (steps.compared, steps.changed, steps.up, steps.step, steps.overall, steps.rigid, steps.spread)
+    spread = [_spread(baseline, column) for column in columns]
+    # A rank says where an item stands, not how much it has.
+    ranks = baseline.spread(baseline.now, follows_order(baseline.now)) > 0
+    for column in (0, 1):
+        spread[column] = np.where(dates | ranks, 0, spread[column])
+    return _Moves(*spread)
+
+
+def _past(baseline: Baseline, test: str, column: Callable[[Comparison], Floats]) -> Band:
+    return band(baseline.past_steps(column), baseline.mask(test, steps=True), baseline.patience)
+
+
+def _changed_share(found: Comparison) -> Floats:
+    return ratio(found.steps.changed, found.steps.compared)
+
+
+def is_sale(step: Floats) -> Mask:
+    """Whether factors are those of a sale: downward, by a multiple of five per cent."""
+    twentieths = np.exp(np.minimum(step, 0)) * 20
+    return np.asarray((np.abs(twentieths - np.round(twentieths)) < 0.05) & (step > _SALE_LOW) & (step < _SALE_HIGH))
+
+
+def _is_counter(baseline: Baseline) -> Mask:
+    """Fields whose numbers only grew, in most items, as those that count: these start anew one day."""
+    up = baseline.past_steps(lambda found: np.where(found.steps.changed > 0, found.steps.up, np.nan))
+    share = baseline.past_steps(_changed_share)
+    moving = (~np.isnan(up)).sum(axis=0)
+    lowest = np.where(moving > 0, np.where(np.isnan(up), 1.0, up).min(axis=0, initial=1.0), 0)
+    shares = np.where(np.isnan(share), 0, share).mean(axis=0)
+    return np.asarray((lowest >= 0.95) & (moving >= 2) & (shares >= 0.3))
+
+
+def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
+    """Numbers: most of them by a large factor, or all by the same."""
+    moves = _moves(baseline, comparison)
+    compared, changed = np.maximum(moves.compared, 1), ratio(moves.changed, moves.compared)
+    usual = _past(baseline, test, lambda found: np.abs(found.steps.overall))
+    usual_changed = _past(baseline, test, _changed_share)
+    usual_rigid = _past(baseline, test, lambda found: found.steps.rigid * (_changed_share(found) >= 0.3))
+    size = np.abs(moves.overall)
+    known = (usual.jobs >= 2) & (moves.compared >= 1)
+    beyond = np.where(known, size - usual.high - usual.width, -np.inf)
+    sale = is_sale(moves.step) & (moves.rigid >= 0.6) | _few_factors(baseline, comparison)
+    restart = _is_counter(baseline) & (moves.overall < 0)
+    fine = sale | restart
+    # More than one item has to move, however rare that is.
+    many = moves.changed >= np.where(compared <= 4, 2, 3)
+    # On the page of one product, only what no price does.
+    single = (compared <= 2) & (usual.jobs >= 4) & (changed >= 1) & (beyond >= log(3))
+    large = (beyond >= _LARGE - 0.02) & many & (changed >= 0.5)
+    rigid = known & (moves.rigid >= 0.8) & (changed >= 0.6) & (moves.changed >= 4) & (usual_rigid.high <= 0.5)
+    rigid &= np.abs(moves.step) > np.maximum(usual.high * 2, 0.012)
+    one_way = known & ((moves.up >= 0.95) | (moves.up <= 0.05)) & (moves.changed >= 8)
+    one_way &= (changed - usual_changed.high - usual_changed.width >= 0.4) & (beyond >= log(1.08))
+    # The way back from a sale that has been going on for as long as the page is known.
+    end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
+    fine |= end & _equals_other_field(baseline, last)
+    held = ~fine & ~end & (large & (compared >= 3) | single & (beyond >= log(8)) | rigid & (np.abs(moves.step) >= 0.05) & (moves.changed >= 8))
+    flagged = ~fine & (large | rigid | one_way | single)
+    seen = np.exp(np.where(changed >= 0.5, moves.overall, moves.step))
+    factors = Band(np.exp(-usual.high), np.exp(usual.high), usual.width, usual.jobs)
+
+    def say(place: int) -> str:
+        how = "all by the same factor" if rigid[place] else "most of them"
+        return (
+            f"{baseline.paths[place]} changed in {percent(changed[place])} of the items that the job before had too, "
+            f"{how}, {short(float(seen[place]))} times the number before; "
+            f"from job to job it was at most {short(exp(usual.high[place]))} times"
+        )
+
+    return _Judged(held, flagged, seen, factors, say)
+
+
+def _equals_other_field(baseline: Baseline, last: JobProfile) -> Mask:
+    """Whether most items now have in a field the number that another field had in the job before: the list price."""
+    crossed = crossed_fields(baseline.now, last)
+    if crossed is None:
+        return np.zeros(len(baseline.paths), np.bool_)
+    return np.asarray(baseline.spread(baseline.now, crossed[1]) >= 0.5)
+
+
+def _few_factors(baseline: Baseline, comparison: Comparison) -> Mask:
+    """Fields whose changed numbers all went down by round factors of a sale, though not all by the same."""
+    return _spread(baseline, comparison.steps.round) >= 0.85
+
+
+def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
+    """Numbers: an unusual share of them, all in one direction."""
+    moves = _moves(baseline, comparison)
+    changed = ratio(moves.changed, moves.compared)
+    usual = _past(baseline, test, _changed_share)
+    usual_step = _past(baseline, test, lambda found: np.abs(found.steps.step))
+    excess = np.where(usual.jobs >= 2, changed - usual.high - usual.width, -np.inf)
+    one_way = (moves.up >= 0.95) | (moves.up <= 0.05)
+    # Chance makes few steps go one way, and many do not.
+    surprising = moves.changed >= 6
+    size = np.abs(moves.step)
+    sale = is_sale(moves.step) & (moves.rigid >= 0.6) | _few_factors(baseline, comparison)
+    fine = sale | _is_counter(baseline)
+    end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
+    fine |= end & _equals_other_field(baseline, last)
+    usual_spread = _past(baseline, test, lambda found: found.steps.spread)
+    shuffled = (excess >= 0.5) & (moves.changed >= 6) & (moves.spread - usual_spread.high >= log(2))
+    same = (moves.rigid >= 0.8) & (size >= log(1.15)) & (size > usual_step.high)
+    flagged = ~fine & one_way & surprising & (excess >= 0.1) & ((size >= log(1.1)) & ((size > usual_step.high * 0.8) | (excess >= 0.3)) | same)
+    flagged |= shuffled
+    held = ~fine & ~end & one_way & surprising & (excess >= 0.25) & same & (size >= log(1.25))
+    held |= shuffled & (excess >= 0.6) & (moves.spread - usual_spread.high >= log(3)) & (usual.high <= 0.3)
+
+    def say(place: int) -> str:
+        if shuffled[place]:
+            how = "up and down without pattern"
+        else:
+            how = f"{'up' if moves.up[place] > 0.5 else 'down'}, by a factor of {short(exp(moves.step[place]))} (median)"
+        return (
+            f"{baseline.paths[place]} moved in {percent(changed[place])} of the items that the job before had too, {how}; "
+            f"from job to job it moved in at most {percent(usual.high[place])}"
+        )
+
+    return _Judged(held, flagged, changed, usual, say)
+
+
+def _judge_dates(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
+    """Dates and times: all by the same span, or in more items than ever."""
+    steps = comparison.steps
+    dates = baseline.spread(baseline.now, is_date(baseline.now)) > 0
+    compared, number = _spread(baseline, steps.compared), _spread(baseline, steps.changed)
+    changed, rigid, step = ratio(number, compared), _spread(baseline, steps.rigid), _spread(baseline, steps.step)
+    usual = _past(baseline, test, _changed_share)
+    usual_rigid = _past(baseline, test, lambda found: found.steps.rigid * (_changed_share(found) >= 0.3))
+    excess = np.where(usual.jobs >= 2, changed - usual.high - usual.width, -np.inf)
+    same = (rigid >= 0.8) & (usual_rigid.high <= 0.5)
+    held = dates & same & (excess >= 0.6) & (number >= 5)
+    flagged = dates & (number >= 4) & (same & (changed >= 0.6) & (excess >= 0.2) | (excess >= 0.6))
+
+    def say(place: int) -> str:
+        days = float(step[place])
+        span = f"{short(days * 24)} hours" if abs(days) < 3 else f"{short(days)} days"
+        return (
+            f"{baseline.paths[place]} moved by {span} in {percent(changed[place])} of the items that the job before had "
+            f"too; from job to job it changed in at most {percent(usual.high[place])}"
+        )
+
+    return _Judged(held, flagged, changed, usual, say)

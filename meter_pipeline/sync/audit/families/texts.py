@@ -1,0 +1,139 @@
+"""Tests of how texts are written: marks of damage, scripts, units, patterns and lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import log
+
+import numpy as np
+
+from meter_pipeline.sync.audit.baseline import Baseline, band, novelty
+from meter_pipeline.sync.audit.families.speaking import percent, ratio, short, spoken
+from meter_pipeline.sync.audit.findings import Finding
+from meter_pipeline.sync.audit.values import DATE, FIRST_SCRIPT, FLAGS, MEASURE, NEGATIVE, PADDED, TEXT, TIME, URL, ZERO
+
+_DAMAGE = tuple(range(PADDED))
+
+
+def find_marks(baseline: Baseline) -> Iterator[Finding]:
+    """Tags, entities, damaged characters, placeholders; zeros, minus signs and scripts where there were none."""
+    count = np.maximum(baseline.filled_now, 1e-9)
+    now = baseline.seen(lambda profile: profile.flags)
+    occurring = np.flatnonzero(now.sum(axis=0))
+    if not len(occurring):
+        return
+    past_flags = baseline.past(lambda profile: profile.flags)
+    use = baseline.filled_past > 0
+    for flag in occurring.tolist():
+        test = "script" if flag >= FIRST_SCRIPT else "sign" if flag in (ZERO, NEGATIVE) else "text"
+        seen = now[:, flag] / count
+        usual = band(ratio(past_flags[:, :, flag], baseline.filled_past), baseline.mask(test) & use)
+        excess = usual.above(seen)
+        if not (excess > 0).any():
+            continue
+        number = now[:, flag]
+        few = (count <= 3) & (seen >= 0.99) & (usual.jobs >= 5)
+        if flag in _DAMAGE:
+            held = (excess >= 0.3) & ((number >= 3) | few)
+            flagged = (excess >= 0.05) & (number >= 2) | (excess >= 0.6)
+        elif flag == PADDED:
+            held, flagged = excess < -np.inf, (excess >= 0.5) & (number >= 3)
+        elif flag in (ZERO, NEGATIVE):
+            held = (excess >= 0.85) & (number >= 5) & (usual.high <= 0.1)
+            flagged = (excess >= 0.4) & (number >= 4) | few
+        else:
+            held = (excess >= 0.6) & (number >= 3) & (usual.high <= 0.2)
+            flagged = (excess >= 0.35) & (number >= 3)
+        name = FLAGS[flag]
+
+        def say(place: int, name: str = name, seen: np.ndarray = seen, usual: object = usual) -> str:  # type: ignore[type-arg]
+            high = percent(usual.high[place])  # type: ignore[attr-defined]
+            return f"{baseline.paths[place]} has {_named(name)} in {percent(seen[place])} of its values, at most {high} before"
+
+        yield from spoken(baseline, test, held, flagged, seen, say, high=usual.high + usual.width)
+
+
+def _named(flag: str) -> str:
+    if flag in ("zero", "negative"):
+        return {"zero": "zeros", "negative": "negative numbers"}[flag]
+    return f"{flag} letters" if flag[0].isupper() and "HTML" not in flag else flag
+
+
+def find_new_units(baseline: Baseline) -> Iterator[Finding]:
+    """Another currency or unit beside numbers that are written as text."""
+    measures = baseline.seen(lambda profile: profile.forms[:, MEASURE])
+    past = baseline.past(lambda profile: profile.forms[:, MEASURE])
+    mask = baseline.mask("unit") & (past > 0)
+    new = novelty(baseline, lambda profile: profile.units, mask, lambda profile: profile.forms[:, MEASURE])
+    jobs = mask.sum(axis=0)
+    excess = np.where(jobs >= 3, new.seen - 1.5 * new.usual, 0)
+    steady = (measures * 2 >= baseline.filled_now) & (new.usual <= 0.2)
+    held = steady & (excess >= 0.5)
+    flagged = (new.seen - 3 * new.usual >= 0.1) & (excess * measures >= 1.5) & (jobs >= 3)
+
+    def say(place: int) -> str:
+        names = baseline.now.unit_names
+        unit = names.get(int(new.newest[place]), "")
+        written = f"the unit {unit!r}" if unit else "no unit"
+        known = sorted({name for profile in baseline.profiles for name in _units(profile, baseline.paths[place])})
+        before = ", ".join(repr(name) if name else "none" for name in known[:4])
+        return f"{baseline.paths[place]} has {written} in {percent(new.seen[place])} of its values; before: {before}"
+
+    yield from spoken(baseline, "unit", held, flagged, new.seen, say, high=1.5 * new.usual + 0.1)
+
+
+def _units(profile: object, path: str) -> list[str]:
+    place = profile.place.get(path)  # type: ignore[attr-defined]
+    if place is None:
+        return []
+    units = profile.units  # type: ignore[attr-defined]
+    return [profile.unit_names[unit] for unit in units.marks[units.fields == place].tolist()]  # type: ignore[attr-defined]
+
+
+def find_new_patterns(baseline: Baseline) -> Iterator[Finding]:
+    """Texts written in another way: dates in another order, addresses with another path, ids of another make."""
+    mask = baseline.mask("pattern") & (baseline.filled_past > 0)
+    new = novelty(baseline, lambda profile: profile.patterns, mask, lambda profile: profile.filled)
+    forms = baseline.seen(lambda profile: profile.forms)
+    texts = forms[:, TEXT] + forms[:, URL] + forms[:, DATE] + forms[:, TIME] + forms[:, MEASURE]
+    jobs = mask.sum(axis=0)
+    excess = np.where(jobs >= 3, new.seen - 1.5 * new.usual, 0)
+    held = (excess >= 0.7) & (new.usual <= 0.1) & (texts >= 6)
+    flagged = (excess >= 0.35) & (baseline.filled_now >= 5)
+
+    def say(place: int) -> str:
+        what = "texts" if texts[place] else "numbers"
+        return f"{percent(new.seen[place])} of the {what} in {baseline.paths[place]} are written in a way that no job had before"
+
+    yield from spoken(baseline, "pattern", held, flagged, new.seen, say, high=1.5 * new.usual + 0.35)
+
+
+def find_other_lengths(baseline: Baseline) -> Iterator[Finding]:
+    """Texts that are much longer or shorter than before."""
+    lengths = baseline.seen(lambda profile: profile.lengths, np.nan)
+    past = baseline.past(lambda profile: profile.lengths, np.nan)
+    texts = ratio(baseline.seen(lambda profile: profile.forms)[:, [TEXT, URL]].sum(axis=1), baseline.filled_now) > 0.5
+    mask = baseline.mask("length")
+    count = baseline.filled_now
+    with np.errstate(invalid="ignore", divide="ignore"):
+        now_log, past_log = np.log(lengths), np.log(past)
+    low, middle, high = (band(past_log[:, :, column], mask) for column in range(3))
+    known = texts & ~np.isnan(middle_now := now_log[:, 1]) & (count >= 5)
+    # The median of few or of very unlike texts moves by chance.
+    noise = 1.5 * np.nan_to_num(now_log[:, 2] - now_log[:, 0]) / np.sqrt(np.maximum(count, 1)) + 0.1
+    moved = np.maximum(middle.above(middle_now), middle.below(middle_now)) - noise
+    cut = np.maximum(high.below(now_log[:, 2]), high.above(now_log[:, 2])) - noise
+    apart = (low.above(now_log[:, 0]) > 0) & (now_log[:, 0] > high.high) | (now_log[:, 2] < low.low)
+    held = known & apart & (moved >= log(1.6)) & (count >= 6)
+    flagged = known & ((moved >= log(1.6)) | (cut >= log(2)))
+    seen = np.nan_to_num(lengths[:, 1])
+
+    def say(place: int) -> str:
+        shortest, longest = np.exp(middle.low[place]), np.exp(middle.high[place])
+        tail = f", the longest tenth from {short(lengths[place, 2])}" if moved[place] < log(1.6) else ""
+        return (
+            f"{baseline.paths[place]} has texts of {short(seen[place])} characters (median){tail}, "
+            f"while it had {short(shortest)} to {short(longest)} before"
+        )
+
+    yield from spoken(baseline, "length", held, flagged, seen, say, low=np.exp(middle.low), high=np.exp(middle.high))

@@ -1,0 +1,93 @@
+"""Which fields tell the items of a job apart, and a number of 32 bits for each item by these fields.
+
+Comes in: parsed items. Goes out: paths of fields, and ids of items. The choice is the audit's own and follows from a
+job's items (and the choice made for the job before): the key of the strategy may be found later, or change, and
+verdicts must not change with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from meter_pipeline.sync.audit.cells import Codes
+from meter_pipeline.sync.audit.values import EMPTY, MEASURE, NUMBER, TEXT, URL, mark
+from meter_pipeline.sync.items.field_names import rank_name
+
+Path = tuple[str, ...]
+Ids = npt.NDArray[np.uint32]
+
+#: Items from which the fields are chosen.
+EXAMINED = 1_024
+_UNIQUE, _STILL_UNIQUE = 0.9, 0.6
+_PAIRED = 6
+_TITLES = ("name", "title", "headline", "heading")
+_MIX = 0x9E3779B1
+_FITTING = (TEXT, URL, NUMBER, MEASURE)
+
+
+def choose_identity(codes: Codes, paths: Sequence[Path], forms: npt.NDArray[np.uint8]) -> tuple[Path, ...]:
+    """The fields that tell items apart: one, or two together, or none if no two do.
+
+    Args:
+        codes: Rows of distinct items.
+        paths: Names of the columns.
+        forms: The form of each value, by its number.
+    """
+    candidates = []
+    for column, path in enumerate(paths):
+        if "[]" in path:
+            continue
+        cells = forms[codes[:, column]]
+        filled = cells > EMPTY
+        if filled.sum() < _UNIQUE * len(codes) or not np.isin(cells[filled], _FITTING).all():
+            continue
+        rank = rank_name(path[-1])
+        is_number = bool((cells == NUMBER).any() or (cells == MEASURE).mean() > 0.5)
+        unique = len(np.unique(codes[filled, column])) / len(codes)
+        title = path[-1].lower().rsplit("_", 1)[-1] in _TITLES
+        candidates.append((bool(rank) and unique >= _UNIQUE, not is_number, title, rank, unique, path, column))
+    alone = [entry for entry in candidates if entry[4] >= _UNIQUE and (entry[0] or entry[1])]
+    if alone:
+        return (min(alone, key=lambda entry: (not entry[0], not entry[2], -entry[3], len(entry[5]), entry[5]))[5],)
+    # A name with a category rather than a name with a price.
+    ordered = sorted(candidates, key=lambda entry: (not entry[1], -round(entry[4], 1), entry[5]))
+    for one, other in combinations(ordered[:_PAIRED], 2):
+        pairs = codes[:, one[6]].astype(np.int64) << 32 | codes[:, other[6]]
+        if (one[1] or other[1]) and len(np.unique(pairs)) >= _UNIQUE * len(codes):
+            return one[5], other[5]
+    return ()
+
+
+def is_still_unique(codes: Codes, paths: Sequence[Path], forms: npt.NDArray[np.uint8], identity: Sequence[Path]) -> bool:
+    """Whether fields that told the items of an earlier job apart do so for most of these."""
+    if not len(codes) or not identity or not set(identity) <= set(paths):
+        return False
+    columns = [paths.index(path) for path in identity]
+    if (forms[codes[:, columns]] > EMPTY).mean() < _UNIQUE:
+        return False
+    return len(np.unique(codes[:, columns], axis=0)) >= _STILL_UNIQUE * len(codes)
+
+
+def identify(items: Iterable[Any], identity: Sequence[Path]) -> Ids:
+    """The ids of items; an item without the fields, or a job without identity, is told by all it holds."""
+    if not identity:
+        return np.fromiter(map(mark, items), np.uint32)
+    ids = []
+    for item in items:
+        combined = 0
+        for path in identity:
+            value = item
+            for name in path:
+                value = value.get(name) if type(value) is dict else item if name == "value" and path == ("value",) else None
+            if value is None or value == "":
+                combined = mark(item)
+                break
+            combined = (combined * 31 + mark(value)) * _MIX & 0xFFFFFFFF
+            combined ^= combined >> 15
+        ids.append(combined)
+    return np.array(ids, np.uint32)

@@ -1,0 +1,219 @@
+"""The profile of a job: everything that verdicts on it and on later jobs of its target need, in a few kilobytes.
+
+A profile describes a sample of the job's items: all of them up to `profiler.MOST_ROWS`, else those with the smallest
+ids, so that profiles of two jobs describe the same items. Its sketch keeps some of these items one by one, as marks and
+numbers. `dump` and `load` turn a profile into bytes and back.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from meter_pipeline.sync.audit.values import EMPTY, FORMS
+
+Counts = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float32]
+
+VERSION = 1
+#: What the quantiles of numbers and of lengths are.
+NUMBER_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+LENGTH_QUANTILES = (0.1, 0.5, 0.9)
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """How often the most frequent values, patterns or units of each field occur: three arrays of one length.
+
+    Attributes:
+        fields: Places of fields.
+        marks: Marks of what occurs.
+        counts: In how many rows.
+    """
+
+    fields: npt.NDArray[np.uint16]
+    marks: npt.NDArray[np.uint32]
+    counts: Counts
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """Some items one by one, in the order of their ids.
+
+    Attributes:
+        ids: The items' ids.
+        places: Where in the job each item is, from 0 for the first to 1.
+        marks: A mark of 16 bits for each item's value of each field; 0 where there is none.
+        numeric: Places of the fields with numbers.
+        numbers: The items' numbers in these fields; NaN where there is none.
+        is_complete: Whether it holds every item of the job.
+    """
+
+    ids: npt.NDArray[np.uint32]
+    places: Floats
+    marks: npt.NDArray[np.uint16]
+    numeric: npt.NDArray[np.uint16]
+    numbers: Floats
+    is_complete: bool
+
+
+@dataclass(frozen=True, eq=False)
+class JobProfile:
+    """What is known of a job's items.
+
+    Attributes:
+        time: When the job was scraped, ISO 8601.
+        items: Number of its items.
+        rows: Number of items that the counts below are about.
+        repeats: Share of items whose id an earlier item has.
+        sparse: Share of items with less than half the values that the items of this job usually have.
+        identity: Paths of the fields that tell items apart; empty if none do.
+        paths: Paths of the fields, as `meter.yaml` spells them.
+        forms: In how many rows a field has each of `values.FORMS`; one line a field.
+        flags: In how many rows a field has each of `values.FLAGS`.
+        distinct: Number of distinct values of each field.
+        numbers: Quantiles of each field's numbers; NaN for a field without.
+        lengths: Quantiles of the lengths of each field's texts, in characters.
+        values: The most frequent values.
+        patterns: The most frequent patterns of texts.
+        units: The most frequent units of numbers written as text.
+        unit_names: The units, by mark.
+        sketch: Some items one by one.
+        samples: For each field its values in two items, and in the item with the fewest values; as JSON, cut.
+    """
+
+    time: str
+    items: int
+    rows: int
+    repeats: float
+    sparse: float
+    identity: tuple[str, ...]
+    paths: tuple[str, ...]
+    forms: Counts
+    flags: Counts
+    distinct: Counts
+    numbers: Floats
+    lengths: Floats
+    values: Shares
+    patterns: Shares
+    units: Shares
+    unit_names: dict[int, str]
+    sketch: Sketch
+    samples: tuple[tuple[str, ...], ...]
+    memory: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Places of fields by path."""
+        return {path: number for number, path in enumerate(self.paths)}
+
+    @cached_property
+    def filled(self) -> Counts:
+        """In how many rows each field has a value."""
+        return self.forms[:, EMPTY + 1 :].sum(axis=1)
+
+    @cached_property
+    def top(self) -> Counts:
+        """In how many rows each field has its most frequent value."""
+        top = np.zeros(len(self.paths), np.float32)
+        np.maximum.at(top, self.values.fields, self.values.counts)
+        return top
+
+    def dump(self) -> bytes:
+        """The profile as bytes, for `load`."""
+        form = {
+            "version": VERSION,
+            "time": self.time,
+            "counts": [self.items, self.rows, self.repeats, self.sparse],
+            "identity": self.identity,
+            "paths": self.paths,
+            "forms": _pack(self.forms, np.float32),
+            "flags": _pack(self.flags, np.float32),
+            "distinct": _pack(self.distinct, np.float32),
+            "numbers": _pack(self.numbers, np.float32),
+            "lengths": _pack(self.lengths, np.float32),
+            "shares": [_pack_shares(shares) for shares in (self.values, self.patterns, self.units)],
+            "units": list(self.unit_names.items()),
+            "sketch": [
+                self.sketch.ids.tobytes(),
+                self.sketch.places.astype(np.float16).tobytes(),
+                np.ascontiguousarray(self.sketch.marks.T).tobytes(),
+                self.sketch.numeric.tobytes(),
+                np.ascontiguousarray(self.sketch.numbers.T).tobytes(),
+                self.sketch.is_complete,
+            ],
+            "samples": self.samples,
+        }
+        return zlib.compress(_encode(form), 1)
+
+
+def load(data: bytes) -> JobProfile:
+    """The inverse of `JobProfile.dump`.
+
+    Raises:
+        ValueError: The bytes are no profile, or one of another version.
+    """
+    try:
+        form = _decode(zlib.decompress(data))
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise ValueError(f"not a profile of a job: {error}") from None
+    if form.get("version") != VERSION:
+        raise ValueError(f"a profile of version {form.get('version')}; this release reads version {VERSION}")
+    count = len(form["paths"])
+    items, rows, repeats, sparse = form["counts"]
+    values, patterns, units = map(_unpack_shares, form["shares"])
+    ids, places, marks, numeric, numbers, is_complete = form["sketch"]
+    kept = len(ids) // 4
+    sketch = Sketch(
+        np.frombuffer(ids, np.uint32),
+        np.frombuffer(places, np.float16).astype(np.float32),
+        np.frombuffer(marks, np.uint16).reshape(count, kept).T,
+        np.frombuffer(numeric, np.uint16),
+        np.frombuffer(numbers, np.float32).reshape(len(numeric) // 2, kept).T,
+        is_complete,
+    )
+    return JobProfile(
+        time=form["time"],
+        items=items,
+        rows=rows,
+        repeats=repeats,
+        sparse=sparse,
+        identity=tuple(form["identity"]),
+        paths=tuple(form["paths"]),
+        forms=np.frombuffer(form["forms"], np.float32).reshape(count, len(FORMS)),
+        flags=np.frombuffer(form["flags"], np.float32).reshape(count, -1) if count else np.zeros((0, 1), np.float32),
+        distinct=np.frombuffer(form["distinct"], np.float32),
+        numbers=np.frombuffer(form["numbers"], np.float32).reshape(count, len(NUMBER_QUANTILES)),
+        lengths=np.frombuffer(form["lengths"], np.float32).reshape(count, len(LENGTH_QUANTILES)),
+        values=values,
+        patterns=patterns,
+        units=units,
+        unit_names=dict(form["units"]),
+        sketch=sketch,
+        samples=tuple(map(tuple, form["samples"])),
+    )
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+def _pack(array: npt.NDArray[Any], dtype: Any) -> bytes:
+    return np.ascontiguousarray(array, dtype).tobytes()
+
+
+def _pack_shares(shares: Shares) -> list[bytes]:
+    return [shares.fields.tobytes(), shares.marks.tobytes(), _pack(shares.counts, np.float32)]
+
+
+def _unpack_shares(form: list[bytes]) -> Shares:
+    fields, marks, counts = form
+    return Shares(
+        np.frombuffer(fields, np.uint16), np.frombuffer(marks, np.uint32), np.frombuffer(counts, np.float32)
+    )

@@ -1,0 +1,243 @@
+"""What the audit knows of a single value: its form, a mark to recognise it by, its number, length, pattern and unit.
+
+Comes in: parsed JSON values. Goes out: numbers of distinct values (`ValueTable.take`) and columns about these. Every
+fact follows from the value alone, so it does not matter which jobs a table has seen before.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from meter_pipeline.store.columns import spell_json
+from meter_pipeline.text.money import CURRENCY, read_amount
+
+#: The forms of a value. Up to `EMPTY` there is no value.
+FORMS = (
+    "absent", "null", "empty", "boolean", "number", "list", "object", "text", "number as text", "date", "time", "URL",
+)  # fmt: skip
+ABSENT, NULL, EMPTY, BOOLEAN, NUMBER, LIST, OBJECT, TEXT, MEASURE, DATE, TIME, URL = range(len(FORMS))
+#: What may be remarkable about a value; a bit each.
+FLAGS = (
+    "HTML tags", "HTML entities", "damaged characters", "unprintable characters", "placeholders", "blanks around it",
+    "zero", "negative", "Latin", "Greek", "Cyrillic", "Arabic or Hebrew", "Chinese, Japanese or Korean", "other script",
+)  # fmt: skip
+HTML, ENTITY, DAMAGED, UNPRINTABLE, PLACEHOLDER, PADDED, ZERO, NEGATIVE = range(8)
+FIRST_SCRIPT = 8
+# Characters of a text that are examined: enough for its pattern, and long texts cost no more than short ones.
+_EXAMINED = 96
+_PATTERN = 24
+_MEASURE_LENGTH = 40
+_UNIT_LENGTH = 12
+_USUAL_DECIMALS = 2
+# Distinct values that are remembered; then the table starts again.
+MOST_VALUES = 300_000
+
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,80}>|<!--")
+_ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#x[0-9a-fA-F]{2,5});")
+# UTF-8 read as Latin-1 or Windows-1252: a lead byte as a letter, followed by a continuation byte as a sign.
+_DAMAGED = re.compile("[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]|\ufffd|[\ud800-\udfff]")  # fmt: skip
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_PLACEHOLDER = re.compile(
+    r"^\W*(?:undefined|null|none|nan|n/?a|tbd|todo|error|loading|please wait|placeholder|test|string)\W*$"
+    r"|\[object \w+\]|\{\{.*\}\}|\$\{.*\}|<%.*%>|\blorem ipsum\b|^data:image/|%[sd]\b|\bblank\.(?:gif|png)|\bspacer\.gif"
+    r"|\bplaceholder\b",
+    re.I,
+)
+_DATE = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)(?:$|[T ](\d\d):(\d\d)(?::(\d\d))?)")
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)$")
+_URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,12}:)?//\S+$|/[\w.~%-]+(?:/\S*)?$|mailto:\S+$|data:\w+/", re.I)
+_MEASURE = re.compile(r"^([^\d]{0,12}?)([-+−]?\d[\d.,'’\u00a0\u202f ]*\d|[-+−]?\d)([^\d]{0,12})$")
+# A unit before a number is a currency, or stands apart from it: `LH101` is a name.
+_BEFORE = re.compile(rf"(?:{CURRENCY}|[^\w\s]{{1,2}}|[A-Za-z]{{1,3}}\.?\s|)")
+_AFTER = re.compile(
+    rf"(?:{CURRENCY}|[%°′″'\"]+|°?[A-Za-z\u00b2-\u00ff\u0370-\u052f]{{1,3}}[.²³]?(?:/[a-z]{{1,3}})?|[^\w\s]{{1,2}}|[\u3040-\uffef]|)"
+)
+_WORD = re.compile(r"w[w'’]*(?:[ ,.;:!?&()/+-]{1,2}w[w'’]*)+|ww+")
+_RUN = re.compile(r"9+|\s+")
+_SCRIPTS = (
+    (re.compile("[A-Za-z\u00c0-\u024f]"), 8),
+    (re.compile("[\u0370-\u03ff]"), 9),
+    (re.compile("[\u0400-\u052f]"), 10),
+    (re.compile("[\u0590-\u06ff]"), 11),
+    (re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"), 12),
+    (re.compile("[\u0530-\u058f\u0900-\u1fff\ua000-\uabff]"), 13),
+)
+_ASCII_CLASSES = {code: "w" if chr(code).isalpha() else "9" if chr(code).isdigit() else chr(code) for code in range(128)}
+_NOTHING = float("nan")
+
+
+def mark(value: Any) -> int:
+    """A number of 32 bits for a value: equal for equal values, in every process."""
+    if type(value) is str:
+        return crc32(value.encode("utf-8", "surrogatepass"))
+    if type(value) is bool:
+        return 1 + value
+    if type(value) is int or type(value) is float:
+        return crc32(b"%r" % float(value)) if abs(value) < 2**53 else crc32(b"%r" % value)
+    return 0 if value is None else crc32(spell_json(value).encode())
+
+
+class ValueTable:
+    """Distinct values and facts about each; a value's number is its place. Number 0 stands for an absent value."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Any, int] = {}
+        self._rows: list[tuple[int, int, float, int, int, int, int]] = []
+        self._columns: tuple[npt.NDArray[Any], ...] = ()
+        self.units: dict[int, str] = {}
+        self._add((ABSENT, 0, _NOTHING, 0, 0, 0, 0))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, value: Any) -> int:
+        """The number of a value."""
+        kind = type(value)
+        key = value if kind is str else (kind, value) if kind in _HASHABLE else (kind, spell_json(value))
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = self._add(self._describe(value, kind))
+        return number
+
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """Form, mark, number, length, flags, pattern and unit of every value."""
+        known = len(self._columns[0]) if self._columns else 0
+        if known < len(self._rows):
+            fresh = list(zip(*self._rows[known:], strict=True))
+            added = [np.array(column, dtype) for column, dtype in zip(fresh, _DTYPES, strict=True)]
+            if known:
+                added = [np.concatenate(pair) for pair in zip(self._columns, added, strict=True)]
+            self._columns = tuple(added)
+        return self._columns
+
+    def _add(self, row: tuple[int, int, float, int, int, int, int]) -> int:
+        self._rows.append(row)
+        return len(self._rows) - 1
+
+    def _describe(self, value: Any, kind: type) -> tuple[int, int, float, int, int, int, int]:
+        if kind is str:
+            return self._describe_text(value)
+        if value is None:
+            return NULL, 0, _NOTHING, 0, 0, 0, 0
+        if kind is bool:
+            return BOOLEAN, mark(value), _NOTHING, 0, 0, 0, 0
+        if kind is int or kind is float:
+            number = float(value) if abs(value) < 1e300 else _NOTHING
+            return NUMBER, mark(value), number, 0, _signs(number), _decimals(number), 0
+        if not value:
+            return EMPTY, 0, _NOTHING, 0, 0, 0, 0
+        return (LIST if kind is list else OBJECT), mark(value), float(len(value)), 0, 0, 0, 0
+
+    def _describe_text(self, text: str) -> tuple[int, int, float, int, int, int, int]:
+        if not text or text.isspace():
+            return EMPTY, 0, _NOTHING, 0, 0, 0, 0
+        form, number, unit = TEXT, _NOTHING, 0
+        head = text if len(text) <= _EXAMINED else text[:_EXAMINED]
+        flags = _text_flags(text, head)
+        first = head.lstrip()[:1]
+        if len(text) <= _MEASURE_LENGTH:
+            found = read_date(text) if first.isdigit() else None
+            if found is not None:
+                form, number = (DATE if len(text) <= 10 else TIME), found
+            elif (measure := read_measure(text)) is not None:
+                form, number, name = MEASURE, *measure
+                unit = mark(name)
+                self.units.setdefault(unit, name)
+                flags |= _signs(number)
+        if form == TEXT and _URL.match(head.strip()):
+            form = URL
+        pattern = crc32(pattern_of(head).encode("utf-8", "surrogatepass"))
+        return form, mark(text), number, len(text), flags, pattern, unit
+
+
+_HASHABLE = frozenset({int, float, bool, type(None)})
+_DTYPES = (np.uint8, np.uint32, np.float64, np.int64, np.uint32, np.uint32, np.uint32)
+
+
+def read_date(text: str) -> float | None:
+    """Days since 1970 of an ISO date or time, the part of a day as a fraction; None for any other text."""
+    parts = _DATE.match(text)
+    if parts is None:
+        return None
+    year, month, day, hour, minute, second = parts.groups(default="0")
+    try:
+        days = float(date(int(year), int(month), int(day)).toordinal() - 719163)
+    except ValueError:
+        return None
+    days += (int(hour) * 3600 + int(minute) * 60 + int(second)) / 86400
+    offset = _OFFSET.search(text) if hour != "0" or len(text) > 10 else None
+    if offset:
+        shift = (int(offset[2]) * 60 + int(offset[3])) / 1440
+        days += shift if offset[1] == "-" else -shift
+    return days
+
+
+def read_measure(text: str) -> tuple[float, str] | None:
+    """The number and the unit of a text such as `£1,234.56`, `45 %` or `3,5 kg`; None for any other text."""
+    parts = _MEASURE.match(text.strip())
+    if parts is None:
+        return None
+    before, digits, after = parts[1], parts[2], parts[3].strip()
+    if not ((_BEFORE.fullmatch(before) or _BEFORE.fullmatch(before.strip("-+− "))) and _AFTER.fullmatch(after)):
+        return None
+    number = read_amount(text.strip())
+    if number is None:
+        number = read_amount(digits)
+    if number is None or abs(number) > 1e300:
+        return None
+    return number, " ".join(filter(None, (before.strip(" -+−"), after)))[:_UNIT_LENGTH]
+
+
+def pattern_of(text: str) -> str:
+    """The pattern of a text: words as `w`, digits as `9`, other characters as they are; `9-9-9` for a date."""
+    if text.isascii():
+        classes = text.translate(_ASCII_CLASSES)
+    else:
+        classes = "".join("w" if char.isalpha() else "9" if char.isdigit() else char for char in text)
+    return _RUN.sub(_shorten, _WORD.sub("w", classes))[:_PATTERN]
+
+
+def _shorten(run: re.Match[str]) -> str:
+    return "9" if run[0][0] == "9" else " "
+
+
+def _decimals(number: float) -> int:
+    """The pattern of a number: how many decimals it has, if more than two."""
+    # What was a whole number or cents may be either; with three decimals it was computed, or its comma misread.
+    if number != number or abs(number) > 1e15 or round(number, _USUAL_DECIMALS) == number:
+        return 1
+    spelled = repr(number)
+    return len(spelled) - spelled.index(".") if "e" not in spelled else 20
+
+
+def _signs(number: float) -> int:
+    return (number == 0) << ZERO | (number < 0) << NEGATIVE
+
+
+def _text_flags(text: str, head: str) -> int:
+    flags = 0
+    if "<" in head and _TAG.search(head):
+        flags |= 1 << HTML
+    if "&" in head and _ENTITY.search(head):
+        flags |= 1 << ENTITY
+    if _UNPRINTABLE.search(head):
+        flags |= 1 << UNPRINTABLE
+    if _PLACEHOLDER.search(head):
+        flags |= 1 << PLACEHOLDER
+    if text[0].isspace() or text[-1].isspace():
+        flags |= 1 << PADDED
+    if head.isascii():
+        # The case of a letter differs from its other case.
+        return flags | (1 << FIRST_SCRIPT if head.upper() != head.lower() else 0)
+    if _DAMAGED.search(head):
+        flags |= 1 << DAMAGED
+    for script, bit in _SCRIPTS:
+        if script.search(head):
+            flags |= 1 << bit
+    return flags

@@ -1,0 +1,147 @@
+"""The verdict on a job: accepted, flagged or held, by what precedes it for its target.
+
+Comes in: the job's profile, and the jobs before it with their profiles and verdicts. Goes out: a `Verdict`. It follows
+from these alone: not from the order in which jobs were loaded, the clock, or anything stored elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from meter_pipeline.sync.audit.baseline import Baseline, PastJob
+from meter_pipeline.sync.audit.families import belonging, counts, fields, levels, steps, texts
+from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD, NEEDED, AuditConfig, Finding, Verdict
+from meter_pipeline.sync.audit.profile import JobProfile
+
+#: The names of all tests, for `audit.off`, `audit.hold` and `audit.flag`.
+TESTS = (
+    "items", "growth", "repeats", "sparse", "known", "stale", "filled", "form", "equal", "distinct", "values", "text",
+    "script", "sign", "unit", "pattern", "length", "changed", "step", "partial", "dates", "other field", "other item",
+    "level", "date",
+)  # fmt: skip
+# Tests that need no more than jobs of the same shape: those of the strategy's other pages will do.
+_OF_SHAPE = (fields.find_emptier, fields.find_other_forms, texts.find_marks, texts.find_new_units)
+_OF_ROWS = (
+    fields.find_emptier,
+    fields.find_other_forms,
+    fields.find_equal,
+    fields.find_fewer_distinct,
+    fields.find_new_values,
+    texts.find_marks,
+    texts.find_new_units,
+    texts.find_new_patterns,
+    texts.find_other_lengths,
+    steps.find_steps,
+    belonging.find_other_fields,
+    belonging.find_other_items,
+    levels.find_levels,
+    levels.find_impossible_dates,
+)
+# How much worse, as a share of itself, a doubtful figure may become and still be the same doubt.
+_GROWN = 0.25
+_NO_CONFIG = AuditConfig()
+
+
+def judge(
+    profile: JobProfile,
+    history: Sequence[PastJob],
+    *,
+    config: AuditConfig = _NO_CONFIG,
+    others: Sequence[JobProfile] = (),
+    version: int | None = None,
+) -> Verdict:
+    """The verdict on a job.
+
+    Args:
+        profile: The job's profile.
+        history: The jobs of the target that precede it, in order of time: accepted and held ones.
+        config: What `meter.yaml` says about the audit of the strategy.
+        others: Profiles of accepted jobs of the strategy's other targets, the latest of each.
+        version: The version of the strategy that made the job; None if unknown.
+    """
+    accepted = [job for job in history if job.is_accepted]
+    since = [job for job in _after_last_accepted(history) if job.profile.rows or not profile.rows]
+    if len(accepted) < NEEDED:
+        findings = _judge_shape(profile, accepted, others)
+        return _verdict(_configured(findings, config), learning=(len(accepted), NEEDED))
+    baseline = Baseline(profile, accepted, since, version)
+    findings = list(_configured(_judge_all(baseline, others), config))
+    findings = [finding for finding in findings if not _is_settled(finding, accepted[-1])]
+    if baseline.is_new_version:
+        findings = [replace(finding, outcome=FLAGGED) for finding in findings]
+    return replace(_verdict(findings), again=_count_again(findings, since))
+
+
+def _is_settled(finding: Finding, last: PastJob) -> bool:
+    """Whether a doubt was recorded for the job before, and has not grown since."""
+    if finding.outcome != FLAGGED:
+        return False
+    for before in last.findings:
+        if (before.test, before.field) == (finding.test, finding.field):
+            is_low = finding.low is not None and finding.seen <= finding.low
+            return finding.seen >= before.seen * (1 - _GROWN) if is_low else finding.seen <= before.seen * (1 + _GROWN)
+    return False
+
+
+def _after_last_accepted(history: Sequence[PastJob]) -> list[PastJob]:
+    since: list[PastJob] = []
+    for job in reversed(history):
+        if job.is_accepted:
+            break
+        since.append(job)
+    return since[::-1]
+
+
+def _judge_all(baseline: Baseline, others: Sequence[JobProfile]) -> Iterator[Finding]:
+    yield from counts.count_items(baseline)
+    if not baseline.now.rows:
+        return
+    yield from counts.count_repeats(baseline)
+    yield from counts.count_sparse(baseline)
+    with_rows = Baseline(
+        baseline.now, [job for job in baseline.accepted if job.profile.rows], baseline.held, baseline.version
+    )
+    if not with_rows.accepted:
+        return
+    yield from counts.find_known(with_rows, others)
+    yield from counts.find_stale(with_rows)
+    for test in _OF_ROWS:
+        yield from test(with_rows)
+
+
+def _judge_shape(profile: JobProfile, accepted: Sequence[PastJob], others: Sequence[JobProfile]) -> list[Finding]:
+    """What a target with little history fails though the strategy's other targets pass it: doubts."""
+    alike = [PastJob(other, ACCEPTED) for other in others if other.rows]
+    alike += [job for job in accepted if job.profile.rows]
+    if len(alike) < NEEDED or not profile.rows:
+        return []
+    baseline = Baseline(profile, alike)
+    found = [finding for test in _OF_SHAPE for finding in test(baseline)]
+    return [replace(finding, outcome=FLAGGED) for finding in found if finding.outcome == HELD]
+
+
+def _configured(findings: Iterable[Finding], config: AuditConfig) -> Iterator[Finding]:
+    for finding in findings:
+        if finding.test not in config.off and not config.is_ignored(finding.field):
+            yield replace(finding, outcome=config.outcome(finding.test, finding.outcome))
+
+
+def _verdict(findings: Iterable[Finding], learning: tuple[int, int] | None = None) -> Verdict:
+    ordered = sorted(findings, key=lambda finding: finding.outcome != HELD)
+    outcome = ACCEPTED if not ordered else HELD if ordered[0].outcome == HELD else FLAGGED
+    return Verdict(outcome, tuple(ordered), learning)
+
+
+def _count_again(findings: Sequence[Finding], held: Sequence[PastJob]) -> int:
+    """How many jobs in a row were held for the same, this one included; 0 if the job before was not."""
+    now = {(finding.test, finding.field) for finding in findings if finding.outcome == HELD}
+    if not now:
+        return 0
+    count = 1
+    for job in reversed(held):
+        before = {(finding.test, finding.field) for finding in job.findings if finding.outcome == HELD}
+        if 2 * len(now & before) < len(now | before):
+            break
+        count += 1
+    return count if count > 1 else 0
