@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,6 @@ class Comparison:
         filled: Number of matched items with a value in both jobs.
         changed: Share of these whose value differs.
         any_changed: Share of matched items with any different value.
-        steps: How numbers moved.
         head: Whether the kept items are the first ones of the earlier job: share of items before the last kept one
             that were kept.
     """
@@ -72,8 +72,21 @@ class Comparison:
     filled: Floats
     changed: Floats
     any_changed: float
-    steps: Steps
     head: float
+    _pair: tuple[weakref.ref[JobProfile], weakref.ref[JobProfile]]
+    _places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+    @cached_property
+    def steps(self) -> Steps:
+        """How numbers moved; both profiles must still be in use."""
+        now, before = (profile() for profile in self._pair)
+        assert now is not None and before is not None
+        return _steps(now, before, *self._places, self.changed)
+
+    @property
+    def moved(self) -> float:
+        """Share of items that were added, removed or changed; of the larger of both jobs."""
+        return 1 - min(self.known, self.kept) * (1 - self.any_changed)
 
 
 def compare(now: JobProfile, before: JobProfile) -> Comparison | None:
@@ -135,8 +148,9 @@ def _compare(now: JobProfile, before: JobProfile) -> Comparison:
         filled=filled,
         changed=changed,
         any_changed=any_changed,
-        steps=_steps(now, before, here, there, changed),
         head=_head(before.sketch, there),
+        _pair=(weakref.ref(now), weakref.ref(before)),
+        _places=(here, there),
     )
 
 

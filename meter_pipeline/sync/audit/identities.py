@@ -67,10 +67,14 @@ def is_still_unique(codes: Codes, paths: Sequence[Path], forms: npt.NDArray[np.u
     """Whether fields that told the items of an earlier job apart do so for most of these."""
     if not len(codes) or not identity or not set(identity) <= set(paths):
         return False
-    columns = [paths.index(path) for path in identity]
-    if (forms[codes[:, columns]] > EMPTY).mean() < _UNIQUE:
-        return False
-    return len(np.unique(codes[:, columns], axis=0)) >= _STILL_UNIQUE * len(codes)
+    combined = np.zeros(len(codes), np.int64)
+    for path in identity:
+        column = codes[:, paths.index(path)]
+        if np.count_nonzero(forms[column] > EMPTY) < _UNIQUE * len(codes):
+            return False
+        combined = combined << 31 | column
+    combined.sort()
+    return bool(1 + np.count_nonzero(combined[1:] != combined[:-1]) >= _STILL_UNIQUE * len(codes))
 
 
 def identify(items: Iterable[Any], identity: Sequence[Path]) -> Ids:

@@ -89,6 +89,7 @@ class ValueTable:
     def __init__(self) -> None:
         self._numbers: dict[Any, int] = {}
         self._rows: list[tuple[int, int, float, int, int, int, int]] = []
+        self._buffers = [np.empty(256, dtype) for dtype in _DTYPES]
         self._columns: tuple[npt.NDArray[Any], ...] = ()
         self.units: dict[int, str] = {}
         self._add((ABSENT, 0, _NOTHING, 0, 0, 0, 0))
@@ -107,13 +108,13 @@ class ValueTable:
 
     def columns(self) -> tuple[npt.NDArray[Any], ...]:
         """Form, mark, number, length, flags, pattern and unit of every value."""
-        known = len(self._columns[0]) if self._columns else 0
-        if known < len(self._rows):
-            fresh = list(zip(*self._rows[known:], strict=True))
-            added = [np.array(column, dtype) for column, dtype in zip(fresh, _DTYPES, strict=True)]
-            if known:
-                added = [np.concatenate(pair) for pair in zip(self._columns, added, strict=True)]
-            self._columns = tuple(added)
+        known, count = len(self._columns[0]) if self._columns else 0, len(self._rows)
+        if known < count:
+            if count > len(self._buffers[0]):
+                self._buffers = [np.resize(buffer, 2 * count) for buffer in self._buffers]
+            for buffer, column in zip(self._buffers, zip(*self._rows[known:], strict=True), strict=True):
+                buffer[known:count] = column
+            self._columns = tuple(buffer[:count] for buffer in self._buffers)
         return self._columns
 
     def _add(self, row: tuple[int, int, float, int, int, int, int]) -> int:

@@ -36,7 +36,7 @@ def find_levels(baseline: Baseline) -> Iterator[Finding]:
     if comparison is not None and comparison.matched >= 0.5 * max(comparison.now_items, 1):
         # These have been judged by their steps, where there were enough of them.
         judged &= baseline.spread(baseline.now, comparison.steps.compared) < 3
-    judged &= (count >= 5) & ~np.isnan(now[:, 2])
+    judged &= (count >= 8) & ~np.isnan(now[:, 2])
     if not judged.any():
         return
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -53,7 +53,7 @@ def find_levels(baseline: Baseline) -> Iterator[Finding]:
     apart = (lowest.known & (logs[:, 1] > highest.high)) | (lowest.known & (logs[:, 3] < lowest.low))
     outside = (seen > highest.high) | (seen < lowest.low)
     held = judged & apart & (moved >= _HOLD_APART)
-    flagged = judged & outside & (moved >= _FLAG) & (count >= 8)
+    flagged = judged & outside & (moved >= _FLAG)
 
     def say(place: int) -> str:
         return (

@@ -1,7 +1,6 @@
 """Tests of what happened to the items that two jobs have: how many values changed, and how numbers moved.
 
-A value that moves back to where it was in an earlier accepted job is no news: what these tests find against the job
-before, they must also find against the jobs before that.
+Values that move back to where they were in an earlier accepted job are no news, as after a sale.
 """
 
 from __future__ import annotations
@@ -14,13 +13,15 @@ from typing import TypeAlias
 import numpy as np
 
 from meter_pipeline.sync.audit.baseline import LOOKED_BACK, Band, Baseline, Floats, Mask, band
-from meter_pipeline.sync.audit.comparison import Comparison, compare, follows_order, is_date
+from meter_pipeline.sync.audit.comparison import Comparison, Steps, compare, follows_order, is_date
 from meter_pipeline.sync.audit.families.belonging import crossed_fields
 from meter_pipeline.sync.audit.families.speaking import percent, ratio, short, spoken
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import TEXT, URL
 
+# Fields with at most this share of the changes are as they were in an earlier job.
+_CAME_BACK = 0.5
 _LARGE = log(1.4)
 # The prices of a sale: a factor that is a multiple of a twentieth, the same for most items.
 _SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
@@ -28,10 +29,21 @@ _SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
 
 @dataclass(frozen=True)
 class _Judged:
-    """What one comparison gives a test."""
+    """What one comparison gives a test.
+
+    Attributes:
+        held: For which fields it is sure.
+        flagged: For which fields it doubts.
+        strict: Alarms that only end where the values are as they were in an earlier job; others also end where the
+            step from an earlier job would not have alarmed.
+        seen: What it saw.
+        usual: What it compares that with.
+        say: The sentence for a field.
+    """
 
     held: Mask
     flagged: Mask
+    strict: Mask
     seen: Floats
     usual: Band
     say: Callable[[int], str]
@@ -52,7 +64,7 @@ def find_steps(baseline: Baseline) -> Iterator[Finding]:
 
 
 def _against_last(baseline: Baseline, test: str, judge: _Test) -> _Judged | None:
-    """What a test finds against the job before, less what it does not find against an earlier one."""
+    """What a test finds against the job before, less the fields that are as they were in an earlier one."""
     if baseline.nearest is None:
         return None
     last, comparison = baseline.nearest
@@ -60,7 +72,7 @@ def _against_last(baseline: Baseline, test: str, judge: _Test) -> _Judged | None
     alarmed = judged.held | judged.flagged
     if not alarmed.any():
         return None
-    held, flagged = judged.held.copy(), judged.flagged.copy()
+    held, flagged, changed = judged.held.copy(), judged.flagged.copy(), _spread(baseline, comparison.changed)
     for profile in baseline.profiles[: -2 - LOOKED_BACK : -1]:
         if profile is last:
             continue
@@ -68,11 +80,13 @@ def _against_last(baseline: Baseline, test: str, judge: _Test) -> _Judged | None
         if earlier is None or earlier.matched * 2 < comparison.matched:
             continue
         before = judge(baseline, profile, earlier, test)
-        held &= before.held | before.flagged
-        flagged &= before.held | before.flagged
+        back = _spread(baseline, earlier.changed) <= _CAME_BACK * changed
+        back |= ~judged.strict & ~before.held & ~before.flagged
+        held &= ~back
+        flagged &= ~back
         if not (held | flagged).any():
             return None
-    return _Judged(held, flagged & ~held, judged.seen, judged.usual, judged.say)
+    return _Judged(held, flagged & ~held, judged.strict, judged.seen, judged.usual, judged.say)
 
 
 def _spread(baseline: Baseline, values: Floats) -> Floats:
@@ -100,7 +114,7 @@ def _judge_changed(baseline: Baseline, last: JobProfile, comparison: Comparison,
             f"while it changed in at most {percent(usual.high[place])} from job to job"
         )
 
-    return _Judged(held, flagged, seen, usual, say)
+    return _Judged(held, flagged, held & False, seen, usual, say)
 
 
 @dataclass(frozen=True)
@@ -169,10 +183,13 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     many = moves.changed >= np.where(compared <= 4, 2, 3)
     # On the page of one product, only what no price does.
     single = (compared <= 2) & (usual.jobs >= 4) & (changed >= 1) & (beyond >= log(3))
-    large = (beyond >= _LARGE - 0.02) & many & (changed >= 0.5)
+    # Numbers on both sides of zero have no factors that say much.
+    steady = ~_has_both_signs(baseline)
+    large = steady & (beyond >= _LARGE - 0.02) & many & (changed >= 0.5)
     rigid = known & (moves.rigid >= 0.8) & (changed >= 0.6) & (moves.changed >= 4) & (usual_rigid.high <= 0.5)
-    rigid &= np.abs(moves.step) > np.maximum(usual.high * 2, 0.012)
-    one_way = known & ((moves.up >= 0.95) | (moves.up <= 0.05)) & (moves.changed >= 8)
+    exact = (moves.rigid >= 0.95) & (moves.changed >= 12) & (np.abs(moves.step) >= 0.03)
+    rigid &= (np.abs(moves.step) > np.maximum(usual.high * 2, 0.012)) | exact
+    one_way = steady & known & ((moves.up >= 0.95) | (moves.up <= 0.05)) & (moves.changed >= 8)
     one_way &= (changed - usual_changed.high - usual_changed.width >= 0.4) & (beyond >= log(1.08))
     # The way back from a sale that has been going on for as long as the page is known.
     end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
@@ -190,7 +207,7 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
             f"from job to job it was at most {short(exp(usual.high[place]))} times"
         )
 
-    return _Judged(held, flagged, seen, factors, say)
+    return _Judged(held, flagged, rigid, seen, factors, say)
 
 
 def _equals_other_field(baseline: Baseline, last: JobProfile) -> Mask:
@@ -204,6 +221,16 @@ def _equals_other_field(baseline: Baseline, last: JobProfile) -> Mask:
 def _few_factors(baseline: Baseline, comparison: Comparison) -> Mask:
     """Fields whose changed numbers all went down by round factors of a sale, though not all by the same."""
     return _spread(baseline, comparison.steps.round) >= 0.85
+
+
+def _has_both_signs(baseline: Baseline) -> Mask:
+    numbers = baseline.past(lambda profile: profile.numbers, np.nan)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((numbers[:, :, 0] < 0).any(axis=0) & (numbers[:, :, -1] > 0).any(axis=0))
+
+
+def _one_way(steps: Steps) -> Floats:
+    return np.maximum(steps.up, 1 - steps.up)
 
 
 def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
@@ -222,10 +249,16 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
     end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
     fine |= end & _equals_other_field(baseline, last)
     usual_spread = _past(baseline, test, lambda found: found.steps.spread)
-    shuffled = (excess >= 0.5) & (moves.changed >= 6) & (moves.spread - usual_spread.high >= log(2))
+    shuffled = ~_has_both_signs(baseline) & (excess >= 0.5) & (moves.changed >= 6) & (moves.spread - usual_spread.high >= log(2))
     same = (moves.rigid >= 0.8) & (size >= log(1.15)) & (size > usual_step.high)
     flagged = ~fine & one_way & surprising & (excess >= 0.1) & ((size >= log(1.1)) & ((size > usual_step.high * 0.8) | (excess >= 0.3)) | same)
-    flagged |= shuffled
+    # Many steps, all one way, where earlier ones went both ways.
+    past_way = _past(baseline, test, lambda found: np.where(found.steps.changed >= 8, _one_way(found.steps), np.nan))
+    strict = ~fine & (past_way.jobs >= 1) & (past_way.high <= 0.85) & one_way & (moves.changed >= 15) & (size >= log(1.1))
+    # On most days few numbers move.
+    shares = baseline.past_steps(_changed_share)
+    strict &= (np.nan_to_num(shares) <= 0.3).mean(axis=0) >= 0.5
+    flagged |= strict | shuffled
     held = ~fine & ~end & one_way & surprising & (excess >= 0.25) & same & (size >= log(1.25))
     held |= shuffled & (excess >= 0.6) & (moves.spread - usual_spread.high >= log(3)) & (usual.high <= 0.3)
 
@@ -239,7 +272,7 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
             f"from job to job it moved in at most {percent(usual.high[place])}"
         )
 
-    return _Judged(held, flagged, changed, usual, say)
+    return _Judged(held, flagged, strict, changed, usual, say)
 
 
 def _judge_dates(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
@@ -263,4 +296,4 @@ def _judge_dates(baseline: Baseline, last: JobProfile, comparison: Comparison, t
             f"too; from job to job it changed in at most {percent(usual.high[place])}"
         )
 
-    return _Judged(held, flagged, changed, usual, say)
+    return _Judged(held, flagged, dates & same, changed, usual, say)
