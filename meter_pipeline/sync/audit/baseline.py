@@ -252,9 +252,11 @@ class Baseline:
             return
         same = [job.profile for job, is_older in zip(self.accepted, older, strict=True) if not is_older]
         current = {path for profile in [*same, self.now] for path in profile.paths}
-        former = {path for profile, is_older in zip(self.profiles, older, strict=True) if is_older for path in profile.paths}
+        former = {
+            path for profile, is_older in zip(self.profiles, older, strict=True) if is_older for path in profile.paths
+        }
         differing = [place for place, path in enumerate(paths) if (path in current) != (path in former)]
-        mask[np.ix_(np.flatnonzero(older), differing)] = False
+        mask[np.ix_(np.array(older), np.array(differing, np.int64))] = False
 
     @property
     def is_new_version(self) -> bool:
@@ -285,7 +287,10 @@ class Novelty:
 
 
 def novelty(
-    baseline: Baseline, shares: Callable[[JobProfile], Shares], mask: Mask, totals: Callable[[JobProfile], npt.NDArray[Any]]
+    baseline: Baseline,
+    shares: Callable[[JobProfile], Shares],
+    mask: Mask,
+    totals: Callable[[JobProfile], npt.NDArray[Any]],
 ) -> Novelty:
     """What is new in a job's most frequent values, patterns or units.
 
@@ -297,13 +302,13 @@ def novelty(
     """
     count, jobs = len(baseline.paths), len(baseline.profiles)
     keys, lines, weights = [], [], []
-    for line, profile in enumerate([*baseline.profiles, baseline.now]):
+    for job, profile in enumerate([*baseline.profiles, baseline.now]):
         own = shares(profile)
         places = baseline.places(profile)
         fields = own.fields.astype(np.int64)
         spread = fields if places is None else places[fields]
         keys.append(spread << 32 | own.marks.astype(np.int64))
-        lines.append(np.full(len(fields), line))
+        lines.append(np.full(len(fields), job))
         weights.append(own.counts / np.maximum(totals(profile)[fields], 1))
     key, line, weight = np.concatenate(keys), np.concatenate(lines), np.concatenate(weights).astype(np.float64)
     fields = key >> 32
@@ -313,7 +318,7 @@ def novelty(
     inverse = inverse.reshape(-1)
     in_past = np.bincount(inverse[line < jobs], minlength=len(once))
     new = (line == jobs) & (in_past[inverse] == 0)
-    seen = np.bincount(fields[new], weight[new], count)
+    seen = np.bincount(fields[new], weight[new], count).astype(np.float64)
     alone = (line < jobs) & (in_past[inverse] == 1)
     by_job = np.bincount(line[alone] * count + fields[alone], weight[alone], jobs * count).reshape(jobs, count)
     # The first job of all is new in itself; with few jobs the one that is most unlike the others says little.

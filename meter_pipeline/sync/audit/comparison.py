@@ -80,7 +80,8 @@ class Comparison:
     def steps(self) -> Steps:
         """How numbers moved; both profiles must still be in use."""
         now, before = (profile() for profile in self._pair)
-        assert now is not None and before is not None
+        assert now is not None
+        assert before is not None
         return _steps(now, before, *self._places, self.changed)
 
     @property
@@ -217,7 +218,9 @@ def _steps(
         informative = moved & (tolerance < 0.15)
     sure = informative.sum(axis=0)
     zero[1, numeric] = differs.sum(axis=0)
-    zero[2, numeric] = np.where(some, (np.where(differs, new - old, 0) > 0).sum(axis=0) / np.maximum(differs.sum(axis=0), 1), 0)
+    zero[2, numeric] = np.where(
+        some, (np.where(differs, new - old, 0) > 0).sum(axis=0) / np.maximum(differs.sum(axis=0), 1), 0
+    )
     zero[3, numeric] = np.where(some, step, 0)
     # A step of one or two is large for a small count, and means little.
     soft = np.where(whole & ~dates & (new >= 0) & (old >= 0), np.log((np.abs(new) + 3) / (np.abs(old) + 3)), factors)
@@ -226,7 +229,7 @@ def _steps(
     zero[6, numeric] = np.where(some, high - low, 0)
     with np.errstate(invalid="ignore", over="ignore"):
         twentieths = np.exp(changed_factors) * 20
-        is_round = (np.abs(twentieths - np.round(twentieths)) <= 20 * tolerance * np.exp(changed_factors))
+        is_round = np.abs(twentieths - np.round(twentieths)) <= 20 * tolerance * np.exp(changed_factors)
         is_round &= (twentieths > 4.8) & (twentieths < 19.2) & (tolerance < 0.02)
     precise = (moved & (tolerance < 0.02)).sum(axis=0)
     zero[7, numeric] = np.where(precise >= _SOME_CHANGED, is_round.sum(axis=0) / np.maximum(precise, 1), 0)

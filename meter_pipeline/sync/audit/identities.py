@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from meter_pipeline.sync.audit.cells import Codes
-from meter_pipeline.sync.audit.values import EMPTY, MEASURE, NUMBER, TEXT, URL, mark
+from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, MEASURE, NUMBER, TEXT, URL, mark
 from meter_pipeline.sync.items.field_names import rank_name
 
 Path = tuple[str, ...]
 Ids = npt.NDArray[np.uint32]
 
 #: Items from which the fields are chosen.
-EXAMINED = 1_024
+EXAMINED = 512
 _UNIQUE, _STILL_UNIQUE = 0.9, 0.6
 _PAIRED = 6
 _TITLES = ("name", "title", "headline", "heading")
@@ -30,14 +30,15 @@ _MIX = 0x9E3779B1
 _FITTING = (TEXT, URL, NUMBER, MEASURE)
 
 
-def choose_identity(codes: Codes, paths: Sequence[Path], forms: npt.NDArray[np.uint8]) -> tuple[Path, ...]:
+def choose_identity(codes: Codes, paths: Sequence[Path], table: Sequence[npt.NDArray[Any]]) -> tuple[Path, ...]:
     """The fields that tell items apart: one, or two together, or none if no two do.
 
     Args:
         codes: Rows of distinct items.
         paths: Names of the columns.
-        forms: The form of each value, by its number.
+        table: Columns about the values, by their numbers: see `ValueTable.columns`.
     """
+    forms, lettered = table[0], (table[4] >> FIRST_SCRIPT) > 0
     candidates = []
     for column, path in enumerate(paths):
         if "[]" in path:
@@ -49,11 +50,12 @@ def choose_identity(codes: Codes, paths: Sequence[Path], forms: npt.NDArray[np.u
         rank = rank_name(path[-1])
         is_number = bool((cells == NUMBER).any() or (cells == MEASURE).mean() > 0.5)
         unique = len(np.unique(codes[filled, column])) / len(codes)
-        title = path[-1].lower().rsplit("_", 1)[-1] in _TITLES
+        # A title rather than other words, and words rather than a score such as 12:8.
+        title = 2 * (path[-1].lower().rsplit("_", 1)[-1] in _TITLES) + bool(lettered[codes[:, column]].mean() > 0.8)
         candidates.append((bool(rank) and unique >= _UNIQUE, not is_number, title, rank, unique, path, column))
     alone = [entry for entry in candidates if entry[4] >= _UNIQUE and (entry[0] or entry[1])]
     if alone:
-        return (min(alone, key=lambda entry: (not entry[0], not entry[2], -entry[3], len(entry[5]), entry[5]))[5],)
+        return (min(alone, key=lambda entry: (not entry[0], -entry[2], -entry[3], len(entry[5]), entry[5]))[5],)
     # A name with a category rather than a name with a price.
     ordered = sorted(candidates, key=lambda entry: (not entry[1], -round(entry[4], 1), entry[5]))
     for one, other in combinations(ordered[:_PAIRED], 2):
@@ -63,7 +65,9 @@ def choose_identity(codes: Codes, paths: Sequence[Path], forms: npt.NDArray[np.u
     return ()
 
 
-def is_still_unique(codes: Codes, paths: Sequence[Path], forms: npt.NDArray[np.uint8], identity: Sequence[Path]) -> bool:
+def is_still_unique(
+    codes: Codes, paths: Sequence[Path], forms: npt.NDArray[np.uint8], identity: Sequence[Path]
+) -> bool:
     """Whether fields that told the items of an earlier job apart do so for most of these."""
     if not len(codes) or not identity or not set(identity) <= set(paths):
         return False
@@ -85,9 +89,9 @@ def identify(items: Iterable[Any], identity: Sequence[Path]) -> Ids:
     for item in items:
         combined = 0
         for path in identity:
-            value = item
+            value: Any = item if type(item) is dict else {"value": item}
             for name in path:
-                value = value.get(name) if type(value) is dict else item if name == "value" and path == ("value",) else None
+                value = value.get(name) if type(value) is dict else None
             if value is None or value == "":
                 combined = mark(item)
                 break

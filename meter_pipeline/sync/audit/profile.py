@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from meter_pipeline.sync.audit.values import EMPTY, FORMS
+from meter_pipeline.sync.audit.values import EMPTY, FLAGS, FORMS
 
 Counts = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float32]
@@ -187,7 +187,7 @@ def load(data: bytes) -> JobProfile:
         identity=tuple(form["identity"]),
         paths=tuple(form["paths"]),
         forms=np.frombuffer(form["forms"], np.float32).reshape(count, len(FORMS)),
-        flags=np.frombuffer(form["flags"], np.float32).reshape(count, -1) if count else np.zeros((0, 1), np.float32),
+        flags=np.frombuffer(form["flags"], np.float32).reshape(count, len(FLAGS)),
         distinct=np.frombuffer(form["distinct"], np.float32),
         numbers=np.frombuffer(form["numbers"], np.float32).reshape(count, len(NUMBER_QUANTILES)),
         lengths=np.frombuffer(form["lengths"], np.float32).reshape(count, len(LENGTH_QUANTILES)),
@@ -214,6 +214,4 @@ def _pack_shares(shares: Shares) -> list[bytes]:
 
 def _unpack_shares(form: list[bytes]) -> Shares:
     fields, marks, counts = form
-    return Shares(
-        np.frombuffer(fields, np.uint16), np.frombuffer(marks, np.uint32), np.frombuffer(counts, np.float32)
-    )
+    return Shares(np.frombuffer(fields, np.uint16), np.frombuffer(marks, np.uint32), np.frombuffer(counts, np.float32))

@@ -41,23 +41,28 @@ MOST_VALUES = 300_000
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,80}>|<!--")
 _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#x[0-9a-fA-F]{2,5});")
 # UTF-8 read as Latin-1 or Windows-1252: a lead byte as a letter, followed by a continuation byte as a sign.
-_DAMAGED = re.compile("[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]|\ufffd|[\ud800-\udfff]")  # fmt: skip
+_DAMAGED = re.compile(
+    "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
+    "|\ufffd|[\ud800-\udfff]"
+)
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _PLACEHOLDER = re.compile(
     r"^\W*(?:undefined|null|none|nan|n/?a|tbd|todo|error|loading|please wait|placeholder|test|string)\W*$"
-    r"|\[object \w+\]|\{\{.*\}\}|\$\{.*\}|<%.*%>|\blorem ipsum\b|^data:image/|%[sd]\b|\bblank\.(?:gif|png)|\bspacer\.gif"
-    r"|\bplaceholder\b",
+    r"|\[object \w+\]|\{\{.*\}\}|\$\{.*\}|<%.*%>|\blorem ipsum\b|^data:image/|%[sd]\b"
+    r"|\bblank\.(?:gif|png)|\bspacer\.gif|\bplaceholder\b",
     re.I,
 )
 _DATE = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)(?:$|[T ](\d\d):(\d\d)(?::(\d\d))?)")
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)$")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,12}:)?//\S+$|/[\w.~%-]+(?:/\S*)?$|mailto:\S+$|data:\w+/", re.I)
 _MEASURE = re.compile(r"^([^\d]{0,12}?)([-+−]?\d[\d.,'’\u00a0\u202f ]*\d|[-+−]?\d)([^\d]{0,12})$")
-# A unit before a number is a currency, or stands apart from it: `LH101` is a name.
-_BEFORE = re.compile(rf"(?:{CURRENCY}|[^\w\s]{{1,2}}|[A-Za-z]{{1,3}}\.?\s|)")
+# Before a number only a currency or a sign is a unit: `LH101` and `Oak 12` are names.
+_BEFORE = re.compile(rf"(?:{CURRENCY}|[^\w\s]{{1,2}}|)")
 _AFTER = re.compile(
     rf"(?:{CURRENCY}|[%°′″'\"]+|°?[A-Za-z\u00b2-\u00ff\u0370-\u052f]{{1,3}}[.²³]?(?:/[a-z]{{1,3}})?|[^\w\s]{{1,2}}|[\u3040-\uffef]|)"
 )
+# What is read in one way only, and most prices are.
+_PLAIN = re.compile(r"([$€£¥]?)((?:0|[1-9]\d{0,8})(?:\.\d\d?)?)([€%]?)$")
 _WORD = re.compile(r"w[w'’]*(?:[ ,.;:!?&()/+-]{1,2}w[w'’]*)+|ww+")
 _RUN = re.compile(r"9+|\s+")
 _SCRIPTS = (
@@ -68,7 +73,18 @@ _SCRIPTS = (
     (re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"), 12),
     (re.compile("[\u0530-\u058f\u0900-\u1fff\ua000-\uabff]"), 13),
 )
-_ASCII_CLASSES = {code: "w" if chr(code).isalpha() else "9" if chr(code).isdigit() else chr(code) for code in range(128)}
+
+
+class _Classes(dict[int, str]):
+    """The class of each character, found out when it first occurs."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        found = self[code] = "w" if char.isalpha() else "9" if char.isdigit() else char
+        return found
+
+
+_CLASSES = _Classes()
 _NOTHING = float("nan")
 
 
@@ -129,7 +145,7 @@ class ValueTable:
         if kind is bool:
             return BOOLEAN, mark(value), _NOTHING, 0, 0, 0, 0
         if kind is int or kind is float:
-            number = float(value) if abs(value) < 1e300 else _NOTHING
+            number = float(value) if abs(value) < 1e37 else _NOTHING
             return NUMBER, mark(value), number, 0, _signs(number), _decimals(number), 0
         if not value:
             return EMPTY, 0, _NOTHING, 0, 0, 0, 0
@@ -181,6 +197,9 @@ def read_date(text: str) -> float | None:
 
 def read_measure(text: str) -> tuple[float, str] | None:
     """The number and the unit of a text such as `£1,234.56`, `45 %` or `3,5 kg`; None for any other text."""
+    plain = _PLAIN.match(text)
+    if plain is not None:
+        return float(plain[2]), plain[1] or plain[3]
     parts = _MEASURE.match(text.strip())
     if parts is None:
         return None
@@ -190,18 +209,14 @@ def read_measure(text: str) -> tuple[float, str] | None:
     number = read_amount(text.strip())
     if number is None:
         number = read_amount(digits)
-    if number is None or abs(number) > 1e300:
+    if number is None or abs(number) > 1e37:
         return None
     return number, " ".join(filter(None, (before.strip(" -+−"), after)))[:_UNIT_LENGTH]
 
 
 def pattern_of(text: str) -> str:
     """The pattern of a text: words as `w`, digits as `9`, other characters as they are; `9-9-9` for a date."""
-    if text.isascii():
-        classes = text.translate(_ASCII_CLASSES)
-    else:
-        classes = "".join("w" if char.isalpha() else "9" if char.isdigit() else char for char in text)
-    return _RUN.sub(_shorten, _WORD.sub("w", classes))[:_PATTERN]
+    return _RUN.sub(_shorten, _WORD.sub("w", text.translate(_CLASSES)))[:_PATTERN]
 
 
 def _shorten(run: re.Match[str]) -> str:

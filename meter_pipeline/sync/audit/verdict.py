@@ -90,10 +90,9 @@ def _is_as_before(now: JobProfile, last: PastJob) -> bool:
     if comparison is None or comparison.matched < _ENOUGH or comparison.moved > _FEW:
         return False
     damage = slice(PADDED)
-    return (
-        float(now.flags[:, damage].sum()) <= float(before.flags[:, damage].sum()) + 1
-        and len(now.units.marks) == len(before.units.marks)
-    )
+    return float(now.flags[:, damage].sum()) <= float(before.flags[:, damage].sum()) + 1 and len(
+        now.units.marks
+    ) == len(before.units.marks)
 
 
 def _is_settled(finding: Finding, last: PastJob) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,11 @@ def find_other_fields(baseline: Baseline) -> Iterator[Finding]:
     related = usual > _RELATED
     known = mask.sum(axis=0)[:count] >= 3
     held = known & ~related & (gain >= 0.6) & (items >= _FEW)
-    flagged = known & (items >= _FEW) & ((gain >= 0.4) & (share >= 0.5) & ~related | related & (gain >= 0.25) & (share >= 0.9))
+    flagged = (
+        known
+        & (items >= _FEW)
+        & ((gain >= 0.4) & (share >= 0.5) & ~related | related & (gain >= 0.25) & (share >= 0.9))
+    )
     wide = len(baseline.paths)
 
     def say(place: int) -> str:
@@ -72,7 +77,10 @@ def find_other_fields(baseline: Baseline) -> Iterator[Finding]:
     )
 
 
-def _pad(values: npt.NDArray[np.generic], count: int) -> npt.NDArray[np.generic]:  # type: ignore[type-var]
+_Dtype = TypeVar("_Dtype", bound=np.generic)
+
+
+def _pad(values: npt.NDArray[_Dtype], count: int) -> npt.NDArray[_Dtype]:
     result = np.zeros(count, values.dtype)
     result[: len(values)] = values
     return result
@@ -115,7 +123,9 @@ def crossed_fields(now: JobProfile, last: JobProfile) -> tuple[Floats, Floats, n
     new, old = marks[here][:, mine], old_marks[there][:, other]
     new_numbers, earlier = numbers[here][:, mine], old_numbers[there][:, other]
     changed = (new != old) & (new != 0) & (old != 0)
-    taken = changed[:, :, None] & ((new[:, :, None] == old[:, None, :]) | (new_numbers[:, :, None] == earlier[:, None, :]))
+    taken = changed[:, :, None] & (
+        (new[:, :, None] == old[:, None, :]) | (new_numbers[:, :, None] == earlier[:, None, :])
+    )
     number = changed.sum(axis=0)
     share = taken.sum(axis=0) / np.maximum((new != 0).sum(axis=0), 1)[:, None]
     np.fill_diagonal(share, 0)
@@ -158,6 +168,8 @@ def find_other_items(baseline: Baseline) -> Iterator[Finding]:
     held, flagged = known & calm & (seen >= 0.6), known & calm & (seen >= 0.4)
 
     def say(place: int) -> str:
-        return f"{baseline.paths[place]} has in {percent(seen[place])} of the items what other items had in the job before"
+        return (
+            f"{baseline.paths[place]} has in {percent(seen[place])} of the items what other items had in the job before"
+        )
 
     yield from spoken(baseline, "other item", held, flagged, seen, say, high=np.full(count, 0.4))

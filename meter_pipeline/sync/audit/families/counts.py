@@ -31,7 +31,7 @@ def count_items(baseline: Baseline) -> Iterator[Finding]:
     plain = _one(baseline, "items", counts)
     if not plain.known[0]:
         return
-    low, high, width = float(plain.low[0]), float(plain.high[0]), float(plain.width[0])
+    low, high = float(plain.low[0]), float(plain.high[0])
     if now == 0:
         if low > 0:
             # Of a page with one to three items that come and go, none are left sooner or later.
@@ -153,15 +153,13 @@ def find_stale(baseline: Baseline) -> Iterator[Finding]:
     if comparison is None or len(past) < 4:
         return
 
-    def moved(found: object) -> float:
-        return found.any_changed + 2 - found.known - found.kept  # type: ignore[attr-defined, no-any-return]
-
     # Only where every job differed from the one before, and this one does.
-    if min(map(moved, past)) < 0.03 or moved(comparison) < min(map(moved, past)):
+    least = min(found.moved for found in past)
+    if least < 0.03 or comparison.moved < least:
         return
     for place in range(len(baseline.profiles) - 3, -1, -1):
         earlier = compare(baseline.now, baseline.profiles[place])
-        if earlier is not None and earlier.matched >= 5 and moved(earlier) == 0:
+        if earlier is not None and earlier.matched >= 5 and earlier.moved == 0:
             message = f"the items are again those of {baseline.profiles[place].time}: an old page, as from a cache"
             yield job_finding("stale", FLAGGED, 1.0, message)
             return

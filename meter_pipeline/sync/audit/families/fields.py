@@ -69,13 +69,16 @@ def find_other_forms(baseline: Baseline) -> Iterator[Finding]:
     def say(place: int) -> str:
         kind = FORMS[EMPTY + 1 + int(np.argmax(shares[place] - highest[place]))]
         before = FORMS[EMPTY + 1 + int(np.argmax(highest[place]))]
-        return f"{baseline.paths[place]} is {_kind(kind)} in {percent(new[place])} of its values; before it was {_kind(before)}"
+        share = percent(new[place])
+        return f"{baseline.paths[place]} is {_kind(kind)} in {share} of its values; before it was {_kind(before)}"
 
     yield from spoken(baseline, "form", held, flagged, new, say, high=1.5 * usual + 0.2)
 
 
 def _kind(form: str) -> str:
-    return {"boolean": "a boolean", "number": "a number", "list": "a list", "object": "an object"}.get(form, f"a {form}")
+    return {"boolean": "a boolean", "number": "a number", "list": "a list", "object": "an object"}.get(
+        form, f"a {form}"
+    )
 
 
 def find_equal(baseline: Baseline) -> Iterator[Finding]:

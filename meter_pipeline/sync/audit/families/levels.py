@@ -44,7 +44,10 @@ def find_levels(baseline: Baseline) -> Iterator[Finding]:
         logs[~np.isfinite(logs)], past_logs[~np.isfinite(past_logs)] = np.nan, np.nan
     mask = baseline.mask("level")
     middle = band(past_logs[:, :, 2], mask, baseline.patience)
-    lowest, highest = band(past_logs[:, :, 1], mask, baseline.patience), band(past_logs[:, :, 3], mask, baseline.patience)
+    lowest, highest = (
+        band(past_logs[:, :, 1], mask, baseline.patience),
+        band(past_logs[:, :, 3], mask, baseline.patience),
+    )
     noise = 1.5 * np.nan_to_num(np.abs(logs[:, 3] - logs[:, 1])) / np.sqrt(np.maximum(count, 1)) + 0.05
     seen = np.nan_to_num(logs[:, 2])
     moved = np.maximum(middle.above(seen), middle.below(seen)) - noise

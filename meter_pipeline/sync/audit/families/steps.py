@@ -54,7 +54,12 @@ _Test: TypeAlias = Callable[[Baseline, JobProfile, Comparison, str], _Judged]
 
 def find_steps(baseline: Baseline) -> Iterator[Finding]:
     """Numbers and texts of known items that changed as they never did before."""
-    for test, judge in (("changed", _judge_changed), ("step", _judge_steps), ("partial", _judge_partial), ("dates", _judge_dates)):
+    for test, judge in (
+        ("changed", _judge_changed),
+        ("step", _judge_steps),
+        ("partial", _judge_partial),
+        ("dates", _judge_dates),
+    ):
         judged = _against_last(baseline, test, judge)
         if judged is not None:
             yield from spoken(
@@ -194,7 +199,15 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     # The way back from a sale that has been going on for as long as the page is known.
     end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
     fine |= end & _equals_other_field(baseline, last)
-    held = ~fine & ~end & (large & (compared >= 3) | single & (beyond >= log(8)) | rigid & (np.abs(moves.step) >= 0.05) & (moves.changed >= 8))
+    held = (
+        ~fine
+        & ~end
+        & (
+            large & (compared >= 3)
+            | single & (beyond >= log(8))
+            | rigid & (np.abs(moves.step) >= 0.05) & (moves.changed >= 8)
+        )
+    )
     flagged = ~fine & (large | rigid | one_way | single)
     seen = np.exp(np.where(changed >= 0.5, moves.overall, moves.step))
     factors = Band(np.exp(-usual.high), np.exp(usual.high), usual.width, usual.jobs)
@@ -249,12 +262,25 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
     end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
     fine |= end & _equals_other_field(baseline, last)
     usual_spread = _past(baseline, test, lambda found: found.steps.spread)
-    shuffled = ~_has_both_signs(baseline) & (excess >= 0.5) & (moves.changed >= 6) & (moves.spread - usual_spread.high >= log(2))
+    shuffled = (
+        ~_has_both_signs(baseline)
+        & (excess >= 0.5)
+        & (moves.changed >= 6)
+        & (moves.spread - usual_spread.high >= log(2))
+    )
     same = (moves.rigid >= 0.8) & (size >= log(1.15)) & (size > usual_step.high)
-    flagged = ~fine & one_way & surprising & (excess >= 0.1) & ((size >= log(1.1)) & ((size > usual_step.high * 0.8) | (excess >= 0.3)) | same)
+    flagged = (
+        ~fine
+        & one_way
+        & surprising
+        & (excess >= 0.1)
+        & ((size >= log(1.1)) & ((size > usual_step.high * 0.8) | (excess >= 0.3)) | same)
+    )
     # Many steps, all one way, where earlier ones went both ways.
     past_way = _past(baseline, test, lambda found: np.where(found.steps.changed >= 8, _one_way(found.steps), np.nan))
-    strict = ~fine & (past_way.jobs >= 1) & (past_way.high <= 0.85) & one_way & (moves.changed >= 15) & (size >= log(1.1))
+    strict = (
+        ~fine & (past_way.jobs >= 1) & (past_way.high <= 0.85) & one_way & (moves.changed >= 15) & (size >= log(1.1))
+    )
     # On most days few numbers move.
     shares = baseline.past_steps(_changed_share)
     strict &= (np.nan_to_num(shares) <= 0.3).mean(axis=0) >= 0.5
@@ -266,10 +292,12 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
         if shuffled[place]:
             how = "up and down without pattern"
         else:
-            how = f"{'up' if moves.up[place] > 0.5 else 'down'}, by a factor of {short(exp(moves.step[place]))} (median)"
+            how = (
+                f"{'up' if moves.up[place] > 0.5 else 'down'}, by a factor of {short(exp(moves.step[place]))} (median)"
+            )
         return (
-            f"{baseline.paths[place]} moved in {percent(changed[place])} of the items that the job before had too, {how}; "
-            f"from job to job it moved in at most {percent(usual.high[place])}"
+            f"{baseline.paths[place]} moved in {percent(changed[place])} of the items that the job before had too, "
+            f"{how}; from job to job it moved in at most {percent(usual.high[place])}"
         )
 
     return _Judged(held, flagged, strict, changed, usual, say)
@@ -291,9 +319,10 @@ def _judge_dates(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     def say(place: int) -> str:
         days = float(step[place])
         span = f"{short(days * 24)} hours" if abs(days) < 3 else f"{short(days)} days"
+        share, high = percent(changed[place]), percent(usual.high[place])
         return (
-            f"{baseline.paths[place]} moved by {span} in {percent(changed[place])} of the items that the job before had "
-            f"too; from job to job it changed in at most {percent(usual.high[place])}"
+            f"{baseline.paths[place]} moved by {span} in {share} of the items that the job before had too; "
+            f"from job to job it changed in at most {high}"
         )
 
     return _Judged(held, flagged, dates & same, changed, usual, say)

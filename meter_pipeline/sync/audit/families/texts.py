@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from math import log
 
 import numpy as np
 
-from meter_pipeline.sync.audit.baseline import Baseline, band, novelty
+from meter_pipeline.sync.audit.baseline import Band, Baseline, Floats, band, novelty
 from meter_pipeline.sync.audit.families.speaking import percent, ratio, short, spoken
 from meter_pipeline.sync.audit.findings import Finding
+from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import DATE, FIRST_SCRIPT, FLAGS, MEASURE, NEGATIVE, PADDED, TEXT, TIME, URL, ZERO
 
 _DAMAGE = tuple(range(PADDED))
@@ -44,13 +46,13 @@ def find_marks(baseline: Baseline) -> Iterator[Finding]:
         else:
             held = (excess >= 0.6) & (number >= 3) & (usual.high <= 0.2)
             flagged = (excess >= 0.35) & (number >= 3)
-        name = FLAGS[flag]
-
-        def say(place: int, name: str = name, seen: np.ndarray = seen, usual: object = usual) -> str:  # type: ignore[type-arg]
-            high = percent(usual.high[place])  # type: ignore[attr-defined]
-            return f"{baseline.paths[place]} has {_named(name)} in {percent(seen[place])} of its values, at most {high} before"
-
+        say = partial(_say_marks, baseline, FLAGS[flag], seen, usual)
         yield from spoken(baseline, test, held, flagged, seen, say, high=usual.high + usual.width)
+
+
+def _say_marks(baseline: Baseline, name: str, seen: Floats, usual: Band, place: int) -> str:
+    share, high = percent(seen[place]), percent(usual.high[place])
+    return f"{baseline.paths[place]} has {_named(name)} in {share} of its values, at most {high} before"
 
 
 def _named(flag: str) -> str:
@@ -82,12 +84,12 @@ def find_new_units(baseline: Baseline) -> Iterator[Finding]:
     yield from spoken(baseline, "unit", held, flagged, new.seen, say, high=1.5 * new.usual + 0.1)
 
 
-def _units(profile: object, path: str) -> list[str]:
-    place = profile.place.get(path)  # type: ignore[attr-defined]
+def _units(profile: JobProfile, path: str) -> list[str]:
+    place = profile.place.get(path)
     if place is None:
         return []
-    units = profile.units  # type: ignore[attr-defined]
-    return [profile.unit_names[unit] for unit in units.marks[units.fields == place].tolist()]  # type: ignore[attr-defined]
+    units = profile.units
+    return [profile.unit_names[unit] for unit in units.marks[units.fields == place].tolist()]
 
 
 def find_new_patterns(baseline: Baseline) -> Iterator[Finding]:
@@ -103,7 +105,8 @@ def find_new_patterns(baseline: Baseline) -> Iterator[Finding]:
 
     def say(place: int) -> str:
         what = "texts" if texts[place] else "numbers"
-        return f"{percent(new.seen[place])} of the {what} in {baseline.paths[place]} are written in a way that no job had before"
+        share = percent(new.seen[place])
+        return f"{share} of the {what} in {baseline.paths[place]} are written in a way that no job had before"
 
     yield from spoken(baseline, "pattern", held, flagged, new.seen, say, high=1.5 * new.usual + 0.35)
 

@@ -1,0 +1,87 @@
+"""What the audit sees in a single value: numbers with units, dates, patterns, marks of damage."""
+
+from __future__ import annotations
+
+import pytest
+
+from meter_pipeline.sync.audit.values import FLAGS, FORMS, ValueTable, mark, pattern_of, read_date, read_measure
+
+
+def describe(value: object) -> tuple[str, set[str]]:
+    table = ValueTable()
+    number = table.take(value)
+    columns = table.columns()
+    return FORMS[columns[0][number]], {name for bit, name in enumerate(FLAGS) if columns[4][number] >> bit & 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "unit"),
+    [
+        ("£1,234.56", 1234.56, "£"),
+        ("1.234,56 €", 1234.56, "€"),
+        ("45 %", 45, "%"),
+        ("3,5 kg", 3.5, "kg"),
+        ("12 km/h", 12, "km/h"),
+        ("1 234 ₽", 1234, "₽"),
+        ("4.20", 4.2, ""),
+    ],
+)
+def test_numbers_in_text_are_read_with_their_unit(text: str, number: float, unit: str) -> None:
+    assert read_measure(text) == (number, unit)
+
+
+@pytest.mark.parametrize("text", ["LH101", "Oak Yarn 1", "2 of 5", "call us", "v1.2.3-rc", "大阪桜12", "Oak 12"])
+def test_names_and_sentences_are_no_numbers(text: str) -> None:
+    assert read_measure(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("2025-09-01", "9-9-9"),
+        ("01/09/2025", "9/9/9"),
+        ("Oak Yarn 12", "w 9"),
+        ("Café Øst 1", "w 9"),
+        ("A-1_b", "w-9_w"),
+    ],
+)
+def test_a_pattern_keeps_signs_and_forgets_words_and_digits(text: str, pattern: str) -> None:
+    assert pattern_of(text) == pattern
+
+
+def test_dates_are_days_with_their_offset() -> None:
+    assert read_date("1970-01-02") == 1
+    assert read_date("2025-09-01T02:00:00+02:00") == read_date("2025-09-01T00:00:00+00:00")
+    assert read_date("2025-13-01") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "flag"),
+    [
+        ("<b>Oak</b>", "text", "HTML tags"),
+        ("Oak &amp; Sons", "text", "HTML entities"),
+        ("cafÃ©", "text", "damaged characters"),
+        ("caf\ufffd", "text", "damaged characters"),
+        ("undefined", "text", "placeholders"),
+        ("{{ title }}", "text", "placeholders"),
+        (" Oak", "text", "blanks around it"),
+        ("Дом", "text", "Cyrillic"),
+        (0, "number", "zero"),
+        ("-£4.00", "number as text", "negative"),
+    ],
+)
+def test_marks_of_damage_and_scripts_are_seen(value: object, form: str, flag: str) -> None:
+    seen = describe(value)
+    assert seen[0] == form
+    assert flag in seen[1]
+
+
+@pytest.mark.parametrize("text", ["Oak & Sons", "a < b > c", "Crème brûlée", "Ärger", "Testing bench", "5 > 3"])
+def test_right_texts_have_no_marks_of_damage(text: str) -> None:
+    assert describe(text)[1] <= {"Latin"}
+
+
+def test_equal_numbers_have_one_mark_and_a_boolean_another() -> None:
+    assert mark(1) == mark(1.0)
+    assert mark(True) not in (mark(1), mark(False), mark(None))
+    assert mark({"b": 1}) != mark({"b": 2})
