@@ -161,14 +161,14 @@ def is_sale(step: Floats) -> Mask:
     return np.asarray((np.abs(twentieths - np.round(twentieths)) < 0.05) & (step > _SALE_LOW) & (step < _SALE_HIGH))
 
 
-def _is_counter(baseline: Baseline) -> Mask:
+def _is_counter(baseline: Baseline, *, share_moving: float = 0.3) -> Mask:
     """Fields whose numbers only grew, in most items, as those that count: these start anew one day."""
     up = baseline.past_steps(lambda found: np.where(found.steps.changed > 0, found.steps.up, np.nan))
     share = baseline.past_steps(_changed_share)
     moving = (~np.isnan(up)).sum(axis=0)
     lowest = np.where(moving > 0, np.where(np.isnan(up), 1.0, up).min(axis=0, initial=1.0), 0)
     shares = np.where(np.isnan(share), 0, share).mean(axis=0)
-    return np.asarray((lowest >= 0.95) & (moving >= 2) & (shares >= 0.3))
+    return np.asarray((lowest >= 0.95) & (moving >= 2) & (shares >= share_moving))
 
 
 def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
@@ -258,7 +258,8 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
     surprising = moves.changed >= 6
     size = np.abs(moves.step)
     sale = is_sale(moves.step) & (moves.rigid >= 0.6) | _few_factors(baseline, comparison)
-    fine = sale | _is_counter(baseline)
+    # What has only grown so far goes on growing: matches played, reviews.
+    fine = sale | _is_counter(baseline) | _is_counter(baseline, share_moving=0.1) & (moves.up >= 0.95)
     end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
     fine |= end & _equals_other_field(baseline, last)
     usual_spread = _past(baseline, test, lambda found: found.steps.spread)
