@@ -23,7 +23,7 @@ class Limits:
 
     workers: int = 8
     writers: int = 2
-    batch_bytes: int = 4 * 2**20
+    batch_bytes: int = 16 * 2**20
     large_bytes: int = 4 * 2**20
     claims_per_group: int = 8
     process_seconds: float = 2.0

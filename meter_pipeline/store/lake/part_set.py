@@ -32,6 +32,10 @@ class PartSet:
         """The parts of a table, in order of time."""
         return tuple(self._parts[table])
 
+    def files(self, table: str) -> list[str]:
+        """Addresses of the files of a table, for other engines; none of them changes."""
+        return [self._files.uri(part.name) for part in self.of(table)]
+
     def read(
         self,
         table: str,
