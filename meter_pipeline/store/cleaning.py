@@ -37,19 +37,18 @@ def clean(ledger: Ledger, lake: Lake, *, grace: timedelta = GRACE) -> int:
     """
     left_before = _ago(grace)
     deleted = 0
-    with ledger.writing() as connection:
-        manifest.remove_lapsed_pins(connection, _ago(_LAPSED))
-    while True:
-        with ledger.reading() as connection:
-            names = manifest.find_unneeded(connection, left_before, _AT_ONCE)
+    with ledger.reading() as connection:
+        has_lapsed = manifest.has_lapsed_pins(connection, _ago(_LAPSED))
+        swept_at = facts.read_fact(connection, _SWEPT_AT)
+    if has_lapsed:
+        with ledger.writing() as connection:
+            manifest.remove_lapsed_pins(connection, _ago(_LAPSED))
+    while names := _find_unneeded(ledger, left_before):
         for name in names:
             lake.files.delete(name)
         with ledger.writing() as connection:
             manifest.forget_parts(connection, names)
         deleted += len(names)
-        if len(names) < _AT_ONCE:
-            break
-    swept_at = ledger.fact(_SWEPT_AT)
     if swept_at is None:
         ledger.note(_SWEPT_AT, now())
     elif swept_at < _ago(LEFTOVER):
@@ -58,6 +57,11 @@ def clean(ledger: Ledger, lake: Lake, *, grace: timedelta = GRACE) -> int:
 
 
 _SWEPT_AT = "swept_at"
+
+
+def _find_unneeded(ledger: Ledger, left_before: str) -> list[str]:
+    with ledger.reading() as connection:
+        return manifest.find_unneeded(connection, left_before, _AT_ONCE)
 
 
 def sweep(ledger: Ledger, lake: Lake, *, older_than: timedelta = LEFTOVER) -> int:

@@ -102,14 +102,14 @@ def _refuse_unknown(asset: dg.AssetKey, columns: Sequence[str] | None, known: Se
 
 def _read_catalog(key: dg.AssetKey, store: Store, windows: "Windows") -> "pa.Table":
     """Reads a table of `meter/*`, with the columns that it has in the warehouse."""
-    from meter_pipeline.store.warehouse.ledger_tables import ledger_tables
+    from meter_pipeline.store.warehouse.ledger_tables import read_ledger_table
 
     if key == ITEMS:
         return _read_items(store, windows)
     if key in (STRATEGIES, SCHEDULES):
-        return ledger_tables(store.ledger)[key.path[-1]]
+        return read_ledger_table(store.ledger, key.path[-1])
     if key == JOBS:
-        jobs = ledger_tables(store.ledger)["jobs"]
+        jobs = read_ledger_table(store.ledger, "jobs")
         return jobs if windows is None else _filter_jobs(jobs, windows)
     raise dg.Failure(f"{key.to_user_string()} is not a table of the lake", allow_retries=False)
 

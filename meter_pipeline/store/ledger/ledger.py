@@ -102,12 +102,18 @@ class Ledger:
         return self.snapshot([name])[name]
 
     def snapshot(self, names: Iterable[str]) -> dict[str, list[Row[Any]]]:
-        """Every row of some of the ledger's tables, all as of one moment, for the warehouse."""
+        """Every row of some of the ledger's tables, all as of one moment."""
+        with self.reading_state() as connection:
+            return {name: list(connection.execute(select(tables.metadata.tables[name]))) for name in names}
+
+    @contextmanager
+    def reading_state(self) -> Iterator[Connection]:
+        """A transaction all of whose statements see the same state of the ledger."""
         # A transaction of SQLite sees one state anyway.
         options = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         with readable(self._engine), self._engine.connect().execution_options(**options) as connection:
             with connection.begin():
-                return {name: list(connection.execute(select(tables.metadata.tables[name]))) for name in names}
+                yield connection
 
     # -- facts, walks and intents
 
@@ -116,9 +122,9 @@ class Ledger:
         """What is about to be created at Meter, noted here so that a crash does not create it twice."""
         return LedgerIntents(self)
 
-    def revision(self) -> str:
-        """A mark that differs after every change of the ledger."""
-        return self.fact(facts.REVISION) or ""
+    def revision(self) -> int:
+        """The ledger's revision, which goes up with every change of what a reader of the warehouse would see."""
+        return int(self.fact(facts.REVISION) or 0)
 
     def fact(self, name: str) -> str | None:
         """A value noted by `note`."""

@@ -144,6 +144,30 @@ def remove_lapsed_pins(connection: Connection, renewed_before: str) -> None:
 
 
 def read_pins(connection: Connection, place: str) -> Mapping[str, int]:
-    """The revisions that a place has pinned, by pin id."""
-    rows = connection.execute(select(pins.c.pin_id, pins.c.revision).where(pins.c.place == place))
+    """The revisions that a place has pinned for good, by pin id."""
+    is_closed = (pins.c.place == place) & pins.c.is_open.is_(False)
+    rows = connection.execute(select(pins.c.pin_id, pins.c.revision).where(is_closed))
     return {pin_id: int(revision) for pin_id, revision in rows}
+
+
+def read_renewals(connection: Connection, place: str) -> Mapping[str, str]:
+    """When a place last renewed each of its pins, by pin id."""
+    rows = connection.execute(select(pins.c.pin_id, pins.c.renewed_at).where(pins.c.place == place))
+    return {pin_id: str(renewed_at) for pin_id, renewed_at in rows}
+
+
+def has_lapsed_pins(connection: Connection, renewed_before: str) -> bool:
+    """Whether a pin was not renewed since a time, ISO 8601."""
+    return (
+        connection.execute(select(pins.c.pin_id).where(pins.c.renewed_at < renewed_before).limit(1)).first() is not None
+    )
+
+
+def find_pinned(connection: Connection, place: str) -> set[str]:
+    """Names of the parts that the pins of a place keep."""
+    kept = and_(
+        pins.c.place == place,
+        or_(parts.c.revision_out.is_(None), pins.c.revision < parts.c.revision_out),
+        or_(pins.c.is_open, pins.c.revision >= parts.c.revision_in),
+    )
+    return set(connection.execute(select(parts.c.name).join(pins, kept).distinct()).scalars())

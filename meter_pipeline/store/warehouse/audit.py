@@ -1,76 +1,89 @@
-"""The audit of a candidate: each strategy has as many rows in the views as its jobs have items in the ledger."""
+"""The audit of a candidate: its parts have the rows that its jobs have items, and are where they should be."""
 
 from __future__ import annotations
+
+import os
 
 import duckdb
 
 from meter_pipeline.store.errors import RejectedError
-from meter_pipeline.store.ledger.claims import Claims
-from meter_pipeline.store.warehouse import scans
-from meter_pipeline.store.warehouse.snapshot import LakeSnapshot, LedgerSnapshot
+from meter_pipeline.store.warehouse.snapshot import Snapshot
 
-# Rows of each strategy, read from the footers of the files.
-_COUNT_ROWS = """
-SELECT regexp_extract(file_name, '.*/strategy=([^/]+)/', 1), sum(num_rows)::BIGINT
-FROM parquet_file_metadata('{}')
-GROUP BY ALL
+# By strategy: the rows of its parts, and what its jobs count.
+_SUMS = """
+WITH files AS (
+    SELECT
+        strategy,
+        sum(rows) FILTER (table_name = 'raw') AS raw,
+        sum(rows) FILTER (table_name = 'results') AS results,
+        sum(rows) FILTER (table_name = 'changes') AS changes,
+        count(DISTINCT schema_digest) FILTER (table_name = 'results') AS schemas
+    FROM meter.lake_files GROUP BY strategy
+),
+counted AS (
+    SELECT
+        strategy,
+        sum(items) FILTER (state IN ('accepted', 'held')) AS raw,
+        sum(items) FILTER (state = 'accepted') AS results,
+        sum(changes) FILTER (state = 'accepted') AS changes
+    FROM meter.jobs WHERE strategy IS NOT NULL GROUP BY strategy
+),
+compared AS (
+    SELECT
+        strategy,
+        coalesce(files.raw, 0) AS raw, coalesce(counted.raw, 0) AS raw_expected,
+        coalesce(files.results, 0) AS results, coalesce(counted.results, 0) AS results_expected,
+        coalesce(files.changes, 0) AS changes, coalesce(counted.changes, 0) AS changes_expected,
+        coalesce(schemas, 0) AS schemas
+    FROM files FULL JOIN counted USING (strategy)
+)
+FROM compared
+WHERE raw <> raw_expected OR results <> results_expected OR changes <> changes_expected OR schemas > 1
+ORDER BY strategy
+LIMIT 1
 """
 
 
-def audit(
-    connection: duckdb.DuckDBPyConnection,
-    ledger: LedgerSnapshot,
-    lake: LakeSnapshot,
-    moving: frozenset[str],
-    claims: Claims,
-) -> None:
-    """Compares the rows of `meter.items` and of each table of `results` with the items that the ledger counts.
-
-    Args:
-        connection: The candidate's file.
-        ledger: The ledger that the candidate shows.
-        lake: The files that its views read.
-        moving: Slugs of strategies that are being loaded: their views hide what the ledger does not know.
-        claims: Tells whether a load of such a strategy is at work.
+def audit_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    """Compares, in a candidate, the rows of each strategy's parts with the items and changes of its jobs.
 
     Raises:
-        RejectedError: A strategy's rows are not those of its jobs.
+        RejectedError: They differ, or a strategy's results are of several schemas.
     """
-    raw, results = (_count_rows(connection, lake, table) for table in ("raw", "results"))
-    for strategy in ledger.strategies:
-        slug, strategy_id = strategy.slug, strategy.strategy_id
-        landed, (_, accepted) = ledger.landed.get(strategy_id, 0), ledger.accepted.get(strategy_id, (0, 0))
-        if slug in moving:
-            shown = (
-                f"SELECT count(*) FROM meter.items WHERE strategy = '{slug}'",  # noqa: S608
-                f'SELECT count(*) FROM results."{slug}"',  # noqa: S608
-            )
-            raw[slug], results[slug] = (connection.execute(query).fetchall()[0][0] for query in shown)
-            if (raw[slug], results[slug]) != (landed, accepted) and _is_being_loaded(claims, slug):
-                continue
-        if raw.get(slug, 0) != landed:
-            raise RejectedError(
-                f"meter.items has {raw.get(slug, 0):,} rows of {slug}, its loaded jobs have "
-                f"{landed:,} items: run `meter-pipeline sync --strategy {slug} --again`"
-            )
-        if results.get(slug, 0) != accepted:
-            raise RejectedError(
-                f"results.{slug} has {results.get(slug, 0):,} rows, its accepted jobs have {accepted:,} items: run "
-                f"`meter-pipeline sync --strategy {slug} --again`"
-            )
+    found = connection.execute(_SUMS).fetchone()
+    if found is None:
+        return
+    slug, raw, raw_expected, results, results_expected, changes, changes_expected, schemas = found
+    if raw != raw_expected:
+        what = f"meter.items has {raw:,} rows of {slug}, its loaded jobs have {raw_expected:,} items"
+    elif results != results_expected:
+        what = f"results.{slug} has {results:,} rows, its accepted jobs have {results_expected:,} items"
+    elif changes != changes_expected:
+        what = f"meter.item_changes has {changes:,} rows of {slug}, its accepted jobs have {changes_expected:,} changes"
+    else:
+        what = f"results.{slug} is in {schemas} kinds of files, whose columns differ"
+    raise RejectedError(f"{what}: {_load_again(slug)}")
 
 
-def _is_being_loaded(claims: Claims, slug: str) -> bool:
-    """Whether a process loads the strategy now; if none does, a sync was killed and the next one repairs it."""
-    claim = claims.try_claim(slug)
-    if claim is not None:
-        claim.release()
-    return claim is None
+def audit_files(root: str, snapshot: Snapshot) -> None:
+    """Checks that all parts are in a folder of this machine, each with the size that the manifest has.
+
+    Raises:
+        RejectedError: A file is missing, or has another size.
+    """
+
+    def is_whole(name: str, size: int) -> bool:
+        try:
+            return os.stat(f"{root}/{name}").st_size == size  # noqa: PTH116 - a third of the time for so many files
+        except FileNotFoundError:
+            return False
+
+    names, sizes = (snapshot.parts[column].to_pylist() for column in ("name", "bytes"))
+    broken = next((name for name, size in zip(names, sizes, strict=True) if not is_whole(name, size)), None)
+    if broken is not None:
+        slug = broken.split("/")[1].removeprefix("strategy=")
+        raise RejectedError(f"{root}/{broken} is missing or was cut off: {_load_again(slug)}")
 
 
-def _count_rows(connection: duckdb.DuckDBPyConnection, lake: LakeSnapshot, table: str) -> dict[str, int]:
-    """Rows of each strategy in the files of a table, by slug."""
-    if not lake.has_files(table):
-        return {}
-    files = scans.pattern(lake.source, f"{table}/*/*/*.parquet")
-    return dict(connection.execute(_COUNT_ROWS.format(files)).fetchall())
+def _load_again(slug: str) -> str:
+    return f"run `meter-pipeline sync --strategy {slug} --again`"

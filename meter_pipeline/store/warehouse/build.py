@@ -1,30 +1,31 @@
 """The warehouse: one DuckDB file that people open, built beside the old one and replaced atomically.
 
-A candidate (`candidate`) is a folder with that file and hard links to the lake's files as they were, or copies where
-the lake is on an object store: its views read these, so a query sees one state of the lake whatever is loaded
-meanwhile. Models are built in the candidate's own file, and it is published only when they and the audit pass: readers
-stay on the last good one until then. Old publications are kept for a while, for readers that still hold them open, and
-to be put back.
+A candidate (`candidate`) is a folder with that file. Its views list the parts of the lake that counted at one revision
+of the ledger; a pin in the ledger keeps them, so a query sees one state of the lake whatever is loaded meanwhile.
+Models are built in the candidate's own file, and it is published only when they and the audit pass: readers stay on the
+last good one until then. Old publications are kept for a while, to be put back.
 
-Incremental models find the tables of the last publication in the candidate, with the list of the lake's files that
-these were made of (`meter.lake_files_before`): they rebuild the partitions whose files differ from those of this
-candidate (`meter.lake_files`). The tables are carried only between equal versions of the models, so that a changed
-model is built in full.
+Incremental models find the tables of the current publication in the candidate, and rebuild the partitions that have
+changed since its revision (`meter.changed_partitions`). The tables are carried only between equal versions of the
+models, so that a changed model is built in full, and only from a file that is as it was published.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import duckdb
 
-from meter_pipeline.store.errors import RejectedError, WarehouseError
+from meter_pipeline.store import cleaning
+from meter_pipeline.store.errors import RejectedError, StoreError, WarehouseError
+from meter_pipeline.store.lake.files import RemoteFiles
 from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.ledger import manifest
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.warehouse import publications
+from meter_pipeline.store.warehouse import lake_cache, pins, publications
 from meter_pipeline.store.warehouse.candidate import Candidate, stage
 from meter_pipeline.store.warehouse.failures import damaged_file_named, explain_unreadable, explained
 from meter_pipeline.store.warehouse.models import Built, Models
@@ -55,48 +56,66 @@ def publish(
         lake: The rows.
         path: The file that people open.
         models: Models to build before it is published.
-        force: Build it even when nothing has changed since the last one, and every model in full.
+        force: Build it even when nothing has changed since the last one, and all of it in full.
         keep: How long older publications stay.
 
     Raises:
         RejectedError: A test of the models or the audit failed; the old file stays as it is.
         WarehouseError: It cannot be built or written; the old file stays as it is.
     """
-    with ledger.claims.waiting("publish"), damaged_file_named(ledger, lake), explained(path):
-        in_full = force or not _can_be_opened(path)
-        if not in_full and (last := _find_up_to_date(ledger, path, models)) is not None:
+    with damaged_file_named(ledger, lake), explained(path), publications.publishing(path):
+        publications.record(path)
+        if not force and (last := _find_up_to_date(ledger, path, models)) is not None:
+            with suppress(StoreError, OSError):
+                pins.tidy_pins(ledger, path)
             return last
-        candidate = stage(ledger, lake, path, models=models, carry=not in_full)
-        try:
-            built = models.build(candidate.file) if models is not None else None
-            publication = candidate.publish(built)
-        except RejectedError as error:
-            candidate.reject(str(error))
-            raise
-        except BaseException:
-            candidate.discard()
-            raise
-        publications.expire(path, keep)
+        publications.sweep(path)
+        publication = _build(ledger, lake, path, models, carry=not force)
+        # It is published: what cannot be done now, the next one does.
+        with suppress(StoreError, OSError):
+            publications.record(path)
+            _tidy(ledger, lake, path, keep)
         return publication
+
+
+def _build(ledger: Ledger, lake: Lake, path: Path, models: Models | None, *, carry: bool) -> Publication:
+    """Builds a candidate and shows it; one that fails is deleted, one that is rejected is kept."""
+    folder = publications.begin(path)
+    try:
+        candidate = stage(ledger, lake, path, folder, models=models, carry=carry)
+        built = models.build(candidate.file) if models is not None else None
+        return candidate.publish(built)
+    except RejectedError as error:
+        with suppress(OSError):
+            publications.reject(folder, str(error))
+        raise
+    except BaseException:
+        publications.discard(path, folder)
+        raise
+
+
+def _tidy(ledger: Ledger, lake: Lake, path: Path, keep: timedelta) -> None:
+    """Deletes what nobody needs any more: old publications, their pins, and parts of the lake."""
+    publications.expire(path, keep)
+    pins.tidy_pins(ledger, path)
+    if isinstance(lake.files, RemoteFiles):
+        with ledger.reading() as connection:
+            needed = manifest.find_pinned(connection, pins.place_of(path))
+        lake_cache.evict(lake_cache.folder_of(path), needed)
+    cleaning.clean(ledger, lake)
 
 
 def _find_up_to_date(ledger: Ledger, path: Path, models: Models | None) -> Publication | None:
     """The last publication, if the ledger and the models have not changed since."""
     last = publications.latest(path)
-    if last is None or last.ledger_revision != ledger.revision():
+    if last is None or publications.find_current(path) is None or last.ledger_revision != ledger.revision():
         return None
     if last.models_version != (models.version if models is not None else None):
         return None
+    with ledger.reading() as connection:
+        if not pins.is_pinned(connection, path, last):
+            return None
     return Publication(**{**last.as_dict(), "unchanged": True})
-
-
-def _can_be_opened(path: Path) -> bool:
-    """Whether there is a warehouse that people can read."""
-    try:
-        duckdb.connect(str(path), read_only=True).close()
-    except duckdb.Error:
-        return False
-    return True
 
 
 def roll_back(ledger: Ledger, path: Path, publication_id: str | None = None) -> Publication:
@@ -105,8 +124,11 @@ def roll_back(ledger: Ledger, path: Path, publication_id: str | None = None) -> 
     Raises:
         WarehouseError: There is none, or none with that id.
     """
-    with ledger.claims.waiting("publish"), explained(path):
-        return publications.put_back(path, publication_id)
+    with explained(path), publications.publishing(path):
+        published = publications.put_back(path, publication_id)
+        with suppress(StoreError):
+            pins.tidy_pins(ledger, path)
+        return published
 
 
 @contextmanager

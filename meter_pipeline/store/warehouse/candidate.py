@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,17 +11,19 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from sqlalchemy import Connection
 
+from meter_pipeline.store.lake.files import LocalFiles, RemoteFiles
 from meter_pipeline.store.lake.lake import Lake
-from meter_pipeline.store.ledger.claims import Claims
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.warehouse import dictionary, publications
-from meter_pipeline.store.warehouse.audit import audit
+from meter_pipeline.store.warehouse import dictionary, lake_cache, ledger_tables, pins, publications
+from meter_pipeline.store.warehouse.audit import audit_files, audit_rows
 from meter_pipeline.store.warehouse.failures import explained
+from meter_pipeline.store.warehouse.layout import LAYOUT
 from meter_pipeline.store.warehouse.models import Built, Models
-from meter_pipeline.store.warehouse.publications import Publication
-from meter_pipeline.store.warehouse.raw_side import build_raw_side, create_table
-from meter_pipeline.store.warehouse.snapshot import LakeSnapshot, LedgerSnapshot, link_lake, read_ledger
+from meter_pipeline.store.warehouse.publications import Kept, Publication
+from meter_pipeline.store.warehouse.raw_side import LAST, create_lake_views, create_ledger_tables, create_table
+from meter_pipeline.store.warehouse.snapshot import Snapshot, read_snapshot
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,14 @@ class Candidate:
     Attributes:
         path: The file that people open, which this candidate is to replace.
         folder: The candidate's folder.
-        ledger: The ledger that it shows.
-        lake: The files that its views read.
-        moving: Slugs of strategies that were being loaded meanwhile.
-        claims: The ledger's claims.
+        snapshot: The ledger that it shows.
         models_version: A digest of the models; None without models.
         started: When its build began, by the monotonic clock (seconds).
     """
 
     path: Path
     folder: Path
-    ledger: LedgerSnapshot
-    lake: LakeSnapshot
-    moving: frozenset[str]
-    claims: Claims
+    snapshot: Snapshot
     models_version: str | None
     started: float
 
@@ -55,20 +50,16 @@ class Candidate:
         return self.folder / publications.FILE
 
     def publish(self, built: Built | None = None) -> Publication:
-        """Audits the candidate, records what it was made from, and makes it the file that people open.
-
-        Raises:
-            RejectedError: A strategy's results do not have the rows of its accepted jobs.
-        """
+        """Records what the candidate was made from, and makes it the file that people open."""
         with duckdb.connect(str(self.file)) as connection:
-            audit(connection, self.ledger, self.lake, self.moving, self.claims)
+            ((jobs,),) = connection.execute("SELECT count(*) FROM meter.jobs").fetchall()
             publication = Publication(
                 publication_id=self.folder.name,
                 published_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                ledger_revision=self.ledger.revision,
-                strategies=len(self.ledger.strategies),
-                jobs=len(self.ledger.rows["jobs"]),
-                files=len(self.lake.parts),
+                ledger_revision=self.snapshot.revision,
+                strategies=len(self.snapshot.strategies),
+                jobs=jobs,
+                files=self.snapshot.parts.num_rows,
                 seconds=round(time.monotonic() - self.started, 3),
                 models=built.models if built else 0,
                 dbt_invocation_id=built.invocation_id if built else None,
@@ -78,91 +69,122 @@ class Candidate:
                 history = [*publications.history(self.path), publication]
                 create_table(connection, "meter.publications", _history_table(history))
                 dictionary.comment_on_table(connection, "publications")
-        publications.settle(self.folder, publication)
-        publications.point(self.path, self.folder, publication)
+            # No log is left beside the file.
+            connection.execute("CHECKPOINT")
+        publications.finish(self.folder, publication)
+        publications.show(self.path, self.folder)
         return publication
 
-    def reject(self, reason: str) -> None:
-        """Keeps the candidate unpublished, with the reason, until the next one is published."""
-        publications.reject(self.folder, reason)
 
-    def discard(self) -> None:
-        """Deletes the candidate."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def stage(ledger: Ledger, lake: Lake, path: Path, *, models: Models | None = None, carry: bool = True) -> Candidate:
-    """Builds the raw side of a warehouse in a new folder, and copies the incremental tables of `models` into it.
+def stage(
+    ledger: Ledger, lake: Lake, path: Path, folder: Path, *, models: Models | None = None, carry: bool = True
+) -> Candidate:
+    """Builds and audits the raw side of a warehouse, and copies the incremental tables of `models` into it.
 
     Args:
         ledger: The ledger to show.
         lake: The rows.
         path: The file that people open, which the candidate is to replace.
+        folder: The candidate's empty folder; its parts are pinned under its name.
         models: The models that are going to be built.
-        carry: Whether incremental tables are copied from the last publication; if not, they are built in full.
+        carry: Whether tables are copied from the current publication; if not, they are built in full.
 
     Raises:
+        RejectedError: The lake has not the rows that the ledger counts.
         WarehouseError: It cannot be built or written.
     """
     started = time.monotonic()
-    folder = publications.begin(path)
-    try:
-        with explained(path):
-            candidate = _stage(ledger, lake, path, folder, models, started)
-            if carry and models is not None:
-                _carry_tables(candidate, models)
-            return candidate
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _stage(ledger: Ledger, lake: Lake, path: Path, folder: Path, models: Models | None, started: float) -> Candidate:
-    shown = read_ledger(ledger)
-    with_results = {row.slug for row in shown.strategies if shown.accepted.get(row.strategy_id, (0, 0))[1]}
-    linked = link_lake(lake, folder, frozenset(with_results))
-    moving = shown.moving(ledger)
-    version = models.version if models is not None else None
-    candidate = Candidate(path, folder, shown, linked, moving, ledger.claims, version, started)
+    last = publications.find_current(path) if carry else None
+    pins.open_pin(ledger, path, folder.name)
     # Thousands of small statements: handing each to other threads takes longer than the statement.
-    with duckdb.connect(str(candidate.file), config={"threads": 1}) as connection, _transaction(connection):
-        build_raw_side(connection, shown, linked, moving, folder.name)
-    return candidate
+    with explained(path), duckdb.connect(str(folder / publications.FILE), config={"threads": 1}) as connection:
+        with _attached(connection, last) as base, _transaction(connection):
+            with ledger.reading_state() as state:
+                snapshot = read_snapshot(state)
+                base = _choose_base(state, path, base, snapshot)
+                _create_ledger_tables(connection, state, snapshot, base)
+            pins.close_pin(ledger, path, folder.name, snapshot.revision)
+            carried = _carry_tables(connection, base, models)
+        root = _find_root(lake, path, snapshot)
+        with _transaction(connection):
+            create_lake_views(connection, snapshot, root, carried)
+            audit_rows(connection)
+        connection.execute("CHECKPOINT")
+    version = models.version if models is not None else None
+    return Candidate(path, folder, snapshot, version, started)
+
+
+def _choose_base(state: Connection, path: Path, last: Kept | None, snapshot: Snapshot) -> Kept | None:
+    """The publication that tables are carried from: one of this layout, of an earlier state of this ledger."""
+    if last is None or last.layout != LAYOUT or last.publication.ledger_revision > snapshot.revision:
+        return None
+    return last if pins.is_pinned(state, path, last.publication) else None
+
+
+def _create_ledger_tables(
+    connection: duckdb.DuckDBPyConnection, state: Connection, snapshot: Snapshot, base: Kept | None
+) -> None:
+    since = None if base is None else base.publication.ledger_revision
+    jobs = ledger_tables.job_batches(state, snapshot.slugs, since)
+    create_ledger_tables(connection, snapshot, jobs, carries_jobs=base is not None)
+
+
+def _find_root(lake: Lake, path: Path, snapshot: Snapshot) -> str:
+    """Where the views find the parts; those of an object store are copied there.
+
+    Raises:
+        RejectedError: A part is missing.
+    """
+    if isinstance(lake.files, RemoteFiles):
+        folder = lake_cache.folder_of(path)
+        names, sizes = (snapshot.parts[column].to_pylist() for column in ("name", "bytes"))
+        lake_cache.fetch_parts(lake.files, folder, zip(names, sizes, strict=True))
+        return str(folder)
+    assert isinstance(lake.files, LocalFiles)
+    audit_files(str(lake.files.root), snapshot)
+    return str(lake.files.root)
 
 
 @contextmanager
 def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """A single transaction, since each commit waits for the disk; at its end no log is left beside the file."""
+    """A single transaction, since each commit waits for the disk."""
     connection.begin()
     yield
     connection.commit()
-    connection.execute("CHECKPOINT")
 
 
-def _carry_tables(candidate: Candidate, models: Models) -> None:
-    """Copies the incremental tables from the current publication, if that was built from the same models."""
-    last = publications.current(candidate.path)
-    if last is None or not models.carried or last.models_version != models.version:
+@contextmanager
+def _attached(connection: duckdb.DuckDBPyConnection, last: Kept | None) -> Iterator[Kept | None]:
+    """Attaches a publication as the database `LAST`; yields None if its file is not as it was finished."""
+    if last is None or not last.is_intact:
+        yield None
         return
-    file = publications.folder_of(candidate.path) / last.publication_id / publications.FILE
-    if not file.exists():
-        return
-    with duckdb.connect(str(candidate.file)) as connection:
-        connection.execute(f"ATTACH '{_quoted(file)}' AS last (READ_ONLY)")
-        existing = {
-            f"{schema}.{name}"
-            for schema, name in connection.execute(
-                "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'last'"
-            ).fetchall()
-        }
-        # All or none: there is one list of files for all of them.
-        if not {*models.carried, "meter.lake_files"} <= existing:
-            return
-        for table in models.carried:
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")
-            connection.execute(f"CREATE TABLE {table} AS FROM last.{table}")
-        connection.execute("INSERT INTO meter.lake_files_before FROM last.meter.lake_files")
-        connection.execute("DETACH last; CHECKPOINT")
+    connection.execute(f"ATTACH '{_quoted(last.file)}' AS {LAST} (READ_ONLY)")
+    yield last
+    connection.execute(f"DETACH {LAST}")
+
+
+def _carry_tables(connection: duckdb.DuckDBPyConnection, base: Kept | None, models: Models | None) -> int | None:
+    """Copies the incremental tables from a publication, if that was built from the same models.
+
+    Returns:
+        The ledger's revision that they are of; None if there are none.
+    """
+    if base is None or models is None or not models.carried or base.publication.models_version != models.version:
+        return None
+    existing = {
+        f"{schema}.{name}"
+        for schema, name in connection.execute(
+            "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ?", [LAST]
+        ).fetchall()
+    }
+    # All or none: there is one revision for all of them.
+    if not {*models.carried} <= existing:
+        return None
+    for table in models.carried:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")
+        connection.execute(f"CREATE TABLE {table} AS FROM {LAST}.{table}")
+    return base.publication.ledger_revision
 
 
 def _history_table(history: Sequence[Publication]) -> pa.Table:

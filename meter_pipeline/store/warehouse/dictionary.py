@@ -22,9 +22,9 @@ TABLES = {
     "syncs": "Runs of the load, with what each did.",
     "publications": "What this file and those before it were made from, one row a publication.",
     "lake_files": "Files of the lake that the views of this publication read.",
-    "lake_files_before": "Files of the lake that the tables carried on from the last publication were made of.",
+    "partitions": "Months of a strategy, by table of the lake, with the revision of the last change of their rows.",
     "changed_partitions": (
-        "Parts of the lake, by table, strategy and month, whose files differ from those of the last publication."
+        "Months of a strategy, by table of the lake, whose rows have changed since the tables that were carried on."
     ),
 }
 # By the column's name, whatever the table.
@@ -34,6 +34,7 @@ COLUMNS = {
     "attempts": "How often loading was tried without success.",
     "batch_id": "Id of the batch that the job belongs to, if any.",
     "bytes": "Size of the results in bytes.",
+    "changes": "Rows of the job in `item_changes`.",
     "compared_at": "When the two jobs were compared.",
     "completed_at": "When the job ended.",
     "content_hash": "Meter's hash of the results.",
@@ -53,8 +54,9 @@ COLUMNS = {
     ),
     "field": "Path of the field that changed, such as `specs.weight`; null for an item that was added or removed.",
     "files": "Parquet files behind the views.",
-    "fingerprint": "Differs whenever the rows of the file may.",
+    "file": "Path or URL of the file.",
     "finished_at": "When it ended; null while it runs or when it was killed.",
+    "first_at": "Time of the earliest job with rows in the file.",
     "first_job_id": "The first job that saw this version.",
     "first_seen_at": "When it was first seen.",
     "identity": "The strategy's item rules: key, ignored fields and types (JSON text).",
@@ -71,6 +73,7 @@ COLUMNS = {
     "jobs": "Jobs that were known.",
     "kind": "What happened to the item: added, removed or changed.",
     "known_at": "When the job was first listed.",
+    "last_at": "Time of the latest job with rows in the file.",
     "last_job_id": "The last job that saw this version.",
     "last_run_at": "When Meter says it ran last.",
     "ledger_revision": "Revision of the ledger that it shows.",
@@ -86,7 +89,6 @@ COLUMNS = {
     "old_number": "Value before as a number, where it is one or reads as an amount of money.",
     "old_value": "Value before (JSON text); the whole item where it was removed.",
     "parameters": "Parameters of the scrape (JSON text), if any; with strategy and url they make the target.",
-    "part": "Name of the file in its folder.",
     "previous_job_id": "The job before this one on the same target.",
     "problem": "What went wrong first, in one line; null when nothing did.",
     "publication_id": "Name of its folder under `publications`.",
@@ -100,13 +102,16 @@ COLUMNS = {
     "retry_at": "When loading is tried again.",
     "schedule_id": "Id of the schedule at Meter; null for a job that was run by hand.",
     "schedule_type": "Kind of schedule: interval or cron.",
+    "revision": "Revision of the ledger.",
+    "rows": "Rows in the file.",
+    "schema_digest": "Digest of the file's columns and their types.",
     "scraper_type": "Kind of scraper.",
     "seconds": "How long it took to build.",
     "seen_at": "When this version was first seen.",
     "semantic_similarity": "Meter's measure of how alike the results are, from 0 to 1.",
     "slug": "Slug of the strategy: its name in the lake and the warehouse.",
     "started_at": "When the job began.",
-    "state": "State of the loading: known, landed, accepted, held, failed or unreadable.",
+    "state": "State of the loading: known, accepted, held, failed or unreadable.",
     "status": "Status at Meter.",
     "strategies": "Strategies that were known.",
     "strategy": "Slug of the strategy.",
@@ -126,8 +131,7 @@ COLUMNS = {
 }
 # Where a column is something else than its name is elsewhere.
 EXCEPTIONS = {
-    ("lake_files", "bytes"): "Size of the file in bytes; null where it is not known.",
-    ("lake_files_before", "bytes"): "Size of the file in bytes; null where it is not known.",
+    ("lake_files", "bytes"): "Size of the file in bytes.",
     ("schedule_changes", "first_seen_at"): "When the change was first seen.",
     ("schedule_changes", "item_count"): "Items of the change, as Meter counted them.",
     ("schedule_changes", "schedule_id"): "Id of the schedule at Meter.",
@@ -195,9 +199,10 @@ def _columns(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str, str]
     found: dict[tuple[str, str, str], list[str]] = {}
     rows = connection.execute(
         "SELECT schema_name, table_name, kind, column_name FROM duckdb_columns() JOIN ("
-        "SELECT schema_name, table_name, 'TABLE' AS kind FROM duckdb_tables() UNION ALL "
-        "SELECT schema_name, view_name, 'VIEW' FROM duckdb_views() WHERE NOT internal"
-        ") USING (schema_name, table_name) WHERE schema_name IN ('meter', 'results') ORDER BY ALL"
+        "SELECT database_name, schema_name, table_name, 'TABLE' AS kind FROM duckdb_tables() UNION ALL "
+        "SELECT database_name, schema_name, view_name, 'VIEW' FROM duckdb_views() WHERE NOT internal"
+        ") USING (database_name, schema_name, table_name) "
+        "WHERE database_name = current_database() AND schema_name IN ('meter', 'results') ORDER BY ALL"
     ).fetchall()
     for schema, name, kind, column in rows:
         found.setdefault((schema, name, kind), []).append(column)

@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 
 from meter_pipeline.host.causes import DAMAGED, explain, find_cause
-from meter_pipeline.store.errors import RejectedError, WarehouseError
-from meter_pipeline.store.lake.lake import SCHEMAS, Lake
+from meter_pipeline.store.errors import LakeError, RejectedError, WarehouseError
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 
 
@@ -51,9 +51,12 @@ def damaged_file_named(ledger: Ledger, lake: Lake) -> Iterator[None]:
         raise
     except WarehouseError:
         for strategy in ledger.strategies():
-            for table in SCHEMAS:
-                for _ in lake.schemas(table, strategy.slug):
-                    pass
+            damaged = lake.part_set(strategy.slug, ledger.parts_of(strategy.slug)).find_damaged()
+            if damaged:
+                raise LakeError(
+                    f"{lake.files.uri(damaged[0].name)} is missing or damaged: run `meter-pipeline sync "
+                    f"--strategy {strategy.slug} --again` to load its jobs again"
+                ) from None
         raise
 
 

@@ -1,36 +1,64 @@
-"""The ledger's tables as the warehouse shows them: Arrow tables, times as timestamps, strategies by slug."""
+"""The ledger's tables as the warehouse shows them: Arrow rows, times as timestamps, strategies by slug."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from sqlalchemy import Connection, func, select
 
 from meter_pipeline.store.ledger import tables
+from meter_pipeline.store.ledger.batches import read_batches, schema_of, type_of
 from meter_pipeline.store.ledger.intervals import expected_interval
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import ScheduleRow
 
-_UTC = pa.timestamp("us", tz="UTC")
-_TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_(), "FLOAT": pa.float64()}
 # Columns that are of no use to a reader.
-_HIDDEN = {"fields", "dirty", "target_id"}
+_HIDDEN = {"strategies": ("fields", "version"), "jobs": ("target_id", "revision")}
 # Columns about a sync's end, which are read from its report.
 _ENDINGS = {"exit_code": pa.int64(), "ended_by": pa.string(), "problem": pa.string()}
-# The ledger's tables that the warehouse's tables are made from.
-READ = ("strategies", "schedules", "versions", "jobs", "change_sets", "job_comparisons", "syncs")
+#: The ledger's small tables that the warehouse's tables are made from.
+READ = ("strategies", "schedules", "versions", "change_sets", "job_comparisons", "syncs")
+_LEDGER_JOBS = schema_of(tables.jobs, _HIDDEN["jobs"])
+#: The columns of `meter.jobs`.
+JOBS = _LEDGER_JOBS.insert(1, pa.field("strategy", pa.string()))
 
 
-def ledger_tables(ledger: Ledger) -> dict[str, pa.Table]:
-    """Tables of the warehouse's schema `meter` that are copied from the ledger, by name, as of one moment."""
-    return tables_of(ledger.snapshot(READ))
+def read_ledger_table(ledger: Ledger, name: str) -> pa.Table:
+    """The rows of `meter.strategies`, `meter.schedules` or `meter.jobs` as they are now."""
+    with ledger.reading_state() as connection:
+        rows = {table: list(connection.execute(select(tables.metadata.tables[table]))) for table in READ}
+        if name != "jobs":
+            return tables_of(rows)[name]
+        slugs = {row.strategy_id: row.slug for row in rows["strategies"]}
+        return pa.Table.from_batches(list(job_batches(connection, slugs)), JOBS)
+
+
+def job_batches(connection: Connection, slugs: Mapping[str, str], since: int | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of `meter.jobs`, in batches.
+
+    Args:
+        connection: A transaction of the ledger.
+        slugs: Slugs by strategy id.
+        since: A revision: only jobs that have changed after it; all when None.
+    """
+    ids, names = pa.array(slugs.keys(), pa.string()), pa.array(slugs.values(), pa.string())
+    where = "true" if since is None else f"revision > {since:d}"
+    for batch in read_batches(connection, tables.jobs, _LEDGER_JOBS, where):
+        owners = names.take(pc.index_in(batch["strategy_id"], ids))
+        yield pa.RecordBatch.from_arrays([batch.column(0), owners, *batch.columns[1:]], schema=JOBS)
+
+
+def count_jobs(connection: Connection) -> int:
+    """Number of the ledger's jobs."""
+    return int(connection.execute(select(func.count()).select_from(tables.jobs)).scalar_one())
 
 
 def tables_of(rows: Mapping[str, Sequence[Any]]) -> dict[str, pa.Table]:
-    """The tables of `ledger_tables`, from rows of the ledger's tables, which must be all of `READ`."""
+    """The small tables of the schema `meter` by name, from rows of all the ledger's tables of `READ`."""
     slugs = {row.strategy_id: row.slug for row in rows["strategies"]}
     schedules = [ScheduleRow(**row._mapping) for row in rows["schedules"]]
     owners = {row.schedule_id: slugs.get(row.strategy_id or "") for row in schedules}
@@ -41,7 +69,6 @@ def tables_of(rows: Mapping[str, Sequence[Any]]) -> dict[str, pa.Table]:
         "strategy_versions": _versions(versions, "strategy"),
         "schedules": _with_intervals(_with_slug(_arrow("schedules", rows["schedules"]), slugs), schedules),
         "schedule_versions": _versions(versions, "schedule"),
-        "jobs": _with_slug(_arrow("jobs", rows["jobs"]), slugs),
         "schedule_changes": _with_slug(change_sets, owners, "schedule_id"),
         "job_comparisons": _with_slug(_arrow("job_comparisons", rows["job_comparisons"]), slugs).drop_columns(
             ["strategy_id"]
@@ -53,20 +80,16 @@ def tables_of(rows: Mapping[str, Sequence[Any]]) -> dict[str, pa.Table]:
 def _arrow(name: str, rows: Sequence[Any]) -> pa.Table:
     columns = tables.metadata.tables[name].columns
     values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
-    arrays, names = [], []
-    for column, cells in zip(columns, values, strict=True):
-        if column.name in _HIDDEN:
-            continue
-        names.append(column.name)
-        arrays.append(_array(column.name, str(column.type), cells))
-    return pa.table(arrays, names)
+    hidden = _HIDDEN.get(name, ())
+    shown = [(column, cells) for column, cells in zip(columns, values, strict=True) if column.name not in hidden]
+    return pa.table([_array(type_of(column), cells) for column, cells in shown], [column.name for column, _ in shown])
 
 
-def _array(name: str, kind: str, cells: Sequence[Any]) -> pa.Array:
-    if name.endswith("_at"):
+def _array(kind: pa.DataType, cells: Sequence[Any]) -> pa.Array:
+    if pa.types.is_timestamp(kind):
         # ISO texts with a `Z`, which the cast does not accept.
-        return pc.utf8_rtrim(pa.array(cells, pa.string()), "Z").cast(pa.timestamp("us")).cast(_UTC)
-    return pa.array(cells, _TYPES.get(kind, pa.string()))
+        return pc.utf8_rtrim(pa.array(cells, pa.string()), "Z").cast(pa.timestamp("us")).cast(kind)
+    return pa.array(cells, kind)
 
 
 def _with_slug(table: pa.Table, slugs: Mapping[str, str | None], owner: str = "strategy_id") -> pa.Table:

@@ -1,33 +1,38 @@
-"""SQL that reads the lake's Parquet files by a pattern, whatever the folders above them are called."""
+"""SQL that reads listed Parquet files of the lake, whatever the folders above them are called."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # Characters that DuckDB's patterns take literally only between brackets.
 _WILD = re.compile(r"[*?\[]")
 
 
-def pattern(folder: str, below: str) -> str:
-    """The text between the quotes of an SQL string: the pattern `below` in a folder, whose name is taken literally."""
-    return f"{_WILD.sub(lambda wild: f'[{wild[0]}]', folder)}/{below}".replace("'", "''")
+def literal(name: str) -> str:
+    """A file's name as DuckDB's functions take it, in quotes."""
+    return "'" + _WILD.sub(lambda wild: f"[{wild[0]}]", name).replace("'", "''") + "'"
 
 
-def of_strategy(folder: str, table: str, slug: str) -> str:
+def listed(root: str, names: Iterable[str]) -> str:
+    """A list of files below a folder or URL, as SQL."""
+    folder = literal(root)[1:-1]
+    return "[" + ", ".join(f"'{folder}/{name}'" for name in names) + "]"
+
+
+def of_strategy(root: str, names: Iterable[str]) -> str:
     """A table function with a strategy's rows, in the columns of its files alone."""
-    files = pattern(folder, f"{table}/strategy={slug}/*/*.parquet")
-    return f"read_parquet('{files}', hive_partitioning = false)"
+    return f"read_parquet({listed(root, names)}, hive_partitioning = false)"
 
 
-def of_table(folder: str, table: str) -> str:
-    """A table function with the rows of all strategies, and `strategy`, `month` after the files' own columns."""
-    files = pattern(folder, f"{table}/*/*/*.parquet")
-    if "=" not in folder:
-        return f"read_parquet('{files}', hive_partitioning = true, hive_types_autocast = false)"
+def of_table(root: str, names: Iterable[str]) -> str:
+    """A table function with the rows of several strategies, and `strategy` after the files' own columns."""
+    if "=" not in root:
+        return f"read_parquet({listed(root, names)}, hive_partitioning = true, hive_types_autocast = false)"
     # DuckDB takes every folder with a = for a partition, those above the lake first. Parsing file names here instead
     # has a cost: files of other strategies are opened, too.
-    names = r"regexp_extract(filename, 'strategy=([^/]+)/month=([^/]+)/[^/]+$', {}) AS {}"
+    slug = "regexp_extract(filename, 'strategy=([^/]+)/[^/]+$', 1) AS strategy"
     return (
-        f"(SELECT * EXCLUDE (filename), {names.format(1, 'strategy')}, {names.format(2, 'month')} "  # noqa: S608
-        f"FROM read_parquet('{files}', hive_partitioning = false, filename = true))"
+        f"(SELECT * EXCLUDE (filename), {slug} "  # noqa: S608
+        f"FROM read_parquet({listed(root, names)}, hive_partitioning = false, filename = true))"
     )
