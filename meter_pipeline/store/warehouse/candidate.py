@@ -97,7 +97,10 @@ def stage(
     last = publications.find_current(path) if carry else None
     pins.open_pin(ledger, path, folder.name)
     # Thousands of small statements: handing each to other threads takes longer than the statement.
-    with explained(path), duckdb.connect(str(folder / publications.FILE), config={"threads": 1}) as connection:
+    with (
+        explained(path),
+        duckdb.connect(str(folder / publications.FILE), config={"threads": 1, "memory_limit": "400MB"}) as connection,
+    ):
         with _attached(connection, last) as base, _transaction(connection):
             with ledger.reading_state() as state:
                 snapshot = read_snapshot(state)
