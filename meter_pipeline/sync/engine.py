@@ -12,6 +12,7 @@ from typing import NamedTuple
 from meter_pipeline.api import JobBody, MeterClient
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.store.chunks import chunks
+from meter_pipeline.store.cleaning import clean
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.claims import Claim
@@ -109,6 +110,9 @@ def sync(
     if report.stopped is not None:
         report.end(CONNECTION, report.stopped, 1)
     _record_end(ledger, report, client.requests_made - requests)
+    # What cannot be deleted now, the next sync or publication deletes.
+    with suppress(StoreError, OSError):
+        clean(ledger, lake)
     return report
 
 
