@@ -539,9 +539,9 @@ def test_a_damaged_file_of_the_lake_is_named_and_replaced_as_the_line_says(meter
     part.write_bytes(part.read_bytes()[:100])
     said = one_line(meter("publish", "--force"))
     assert str(part) in said
-    assert "delete it and run `meter-pipeline sync --strategy books --again`" in said
+    assert "run `meter-pipeline sync --strategy books --again`" in said
     part.unlink()
-    assert "meter.items has 0 rows of books, its loaded jobs have 2 items" in one_line(meter("publish", "--force"))
+    assert f"{part} is missing" in one_line(meter("publish", "--force"))
     assert meter("sync", "--strategy", "books", "--again").code == 0
     assert meter("publish").code == 0
     assert meter("query", "select count(*) from meter.items", "--json").document == before

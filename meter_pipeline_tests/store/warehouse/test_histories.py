@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse.build import reading, roll_back
@@ -58,9 +60,8 @@ def test_a_publication_that_carries_tables_on_equals_one_built_in_full(tmp_path:
         full.publish(Marts(version=version), force=True)
         assert content(desk.path) == content(full.path)
         if chance.random() < 0.3:
-            try:
+            # The first one has none before it.
+            with suppress(WarehouseError):
                 roll_back(ledger, desk.path)
-            except Exception as error:
-                assert "no older publication" in str(error)
             desk.touch()
     ledger.close()
