@@ -11,6 +11,7 @@ The patterns are in the common part of Python's and RE2's syntax (DuckDB uses RE
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 
@@ -84,7 +85,8 @@ def read_number(value: str) -> float | None:
         return read_amount(json.loads(value)) if len(value) <= 6 * MAX_LENGTH + 2 else None
     if not _any_digit.match(value.removeprefix("-")):
         return None
-    return float(value)
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
 def read_amount(text: str) -> float | None:

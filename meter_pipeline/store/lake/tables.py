@@ -46,6 +46,8 @@ CHANGES = pa.schema(
         ("field", pa.string()),
         ("old_value", pa.string()),
         ("new_value", pa.string()),
+        ("old_number", pa.float64()),
+        ("new_number", pa.float64()),
         ("observed_at", _UTC),
     ]
 )

@@ -1,7 +1,8 @@
 """What changed between two jobs of one target: a pure function of their items' keys, hashes and texts.
 
 An item of one job only is one row, `added` or `removed`, with the whole item. An item of both jobs with different
-hashes is `changed`: one row for each field that differs, with the old and the new value as JSON text.
+hashes is `changed`: one row for each field that differs, with the old and the new value as JSON text, and as numbers
+where they are numbers or amounts of money.
 """
 
 from __future__ import annotations
@@ -127,6 +128,9 @@ class Rows:
         self._jobs: list[tuple[Seen, Seen]] = []
         self._counts: list[int] = []
         self._rows: list[Row] = []
+        self._numbers: list[tuple[float | None, float | None]] = []
+        # By text: the same few values, such as prices, occur in many rows.
+        self._known_numbers: dict[str | None, float | None] = {None: None}
 
     def add(self, previous: Seen, job: Seen, old: Side, new: Side, delta: Delta, identity: Identity) -> None:
         """Adds the rows of one job's delta."""
@@ -150,8 +154,16 @@ class Rows:
             if key != last:
                 kinds[kind] = kinds.get(kind, 0) + 1
             last = key
-            if kind == CHANGED and old and new and read_number(old) is not None and read_number(new) is not None:
+            numbers = (self._number(old), self._number(new)) if kind == CHANGED else (None, None)
+            self._numbers.append(numbers)
+            if None not in numbers:
                 kinds[MOVED] = kinds.get(MOVED, 0) + 1
+
+    def _number(self, value: str | None) -> float | None:
+        known = self._known_numbers
+        if value not in known:
+            known[value] = read_number(value)  # type: ignore[arg-type]
+        return known[value]
 
     def table(self) -> pa.Table:
         """All rows, in the order in which they were added."""
@@ -165,11 +177,13 @@ class Rows:
             pa.array([job.parameters for job in jobs], pa.string()),
         ]
         data = list(zip(*self._rows, strict=True)) if self._rows else [()] * 5
+        numbers = zip(*self._numbers, strict=True) if self._numbers else [(), ()]
         times = pa.array([moment(job.time) for job in jobs], CHANGES.field("observed_at").type)
         return pa.table(
             [
                 *(column.take(owner) for column in meta),
                 *(columns.build(values, TEXT) for values in data),
+                *(pa.array(values, pa.float64()) for values in numbers),
                 times.take(owner),
             ],
             schema=CHANGES,

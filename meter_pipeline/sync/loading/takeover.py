@@ -20,7 +20,7 @@ from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.store import columns
 from meter_pipeline.store.cleaning import TAKEN_OVER
 from meter_pipeline.store.lake import part_files
-from meter_pipeline.store.lake.lake import RAW, SCHEMAS, Lake
+from meter_pipeline.store.lake.lake import CHANGES, RAW, SCHEMAS, Lake
 from meter_pipeline.store.lake.tables import ORDER
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
@@ -82,6 +82,7 @@ def _are_whole(strategy: StrategyRow, rows: list[JobRow], counts: Mapping[str, C
         and counts["changes"].keys() <= {row.job_id for row in accepted}
         and not item_rules.is_pending(strategy.identity)
         and all(alike(found, schema) for found in files.schemas("results"))
+        and all(alike(found, CHANGES) for found in files.schemas("changes"))
     )
 
 

@@ -62,6 +62,7 @@ def test_numbers_and_money(connection: duckdb.DuckDBPyConnection, value: object,
         {"a": 1},
         "£",
         "9" * 50,
+        10**400,
     ],
 )
 def test_anything_else_is_no_number(connection: duckdb.DuckDBPyConnection, value: object) -> None:
