@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,14 +16,23 @@ from sqlalchemy import Connection
 from meter_pipeline.store.lake.files import LocalFiles, RemoteFiles
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.warehouse import dictionary, lake_cache, ledger_tables, pins, publications
+from meter_pipeline.store.warehouse import dictionary, item_versions, lake_cache, ledger_tables, pins, publications
 from meter_pipeline.store.warehouse.audit import audit_files, audit_rows
 from meter_pipeline.store.warehouse.failures import explained
 from meter_pipeline.store.warehouse.layout import LAYOUT
 from meter_pipeline.store.warehouse.models import Built, Models
 from meter_pipeline.store.warehouse.publications import Kept, Publication
-from meter_pipeline.store.warehouse.raw_side import LAST, create_lake_views, create_ledger_tables, create_table
+from meter_pipeline.store.warehouse.raw_side import (
+    LAST,
+    create_lake_views,
+    create_ledger_tables,
+    create_table,
+)
 from meter_pipeline.store.warehouse.snapshot import Snapshot, read_snapshot
+
+_LAKE = ("FROM meter_lake.changes", "FROM meter_lake.results", "FROM meter_lake.raw")
+# For statements over the whole history: they spill to disk instead of growing with it.
+_LARGE: Mapping[str, str | bool] = {"memory_limit": "400MB", "preserve_insertion_order": False}
 
 
 @dataclass(frozen=True)
@@ -107,11 +116,16 @@ def stage(
                 base = _choose_base(state, path, base, snapshot)
                 _create_ledger_tables(connection, state, snapshot, base)
             pins.close_pin(ledger, path, folder.name, snapshot.revision)
+            item_versions.create(connection, None if base is None else LAST)
             carried = _carry_tables(connection, base, models)
         root = _find_root(lake, path, snapshot)
         with _transaction(connection):
             create_lake_views(connection, snapshot, root, carried)
             audit_rows(connection)
+        connection.execute("CHECKPOINT")
+    with explained(path), duckdb.connect(str(folder / publications.FILE), config=_LARGE) as connection:
+        versions_of = None if base is None else base.publication.ledger_revision
+        item_versions.update(connection, *_LAKE, versions_of)
         connection.execute("CHECKPOINT")
     version = models.version if models is not None else None
     return Candidate(path, folder, snapshot, version, started)

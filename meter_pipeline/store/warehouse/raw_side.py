@@ -18,7 +18,12 @@ from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.store.warehouse import dictionary, ledger_tables, scans, views
 from meter_pipeline.store.warehouse.snapshot import Snapshot
 
-_SQL_TYPES = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ"}
+_SQL_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
+}
 #: The database, attached to a candidate, that tables are carried from.
 LAST = "last_publication"
 
@@ -99,8 +104,6 @@ def create_lake_views(
         connection.execute(f"COMMENT ON VIEW meter_lake.{table} IS 'What views of `meter` read: the parts of {table}.'")
     _create_view(connection, "meter.items", "FROM meter_lake.raw")
     _create_view(connection, "meter.item_changes", views.item_changes("FROM meter_lake.changes"))
-    lake = (f"FROM meter_lake.{table}" for table in ("changes", "results", "raw"))
-    _create_view(connection, "meter.item_versions", views.item_versions(*lake))
     for strategy in snapshot.strategies:
         _create_results(connection, root, strategy, snapshot.names["results"].get(strategy.slug, []))
     dictionary.comment_on_all(connection, snapshot.strategies)

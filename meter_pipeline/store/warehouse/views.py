@@ -1,4 +1,4 @@
-"""SQL of the change feed in the warehouse: numbers in texts, `meter.item_changes`, `meter.item_versions`."""
+"""SQL of the change feed in the warehouse: numbers in texts, and `meter.item_changes`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ MACROS = (
     """,
     r"""
     CREATE MACRO meter.number(value) AS CASE
-        WHEN regexp_matches(value, '^-?[0-9]') THEN TRY_CAST(value AS DOUBLE)
+        WHEN regexp_matches(value, '^-?[0-9]') THEN
+            CASE WHEN isfinite(TRY_CAST(value AS DOUBLE)) THEN TRY_CAST(value AS DOUBLE) END
         WHEN starts_with(value, '"') THEN meter.money(meter.json_text(value))
     END
     """,
@@ -78,73 +79,9 @@ def item_changes(rows: str) -> str:
         rows: A query of the lake's `changes`, with `strategy`.
     """
     return f"""
-    SELECT *, new_number / nullif(old_number, 0) - 1 AS relative_change
-    FROM (
-        SELECT
-            strategy, job_id, previous_job_id, schedule_id, url, parameters, item_key, kind, field,
-            old_value, new_value, observed_at,
-            CASE WHEN kind = 'changed' THEN meter.number(old_value) END AS old_number,
-            CASE WHEN kind = 'changed' THEN meter.number(new_value) END AS new_number
-        FROM ({rows})
-    )
-    """  # noqa: S608
-
-
-def item_versions(changes: str, keys: str, items: str) -> str:
-    """The view's query: an item's states, from the items of a target's first job and every change since.
-
-    Args:
-        changes: A query of the lake's `changes`, with `strategy`.
-        keys: A query of all strategies' results: `strategy`, job, item index, key and hash.
-        items: A query of the lake's `raw`, with `strategy`.
-    """
-    return f"""
-    WITH accepted AS (
-        SELECT
-            strategy, job_id, url, parameters, completed_at,
-            coalesce(url, '') AS page, coalesce(parameters, '') AS asked,
-            row_number() OVER (
-                PARTITION BY strategy, coalesce(url, ''), coalesce(parameters, '') ORDER BY completed_at, job_id
-            ) AS place,
-            last_value(job_id) OVER (
-                PARTITION BY strategy, coalesce(url, ''), coalesce(parameters, '') ORDER BY completed_at, job_id
-                ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
-            ) AS latest_job_id
-        FROM meter.jobs
-        WHERE state = 'accepted'
-    ),
-    keyed AS (
-        SELECT
-            strategy, _meter_job_id AS job_id, _meter_item_index AS item_index, _meter_item_key AS item_key,
-            _meter_item_hash AS item_hash
-        FROM ({keys})
-    ),
-    changed AS (
-        SELECT DISTINCT strategy, job_id, previous_job_id, item_key, kind FROM ({changes})
-    ),
-    events AS (
-        SELECT accepted.strategy, job_id, NULL AS previous_job_id, item_key, 'added' AS kind
-        FROM accepted JOIN keyed USING (strategy, job_id)
-        WHERE place = 1
-        UNION ALL
-        SELECT strategy, job_id, previous_job_id, item_key, kind FROM changed
-    ),
-    placed AS (
-        SELECT
-            events.*, accepted.url, accepted.parameters, accepted.completed_at, accepted.latest_job_id,
-            lead(accepted.completed_at) OVER following AS next_at,
-            lead(events.previous_job_id) OVER following AS last_job_id,
-            count(*) FILTER (kind <> 'removed') OVER (following ROWS UNBOUNDED PRECEDING) AS version
-        FROM events JOIN accepted USING (strategy, job_id)
-        WINDOW following AS (PARTITION BY events.strategy, page, asked, item_key ORDER BY place)
-    )
     SELECT
-        strategy, url, parameters, item_key, version,
-        completed_at AS valid_from, next_at AS valid_to, next_at IS NULL AS is_current,
-        job_id AS first_job_id, coalesce(last_job_id, latest_job_id) AS last_job_id,
-        item_hash, item
-    FROM placed
-    JOIN keyed USING (strategy, job_id, item_key)
-    JOIN (SELECT strategy, job_id, item_index, item FROM ({items})) USING (strategy, job_id, item_index)
-    WHERE kind <> 'removed'
+        strategy, job_id, previous_job_id, schedule_id, url, parameters, item_key, kind, field,
+        old_value, new_value, observed_at, old_number, new_number,
+        new_number / nullif(old_number, 0) - 1 AS relative_change
+    FROM ({rows})
     """  # noqa: S608

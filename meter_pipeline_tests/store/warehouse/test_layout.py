@@ -12,7 +12,7 @@ import pytest
 
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.warehouse import ledger_tables, raw_side, views
+from meter_pipeline.store.warehouse import item_versions, ledger_tables, raw_side, views
 from meter_pipeline.store.warehouse.layout import FINGERPRINT, LAYOUT
 from meter_pipeline.store.warehouse.snapshot import read_snapshot
 from meter_pipeline_tests.store.records import strategy
@@ -50,6 +50,7 @@ def lines(tmp_path: Path, ledger: Ledger, lake: Lake) -> list[str]:
         snapshot = read_snapshot(state)
         jobs = ledger_tables.job_batches(state, snapshot.slugs)
         raw_side.create_ledger_tables(recorder, snapshot, jobs, carries_jobs=False)
+        item_versions.create(recorder, None)
         raw_side.create_lake_views(recorder, snapshot, root, None)
         found = connection.execute(
             "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "

@@ -1,0 +1,223 @@
+"""`meter.item_versions`: the states of every item, kept up from publication to publication.
+
+The versions of an item follow from the items of its target's first job and every change since. The table
+`meter.kept_item_versions` has one row for each. A publication starts with the table of the last one. For a strategy
+with changed partitions, versions that were replaced or gone before the first changed month stay as they are; the
+others are closed, opened or added again from the events since then. So the table is the same as one built in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import duckdb
+
+TABLE = "meter.kept_item_versions"
+
+# Jobs of this many items are read together (number of items): a bound for memory, and few scans for many strategies.
+_BATCH_ITEMS = 4_000_000
+
+_COLUMNS = """
+    strategy VARCHAR, url VARCHAR, parameters VARCHAR, item_key VARCHAR, version BIGINT, valid_from TIMESTAMPTZ,
+    valid_to TIMESTAMPTZ, next_from TIMESTAMPTZ, first_job_id VARCHAR, last_job_id VARCHAR, first_seen_at TIMESTAMPTZ,
+    field_changes BIGINT, label VARCHAR, item_hash VARCHAR, item VARCHAR
+"""
+
+# What does not change while a version stands is in the table, so that a job costs no more than its events: the last
+# job that saw a version which still stands is found when it is read.
+VIEW = f"""
+WITH latest AS (
+    SELECT strategy, url, parameters, arg_max(job_id, (completed_at, job_id)) AS job_id
+    FROM meter.jobs
+    WHERE state = 'accepted'
+    GROUP BY ALL
+)
+SELECT
+    kept.strategy, kept.url, kept.parameters, item_key, version, valid_from, valid_to,
+    valid_to IS NULL AS is_current, next_from IS NULL AS is_latest, first_job_id,
+    coalesce(last_job_id, latest.job_id) AS last_job_id, first_seen_at, field_changes, label,
+    item_hash, item
+FROM {TABLE} AS kept
+LEFT JOIN latest
+    ON kept.strategy = latest.strategy
+    AND kept.url IS NOT DISTINCT FROM latest.url
+    AND kept.parameters IS NOT DISTINCT FROM latest.parameters
+"""  # noqa: S608
+
+# Strategies with months that changed since a revision, the beginning of the first one, and the number of items since.
+_STALE = """
+CREATE TEMP TABLE all_stale AS
+SELECT
+    changed.strategy, month, since,
+    coalesce(sum(items) FILTER (state = 'accepted' AND completed_at >= since), 0)::BIGINT AS items
+FROM (
+    SELECT strategy, min(month) AS month, (min(month) || '-01')::TIMESTAMP AT TIME ZONE 'UTC' AS since
+    FROM meter.partitions
+    WHERE revision > ?
+    GROUP BY strategy
+) AS changed
+LEFT JOIN meter.jobs USING (strategy)
+GROUP BY ALL
+"""
+_READ_STALE = "SELECT strategy, month, items FROM all_stale ORDER BY strategy"
+
+# The lake's rows since then. Files and row groups are skipped by constants, not by the values of a join.
+_CHANGED = """
+SELECT strategy, job_id, item_key, kind, previous_job_id FROM ({changes})
+WHERE strategy IN ({slugs}) AND observed_at >= TIMESTAMPTZ '{since}'
+"""
+_KEYED = """
+SELECT
+    strategy, _meter_job_id AS job_id, _meter_item_index AS item_index, _meter_item_key AS item_key,
+    _meter_item_hash AS item_hash
+FROM ({results})
+WHERE strategy IN ({slugs}) AND _meter_completed_at >= TIMESTAMPTZ '{since}'
+"""
+_RECEIVED = """
+SELECT strategy, job_id, item_index, item FROM ({items})
+WHERE strategy IN ({slugs}) AND completed_at >= TIMESTAMPTZ '{since}'
+"""
+
+# The last version before then of each item; `row` is its row in the table.
+_STANDING = f"""
+CREATE OR REPLACE TEMP TABLE standing AS
+SELECT kept.rowid AS row, kept.* EXCLUDE (label, item_hash, item), since
+FROM {TABLE} AS kept JOIN stale USING (strategy)
+WHERE valid_from < since AND (next_from IS NULL OR next_from >= since)
+"""  # noqa: S608
+
+# Those versions, then all events since then, with what each says of the version that it begins.
+_EVENTS = """
+CREATE OR REPLACE TEMP TABLE events AS
+WITH accepted AS (
+    SELECT strategy, job_id, url, parameters, completed_at, since
+    FROM meter.jobs JOIN stale USING (strategy)
+    WHERE state = 'accepted'
+),
+first AS (
+    SELECT strategy, any_value(since) AS since, min((completed_at, job_id)) AS place
+    FROM accepted
+    GROUP BY strategy, url, parameters
+),
+found AS (
+    SELECT strategy, job_id, item_key, 'added' AS kind, 0 AS field_changes, NULL AS previous_job_id
+    FROM (SELECT strategy, place[2] AS job_id FROM first WHERE place[1] >= since)
+    JOIN keyed USING (strategy, job_id)
+    UNION ALL
+    SELECT
+        strategy, job_id, item_key, any_value(kind), count(*) FILTER (kind = 'changed'), any_value(previous_job_id)
+    FROM changed
+    GROUP BY strategy, job_id, item_key
+),
+placed AS (
+    SELECT
+        2 AS step, NULL AS row, strategy, url, parameters, item_key, kind, completed_at AS seen_at, job_id,
+        previous_job_id, (kind <> 'removed')::INTEGER AS version, field_changes, completed_at AS first_seen_at
+    FROM found JOIN accepted USING (strategy, job_id)
+    WHERE completed_at >= since
+    UNION ALL
+    SELECT
+        0, row, strategy, url, parameters, item_key, 'kept', valid_from, first_job_id, NULL, version, field_changes,
+        first_seen_at
+    FROM standing
+    UNION ALL
+    SELECT 1, NULL, strategy, url, parameters, item_key, 'removed', valid_to, NULL, last_job_id, 0, 0, valid_to
+    FROM standing
+    WHERE valid_to < since
+)
+SELECT
+    row, strategy, url, parameters, item_key, kind, seen_at, job_id,
+    sum(version) OVER (following ROWS UNBOUNDED PRECEDING)::BIGINT AS version,
+    sum(field_changes) OVER (following ROWS UNBOUNDED PRECEDING)::BIGINT AS field_changes,
+    first_value(first_seen_at) OVER following AS first_seen_at,
+    lead(seen_at) OVER following AS valid_to,
+    lead(previous_job_id) OVER following AS last_job_id,
+    CASE WHEN lead(kind) OVER following = 'removed' THEN lead(seen_at, 2) OVER following
+        ELSE lead(seen_at) OVER following END AS next_from
+FROM placed
+WINDOW following AS (PARTITION BY strategy, url, parameters, item_key ORDER BY step, seen_at, job_id)
+"""
+
+_CLOSE = f"""
+UPDATE {TABLE} AS kept
+SET valid_to = events.valid_to, next_from = events.next_from, last_job_id = events.last_job_id
+FROM events
+WHERE kept.rowid = events.row AND (kept.valid_to, kept.next_from, kept.last_job_id)
+    IS DISTINCT FROM (events.valid_to, events.next_from, events.last_job_id)
+"""  # noqa: S608
+
+_FORGET = f"DELETE FROM {TABLE} AS kept USING stale WHERE kept.strategy = stale.strategy AND valid_from >= since"  # noqa: S608
+
+# Both sides of a join are large; the right one, which is kept in memory, is the one with new versions alone.
+_LOCATE = """
+CREATE OR REPLACE TEMP TABLE located AS
+SELECT events.* EXCLUDE (row, kind), item_index, item_hash
+FROM keyed JOIN (FROM events WHERE kind NOT IN ('kept', 'removed')) AS events USING (strategy, job_id, item_key)
+"""
+
+# The readable name of an item: the first of the usual naming fields that it has, else its key.
+_LABEL = "coalesce(names[1], names[2], names[3], names[4], item_key)"
+_NAMES = "json_extract_string(item, ['$.title', '$.name', '$.headline', '$.heading'])"
+
+_ADD = f"""
+INSERT INTO {TABLE} BY NAME
+SELECT
+    * EXCLUDE (job_id, item_index, seen_at, names, item), job_id AS first_job_id, seen_at AS valid_from,
+    {_LABEL} AS label, item
+FROM (SELECT *, {_NAMES} AS names FROM received JOIN located USING (strategy, job_id, item_index))
+"""  # noqa: S608
+_AS_WRITTEN = "SET disabled_optimizers = 'join_order,build_side_probe_side'"
+
+
+def create(connection: duckdb.DuckDBPyConnection, last: str | None) -> None:
+    """Creates the table, and the view that shows it; `meter.jobs` must exist.
+
+    Args:
+        connection: The candidate's file.
+        last: The attached database that rows are carried from; None if there is none.
+    """
+    connection.execute(f"CREATE TABLE {TABLE} ({_COLUMNS})")
+    connection.execute(f"CREATE VIEW meter.item_versions AS {VIEW}")
+    if last is not None:
+        connection.execute(f"INSERT INTO {TABLE} FROM {last}.{TABLE}")
+
+
+def update(
+    connection: duckdb.DuckDBPyConnection, changes: str, results: str, items: str, carried_revision: int | None
+) -> None:
+    """Brings the table up to date with the lake; `meter.partitions` must exist.
+
+    Args:
+        connection: The candidate's file.
+        changes: A query of the lake's `changes`, with `strategy`.
+        results: A query of the lake's `results` in their common columns, with `strategy`.
+        items: A query of the lake's `raw`, with `strategy`.
+        carried_revision: The ledger's revision that the table's rows are of; None if it has none.
+    """
+    since_revision = -1 if carried_revision is None else carried_revision
+    connection.execute(_STALE, [since_revision])
+    for batch in _batches(connection.execute(_READ_STALE).fetchall()):
+        slugs = ", ".join("'" + slug.replace("'", "''") + "'" for slug, _ in batch)
+        since = f"{min(month for _, month in batch)}-01 00:00:00+00"
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE stale AS FROM all_stale WHERE strategy IN ({slugs})")
+        for name, select in (("changed", _CHANGED), ("keyed", _KEYED), ("received", _RECEIVED)):
+            query = select.format(changes=changes, results=results, items=items, slugs=slugs, since=since)
+            connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
+        for statement in (_STANDING, _EVENTS, _CLOSE, _FORGET, _AS_WRITTEN, _LOCATE, _ADD):
+            connection.execute(statement)
+        connection.execute("RESET disabled_optimizers; DROP VIEW changed; DROP VIEW keyed; DROP VIEW received")
+    connection.execute("DROP TABLE all_stale")
+
+
+def _batches(stale: Sequence[tuple[str, str, int]]) -> Iterator[list[tuple[str, str]]]:
+    """Strategies that are read together, each with the first month that has changed."""
+    batch: list[tuple[str, str]] = []
+    waiting = 0
+    for slug, month, items in stale:
+        if batch and waiting + items > _BATCH_ITEMS:
+            yield batch
+            batch, waiting = [], 0
+        batch.append((slug, month))
+        waiting += items
+    if batch:
+        yield batch
