@@ -14,32 +14,10 @@
 {% endmacro %}
 
 
-{#- The readable name of an item: the first of the usual naming fields that it has, else its key. -#}
-{% macro label_of(item, item_key) %}
-    coalesce(
-        json_extract_string({{ item }}, '$.title'),
-        json_extract_string({{ item }}, '$.name'),
-        json_extract_string({{ item }}, '$.headline'),
-        json_extract_string({{ item }}, '$.heading'),
-        {{ item_key }}
-    )
-{% endmacro %}
-
-
 {#- The currency of an amount of money (JSON text) as the site writes it: the warehouse's own macro decides. -#}
 {% macro currency_in(value) %}
     {{- 'published.' if target.name == 'dev' }}meter.currency({{ value }})
 {%- endmacro %}
-
-
-{#- Whether a change is a change of money: by the field's name, or by a currency in either value. -#}
-{% macro is_money(field, old_value, new_value) %}
-    (
-        regexp_matches(lower({{ field }}), '{{ var("money_fields") }}')
-        or {{ currency_in(old_value) }} is not null
-        or {{ currency_in(new_value) }} is not null
-    )
-{% endmacro %}
 
 
 {#- A price: the number in the value, or 0 if the value says that the item is free. -#}
@@ -51,18 +29,14 @@
 {% endmacro %}
 
 
-{#- The currency of a price as the site writes it, sign or code: from one of the values, else from the item. -#}
-{% macro currency_of(old_value, new_value, item) %}
-    coalesce(
-        {{ currency_in(new_value) }},
-        {{ currency_in(old_value) }},
-        nullif(regexp_extract(
-            coalesce(
-                json_extract_string({{ item }}, '$.currency'),
-                json_extract_string({{ item }}, '$.price_currency'),
-                json_extract_string({{ item }}, '$.priceCurrency')
-            ),
-            '^\s*(\p{L}{1,5}|\p{Sc})\s*$', 1
-        ), '')
-    )
+{#- The currency that an item names for its prices, sign or code. -#}
+{% macro currency_of_item(item) %}
+    nullif(regexp_extract(
+        coalesce(
+            json_extract_string({{ item }}, '$.currency'),
+            json_extract_string({{ item }}, '$.price_currency'),
+            json_extract_string({{ item }}, '$.priceCurrency')
+        ),
+        '^\s*(\p{L}{1,5}|\p{Sc})\s*$', 1
+    ), '')
 {% endmacro %}

@@ -1,6 +1,18 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="{{ forget_changed_partitions('changes', 'change_month') }}"
+    )
+}}
+
 with changes as (
 
     select * from {{ ref('fct_item_changes') }}
+    {% if is_incremental() %}
+        where {{ in_changed_partitions('changes', 'change_month', 'observed_at') }}
+    {% endif %}
 
 ),
 
@@ -8,6 +20,7 @@ final as (
 
     select
         strategy,
+        change_month,
         observed_on as day,
         count(*) filter (where kind = 'added') as items_added,
         count(*) filter (where kind = 'removed') as items_removed,

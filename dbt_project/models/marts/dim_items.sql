@@ -1,37 +1,40 @@
-with items as (
+{{ config(materialized='view') }}
 
-    select * from {{ ref('int_items_by_target') }}
+with versions as (
+
+    select * from {{ ref('stg_meter__item_versions') }}
 
 ),
 
-changes as (
+jobs as (
 
-    select * from {{ ref('int_changes_by_item') }}
+    select * from {{ ref('stg_meter__jobs') }}
 
 ),
 
 final as (
 
     select
-        items.item_id,
-        items.strategy,
-        items.url,
-        items.parameters,
-        items.item_key,
-        {{ label_of('items.item', 'items.item_key') }} as label,
-        items.item,
-        items.item_hash,
-        items.first_seen_at,
-        items.last_seen_at,
-        items.last_changed_at,
-        items.removed_at,
-        items.is_listed,
-        date_diff('millisecond', items.first_seen_at, items.removed_at) / 1000 as seconds_listed,
-        items.versions,
-        items.latest_version,
-        coalesce(changes.changes, 0) as changes
-    from items
-    left join changes on items.item_id = changes.item_id
+        versions.item_id,
+        versions.strategy,
+        versions.url,
+        versions.parameters,
+        versions.item_key,
+        versions.label,
+        versions.item,
+        versions.item_hash,
+        versions.first_seen_at,
+        coalesce(jobs.observed_at, versions.valid_from) as last_seen_at,
+        versions.valid_from as last_changed_at,
+        versions.valid_to as removed_at,
+        versions.is_current as is_listed,
+        date_diff('millisecond', versions.first_seen_at, versions.valid_to) / 1000 as seconds_listed,
+        versions.version as versions,
+        versions.version as latest_version,
+        versions.field_changes as changes
+    from versions
+    left join jobs on versions.last_job_id = jobs.job_id
+    where versions.is_latest
 
 )
 

@@ -1,18 +1,8 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ forget_changed_partitions('changes', 'change_month') }}"
-    )
-}}
+{{ config(materialized='view') }}
 
 with changes as (
 
     select * from {{ ref('stg_meter__item_changes') }}
-    {% if is_incremental() %}
-        where (strategy, change_month) in ({{ changed_partitions('changes') }})
-    {% endif %}
 
 ),
 

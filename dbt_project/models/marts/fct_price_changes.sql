@@ -2,7 +2,10 @@
 
 with changes as (
 
-    select * from {{ ref('fct_item_changes') }}
+    select
+        *,
+        {{ key_of(['strategy', 'url', 'parameters', 'item_key']) }} as item_id
+    from {{ ref('int_price_changes') }}
 
 ),
 
@@ -12,49 +15,46 @@ items as (
 
 ),
 
-money as (
+-- Few changes need the item's own text, which is long.
+currencies as (
 
     select
-        *,
-        {{ key_of(['strategy', 'url', 'parameters', 'item_key']) }} as item_id,
-        {{ price_of('old_value', 'old_number') }} as old_price,
-        {{ price_of('new_value', 'new_number') }} as new_price
-    from changes
+        item_id,
+        {{ currency_of_item('item') }} as currency
+    from items
     where
-        kind = 'changed'
-        and {{ is_money('field', 'old_value', 'new_value') }}
-
-),
-
-prices as (
-
-    select * from money
-    where old_price <> new_price
+        item_id in (
+            select changes.item_id
+            from changes
+            where changes.currency is null
+        )
 
 ),
 
 final as (
 
     select
-        prices.change_id,
-        prices.item_id,
-        prices.strategy,
-        prices.job_id,
-        prices.url,
-        prices.parameters,
-        prices.item_key,
+        changes.change_id,
+        changes.item_id,
+        changes.strategy,
+        changes.job_id,
+        changes.url,
+        changes.parameters,
+        changes.item_key,
         items.label,
-        prices.field,
-        prices.old_price,
-        prices.new_price,
-        {{ currency_of('prices.old_value', 'prices.new_value', 'items.item') }} as currency,
-        prices.new_price - prices.old_price as difference,
-        prices.new_price / nullif(prices.old_price, 0) - 1 as relative_change,
-        case when prices.new_price > prices.old_price then 'up' else 'down' end as direction,
-        prices.observed_at,
-        prices.observed_on
-    from prices
-    left join items on prices.item_id = items.item_id
+        changes.field,
+        changes.old_price,
+        changes.new_price,
+        coalesce(changes.currency, currencies.currency) as currency,
+        changes.new_price - changes.old_price as difference,
+        changes.new_price / nullif(changes.old_price, 0) - 1 as relative_change,
+        case when changes.new_price > changes.old_price then 'up' else 'down' end as direction,
+        changes.observed_at,
+        changes.observed_on,
+        changes.change_month
+    from changes
+    left join items on changes.item_id = items.item_id
+    left join currencies on changes.item_id = currencies.item_id
 
 )
 

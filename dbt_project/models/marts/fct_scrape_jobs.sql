@@ -20,7 +20,7 @@ final as (
         jobs.url,
         jobs.parameters,
         case
-            when jobs.state in ('known', 'landed') then 'pending'
+            when jobs.state = 'known' then 'pending'
             else jobs.state
         end as outcome,
         coalesce(jobs.reason, jobs.error) as reason,

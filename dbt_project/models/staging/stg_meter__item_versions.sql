@@ -16,8 +16,12 @@ renamed as (
         valid_from,
         valid_to,
         is_current,
+        is_latest,
         first_job_id,
         last_job_id,
+        first_seen_at,
+        field_changes,
+        label,
         item_hash,
         item
     from source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -32,7 +32,7 @@ from meter_pipeline.store.warehouse.snapshot import Snapshot, read_snapshot
 
 _LAKE = ("FROM meter_lake.changes", "FROM meter_lake.results", "FROM meter_lake.raw")
 # For statements over the whole history: they spill to disk instead of growing with it.
-_LARGE: Mapping[str, str | bool] = {"memory_limit": "400MB", "preserve_insertion_order": False}
+_LARGE: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "400MB", "preserve_insertion_order": False}
 
 
 @dataclass(frozen=True)
