@@ -1,7 +1,7 @@
 """Copies of parts of a lake on an object store, for the views of this machine's publications.
 
 Parts never change, so each is copied once, under its own name; those that no publication of this place shows any more
-are deleted. Views that read the store itself need an extension of DuckDB and the store's keys: see `open_remote`.
+are deleted.
 """
 
 from __future__ import annotations
