@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import shutil
 import subprocess
@@ -14,8 +13,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from moto.server import ThreadedMotoServer
-from pyarrow import fs
+
+from meter_pipeline_tests.object_server import ObjectServer
 
 # PostgreSQL does not run as root; where the tests do (containers), the server runs as nobody.
 _NOBODY = 65534
@@ -23,30 +22,48 @@ SECRET = "canary/secret+0123456789"
 SPELLED_SECRET = "canary%2Fsecret%2B0123456789"
 
 
+class PostgresServer:
+    """A PostgreSQL server behind a socket in a folder of its own; a context manager that runs it."""
+
+    def __init__(self) -> None:
+        self._user = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        self._folder = Path(tempfile.mkdtemp(prefix="meter-pg-"))
+        self._folder.chmod(0o755)
+        self._data = self._folder / "data"
+        self._data.mkdir(mode=0o700)
+        if self._user:
+            os.chown(self._data, _NOBODY, _NOBODY)
+        self._programs = _programs(self._folder)
+        self.url = f"postgresql://postgres@/postgres?host={self._data}"
+
+    def __enter__(self) -> PostgresServer:
+        self._run("initdb", "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C")
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Starts the server."""
+        options = f"-F -c listen_addresses='' -k {self._data}"
+        self._run("pg_ctl", "-w", "-l", str(self._data / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """Stops the server, as a crash would."""
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [self._programs / program, "-D", str(self._data), *arguments]
+        subprocess.run(command, check=True, cwd=self._folder, stdout=subprocess.DEVNULL, **self._user)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """A PostgreSQL server behind a socket in a folder of its own; the URL of its first database."""
-    user = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-    folder = Path(tempfile.mkdtemp(prefix="meter-pg-"))
-    folder.chmod(0o755)
-    data = folder / "data"
-    data.mkdir(mode=0o700)
-    if user:
-        os.chown(data, _NOBODY, _NOBODY)
-    programs = _programs(folder)
-
-    def run(program: str, *arguments: str) -> None:
-        subprocess.run(
-            [programs / program, "-D", str(data), *arguments], check=True, cwd=folder, stdout=subprocess.DEVNULL, **user
-        )
-
-    run("initdb", "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C")
-    run("pg_ctl", "-w", "-l", str(data / "log"), "-o", f"-F -c listen_addresses='' -k {data}", "start")
-    try:
-        yield f"postgresql://postgres@/postgres?host={data}"
-    finally:
-        run("pg_ctl", "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+    """A PostgreSQL server; the URL of its first database."""
+    with PostgresServer() as server:
+        yield server.url
 
 
 def _programs(folder: Path) -> Path:
@@ -72,16 +89,17 @@ def postgres_url(postgres: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def object_store() -> Iterator[str]:
-    """An S3 server with the bucket `lakes`; its address as it stands in a URL."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    address = f"127.0.0.1%3A{running.get_host_and_port()[1]}"
-    store, _ = fs.FileSystem.from_uri(f"{store_url('lakes', address)}&allow_bucket_creation=true")
-    store.create_dir("lakes")
-    yield address
-    running.stop()
+def object_server() -> Iterator[ObjectServer]:
+    """An S3 server with the bucket `lakes`."""
+    server = ObjectServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def object_store(object_server: ObjectServer) -> str:
+    """The address of the S3 server as it stands in a URL."""
+    return object_server.address.replace(":", "%3A")
 
 
 def store_url(place: str, address: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
 from meter_pipeline.store.lake.lake import SCHEMAS, Lake
@@ -44,8 +43,7 @@ def clean(ledger: Ledger, lake: Lake, *, grace: timedelta = GRACE) -> int:
         with ledger.writing() as connection:
             manifest.remove_lapsed_pins(connection, _ago(_LAPSED))
     while names := _find_unneeded(ledger, left_before):
-        for name in names:
-            lake.files.delete(name)
+        lake.files.delete(names)
         with ledger.writing() as connection:
             manifest.forget_parts(connection, names)
         deleted += len(names)
@@ -79,16 +77,10 @@ def sweep(ledger: Ledger, lake: Lake, *, older_than: timedelta = LEFTOVER) -> in
         old = [name for name in lake.files.find_old(table, before.timestamp()) if _is_own(name, ledger, taken_over)]
         with ledger.reading() as connection:
             listed = manifest.find_listed(connection, old)
-        deleted += _delete(lake, (name for name in old if name not in listed))
+        unlisted = [name for name in old if name not in listed]
+        lake.files.delete(unlisted)
+        deleted += len(unlisted)
     return deleted
-
-
-def _delete(lake: Lake, names: Iterable[str]) -> int:
-    count = 0
-    for name in names:
-        lake.files.delete(name)
-        count += 1
-    return count
 
 
 def _is_own(name: str, ledger: Ledger, taken_over: set[str]) -> bool:

@@ -46,6 +46,16 @@ class Draft(PartSet):
         self._write_waiting(table, merge=False)
         return super().of(table)
 
+    def scan(
+        self, table: str, jobs: Mapping[str, str], columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """As `PartSet.scan`, with the rows that wait."""
+        # They are read in memory: written now, the next merge would write them once more.
+        sources = [(part.first_at, self._scan_part(part, jobs, columns)) for part in self._parts[table]]
+        sources += [(_span(table, rows)[0], _scan_rows(table, rows, jobs, columns)) for rows in self._waiting[table]]
+        for _, batches in sorted(sources, key=lambda source: source[0]):
+            yield from batches
+
     # -- changes
 
     def append(self, table: str, rows: pa.Table) -> None:
@@ -68,9 +78,12 @@ class Draft(PartSet):
             return
         times = set(jobs.values())
         self._months[table] |= {month_of(time) for time in times}
-        for part in self.of(table):
+        for part in tuple(self._parts[table]):
             if part.may_hold(times):
                 self._remove_from(part, table, set(jobs))
+        removed = pa.array(sorted(jobs), pa.string())
+        rest = [rows.filter(pc.invert(pc.is_in(rows[ORDER[table].job], removed))) for rows in self._waiting[table]]
+        self._waiting[table] = [rows for rows in rest if rows.num_rows]
 
     def replace(self, table: str, pieces: Iterable[pa.Table], schema: pa.Schema) -> None:
         """Replaces all rows of a table by others, which come in order and may be read from the table itself."""
@@ -136,10 +149,9 @@ class Draft(PartSet):
 
     def _delete(self, names: Iterable[str]) -> None:
         """Deletes files whose names nobody else knows."""
-        for name in names:
-            # What cannot be deleted now is swept later.
-            with suppress(LakeError, OSError):
-                self._files.delete(name)
+        # What cannot be deleted now is swept later.
+        with suppress(LakeError, OSError):
+            self._files.delete(names)
 
     def _begin(self) -> None:
         self._is_offered = False
@@ -180,8 +192,7 @@ class Draft(PartSet):
             (part.first_at, part.last_at, self._pieces(part)) for part in parts
         ]
         if rows is not None:
-            first, last = (str(iso(rows[ORDER[table].time][number].as_py())) for number in (0, -1))
-            sources.append((first, last, iter([rows])))
+            sources.append((*_span(table, rows), iter([rows])))
         sources.sort(key=lambda source: source[:2])
         if all(before[1] < after[0] for before, after in pairwise(sources)):
             for _, _, pieces in sources:
@@ -235,6 +246,20 @@ def choose_to_merge(parts: Iterable[Part], waiting: int) -> list[Part]:
             count = number
         total += part.bytes
     return smallest_first[:count]
+
+
+def _span(table: str, rows: pa.Table) -> tuple[str, str]:
+    """The times of the first and the last of rows in order, ISO 8601."""
+    times = rows[ORDER[table].time]
+    return str(iso(times[0].as_py())), str(iso(times[-1].as_py()))
+
+
+def _scan_rows(
+    table: str, rows: pa.Table, jobs: Iterable[str], columns: Sequence[str] | None
+) -> Iterator[pa.RecordBatch]:
+    """Rows of some jobs."""
+    kept = rows.filter(pc.is_in(rows[ORDER[table].job], pa.array(sorted(jobs), pa.string())))
+    yield from (kept if columns is None else kept.select(columns)).to_batches()
 
 
 def _by_job(table: str, pieces: Iterable[pa.Table]) -> Iterator[tuple[tuple[object, str], pa.Table]]:

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pyarrow as pa
-
 from meter_pipeline.host.file_names import make_file_name
 from meter_pipeline.host.scratch import Scratch, ScratchError
 from meter_pipeline.store.errors import LakeError
@@ -53,12 +51,11 @@ class Lake:
             LakeError: It cannot be reached, written, or was made by a newer version.
         """
         lake = cls(open_files(url, scratch), scratch)
-        if not lake.files.exists(_MARKER):
+        try:
+            lake.version = int(json.loads(lake.files.read(_MARKER))["version"])
+        except FileNotFoundError:
             lake.mark()
             return lake
-        try:
-            with pa.input_stream(lake.files.source(_MARKER)) as stream:
-                lake.version = int(json.loads(stream.read())["version"])
         except (ValueError, KeyError, TypeError, OSError):
             raise LakeError(f"{lake.files.uri(_MARKER)} is damaged: delete it if the lake is one of ours") from None
         if lake.version > VERSION:

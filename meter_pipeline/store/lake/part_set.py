@@ -100,16 +100,19 @@ class PartSet:
 
         Parts may overlap in time, so jobs come in the order of time only within a part.
         """
-        if not jobs:
-            return
-        times = set(jobs.values())
-        moments = [moment(time) for time in times]
         for part in self.of(table):
-            if not part.may_hold(times):
-                continue
-            with part_files.reading_part(self._files, part) as file:
-                groups = part_files.find_row_groups(file.metadata, ORDER[table].time, moments)
-                yield from part_files.scan_jobs(file, table, jobs, columns, groups)
+            yield from self._scan_part(part, jobs, columns)
+
+    def _scan_part(
+        self, part: Part, jobs: Mapping[str, str], columns: Sequence[str] | None
+    ) -> Iterator[pa.RecordBatch]:
+        times = set(jobs.values())
+        if not part.may_hold(times):
+            return
+        moments = [moment(time) for time in times]
+        with part_files.reading_part(self._files, part) as file:
+            groups = part_files.find_row_groups(file.metadata, ORDER[part.table].time, moments)
+            yield from part_files.scan_jobs(file, part.table, jobs, columns, groups)
 
     def job_ids(self, table: str) -> set[str]:
         """Ids of the jobs with rows."""
@@ -126,6 +129,7 @@ class PartSet:
             LakeError: The lake itself cannot be read.
         """
         damaged = []
+        self._files.forget()
         for listed in self._parts.values():
             for part in listed:
                 try:
