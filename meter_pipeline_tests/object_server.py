@@ -32,7 +32,8 @@ class Request(NamedTuple):
         return (self.path.split("/") + [""] * 3)[3]
 
 
-#: Answers a request with a status; `reset` ends the connection at once, `cut` in the middle of the content.
+#: Answers a request with a status; `reset` ends the connection at once, `lost` when the request was carried out, before
+#: the answer, and `cut` in the middle of the answer's content.
 Failure = int | str
 Rule = Callable[[Request], "Failure | None"]
 
@@ -87,7 +88,9 @@ class ObjectServer:
         failure = self.rule(request)
         if failure is None:
             return self._app(environ, start)
-        if failure == "reset":
+        if failure in ("reset", "lost"):
+            if failure == "lost":
+                b"".join(self._app(environ, lambda *answer: None))
             _reset(environ["werkzeug.socket"])
             return []
         if failure == "cut":
