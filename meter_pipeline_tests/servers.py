@@ -80,12 +80,19 @@ def _programs(folder: Path) -> Path:
 
 @pytest.fixture
 def postgres_url(postgres: str) -> Iterator[str]:
-    """The URL of an empty schema, which is made and dropped much faster than a database."""
-    name = f"ledger_{uuid.uuid4().hex[:8]}"
+    """The URL of an empty schema."""
+    url = make_schema(postgres)
+    yield url
     with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f'DROP SCHEMA "{url.rpartition("%3D")[2]}" CASCADE')
+
+
+def make_schema(database: str) -> str:
+    """Makes a schema in a database, much faster than a database of its own, and returns its URL."""
+    name = f"ledger_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(f'CREATE SCHEMA "{name}"')
-        yield f"{postgres}&options=-csearch_path%3D{name}"
-        connection.execute(f'DROP SCHEMA "{name}" CASCADE')
+    return f"{database}&options=-csearch_path%3D{name}"
 
 
 @pytest.fixture(scope="session")

@@ -149,7 +149,8 @@ class RemoteFiles(Files):
         for secret in self._secrets:
             text = text.replace(secret, "***")
         # The rest repeats the reason, or numbers the request.
-        return re.split(r"; Details: | \(Request ID: ", text)[0]
+        text = re.split(r"; Details: | \(Request ID: ", text)[0]
+        return re.sub(r"^An error occurred \((\w+)\) when calling the (\w+) operation.*?: (.+)", r"\3 (\2: \1)", text)
 
 
 class _Kept:
