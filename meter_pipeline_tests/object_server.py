@@ -16,7 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 _SIGNED = "AWS4-HMAC-SHA256 Credential=AKIA/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
-_TEXTS = {500: "InternalError", 503: "SlowDown", 403: "AccessDenied"}
+_TEXTS = {500: "InternalError", 503: "SlowDown", 403: "AccessDenied", 501: "NotImplemented"}
 
 
 class Request(NamedTuple):

@@ -49,12 +49,13 @@ class LocalFiles(Files):
                 os.fsync(file.fileno())
             temporary.replace(path)
             _sync_folder(path.parent)
-        except OSError as error:
-            raise LakeError(f"cannot write {path}: {find_cause(error) or error.strerror or error}") from error
-        finally:
+        except BaseException as error:
             # Where the folder itself cannot be used, this fails too, and must not hide the reason.
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise LakeError(f"cannot write {path}: {find_cause(error) or error.strerror or error}") from error
+            raise
 
     def delete(self, names: Iterable[str]) -> None:
         for name in names:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import IO, Any, ClassVar
 from urllib.parse import parse_qsl, unquote
 
@@ -30,8 +31,9 @@ _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
 # Connections that are kept open; each thread uses one at a time.
 _CONNECTIONS = 64
-# What is larger is sent in pieces of this size (bytes): a single request takes 5 GB at most.
+# What is larger is sent in pieces (bytes): a single request takes 5 GB at most, and is repeated as a whole.
 _PUT_BYTES = 128 * 2**20
+_UPLOAD_BYTES = 16 * 2**20
 # Keys that one request deletes.
 _DELETED_AT_ONCE = 1_000
 # A reader of a few columns gets as much as this at a time (bytes): row groups have their columns side by side.
@@ -102,13 +104,15 @@ class S3Store:
         upload = {**place, "UploadId": self._client.create_multipart_upload(**place)["UploadId"]}
         try:
             sent: list[dict[str, Any]] = []
-            while content := file.read(_PUT_BYTES):
+            while content := file.read(_UPLOAD_BYTES):
                 number = len(sent) + 1
                 answer = self._client.upload_part(**upload, PartNumber=number, Body=content)
                 sent.append({"PartNumber": number, "ETag": answer["ETag"]})
             self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent})
         except BaseException:
-            self._client.abort_multipart_upload(**upload)
+            # The pieces would be paid for as long as they wait. The reason is the error that is raised already.
+            with suppress(*self.errors):
+                self._client.abort_multipart_upload(**upload)
             raise
 
     def delete(self, keys: Sequence[str]) -> None:

@@ -76,7 +76,8 @@ def store(request: pytest.FixtureRequest, object_store: str) -> ObjectStore:
 def test_objects_are_written_listed_read_copied_and_deleted(
     store: ObjectStore, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "_PUT_BYTES", 6 * 2**20)
+    for name in ("_PUT_BYTES", "_UPLOAD_BYTES"):
+        monkeypatch.setattr(s3, name, 6 * 2**20)
     folder = f"lakes/{tmp_path.name}-{type(store).__name__}-{len(content)}"
     with (tmp_path / "file").open("w+b") as file:
         file.write(content)
@@ -193,5 +194,8 @@ def test_a_secret_may_be_spelled_with_its_slashes_and_a_folder_with_an_at(object
 
 
 def test_a_missing_bucket_is_one_line(object_store: str) -> None:
-    with pytest.raises(LakeError, match=r"lake s3://nobody/lake: .*bucket does not exist; check METER_LAKE_URL"):
+    with pytest.raises(
+        LakeError,
+        match=r"lake s3://nobody/lake: .*bucket does not exist \(GetObject: NoSuchBucket\); check METER_LAKE_URL",
+    ):
         Lake.open(store_url("nobody/lake", object_store))

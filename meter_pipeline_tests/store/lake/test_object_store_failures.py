@@ -10,6 +10,7 @@ from botocore.retries import standard
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.cleaning import clean
+from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.lake import s3
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole
@@ -171,3 +172,37 @@ def test_a_strategy_whose_requests_fail_is_one_line_and_the_others_go_on(
     undisturbed = make_station(empty_sandbox, "undisturbed")
     undisturbed.sync()
     assert_equal(shared, undisturbed)
+
+
+def test_a_store_that_cannot_delete_many_objects_at_once_deletes_each(
+    shared: Station, empty_sandbox: Sandbox, object_server: ObjectServer
+) -> None:
+    insert_everywhere(empty_sandbox, 0)
+    shared.sync()
+    with object_server.failing(lambda request: 501 if request.method == "POST" else None):
+        with object_server.counting() as counts:
+            assert clean(shared.ledger, shared.lake, grace=timedelta(0)) == 3 * STRATEGIES
+    assert counts == {"POST": 1, **{f"DELETE {table}": STRATEGIES for table in ("raw", "results", "changes")}}
+    assert_whole(shared)
+
+
+def test_an_upload_in_pieces_that_fails_leaves_nothing(
+    store_place: str, object_server: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_PUT_BYTES", "_UPLOAD_BYTES"):
+        monkeypatch.setattr(s3, name, 6 * 2**20)
+    files = Lake.open(store_place).files
+
+    def rule(request: Request) -> Failure | None:
+        return 503 if "partNumber=2" in request.query else None
+
+    def write() -> None:
+        with files.writing("raw/large") as file:
+            file.write(bytes(15 * 2**20))
+
+    with object_server.failing(rule), pytest.raises(LakeError, match="as the test wants"):
+        write()
+    assert object_server.requests[-1].method == "DELETE"
+    assert files.find("raw") == []
+    write()
+    assert files.size("raw/large") == 15 * 2**20
