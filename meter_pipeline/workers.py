@@ -43,17 +43,19 @@ class OwnProcesses:
     Args:
         settings: Where the API and the data are.
         most: Most processes, with this one.
+        work: What this process does, in words: the claims of all processes say so.
     """
 
-    def __init__(self, settings: Settings, most: int) -> None:
+    def __init__(self, settings: Settings, most: int, work: str = "meter-pipeline") -> None:
         self._settings = settings
+        self._work = work
         # Each client counts its own requests: two of them together would exceed the limit.
         self.most = 1 if settings.max_requests_per_second is not None else most
 
     @classmethod
-    def of(cls, settings: Settings) -> OwnProcesses:
+    def of(cls, settings: Settings, work: str = "meter-pipeline") -> OwnProcesses:
         """At most as many processes as the settings allow."""
-        return cls(settings, settings.processes)
+        return cls(settings, settings.processes, work)
 
     def start(
         self, selection: Selection, limits: Limits, progress: Progress, bodies: Collection[JobBody] = ()
@@ -63,6 +65,7 @@ class OwnProcesses:
             "settings": _settings_to_json(self._settings),
             "selection": selection.as_dict(),
             "limits": asdict(limits),
+            "work": self._work,
         }
         with _Parcel(self._settings, bodies) as parcel:
             return _Process(json.dumps({**task, "bodies": parcel.forms, "file": parcel.file}), progress, parcel.file)
@@ -229,6 +232,7 @@ def main() -> int:
     logging.getLogger("meter_pipeline").addHandler(_LogForwarder(progress))
     settings = _settings_from_json(task["settings"])
     with open_store(settings) as store, open_client(settings, store.ledger) as client:
+        store.ledger.claims.work = task["work"]
         report = load_share(
             client,
             store.ledger,

@@ -15,9 +15,9 @@ from meter_pipeline.cli import run
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline_tests.behaviour.station import Station
 from meter_pipeline_tests.commandline import CANARY, Command, Done
-from meter_pipeline_tests.servers import object_server, object_store, postgres, postgres_url, store_place
+from meter_pipeline_tests.servers import object_server, object_store, pooled_url, postgres, postgres_url, store_place
 
-__all__ = ["object_server", "object_store", "postgres", "postgres_url", "store_place"]
+__all__ = ["object_server", "object_store", "pooled_url", "postgres", "postgres_url", "store_place"]
 
 
 @pytest.fixture

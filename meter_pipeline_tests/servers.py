@@ -16,6 +16,8 @@ import pytest
 
 from meter_pipeline_tests.object_server import ObjectServer
 
+from meter_pipeline_tests.pooler import Pooler
+
 # PostgreSQL does not run as root; where the tests do (containers), the server runs as nobody.
 _NOBODY = 65534
 SECRET = "canary/secret+0123456789"
@@ -93,6 +95,15 @@ def make_schema(database: str) -> str:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(f'CREATE SCHEMA "{name}"')
     return f"{database}&options=-csearch_path%3D{name}"
+
+
+@pytest.fixture
+def pooled_url(postgres_url: str) -> Iterator[str]:
+    """The URL of an empty schema, through a pooler of connections in transaction mode."""
+    place, _, options = postgres_url.partition("?host=")[2].partition("&")
+    pooler = Pooler(f"{place}/.s.PGSQL.5432")
+    yield f"postgresql://postgres@127.0.0.1:{pooler.port}/postgres?{options}"
+    pooler.close()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 # Somebody waits for the result.
 _DEADLINE_SECONDS = 30.0
+_POOLED = (
+    "the connection goes through a pooler in transaction mode, such as PgBouncer, which is fine: claims are rows, and "
+    "no session keeps anything"
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,8 @@ def _ledger(settings: Settings) -> Finding:
         from meter_pipeline.store.ledger.database import SCHEMA_VERSION
 
         with open_ledger(settings) as ledger:
-            return f"version {int(SCHEMA_VERSION)}, {len(ledger.strategies()):,} strategies"
+            found = f"version {int(SCHEMA_VERSION)}, {len(ledger.strategies()):,} strategies"
+            return f"{found}; {_POOLED}" if ledger.pools_transactions else found
 
     return _check("ledger", read)
 

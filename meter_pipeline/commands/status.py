@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from meter_pipeline.commands.console import parse_time, print_json, print_line, print_table
+from meter_pipeline.commands.console import parse_time, print_json, print_line, print_table, to_document
 from meter_pipeline.commands.options import Json
 from meter_pipeline.commands.tables import format_cell
 from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_ledger
+
+if TYPE_CHECKING:
+    from meter_pipeline.store.ledger.claim_rows import ClaimRow
 
 # Gaps in the runs of schedules that are printed, the latest first.
 _MAX_GAPS = 5
@@ -26,7 +29,7 @@ def status(as_json: Json = False) -> None:
     settings = Settings.from_env()
     with open_ledger(settings) as ledger:
         counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), ledger.gaps()
-        odd, unended = ledger.odd_statuses(), ledger.unended_sync()
+        odd, unended, claims = ledger.odd_statuses(), ledger.unended_sync(), ledger.claims.read()
         slugs = {strategy.strategy_id: strategy.slug for strategy in ledger.strategies()}
     if as_json:
         print_json(
@@ -50,6 +53,7 @@ def status(as_json: Json = False) -> None:
                     }
                     for g in gaps
                 ],
+                "claims": [{**to_document(claim), "has_lapsed": has_lapsed} for claim, has_lapsed in claims],
                 "last_sync": last,
                 "unended_sync": unended,
             }
@@ -74,6 +78,8 @@ def status(as_json: Json = False) -> None:
         )
     if len(gaps) > _MAX_GAPS:
         print_line(f"{len(gaps) - _MAX_GAPS} earlier gaps: see --json")
+    for claim, has_lapsed in claims:
+        print_line(f"{claim.name}: {_describe_claim(claim, has_lapsed=has_lapsed)}")
     if unended:
         print_line(f"a sync that began at {unended} has not ended: it is still running, or was killed")
     if not last:
@@ -93,6 +99,18 @@ def status(as_json: Json = False) -> None:
         # Held and unreadable jobs are printed above.
         if problem["state"] == IGNORED or not problem["job_id"]:
             print_line(f"{problem['slug'] or 'last sync'}: {Problem(**problem).subject}{problem['reason']}")
+
+
+def _describe_claim(claim: ClaimRow, *, has_lapsed: bool) -> str:
+    """Who holds a claim, and what others do about it."""
+    from meter_pipeline.store.ledger.claim_rows import SKIPS_FOUND, spell_time
+
+    line = f"claimed by {claim.describe()}"
+    if has_lapsed:
+        return f"{line}, which has not been heard of since {spell_time(claim.renewed_at)}: the next sync goes on"
+    if claim.skips >= SKIPS_FOUND:
+        return f"{line}; {claim.skips} syncs in a row have skipped it: end that process if it does nothing"
+    return line
 
 
 def _ended(last: Mapping[str, Any]) -> bool:

@@ -67,6 +67,7 @@ def sync(
         if acknowledge is not None:
             config = replace(config, acknowledge=acknowledge)
         store = opened.enter_context(open_store(settings))
+        store.ledger.claims.work = "meter-pipeline sync"
         client = opened.enter_context(open_client(settings, store.ledger))
         progress = opened.enter_context(open_progress(as_json))
         opened.callback(exit_actions.clear)
@@ -86,7 +87,7 @@ def sync(
             workers=workers,
             progress=progress,
             config=config,
-            processes=OwnProcesses.of(settings),
+            processes=OwnProcesses.of(settings, store.ledger.claims.work),
         )
         labels = [label for row in store.ledger.strategies() for label in row.labels]
     for line in config.misnamed(labels):
@@ -117,7 +118,7 @@ def print_report(report: SyncReport, printed: set[str]) -> None:
         if s.widened:
             print_line(f"{s.slug}: widened columns {', '.join(s.widened)}")
     for slug in report.skipped:
-        print_line(f"{slug}: left to another sync that is working on it")
+        print_line(f"{slug}: skipped, it is being loaded by {report.holders[slug]}")
     for problem in report.problems:
         strategy = f"{problem.slug}: " if problem.slug else ""
         line = f"{strategy}{problem.subject}{problem.reason}"

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from meter_pipeline.api import MeterAuthError, MeterConnectionError, MeterError
 from meter_pipeline.store.columns import ColumnError
-from meter_pipeline.store.errors import RecordError, StoreError
+from meter_pipeline.store.errors import RecordError, StaleError, StoreError
 
 Record = TypeVar("Record")
 Result = TypeVar("Result")
@@ -56,6 +56,15 @@ def explain(error: Exception) -> Trouble:
     log.error("a fault of meter-pipeline itself; the sync goes on without the record", exc_info=error)
     lines = str(error).strip().splitlines() or [""]
     return Trouble(f"a fault of meter-pipeline itself, see its log: {type(error).__name__}: {lines[0][:200]}", True)
+
+
+@contextmanager
+def refusal_explained(outcome: str, way_out: str) -> Iterator[None]:
+    """Completes the message of a commit that is refused: what became of the work, why, and the way out."""
+    try:
+        yield
+    except StaleError as error:
+        raise StaleError(f"{outcome}, since {error}: {way_out}") from None
 
 
 @contextmanager

@@ -120,6 +120,7 @@ def _record_end(ledger: Ledger, report: SyncReport, requests: int) -> None:
     """Records in the ledger what a sync did."""
     report.requests += requests
     report.finished_at = now()
+    ledger.claims.count_skips(report.skipped)
     ledger.end_sync(report.sync_id, report.as_dict())
 
 
@@ -328,13 +329,10 @@ def _claim(
     ledger: Ledger, selection: Selection, strategies: Sequence[StrategyRow], report: SyncReport
 ) -> list[_Claimed]:
     """Claims strategies that no other sync holds and that have jobs to load."""
-    claims = {}
-    for row in strategies:
-        claim = ledger.claims.try_claim(row.slug)
-        if claim is not None:
-            claims[row.strategy_id] = claim
-        elif row.slug not in report.skipped:
-            report.skipped.append(row.slug)
+    taken, held = ledger.claims.try_claims([row.slug for row in strategies])
+    for slug, row in held.items():
+        report.skip(slug, row.describe())
+    claims = {row.strategy_id: taken[row.slug] for row in strategies if row.slug in taken}
     # Before the jobs: whatever is committed after this state was read makes a commit that is built on it fail.
     states = ledger.state_of(list(claims))
     pending: dict[str, list[JobRow]] = {}

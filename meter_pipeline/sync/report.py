@@ -82,6 +82,7 @@ class SyncReport:
         strategies: Reports by slug, of the strategies that had jobs to load.
         new_strategies: Slugs of strategies that this sync found first.
         skipped: Slugs of strategies that another sync was loading.
+        holders: What was loading the skipped strategies, and since when, by slug.
         notes: Lines about things that stopped nothing, such as a status that Meter does not document.
         gone: Jobs in the ledger that the API no longer lists; known after a reconcile only.
         stopped: Why the sync ended early; None if it did not.
@@ -104,6 +105,7 @@ class SyncReport:
     new_strategies: tuple[str, ...] = ()
     problems: list[Problem] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    holders: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     stopped: str | None = None
     ended_by: str | None = None
@@ -126,6 +128,12 @@ class SyncReport:
         return self.strategies.setdefault(
             strategy.slug, StrategyReport(strategy.strategy_id, strategy.slug, strategy.name)
         )
+
+    def skip(self, slug: str, holder: str) -> None:
+        """Notes a strategy that is left to its holder."""
+        if slug not in self.skipped:
+            self.skipped.append(slug)
+        self.holders[slug] = holder
 
     def note(self, line: str) -> None:
         """Adds a note unless it is there already."""

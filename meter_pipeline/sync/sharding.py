@@ -87,7 +87,8 @@ def merge(report: SyncReport, other: SyncReport) -> None:
     """Adds the report of another process to a report."""
     report.requests += other.requests
     report.problems += other.problems
-    report.skipped += [slug for slug in other.skipped if slug not in report.skipped]
+    for slug in other.skipped:
+        report.skip(slug, other.holders[slug])
     report.stopped = report.stopped or other.stopped
     for slug, strategy in other.strategies.items():
         # Jobs that were listed as failed are in this report already.
@@ -103,6 +104,7 @@ def to_json(report: SyncReport) -> dict[str, Any]:
         "requests": report.requests,
         "problems": [_plain(problem) for problem in report.problems],
         "skipped": report.skipped,
+        "holders": report.holders,
         "notes": report.notes,
         "stopped": report.stopped,
         "strategies": {slug: _plain(strategy) for slug, strategy in report.strategies.items()},
@@ -111,7 +113,7 @@ def to_json(report: SyncReport) -> dict[str, Any]:
 
 def from_json(form: Mapping[str, Any]) -> SyncReport:
     """The inverse of `to_json`."""
-    report = SyncReport(**{name: form[name] for name in ("requests", "skipped", "notes", "stopped")})
+    report = SyncReport(**{name: form[name] for name in ("requests", "skipped", "holders", "notes", "stopped")})
     report.problems = [Problem(**problem) for problem in form["problems"]]
     for slug, values in form["strategies"].items():
         tuples = {name: tuple(values[name]) for name in ("new_columns", "widened")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import StaleError
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.ledger.claim_rows import ClaimRow
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync.items.rules import ChosenRules
@@ -35,8 +36,15 @@ STEPS: dict[str, tuple[type[Any], str]] = {
 class _NoClaim(Claim):
     """A claim that nobody else respects."""
 
+    def __init__(self) -> None:
+        pass
+
     def release(self) -> None:
         """Does nothing."""
+
+
+def _claim_all(names: Sequence[str]) -> tuple[dict[str, Claim], dict[str, ClaimRow]]:
+    return {name: _NoClaim() for name in names}, {}
 
 
 @contextmanager
@@ -75,7 +83,7 @@ def pair(
         station.ledger = Ledger.open(address)
         station.lake = Lake.open(place)
         station.folder = stations[0].folder
-        station.ledger.claims.try_claim = lambda name: _NoClaim()  # type: ignore[method-assign]
+        station.ledger.claims.try_claims = _claim_all  # type: ignore[method-assign]
     return stations
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the store's tests: ledgers on SQLite and on a real PostgreSQL, lakes in folders."""
+"""Fixtures of the store's tests: ledgers on SQLite and on a real PostgreSQL, behind a pooler too, lakes in folders."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgres_url", "pooled_url"])
 def open_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Ledger]]:
-    """Opens one and the same ledger as often as it is called, on either database."""
-    url = str(tmp_path / "ledger.sqlite") if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    """Opens one and the same ledger as often as it is called: on either database, and through a pooler."""
+    url = str(tmp_path / "ledger.sqlite") if request.param == "sqlite" else request.getfixturevalue(request.param)
     opened: list[Ledger] = []
 
     def open_() -> Ledger:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meter_pipeline.defs.assets import data_versions
+from meter_pipeline.defs.checks import claims as claim_checks
 from meter_pipeline.defs.checks import jobs as job_checks
 from meter_pipeline.defs.checks import rows as row_checks
 from meter_pipeline.defs.declared import DeclaredStrategy, evaluate_checks
@@ -148,6 +149,7 @@ class Events:
             yield from evaluate_checks(selected, self._declared, self._strategies, seen_first)
             selected = {check for check in selected if job_checks.concerns(check, concerned)}
         yield from job_checks.evaluate(selected, self._problems, slugs)
+        yield from claim_checks.evaluate(selected, self._store.ledger.claims.find_held_up())
         reports = self._report.strategies if self._report is not None else {}
         yield from row_checks.evaluate(selected, self._store, self._strategies, reports)
 

@@ -20,6 +20,7 @@ from meter_pipeline.config.meter_yaml import Config, load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import parse_since
 from meter_pipeline.defs.assets.events import Events
+from meter_pipeline.defs.checks import claims as claim_checks
 from meter_pipeline.defs.checks import jobs as job_checks
 from meter_pipeline.defs.checks import rows as row_checks
 from meter_pipeline.defs.declared import DeclaredStrategy, make_check_specs
@@ -118,6 +119,7 @@ def build_sync_assets(
         specs=[spec.with_io_manager_key(lake_key) for spec in specs],
         check_specs=[
             *job_checks.make_specs([JOBS, *map(make_results_key, sorted(known))]),
+            *claim_checks.make_specs(),
             *row_checks.make_specs(map(make_results_key, sorted(known))),
             *make_check_specs(declared.values()),
         ],
@@ -171,6 +173,7 @@ def _run(
     if config.acknowledge is not None:
         meter_config = replace(meter_config, acknowledge=config.acknowledge)
     attempt.begin()
+    store.ledger.claims.work = f"Dagster run {context.run.run_id}"
     report = sync(
         client,
         store.ledger,
@@ -184,12 +187,12 @@ def _run(
         reconcile=config.reconcile,
         progress=ProgressLog(context.log),
         config=meter_config,
-        processes=OwnProcesses.of(settings),
+        processes=OwnProcesses.of(settings, store.ledger.claims.work),
     )
     for line in meter_config.misnamed(label for row in store.ledger.strategies() for label in row.labels):
         context.log.warning(line)
     for slug in report.skipped:
-        context.log.warning(f"{slug}: skipped, another sync is loading it")
+        context.log.warning(f"{slug}: skipped, it is being loaded by {report.holders[slug]}")
     for problem in report.problems[:_PROBLEMS_LOGGED]:
         context.log.warning(f"{problem.slug}: {problem.subject}{problem.reason}")
     for note in report.notes:

@@ -18,8 +18,15 @@ from meter_pipeline.store.ledger.tables import metadata
 
 SCHEMA_VERSION = "0005"
 _BUSY_SECONDS = 60
-# Keeps a firewall from dropping a silent connection that holds claims (seconds).
-_KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+# A silent connection is not dropped by a firewall (seconds), and a statement is not prepared in one session of a server
+# that is executed in another: a pooler of connections gives each transaction any of them.
+_SERVER_OPTIONS = {
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "prepare_threshold": None,
+}
 
 _MOVE_AWAY = "move the file away and sync again: jobs are loaded again from the API, the lake is kept"
 _SERVER = "check METER_LEDGER_URL and the server"
@@ -28,6 +35,7 @@ _WAYS_OUT = {
     "53100": "free some space on the server's disk",
     "53300": "end other programs that use the server, or raise its max_connections",
     "25006": "name a server that takes writes by METER_LEDGER_URL: this one is a standby, or set read-only",
+    "25P03": "this process stood still in the middle of a write, of which nothing counts; sync again",
     "42501": "grant this user the right to the ledger's tables and schema",
 }
 
@@ -114,21 +122,13 @@ def _server(url: str) -> Engine:
         backend = parsed.drivername.partition("+")[0]
         if backend not in ("postgresql", "postgres"):
             raise LedgerError(f"METER_LEDGER_URL: {backend} is no ledger; give a postgresql:// URL")
-        engine = create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=_KEEPALIVE)
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=_SERVER_OPTIONS
+        )
     except (ArgumentError, ValueError):
         raise LedgerError("METER_LEDGER_URL is no URL; give postgresql://user@host/database") from None
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerError(f"METER_LEDGER_URL: {error}; install meter-pipeline[postgres]") from None
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, _record: Any) -> None:
-        # The claims of a machine that has vanished are released within a minute, not after the usual two hours.
-        connection.execute("SET tcp_keepalives_idle = 30")
-        connection.execute("SET tcp_keepalives_interval = 10")
-        connection.execute("SET tcp_keepalives_count = 3")
-        connection.commit()
-
-    return engine
 
 
 def _escaped(url: str) -> str:

@@ -26,10 +26,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, Row, Table, select, text
 
 from meter_pipeline.store.ledger import catalog, facts, job_queries, jobs, manifest, syncs, tables, walks
-from meter_pipeline.store.ledger.claims import Claims, claims_for
+from meter_pipeline.store.ledger.claims import Claims
 from meter_pipeline.store.ledger.database import connect, readable
 from meter_pipeline.store.ledger.intents import LedgerIntents
 from meter_pipeline.store.ledger.jobs import Commit, job_values
+from meter_pipeline.store.ledger.pooling import pools_transactions
+from meter_pipeline.store.ledger.presence import presence_for
 from meter_pipeline.store.ledger.rows import Counts, Gap, JobRow, Recorded, ScheduleRow, StrategyRow
 from meter_pipeline.store.ledger.upserts import upsert
 from meter_pipeline.store.parts import Part
@@ -40,14 +42,20 @@ if TYPE_CHECKING:  # the client is a tenth of a second to import, and publishing
 __all__ = ["Commit", "Ledger", "job_values"]
 
 
+_LOCK = text(
+    "SELECT set_config('idle_in_transaction_session_timeout', '60s', true), "
+    "pg_advisory_xact_lock(hashtext('meter_pipeline ledger'))"
+)
+
+
 class Ledger:
     """A SQLite file, or a PostgreSQL database when it is shared. Safe for threads; every call is one transaction."""
 
-    def __init__(self, engine: Engine, claims: Claims) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._open_syncs: set[str] = set()
         self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
-        self.claims = claims
+        self.claims = Claims(self.reading, self.writing, presence_for(engine))
 
     @classmethod
     def open(cls, url: str) -> Ledger:
@@ -56,12 +64,18 @@ class Ledger:
         Raises:
             LedgerError: It cannot be reached, is damaged, or was made by a newer version.
         """
-        engine = connect(url)
-        return cls(engine, claims_for(engine))
+        return cls(connect(url))
 
     def close(self) -> None:
-        """Closes every connection."""
+        """Gives up all claims and closes every connection."""
+        self.claims.close()
         self._engine.dispose()
+
+    @property
+    def pools_transactions(self) -> bool:
+        """Whether transactions of one connection may run in different sessions of the database's server."""
+        with readable(self._engine):
+            return pools_transactions(self._engine)
 
     # -- transactions
 
@@ -83,8 +97,9 @@ class Ledger:
         ):
             with connection.begin():
                 if self._engine.dialect.name == "postgresql":
-                    # One writer at a time there too: else two that see the same new strategy both insert it.
-                    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('meter_pipeline ledger'))"))
+                    # One writer at a time there too: else two that see the same new strategy both insert it. The
+                    # server ends the session of one that stands still, so that the others go on.
+                    connection.execute(_LOCK)
                 yield connection
 
     def revise(self, connection: Connection) -> None:

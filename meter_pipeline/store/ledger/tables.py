@@ -155,6 +155,24 @@ pins = Table(
     Column("renewed_at", String, nullable=False),
 )
 
+# Who works on what at this moment: a courtesy between processes.
+claims = Table(
+    "claims",
+    metadata,
+    # A strategy's slug; or, with a dot in it, other work that one process does at a time.
+    Column("name", String, primary_key=True),
+    Column("holder_id", String, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("process_id", Integer, nullable=False),
+    Column("work", String, nullable=False),
+    Column("since", String, nullable=False),
+    # When the holder last said that it still works.
+    Column("renewed_at", String, nullable=False),
+    # Syncs in a row that skipped the strategy, at the version that it had then.
+    Column("skips", Integer, nullable=False, server_default="0"),
+    Column("skipped_version", Integer),
+)
+
 change_sets = Table(
     "change_sets",
     metadata,

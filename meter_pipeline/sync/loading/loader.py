@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from meter_pipeline.store.errors import DamagedError, StaleError
+from meter_pipeline.store.errors import DamagedError
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.sync.changes.diff import Counts
-from meter_pipeline.sync.containment import Trouble
+from meter_pipeline.sync.containment import Trouble, refusal_explained
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.items.texts import Texts
 from meter_pipeline.sync.loading.damage import give_up_damaged
@@ -134,7 +134,8 @@ class StrategyLoader:
             updates = [
                 released_update(job, duplicates.get(job.job.job_id), changes.get(job.job.job_id, 0)) for job in held
             ]
-            self._commit(updates, written, is_last=True)
+            with refusal_explained(f"{self._context.slug}: no job was released", "release them again"):
+                self._commit(updates, written, is_last=True)
         except BaseException:
             self._undo()
             raise
@@ -219,13 +220,7 @@ class StrategyLoader:
         identity = state.rules.dump()
         if jobs or parts or identity != context.strategy.identity:
             commit = Commit(context.strategy_id, state.version, jobs, parts, state.fields, identity)
-            try:
-                version = context.ledger.commit(commit)
-            except StaleError as error:
-                raise StaleError(
-                    f"{context.slug}: a batch of {len(updates)} jobs was not loaded, since {error}: sync again"
-                ) from None
-            state = replace(state, version=version)
+            state = replace(state, version=context.ledger.commit(commit))
         context.draft.settle()
         self._state = state
         if written is not None:

@@ -13,7 +13,7 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.changes.feed import Feed, seen_before
-from meter_pipeline.sync.containment import explain
+from meter_pipeline.sync.containment import explain, refusal_explained
 from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.items.results import rewrite
 from meter_pipeline.sync.items.rules import ChosenRules
@@ -83,7 +83,8 @@ def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, rules: ChosenRules,
     try:
         context = open_context(lake, ledger, strategy.strategy_id, limits=limits)
         state = read_state(context, is_first=False)
-        rebuild_rows(context, replace(state, rules=rules))
+        with refusal_explained("the rows were not made again", "try again"):
+            rebuild_rows(context, replace(state, rules=rules))
     finally:
         claim.release()
     return True

@@ -72,10 +72,11 @@ def _claim_strategy(ledger: Ledger, strategy_id: str) -> Claim:
     strategy = ledger.strategy(strategy_id)
     if strategy is None:
         raise ReleaseError(f"the strategy {strategy_id} is not known: run `meter-pipeline sync`")
-    claim = ledger.claims.try_claim(strategy.slug)
-    if claim is None:
-        raise ReleaseError(f"{strategy.slug} is being loaded at this moment: try again when that has ended")
-    return claim
+    taken, held = ledger.claims.try_claims([strategy.slug])
+    if held:
+        holder = held[strategy.slug].describe()
+        raise ReleaseError(f"{strategy.slug} is being loaded by {holder}: try again when that has ended")
+    return taken[strategy.slug]
 
 
 def _release_jobs(context: LoadContext, claim: Claim, rows: Sequence[JobRow]) -> StrategyReport:

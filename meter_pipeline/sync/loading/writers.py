@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import BoundedSemaphore
 from types import TracebackType
 
-from meter_pipeline.sync.containment import Trouble, concerns_all, explain
+from meter_pipeline.sync.containment import Trouble, concerns_all, explain, refusal_explained
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.fetch import Fetched
 from meter_pipeline.sync.loading.loader import StrategyLoader
@@ -103,7 +103,8 @@ class StrategyWriter:
     def _write(self, batch: list[Fetched], last: bool) -> None:
         try:
             if self._broken is None:
-                self._write_or_divide(batch, last=last)
+                with refusal_explained("given up in this sync", "sync again"):
+                    self._write_or_divide(batch, last=last)
                 self._progress.advance(len(batch))
         except Exception as error:
             # Nothing of this strategy can be written; the others go on.

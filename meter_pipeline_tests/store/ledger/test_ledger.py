@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import re
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -246,20 +245,6 @@ def test_a_process_that_leaves_ends_its_own_syncs_and_no_others(open_ledger: Ope
     assert codes == {theirs: None, done: 0, left: 130}
 
 
-def test_a_claim_is_held_by_one_at_a_time(open_ledger: Open) -> None:
-    first, second = open_ledger(), open_ledger()
-    claim = first.claims.try_claim("new_books")
-    assert claim is not None
-    assert second.claims.try_claim("new_books") is None
-    other = second.claims.try_claim("other")
-    assert other is not None
-    other.release()
-    claim.release()
-    again = second.claims.try_claim("new_books")
-    assert again is not None
-    again.release()
-
-
 def _write(url: str, own: int) -> None:
     ledger = Ledger.open(url)
     for number in range(8):
@@ -470,47 +455,6 @@ def test_a_commit_whose_files_may_have_been_swept_is_refused(open_ledger: Open) 
     assert ledger.parts(["a"]) == {"a": []}
     commit(ledger, "a", [], parts=PartsChange([part], began_at="2026-03-02T06:00:01.000000Z"))
     assert ledger.parts(["a"]) == {"a": [part]}
-
-
-def test_a_lost_claim_can_be_taken_by_another_and_again_later(postgres_url: str) -> None:
-    first, second = Ledger.open(postgres_url), Ledger.open(postgres_url)
-    claims = [first.claims.try_claim("books"), first.claims.try_claim("jobs")]
-    with second.writing() as connection:
-        connection.execute(
-            sqlalchemy.text(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> :me"
-            ),
-            {"me": connection.execute(sqlalchemy.text("SELECT pg_backend_pid()")).scalar()},
-        )
-    deadline = time.monotonic() + 30
-    # The server has been told to end the connection, and does so soon.
-    while (taken := second.claims.try_claim("books")) is None:
-        assert time.monotonic() < deadline
-    for claim in claims:
-        assert claim is not None
-        claim.release()
-    taken.release()
-    again = first.claims.try_claim("books")
-    assert again is not None
-    again.release()
-    first.close()
-    second.close()
-
-
-def test_many_claims_take_one_connection(postgres_url: str) -> None:
-    ledger, other = Ledger.open(postgres_url), Ledger.open(postgres_url)
-    claims = [ledger.claims.try_claim(f"strategy_{number}") for number in range(60)]
-    query = "SELECT count(DISTINCT pid), count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
-    with other.reading() as connection:
-        assert connection.execute(sqlalchemy.text(query)).one() == (1, 60)
-    assert ledger.claims.try_claim("strategy_7") is None
-    for claim in claims:
-        assert claim is not None
-        claim.release()
-    with other.reading() as connection:
-        assert connection.execute(sqlalchemy.text(query)).one() == (0, 0)
-    ledger.close()
-    other.close()
 
 
 def test_a_number_that_the_database_does_not_take_costs_its_record_alone(open_ledger: Open) -> None:

@@ -60,7 +60,19 @@ def upgrade() -> None:
         sa.Column("pinned_at", sa.String, nullable=False),
         sa.Column("renewed_at", sa.String, nullable=False),
     )
-    for table in ("parts", "partitions", "pins"):
+    op.create_table(
+        "claims",
+        sa.Column("name", sa.String, primary_key=True),
+        sa.Column("holder_id", sa.String, nullable=False),
+        sa.Column("machine", sa.String, nullable=False),
+        sa.Column("process_id", sa.BigInteger, nullable=False),
+        sa.Column("work", sa.String, nullable=False),
+        sa.Column("since", sa.String, nullable=False),
+        sa.Column("renewed_at", sa.String, nullable=False),
+        sa.Column("skips", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("skipped_version", sa.Integer),
+    )
+    for table in ("parts", "partitions", "pins", "claims"):
         _sorted_by_characters(table)
     # The revision was a random mark, and is a number from now on.
     op.execute("DELETE FROM facts WHERE name = 'revision'")
