@@ -15,7 +15,6 @@ import psycopg
 import pytest
 
 from meter_pipeline_tests.object_server import ObjectServer
-
 from meter_pipeline_tests.pooler import Pooler
 
 # PostgreSQL does not run as root; where the tests do (containers), the server runs as nobody.
