@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.warehouse import ledger_tables as schemas
+from meter_pipeline.store.warehouse.ledger_tables import read_ledger_table
 from meter_pipeline.sync.comparisons import compare
 from meter_pipeline_tests.behaviour.station import Station
 
@@ -43,7 +43,7 @@ def test_consecutive_jobs_of_a_target_are_compared_once_in_both_dialects(
     assert {id_: row.previous_job_id for id_, row in rows.items()} == {second: first, third: second}
     assert (rows[second].content_hash_match, rows[third].content_hash_match) == (True, False)
     assert {row.agrees for row in rows.values()} == {True}
-    shown = schemas.ledger_tables(station.ledger)["job_comparisons"].to_pylist()
+    shown = read_ledger_table(station.ledger, "job_comparisons").to_pylist()
     assert {row["job_id"]: (row["strategy"], row["agrees"]) for row in shown} == dict.fromkeys(rows, ("shop", True))
     assert not set(elsewhere) & set(rows)
     before = count_requests(empty_sandbox)

@@ -12,7 +12,7 @@ import pytest
 from meter_pipeline.api import MeterAuthError, MeterConnectionError
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import StoreError
-from meter_pipeline.store.warehouse.ledger_tables import ledger_tables
+from meter_pipeline.store.warehouse.ledger_tables import read_ledger_table
 from meter_pipeline.sync import SelectionError
 from meter_pipeline.sync.report import Silent
 from meter_pipeline_tests.behaviour.station import Station, insert_drifting
@@ -23,7 +23,7 @@ def ending(station: Station) -> tuple[str | None, int, str | None]:
     last = station.ledger.last_sync()
     assert last is not None
     reported = (last["ended_by"], last["exit_code"], last["problem"])
-    rows = ledger_tables(station.ledger)["syncs"].to_pylist()
+    rows = read_ledger_table(station.ledger, "syncs").to_pylist()
     latest = max(rows, key=lambda row: row["started_at"])
     assert (latest["ended_by"], latest["exit_code"], latest["problem"]) == reported
     assert latest["finished_at"] is not None

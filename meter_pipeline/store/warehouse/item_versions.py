@@ -157,7 +157,10 @@ FROM keyed JOIN (FROM events WHERE kind NOT IN ('kept', 'removed')) AS events US
 
 # The readable name of an item: the first of the usual naming fields that it has, else its key.
 _LABEL = "coalesce(names[1], names[2], names[3], names[4], item_key)"
-_NAMES = "json_extract_string(item, ['$.title', '$.name', '$.headline', '$.heading'])"
+# DuckDB refuses some texts that are JSON to others, such as half a surrogate.
+_NAMES = (
+    "json_extract_string(CASE WHEN json_valid(item) THEN item END, ['$.title', '$.name', '$.headline', '$.heading'])"
+)
 
 _ADD = f"""
 INSERT INTO {TABLE} BY NAME

@@ -24,7 +24,7 @@ def test_the_lineage_goes_from_meter_to_the_marts_without_orphans(tmp_path: Path
     assert graph.external_asset_keys == set()
     assert not (tmp_path / "data").exists()
     prices = graph.get(dg.AssetKey(["marts", "fct_price_changes"]))
-    assert {"marts/fct_item_changes", "marts/dim_items"} == {key.to_user_string() for key in prices.parent_keys}
+    assert {"intermediate/int_price_changes", "marts/dim_items"} == {key.to_user_string() for key in prices.parent_keys}
     assert dg.AssetKey("warehouse") in prices.child_keys
     changes = graph.get(dg.AssetKey(["staging", "stg_meter__item_changes"]))
     assert changes.parent_keys == {dg.AssetKey(["meter", "item_changes"])}

@@ -97,7 +97,7 @@ def test_a_part_that_the_store_has_lost_is_named(desk: Desk) -> None:
     desk.publish()
     desk.load("lamps", "l1", MARCH, "x")
     lost = desk.ledger.parts_of("lamps")[0]
-    desk.lake.files.delete(lost.name)
+    desk.lake.files.delete([lost.name])
     with pytest.raises(RejectedError, match=f"{Path(lost.name).name} is missing.*sync --strategy lamps --again"):
         desk.publish()
     assert desk.ask("SELECT count(*) FROM meter.items") == [(1,)]

@@ -13,7 +13,7 @@ import pytest
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.ledger.change_sets import Unseen
-from meter_pipeline.store.warehouse import ledger_tables as schemas
+from meter_pipeline.store.warehouse.ledger_tables import read_ledger_table
 from meter_pipeline.sync.discovery import entries
 from meter_pipeline.sync.discovery.marking import Tally, count_unseen, describe_marking
 from meter_pipeline.sync.report import Silent
@@ -119,7 +119,7 @@ def test_changes_are_noted_loaded_and_then_acknowledged(station: Station, shop: 
     assert all(changes(station).values())
     assert [set(entry.marked or ()) for entry in empty_sandbox.marks] == [ids]
     assert not unseen(empty_sandbox)
-    shown = schemas.ledger_tables(station.ledger)["schedule_changes"].to_pylist()
+    shown = read_ledger_table(station.ledger, "schedule_changes").to_pylist()
     assert {(row["job_id"], row["strategy"], row["item_count"]) for row in shown} == {(id_, "shop", 2) for id_ in ids}
     assert_whole(station)
 
