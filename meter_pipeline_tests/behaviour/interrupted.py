@@ -29,9 +29,19 @@ _SERVER.set_forkserver_preload([__name__])
 LIMITS = Limits(batch_bytes=3_000, large_bytes=3_000)
 
 
-def started(folder: pathlib.Path, url: str, key: str, die_at: int | None = None) -> BaseProcess:
-    """Starts a sync; `die_at`: the number of the step, before or after a write, at which it kills itself."""
-    process = _SERVER.Process(target=_sync, args=(str(folder), url, key, die_at))
+def started(
+    folder: pathlib.Path, url: str, key: str, die_at: int | None = None, ledger: str | None = None
+) -> BaseProcess:
+    """Starts a sync.
+
+    Args:
+        folder: Holds the lake, and the ledger if no other is given.
+        url: The address of the API.
+        key: Its key.
+        die_at: The number of the step, before or after a write, at which the sync kills itself.
+        ledger: The address of the ledger.
+    """
+    process = _SERVER.Process(target=_sync, args=(str(folder), url, key, die_at, ledger))
     process.start()
     return process
 
@@ -43,10 +53,10 @@ def killed_after(process: BaseProcess, seconds: float) -> None:
     process.join()
 
 
-def _sync(folder: str, url: str, key: str, die_at: int | None) -> None:
+def _sync(folder: str, url: str, key: str, die_at: int | None, address: str | None) -> None:
     if die_at is not None:
         _die_at(die_at)
-    ledger = Ledger.open(f"{folder}/ledger.sqlite")
+    ledger = Ledger.open(address or f"{folder}/ledger.sqlite")
     lake = Lake.open(f"{folder}/lake")
     with MeterClient(key, base_url=url, wait_scale=0, intents=ledger.intents) as client:
         sync(client, ledger, lake, limits=LIMITS)

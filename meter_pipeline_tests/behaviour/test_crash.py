@@ -16,6 +16,7 @@ import pytest
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.cleaning import clean, sweep
+from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline_tests.behaviour import interrupted
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
@@ -41,9 +42,12 @@ def whole(make_station: Callable[..., Station], world: Sandbox) -> Station:
     return station
 
 
-def assert_recovers(folder: Path, world: Sandbox, whole: Station) -> None:
+def assert_recovers(folder: Path, world: Sandbox, whole: Station, ledger: str | None = None) -> None:
     """A sync after a kill gives the tables of an undisturbed load."""
     with Station(folder, world) as station:
+        if ledger is not None:
+            station.ledger.close()
+            station.ledger = Ledger.open(ledger)
         # There is nothing to put right: what was committed is whole, and nothing else counts.
         assert_whole(station)
         assert station.sync().exit_code == 0
@@ -87,3 +91,19 @@ def test_a_load_that_dies_at_any_write_is_put_right_by_the_next(
             process.join()
             assert process.exitcode in (0, 137)
         assert_recovers(folder, world, whole)
+
+
+@pytest.mark.parametrize("seed", range(CRASHES // 8))
+def test_two_machines_on_one_ledger_that_die_at_any_write_lose_and_double_nothing(
+    seed: int, tmp_path: Path, world: Sandbox, whole: Station, postgres_url: str
+) -> None:
+    chance = random.Random(seed)
+    for _ in range(ROW // 2):
+        pair = [
+            interrupted.started(tmp_path / "shared", world.url, world.api_key, chance.randrange(60), postgres_url)
+            for _ in range(2)
+        ]
+        for process in pair:
+            process.join()
+            assert process.exitcode in (0, 137)
+    assert_recovers(tmp_path / "shared", world, whole, postgres_url)
