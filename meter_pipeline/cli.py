@@ -20,6 +20,7 @@ from meter_pipeline import __version__
 from meter_pipeline.commands.check import check
 from meter_pipeline.commands.compare import compare
 from meter_pipeline.commands.console import print_json, print_line, print_stderr, print_traceback
+from meter_pipeline.commands.decisions import drop, hold, release
 from meter_pipeline.commands.demo import demo
 from meter_pipeline.commands.dev import dev
 from meter_pipeline.commands.inbox import inbox
@@ -30,7 +31,6 @@ from meter_pipeline.commands.publications import publications
 from meter_pipeline.commands.publish import publish
 from meter_pipeline.commands.query import query
 from meter_pipeline.commands.rekey import rekey
-from meter_pipeline.commands.release import release
 from meter_pipeline.commands.report import report
 from meter_pipeline.commands.sandbox import sandbox
 from meter_pipeline.commands.schedules import schedules
@@ -54,7 +54,7 @@ class Root(Group):
 
     contents = {
         "Start": ("demo", "dev", "check"),
-        "Load": ("sync", "status", "keys", "rekey", "release", "compare"),
+        "Load": ("sync", "status", "keys", "rekey", "release", "hold", "drop", "compare"),
         "Publish": ("publish", "publications", "model"),
         "Read": ("query", "report"),
         "Manage Meter": ("strategies", "schedules", "jobs"),
@@ -67,7 +67,7 @@ app.add_typer(strategies, name="strategies")
 app.add_typer(schedules, name="schedules")
 app.add_typer(jobs, name="jobs")
 for _command in (
-    demo, dev, check, sync, status, keys, rekey, release, compare,
+    demo, dev, check, sync, status, keys, rekey, release, hold, drop, compare,
     publish, publications, model, query, report, inbox, sandbox,
 ):  # fmt: skip
     app.command()(_command)

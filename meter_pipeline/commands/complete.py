@@ -26,6 +26,16 @@ def held_jobs(incomplete: str) -> list[str]:
     return _complete("held jobs", incomplete)
 
 
+def accepted_jobs(incomplete: str) -> list[str]:
+    """Completes ids of accepted jobs, the newest first."""
+    return _complete("accepted jobs", incomplete)
+
+
+def loaded_jobs(incomplete: str) -> list[str]:
+    """Completes ids of held and accepted jobs, held ones first."""
+    return _complete("loaded jobs", incomplete)
+
+
 def states(incomplete: str) -> list[str]:
     """Completes states of jobs."""
     return [state for state in STATES if state.startswith(incomplete)]

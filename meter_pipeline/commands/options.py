@@ -34,8 +34,13 @@ Pages = Annotated[list[str] | None, typer.Option(help="URL of a page to scrape; 
 _MIN_INTERVAL_SECONDS = 60
 
 
-def confirm(yes: bool, subject: str) -> None:
-    """Asks whether to delete `subject` at Meter, and ends the command if the answer is no.
+def confirm(yes: bool, subject: str, where: str = " at Meter") -> None:
+    """Asks whether to delete `subject`, and ends the command if the answer is no.
+
+    Args:
+        yes: Whether the user has agreed already.
+        subject: What is deleted.
+        where: Where it is deleted, with a space in front.
 
     Raises:
         typer.BadParameter: There is no terminal to ask on.
@@ -44,7 +49,7 @@ def confirm(yes: bool, subject: str) -> None:
         return
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"there is no terminal to ask whether to delete {subject}: add --yes")
-    if not typer.confirm(f"Delete {subject} at Meter?", err=True):
+    if not typer.confirm(f"Delete {subject}{where}?", err=True):
         print_stderr("nothing was deleted")
         raise typer.Exit(0)
 

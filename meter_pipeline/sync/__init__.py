@@ -1,7 +1,22 @@
-"""The pipeline without an orchestrator: discover, land, audit, refine. `sync` is the one way in."""
+"""The pipeline without an orchestrator: discover, land, audit, refine. `sync` is the one way in;
+`hold`, `release` and `drop` are what a person decides about jobs."""
 
 from meter_pipeline.sync.engine import sync
+from meter_pipeline.sync.loading.decisions import DecisionError
+from meter_pipeline.sync.loading.release import release
+from meter_pipeline.sync.loading.withdraw import drop, hold
 from meter_pipeline.sync.report import Problem, Progress, StrategyReport, SyncReport
 from meter_pipeline.sync.selection import SelectionError
 
-__all__ = ["Problem", "Progress", "SelectionError", "StrategyReport", "SyncReport", "sync"]
+__all__ = [
+    "DecisionError",
+    "Problem",
+    "Progress",
+    "SelectionError",
+    "StrategyReport",
+    "SyncReport",
+    "drop",
+    "hold",
+    "release",
+    "sync",
+]

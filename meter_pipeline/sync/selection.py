@@ -33,7 +33,7 @@ class Selection:
         jobs: Ids of jobs.
         since: Only jobs created from this time on, ISO 8601.
         at_once: Whether to load jobs whose next attempt is not due yet.
-        again: Whether to load jobs that are loaded already.
+        again: Whether to load jobs that are loaded already, and dropped ones that are named.
         strategy_ids: Ids of the selected strategies, once `resolve` has found them.
         hinted: Ids of jobs to load whatever the rest of the selection says.
         carried: Ids of jobs whose items came with a change set.
@@ -136,6 +136,8 @@ class Selection:
         moment = now()
         strategies = self.shard if strategies is None else strategies
         for row in ledger.jobs(strategies, states, None if self.jobs is None else list(self.jobs)):
+            if row.state == "dropped" and self.jobs is None:
+                continue
             if row.job_id in self.hinted or (self._includes(row) and self._is_due(row, moment)):
                 yield row
 

@@ -32,7 +32,8 @@ renamed as (
         attempts,
         retry_at,
         duplicates as duplicate_keys,
-        released_at
+        released_at,
+        held_at
     from source
 
 )

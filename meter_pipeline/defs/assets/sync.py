@@ -268,7 +268,7 @@ def _meter_specs(slugs: "Sequence[str]") -> Iterator[dg.AssetSpec]:
         ),
         JOBS: (
             [STRATEGIES, SCHEDULES],
-            "Every job that Meter ever listed, with its state: known, accepted, held, failed or unreadable.",
+            "Every job that Meter ever listed, with its state: known, accepted, held, failed, unreadable or dropped.",
         ),
         ITEMS: ([JOBS], "Every item of every job, exactly as received (JSON text)."),
         SCHEDULE_CHANGES: (

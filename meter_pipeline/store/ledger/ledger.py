@@ -7,6 +7,7 @@ Every job that the API ever listed has a row, in one of these states:
     held         the audit held it: raw items are kept, `reason` says why
     failed       it failed at Meter, `error` says why
     unreadable   it could not be fetched, `reason` says why; it is tried again after `retry_at`
+    dropped      a user threw it away: it has no rows, and is loaded again only when a user names it
 
 A commit comes after its files are written, and makes all of them count at once, together with the jobs' states. It
 names the version of the strategy that it was built on, and is refused when somebody else has committed since.

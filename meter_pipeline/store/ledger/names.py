@@ -12,12 +12,14 @@ _QUERIES = {
     "strategies": "SELECT strategy_id FROM strategies WHERE deleted_at IS NULL ORDER BY slug",
     "schedules": "SELECT schedule_id FROM schedules WHERE deleted_at IS NULL ORDER BY schedule_id",
     "held jobs": "SELECT job_id FROM jobs WHERE state = 'held' ORDER BY job_id",
+    "accepted jobs": "SELECT job_id FROM jobs WHERE state = 'accepted' ORDER BY completed_at DESC, job_id",
+    "loaded jobs": "SELECT job_id FROM jobs WHERE state IN ('accepted', 'held') ORDER BY state DESC, completed_at DESC",
 }
 _PATIENCE_SECONDS = 1.0
 
 
 def read_names(ledger: Path, kind: str) -> list[str]:
-    """Names of a kind: `slugs`, `strategies`, `schedules` (ids) or `held jobs` (ids); writes nothing.
+    """Names of a kind: `slugs`, `strategies`, `schedules`, `held jobs`, `accepted jobs` or `loaded jobs` (ids).
 
     Raises:
         sqlite3.Error: The file does not exist, or is not a ledger.

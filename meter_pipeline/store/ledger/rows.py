@@ -99,6 +99,7 @@ class JobRow:
     released_at: str | None = None
     changes: int | None = None
     revision: int = 0
+    held_at: str | None = None
 
     @property
     def has_odd_status(self) -> bool:

@@ -103,6 +103,8 @@ jobs = Table(
     Column("changes", Integer),
     # The ledger's revision at the last change of this row.
     Column("revision", Integer, nullable=False, server_default="0"),
+    # When it was held by hand, until it is released.
+    Column("held_at", String),
     Index("jobs_by_revision", "revision"),
     Index("jobs_by_strategy", "strategy_id", "state"),
     Index("jobs_by_state", "state"),

@@ -18,7 +18,7 @@ from meter_pipeline.sync.discovery.listing import record_jobs
 from meter_pipeline.sync.report import SyncReport
 
 #: States of jobs that no sync has to load any more.
-SETTLED = frozenset({"accepted", "held", "failed"})
+SETTLED = frozenset({"accepted", "held", "failed", "dropped"})
 # Carried items are kept in memory up to this many bytes, and up to this many change sets are kept open on disk. The
 # jobs beyond these bounds are fetched by id.
 CARRIED_BYTES = 64 * 2**20

@@ -26,6 +26,8 @@ from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.items.texts import Items, Texts
 
 SAMPLE_ITEMS = 5
+#: The reason of a job that a user holds without giving another.
+BY_HAND = "held by hand"
 # Items of a large job that are in memory at a time.
 PIECE_ITEMS = 10_000
 # More fields than a piece of a job can have.
@@ -42,7 +44,7 @@ class CompletedJob:
         size: Bytes of its body.
         item_count: How many items its body holds.
         fields: The fields of a large job's items; empty for a small job.
-        reason: Why the audit holds the job, or None.
+        reason: Why the audit or a user holds the job, or None.
         problem: Why its items cannot be parsed, or None.
         sample: Its first items.
         items: The items of a small job; None for a large one, whose raw rows are in the lake.
@@ -130,13 +132,20 @@ def read_held_job(row: JobRow, stored: PartSet, texts: Texts, *, large_bytes: in
     return _small_job(row, job, size, items, row.reason)
 
 
-def _small_job(row: JobRow, job: Job, size: int, items: Items, reason: str | None) -> CompletedJob:
+def _small_job(row: JobRow, job: Job, size: int, items: Items, audited: str | None) -> CompletedJob:
     sample = [] if items.problem is not None else items.objects(SAMPLE_ITEMS)
+    reason = _choose_reason(row, audited)
     return CompletedJob(row, job, size, len(items), (), reason, items.problem, sample, items)
 
 
-def _large_job(row: JobRow, job: Job, size: int, profile: _Profile, reason: str | None) -> CompletedJob:
+def _large_job(row: JobRow, job: Job, size: int, profile: _Profile, audited: str | None) -> CompletedJob:
+    reason = _choose_reason(row, audited)
     return CompletedJob(row, job, size, profile.item_count, profile.fields, reason, profile.problem, profile.sample)
+
+
+def _choose_reason(row: JobRow, audited: str | None) -> str | None:
+    """Why a job is held, by a user or by the audit: what a user has decided stands when the job is loaded again."""
+    return audited if row.held_at is None else row.reason or BY_HAND
 
 
 def _record_from_ledger(row: JobRow) -> Job:

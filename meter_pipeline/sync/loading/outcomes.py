@@ -80,6 +80,7 @@ def released_update(job: CompletedJob, duplicates: int | None, changes: int) -> 
         duplicates=duplicates,
         changes=changes,
         released_at=job.released_at,
+        held_at=None,
     )
 
 

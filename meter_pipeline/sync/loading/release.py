@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
 
 from meter_pipeline.config.meter_yaml import Config
-from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.ledger import Ledger
@@ -15,14 +13,14 @@ from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.limits import Limits
+from meter_pipeline.sync.loading.decisions import Decision, DecisionError, decide, find_jobs
 from meter_pipeline.sync.loading.job import CompletedJob, read_held_job
+from meter_pipeline.sync.loading.likeness import is_like
 from meter_pipeline.sync.loading.loader import StrategyLoader
-from meter_pipeline.sync.loading.state import LoadContext, open_context
+from meter_pipeline.sync.loading.state import LoadContext
 from meter_pipeline.sync.report import StrategyReport
 
-
-class ReleaseError(MeterPipelineError):
-    """A job cannot be released; the message is one line with the reason."""
+RELEASE = Decision("released", ("held",))
 
 
 def release(
@@ -41,42 +39,20 @@ def release(
         A report for each strategy.
 
     Raises:
-        ReleaseError: A job is not held, cannot be parsed, or its strategy is being loaded by another process.
+        DecisionError: A job is not held, cannot be parsed, or its strategy is being loaded by another process.
         StoreError: The ledger or the lake cannot be used.
     """
-    reports = []
-    rows = _find_held(ledger, job_ids)
-    for strategy_id, group in groupby(rows, key=lambda row: row.strategy_id):
-        claim = _claim_strategy(ledger, strategy_id)
-        try:
-            context = open_context(lake, ledger, strategy_id, config or Config(), limits)
-            # Read again: what was committed before the state that this is built on would not be noticed.
-            reports.append(_release_jobs(context, claim, _find_held(ledger, [row.job_id for row in group])))
-        finally:
-            claim.release()
-    return reports
+    return decide(ledger, lake, job_ids, RELEASE, _release_jobs, config, limits)
 
 
-def _find_held(ledger: Ledger, job_ids: Sequence[str]) -> list[JobRow]:
-    """The rows of held jobs, by strategy."""
-    rows = {row.job_id: row for row in ledger.jobs(ids=list(job_ids))}
-    for job_id in job_ids:
-        if job_id not in rows:
-            raise ReleaseError(f"no job {job_id}: see `meter-pipeline status`")
-        if rows[job_id].state != "held":
-            raise ReleaseError(f"job {job_id} is {rows[job_id].state}: only held jobs can be released")
-    return list(rows.values())
+def find_alike(ledger: Ledger, job_id: str) -> list[str]:
+    """Ids of the strategy's held jobs that are held for what this one is held for, this one included.
 
-
-def _claim_strategy(ledger: Ledger, strategy_id: str) -> Claim:
-    strategy = ledger.strategy(strategy_id)
-    if strategy is None:
-        raise ReleaseError(f"the strategy {strategy_id} is not known: run `meter-pipeline sync`")
-    taken, held = ledger.claims.try_claims([strategy.slug])
-    if held:
-        holder = held[strategy.slug].describe()
-        raise ReleaseError(f"{strategy.slug} is being loaded by {holder}: try again when that has ended")
-    return taken[strategy.slug]
+    Raises:
+        DecisionError: The job is not held.
+    """
+    (job,) = find_jobs(ledger, [job_id], RELEASE)
+    return [other.job_id for other in ledger.jobs(job.strategy_id, ("held",)) if is_like(job, other)]
 
 
 def _release_jobs(context: LoadContext, claim: Claim, rows: Sequence[JobRow]) -> StrategyReport:
@@ -84,7 +60,7 @@ def _release_jobs(context: LoadContext, claim: Claim, rows: Sequence[JobRow]) ->
     is_first = not context.ledger.with_accepted([context.strategy_id])
     loader = StrategyLoader(context, claim, is_first=is_first)
     released_at = now()
-    jobs = [_read_job(context, loader, replace(row, released_at=released_at)) for row in rows]
+    jobs = [_read_job(context, loader, replace(row, released_at=released_at, held_at=None)) for row in rows]
     jobs.sort(key=lambda job: job.place)
     loader.accept(jobs)
     return loader.report
@@ -94,5 +70,5 @@ def _read_job(context: LoadContext, loader: StrategyLoader, row: JobRow) -> Comp
     with paused_collection():
         job = read_held_job(row, context.draft, loader.texts, large_bytes=context.limits.large_bytes)
     if job.problem is not None:
-        raise ReleaseError(f"job {row.job_id} cannot be released: {job.problem}")
+        raise DecisionError(f"job {row.job_id} cannot be released: {job.problem}")
     return job

@@ -31,6 +31,7 @@ _COLUMNS = (
     "attempts",
     "retry_at",
     "released_at",
+    "held_at",
 )
 
 
@@ -52,6 +53,7 @@ class JobUpdate:
         attempts: Attempts to load it without success.
         retry_at: When to try it again, ISO 8601.
         released_at: When a user accepted it by hand, ISO 8601.
+        held_at: When a user held it by hand, ISO 8601.
     """
 
     job_id: str
@@ -67,6 +69,7 @@ class JobUpdate:
     attempts: Change[int] = KEEP
     retry_at: Change[str | None] = KEEP
     released_at: Change[str | None] = KEEP
+    held_at: Change[str | None] = KEEP
 
     def as_row(self) -> dict[str, Any]:
         """The values by column name, as `Ledger.commit` takes them."""

@@ -14,8 +14,9 @@ from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.sync.items import rules as item_rules
+from meter_pipeline.sync.loading.decisions import DecisionError
 from meter_pipeline.sync.loading.rebuild import RekeyError, asked, rekey
-from meter_pipeline.sync.loading.release import ReleaseError, release
+from meter_pipeline.sync.loading.release import release
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 
@@ -176,7 +177,7 @@ def test_a_released_job_is_typed_and_compared_like_a_late_job(station: Station, 
     assert station.jobs()[held].state == "accepted"
     assert len(changes(station)) == 4
     for job_id, message in ((first, "is accepted: only held jobs can be released"), ("nobody", "no job nobody")):
-        with pytest.raises(ReleaseError, match=message):
+        with pytest.raises(DecisionError, match=message):
             release(station.ledger, station.lake, [job_id])
     assert last in station.jobs("accepted")
 
@@ -205,7 +206,7 @@ def test_a_job_that_cannot_be_parsed_cannot_be_released(station: Station, empty_
     broken = raw.set_column(raw.column_names.index("item"), "item", pa.array(['{"a":']))
     (part,) = station.parts("shop", "raw")
     pq.write_table(broken, station.folder / "lake" / part.name)
-    with pytest.raises(ReleaseError, match="cannot be released: an item is not valid JSON") as raised:
+    with pytest.raises(DecisionError, match="cannot be released: an item is not valid JSON") as raised:
         release(station.ledger, station.lake, [held])
     assert "\n" not in str(raised.value)
     assert station.jobs()[held].state == "held"

@@ -1,0 +1,204 @@
+"""Holds or drops jobs by hand: results and feed become as if the jobs had never been accepted.
+
+The strategy's columns are made from its accepted jobs alone, so columns and wider types that only a withdrawn job
+brought go with it. The key stays: it was chosen for the strategy, and rows of other jobs were made with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+
+import pyarrow as pa
+
+from meter_pipeline.config.meter_yaml import Config
+from meter_pipeline.store import columns
+from meter_pipeline.store.columns import Field
+from meter_pipeline.store.errors import StaleError
+from meter_pipeline.store.lake.draft import Draft
+from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.ledger.claims import Claim
+from meter_pipeline.store.ledger.jobs import Commit
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.rows import JobRow
+from meter_pipeline.store.times import now
+from meter_pipeline.sync.changes.diff import Counts
+from meter_pipeline.sync.changes.feed import Feed, seen_before
+from meter_pipeline.sync.items.results import alike, paused_collection, results_schema, rewrite
+from meter_pipeline.sync.limits import Limits
+from meter_pipeline.sync.loading.decisions import Decision, decide
+from meter_pipeline.sync.loading.job import BY_HAND, PIECE_FIELDS
+from meter_pipeline.sync.loading.state import LoadContext, StrategyState, read_state
+from meter_pipeline.sync.loading.updates import JobUpdate
+
+HOLD = Decision("held by hand", ("accepted",))
+DROP = Decision("dropped", ("accepted", "held", "unreadable"))
+DROPPED = "dropped by hand"
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """Jobs of one strategy that were held or dropped by hand.
+
+    Attributes:
+        slug: The strategy.
+        jobs: How many jobs.
+        items: Items that left the results.
+        is_rewritten: Whether the rows of other jobs were made again, since columns were left out or are narrower.
+    """
+
+    slug: str
+    jobs: int
+    items: int
+    is_rewritten: bool
+
+
+def hold(
+    ledger: Ledger,
+    lake: Lake,
+    job_ids: Sequence[str],
+    reason: str | None = None,
+    config: Config | None = None,
+    limits: Limits = Limits(),
+) -> list[Withdrawal]:
+    """Holds accepted jobs: they leave results and feed, and stay in raw; `release` takes it back.
+
+    Args:
+        ledger: The ledger.
+        lake: The lake.
+        job_ids: The jobs; either all jobs of a strategy are held, or none.
+        reason: Why, for whoever sees the held jobs.
+        config: The contents of `meter.yaml`.
+        limits: How much is kept in memory.
+
+    Returns:
+        What was held, strategy by strategy.
+
+    Raises:
+        DecisionError: A job is not accepted, or its strategy is being loaded by another process.
+        StoreError: The ledger or the lake cannot be used.
+    """
+    apply = partial(_withdraw, state="held", reason=_extend(BY_HAND, reason))
+    return decide(ledger, lake, job_ids, HOLD, apply, config, limits)
+
+
+def drop(
+    ledger: Ledger,
+    lake: Lake,
+    job_ids: Sequence[str],
+    reason: str | None = None,
+    config: Config | None = None,
+    limits: Limits = Limits(),
+) -> list[Withdrawal]:
+    """Throws jobs away: they leave results, feed and raw, and no sync loads them again unless a user names them.
+
+    Args:
+        ledger: The ledger, which keeps the job and the reason.
+        lake: The lake.
+        job_ids: The jobs; either all jobs of a strategy are dropped, or none.
+        reason: Why, for whoever sees the dropped jobs.
+        config: The contents of `meter.yaml`.
+        limits: How much is kept in memory.
+
+    Returns:
+        What was dropped, strategy by strategy.
+
+    Raises:
+        DecisionError: A job is neither accepted nor held nor unreadable, or its strategy is being loaded.
+        StoreError: The ledger or the lake cannot be used.
+    """
+    apply = partial(_withdraw, state="dropped", reason=_extend(DROPPED, reason))
+    return decide(ledger, lake, job_ids, DROP, apply, config, limits)
+
+
+def _extend(reason: str, user_reason: str | None) -> str:
+    """A reason in one line, with what the user adds to it."""
+    return ": ".join([reason, *filter(None, [" ".join((user_reason or "").split())])])
+
+
+def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, state: str, reason: str) -> Withdrawal:
+    """Takes jobs of one strategy out of its rows, in one commit."""
+    accepted = [row for row in rows if row.state == "accepted"]
+    before = read_state(context, is_first=not context.ledger.with_accepted([context.strategy_id]))
+    draft = context.draft
+    try:
+        with paused_collection():
+            after = replace(before, fields=_fields_without(context, before, accepted)) if accepted else before
+            is_rewritten = not alike(results_schema(after.fields), results_schema(before.fields))
+            counts = _remove_rows(context, after, accepted, is_rewritten=is_rewritten)
+        if state == "dropped":
+            draft.remove("raw", _times_of(row for row in rows if row.loaded))
+        updates = [_update_of(row, state, reason) for row in rows]
+        updates += [JobUpdate(job_id, "accepted", changes=count) for job_id, count in counts.rows.items()]
+        draft.merge()
+        jobs = [update.as_row() for update in updates]
+        commit = Commit(context.strategy_id, after.version, jobs, draft.change(), after.fields, after.rules.dump())
+        _commit(context, commit, len(rows))
+    except BaseException:
+        draft.discard()
+        raise
+    draft.settle()
+    return Withdrawal(context.slug, len(rows), sum(row.items or 0 for row in accepted), is_rewritten)
+
+
+def _commit(context: LoadContext, commit: Commit, count: int) -> None:
+    try:
+        context.ledger.commit(commit)
+    except StaleError as error:
+        raise StaleError(f"{context.slug}: {count} jobs stay as they were, since {error}: try again") from None
+
+
+def _update_of(row: JobRow, state: str, reason: str) -> JobUpdate:
+    update = JobUpdate(row.job_id, state, reason=reason, duplicates=None, changes=None, released_at=None, retry_at=None)
+    if state == "held":
+        return replace(update, held_at=now())
+    return replace(update, items=None, loaded_at=None, attempts=0, held_at=None)
+
+
+def _remove_rows(context: LoadContext, after: StrategyState, jobs: Sequence[JobRow], *, is_rewritten: bool) -> Counts:
+    """Takes the rows of accepted jobs out of results and feed; their successors are compared with other jobs then."""
+    if not jobs:
+        return Counts()
+    identity = after.rules.identity
+    if is_rewritten:
+        rewrite(context.draft, after.fields, identity, _times_of_rest(context, jobs))
+    else:
+        context.draft.remove("results", _times_of(jobs))
+    feed = Feed(context.lake, context.draft, context.ledger, context.strategy_id, context.limits.large_bytes)
+    return feed.update(identity, [], [seen_before(row) for row in jobs], {}, first=False)
+
+
+def _fields_without(context: LoadContext, state: StrategyState, jobs: Sequence[JobRow]) -> tuple[Field, ...]:
+    """The strategy's fields as its other accepted jobs make them."""
+    found: tuple[Field, ...] = ()
+    for fields in _stored_fields(context.draft, _times_of_rest(context, jobs)):
+        found = columns.merge_fields(found, fields)
+        # Fields only ever grow towards those of all jobs: once they are the same, no further job changes them.
+        if state.rules.floor(found) == state.fields:
+            return state.fields
+    return state.rules.floor(found)
+
+
+def _stored_fields(draft: Draft, times: Mapping[str, str]) -> Iterator[tuple[Field, ...]]:
+    """The fields of jobs in raw, piece by piece, with the stamps that they had when the jobs were loaded."""
+    for batch in draft.scan("raw", times, ["job_id", "item_index", "item"]):
+        items = columns.as_objects(columns.parse(batch["item"].cast(pa.binary()).to_pylist()))
+        start = 0
+        for job_id, run in groupby(batch["job_id"].to_pylist()):
+            end = start + sum(1 for _ in run)
+            position = batch["item_index"][start].as_py() * PIECE_FIELDS
+            yield columns.infer_fields(items[start:end], (times[job_id], job_id, position))
+            start = end
+
+
+def _times_of_rest(context: LoadContext, jobs: Sequence[JobRow]) -> dict[str, str]:
+    """Times of the accepted jobs other than these, by id."""
+    own = {row.job_id for row in jobs}
+    rest = context.ledger.jobs(context.strategy_id, ("accepted",))
+    return _times_of(row for row in rest if row.job_id not in own)
+
+
+def _times_of(jobs: Iterable[JobRow]) -> dict[str, str]:
+    return {row.job_id: row.completed_at or "" for row in jobs}
