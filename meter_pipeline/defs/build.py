@@ -17,6 +17,7 @@ from meter_pipeline.defs.assets.comparisons import build_comparison_asset
 from meter_pipeline.defs.assets.models import NO_MODELS, load_model_specs
 from meter_pipeline.defs.assets.publication import build_publication_assets
 from meter_pipeline.defs.assets.sync import build_sync_assets
+from meter_pipeline.defs.decisions import build_decision_jobs
 from meter_pipeline.defs.declared import find_declared_strategies
 from meter_pipeline.defs.inputs.io_manager import LakeIOManager
 from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESOURCE
@@ -102,7 +103,7 @@ def build_defs(
     slugs = {*declared, *(row.slug for row in rows)}
     return dg.Definitions(
         assets=assets,
-        jobs=[job],
+        jobs=[job, *build_decision_jobs(names)],
         schedules=[build_hourly_schedule(job, names)],
         sensors=[build_schedule_sensor(job, slugs, acknowledge=config.acknowledge, names=names)],
         resources={

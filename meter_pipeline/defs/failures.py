@@ -27,13 +27,13 @@ def fail_in_one_line(log: logging.Logger) -> Iterator[None]:
     from meter_pipeline.api.errors import MeterBadResponse, MeterConnectionError, MeterError, MeterRateLimited
     from meter_pipeline.api.errors import MeterServerError as ServerError
     from meter_pipeline.store.errors import StoreError
-    from meter_pipeline.sync import SelectionError
+    from meter_pipeline.sync import DecisionError, SelectionError
 
     temporary = (MeterConnectionError, MeterRateLimited, ServerError, MeterBadResponse)
     log.addFilter(PrintableLog())
     try:
         yield
-    except (SettingsError, ConfigError, StoreError, SelectionError, MeterError) as error:
+    except (SettingsError, ConfigError, StoreError, SelectionError, DecisionError, MeterError) as error:
         raise make_failure(str(error), retry=isinstance(error, temporary)) from None
     except Exception as error:
         # A fault of meter-pipeline: Dagster prints the traceback, with the values that its messages quote.

@@ -19,6 +19,7 @@ from meter_pipeline.sync.items.rules import ChosenRules
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.rebuild import rekey
 from meter_pipeline.sync.loading.release import release
+from meter_pipeline.sync.loading.withdraw import drop, hold
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
 #: The steps of a load in their order: owner and method, before which the writer is stopped.
@@ -142,6 +143,45 @@ def assert_released(station: Station, held: str) -> None:
     """Releases a job; one that is released already is no problem."""
     if held in station.jobs("held"):
         assert release(station.ledger, station.lake, [held])[0].accepted == 1
+
+
+@pytest.mark.parametrize("decide", [hold, drop])
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "rows are made"])
+def test_a_job_that_is_held_or_dropped_while_another_is_loaded_leaves_once_and_the_other_stays(
+    step: str, decide: Callable[..., Any], pair: tuple[Station, Station], empty_sandbox: Sandbox
+) -> None:
+    zombie, other = pair
+    now = empty_sandbox.world.now
+    first, broken, _ = (
+        empty_sandbox.insert_job("Shop", items=[{"id": 1, "n": n}], completed_at=now - 60 * (3 - n)) for n in range(3)
+    )
+    zombie.sync()
+
+    def load_another() -> None:
+        if len(other.jobs()) < 4:
+            empty_sandbox.insert_job("Shop", items=[{"id": 1, "n": 9}])
+            assert_done(other)
+
+    errors = []
+    with stopped_before(step, load_another, zombie):
+        try:
+            decide(zombie.ledger, zombie.lake, [broken])
+        except Exception as error:
+            errors.append(str(error))
+    assert_whole(zombie)
+    is_built_on_the_old_state = step not in ("the state is read", "the commit is noted")
+    assert [error.startswith("shop: the jobs stay as they were, since another process") for error in errors] == [
+        True
+    ] * is_built_on_the_old_state
+    assert all("\n" not in error and error.endswith("try again") for error in errors)
+    if errors:
+        assert len(zombie.jobs("accepted")) == 4
+        decide(zombie.ledger, zombie.lake, [broken])
+    assert_whole(zombie)
+    assert len(zombie.jobs("accepted")) == 3
+    before = {row["previous_job_id"] for row in zombie.read("changes", "shop").to_pylist()}
+    assert first in before
+    assert broken not in before
 
 
 @pytest.mark.parametrize("step", ["the state is read", "the change is known", "the commit"])

@@ -76,7 +76,9 @@ def test_the_first_keeps_the_plain_names_and_the_second_has_its_prefix_in_all_of
     pipeline: Pipeline, shop: Sandbox, tmp_path: Path
 ) -> None:
     assert _names(_both(pipeline, shop, tmp_path)) == {
-        "jobs": ["sync", "sync_shop"],
+        "jobs": sorted(
+            f"{name}{suffix}" for name in ("drop_jobs", "hold_jobs", "release_jobs", "sync") for suffix in ("", "_shop")
+        ),
         "schedules": ["hourly_sync", "hourly_sync_shop"],
         "sensors": ["schedule_changes", "schedule_changes_shop"],
         "resources": ["meter", "meter_lake", "meter_lake_shop", "meter_shop", "meter_store", "meter_store_shop"],

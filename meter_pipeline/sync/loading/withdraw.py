@@ -135,7 +135,7 @@ def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, sta
         draft.merge()
         jobs = [update.as_row() for update in updates]
         commit = Commit(context.strategy_id, after.version, jobs, draft.change(), after.fields, after.rules.dump())
-        _commit(context, commit, len(rows))
+        _commit(context, commit)
     except BaseException:
         draft.discard()
         raise
@@ -143,11 +143,11 @@ def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, sta
     return Withdrawal(context.slug, len(rows), sum(row.items or 0 for row in accepted), is_rewritten)
 
 
-def _commit(context: LoadContext, commit: Commit, count: int) -> None:
+def _commit(context: LoadContext, commit: Commit) -> None:
     try:
         context.ledger.commit(commit)
     except StaleError as error:
-        raise StaleError(f"{context.slug}: {count} jobs stay as they were, since {error}: try again") from None
+        raise StaleError(f"{context.slug}: the jobs stay as they were, since {error}: try again") from None
 
 
 def _update_of(row: JobRow, state: str, reason: str) -> JobUpdate:

@@ -1,0 +1,76 @@
+"""A person holds, releases and drops jobs from the Launchpad."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from meter_pipeline.connect import open_store
+from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, failure, logged, materialized
+
+
+def decide(pipeline: Pipeline, verb: str, *, fails: bool = False, **config: Any) -> dg.ExecuteInProcessResult:
+    """Launches one of the jobs."""
+    result = (
+        pipeline.defs()
+        .resolve_job_def(f"{verb}_jobs")
+        .execute_in_process(
+            instance=pipeline.instance,
+            run_config={**QUIET, "ops": {f"meter_{verb}": {"config": config}}},
+            raise_on_error=False,
+        )
+    )
+    assert result.success is not fails
+    return result
+
+
+def states(pipeline: Pipeline) -> dict[str, str]:
+    """The state of every job, by id."""
+    with open_store(pipeline.settings) as store:
+        return {row.job_id: row.state for row in store.ledger.jobs()}
+
+
+def test_jobs_are_held_released_and_dropped_from_the_launchpad(pipeline: Pipeline) -> None:
+    pipeline.sync()
+    bad = pipeline.scrape("Books", {"title": "Log in"})
+    pipeline.run("results/books", "meter/item_changes", "meter/jobs")
+    result = decide(pipeline, "hold", jobs=[bad], reason="a login page")
+    assert "books: 1 jobs held, 1 items" in logged(pipeline, result)
+    run = pipeline.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags["meter/decision"] == "hold"
+    assert states(pipeline)[bad] == "held"
+    following = pipeline.run("results/books", "meter/item_changes", "meter/jobs")
+    assert {"results/books", "meter/item_changes"} <= set(materialized(following))
+    check = next(c for c in following.get_asset_check_evaluations() if c.check_name == "no_held_jobs")
+    assert f"{bad} (held by hand: a login page)" in (check.description or "")
+    decide(pipeline, "release", jobs=[bad])
+    assert states(pipeline)[bad] == "accepted"
+    decide(pipeline, "drop", jobs=[bad])
+    assert states(pipeline)[bad] == "dropped"
+    pipeline.sync()
+    assert states(pipeline)[bad] == "dropped"
+
+
+def test_jobs_held_for_the_same_are_released_together(pipeline: Pipeline) -> None:
+    held = [pipeline.scrape("Books", {"title": "x"}, item_count=40 + n) for n in range(2)]
+    pipeline.sync()
+    decide(pipeline, "release", all_like=held[0])
+    assert {states(pipeline)[job_id] for job_id in held} == {"accepted"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "config", "message"),
+    [
+        ("hold", {"jobs": ["nobody"]}, "no job nobody: see `meter-pipeline jobs list`"),
+        ("drop", {}, "no job is named: give the ids of the jobs to be dropped"),
+        ("release", {"jobs": []}, "no job is named: give the ids of the jobs to be released"),
+    ],
+)
+def test_a_mistake_fails_the_run_in_one_line(
+    pipeline: Pipeline, verb: str, config: dict[str, Any], message: str
+) -> None:
+    pipeline.sync()
+    assert message in failure(decide(pipeline, verb, fails=True, **config))
