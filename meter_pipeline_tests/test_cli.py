@@ -42,6 +42,25 @@ def test_status_names_the_runs_that_are_missing(shop: Sandbox, meter: Command) -
     assert line in meter("status").out
 
 
+def test_status_tells_failing_late_and_paused_apart(shop: Sandbox, meter: Command) -> None:
+    late, paused = (shop.add_schedule("Books", interval_seconds=3600) for _ in range(2))
+    shop.advance(hours=6.5)
+    runs = [job for job in shop.world.jobs_by_id.values() if job.schedule_id == late]
+    for job in sorted(runs, key=lambda job: job.created_at)[3:]:
+        shop.delete_job(job.job_id)
+    shop.world.schedules[paused].enabled = False
+    failed = shop.insert_job("Books", status="failed", error="no such page", url="https://books.example/old")
+    meter("sync")
+    document = meter("status", "--json").document
+    assert [found["job_id"] for found in document["failing"]] == [failed]
+    assert [(found["schedule_id"], found["missed_runs"]) for found in document["late"]] == [(late, 3)]
+    assert [found["schedule_id"] for found in document["paused"]] == [paused]
+    shown = meter("status").out
+    assert f"books: job {failed} failed at Meter: no such page" in shown
+    assert f"books: schedule {late} is late: no job since" in shown
+    assert f"books: schedule {paused} is paused at Meter" in shown
+
+
 def test_json_is_one_document_and_nothing_else(meter: Command) -> None:
     done = meter("sync", "--json")
     assert done.document["strategies"]["books"]["accepted"] == 2

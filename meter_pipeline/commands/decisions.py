@@ -84,7 +84,7 @@ def hold(
 def drop(
     job: Annotated[
         list[str],
-        typer.Argument(help="Ids of accepted, held or unreadable jobs.", autocompletion=complete.loaded_jobs),
+        typer.Argument(help="Ids of accepted, held, failed or unreadable jobs.", autocompletion=complete.loaded_jobs),
     ],
     reason: Reason = None,
     yes: Yes = False,

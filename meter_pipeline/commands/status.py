@@ -14,21 +14,26 @@ from meter_pipeline.connect import open_ledger
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.claim_rows import ClaimRow
+    from meter_pipeline.store.ledger.troubles import Silence
 
 # Gaps in the runs of schedules that are printed, the latest first.
 _MAX_GAPS = 5
 # Jobs that are printed because Meter does not document their status.
 _MAX_UNKNOWN_STATUSES = 10
+# Jobs that are printed because the latest scrapes of their page failed at Meter.
+_MAX_FAILING = 10
 
 
 def status(as_json: Json = False) -> None:
-    """Show jobs by state and strategy, why jobs are held or unreadable, missing runs, and the last sync."""
+    """Show jobs by state and strategy, why jobs are held, failed or unreadable, late schedules, and the last sync."""
     from meter_pipeline.store.ledger.rows import describe_status
+    from meter_pipeline.store.ledger.troubles import find_failing, find_silences
     from meter_pipeline.sync.report import IGNORED, Problem
 
     settings = Settings.from_env()
     with open_ledger(settings) as ledger:
         counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), ledger.gaps()
+        failing, silences = find_failing(ledger), find_silences(ledger)
         odd, unended, claims = ledger.odd_statuses(), ledger.unended_sync(), ledger.claims.read()
         slugs = {strategy.strategy_id: strategy.slug for strategy in ledger.strategies()}
     if as_json:
@@ -54,6 +59,11 @@ def status(as_json: Json = False) -> None:
                     for g in gaps
                 ],
                 "claims": [{**to_document(claim), "has_lapsed": has_lapsed} for claim, has_lapsed in claims],
+                "failing": [
+                    {"job_id": j.job_id, "strategy": slugs.get(j.strategy_id), "error": j.error} for j in failing
+                ],
+                "late": [_to_document(silence) for silence in silences if not silence.is_paused],
+                "paused": [_to_document(silence) for silence in silences if silence.is_paused],
                 "last_sync": last,
                 "unended_sync": unended,
             }
@@ -71,6 +81,17 @@ def status(as_json: Json = False) -> None:
         print_line(f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} has {describe_status(job.status)}")
     if len(odd) > _MAX_UNKNOWN_STATUSES:
         print_line(f"{len(odd) - _MAX_UNKNOWN_STATUSES:,} more jobs with such a status: see --json")
+    for job in failing[-_MAX_FAILING:]:
+        print_line(
+            f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} failed at Meter: {job.error or 'no reason given'}"
+        )
+    if len(failing) > _MAX_FAILING:
+        print_line(f"{len(failing) - _MAX_FAILING:,} more jobs that failed at Meter: see --json")
+    for silence in silences[:_MAX_GAPS]:
+        since = format_cell(parse_time(silence.since))
+        print_line(f"{silence.slug}: schedule {silence.schedule_id} {silence.describe(since)}")
+    if len(silences) > _MAX_GAPS:
+        print_line(f"{len(silences) - _MAX_GAPS:,} more schedules that are late or paused: see --json")
     for gap in gaps[:_MAX_GAPS]:
         print_line(
             f"{gap.slug}: schedule {gap.schedule_id} has no job between {format_cell(parse_time(gap.since))} and "
@@ -111,6 +132,11 @@ def _describe_claim(claim: ClaimRow, *, has_lapsed: bool) -> str:
     if claim.skips >= SKIPS_FOUND:
         return f"{line}; {claim.skips} syncs in a row have skipped it: end that process if it does nothing"
     return line
+
+
+def _to_document(silence: Silence) -> dict[str, Any]:
+    document: dict[str, Any] = {"schedule_id": silence.schedule_id, "strategy": silence.slug, "since": silence.since}
+    return document if silence.is_paused else {**document, "missed_runs": silence.missed}
 
 
 def _ended(last: Mapping[str, Any]) -> bool:

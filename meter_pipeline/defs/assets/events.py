@@ -13,6 +13,7 @@ from meter_pipeline.defs.assets import data_versions
 from meter_pipeline.defs.checks import claims as claim_checks
 from meter_pipeline.defs.checks import jobs as job_checks
 from meter_pipeline.defs.checks import rows as row_checks
+from meter_pipeline.defs.checks import schedules as schedule_checks
 from meter_pipeline.defs.declared import DeclaredStrategy, evaluate_checks
 from meter_pipeline.defs.keys import (
     ITEM_CHANGES,
@@ -138,6 +139,7 @@ class Events:
     def _evaluate_checks(self, changed: dict[dg.AssetKey, str]) -> Iterator[dg.AssetCheckResult]:
         slugs = {strategy.strategy_id: slug for slug, strategy in self._strategies.items()}
         selected = self._keys.list_selected_checks(self._context)
+        yield from schedule_checks.evaluate(selected, self._store.ledger)
         if self._report is None:
             yield from evaluate_checks(selected, self._declared, self._strategies)
         else:
@@ -145,6 +147,8 @@ class Events:
             concerned = job_checks.find_troubled_slugs(self._problems, slugs) | {
                 s for key in changed if (s := find_slug(key))
             }
+            # A held job that is dropped changes no data, and is a problem no longer.
+            concerned |= {count.slug for count in self._store.ledger.counts() if count.state == "dropped"}
             seen_first = {*concerned, *self._report.new_strategies}
             yield from evaluate_checks(selected, self._declared, self._strategies, seen_first)
             selected = {check for check in selected if job_checks.concerns(check, concerned)}

@@ -23,6 +23,7 @@ from meter_pipeline.defs.assets.events import Events
 from meter_pipeline.defs.checks import claims as claim_checks
 from meter_pipeline.defs.checks import jobs as job_checks
 from meter_pipeline.defs.checks import rows as row_checks
+from meter_pipeline.defs.checks import schedules as schedule_checks
 from meter_pipeline.defs.declared import DeclaredStrategy, make_check_specs
 from meter_pipeline.defs.failures import fail_in_one_line, make_failure
 from meter_pipeline.defs.freshness import freshness
@@ -120,6 +121,7 @@ def build_sync_assets(
         check_specs=[
             *job_checks.make_specs([JOBS, *map(make_results_key, sorted(known))]),
             *claim_checks.make_specs(),
+            *schedule_checks.make_specs(),
             *row_checks.make_specs(map(make_results_key, sorted(known))),
             *make_check_specs(declared.values()),
         ],

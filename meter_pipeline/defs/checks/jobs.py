@@ -1,4 +1,4 @@
-"""Checks of the jobs after a sync: unreadable ones, ones that the audit holds, and unknown statuses."""
+"""Checks of the jobs after a sync: unreadable, held and failing ones, and unknown statuses."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _CELL, _ID = 120, 36
 #: State, in these checks alone, of jobs with a status that Meter does not document.
 ODD = "waiting with an odd status"
+#: State, in these checks alone, of failed jobs that no later job with items followed on the same page.
+FAILING = "failing at Meter"
 _RULES = {
     "no_unreadable_jobs": (
         "unreadable",
@@ -30,6 +32,11 @@ _RULES = {
         "held",
         dg.AssetCheckSeverity.WARN,
         "The audit accepted every job. A held job is kept in raw and stays out of results, changes and versions.",
+    ),
+    "no_failed_jobs": (
+        FAILING,
+        dg.AssetCheckSeverity.WARN,
+        "The latest job of every page came through. A page whose latest jobs failed at Meter keeps its last results.",
     ),
     "no_odd_statuses": (
         ODD,
@@ -89,11 +96,13 @@ def evaluate(
 
 
 def find_problem_jobs(ledger: Ledger) -> list[JobRow]:
-    """Returns held and unreadable jobs, and jobs with an undocumented status; those have the state `ODD` here."""
+    """Returns held and unreadable jobs, and those with the states `FAILING` and `ODD` of these checks."""
     from meter_pipeline.store.ledger.rows import describe_status
+    from meter_pipeline.store.ledger.troubles import find_failing
 
     odd = ledger.odd_statuses()
-    return [*ledger.problems(), *(replace(row, state=ODD, reason=describe_status(row.status)) for row in odd)]
+    failing = (replace(row, state=FAILING, reason=row.error) for row in find_failing(ledger))
+    return [*ledger.problems(), *failing, *(replace(row, state=ODD, reason=describe_status(row.status)) for row in odd)]
 
 
 def find_troubled_slugs(problems: Iterable[JobRow], slugs: dict[str, str]) -> set[str]:

@@ -34,7 +34,7 @@ from meter_pipeline.sync.loading.state import LoadContext, StrategyState, read_s
 from meter_pipeline.sync.loading.updates import JobUpdate
 
 HOLD = Decision("held by hand", ("accepted",))
-DROP = Decision("dropped", ("accepted", "held", "unreadable"))
+DROP = Decision("dropped", ("accepted", "held", "failed", "unreadable"))
 DROPPED = "dropped by hand"
 
 
@@ -106,7 +106,7 @@ def drop(
         What was dropped, strategy by strategy.
 
     Raises:
-        DecisionError: A job is neither accepted nor held nor unreadable, or its strategy is being loaded.
+        DecisionError: A job waits to be loaded or is dropped already, or its strategy is being loaded.
         StoreError: The ledger or the lake cannot be used.
     """
     apply = partial(_withdraw, state="dropped", reason=_extend(DROPPED, reason))

@@ -10,6 +10,7 @@ from meter_pipeline.connect import open_store
 from meter_pipeline.defs.checks import jobs as job_checks
 from meter_pipeline.defs.keys import JOBS, make_results_key
 from meter_pipeline.store.ledger.rows import JobRow
+from meter_pipeline.sync import drop
 from meter_pipeline_tests.defs.conftest import Pipeline, materialized
 
 
@@ -24,10 +25,11 @@ def test_all_is_well_when_every_job_was_loaded(pipeline: Pipeline) -> None:
     jobs = {
         f"{key}:{name}"
         for key in ("meter/jobs", "results/books")
-        for name in ("no_held_jobs", "no_odd_statuses", "no_unreadable_jobs")
+        for name in ("no_failed_jobs", "no_held_jobs", "no_odd_statuses", "no_unreadable_jobs")
     }
     rows = ("rows_match_api", "keys_are_unique", "no_field_went_empty", "columns_are_stable")
-    assert set(checks) == jobs | {"meter/jobs:no_strategy_is_held_up"} | {f"results/books:{name}" for name in rows}
+    others = {"meter/jobs:no_strategy_is_held_up", "meter/schedules:no_late_schedules"}
+    assert set(checks) == jobs | others | {f"results/books:{name}" for name in rows}
     assert all(check.passed for check in checks.values())
 
 
@@ -42,6 +44,49 @@ def test_a_held_job_is_a_warning_with_its_name_and_reason(pipeline: Pipeline) ->
     assert bad in (check.description or "")
     assert _checks(result)["results/books:no_unreadable_jobs"].passed
     assert not _checks(result)["meter/jobs:no_held_jobs"].passed
+
+
+def test_a_page_that_fails_at_meter_is_a_warning_until_it_comes_through(pipeline: Pipeline) -> None:
+    pipeline.sync()
+    selection = ("meter/jobs", "meter/schedules", "results/books")
+    bad = pipeline.scrape("Books", status="failed", error="no such page")
+    checks = _checks(pipeline.run(*selection))
+    for key in ("meter/jobs", "results/books"):
+        check = checks[f"{key}:no_failed_jobs"]
+        assert not check.passed
+        assert check.severity == dg.AssetCheckSeverity.WARN
+        assert f"{bad} (no such page)" in (check.description or "")
+        assert checks[f"{key}:no_held_jobs"].passed
+    pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
+    assert _checks(pipeline.run(*selection))["results/books:no_failed_jobs"].passed
+
+
+def test_a_late_schedule_is_a_warning_and_a_paused_one_is_not(pipeline: Pipeline) -> None:
+    pipeline.sync()
+    selection = ("meter/schedules", "meter/jobs")
+    paused = pipeline.sandbox.add_schedule("Books", interval_seconds=3600, enabled=False)
+    pipeline.scrape("Lamps", {"name": "Sun", "watt": 1})
+    check = _checks(pipeline.run(*selection))["meter/schedules:no_late_schedules"]
+    assert (check.passed, check.metadata["paused"].value, check.description) == (True, 1, "no schedule is late")
+    late = pipeline.sandbox.add_schedule("Books", interval_seconds=3600)
+    pipeline.sandbox.advance(hours=4.5)
+    runs = [job for job in pipeline.sandbox.world.jobs_by_id.values() if job.schedule_id == late]
+    for job in runs:
+        pipeline.sandbox.delete_job(job.job_id)
+    check = _checks(pipeline.run(*selection))["meter/schedules:no_late_schedules"]
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert f"books: schedule {late} is late: no job since" in (check.description or "")
+    assert paused not in (check.description or "")
+
+
+def test_a_held_job_that_is_dropped_is_a_problem_no_longer(pipeline: Pipeline) -> None:
+    pipeline.sync()
+    bad = pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8}, item_count=40)
+    assert not _checks(pipeline.run("meter/jobs", "results/books"))["results/books:no_held_jobs"].passed
+    with open_store(pipeline.settings) as store:
+        drop(store.ledger, store.lake, [bad])
+    assert _checks(pipeline.run("meter/jobs", "results/books"))["results/books:no_held_jobs"].passed
 
 
 def test_an_unreadable_job_is_an_error_and_the_others_arrive(pipeline: Pipeline) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.store.ledger.troubles import find_failing
 from meter_pipeline.sync import drop, hold, release
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.decisions import DecisionError
@@ -153,6 +154,16 @@ def test_a_dropped_job_is_loaded_again_only_when_it_is_named(
     assert_alike(station, never)
 
 
+def test_a_failed_job_that_is_dropped_fails_no_longer(station: Station, empty_sandbox: Sandbox) -> None:
+    failed = empty_sandbox.insert_job("Alpha", status="failed", error="no such page")
+    station.sync()
+    assert [row.job_id for row in find_failing(station.ledger)] == [failed]
+    drop(station.ledger, station.lake, [failed])
+    station.sync(reconcile=True)
+    assert station.jobs()[failed].state == "dropped"
+    assert find_failing(station.ledger) == []
+
+
 def test_a_job_that_is_held_by_hand_stays_held_when_it_is_loaded_again(
     station: Station, empty_sandbox: Sandbox
 ) -> None:
@@ -236,14 +247,14 @@ def test_jobs_held_for_the_same_are_found_whatever_their_numbers(station: Statio
 
 def test_what_cannot_be_decided_is_one_line_and_changes_nothing(station: Station, empty_sandbox: Sandbox) -> None:
     ids = insert_drifting(empty_sandbox, 4)
-    failed = empty_sandbox.insert_job("Alpha", status="failed", error="timed out")
+    waiting = empty_sandbox.insert_job("Alpha", status="running")
     station.sync(config=CONFIG)
     hold(station.ledger, station.lake, ids[:1], config=CONFIG)
     before = station.rows()
     for decide, job_id, message in (
         (hold, "nobody", "no job nobody: see `meter-pipeline jobs list`"),
         (hold, ids[0], f"job {ids[0]} is held: only accepted jobs can be held by hand"),
-        (drop, failed, f"job {failed} is failed: only accepted, held and unreadable jobs can be dropped"),
+        (drop, waiting, f"job {waiting} is known: only accepted, held, failed and unreadable jobs can be dropped"),
         (release, ids[1], f"job {ids[1]} is accepted: only held jobs can be released"),
     ):
         with pytest.raises(DecisionError) as raised:
