@@ -61,6 +61,27 @@ def test_jobs_held_for_the_same_are_released_together(pipeline: Pipeline) -> Non
     assert {states(pipeline)[job_id] for job_id in held} == {"accepted"}
 
 
+def test_a_job_held_for_another_one_changes_the_results_though_no_count_changes(pipeline: Pipeline) -> None:
+    held = pipeline.scrape("Books", {"title": "x"}, {"title": "y"}, item_count=40)
+    pipeline.sync()
+    selection = ("results/books", "meter/item_changes")
+    assert set(materialized(pipeline.run(*selection))) == set(selection)
+    assert materialized(pipeline.run(*selection)) == []
+    accepted = next(
+        job_id for job_id, state in states(pipeline).items() if state == "accepted" and job_id in _books(pipeline)
+    )
+    decide(pipeline, "hold", jobs=[accepted])
+    decide(pipeline, "release", jobs=[held])
+    assert set(materialized(pipeline.run(*selection))) == set(selection)
+
+
+def _books(pipeline: Pipeline) -> set[str]:
+    """Ids of the jobs of the strategy Books."""
+    with open_store(pipeline.settings) as store:
+        (books,) = (row for row in store.ledger.strategies() if row.slug == "books")
+        return {row.job_id for row in store.ledger.jobs(books.strategy_id)}
+
+
 @pytest.mark.parametrize(
     ("verb", "config", "message"),
     [

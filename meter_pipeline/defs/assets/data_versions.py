@@ -82,10 +82,15 @@ def compute_versions(ledger: Ledger) -> dict[dg.AssetKey, str]:
     changes = Unseen(ledger).counts()
     if changes.noted:
         found[SCHEDULE_CHANGES] = f"{changes.noted}-{changes.acknowledged}"
+    changed = ledger.last_changes("results")
     identities = {strategy.slug: _identity(strategy) for strategy in strategies}
+    # Counts alone would not tell a job that was held from another that was released.
+    revisions = {strategy.slug: changed.get(strategy.strategy_id, 0) for strategy in strategies}
     for slug, tally in count_by_strategy(ledger).items():
         if tally.accepted_jobs:
-            found[make_results_key(slug)] = f"{tally.accepted_jobs}-{tally.accepted_items}{identities[slug]}"
+            found[make_results_key(slug)] = (
+                f"{tally.accepted_jobs}-{tally.accepted_items}-{revisions[slug]}{identities[slug]}"
+            )
     accepted = [(key.path[-1], version) for key, version in found.items() if find_slug(key)]
     if accepted:
         # Both tables are functions of the set of accepted jobs.

@@ -217,6 +217,11 @@ class Ledger:
         with self.reading() as connection:
             return manifest.read_parts_of(connection, slug)
 
+    def last_changes(self, table: str) -> dict[str, int]:
+        """The revision in which rows of a table of the lake last changed, by strategy id."""
+        with self.reading() as connection:
+            return manifest.read_last_changes(connection, table)
+
     def state_of(self, strategy_ids: Sequence[str]) -> dict[str, tuple[StrategyRow, list[Part]]]:
         """Strategies with the parts that count, as of one moment, by strategy id: what a commit is built on."""
         with self.reading() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, or_, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
 from meter_pipeline.store.chunks import chunks
 from meter_pipeline.store.errors import StaleError
@@ -34,6 +34,12 @@ def read_parts_of(connection: Connection, slug: str) -> list[Part]:
     owner = select(strategies.c.strategy_id).where(strategies.c.slug == slug).scalar_subquery()
     query = select(parts).where((parts.c.strategy_id == owner) & parts.c.revision_out.is_(None))
     return [part_of(row) for row in connection.execute(query.order_by(parts.c.name))]
+
+
+def read_last_changes(connection: Connection, table: str) -> dict[str, int]:
+    """The revision in which rows of a table last changed, by strategy id."""
+    query = select(partitions.c.strategy_id, func.max(partitions.c.revision)).where(partitions.c.table_name == table)
+    return {id_: int(revision) for id_, revision in connection.execute(query.group_by(partitions.c.strategy_id))}
 
 
 def part_of(row: Any) -> Part:
