@@ -156,7 +156,7 @@ def test_the_jobs_in_trouble_are_gone_through_once_however_many_strategies_there
         slugs = {row.strategy_id: row.slug for row in store.ledger.strategies()}
     keys = [JOBS, *(make_results_key(slug) for slug in ("books", "lamps", *(f"gone_{number}" for number in range(50))))]
     found = list(job_checks.evaluate([spec.key for spec in job_checks.make_specs(keys)], problems, slugs))
-    assert len(found) == 3 * len(keys)
+    assert len(found) == 4 * len(keys)
     assert problems.walks == 1
     failed = {result.asset_key: result.description for result in found if not result.passed}
     assert set(failed) == {JOBS, make_results_key("books")}
