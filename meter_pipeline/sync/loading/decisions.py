@@ -102,10 +102,11 @@ def _claim_strategy(ledger: Ledger, strategy_id: str) -> Claim:
     strategy = ledger.strategy(strategy_id)
     if strategy is None:
         raise DecisionError(f"the strategy {strategy_id} is not known: run `meter-pipeline sync`")
-    claim = ledger.claims.try_claim(strategy.slug)
-    if claim is None:
-        raise DecisionError(f"{strategy.slug} is being loaded at this moment: try again when that has ended")
-    return claim
+    taken, held = ledger.claims.try_claims([strategy.slug])
+    if held:
+        holder = held[strategy.slug].describe()
+        raise DecisionError(f"{strategy.slug} is being loaded by {holder}: try again when that has ended")
+    return taken[strategy.slug]
 
 
 def _open_current(lake: Lake, ledger: Ledger, strategy_id: str, config: Config, limits: Limits) -> LoadContext:

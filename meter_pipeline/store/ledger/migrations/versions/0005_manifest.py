@@ -24,6 +24,9 @@ def upgrade() -> None:
     op.add_column("strategies", sa.Column("version", sa.Integer, nullable=False, server_default="0"))
     with op.batch_alter_table("strategies") as strategies:
         strategies.drop_column("dirty")
+    # Text sorts by its characters, as in the other columns.
+    collation = "C" if connection.dialect.name == "postgresql" else None
+    op.add_column("jobs", sa.Column("held_at", sa.Text(collation=collation)))
     op.add_column("jobs", sa.Column("changes", sa.Integer))
     op.add_column("jobs", sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"))
     op.create_index("jobs_by_revision", "jobs", ["revision"])
