@@ -54,12 +54,12 @@ with days as (
     ) at time zone 'UTC' as at
     from days
 )
-select moment.at as "as of", label as item, json_extract_string(versions.item, '$.price') as price
+select moment.at as "as of", items.label as item, json_extract_string(versions.item, '$.price') as price
 from meter.item_versions as versions
 inner join moment on valid_from <= moment.at and (valid_to is null or valid_to > moment.at)
 inner join marts.dim_items as items using (strategy, item_key)
 where strategy = $strategy
-order by label
+order by items.label
 limit 8
 """
 _LATE = """
@@ -75,7 +75,7 @@ with moved as (
     select item_key from meter.item_changes where strategy = $strategy and field = 'price' and kind = 'changed'
     group by item_key order by count(*) desc, item_key limit 1
 )
-select label as item, version, json_extract_string(versions.item, '$.price') as price,
+select items.label as item, version, json_extract_string(versions.item, '$.price') as price,
     valid_from as "valid from", valid_to as "valid to"
 from meter.item_versions as versions
 inner join moved using (item_key)

@@ -39,10 +39,9 @@ class Part:
 
     def months(self) -> Iterator[str]:
         """The months from its first to its last row, `YYYY-MM`."""
-        year, number = map(int, month_of(self.first_at).split("-"))
-        last = month_of(self.last_at)
-        while (month := f"{year:04}-{number:02}") <= last:
-            yield month
+        (year, number), last = (tuple(map(int, month_of(time).split("-"))) for time in (self.first_at, self.last_at))
+        while (year, number) <= last:
+            yield f"{year:04}-{number:02}"
             year, number = (year, number + 1) if number < 12 else (year + 1, 1)
 
 

@@ -13,7 +13,7 @@ def iso(moment: datetime | None) -> str | None:
     if moment.tzinfo is not timezone.utc:
         try:
             moment = moment.astimezone(timezone.utc)
-        except OverflowError:
+        except (OverflowError, ValueError):
             # Within a day of either end of the calendar, in a zone whose clock already shows the year beyond.
             moment = moment.replace(tzinfo=timezone.utc)
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
