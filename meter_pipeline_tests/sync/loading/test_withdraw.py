@@ -262,7 +262,7 @@ def test_what_cannot_be_decided_is_one_line_and_changes_nothing(station: Station
         assert str(raised.value) == message
     claim = station.ledger.claims.try_claim("beta")
     assert claim is not None
-    with pytest.raises(DecisionError, match="beta is being loaded by .*: try again when that has ended"):
+    with pytest.raises(DecisionError, match=r"beta is being loaded by .*: try again when that has ended"):
         drop(station.ledger, station.lake, ids[1:3])
     claim.release()
     assert station.rows() == before
