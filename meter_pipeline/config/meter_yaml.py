@@ -4,6 +4,7 @@ acknowledge: true
 filter: null
 strategies:
   new-books: {key: [isbn], ignore: [scraped_at], array_order: ignore, types: {price: text}, owners: [team:pricing]}
+  old-books: {audit: {hold: [known], flag: [step], ignore: [seller], off: [stale]}}
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from meter_pipeline.config.audit_rules import ALL, NO_AUDIT_CONFIG, TESTS, AuditConfig
 from meter_pipeline.config.field_paths import parse_path
 from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.errors import MeterPipelineError
@@ -33,19 +35,22 @@ class ConfigError(MeterPipelineError):
 
 @dataclass(frozen=True)
 class StrategyConfig(ItemRules):
-    """The entry of one strategy: its item rules, and who owns its assets.
+    """The entry of one strategy: its item rules, how its jobs are audited, and who owns its assets.
 
     Attributes:
+        audit: Which tests of the audit hold, flag or are off, and which fields are not judged.
         owners: Owners of the strategy's assets: `team:name` or an e-mail address, as in Dagster.
         line: The line of the entry in the file.
     """
 
+    audit: AuditConfig = NO_AUDIT_CONFIG
     owners: tuple[str, ...] = ()
     line: int = field(default=0, compare=False)
 
 
 # Derived, so that a rule is declared in one place.
 _OPTIONS = tuple(option.name for option in fields(StrategyConfig) if option.name != "line")
+_AUDIT_OPTIONS = tuple(option.name for option in fields(AuditConfig))
 
 
 @dataclass(frozen=True)
@@ -136,11 +141,30 @@ class _Reader:
                 options[option] = self._paths(inner, option)
             elif option == "types":
                 options[option] = MappingProxyType(self._types(inner))
+            elif option == "audit":
+                options[option] = self._audit(inner)
             elif option == "owners":
                 options[option] = tuple(self._owner(owner) for owner in self._texts(inner, option))
             else:
                 options[option] = self._choice(inner, option, ("keep", "ignore")) == "keep"
         return StrategyConfig(**options, line=line)
+
+    def _audit(self, node: yaml.Node) -> AuditConfig:
+        options: dict[str, frozenset[str]] = {}
+        places: dict[str, yaml.Node] = {}
+        for option, inner in self._entries(node, "audit", _AUDIT_OPTIONS):
+            if option == "ignore":
+                options[option] = frozenset(self._paths(inner, "audit.ignore"))
+                continue
+            names = (*TESTS, ALL) if option == "flag" else TESTS
+            for test in self._texts(inner, f"audit.{option}"):
+                if test.value not in names:
+                    raise self._error(test, f"{test.value!r} is no test of the audit: {_suggest(test.value, names)}")
+                if test.value in places:
+                    raise self._error(test, f"{test.value!r} is twice in audit: remove one")
+                places[test.value] = test
+            options[option] = frozenset(test.value for test in self._texts(inner, option))
+        return AuditConfig(**options)
 
     # -- values
 

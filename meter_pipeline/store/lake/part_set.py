@@ -47,7 +47,7 @@ class PartSet:
         """Rows as one Arrow table, part by part.
 
         Args:
-            table: `raw`, `results` or `changes`.
+            table: `raw`, `results`, `changes` or `profiles`.
             columns: Columns of the answer; all when `None`.
             jobs: Ids of the jobs whose rows are wanted; all when `None`.
             windows: Windows of the jobs' time; parts, and row groups by their statistics, are skipped by them.
@@ -84,7 +84,7 @@ class PartSet:
         """Rows of some jobs in some of the table's common columns, read from no more parts than may hold them.
 
         Args:
-            table: `raw`, `results` or `changes`.
+            table: `raw`, `results`, `changes` or `profiles`.
             columns: Columns of the table's own schema.
             jobs: Times of the jobs, ISO 8601, by id: parts, and row groups by their statistics, are skipped by them.
         """

@@ -51,7 +51,11 @@ CHANGES = pa.schema(
         ("observed_at", _UTC),
     ]
 )
-SCHEMAS = {"raw": RAW, "results": RESULTS, "changes": CHANGES}
+# What the audit knows of each job; a profile's bytes are written by `meter_pipeline.sync.audit.profile`.
+PROFILES = pa.schema([("job_id", pa.string()), ("completed_at", _UTC), ("profile", pa.binary())])
+SCHEMAS = {"raw": RAW, "results": RESULTS, "changes": CHANGES, "profiles": PROFILES}
+#: The tables that a warehouse shows.
+SHOWN = ("raw", "results", "changes")
 
 
 class Order(NamedTuple):
@@ -66,6 +70,7 @@ ORDER = {
     "raw": Order("job_id", "completed_at", ("item_index",)),
     "results": Order("_meter_job_id", "_meter_completed_at", ("_meter_item_index",)),
     "changes": Order("job_id", "observed_at", ("item_key", "field")),
+    "profiles": Order("job_id", "completed_at", ()),
 }
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select, update
@@ -14,8 +14,9 @@ from meter_pipeline.store.chunks import chunks
 from meter_pipeline.store.errors import StaleError
 from meter_pipeline.store.ledger.catalog import adopt_strategies
 from meter_pipeline.store.ledger.facts import revise
+from meter_pipeline.store.ledger.findings import replace_findings
 from meter_pipeline.store.ledger.manifest import change_parts
-from meter_pipeline.store.ledger.rows import JobRow, Recorded
+from meter_pipeline.store.ledger.rows import FindingRow, JobRow, Recorded
 from meter_pipeline.store.ledger.tables import jobs, plain, strategies, target_id
 from meter_pipeline.store.ledger.upserts import dump_json, upsert
 from meter_pipeline.store.parts import NO_CHANGE, PartsChange
@@ -129,6 +130,7 @@ class Commit:
         parts: How the manifest changes.
         fields: The strategy's fields from then on; None leaves them.
         identity: The strategy's item rules from then on, as JSON; None leaves them.
+        findings: What the audit found about jobs, by job id; replaces what was found about these before.
     """
 
     strategy_id: str
@@ -137,6 +139,7 @@ class Commit:
     parts: PartsChange = NO_CHANGE
     fields: Sequence[columns.Field] | None = None
     identity: str | None = None
+    findings: Mapping[str, Sequence[FindingRow]] = field(default_factory=dict)
 
 
 def apply_commit(connection: Connection, commit: Commit) -> int:
@@ -160,6 +163,7 @@ def apply_commit(connection: Connection, commit: Commit) -> int:
         names = [name for name in (*rows[0], "revision") if name not in ("job_id", "strategy_id", "known_at")]
         complete = [plain({**defaults, **row}) for row in rows]
         upsert(connection, jobs, complete, keys=["job_id"], set_=names)
+    replace_findings(connection, commit.findings)
     return commit.version + 1
 
 

@@ -29,6 +29,7 @@ from sqlalchemy import Connection, Engine, Row, Table, select, text
 from meter_pipeline.store.ledger import catalog, facts, job_queries, jobs, manifest, syncs, tables, walks
 from meter_pipeline.store.ledger.claims import Claims
 from meter_pipeline.store.ledger.database import connect, readable
+from meter_pipeline.store.ledger.findings import JudgedJobs
 from meter_pipeline.store.ledger.intents import LedgerIntents
 from meter_pipeline.store.ledger.jobs import Commit, job_values
 from meter_pipeline.store.ledger.pooling import pools_transactions
@@ -313,6 +314,10 @@ class Ledger:
         """
         with self.reading() as connection:
             return job_queries.find_neighbours(connection, strategy_id, spans)
+
+    def judged(self, strategy_id: str) -> JudgedJobs:
+        """The loaded jobs of a strategy with what the audit found about them."""
+        return JudgedJobs(self, strategy_id)
 
     # -- syncs
 

@@ -98,6 +98,7 @@ class JobRow:
     duplicates: int | None = None
     released_at: str | None = None
     changes: int | None = None
+    audit: str | None = None
     revision: int = 0
     held_at: str | None = None
 
@@ -120,6 +121,41 @@ class JobRow:
     def target(self) -> tuple[str, str]:
         """The job's target within its strategy: URL and parameters, each empty if there is none."""
         return (self.url or "", self.parameters or "")
+
+
+@dataclass(frozen=True)
+class JudgedRow:
+    """A loaded job as far as verdicts on later jobs need it; `completed_at` and `job_id` order the jobs of a target."""
+
+    job_id: str
+    target_id: str
+    completed_at: str
+    state: str
+    audit: str | None
+    released_at: str | None
+    items: int | None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What orders the jobs of a strategy: time, then job id."""
+        return self.completed_at, self.job_id
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    """A test of the audit that spoke; `samples` is a JSON array of texts."""
+
+    job_id: str
+    position: int
+    strategy_id: str
+    test: str
+    field: str | None
+    low: float | None
+    high: float | None
+    seen: float
+    samples: str
+    outcome: str
+    message: str
 
 
 def describe_status(status: str | None) -> str:

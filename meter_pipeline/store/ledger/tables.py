@@ -101,14 +101,36 @@ jobs = Table(
     Column("released_at", String),
     # Its rows in the lake's table `changes`.
     Column("changes", Integer),
+    # The audit's verdict: accepted, flagged, held or learning (n of m); NULL for a job that was not judged.
+    Column("audit", String),
     # The ledger's revision at the last change of this row.
     Column("revision", Integer, nullable=False, server_default="0"),
     # When it was held by hand, until it is released.
     Column("held_at", String),
     Index("jobs_by_revision", "revision"),
-    Index("jobs_by_strategy", "strategy_id", "state"),
+    Index("jobs_by_strategy", "strategy_id", "state", "completed_at", "job_id"),
     Index("jobs_by_state", "state"),
     Index("jobs_by_target", "strategy_id", "target_id", "completed_at", "job_id"),
+)
+
+# What the audit found, one row for each test that spoke on a job; `position` orders those of a job.
+findings = Table(
+    "findings",
+    metadata,
+    Column("job_id", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("strategy_id", String, nullable=False),
+    Column("test", String, nullable=False),
+    # NULL for a test of the job as a whole.
+    Column("field", Text),
+    # What was expected at least and at most, and what was seen.
+    Column("low", Float),
+    Column("high", Float),
+    Column("seen", Float, nullable=False),
+    # Values of the field in two items of the job, as a JSON array of texts.
+    Column("samples", Text, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("message", Text, nullable=False),
 )
 
 # The manifest: every part of the lake that counts, and those that count no longer but may still be read.

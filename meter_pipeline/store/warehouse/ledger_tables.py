@@ -21,7 +21,7 @@ _HIDDEN = {"strategies": ("fields", "version"), "jobs": ("target_id", "revision"
 # Columns about a sync's end, which are read from its report.
 _ENDINGS = {"exit_code": pa.int64(), "ended_by": pa.string(), "problem": pa.string()}
 #: The ledger's small tables that the warehouse's tables are made from.
-READ = ("strategies", "schedules", "versions", "change_sets", "job_comparisons", "syncs")
+READ = ("strategies", "schedules", "versions", "change_sets", "job_comparisons", "findings", "syncs")
 _LEDGER_JOBS = schema_of(tables.jobs, _HIDDEN["jobs"])
 #: The columns of `meter.jobs`.
 JOBS = _LEDGER_JOBS.insert(1, pa.field("strategy", pa.string()))
@@ -73,6 +73,7 @@ def tables_of(rows: Mapping[str, Sequence[Any]]) -> dict[str, pa.Table]:
         "job_comparisons": _with_slug(_arrow("job_comparisons", rows["job_comparisons"]), slugs).drop_columns(
             ["strategy_id"]
         ),
+        "findings": _findings(_with_slug(_arrow("findings", rows["findings"]), slugs)),
         "syncs": _with_endings(_arrow("syncs", rows["syncs"])),
     }
 
@@ -110,6 +111,11 @@ def _with_endings(syncs: pa.Table) -> pa.Table:
     for place, (name, kind) in enumerate(_ENDINGS.items(), 3):
         syncs = syncs.add_column(place, name, pa.array([report.get(name) for report in reports], kind))
     return syncs
+
+
+def _findings(table: pa.Table) -> pa.Table:
+    places = pc.sort_indices(table, sort_keys=[("job_id", "ascending"), ("position", "ascending")])
+    return table.take(places).drop_columns(["strategy_id"])
 
 
 def _versions(table: pa.Table, kind: str) -> pa.Table:

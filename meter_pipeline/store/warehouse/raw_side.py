@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meter_pipeline.store.lake.lake import SCHEMAS, results_schema
+from meter_pipeline.store.lake.tables import SHOWN
 from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.store.warehouse import dictionary, ledger_tables, scans, views
 from meter_pipeline.store.warehouse.snapshot import Snapshot
@@ -99,7 +100,7 @@ def create_lake_views(
     for macro in views.MACROS:
         connection.execute(macro)
     connection.execute("CREATE SCHEMA meter_lake")
-    for table in SCHEMAS:
+    for table in SHOWN:
         _create_view(connection, f"meter_lake.{table}", _table_query(snapshot, root, table))
         connection.execute(f"COMMENT ON VIEW meter_lake.{table} IS 'What views of `meter` read: the parts of {table}.'")
     _create_view(connection, "meter.items", "FROM meter_lake.raw")

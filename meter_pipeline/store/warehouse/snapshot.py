@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, select
 
-from meter_pipeline.store.lake.lake import SCHEMAS
+from meter_pipeline.store.lake.tables import SHOWN
 from meter_pipeline.store.ledger import facts, tables
 from meter_pipeline.store.ledger.batches import read_table, schema_of
 from meter_pipeline.store.ledger.rows import StrategyRow
@@ -19,6 +19,7 @@ from meter_pipeline.store.warehouse.ledger_tables import READ
 
 _PARTS = schema_of(tables.parts, hidden=("revision_in", "revision_out", "left_at"))
 _PARTITIONS = schema_of(tables.partitions)
+_IS_SHOWN = "table_name IN ('{}')".format("', '".join(SHOWN))
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Snapshot:
     Attributes:
         revision: The ledger's revision.
         rows: Rows of the ledger's small tables, by table name.
-        parts: The parts that count, in the columns of the ledger's table and `strategy`, the slug.
+        parts: The parts that count of the tables in `SHOWN`: the ledger's columns, and `strategy`, the slug.
         partitions: When each month of a strategy last changed: table_name, strategy, month, revision.
     """
 
@@ -50,7 +51,7 @@ class Snapshot:
     @cached_property
     def names(self) -> dict[str, dict[str, list[str]]]:
         """Names of the parts by table of the lake and slug."""
-        found: dict[str, dict[str, list[str]]] = {table: {} for table in SCHEMAS}
+        found: dict[str, dict[str, list[str]]] = {table: {} for table in SHOWN}
         columns = (self.parts[name].to_pylist() for name in ("table_name", "strategy", "name"))
         for table, slug, name in zip(*columns, strict=True):
             found[table].setdefault(slug, []).append(name)
@@ -61,8 +62,8 @@ def read_snapshot(connection: Connection) -> Snapshot:
     """What a transaction sees that sees one state of the ledger: see `Ledger.reading_state`."""
     rows = {name: list(connection.execute(select(tables.metadata.tables[name]))) for name in READ}
     slugs = {row.strategy_id: row.slug for row in rows["strategies"]}
-    parts = _with_slug(read_table(connection, tables.parts, _PARTS, "revision_out IS NULL"), slugs)
-    partitions = _with_slug(read_table(connection, tables.partitions, _PARTITIONS), slugs)
+    parts = _with_slug(read_table(connection, tables.parts, _PARTS, f"revision_out IS NULL AND {_IS_SHOWN}"), slugs)
+    partitions = _with_slug(read_table(connection, tables.partitions, _PARTITIONS, _IS_SHOWN), slugs)
     return Snapshot(
         revision=facts.read_revision(connection),
         rows=rows,

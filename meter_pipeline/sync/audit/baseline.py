@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from meter_pipeline.sync.audit.comparison import Comparison, compare
 from meter_pipeline.sync.audit.findings import FLAGGED, HELD, NEEDED, Finding
-from meter_pipeline.sync.audit.profile import JobProfile, Shares
+from meter_pipeline.sync.audit.profile import JobProfile, Shares, load
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -34,18 +34,23 @@ class PastJob:
     """A job of the target that precedes the judged one.
 
     Attributes:
-        profile: Its profile.
+        source: Its profile, or the bytes of it, which are not read before they are needed.
         outcome: `accepted`, `flagged` or `held`.
         findings: What was found about it.
         is_released: Whether a person accepted it although it was held.
         version: The version of the strategy that made it; None if unknown.
     """
 
-    profile: JobProfile
+    source: JobProfile | bytes
     outcome: str
     findings: tuple[Finding, ...] = ()
     is_released: bool = False
     version: int | None = None
+
+    @cached_property
+    def profile(self) -> JobProfile:
+        """Its profile."""
+        return load(self.source) if isinstance(self.source, bytes) else self.source
 
     @property
     def is_accepted(self) -> bool:

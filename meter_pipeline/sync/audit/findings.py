@@ -59,30 +59,3 @@ class Verdict:
         more = f"; and {len(held) - 3} more" if len(held) > 3 else ""
         repeated = f"the same change again, {self.again} jobs: " if self.again else ""
         return repeated + "; ".join(held[:3]) + more
-
-
-@dataclass(frozen=True)
-class AuditConfig:
-    """What `meter.yaml` says about the audit of a strategy.
-
-    Attributes:
-        hold: Tests that hold where they would only flag.
-        flag: Tests that flag where they would hold; `*` for all.
-        ignore: Paths of fields that are not judged, with all below them.
-        off: Tests that are not run.
-    """
-
-    hold: frozenset[str] = frozenset()
-    flag: frozenset[str] = frozenset()
-    ignore: frozenset[str] = frozenset()
-    off: frozenset[str] = frozenset()
-
-    def outcome(self, test: str, outcome: str) -> str:
-        """The outcome of a test that spoke."""
-        if test in self.flag or "*" in self.flag:
-            return FLAGGED
-        return HELD if test in self.hold else outcome
-
-    def is_ignored(self, path: str | None) -> bool:
-        """Whether a field is not judged."""
-        return path is not None and any(path == name or path.startswith(f"{name}.") for name in self.ignore)

@@ -1,5 +1,7 @@
 """The profile of a job: everything that verdicts on it and on later jobs of its target need, in a few kilobytes.
 
+Parquet compresses them: the profiles of a target differ little from job to job.
+
 A profile describes a sample of the job's items: all of them up to `profiler.MOST_ROWS`, else those with the smallest
 ids, so that profiles of two jobs describe the same items. Its sketch keeps some of these items one by one, as marks and
 numbers. `dump` and `load` turn a profile into bytes and back.
@@ -7,7 +9,6 @@ numbers. `dump` and `load` turn a profile into bytes and back.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -150,7 +151,7 @@ class JobProfile:
             ],
             "samples": self.samples,
         }
-        return zlib.compress(_encode(form), 1)
+        return _encode(form)
 
 
 def load(data: bytes) -> JobProfile:
@@ -160,8 +161,8 @@ def load(data: bytes) -> JobProfile:
         ValueError: The bytes are no profile, or one of another version.
     """
     try:
-        form = _decode(zlib.decompress(data))
-    except (zlib.error, msgspec.MsgspecError) as error:
+        form = _decode(data)
+    except msgspec.MsgspecError as error:
         raise ValueError(f"not a profile of a job: {error}") from None
     if form.get("version") != VERSION:
         raise ValueError(f"a profile of version {form.get('version')}; this release reads version {VERSION}")
@@ -200,6 +201,19 @@ def load(data: bytes) -> JobProfile:
     )
 
 
+class _Head(msgspec.Struct):
+    version: int
+
+
+def is_current(data: bytes) -> bool:
+    """Whether `load` reads these bytes."""
+    try:
+        return _decode_head(data).version == VERSION
+    except msgspec.MsgspecError:
+        return False
+
+
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 

@@ -9,19 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from meter_pipeline.config.audit_rules import NO_AUDIT_CONFIG, AuditConfig
 from meter_pipeline.sync.audit.baseline import Baseline, PastJob
 from meter_pipeline.sync.audit.comparison import compare
 from meter_pipeline.sync.audit.families import belonging, counts, fields, levels, steps, texts
-from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD, NEEDED, AuditConfig, Finding, Verdict
+from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD, NEEDED, Finding, Verdict
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import PADDED
 
-#: The names of all tests, for `audit.off`, `audit.hold` and `audit.flag`.
-TESTS = (
-    "items", "growth", "repeats", "sparse", "known", "stale", "filled", "form", "equal", "distinct", "values", "text",
-    "script", "sign", "unit", "pattern", "length", "changed", "step", "partial", "dates", "other field", "other item",
-    "level", "date",
-)  # fmt: skip
 # Tests that need no more than jobs of the same shape: those of the strategy's other pages will do.
 _OF_SHAPE = (fields.find_emptier, fields.find_other_forms, texts.find_marks, texts.find_new_units)
 _OF_ROWS = (
@@ -44,15 +39,14 @@ _OF_ROWS = (
 _GROWN = 0.25
 # A job of at least so many items passes, of which at most this share differs from a job that passed.
 _ENOUGH, _FEW = 12, 0.08
-_NO_CONFIG = AuditConfig()
 
 
 def judge(
     profile: JobProfile,
     history: Sequence[PastJob],
     *,
-    config: AuditConfig = _NO_CONFIG,
-    others: Sequence[JobProfile] = (),
+    config: AuditConfig = NO_AUDIT_CONFIG,
+    others: Iterable[JobProfile] = (),
     version: int | None = None,
 ) -> Verdict:
     """The verdict on a job.
@@ -61,7 +55,7 @@ def judge(
         profile: The job's profile.
         history: The jobs of the target that precede it, in order of time: accepted and held ones.
         config: What `meter.yaml` says about the audit of the strategy.
-        others: Profiles of accepted jobs of the strategy's other targets, the latest of each.
+        others: Profiles of accepted jobs of the strategy's other targets, the latest of each; read only if needed.
         version: The version of the strategy that made the job; None if unknown.
     """
     accepted = [job for job in history if job.is_accepted]
@@ -115,7 +109,7 @@ def _after_last_accepted(history: Sequence[PastJob]) -> list[PastJob]:
     return since[::-1]
 
 
-def _judge_all(baseline: Baseline, others: Sequence[JobProfile]) -> Iterator[Finding]:
+def _judge_all(baseline: Baseline, others: Iterable[JobProfile]) -> Iterator[Finding]:
     yield from counts.count_items(baseline)
     if not baseline.now.rows:
         return
@@ -132,7 +126,7 @@ def _judge_all(baseline: Baseline, others: Sequence[JobProfile]) -> Iterator[Fin
         yield from test(with_rows)
 
 
-def _judge_shape(profile: JobProfile, accepted: Sequence[PastJob], others: Sequence[JobProfile]) -> list[Finding]:
+def _judge_shape(profile: JobProfile, accepted: Sequence[PastJob], others: Iterable[JobProfile]) -> list[Finding]:
     """What a target with little history fails though the strategy's other targets pass it: doubts."""
     alike = [PastJob(other, ACCEPTED) for other in others if other.rows]
     alike += [job for job in accepted if job.profile.rows]
@@ -146,7 +140,8 @@ def _judge_shape(profile: JobProfile, accepted: Sequence[PastJob], others: Seque
 def _configured(findings: Iterable[Finding], config: AuditConfig) -> Iterator[Finding]:
     for finding in findings:
         if finding.test not in config.off and not config.is_ignored(finding.field):
-            yield replace(finding, outcome=config.outcome(finding.test, finding.outcome))
+            is_hold = finding.test in config.hold or finding.outcome == HELD
+            yield replace(finding, outcome=HELD if is_hold and not config.softens(finding.test) else FLAGGED)
 
 
 def _verdict(findings: Iterable[Finding], learning: tuple[int, int] | None = None) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,9 @@ from meter_pipeline.store.lake.part_set import PartSet
 from meter_pipeline.store.ledger.ledger import job_values
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.times import moment
+from meter_pipeline.sync.audit.findings import Verdict
+from meter_pipeline.sync.audit.profile import JobProfile
+from meter_pipeline.sync.audit.profiler import PieceProfiler
 from meter_pipeline.sync.audit.rules import MAX_FIELDS, Evidence, audit
 from meter_pipeline.sync.changes.diff import Seen
 from meter_pipeline.sync.items.raw import item_texts, raw_rows, time_of
@@ -48,6 +51,8 @@ class CompletedJob:
         problem: Why its items cannot be parsed, or None.
         sample: Its first items.
         items: The items of a small job; None for a large one, whose raw rows are in the lake.
+        profile: What later verdicts need of its items; None if they were not profiled.
+        verdict: The verdict by what precedes it; None if it was not judged.
     """
 
     row: JobRow
@@ -59,6 +64,8 @@ class CompletedJob:
     problem: str | None
     sample: list[dict[str, Any]]
     items: Items | None = None
+    profile: JobProfile | None = None
+    verdict: Verdict | None = None
 
     @property
     def released_at(self) -> str | None:
@@ -106,13 +113,14 @@ def read_body(row: JobRow, body: JobBody, texts: Texts) -> CompletedJob:
     return _small_job(row, body.job, body.size, items, audit(evidence))
 
 
-def read_large_body(row: JobRow, body: JobBody, draft: Draft) -> CompletedJob:
-    """Reads and audits a job too large for memory, and writes its raw rows meanwhile."""
+def read_large_body(row: JobRow, body: JobBody, draft: Draft, profiler: PieceProfiler) -> CompletedJob:
+    """Reads and audits a job too large for memory, and writes its raw rows and makes its profile meanwhile."""
     job = body.job
-    profile = _Profile(job, time_of(job))
-    draft.write("raw", profile.raw_rows(body), RAW)
-    evidence = Evidence(job, body.shape, profile.item_count, len(profile.fields), profile.problem)
-    return _large_job(row, job, body.size, profile, audit(evidence))
+    pieces = _Pieces(job, time_of(job), profiler)
+    draft.write("raw", pieces.raw_rows(body), RAW)
+    evidence = Evidence(job, body.shape, pieces.item_count, len(pieces.fields), pieces.problem)
+    profile = None if pieces.problem is not None else profiler.finish()
+    return replace(_large_job(row, job, body.size, pieces, audit(evidence)), profile=profile)
 
 
 def read_held_job(row: JobRow, stored: PartSet, texts: Texts, *, large_bytes: int) -> CompletedJob:
@@ -124,10 +132,10 @@ def read_held_job(row: JobRow, stored: PartSet, texts: Texts, *, large_bytes: in
         for batch in stored.job_batches("raw", ["item"], {row.job_id: time_of(job)})
     )
     if size >= large_bytes:
-        profile = _Profile(job, time_of(job))
+        pieces = _Pieces(job, time_of(job))
         for piece in batches:
-            profile.add_piece(piece)
-        return _large_job(row, job, size, profile, row.reason)
+            pieces.add_piece(piece)
+        return _large_job(row, job, size, pieces, row.reason)
     items = Items(texts, texts.take([item for batch in batches for item in batch]))
     return _small_job(row, job, size, items, row.reason)
 
@@ -138,9 +146,9 @@ def _small_job(row: JobRow, job: Job, size: int, items: Items, audited: str | No
     return CompletedJob(row, job, size, len(items), (), reason, items.problem, sample, items)
 
 
-def _large_job(row: JobRow, job: Job, size: int, profile: _Profile, audited: str | None) -> CompletedJob:
+def _large_job(row: JobRow, job: Job, size: int, pieces: _Pieces, audited: str | None) -> CompletedJob:
     reason = _choose_reason(row, audited)
-    return CompletedJob(row, job, size, profile.item_count, profile.fields, reason, profile.problem, profile.sample)
+    return CompletedJob(row, job, size, pieces.item_count, pieces.fields, reason, pieces.problem, pieces.sample)
 
 
 def _choose_reason(row: JobRow, audited: str | None) -> str | None:
@@ -162,19 +170,20 @@ def _record_from_ledger(row: JobRow) -> Job:
     )
 
 
-class _Profile:
-    """Fields, sample and item count of a large job, gathered piece by piece."""
+class _Pieces:
+    """Fields, sample and item count of a large job, gathered piece by piece; `profiler` gets the pieces, too."""
 
-    def __init__(self, job: Job, time: str) -> None:
+    def __init__(self, job: Job, time: str, profiler: PieceProfiler | None = None) -> None:
         self._job = job
         self._time = time
+        self._profiler = profiler
         self.item_count = 0
         self.fields: tuple[Field, ...] = ()
         self.problem: str | None = None
         self.sample: list[dict[str, Any]] = []
 
     def raw_rows(self, body: JobBody) -> Iterator[pa.Table]:
-        """Raw rows of the job, piece by piece; each piece is added to the profile."""
+        """Raw rows of the job, piece by piece; each piece is added to what is gathered."""
         for piece in body.batches(PIECE_ITEMS):
             start = self.item_count
             self.add_piece(piece)
@@ -189,11 +198,14 @@ class _Profile:
             return
         with paused_collection():
             try:
-                objects = columns.as_objects(columns.parse(piece))
+                values = columns.parse(piece)
             except ColumnError as error:
                 self.problem = str(error)
                 return
+            objects = columns.as_objects(values)
             # Far apart, so that fields of a later piece come after those of an earlier one, as in one piece.
             fields = columns.infer_fields(objects, (self._time, self._job.job_id, start * PIECE_FIELDS))
             self.fields = columns.merge_fields(self.fields, fields)
             self.sample = self.sample or objects[:SAMPLE_ITEMS]
+            if self._profiler is not None:
+                self._profiler.feed(values)

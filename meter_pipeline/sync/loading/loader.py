@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from meter_pipeline.store.errors import DamagedError
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.jobs import Commit
-from meter_pipeline.store.ledger.rows import JobRow
+from meter_pipeline.store.ledger.rows import FindingRow, JobRow
 from meter_pipeline.sync.changes.diff import Counts
 from meter_pipeline.sync.containment import Trouble, refusal_explained
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.items.texts import Texts
+from meter_pipeline.sync.loading.auditing import Auditor, finding_rows
 from meter_pipeline.sync.loading.damage import give_up_damaged
 from meter_pipeline.sync.loading.fetch import Fetched
 from meter_pipeline.sync.loading.job import CompletedJob, read_body, read_large_body
@@ -31,7 +33,14 @@ from meter_pipeline.sync.loading.outcomes import (
     unreadable_update,
 )
 from meter_pipeline.sync.loading.rebuild import rebuild_rows
-from meter_pipeline.sync.loading.rows import TypedBatch, remove_raw, write_changes, write_raw, write_typed
+from meter_pipeline.sync.loading.rows import (
+    TypedBatch,
+    remove_stored,
+    write_changes,
+    write_profiles,
+    write_raw,
+    write_typed,
+)
 from meter_pipeline.sync.loading.state import ItemMemory, LoadContext, read_state
 from meter_pipeline.sync.loading.updates import JobUpdate
 from meter_pipeline.sync.report import Problem, StrategyReport
@@ -67,6 +76,7 @@ class StrategyLoader:
         self._claim = claim
         self._state = read_state(context, is_first=is_first)
         self._memory = ItemMemory()
+        self._auditor: Auditor | None = None
         self.report = report or StrategyReport(strategy.strategy_id, strategy.slug, strategy.name)
         self.problems: list[Problem] = []
 
@@ -97,22 +107,21 @@ class StrategyLoader:
             self._state = rebuild_rows(self._context, self._state)
             self.report.rewritten = True
         outcomes: list[Outcome] = []
-        jobs: list[CompletedJob] = []
         try:
             completed = [fetched for fetched in batch if fetched.body is not None and fetched.body.job.is_completed]
             loaded = (fetched.row for fetched in completed if fetched.row.loaded)
-            remove_raw(self._context, {row.job_id: row.completed_at or "" for row in loaded})
+            remove_stored(self._context, {row.job_id: row.completed_at or "" for row in loaded})
             for fetched in batch:
-                if fetched.body is not None and fetched.body.job.is_completed:
-                    jobs.append(self._read(fetched))
-                elif (outcome := self._settle(fetched)) is not None:
-                    outcomes.append(outcome)
-            jobs.sort(key=lambda job: job.place)
+                if fetched.body is None or not fetched.body.job.is_completed:
+                    outcome = self._settle(fetched)
+                    outcomes += [] if outcome is None else [outcome]
+            jobs = self._read_and_judge(completed) if completed else []
             written = self._write_rows(jobs) if jobs else None
             outcomes += self._loaded(jobs, written)
             self._forget_items(is_last=last)
             own = [outcome.update for outcome in outcomes if outcome.update is not None]
-            self._commit(own, written, is_last=last)
+            findings = {job.job.job_id: finding_rows(job, self._context.strategy_id) for job in jobs}
+            self._commit(own, written, is_last=last, findings=findings)
         except BaseException:
             self._undo()
             raise
@@ -157,12 +166,17 @@ class StrategyLoader:
 
     # -- the steps of a load
 
-    def _read(self, fetched: Fetched) -> CompletedJob:
+    def _read_and_judge(self, completed: Sequence[Fetched]) -> list[CompletedJob]:
+        """The completed jobs of a batch in order of time, each judged by those before it."""
+        self._auditor = auditor = self._auditor or Auditor(self._context)
+        return [auditor.judge(self._read(fetched, auditor), self._memory) for fetched in auditor.begin(completed)]
+
+    def _read(self, fetched: Fetched, auditor: Auditor) -> CompletedJob:
         """Reads a body, and leaves it open: a batch that fails is read again in smaller ones."""
         body, context = fetched.body, self._context
         assert body is not None
         if body.size >= context.limits.large_bytes:
-            return read_large_body(fetched.row, body, context.draft)
+            return read_large_body(fetched.row, body, context.draft, auditor.profiler(body.job))
         with paused_collection():
             return read_body(fetched.row, body, self._memory.texts)
 
@@ -182,6 +196,7 @@ class StrategyLoader:
 
     def _land(self, jobs: Sequence[CompletedJob]) -> None:
         write_raw(self._context, self._memory, jobs)
+        write_profiles(self._context, jobs)
 
     def _type(self, jobs: Sequence[CompletedJob]) -> TypedBatch:
         return write_typed(self._context, self._state, self._memory, jobs)
@@ -209,7 +224,14 @@ class StrategyLoader:
         if is_last or self._memory.texts.bytes > self._context.limits.batch_bytes:
             self._memory = ItemMemory()
 
-    def _commit(self, updates: Sequence[JobUpdate], written: _WrittenBatch | None, *, is_last: bool) -> None:
+    def _commit(
+        self,
+        updates: Sequence[JobUpdate],
+        written: _WrittenBatch | None,
+        *,
+        is_last: bool,
+        findings: Mapping[str, Sequence[FindingRow]] = MappingProxyType({}),
+    ) -> None:
         """Makes a batch count: its rows, its jobs, and what it changed of other jobs."""
         context, state = self._context, self._state if written is None else written.typed.state
         if is_last:
@@ -219,9 +241,11 @@ class StrategyLoader:
         jobs = [update.as_row() for update in (*updates, *others)]
         identity = state.rules.dump()
         if jobs or parts or identity != context.strategy.identity:
-            commit = Commit(context.strategy_id, state.version, jobs, parts, state.fields, identity)
+            commit = Commit(context.strategy_id, state.version, jobs, parts, state.fields, identity, findings)
             state = replace(state, version=context.ledger.commit(commit))
         context.draft.settle()
+        if self._auditor is not None:
+            self._auditor.settle()
         self._state = state
         if written is not None:
             self._note_written(written)
@@ -230,6 +254,7 @@ class StrategyLoader:
         """Goes back to the last commit."""
         self._context.draft.discard()
         self._memory = ItemMemory()
+        self._auditor = None
 
     def _note_written(self, written: _WrittenBatch) -> None:
         """Adds a committed batch's columns and changes to the report."""

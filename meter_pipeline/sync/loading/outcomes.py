@@ -11,6 +11,7 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.times import iso, now, retry_at
 from meter_pipeline.sync.containment import explain
+from meter_pipeline.sync.loading.auditing import describe
 from meter_pipeline.sync.loading.job import CompletedJob
 from meter_pipeline.sync.loading.updates import JobUpdate
 from meter_pipeline.sync.report import Problem, StrategyReport
@@ -60,6 +61,7 @@ def completed_outcome(job: CompletedJob, duplicates: int | None, changes: int | 
         items=job.item_count,
         duplicates=duplicates,
         changes=changes,
+        audit=describe(job),
         bytes=job.size,
         loaded_at=now(),
         attempts=0,

@@ -16,6 +16,7 @@ from meter_pipeline.sync.changes.in_memory import AtHand
 from meter_pipeline.sync.items.raw import job_columns, raw_rows
 from meter_pipeline.sync.items.results import Retyping, alike, results_schema, rewrite, typed, widen
 from meter_pipeline.sync.items.texts import Gathered
+from meter_pipeline.sync.loading.history import profile_rows
 from meter_pipeline.sync.loading.job import CompletedJob
 from meter_pipeline.sync.loading.key_search import choose_key
 from meter_pipeline.sync.loading.state import ItemMemory, LoadContext, StrategyState
@@ -48,6 +49,13 @@ def write_raw(context: LoadContext, memory: ItemMemory, jobs: Sequence[Completed
     if small:
         rows = Gathered.of(memory.texts, [items.numbers for _, items in small])
         context.draft.append("raw", raw_rows([(job, len(items)) for job, items in small], rows.items()))
+
+
+def write_profiles(context: LoadContext, jobs: Sequence[CompletedJob]) -> None:
+    """Writes the profiles of jobs that have one."""
+    profiles = {job.job.job_id: job.profile for job in jobs if job.profile is not None}
+    if profiles:
+        context.draft.append("profiles", profile_rows(profiles))
 
 
 def write_typed(
@@ -101,9 +109,10 @@ def write_changes(
     return counts
 
 
-def remove_raw(context: LoadContext, jobs: Mapping[str, str]) -> None:
-    """Removes the raw rows of loaded jobs, which are loaded again; `jobs` has their times by id."""
+def remove_stored(context: LoadContext, jobs: Mapping[str, str]) -> None:
+    """Removes raw rows and profiles of loaded jobs, which are loaded again; `jobs` has their times by id."""
     context.draft.remove("raw", jobs)
+    context.draft.remove("profiles", jobs)
 
 
 def _rows_before(jobs: Sequence[CompletedJob], *states: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.store.parts import Part
 from meter_pipeline.store.times import now
+from meter_pipeline.sync.audit.profiler import Profiler
 from meter_pipeline.sync.changes.in_memory import AtHand
 from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.items.rules import ChosenRules
@@ -115,12 +116,14 @@ class ItemMemory:
 
     Attributes:
         texts: Distinct items of the jobs that fit into memory.
+        profiler: Makes the jobs' profiles.
         is_typed: By number of a text, whether the strategy's fields hold its types.
         previous: The last job of each target, by job id, which the next batch is compared with.
     """
 
     def __init__(self) -> None:
         self.texts = Texts()
+        self.profiler = Profiler(self.texts)
         self.is_typed = np.empty(0, np.bool_)
         self.previous: Mapping[str, AtHand] = {}
 

@@ -26,6 +26,7 @@ _COLUMNS = (
     "items",
     "duplicates",
     "changes",
+    "audit",
     "bytes",
     "loaded_at",
     "attempts",
@@ -48,6 +49,7 @@ class JobUpdate:
         items: Loaded items.
         duplicates: Items whose key an earlier item of the job has.
         changes: Its rows in the change feed.
+        audit: The audit's verdict.
         bytes: Size of the body.
         loaded_at: When it was loaded, ISO 8601.
         attempts: Attempts to load it without success.
@@ -64,6 +66,7 @@ class JobUpdate:
     items: Change[int | None] = KEEP
     duplicates: Change[int | None] = KEEP
     changes: Change[int | None] = KEEP
+    audit: Change[str | None] = KEEP
     bytes: Change[int | None] = KEEP
     loaded_at: Change[str | None] = KEEP
     attempts: Change[int] = KEEP

@@ -7,8 +7,9 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from meter_pipeline.config.audit_rules import AuditConfig
 from meter_pipeline.sync.audit.baseline import PastJob
-from meter_pipeline.sync.audit.findings import AuditConfig, Verdict
+from meter_pipeline.sync.audit.findings import Verdict
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.profiler import Profiler
 from meter_pipeline.sync.audit.verdict import judge

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from meter_pipeline.config.audit_rules import TESTS, AuditConfig
 from meter_pipeline.sync.audit.baseline import PastJob
-from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD, AuditConfig
+from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD
 from meter_pipeline.sync.audit.profile import load
-from meter_pipeline.sync.audit.verdict import TESTS, judge
+from meter_pipeline.sync.audit.verdict import judge
 from meter_pipeline_tests.sync.audit.pages import Item, Page, profile_of, shop, spoil
 
 

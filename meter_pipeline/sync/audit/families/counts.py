@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import exp, log, sqrt
 
 import numpy as np
@@ -105,7 +105,7 @@ def count_sparse(baseline: Baseline) -> Iterator[Finding]:
         yield job_finding("sparse", outcome, now.sparse, message, high=float(usual.high[0] + usual.width[0]))
 
 
-def find_known(baseline: Baseline, others: Sequence[JobProfile] = ()) -> Iterator[Finding]:
+def find_known(baseline: Baseline, others: Iterable[JobProfile] = ()) -> Iterator[Finding]:
     """Hardly any item that the job before had, though the page always kept most of its items."""
     now, last = baseline.now, baseline.profiles[-1]
     comparison = compare(now, last)
@@ -134,7 +134,7 @@ def find_known(baseline: Baseline, others: Sequence[JobProfile] = ()) -> Iterato
     yield job_finding("known", outcome, seen, message, low=limit)
 
 
-def _find_page(now: JobProfile, others: Sequence[JobProfile]) -> JobProfile | None:
+def _find_page(now: JobProfile, others: Iterable[JobProfile]) -> JobProfile | None:
     """The job of another target that has most of the items."""
     for other in others:
         if other.identity == now.identity and other.rows:

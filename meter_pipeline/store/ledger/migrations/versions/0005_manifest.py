@@ -1,4 +1,4 @@
-"""The manifest of the lake's parts, and commits that name what they were built on."""
+"""The manifest of the lake's parts, commits that name what they were built on, and the audit's verdicts."""
 
 import json
 
@@ -13,7 +13,8 @@ def _sorted_by_characters(table: str) -> None:
     """Text sorts by its characters, as in the other tables."""
     if op.get_bind().dialect.name != "postgresql":
         return
-    columns = [c for c in sa.inspect(op.get_bind()).get_columns(table) if isinstance(c["type"], sa.String)]
+    found = sa.inspect(op.get_bind()).get_columns(table)
+    columns = [c for c in found if isinstance(c["type"], sa.String) and c["type"].collation is None]
     types = (f'ALTER COLUMN "{column["name"]}" TYPE {column["type"].compile()} COLLATE "C"' for column in columns)
     op.execute(f"ALTER TABLE {table} {', '.join(types)}")
 
@@ -29,7 +30,10 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("held_at", sa.Text(collation=collation)))
     op.add_column("jobs", sa.Column("changes", sa.Integer))
     op.add_column("jobs", sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"))
+    op.add_column("jobs", sa.Column("audit", sa.String))
     op.create_index("jobs_by_revision", "jobs", ["revision"])
+    op.drop_index("jobs_by_strategy", "jobs")
+    op.create_index("jobs_by_strategy", "jobs", ["strategy_id", "state", "completed_at", "job_id"])
     op.execute("UPDATE jobs SET state = 'known' WHERE state = 'landed'")
     op.create_table(
         "parts",
@@ -75,7 +79,21 @@ def upgrade() -> None:
         sa.Column("skips", sa.Integer, nullable=False, server_default="0"),
         sa.Column("skipped_version", sa.Integer),
     )
-    for table in ("parts", "partitions", "pins", "claims"):
+    op.create_table(
+        "findings",
+        sa.Column("job_id", sa.String, primary_key=True),
+        sa.Column("position", sa.Integer, primary_key=True),
+        sa.Column("strategy_id", sa.String, nullable=False),
+        sa.Column("test", sa.String, nullable=False),
+        sa.Column("field", sa.Text),
+        sa.Column("low", sa.Float),
+        sa.Column("high", sa.Float),
+        sa.Column("seen", sa.Float, nullable=False),
+        sa.Column("samples", sa.Text, nullable=False),
+        sa.Column("outcome", sa.String, nullable=False),
+        sa.Column("message", sa.Text, nullable=False),
+    )
+    for table in ("jobs", "parts", "partitions", "pins", "claims", "findings"):
         _sorted_by_characters(table)
     # The revision was a random mark, and is a number from now on.
     op.execute("DELETE FROM facts WHERE name = 'revision'")

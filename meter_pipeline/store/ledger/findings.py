@@ -1,0 +1,114 @@
+"""The audit's side of the ledger: findings about jobs, and the judged jobs that precede others."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Select, Tuple, delete, literal, select, tuple_
+
+from meter_pipeline.store.chunks import chunks
+from meter_pipeline.store.ledger.rows import FindingRow, JudgedRow
+from meter_pipeline.store.ledger.tables import findings, jobs, plain, versions
+
+if TYPE_CHECKING:
+    from meter_pipeline.store.ledger.ledger import Ledger
+
+Place = tuple[str, str]
+
+_LOADED = ("accepted", "held")
+_COLUMNS = [jobs.c[name] for name in ("job_id", "target_id", "completed_at", "state", "audit", "released_at", "items")]
+_OLDEST_FIRST = (jobs.c.completed_at, jobs.c.job_id)
+_NEWEST_FIRST = (jobs.c.completed_at.desc(), jobs.c.job_id.desc())
+
+
+def replace_findings(connection: Connection, found: Mapping[str, Sequence[FindingRow]]) -> None:
+    """Replaces the findings about jobs, by job id."""
+    for some in chunks(list(found)):
+        connection.execute(delete(findings).where(findings.c.job_id.in_(some)))
+    rows = [plain(asdict(row)) for about in found.values() for row in about]
+    if rows:
+        connection.execute(findings.insert(), rows)
+
+
+class JudgedJobs:
+    """The loaded jobs of a strategy with what the audit found about them, as verdicts on further jobs need them.
+
+    Args:
+        ledger: The ledger.
+        strategy_id: The strategy.
+    """
+
+    def __init__(self, ledger: Ledger, strategy_id: str) -> None:
+        self._ledger = ledger
+        self._strategy_id = strategy_id
+        self._of_strategy = jobs.c.strategy_id == strategy_id
+
+    def latest(self) -> Place | None:
+        """Time and id of the latest loaded job; None if none is loaded."""
+        with self._ledger.reading() as connection:
+            rows = [row for state in _LOADED for row in self._read(connection, self._latest_first(state).limit(1))]
+        return max((row.place for row in rows), default=None)
+
+    def of_target(self, target_id: str, first: Place, last: Place, most: int) -> list[JudgedRow]:
+        """The jobs of a target that verdicts on jobs from `first` to `last` may need, in order of time.
+
+        Args:
+            target_id: The target.
+            first: Time and id of the first job that is judged.
+            last: Time and id of the last one.
+            most: How many accepted jobs before `first` are needed, and how many held ones after the last of these.
+        """
+        is_before = _place() < _literal(first)
+        is_within = (_place() >= _literal(first)) & (_place() <= _literal(last))
+        of_target = self._of_strategy & (jobs.c.target_id == target_id)
+        loaded = select(*_COLUMNS).where(of_target & jobs.c.state.in_(_LOADED))
+        before = loaded.where(is_before).order_by(*_NEWEST_FIRST)
+        with self._ledger.reading() as connection:
+            near = self._read(connection, before.limit(2 * most))
+            accepted = [row for row in near if row.state == "accepted"]
+            if len(accepted) < most and len(near) == 2 * most:
+                accepted = self._read(connection, before.where(jobs.c.state == "accepted").limit(most))
+            within = self._read(connection, loaded.where(is_within).order_by(*_OLDEST_FIRST))
+        since = accepted[0].place if accepted else ("", "")
+        held = [row for row in near if row.place > since]
+        return [*reversed(accepted[:most]), *reversed(held[:most]), *within]
+
+    def accepted_before(self, place: Place, most: int) -> list[JudgedRow]:
+        """The last accepted jobs before a time and id, in order of time."""
+        with self._ledger.reading() as connection:
+            query = self._latest_first("accepted").where(_place() < _literal(place)).limit(most)
+            return self._read(connection, query)[::-1]
+
+    def findings(self, job_ids: Sequence[str]) -> dict[str, list[FindingRow]]:
+        """What was found about jobs, by job id; a job without findings is absent."""
+        found: defaultdict[str, list[FindingRow]] = defaultdict(list)
+        with self._ledger.reading() as connection:
+            for some in chunks(list(job_ids)):
+                query = select(findings).where(findings.c.job_id.in_(some))
+                for row in connection.execute(query.order_by(findings.c.job_id, findings.c.position)):
+                    found[row.job_id].append(FindingRow(**row._mapping))
+        return dict(found)
+
+    def versions(self) -> list[tuple[str, str]]:
+        """When each version of the strategy was first seen, and its record as JSON, in order of time."""
+        is_own = (versions.c.kind == "strategy") & (versions.c.id == self._strategy_id)
+        query = select(versions.c.seen_at, versions.c.record).where(is_own).order_by(versions.c.version)
+        with self._ledger.reading() as connection:
+            return [(row.seen_at, row.record) for row in connection.execute(query)]
+
+    def _latest_first(self, state: str) -> Select[Any]:
+        return select(*_COLUMNS).where(self._of_strategy & (jobs.c.state == state)).order_by(*_NEWEST_FIRST)
+
+    def _read(self, connection: Connection, query: Select[Any]) -> list[JudgedRow]:
+        return [JudgedRow(*row) for row in connection.execute(query)]
+
+
+def _literal(place: Place) -> Tuple:
+    return tuple_(*map(literal, place))
+
+
+def _place() -> Tuple:
+    return tuple_(jobs.c.completed_at, jobs.c.job_id)
