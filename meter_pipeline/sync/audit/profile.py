@@ -9,6 +9,7 @@ numbers. `dump` and `load` turn a profile into bytes and back.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -132,15 +133,15 @@ class JobProfile:
             "version": VERSION,
             "time": self.time,
             "counts": [self.items, self.rows, self.repeats, self.sparse],
-            "identity": self.identity,
-            "paths": self.paths,
+            "identity": _pack_texts(self.identity),
+            "paths": _pack_texts(self.paths),
             "forms": _pack(self.forms, np.float32),
             "flags": _pack(self.flags, np.float32),
             "distinct": _pack(self.distinct, np.float32),
             "numbers": _pack(self.numbers, np.float32),
             "lengths": _pack(self.lengths, np.float32),
             "shares": [_pack_shares(shares) for shares in (self.values, self.patterns, self.units)],
-            "units": list(self.unit_names.items()),
+            "units": [[mark, *_pack_texts([name])] for mark, name in self.unit_names.items()],
             "sketch": [
                 self.sketch.ids.tobytes(),
                 self.sketch.places.astype(np.float16).tobytes(),
@@ -149,7 +150,7 @@ class JobProfile:
                 np.ascontiguousarray(self.sketch.numbers.T).tobytes(),
                 self.sketch.is_complete,
             ],
-            "samples": self.samples,
+            "samples": [_pack_texts(samples) for samples in self.samples],
         }
         return _encode(form)
 
@@ -185,8 +186,8 @@ def load(data: bytes) -> JobProfile:
         rows=rows,
         repeats=repeats,
         sparse=sparse,
-        identity=tuple(form["identity"]),
-        paths=tuple(form["paths"]),
+        identity=_unpack_texts(form["identity"]),
+        paths=_unpack_texts(form["paths"]),
         forms=np.frombuffer(form["forms"], np.float32).reshape(count, len(FORMS)),
         flags=np.frombuffer(form["flags"], np.float32).reshape(count, len(FLAGS)),
         distinct=np.frombuffer(form["distinct"], np.float32),
@@ -195,9 +196,9 @@ def load(data: bytes) -> JobProfile:
         values=values,
         patterns=patterns,
         units=units,
-        unit_names=dict(form["units"]),
+        unit_names={mark: _unpack_texts([name])[0] for mark, name in form["units"]},
         sketch=sketch,
-        samples=tuple(map(tuple, form["samples"])),
+        samples=tuple(map(_unpack_texts, form["samples"])),
     )
 
 
@@ -220,6 +221,15 @@ _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 def _pack(array: npt.NDArray[Any], dtype: Any) -> bytes:
     return np.ascontiguousarray(array, dtype).tobytes()
+
+
+def _pack_texts(texts: Iterable[str]) -> list[bytes]:
+    """Texts as bytes: JSON may have half surrogates, which are no UTF-8."""
+    return [text.encode("utf-8", "surrogatepass") for text in texts]
+
+
+def _unpack_texts(form: Iterable[bytes]) -> tuple[str, ...]:
+    return tuple(text.decode("utf-8", "surrogatepass") for text in form)
 
 
 def _pack_shares(shares: Shares) -> list[bytes]:
