@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from meter_pipeline.api import MeterClient
+from meter_pipeline.config.audit_rules import ALL, AuditConfig
+from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
@@ -132,15 +134,21 @@ def _pairs(table: pa.Table) -> list[tuple[str, int]]:
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
+def flagging(*strategies: str) -> Config:
+    """A `meter.yaml` by which the audit holds no job of some strategies: what is odd about them is meant."""
+    lenient = StrategyConfig(audit=AuditConfig(flag=frozenset({ALL})))
+    return Config(strategies=dict.fromkeys(strategies, lenient))
+
+
 def insert_drifting(sandbox: Sandbox, count: int = 40, names: Sequence[str] = ("Alpha", "Beta")) -> list[str]:
     """Jobs of two strategies whose fields come, go and change their type from job to job; returns their ids."""
     shapes: list[Any] = [
-        lambda n: {"id": n, "price": n},
-        lambda n: {"id": n, "price": n + 0.5},
+        lambda n: {"id": n, "price": 3 * n + 7},
+        lambda n: {"id": n, "price": 3 * n + 7.5},
         lambda n: {"id": n, "Price": f"{n} €", "tags": ["a", n]},
         lambda n: {"id": n, "price": "sold out", "seller": {"name": f"s{n}", "since": None}},
-        lambda n: {"id": n, "seller": {"name": f"s{n}", "Name": n, "since": 2001}},
-        lambda n: {"ID": n, "month": "May", "tags": []},
+        lambda n: {"id": n, "seller": {"name": f"s{n}", "Name": 5 * n, "since": 2001}},
+        lambda n: {"id": n, "ID": f"no. {n}", "month": "May", "tags": []},
         lambda n: {"id": n, "seller": "unknown", "tags": [{"t": n}]},
         lambda n: {"id": 2**60 + n, "": None},
     ]

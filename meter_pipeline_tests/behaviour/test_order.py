@@ -16,9 +16,11 @@ from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline_tests.behaviour import thorough
-from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, flagging, insert_drifting
 
 JOBS = 40
+# A late job is judged by what precedes it, so verdicts may differ from order to order: here they make no difference.
+LENIENT = flagging("Alpha", "Beta")
 #: No job of these tests is smaller.
 ALL_LARGE = Limits(large_bytes=600)
 
@@ -40,7 +42,7 @@ def ids(world: Sandbox) -> list[str]:
 def whole(world: Sandbox, ids: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     """All forty jobs, loaded by one sync."""
     with Station(tmp_path_factory.mktemp("whole"), world) as station:
-        assert station.sync().jobs == len(ids)
+        assert station.sync(config=LENIENT).jobs == len(ids)
         yield station
 
 
@@ -70,9 +72,9 @@ def test_any_order_any_batches_and_failures_in_between_give_the_same_tables(
                 wanted = [ids[number] for number in order[start : start + size]]
                 start += size
                 if wanted:
-                    station.sync(jobs=wanted, limits=limits)
+                    station.sync(jobs=wanted, limits=limits, config=LENIENT)
             world.clear_faults()
-            assert station.sync(reconcile=True, limits=limits).exit_code == 0
+            assert station.sync(reconcile=True, limits=limits, config=LENIENT).exit_code == 0
             assert_whole(station)
             assert_equal(station, whole)
             assert set(station.files()) >= {part.name for slug in station.slugs for part in station.parts(slug)}

@@ -6,7 +6,7 @@ from typing import Any
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse.build import publish, reading
-from meter_pipeline_tests.behaviour.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.station import Station, assert_whole, flagging
 
 
 def ask(station: Station, sql: str) -> list[tuple[Any, ...]]:
@@ -28,7 +28,7 @@ def test_items_come_and_go(station: Station, empty_sandbox: Sandbox) -> None:
         empty_sandbox.insert_job(
             "Shop", items=[{"price": f"£{p}.50"} for p in prices], completed_at=now - 1000 + number
         )
-    station.sync()
+    station.sync(config=flagging("Shop"))
     assert_whole(station)
     reported = ask(
         station,

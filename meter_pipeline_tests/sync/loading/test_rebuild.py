@@ -17,7 +17,7 @@ from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.loading.decisions import DecisionError
 from meter_pipeline.sync.loading.rebuild import RekeyError, asked, rekey
 from meter_pipeline.sync.loading.release import release
-from meter_pipeline_tests.behaviour.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.station import Station, assert_whole, flagging
 
 
 def scrape(sandbox: Sandbox, count: int = 3, *, start: int = 0, **job: Any) -> list[str]:
@@ -76,7 +76,7 @@ def test_a_key_once_found_stays(station: Station, empty_sandbox: Sandbox) -> Non
     for second in (10, 11):
         items = [{"sku": "same", "id": n} for n in range(4)]
         empty_sandbox.insert_job("Shop", items=items, completed_at=empty_sandbox.world.now - 500 + second)
-    station.sync()
+    station.sync(config=flagging("Shop"))
     assert station.ledger.strategies()[0].identity == before
     assert station.ledger.duplicates() == {station.ledger.strategies()[0].strategy_id: 6}
     assert_whole(station)
