@@ -151,19 +151,20 @@ class _Reader:
 
     def _audit(self, node: yaml.Node) -> AuditConfig:
         options: dict[str, frozenset[str]] = {}
-        places: dict[str, yaml.Node] = {}
+        named: set[str] = set()
         for option, inner in self._entries(node, "audit", _AUDIT_OPTIONS):
             if option == "ignore":
                 options[option] = frozenset(self._paths(inner, "audit.ignore"))
                 continue
-            names = (*TESTS, ALL) if option == "flag" else TESTS
-            for test in self._texts(inner, f"audit.{option}"):
-                if test.value not in names:
-                    raise self._error(test, f"{test.value!r} is no test of the audit: {_suggest(test.value, names)}")
-                if test.value in places:
-                    raise self._error(test, f"{test.value!r} is twice in audit: remove one")
-                places[test.value] = test
-            options[option] = frozenset(test.value for test in self._texts(inner, option))
+            tests = (*TESTS, ALL) if option == "flag" else TESTS
+            nodes = self._texts(inner, f"audit.{option}")
+            for test in nodes:
+                if test.value not in tests:
+                    raise self._error(test, f"{test.value!r} is not a test of the audit: {_suggest(test.value, tests)}")
+                if test.value in named:
+                    raise self._error(test, f"{test.value!r} is in audit twice: remove one")
+                named.add(test.value)
+            options[option] = frozenset(test.value for test in nodes)
         return AuditConfig(**options)
 
     # -- values

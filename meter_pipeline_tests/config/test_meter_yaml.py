@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from meter_pipeline.config.audit_rules import AuditConfig
 from meter_pipeline.config.meter_yaml import Config, ConfigError, StrategyConfig, load_config
 
 
@@ -39,6 +40,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
         "    numbers: ignore\n"
         "    types: {price: text}\n"
         "    owners: [team:pricing, ann@example.org]\n"
+        "    audit: {hold: known, flag: [step, '*'], ignore: [seller.name], off: [other field]}\n"
         "  Lamp shop:\n"
     )
     config = load_config(path)
@@ -48,6 +50,12 @@ def test_every_option_is_read(tmp_path: Path) -> None:
     assert (books.key, books.ignore, books.line) == (("isbn", "specs.edition"), ("scraped_at",), 5)
     assert (books.array_order, books.whitespace, books.numbers) == (False, False, False)
     assert (dict(books.types), books.owners) == ({"price": "text"}, ("team:pricing", "ann@example.org"))
+    assert books.audit == AuditConfig(
+        hold=frozenset({"known"}),
+        flag=frozenset({"step", "*"}),
+        ignore=frozenset({"seller.name"}),
+        off=frozenset({"other field"}),
+    )
     assert config.strategy("lamp_shop", "s2", "Lamp shop") == StrategyConfig()
     assert config.strategy("other", "s3", None) is None
 
@@ -69,6 +77,12 @@ def test_every_option_is_read(tmp_path: Path) -> None:
             3,
             "'bob' is not a valid owner: give team:name",
         ),
+        ("strategies:\n  a:\n    audit: {flg: x}\n", 3, "'flg' is not known here: did you mean flag?"),
+        ("strategies:\n  a:\n    audit:\n      off: [steps]\n", 4, "'steps' is not a test of the audit: did you mean"),
+        ("strategies:\n  a:\n    audit: {hold: ['*']}\n", 3, "'*' is not a test of the audit"),
+        ("strategies:\n  a:\n    audit: {hold: step, off: step}\n", 3, "'step' is in audit twice: remove one"),
+        ("strategies:\n  a:\n    audit: {ignore: a..b}\n", 3, "'a..b' is not a valid field path"),
+        ("strategies:\n  a:\n    audit: strict\n", 3, "audit must be a mapping"),
         ("strategies: [books]\n", 1, "strategies must be a mapping of names to values"),
         ("- 1\n", 1, "the file must be a mapping of names to values"),
         ("strategies:\n  a: [\n", 3, "not valid YAML"),

@@ -33,6 +33,11 @@ class Finding:
     outcome: str
     message: str
 
+    @property
+    def sentence(self) -> str:
+        """The message with the values in two items."""
+        return f"{self.message} (such as {' and '.join(self.samples)})" if self.samples else self.message
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -55,7 +60,7 @@ class Verdict:
         """Why the job is held, in one line; None if it is accepted."""
         if self.outcome != HELD:
             return None
-        held = [finding.message for finding in self.findings if finding.outcome == HELD]
+        held = [finding.sentence for finding in self.findings if finding.outcome == HELD]
         more = f"; and {len(held) - 3} more" if len(held) > 3 else ""
         repeated = f"the same change again, {self.again} jobs: " if self.again else ""
         return repeated + "; ".join(held[:3]) + more
