@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -176,3 +177,23 @@ def test_targets_of_a_strategy_have_their_own_history(station: Station, empty_sa
             broken |= {job_id} if is_broken else set()
     station.sync(limits=Limits(batch_bytes=30_000))
     assert set(station.jobs("held")) == broken
+
+
+def test_of_a_shop_that_breaks_in_every_way_no_row_of_a_held_kind_is_seen(tmp_path: Path) -> None:
+    # An old page again and list prices in the place of prices look like any other day.
+    may_pass = {"stale_page", "list_price"}
+    with Sandbox(worlds=("breakingshop",)) as sandbox, Station(tmp_path / "shop", sandbox) as station:
+        sandbox.advance(days=20)
+        station.sync()
+        loaded = station.jobs("accepted", "held")
+        broken = {job.job_id: job.kind for job in sandbox.altered_jobs(is_healthy=False) if job.job_id in loaded}
+        empty = {job.job_id for job in sandbox.altered_jobs(is_healthy=True) if job.kind == "empty_night"}
+        held = set(station.jobs("held"))
+        assert len(set(broken.values())) > 30
+        assert {kind for job_id, kind in broken.items() if job_id not in held} <= may_pass
+        assert held - empty <= set(broken)
+        for slug in station.slugs:
+            changes = station.read("changes", slug)
+            seen = {*changes["job_id"].to_pylist(), *changes["previous_job_id"].to_pylist()}
+            assert not held & (seen | set(station.results(slug)["_meter_job_id"].to_pylist()))
+        assert_whole(station)
