@@ -13,7 +13,7 @@ from sqlalchemy import text
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.sync import SelectionError
 from meter_pipeline.sync.limits import Limits
-from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, flagging, insert_drifting
 
 
 def test_a_second_sync_changes_no_byte_and_sends_few_requests(station: Station, empty_sandbox: Sandbox) -> None:
@@ -55,14 +55,16 @@ def test_limits_change_how_much_is_done_at_a_time_and_not_the_tables(
 ) -> None:
     insert_drifting(empty_sandbox, 30, ("Alpha", "Beta", "Gamma"))
     usual, tight = make_station(empty_sandbox, "usual"), make_station(empty_sandbox, "tight")
-    usual.sync()
+    config = flagging("Alpha", "Beta", "Gamma")
+    usual.sync(config=config)
     commits: list[int] = []
     commit = tight.ledger.commit
     tight.ledger.commit = lambda made: (  # type: ignore[method-assign]
         commits.append(sum("loaded_at" in row for row in made.jobs)),
         commit(made),
     )[1]
-    report = tight.sync(limits=Limits(workers=1, writers=1, batch_bytes=0, large_bytes=0, claims_per_group=1))
+    limits = Limits(workers=1, writers=1, batch_bytes=0, large_bytes=0, claims_per_group=1)
+    report = tight.sync(limits=limits, config=config)
     assert report.exit_code == 0
     # Each body fills a batch of its own.
     assert max(commits) == 1
