@@ -22,8 +22,9 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.rows import JobRow
+from meter_pipeline.store.ledger.rows import FindingRow, JobRow
 from meter_pipeline.store.times import now
+from meter_pipeline.sync.audit.findings import HELD
 from meter_pipeline.sync.changes.diff import Counts
 from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.items.results import alike, paused_collection, results_schema, rewrite
@@ -129,12 +130,16 @@ def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, sta
             is_rewritten = not alike(results_schema(after.fields), results_schema(before.fields))
             counts = _remove_rows(context, after, accepted, is_rewritten=is_rewritten)
         if state == "dropped":
-            draft.remove("raw", _times_of(row for row in rows if row.loaded))
+            for table in ("raw", "profiles"):
+                draft.remove(table, _times_of(row for row in rows if row.loaded))
         updates = [_update_of(row, state, reason) for row in rows]
         updates += [JobUpdate(job_id, "accepted", changes=count) for job_id, count in counts.rows.items()]
         draft.merge()
         jobs = [update.as_row() for update in updates]
-        commit = Commit(context.strategy_id, after.version, jobs, draft.change(), after.fields, after.rules.dump())
+        # What a dropped job was like, or was found to be, is of no use any more.
+        findings: dict[str, list[FindingRow]] = {row.job_id: [] for row in rows if state == "dropped"}
+        parts, identity = draft.change(), after.rules.dump()
+        commit = Commit(context.strategy_id, after.version, jobs, parts, after.fields, identity, findings)
         _commit(context, commit)
     except BaseException:
         draft.discard()
@@ -153,8 +158,8 @@ def _commit(context: LoadContext, commit: Commit) -> None:
 def _update_of(row: JobRow, state: str, reason: str) -> JobUpdate:
     update = JobUpdate(row.job_id, state, reason=reason, duplicates=None, changes=None, released_at=None, retry_at=None)
     if state == "held":
-        return replace(update, held_at=now())
-    return replace(update, items=None, loaded_at=None, attempts=0, held_at=None)
+        return replace(update, held_at=now(), audit=HELD)
+    return replace(update, items=None, loaded_at=None, attempts=0, held_at=None, audit=None)
 
 
 def _remove_rows(context: LoadContext, after: StrategyState, jobs: Sequence[JobRow], *, is_rewritten: bool) -> Counts:
