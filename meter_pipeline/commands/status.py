@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Gaps in the runs of schedules that are printed, the latest first.
 _MAX_GAPS = 5
+# Flagged jobs that are printed, the latest first.
+_MAX_DOUBTS = 5
 # Jobs that are printed because Meter does not document their status.
 _MAX_UNKNOWN_STATUSES = 10
 # Jobs that are printed because the latest scrapes of their page failed at Meter.
@@ -26,6 +28,7 @@ _MAX_FAILING = 10
 
 def status(as_json: Json = False) -> None:
     """Show jobs by state and strategy, why jobs are held, failed or unreadable, late schedules, and the last sync."""
+    from meter_pipeline.store.ledger.findings import find_doubts
     from meter_pipeline.store.ledger.rows import describe_status
     from meter_pipeline.store.ledger.troubles import find_failing, find_silences
     from meter_pipeline.sync.report import IGNORED, Problem
@@ -33,7 +36,7 @@ def status(as_json: Json = False) -> None:
     settings = Settings.from_env()
     with open_ledger(settings) as ledger:
         counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), ledger.gaps()
-        failing, silences = find_failing(ledger), find_silences(ledger)
+        failing, silences, doubts = find_failing(ledger), find_silences(ledger), find_doubts(ledger)
         odd, unended, claims = ledger.odd_statuses(), ledger.unended_sync(), ledger.claims.read()
         slugs = {strategy.strategy_id: strategy.slug for strategy in ledger.strategies()}
     if as_json:
@@ -44,6 +47,9 @@ def status(as_json: Json = False) -> None:
                 "problems": [
                     {"job_id": p.job_id, "strategy": slugs.get(p.strategy_id), "state": p.state, "reason": p.reason}
                     for p in problems
+                ],
+                "flagged": [
+                    {"job_id": d.job_id, "strategy": slugs.get(d.strategy_id), "finding": d.message} for d in doubts
                 ],
                 "odd_statuses": [
                     {"job_id": j.job_id, "strategy": slugs.get(j.strategy_id), "status": j.status} for j in odd
@@ -77,6 +83,12 @@ def status(as_json: Json = False) -> None:
         print_table(("strategy", "state", "jobs", "items"), [(c.slug, c.state, c.jobs, c.items) for c in counts])
     for problem in problems:
         print_line(f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id} is {problem.state}: {problem.reason}")
+    for doubt in doubts[:_MAX_DOUBTS]:
+        print_line(
+            f"{slugs.get(doubt.strategy_id, '?')}: job {doubt.job_id} was accepted with a doubt: {doubt.message}"
+        )
+    if len(doubts) > _MAX_DOUBTS:
+        print_line(f"{len(doubts) - _MAX_DOUBTS:,} more jobs that the audit doubts: see meter.findings")
     for job in odd[:_MAX_UNKNOWN_STATUSES]:
         print_line(f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} has {describe_status(job.status)}")
     if len(odd) > _MAX_UNKNOWN_STATUSES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, Select, Tuple, delete, literal, select, tuple_
 
@@ -31,6 +31,26 @@ def replace_findings(connection: Connection, found: Mapping[str, Sequence[Findin
     rows = [plain(asdict(row)) for about in found.values() for row in about]
     if rows:
         connection.execute(findings.insert(), rows)
+
+
+class Doubt(NamedTuple):
+    """A job that was accepted although the audit doubts it, and what it found first."""
+
+    job_id: str
+    strategy_id: str
+    message: str
+
+
+def find_doubts(ledger: Ledger) -> list[Doubt]:
+    """The flagged jobs, the latest first."""
+    query = (
+        select(jobs.c.job_id, jobs.c.strategy_id, findings.c.message)
+        .join(findings, (findings.c.job_id == jobs.c.job_id) & (findings.c.position == 0))
+        .where((jobs.c.audit == "flagged") & (jobs.c.state == "accepted"))
+        .order_by(*_NEWEST_FIRST)
+    )
+    with ledger.reading() as connection:
+        return [Doubt(*row) for row in connection.execute(query)]
 
 
 class JudgedJobs:
