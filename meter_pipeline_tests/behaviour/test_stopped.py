@@ -13,7 +13,7 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger import claims
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline_tests.behaviour.sleeping import fall_asleep, wake
-from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, flagging, insert_drifting
 
 
 @pytest.fixture(params=["sqlite", "postgres_url", "pooled_url"])
@@ -47,7 +47,7 @@ def test_others_go_on_without_a_sync_that_is_stopped_and_it_ends_with_one_line(
     sleeper = fall_asleep(output, other.environment)  # type: ignore[attr-defined]
     try:
         # At first it may only be slow.
-        report = other.sync()
+        report = other.sync(config=flagging("alpha"))
         assert (report.jobs, report.skipped) == (0, ["alpha"])
         assert f"meter-pipeline sync (process {sleeper.pid} on " in report.holders["alpha"]
         assert [(row.name, row.skips, has_lapsed) for row, has_lapsed in other.ledger.claims.read()] == [
@@ -55,7 +55,7 @@ def test_others_go_on_without_a_sync_that_is_stopped_and_it_ends_with_one_line(
         ]
         monkeypatch.setattr(claims, "LAPSE", timedelta(0))
         assert [has_lapsed for _, has_lapsed in other.ledger.claims.read()] == [True]
-        report = other.sync()
+        report = other.sync(config=flagging("alpha"))
         assert (report.jobs, report.skipped, report.exit_code) == (8, [], 0)
         monkeypatch.undo()
     finally:
@@ -66,10 +66,10 @@ def test_others_go_on_without_a_sync_that_is_stopped_and_it_ends_with_one_line(
     assert [text for text in printed if "alpha" in text] == [line], printed
     assert not any("Traceback" in text for text in printed)
     whole = make_station(empty_sandbox, "whole")
-    whole.sync()
+    whole.sync(config=flagging("alpha"))
     assert_whole(other)
     assert_equal(other, whole)
     last = other.ledger.last_sync()
     assert last is not None
     assert (last["exit_code"], other.ledger.claims.read()) == (0, [])
-    assert other.sync().jobs == 0
+    assert other.sync(config=flagging("alpha")).jobs == 0

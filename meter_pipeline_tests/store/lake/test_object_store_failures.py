@@ -18,6 +18,7 @@ from meter_pipeline_tests.object_server import Failure, ObjectServer, Request, R
 from meter_pipeline_tests.servers import SECRET, SPELLED_SECRET
 
 STRATEGIES = 8
+TABLES = ("raw", "results", "changes", "profiles")
 
 
 @pytest.fixture
@@ -57,9 +58,7 @@ def test_a_new_job_costs_one_read_and_one_write_for_each_table(
         with object_server.counting() as counts:
             shared.lake = Lake.open(store_place)
             assert shared.sync().jobs == STRATEGIES
-        tables = {
-            f"{method} {table}": STRATEGIES for method in ("GET", "PUT") for table in ("raw", "results", "changes")
-        }
+        tables = {f"{method} {table}": STRATEGIES for method in ("GET", "PUT") for table in TABLES}
         assert counts == {**tables, "GET lake.json": 1}
     assert_whole(shared)
 
@@ -70,7 +69,7 @@ def test_a_process_that_goes_on_only_writes(
     insert_everywhere(empty_sandbox, 0)
     with object_server.counting() as counts:
         assert shared.sync().jobs == STRATEGIES
-    assert counts == {f"PUT {table}": STRATEGIES for table in ("raw", "results", "changes")}
+    assert counts == {f"PUT {table}": STRATEGIES for table in TABLES}
 
 
 def test_a_sync_without_news_costs_one_request_and_cleaning_one(
@@ -83,10 +82,10 @@ def test_a_sync_without_news_costs_one_request_and_cleaning_one(
         assert shared.sync().jobs == 0
     assert counts == {"GET lake.json": 1}
     with object_server.counting() as counts:
-        assert clean(shared.ledger, shared.lake, grace=timedelta(0)) == 3 * STRATEGIES
+        assert clean(shared.ledger, shared.lake, grace=timedelta(0)) == len(TABLES) * STRATEGIES
     assert counts == {"POST": 1}
     listed = {part.name for slug in shared.slugs for part in shared.parts(slug)}
-    assert {name for table in ("raw", "results", "changes") for name in shared.lake.files.find(table)} == listed
+    assert {name for table in TABLES for name in shared.lake.files.find(table)} == listed
 
 
 # -- failures
@@ -181,8 +180,8 @@ def test_a_store_that_cannot_delete_many_objects_at_once_deletes_each(
     shared.sync()
     with object_server.failing(lambda request: 501 if request.method == "POST" else None):
         with object_server.counting() as counts:
-            assert clean(shared.ledger, shared.lake, grace=timedelta(0)) == 3 * STRATEGIES
-    assert counts == {"POST": 1, **{f"DELETE {table}": STRATEGIES for table in ("raw", "results", "changes")}}
+            assert clean(shared.ledger, shared.lake, grace=timedelta(0)) == len(TABLES) * STRATEGIES
+    assert counts == {"POST": 1, **{f"DELETE {table}": STRATEGIES for table in TABLES}}
     assert_whole(shared)
 
 
