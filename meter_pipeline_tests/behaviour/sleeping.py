@@ -48,7 +48,9 @@ def _sync(output: Path, environment: dict[str, str]) -> None:
     def stopping(self: Ledger, *arguments: Any) -> int:
         if not is_awake[0]:
             is_awake[0] = True
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # Not while another thread is in the middle of a write, which would keep everybody else from the file.
+            with self._write_lock:
+                os.kill(os.getpid(), signal.SIGSTOP)
         return commit(self, *arguments)
 
     Ledger.commit = stopping  # type: ignore[method-assign]

@@ -15,6 +15,9 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline_tests.behaviour.sleeping import fall_asleep, wake
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, flagging, insert_drifting
 
+# Real processes that are stopped, and clocks: not beside other tests.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["sqlite", "postgres_url", "pooled_url"])
 def other(request: pytest.FixtureRequest, make_station: Callable[..., Station], empty_sandbox: Sandbox) -> Station:
