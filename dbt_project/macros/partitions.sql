@@ -38,8 +38,8 @@
             and {{ moment }} < cast('{{ months | last }}-01 00:00:00+00' as timestamp with time zone) + interval 32 day
         {%- endif %}
             and concat(strategy, ' ', {{ month }}) in (
-                {{- quoted(changed_names(changed)) -}}
-            )
+        {{- quoted(changed_names(changed)) -}}
+        )
     {%- endif -%}
 {% endmacro %}
 
