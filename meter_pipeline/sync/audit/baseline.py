@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meter_pipeline.sync.audit.comparison import Comparison, compare
-from meter_pipeline.sync.audit.findings import FLAGGED, HELD, NEEDED, Finding
+from meter_pipeline.sync.audit.findings import HELD, NEEDED, Finding
 from meter_pipeline.sync.audit.profile import JobProfile, Shares, load
 
 Floats = npt.NDArray[np.float64]
@@ -25,7 +25,7 @@ Mask = npt.NDArray[np.bool_]
 MOST_JOBS = 20
 #: Earlier accepted jobs that items and values may have come back from.
 LOOKED_BACK = 8
-# After so many jobs in a row that a test flagged, what it flags is normal.
+# Jobs in a row that a test flagged, after which what it flags is normal.
 _NORMAL_AFTER = 3
 
 
@@ -185,11 +185,22 @@ class Baseline:
         return [None, *(compare(profile, before) for profile, before in pairs)]
 
     def past_steps(self, column: Callable[[Comparison], Floats]) -> Floats:
-        """A column of the comparisons, one line a job; NaN where there is nothing to compare."""
+        """A column of the comparisons, one line a job; NaN where there is nothing to compare.
+
+        It is kept, since several tests use the same columns, each against several jobs: `column` is a named function.
+        """
+        key = ("steps", column)
+        if key not in self._cache:
+            self._cache[key] = self._past_steps(column)
+        lines: Floats = self._cache[key]
+        return lines
+
+    def _past_steps(self, column: Callable[[Comparison], Floats]) -> Floats:
         lines = np.full((len(self.profiles), len(self.paths)), np.nan)
         for line, (profile, comparison) in enumerate(zip(self.profiles, self.comparisons, strict=True)):
             if comparison is not None and comparison.matched:
                 lines[line] = self.spread(profile, column(comparison), np.nan)
+        lines.flags.writeable = False
         return lines
 
     @cached_property
@@ -269,11 +280,6 @@ class Baseline:
         if self.version is None or all(job.version in (None, self.version) for job in self.accepted):
             return False
         return sum(job.version == self.version for job in self.accepted) < NEEDED
-
-    @property
-    def is_after_flag(self) -> bool:
-        """Whether the last accepted job was flagged."""
-        return bool(self.accepted) and self.accepted[-1].outcome == FLAGGED
 
 
 @dataclass(frozen=True)

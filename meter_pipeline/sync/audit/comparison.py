@@ -91,7 +91,7 @@ class Comparison:
 
 
 def compare(now: JobProfile, before: JobProfile) -> Comparison | None:
-    """Compares a job with an earlier one; None if their items are told apart by other fields, or by none."""
+    """Compares a job with an earlier one; None if other fields identify their items, or none do."""
     key = ("compared", id(before))
     cached: tuple[Any, Comparison | None] | None = now.memory.get(key)
     if cached is not None and cached[0]() is before:
@@ -99,6 +99,11 @@ def compare(now: JobProfile, before: JobProfile) -> Comparison | None:
     comparison = _compare(now, before) if now.identity and now.identity == before.identity else None
     now.memory[key] = weakref.ref(before), comparison
     return comparison
+
+
+def values_changed(found: Comparison) -> Floats:
+    """By field, the share of the items with a value in both jobs whose value differs."""
+    return found.changed
 
 
 def match(now: Sketch, before: Sketch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int, int]:

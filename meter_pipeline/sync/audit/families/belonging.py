@@ -9,12 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from meter_pipeline.sync.audit.baseline import Baseline, Floats
-from meter_pipeline.sync.audit.comparison import compare, follows_order, match, numbers_of, shared_fields
+from meter_pipeline.sync.audit.comparison import (
+    compare,
+    follows_order,
+    match,
+    numbers_of,
+    shared_fields,
+    values_changed,
+)
 from meter_pipeline.sync.audit.families.speaking import percent, spoken
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 
-# Pairs of fields are compared in jobs with at most so many fields.
+# Most fields of a job whose pairs of fields are compared.
 _PAIRED_FIELDS = 64
 _FEW = 3
 # In how many items two fields may have been equal before, to call them related: a price and a list price.
@@ -162,7 +169,7 @@ def find_other_items(baseline: Baseline) -> Iterator[Finding]:
         seen[place] = (np.isin(new[both], pool[pool != 0]) & (new[both] != old[both])).mean()
     if not seen.any():
         return
-    usual = baseline.past_steps(lambda found: found.changed)
+    usual = baseline.past_steps(values_changed)
     calm = np.where(np.isnan(usual), 0, usual).max(axis=0, initial=0) <= 0.5
     known = baseline.mask("other item").sum(axis=0) >= 3
     held, flagged = known & calm & (seen >= 0.6), known & calm & (seen >= 0.4)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from meter_pipeline.sync.audit.baseline import LOOKED_BACK, Band, Baseline, Floats, Mask, band
-from meter_pipeline.sync.audit.comparison import Comparison, Steps, compare, follows_order, is_date
+from meter_pipeline.sync.audit.comparison import Comparison, compare, follows_order, is_date, values_changed
 from meter_pipeline.sync.audit.families.belonging import crossed_fields
 from meter_pipeline.sync.audit.families.speaking import percent, ratio, short, spoken
 from meter_pipeline.sync.audit.findings import Finding
@@ -100,7 +100,7 @@ def _spread(baseline: Baseline, values: Floats) -> Floats:
 
 def _judge_changed(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
     """Texts: the share of known items whose value changed."""
-    usual = band(baseline.past_steps(lambda found: found.changed), baseline.mask(test, steps=True), baseline.patience)
+    usual = _past(baseline, test, values_changed)
     seen, compared = _spread(baseline, comparison.changed), _spread(baseline, comparison.filled)
     excess = np.where(usual.jobs >= 2, seen - usual.high - usual.width, -np.inf)
     forms = baseline.seen(lambda profile: profile.forms)
@@ -151,8 +151,35 @@ def _past(baseline: Baseline, test: str, column: Callable[[Comparison], Floats])
     return band(baseline.past_steps(column), baseline.mask(test, steps=True), baseline.patience)
 
 
+# Columns of comparisons, by field: see `Baseline.past_steps`.
+
+
 def _changed_share(found: Comparison) -> Floats:
     return ratio(found.steps.changed, found.steps.compared)
+
+
+def _share_up(found: Comparison) -> Floats:
+    return np.where(found.steps.changed > 0, found.steps.up, np.nan)
+
+
+def _overall_size(found: Comparison) -> Floats:
+    return np.abs(found.steps.overall)
+
+
+def _step_size(found: Comparison) -> Floats:
+    return np.abs(found.steps.step)
+
+
+def _step_spread(found: Comparison) -> Floats:
+    return found.steps.spread
+
+
+def _rigid_share(found: Comparison) -> Floats:
+    return found.steps.rigid * (_changed_share(found) >= 0.3)
+
+
+def _one_way(found: Comparison) -> Floats:
+    return np.where(found.steps.changed >= 8, np.maximum(found.steps.up, 1 - found.steps.up), np.nan)
 
 
 def is_sale(step: Floats) -> Mask:
@@ -162,8 +189,8 @@ def is_sale(step: Floats) -> Mask:
 
 
 def _is_counter(baseline: Baseline, *, share_moving: float = 0.3) -> Mask:
-    """Fields whose numbers only grew, in most items, as those that count: these start anew one day."""
-    up = baseline.past_steps(lambda found: np.where(found.steps.changed > 0, found.steps.up, np.nan))
+    """Fields whose numbers only grew, in most items, as those that count: these start from zero one day."""
+    up = baseline.past_steps(_share_up)
     share = baseline.past_steps(_changed_share)
     moving = (~np.isnan(up)).sum(axis=0)
     lowest = np.where(moving > 0, np.where(np.isnan(up), 1.0, up).min(axis=0, initial=1.0), 0)
@@ -175,9 +202,9 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     """Numbers: most of them by a large factor, or all by the same."""
     moves = _moves(baseline, comparison)
     compared, changed = np.maximum(moves.compared, 1), ratio(moves.changed, moves.compared)
-    usual = _past(baseline, test, lambda found: np.abs(found.steps.overall))
+    usual = _past(baseline, test, _overall_size)
     usual_changed = _past(baseline, test, _changed_share)
-    usual_rigid = _past(baseline, test, lambda found: found.steps.rigid * (_changed_share(found) >= 0.3))
+    usual_rigid = _past(baseline, test, _rigid_share)
     size = np.abs(moves.overall)
     known = (usual.jobs >= 2) & (moves.compared >= 1)
     beyond = np.where(known, size - usual.high - usual.width, -np.inf)
@@ -242,16 +269,12 @@ def _has_both_signs(baseline: Baseline) -> Mask:
         return np.asarray((numbers[:, :, 0] < 0).any(axis=0) & (numbers[:, :, -1] > 0).any(axis=0))
 
 
-def _one_way(steps: Steps) -> Floats:
-    return np.maximum(steps.up, 1 - steps.up)
-
-
 def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
     """Numbers: an unusual share of them, all in one direction."""
     moves = _moves(baseline, comparison)
     changed = ratio(moves.changed, moves.compared)
     usual = _past(baseline, test, _changed_share)
-    usual_step = _past(baseline, test, lambda found: np.abs(found.steps.step))
+    usual_step = _past(baseline, test, _step_size)
     excess = np.where(usual.jobs >= 2, changed - usual.high - usual.width, -np.inf)
     one_way = (moves.up >= 0.95) | (moves.up <= 0.05)
     # Chance makes few steps go one way, and many do not.
@@ -262,7 +285,7 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
     fine = sale | _is_counter(baseline) | _is_counter(baseline, share_moving=0.1) & (moves.up >= 0.95)
     end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
     fine |= end & _equals_other_field(baseline, last)
-    usual_spread = _past(baseline, test, lambda found: found.steps.spread)
+    usual_spread = _past(baseline, test, _step_spread)
     shuffled = (
         ~_has_both_signs(baseline)
         & (excess >= 0.5)
@@ -278,7 +301,7 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
         & ((size >= log(1.1)) & ((size > usual_step.high * 0.8) | (excess >= 0.3)) | same)
     )
     # Many steps, all one way, where earlier ones went both ways.
-    past_way = _past(baseline, test, lambda found: np.where(found.steps.changed >= 8, _one_way(found.steps), np.nan))
+    past_way = _past(baseline, test, _one_way)
     strict = (
         ~fine & (past_way.jobs >= 1) & (past_way.high <= 0.85) & one_way & (moves.changed >= 15) & (size >= log(1.1))
     )
@@ -311,7 +334,7 @@ def _judge_dates(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     compared, number = _spread(baseline, steps.compared), _spread(baseline, steps.changed)
     changed, rigid, step = ratio(number, compared), _spread(baseline, steps.rigid), _spread(baseline, steps.step)
     usual = _past(baseline, test, _changed_share)
-    usual_rigid = _past(baseline, test, lambda found: found.steps.rigid * (_changed_share(found) >= 0.3))
+    usual_rigid = _past(baseline, test, _rigid_share)
     excess = np.where(usual.jobs >= 2, changed - usual.high - usual.width, -np.inf)
     same = (rigid >= 0.8) & (usual_rigid.high <= 0.5)
     held = dates & same & (excess >= 0.6) & (number >= 5)
