@@ -102,7 +102,7 @@ class Pipeline:
         self.compare(jobs, items)
 
     def compare(self, jobs: int, items: int) -> None:
-        """Makes sure that the published warehouse has so many jobs and items.
+        """Makes sure that the published warehouse has these numbers of jobs and items.
 
         Raises:
             LoadDiffers: It has others.

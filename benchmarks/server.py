@@ -169,7 +169,7 @@ class Served:
         self._control("reset")
 
     def show(self, jobs: int) -> None:
-        """Lets there be so many jobs of each strategy."""
+        """Sets how many jobs of each strategy there are."""
         self._control(f"show?jobs={jobs}")
 
     def leave_unseen(self, jobs: int) -> None:

@@ -209,7 +209,7 @@ def strategy_record(number: int, begin: datetime = FIRST_RUN) -> dict[str, objec
 
 
 def schedule_record(number: int, runs: int, begin: datetime = FIRST_RUN) -> dict[str, object]:
-    """The schedule of a strategy after so many runs."""
+    """The schedule of a strategy after some number of runs."""
     begin += timedelta(seconds=number)
     return {
         "schedule_id": _id("schedule", number),

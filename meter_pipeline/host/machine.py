@@ -1,4 +1,4 @@
-"""The name by which this machine is told apart from others."""
+"""A name that this machine has and no other."""
 
 from __future__ import annotations
 

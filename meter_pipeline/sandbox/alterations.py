@@ -59,7 +59,7 @@ class Occasion(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An alteration of `runs` runs from run `first` on (None: of all later ones), again `every` so many runs."""
+    """An alteration of `runs` runs from run `first` on (None: of all later ones), and again after each `every` runs."""
 
     alteration: Alteration
     first: int

@@ -269,8 +269,8 @@ class Sandbox:
             schedule: id of a schedule, or id or name of a strategy: all its schedules.
             kind: a name of `meter_pipeline.sandbox.kinds.KINDS`.
             field: dotted path of the field, for the kinds that concern one.
-            when: runs (how many, by default 1; None: all from then on), after (so many runs that stay as they are),
-                every (again after so many runs), url (only this one of the schedule's urls).
+            when: runs (how many, by default 1; None: all from then on), after (how many runs stay as they are first),
+                every (after how many runs again), url (only this one of the schedule's urls).
 
         Returns:
             The ids of the schedules.

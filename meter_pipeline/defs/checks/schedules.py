@@ -1,4 +1,4 @@
-"""A check of the schedules after a sync: late ones, told apart from those that somebody paused."""
+"""A check of the schedules after a sync: late ones, but not those that somebody paused."""
 
 from __future__ import annotations
 

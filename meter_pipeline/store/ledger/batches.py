@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table
 
 _UTC = pa.timestamp("us", tz="UTC")
 _TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_(), "FLOAT": pa.float64()}
-# Rows are parsed when there are so many bytes of them.
+# Size of the rows that are parsed together (bytes).
 _BLOCK_BYTES = 4 * 2**20
 _FETCHED_ROWS = 1_000
 _QUOTED = csv.ParseOptions(quote_char="'", double_quote=True, newlines_in_values=True)

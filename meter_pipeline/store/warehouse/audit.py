@@ -74,7 +74,7 @@ def audit_files(root: str, snapshot: Snapshot) -> None:
 
     def is_whole(name: str, size: int) -> bool:
         try:
-            return os.stat(f"{root}/{name}").st_size == size  # noqa: PTH116 - a third of the time for so many files
+            return os.stat(f"{root}/{name}").st_size == size  # noqa: PTH116 - takes a third of the time
         except FileNotFoundError:
             return False
 

@@ -37,7 +37,7 @@ _OF_ROWS = (
 )
 # How much worse, as a share of itself, a doubtful figure may become and still be the same doubt.
 _GROWN = 0.25
-# A job of at least so many items passes, of which at most this share differs from a job that passed.
+# Fewest items of a job that passes at once, and the largest share of them that differs from a job that passed.
 _ENOUGH, _FEW = 12, 0.08
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-# Names that may be data: so many, or so many that follow one pattern.
+# Number of names from which on they may be data: of any names, and of names that follow one pattern.
 _MANY_NAMES, _PATTERNED_NAMES = 24, 16
 # Different names per name of a usual object from which on they count as growing.
 _GROWING = 2.5

@@ -1,4 +1,4 @@
-"""Pages that fail at Meter, late schedules and paused ones are told apart."""
+"""Pages that fail at Meter, late schedules and paused ones are three different things."""
 
 from __future__ import annotations
 

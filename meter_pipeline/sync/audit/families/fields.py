@@ -30,7 +30,7 @@ def find_emptier(baseline: Baseline) -> Iterator[Finding]:
     low = np.maximum(usual.low - usual.width, 0)
     lost = np.where(usual.known & (low > 0), 1 - share / np.maximum(low, 1e-9), 0)
     expected = low * rows
-    # The chance that so many values are missing though nothing is wrong.
+    # The chance that this number of values is missing though nothing is wrong.
     noise = 2.5 * np.sqrt(low * (1 - low) / rows) / np.maximum(low, 1e-9)
     always = (usual.low >= 0.97) & (usual.jobs >= 4) & (rows >= 8)
     steady = usual.low >= 0.97
