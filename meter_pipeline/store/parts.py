@@ -33,6 +33,11 @@ class Part:
     last_at: str
     schema: str
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What orders the parts of a table: time, then name."""
+        return self.first_at, self.last_at, self.name
+
     def may_hold(self, times: Iterable[str]) -> bool:
         """Whether rows of a job at one of some times, ISO 8601, can be in it."""
         return any(self.first_at <= time <= self.last_at for time in times)

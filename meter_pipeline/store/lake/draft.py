@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +15,7 @@ from meter_pipeline.store.lake import part_files
 from meter_pipeline.store.lake.files import Files
 from meter_pipeline.store.lake.part_files import PART_BYTES
 from meter_pipeline.store.lake.part_set import PartSet
-from meter_pipeline.store.lake.tables import ORDER, SCHEMAS, in_order
+from meter_pipeline.store.lake.tables import ORDER, SCHEMAS, find_runs, in_order
 from meter_pipeline.store.parts import Part, PartsChange
 from meter_pipeline.store.times import iso, month_of, now
 
@@ -221,8 +221,7 @@ class Draft(PartSet):
         self._leave_out(part)
 
     def _list(self, table: str, parts: Iterable[Part]) -> None:
-        listed = [*self._parts[table], *parts]
-        self._parts[table] = sorted(listed, key=lambda part: (part.first_at, part.last_at, part.name))
+        self._parts[table] = sorted([*self._parts[table], *parts], key=lambda part: part.place)
 
     def _leave_out(self, part: Part) -> None:
         self._parts[part.table] = [other for other in self._parts[part.table] if other.name != part.name]
@@ -266,11 +265,8 @@ def _by_job(table: str, pieces: Iterable[pa.Table]) -> Iterator[tuple[tuple[obje
     """Runs of rows of one job, each with what orders jobs: time and id."""
     order = ORDER[table]
     for piece in pieces:
-        start = 0
-        for job_id, run in groupby(piece[order.job].to_pylist()):
-            count = sum(1 for _ in run)
-            yield (piece[order.time][start].as_py(), job_id), piece.slice(start, count)
-            start += count
+        for job_id, start, end in find_runs(piece[order.job].combine_chunks()):
+            yield (piece[order.time][start].as_py(), job_id), piece.slice(start, end - start)
 
 
 def _months_of(times: pa.ChunkedArray) -> set[str]:

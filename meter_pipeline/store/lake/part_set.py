@@ -26,7 +26,7 @@ class PartSet:
         for part in parts:
             self._parts[part.table].append(part)
         for listed in self._parts.values():
-            listed.sort(key=_place)
+            listed.sort(key=lambda part: part.place)
 
     def of(self, table: str) -> tuple[Part, ...]:
         """The parts of a table, in order of time."""
@@ -139,10 +139,6 @@ class PartSet:
                 except DamagedError:
                     damaged.append(part)
         return damaged
-
-
-def _place(part: Part) -> tuple[str, str, str]:
-    return part.first_at, part.last_at, part.name
 
 
 def _touches(part: Part, windows: Sequence[Window]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +82,15 @@ def results_schema(columns: Iterable[Column]) -> pa.Schema:
 def select_schema(table: str, columns: Sequence[str]) -> pa.Schema:
     """The schema of some columns that every strategy's files of a table have."""
     return pa.schema([SCHEMAS[table].field(name) for name in columns])
+
+
+def find_runs(jobs: pa.Array) -> Iterator[tuple[str, int, int]]:
+    """Runs of equal job ids in a column: the id, the first row, and the row after the last."""
+    ends = pc.run_end_encode(jobs)
+    start = 0
+    for job_id, end in zip(ends.values.to_pylist(), ends.run_ends.to_pylist(), strict=True):
+        yield job_id, start, end
+        start = end
 
 
 def in_order(table: str, rows: pa.Table) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from meter_pipeline.store import columns
@@ -156,6 +156,11 @@ class FindingRow:
     samples: str
     outcome: str
     message: str
+
+
+def times_of(jobs: Iterable[JobRow]) -> dict[str, str]:
+    """Times of loaded jobs, by id: with them, the lake finds their rows."""
+    return {row.job_id: row.completed_at or "" for row in jobs}
 
 
 def describe_status(status: str | None) -> str:

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError, Field, Type
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import RAW, RESULTS
+from meter_pipeline.store.lake.tables import find_runs
 from meter_pipeline.sync.items.identity import Identity, Occurrences
 from meter_pipeline.sync.items.texts import Gathered, Items, Texts
 
@@ -139,14 +139,12 @@ class Retyping:
         rows = Gathered.of(texts, [numbers])
         unnumbered = [texts.keys[number] for number in numbers.tolist()]
         keys: list[str] = []
-        start = 0
-        for job_id, count in _runs(raw["job_id"]):
+        for job_id, start, end in find_runs(raw["job_id"]):
             # Only the last job of a batch can continue in the next.
             if self._occurrences[0] != job_id:
                 self._occurrences = (job_id, Occurrences())
-            keys += self._occurrences[1].number(unnumbered[start : start + count])
+            keys += self._occurrences[1].number(unnumbered[start:end])
             self.duplicates[job_id] = self._occurrences[1].duplicates
-            start += count
         about = [raw[name] for name in ("job_id", "schedule_id", "url", "item_index", "completed_at")]
         return typed(about, rows, pa.array(keys, pa.string()), self._fields)
 
@@ -203,11 +201,3 @@ def paused_collection() -> Iterator[None]:
         yield
     finally:
         _pause.end()
-
-
-def _runs(column: pa.Array) -> list[tuple[str, int]]:
-    ends = pc.run_end_encode(column)
-    bounds = ends.run_ends.to_pylist()
-    return [
-        (value, end - start) for value, end, start in zip(ends.values.to_pylist(), bounds, [0, *bounds], strict=False)
-    ]

@@ -112,7 +112,7 @@ def _claim_strategy(ledger: Ledger, strategy_id: str) -> Claim:
 def _open_current(lake: Lake, ledger: Ledger, strategy_id: str, config: Config, limits: Limits) -> LoadContext:
     """The context of a strategy whose rows are made with the item rules that `meter.yaml` has now."""
     context = open_context(lake, ledger, strategy_id, config, limits)
-    state = read_state(context, is_first=not ledger.with_accepted([strategy_id]))
+    state = read_state(context)
     if not state.is_outdated:
         return context
     rebuild_rows(context, state)

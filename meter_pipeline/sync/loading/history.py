@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.lake.lake import PROFILES
+from meter_pipeline.store.lake.tables import find_runs
 from meter_pipeline.store.ledger.rows import FindingRow, JudgedRow
 from meter_pipeline.store.times import moment
 from meter_pipeline.sync.audit.baseline import MOST_JOBS, PastJob
@@ -263,17 +264,12 @@ def _profile_again(context: LoadContext, rows: Iterable[JudgedRow]) -> dict[str,
     profiles = {job_id: PieceProfiler(time).finish() for job_id, time in times.items()}
     current: tuple[str, PieceProfiler] | None = None
     for batch in context.draft.job_batches("raw", ["job_id", "item"], times):
-        start = 0
-        job_ids = batch["job_id"].to_pylist()
-        while start < len(job_ids):
-            job_id = job_ids[start]
-            end = next((place for place in range(start, len(job_ids)) if job_ids[place] != job_id), len(job_ids))
+        for job_id, start, end in find_runs(batch["job_id"]):
             if current is None or current[0] != job_id:
                 if current is not None:
                     profiles[current[0]] = current[1].finish()
                 current = job_id, PieceProfiler(times[job_id])
             current[1].feed(columns.parse(batch["item"].slice(start, end - start).cast(pa.binary()).to_pylist()))
-            start = end
     if current is not None:
         profiles[current[0]] = current[1].finish()
     return profiles

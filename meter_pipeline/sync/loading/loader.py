@@ -13,7 +13,7 @@ from types import MappingProxyType
 from meter_pipeline.store.errors import DamagedError
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.jobs import Commit
-from meter_pipeline.store.ledger.rows import FindingRow, JobRow
+from meter_pipeline.store.ledger.rows import FindingRow, JobRow, times_of
 from meter_pipeline.sync.changes.diff import Counts
 from meter_pipeline.sync.containment import Trouble, refusal_explained
 from meter_pipeline.sync.items.results import paused_collection
@@ -60,7 +60,7 @@ class StrategyLoader:
     Args:
         context: The strategy, and where its rows go.
         claim: The strategy's claim, given up by `release`.
-        is_first: Whether the strategy has no accepted job yet.
+        is_first: Whether the strategy has no accepted job yet; None to ask the ledger.
         report: What is added to; a new report without.
 
     Attributes:
@@ -69,7 +69,7 @@ class StrategyLoader:
     """
 
     def __init__(
-        self, context: LoadContext, claim: Claim, *, is_first: bool, report: StrategyReport | None = None
+        self, context: LoadContext, claim: Claim, *, is_first: bool | None = None, report: StrategyReport | None = None
     ) -> None:
         strategy = context.strategy
         self._context = context
@@ -110,7 +110,7 @@ class StrategyLoader:
         try:
             completed = [fetched for fetched in batch if fetched.body is not None and fetched.body.job.is_completed]
             loaded = (fetched.row for fetched in completed if fetched.row.loaded)
-            remove_stored(self._context, {row.job_id: row.completed_at or "" for row in loaded})
+            remove_stored(self._context, times_of(loaded))
             for fetched in batch:
                 if fetched.body is None or not fetched.body.job.is_completed:
                     outcome = self._settle(fetched)

@@ -10,7 +10,7 @@ from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
+from meter_pipeline.store.ledger.rows import JobRow, StrategyRow, times_of
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.containment import explain, refusal_explained
@@ -43,7 +43,7 @@ def rebuild_rows(
     """
     fields = state.rules.floor(state.fields)
     rows = list(context.ledger.jobs(context.strategy_id, ("accepted",))) if accepted is None else accepted
-    times = {row.job_id: row.completed_at or "" for row in rows}
+    times = times_of(rows)
     identity = state.rules.identity
     try:
         duplicates = rewrite(context.draft, fields, identity, times)

@@ -57,8 +57,7 @@ def find_alike(ledger: Ledger, job_id: str) -> list[str]:
 
 def _release_jobs(context: LoadContext, claim: Claim, rows: Sequence[JobRow]) -> StrategyReport:
     """Accepts held jobs of one strategy, whose claim is held."""
-    is_first = not context.ledger.with_accepted([context.strategy_id])
-    loader = StrategyLoader(context, claim, is_first=is_first)
+    loader = StrategyLoader(context, claim)
     released_at = now()
     jobs = [_read_job(context, loader, replace(row, released_at=released_at, held_at=None)) for row in rows]
     jobs.sort(key=lambda job: job.place)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake.lake import RAW
+from meter_pipeline.store.ledger.rows import times_of
 from meter_pipeline.sync.changes.diff import Counts, Seen
 from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.changes.in_memory import AtHand
@@ -82,7 +83,7 @@ def write_typed(
         times = _times_of_accepted(context, jobs)
         duplicates |= rewrite(context.draft, fields, keyed.rules.identity, times)
     else:
-        context.draft.remove("results", _rows_before(jobs, "accepted"))
+        context.draft.remove("results", times_of(job.row for job in jobs if job.row.state == "accepted"))
         duplicates |= _append_typed(context, typed_state, memory, accepted)
     new_columns, widened = _compare_columns(state.fields, fields)
     return TypedBatch(typed_state, duplicates, new_columns, widened, is_rewritten, is_rekeyed)
@@ -115,11 +116,6 @@ def remove_stored(context: LoadContext, jobs: Mapping[str, str]) -> None:
     context.draft.remove("profiles", jobs)
 
 
-def _rows_before(jobs: Sequence[CompletedJob], *states: str) -> dict[str, str]:
-    """Times of the jobs that had one of these states before the load, by id."""
-    return {job.row.job_id: job.row.completed_at or "" for job in jobs if job.row.state in states}
-
-
 def _find_left(jobs: Sequence[CompletedJob]) -> list[Seen]:
     """Jobs that were accepted and no longer are, or have another place in the feed now; as they were."""
     entered = {job.job.job_id: job.in_feed for job in jobs if job.accepted}
@@ -136,7 +132,7 @@ def _times_of_accepted(context: LoadContext, jobs: Sequence[CompletedJob]) -> di
     """Times of all jobs that will be accepted after the batch, by id."""
     own = {job.job.job_id for job in jobs}
     earlier = context.ledger.jobs(context.strategy_id, ("accepted",))
-    times = {row.job_id: row.completed_at or "" for row in earlier if row.job_id not in own}
+    times = times_of(row for row in earlier if row.job_id not in own)
     return times | {job.job.job_id: job.time for job in jobs if job.accepted}
 
 

@@ -102,8 +102,15 @@ class StrategyState:
     is_outdated: bool = False
 
 
-def read_state(context: LoadContext, *, is_first: bool) -> StrategyState:
-    """The strategy's state as the ledger has it, with the item rules that `meter.yaml` asks for."""
+def read_state(context: LoadContext, *, is_first: bool | None = None) -> StrategyState:
+    """The strategy's state as the ledger has it, with the item rules that `meter.yaml` asks for.
+
+    Args:
+        context: The load.
+        is_first: Whether the strategy has no accepted job yet; None to ask the ledger.
+    """
+    if is_first is None:
+        is_first = not context.ledger.with_accepted([context.strategy_id])
     strategy = context.strategy
     rules = item_rules.load(strategy.identity)
     wanted = rules.wanted(context.config, now())

@@ -96,9 +96,10 @@ def _derive_again(
 ) -> None:
     """Keeps the raw rows that the ledger counts, and derives the others from them."""
     kept = [row for row in rows if stored.get(row.job_id, 0) == (row.items or 0)]
-    lost = [JobUpdate(row.job_id, "known", reason=None, loaded_at=None) for row in rows if row not in kept]
+    ids = {row.job_id for row in kept}
+    lost = [JobUpdate(row.job_id, "known", reason=None, loaded_at=None) for row in rows if row.job_id not in ids]
     context = make_context(lake, ledger, strategy, [], Config(), Limits())
-    context.draft.write("raw", files.read_raw({row.job_id for row in kept}), RAW)
+    context.draft.write("raw", files.read_raw(ids), RAW)
     accepted = [row for row in kept if row.state == "accepted"]
     rebuild_rows(context, read_state(context, is_first=not accepted), accepted, lost)
 

@@ -6,27 +6,27 @@ brought go with it. The key stays: it was chosen for the strategy, and rows of o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
 
 import pyarrow as pa
 
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
-from meter_pipeline.store.errors import StaleError
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.lake.tables import find_runs
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.rows import FindingRow, JobRow
+from meter_pipeline.store.ledger.rows import FindingRow, JobRow, times_of
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.audit.findings import HELD
 from meter_pipeline.sync.changes.diff import Counts
 from meter_pipeline.sync.changes.feed import Feed, seen_before
+from meter_pipeline.sync.containment import refusal_explained
 from meter_pipeline.sync.items.results import alike, paused_collection, results_schema, rewrite
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.decisions import Decision, decide
@@ -122,7 +122,7 @@ def _extend(reason: str, user_reason: str | None) -> str:
 def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, state: str, reason: str) -> Withdrawal:
     """Takes jobs of one strategy out of its rows, in one commit."""
     accepted = [row for row in rows if row.state == "accepted"]
-    before = read_state(context, is_first=not context.ledger.with_accepted([context.strategy_id]))
+    before = read_state(context)
     draft = context.draft
     try:
         with paused_collection():
@@ -131,7 +131,7 @@ def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, sta
             counts = _remove_rows(context, after, accepted, is_rewritten=is_rewritten)
         if state == "dropped":
             for table in ("raw", "profiles"):
-                draft.remove(table, _times_of(row for row in rows if row.loaded))
+                draft.remove(table, times_of(row for row in rows if row.loaded))
         updates = [_update_of(row, state, reason) for row in rows]
         updates += [JobUpdate(job_id, "accepted", changes=count) for job_id, count in counts.rows.items()]
         draft.merge()
@@ -140,19 +140,13 @@ def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, sta
         findings: dict[str, list[FindingRow]] = {row.job_id: [] for row in rows if state == "dropped"}
         parts, identity = draft.change(), after.rules.dump()
         commit = Commit(context.strategy_id, after.version, jobs, parts, after.fields, identity, findings)
-        _commit(context, commit)
+        with refusal_explained(f"{context.slug}: the jobs stay as they were", "try again"):
+            context.ledger.commit(commit)
     except BaseException:
         draft.discard()
         raise
     draft.settle()
     return Withdrawal(context.slug, len(rows), sum(row.items or 0 for row in accepted), is_rewritten)
-
-
-def _commit(context: LoadContext, commit: Commit) -> None:
-    try:
-        context.ledger.commit(commit)
-    except StaleError as error:
-        raise StaleError(f"{context.slug}: the jobs stay as they were, since {error}: try again") from None
 
 
 def _update_of(row: JobRow, state: str, reason: str) -> JobUpdate:
@@ -170,7 +164,7 @@ def _remove_rows(context: LoadContext, after: StrategyState, jobs: Sequence[JobR
     if is_rewritten:
         rewrite(context.draft, after.fields, identity, _times_of_rest(context, jobs))
     else:
-        context.draft.remove("results", _times_of(jobs))
+        context.draft.remove("results", times_of(jobs))
     feed = Feed(context.lake, context.draft, context.ledger, context.strategy_id, context.limits.large_bytes)
     return feed.update(identity, [], [seen_before(row) for row in jobs], {}, first=False)
 
@@ -190,20 +184,13 @@ def _stored_fields(draft: Draft, times: Mapping[str, str]) -> Iterator[tuple[Fie
     """The fields of jobs in raw, piece by piece, with the stamps that they had when the jobs were loaded."""
     for batch in draft.scan("raw", times, ["job_id", "item_index", "item"]):
         items = columns.as_objects(columns.parse(batch["item"].cast(pa.binary()).to_pylist()))
-        start = 0
-        for job_id, run in groupby(batch["job_id"].to_pylist()):
-            end = start + sum(1 for _ in run)
+        for job_id, start, end in find_runs(batch["job_id"]):
             position = batch["item_index"][start].as_py() * PIECE_FIELDS
             yield columns.infer_fields(items[start:end], (times[job_id], job_id, position))
-            start = end
 
 
 def _times_of_rest(context: LoadContext, jobs: Sequence[JobRow]) -> dict[str, str]:
     """Times of the accepted jobs other than these, by id."""
     own = {row.job_id for row in jobs}
     rest = context.ledger.jobs(context.strategy_id, ("accepted",))
-    return _times_of(row for row in rest if row.job_id not in own)
-
-
-def _times_of(jobs: Iterable[JobRow]) -> dict[str, str]:
-    return {row.job_id: row.completed_at or "" for row in jobs}
+    return times_of(row for row in rest if row.job_id not in own)
