@@ -16,7 +16,7 @@ from meter_pipeline.host.causes import DAMAGED, find_cause
 from meter_pipeline.store.errors import LedgerError, RecordError
 from meter_pipeline.store.ledger.tables import metadata
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 _BUSY_SECONDS = 60
 # A silent connection is not dropped by a firewall (seconds), and a statement is not prepared in one session of a server
 # that is executed in another: a pooler of connections gives each transaction any of them.
