@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host import shipped
 from meter_pipeline.host.folders import refusal
 from meter_pipeline.host.sizes import KEEP_FREE, MAX_BODY, MAX_PAGE, MAX_RECORD, parse_size
+from meter_pipeline.text.durations import parse_duration
 
 PROJECT = shipped.DBT_PROJECT
 
@@ -28,6 +30,7 @@ class SettingsError(MeterPipelineError):
 
 # More processes than this send more requests than the API answers well.
 _MOST_PROCESSES = 4
+_MOST_COUNTED = 1_000_000
 VARIABLES = (
     "METER_API_KEY",
     "METER_API_PREFIX",
@@ -42,7 +45,10 @@ VARIABLES = (
     "METER_MAX_PAGE",
     "METER_MAX_RECORD",
     "METER_MAX_REQUESTS_PER_SECOND",
+    "METER_MAX_RESULTS_ASSETS",
     "METER_PROCESSES",
+    "METER_PUBLISH_EVERY",
+    "METER_SCHEDULES_PER_RUN",
     "METER_SPOOL_DIR",
     "METER_WEBHOOK_SECRET",
 )
@@ -75,6 +81,9 @@ class Settings:
         max_record: Upper bound on one item, in bytes.
         max_page: Upper bound on a page of a listing, in bytes after decompression.
         dbt_project: Folder of the dbt project that builds the models of the warehouse; None for no models.
+        max_results_assets: Most strategies that have a Dagster asset each. If there are more, only declared ones have.
+        schedules_per_run: Most schedules that the sensor syncs in one run.
+        publish_every: Least time between publications that the sensor requests; None: it publishes in each run.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -93,6 +102,9 @@ class Settings:
     max_record: int = MAX_RECORD
     max_page: int = MAX_PAGE
     dbt_project: Path | None = PROJECT
+    max_results_assets: int = 500
+    schedules_per_run: int = 100
+    publish_every: timedelta | None = None
 
     def __post_init__(self) -> None:
         """Refuses a data folder that some libraries cannot use: half of the data would be elsewhere, or unreadable.
@@ -129,6 +141,9 @@ class Settings:
             max_record=_size("METER_MAX_RECORD", values, cls.max_record),
             max_page=_size("METER_MAX_PAGE", values, cls.max_page),
             dbt_project=_project(values.get("METER_DBT_PROJECT")),
+            max_results_assets=_count("METER_MAX_RESULTS_ASSETS", values, cls.max_results_assets, least=0),
+            schedules_per_run=_count("METER_SCHEDULES_PER_RUN", values, cls.schedules_per_run, least=1),
+            publish_every=_span("METER_PUBLISH_EVERY", values.get("METER_PUBLISH_EVERY")),
         )
 
     @classmethod
@@ -323,6 +338,22 @@ def _size(name: str, values: Mapping[str, str], default: int) -> int:
         return parse_size(values[name])
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from None
+
+
+def _count(name: str, values: Mapping[str, str], default: int, *, least: int) -> int:
+    text = values.get(name, str(default))
+    if not (text.isascii() and text.isdecimal()) or not least <= int(text) <= _MOST_COUNTED:
+        raise SettingsError(f"{name}={text!r} is not a whole number from {least} to {_MOST_COUNTED:,}")
+    return int(text)
+
+
+def _span(name: str, text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    try:
+        return parse_duration(text)
+    except (ValueError, OverflowError):
+        raise SettingsError(f"{name}={text!r} is not a duration: give one such as 15m or 2h") from None
 
 
 def _prefix(text: str) -> str:

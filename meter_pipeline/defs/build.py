@@ -14,7 +14,8 @@ from meter_pipeline.config.settings import Settings, misspellings
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.defs.account import Account, check_explicit
 from meter_pipeline.defs.assets.comparisons import build_comparison_asset
-from meter_pipeline.defs.assets.models import NO_MODELS, load_model_specs
+from meter_pipeline.defs.assets.models import NO_MODELS, OWNERS, load_model_specs
+from meter_pipeline.defs.assets.other_results import make_spec, split_off
 from meter_pipeline.defs.assets.publication import build_publication_assets
 from meter_pipeline.defs.assets.sync import build_sync_assets
 from meter_pipeline.defs.decisions import build_decision_jobs
@@ -24,8 +25,8 @@ from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESO
 from meter_pipeline.defs.metadata.origin import mark_sandbox
 from meter_pipeline.defs.naming import MeterTranslator, translate
 from meter_pipeline.defs.resources import MeterResource, StoreResource
-from meter_pipeline.defs.schedules import build_hourly_schedule, build_sync_job
-from meter_pipeline.defs.sensors import build_schedule_sensor
+from meter_pipeline.defs.schedules import SYNC, build_hourly_schedule, build_jobs
+from meter_pipeline.defs.sensors import SensorSettings, build_schedule_sensor
 from meter_pipeline.store.warehouse.dbt import Project
 from meter_pipeline.text.printable import PrintableLog
 
@@ -90,22 +91,27 @@ def build_defs(
     named = translator or MeterTranslator()
     keys, names = named.keys, named.names
     declared = find_declared_strategies(strategies, config, rows)
-    synced = build_sync_assets(rows, schedules, config, declared=declared, keys=keys, names=names)
+    own, has_others = split_off(rows, declared, settings.max_results_assets)
+    synced = build_sync_assets(own, schedules, config, declared=declared, keys=keys, names=names, has_others=has_others)
+    others = [dg.AssetsDefinition(specs=[make_spec(names, OWNERS)])] if has_others else []
     compared = build_comparison_asset(keys, names)
     project = Project(settings.dbt_project) if settings.dbt_project else None
     models = load_model_specs(project) if project else NO_MODELS
     published = build_publication_assets(
         project, models, sorted([*synced.keys, *compared.keys]), keys=keys, names=names
     )
-    assets = translate(mark_sandbox([synced, compared, published], settings.data_dir), translator)
-    job = build_sync_job(assets, names)
+    executable = translate(mark_sandbox([synced, compared, published], settings.data_dir), translator)
+    jobs = build_jobs(executable[:2], executable[2:], names)
     store = build_store_resource(settings, account)
-    slugs = {*declared, *(row.slug for row in rows)}
+    sensing = SensorSettings(
+        acknowledge=config.acknowledge, most=settings.schedules_per_run, publish_every=settings.publish_every
+    )
+    slugs = None if has_others else {*declared, *(row.slug for row in rows)}
     return dg.Definitions(
-        assets=assets,
-        jobs=[job, *build_decision_jobs(names)],
-        schedules=[build_hourly_schedule(job, names)],
-        sensors=[build_schedule_sensor(job, slugs, acknowledge=config.acknowledge, names=names)],
+        assets=[*executable, *translate(others, translator)],
+        jobs=[*jobs.values(), *build_decision_jobs(names)],
+        schedules=[build_hourly_schedule(jobs[SYNC], names)],
+        sensors=[build_schedule_sensor(jobs, slugs, settings=sensing, names=names)],
         resources={
             names.qualify(METER_RESOURCE): MeterResource(
                 api_key_variable=account.api_key.env_var_name if account.api_key is not None else None,

@@ -13,6 +13,8 @@ ITEMS = dg.AssetKey(["meter", "items"])
 SCHEDULE_CHANGES = dg.AssetKey(["meter", "schedule_changes"])
 ITEM_CHANGES = dg.AssetKey(["meter", "item_changes"])
 ITEM_VERSIONS = dg.AssetKey(["meter", "item_versions"])
+# Results of the strategies that have no asset each, when there are many: a partition for each of them.
+OTHER_RESULTS = dg.AssetKey(["meter", "results"])
 JOB_COMPARISONS = dg.AssetKey(["meter", "job_comparisons"])
 WAREHOUSE = dg.AssetKey(["warehouse"])
 

@@ -1,24 +1,44 @@
-"""The `sync` job and its hourly schedule, which is off until you switch it on."""
+"""The jobs `sync`, `load` and `publish_warehouse`, and the hourly schedule of `sync`, off at first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from meter_pipeline.defs.naming import Names
 
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-def build_sync_job(
-    assets: Sequence[dg.AssetsDefinition], names: Names = Names()
-) -> dg.unresolved_asset_job_definition.UnresolvedAssetJobDefinition:
-    """Builds the job that loads and publishes in one process: a process per step would only cost seconds."""
-    return dg.define_asset_job(
-        names.qualify("sync"),
-        selection=dg.AssetSelection.assets(*assets),
-        description="Loads what is new at Meter and publishes the warehouse.",
-        executor_def=dg.in_process_executor,
-    )
+SYNC, LOAD, PUBLISH = "sync", "load", "publish_warehouse"
+
+
+def build_jobs(
+    loaded: Sequence[dg.AssetsDefinition], published: Sequence[dg.AssetsDefinition], names: Names = Names()
+) -> dict[str, UnresolvedAssetJobDefinition]:
+    """Builds the jobs that load and publish, by name; each runs in one process, since another would only cost seconds.
+
+    Args:
+        loaded: The assets that a sync fills.
+        published: The models and the warehouse.
+        names: Names of the jobs in this code location.
+    """
+    parts = {
+        SYNC: ([*loaded, *published], "Loads what is new at Meter and publishes the warehouse."),
+        LOAD: (loaded, "Loads what is new at Meter. The warehouse shows it after the next publication."),
+        PUBLISH: (published, "Publishes the warehouse from what is loaded."),
+    }
+    return {
+        name: dg.define_asset_job(
+            names.qualify(name),
+            selection=dg.AssetSelection.assets(*assets),
+            description=description,
+            executor_def=dg.in_process_executor,
+        )
+        for name, (assets, description) in parts.items()
+    }
 
 
 def build_hourly_schedule(job: object, names: Names = Names()) -> dg.ScheduleDefinition:

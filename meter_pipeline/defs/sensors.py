@@ -6,7 +6,7 @@ its schedules stay due. So nothing here can block a retry.
 
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,13 @@ from meter_pipeline.config.settings import SettingsError
 from meter_pipeline.defs.keys import METER_RESOURCE, STORE_RESOURCE, SYNC_STEP
 from meter_pipeline.defs.naming import Names
 from meter_pipeline.defs.resources import MeterResource, StoreResource
+from meter_pipeline.defs.schedules import LOAD, PUBLISH, SYNC
 from meter_pipeline.text.printable import PrintableLog, printable
 
 if TYPE_CHECKING:
     from meter_pipeline.sync.discovery.polling import Poll
 
-NAME = "schedule_changes"
+NAME, PUBLICATION = "schedule_changes", "schedule_changes_publication"
 #: Tag of the runs that the sensor requested.
 TAG = "meter/asked_by"
 INTERVAL_SECONDS = 30
@@ -77,24 +78,42 @@ class Cursor:
         return json.dumps({name: value for name, value in asdict(self).items() if value})
 
 
-def build_schedule_sensor(
-    job: Any, known: Collection[str], *, acknowledge: bool = True, budget: float = BUDGET_SECONDS,
-    most: int = MOST_SCHEDULES, names: Names = Names(),
-) -> dg.SensorDefinition:  # fmt: skip
-    """Builds the sensor, which is off until you switch it on.
+@dataclass(frozen=True)
+class SensorSettings:
+    """Settings of the sensor.
 
-    Args:
-        job: The job that it requests runs of.
-        known: Slugs of the strategies that have an asset.
+    Attributes:
         acknowledge: Whether changes are marked as seen at Meter.
         budget: Maximum seconds of a tick.
         most: Maximum schedules of one run.
+        publish_every: Minimum time between two publications; None to publish in each run that loads.
+    """
+
+    acknowledge: bool = True
+    budget: float = BUDGET_SECONDS
+    most: int = MOST_SCHEDULES
+    publish_every: timedelta | None = None
+
+
+def build_schedule_sensor(
+    jobs: Mapping[str, Any],
+    known: Collection[str] | None,
+    *,
+    settings: SensorSettings = SensorSettings(),
+    names: Names = Names(),
+) -> dg.SensorDefinition:
+    """Builds the sensor, which is off until you switch it on.
+
+    Args:
+        jobs: The jobs that it requests runs of, from `build_jobs`.
+        known: Slugs of the strategies that have an asset; None if a new one needs none.
+        settings: How it works.
         names: Names of the sensor, its resources and the syncing step in this code location.
     """
 
     @dg.sensor(
         name=names.qualify(NAME),
-        job=job,
+        jobs=list(jobs.values()),
         required_resource_keys={names.qualify(METER_RESOURCE), names.qualify(STORE_RESOURCE)},
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
@@ -103,8 +122,7 @@ def build_schedule_sensor(
     def sensor(context: dg.SensorEvaluationContext, **resources: object) -> dg.SensorResult:
         # The resources' names differ per account, so they are read from the context; a direct call passes them as well.
         context.log.addFilter(PrintableLog())
-        tick = _Tick(context, names, frozenset(known), acknowledge, budget, most)
-        return tick.evaluate(job.name)
+        return _Tick(context, names, None if known is None else frozenset(known), settings).evaluate()
 
     return sensor
 
@@ -113,51 +131,82 @@ class _Tick:
     """One poll of Meter and of the webhook inbox."""
 
     def __init__(
-        self, context: dg.SensorEvaluationContext, names: Names, known: frozenset[str], acknowledge: bool,
-        budget: float, most: int,
-    ) -> None:  # fmt: skip
+        self,
+        context: dg.SensorEvaluationContext,
+        names: Names,
+        known: frozenset[str] | None,
+        settings: SensorSettings,
+    ) -> None:
         self._context, self._names = context, names
         self._meter: MeterResource = getattr(context.resources, names.qualify(METER_RESOURCE))
         self._store: StoreResource = getattr(context.resources, names.qualify(STORE_RESOURCE))
-        self._known, self._acknowledge, self._budget, self._most = known, acknowledge, budget, most
+        self._known, self._settings = known, settings
         self._tags = {TAG: names.qualify(NAME)}
         self._cursor = Cursor.parse(context.cursor)
         self._notices: list[str] = []
         self._now = datetime.now(timezone.utc)
 
-    def evaluate(self, job_name: str) -> dg.SensorResult:
-        """Returns a request for a run, or the reason for none."""
-        reason = self._find_running(job_name) or self._back_off()
-        if reason is not None:
-            return self._skip(reason)
+    def evaluate(self) -> dg.SensorResult:
+        """Returns requests for runs, or the reason for none."""
         from meter_pipeline.api import MeterError
 
+        # Asked first, and whatever is being loaded: with thousands of schedules something is loaded at every tick.
+        publication = self._request_publication()
+        reason = self._find_running(SYNC, LOAD) or self._back_off()
+        if reason is not None:
+            return self._finish(publication, reason)
         try:
-            return self._poll()
+            load, summary = self._poll()
         except (MeterError, SettingsError) as error:
-            return self._skip_unreachable(error)
+            load, summary = [], self._explain_unreachable(error)
+        return self._finish([*load, *publication], summary)
 
-    def _find_running(self, job_name: str) -> str | None:
-        running = dg.RunsFilter(job_name=job_name, statuses=_IN_FLIGHT)
-        for record in self._context.instance.get_run_records(running):
-            run = record.dagster_run
-            if run.status is dg.DagsterRunStatus.QUEUED or self._now - self._find_last_event(record) < _SILENCE:
-                return f"run {run.run_id[:8]} is {run.status.value.lower()}: polling again when it has ended"
-            # If it is alive after all, the engine's claims keep it and the next run apart.
-            last_event = f"{self._find_last_event(record):%Y-%m-%d %H:%M}"
-            self._context.log.warning(
-                f"run {run.run_id[:8]} is {run.status.value.lower()} but has logged nothing since {last_event}; "
-                "not waiting for it"
-            )
+    def _finish(self, requests: list[dg.RunRequest], summary: str) -> dg.SensorResult:
+        """Returns the requests, or the summary as the reason for none."""
+        cursor = self._cursor.to_json()
+        if not requests:
+            return dg.SensorResult(skip_reason=printable(summary), cursor=cursor)
+        self._context.log.info(printable(summary))
+        return dg.SensorResult(run_requests=requests, cursor=cursor)
+
+    def _request_publication(self) -> list[dg.RunRequest]:
+        """Requests a publication if the ledger has news, and the last request is long enough ago."""
+        from meter_pipeline.store.ledger.facts import read_revision
+        from meter_pipeline.store.ledger.manifest import find_published_revision
+
+        every = self._settings.publish_every
+        if every is None:
+            return []
+        name = self._names.qualify(PUBLISH)
+        for record in self._context.instance.get_run_records(dg.RunsFilter(job_name=name), limit=1):
+            if self._now - _in_utc(record.create_timestamp) < every or self._find_running(PUBLISH) is not None:
+                return []
+        with self._store.open() as store, store.ledger.reading() as connection:
+            if find_published_revision(connection) >= read_revision(connection):
+                return []
+        # With another tag: a publication that fails is no reason to load less.
+        return [dg.RunRequest(job_name=name, tags={TAG: self._names.qualify(PUBLICATION)})]
+
+    def _find_running(self, *jobs: str) -> str | None:
+        for job in jobs:
+            running = dg.RunsFilter(job_name=self._names.qualify(job), statuses=_IN_FLIGHT)
+            for record in self._context.instance.get_run_records(running):
+                run = record.dagster_run
+                if run.status is dg.DagsterRunStatus.QUEUED or self._now - self._find_last_event(record) < _SILENCE:
+                    return f"run {run.run_id[:8]} is {run.status.value.lower()}: polling again when it has ended"
+                # If it is alive after all, the engine's claims keep it and the next run apart.
+                last_event = f"{self._find_last_event(record):%Y-%m-%d %H:%M}"
+                self._context.log.warning(
+                    f"run {run.run_id[:8]} is {run.status.value.lower()} but has logged nothing since {last_event}; "
+                    "not waiting for it"
+                )
         return None
 
     def _find_last_event(self, record: dg.RunRecord) -> datetime:
         """Returns the time of a run's last event or change of status."""
         last = self._context.instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
         logged = datetime.fromtimestamp(last[0].timestamp if last else 0, timezone.utc)
-        # Dagster's times are in UTC, some of them without a time zone.
-        changed = record.update_timestamp
-        return max(logged, changed if changed.tzinfo else changed.replace(tzinfo=timezone.utc))
+        return max(logged, _in_utc(record.update_timestamp))
 
     def _back_off(self) -> str | None:
         """Returns why no run is requested yet after failed ones; the pause doubles with each, up to 15 minutes."""
@@ -177,40 +226,44 @@ class _Tick:
         run_id = (cursor.failed_run or "")[:8]
         return f"run {run_id} failed, {cursor.failures} in a row: trying again at {cursor.before}"
 
-    def _poll(self) -> dg.SensorResult:
+    def _poll(self) -> tuple[list[dg.RunRequest], str]:
+        """Polls Meter and reads the inbox; returns a request for a run if something is due, and a summary."""
         from meter_pipeline.sync.discovery.polling import Poll, poll_schedules
 
         found = Poll()
-        until = time.monotonic() + self._budget / 2
+        until = time.monotonic() + self._settings.budget / 2
         self._store.refuse_mixing(self._meter)
         listed_at = self._cursor.strategies_at
         stale = listed_at is None or self._now - datetime.fromisoformat(listed_at) >= _STRATEGIES_EVERY
+        acknowledge = self._settings.acknowledge
         with self._store.open() as store:
             # At most two requests follow the deadline: the listing of schedules, and one page of another listing.
-            spool, share = self._store.settings().spool, self._budget / 4
+            spool, share = self._store.settings().spool, self._settings.budget / 4
             with self._meter.client(store.ledger, deadline=share, timeout=(5.0, share), spool_folder=spool) as client:
                 try:
-                    poll_schedules(
-                        client, store.ledger, found, strategies=stale, acknowledge=self._acknowledge, until=until
-                    )
+                    poll_schedules(client, store.ledger, found, strategies=stale, acknowledge=acknowledge, until=until)
                 finally:
                     self._notices = found.notices
             reported, others = self._read_inbox(store.ledger)
-            unknown = [
-                row.slug for row in store.ledger.strategies() if row.slug not in self._known and not row.deleted_at
-            ]
+            unknown = self._find_unknown(store.ledger)
         if found.strategies_listed:
             self._cursor = replace(self._cursor, strategies_at=self._now.isoformat(timespec="seconds"))
         self._cursor = replace(self._cursor, unreachable_since=None)
         self._log(found, unknown)
         chosen = self._choose(sorted({*found.due, *reported}))
+        summary = _summarise(found, unknown)
         if not chosen and not others:
-            return self._skip(_summarise(found, unknown))
-        config = {"schedules": chosen, "inbox": True}
-        self._context.log.info(_summarise(found, unknown))
-        step = self._names.qualify(SYNC_STEP)
-        request = dg.RunRequest(run_config={"ops": {step: {"config": config}}}, tags=self._tags)
-        return dg.SensorResult(run_requests=[request], cursor=self._cursor.to_json())
+            return [], summary
+        name = self._names.qualify(SYNC if self._settings.publish_every is None else LOAD)
+        step = {"config": {"schedules": chosen, "inbox": True}}
+        config = {"ops": {self._names.qualify(SYNC_STEP): step}}
+        return [dg.RunRequest(job_name=name, run_config=config, tags=self._tags)], summary
+
+    def _find_unknown(self, ledger: Any) -> list[str]:
+        """Returns the slugs of strategies at Meter that have no asset until definitions are loaded again."""
+        if self._known is None:
+            return []
+        return [row.slug for row in ledger.strategies() if row.slug not in self._known and not row.deleted_at]
 
     def _read_inbox(self, ledger: Any) -> tuple[set[str], int]:
         """Returns the schedules of jobs in the inbox and the number of other jobs; removes loaded jobs from it."""
@@ -230,10 +283,10 @@ class _Tick:
 
     def _choose(self, due: list[str]) -> list[str]:
         """Returns at most as many schedules as a run takes, starting after the last requested one, in turn."""
-        if len(due) <= self._most:
+        if len(due) <= self._settings.most:
             return due
         later = [schedule_id for schedule_id in due if schedule_id > self._cursor.after]
-        chosen = list(dict.fromkeys(later + due))[: self._most]
+        chosen = list(dict.fromkeys(later + due))[: self._settings.most]
         self._cursor = replace(self._cursor, after=chosen[-1])
         return sorted(chosen)
 
@@ -245,8 +298,8 @@ class _Tick:
         for slug in unknown:
             self._context.log.info(f"reload definitions to see asset results/{slug}")
 
-    def _skip_unreachable(self, error: Exception) -> dg.SensorResult:
-        """Skips the tick if Meter cannot be polled.
+    def _explain_unreachable(self, error: Exception) -> str:
+        """Returns why Meter cannot be polled.
 
         Raises:
             dg.Failure: Polling has failed for an hour.
@@ -258,10 +311,12 @@ class _Tick:
         since = since or self._now.isoformat(timespec="seconds")
         self._cursor = replace(self._cursor, unreachable_since=since)
         notices = "".join(f"; {notice}" for notice in _clip_list(self._notices))
-        return self._skip(f"polling Meter has failed since {since}: {reason}{notices}")
+        return f"polling Meter has failed since {since}: {reason}{notices}"
 
-    def _skip(self, reason: str) -> dg.SensorResult:
-        return dg.SensorResult(skip_reason=printable(reason), cursor=self._cursor.to_json())
+
+def _in_utc(time: datetime) -> datetime:
+    """Returns one of Dagster's times, which are in UTC, some of them without a time zone."""
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 def _summarise(found: "Poll", unknown: list[str]) -> str:

@@ -19,6 +19,9 @@ from meter_pipeline.config.settings import VARIABLES, Settings, SettingsError, m
         ("METER_CONFIG", ".", "METER_CONFIG='.' is a folder"),
         ("METER_DBT_PROJECT", "nowhere", "METER_DBT_PROJECT='nowhere' is not a folder that exists"),
         ("METER_DBT_PROJECT", ".", "METER_DBT_PROJECT='.' has no dbt_project.yml"),
+        ("METER_MAX_RESULTS_ASSETS", "many", "METER_MAX_RESULTS_ASSETS='many' is not a whole number from 0 to"),
+        ("METER_SCHEDULES_PER_RUN", "0", "METER_SCHEDULES_PER_RUN='0' is not a whole number from 1 to"),
+        ("METER_PUBLISH_EVERY", "often", "METER_PUBLISH_EVERY='often' is not a duration: give one such as 15m"),
     ],
 )
 def test_a_setting_that_names_what_is_not_there_is_one_line(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -72,6 +73,19 @@ def test_no_name_or_id_of_a_strategy_keeps_the_code_location_from_loading(tmp_pa
     dg.Definitions.validate_loadable(defs)
     assert {"results/dong_jing", "results/rocket", "results/qhwh"} <= _keys(defs)
     assert len(_keys(defs) - ALWAYS) == 2 * len(names)
+
+
+def test_where_there_are_many_strategies_only_declared_ones_have_an_asset_each(tmp_path: Path) -> None:
+    ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))
+    ledger.record_strategies([strategy(f"s{number}", f"Shop {number}") for number in range(4)])
+    ledger.close()
+    settings = Settings(data_dir=tmp_path, dbt_project=None, max_results_assets=4)
+    assert {f"results/shop_{number}" for number in range(4)} == _keys(build_defs(settings)) - ALWAYS
+    defs = build_defs(replace(settings, max_results_assets=3), strategies=["Shop 2"])
+    dg.Definitions.validate_loadable(defs)
+    assert _keys(defs) - ALWAYS == {"results/shop_2", "meter/results"}
+    (sensor,) = defs.sensors or ()
+    assert sensor.name == "schedule_changes"
 
 
 def test_a_slug_that_an_old_ledger_made_of_other_letters_stays_and_has_its_asset(tmp_path: Path) -> None:

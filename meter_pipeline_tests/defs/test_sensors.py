@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from meter_pipeline.api.retries import set_wait_scale
 from meter_pipeline.connect import open_client, open_ledger, open_store
-from meter_pipeline.defs import sensors
+from meter_pipeline.defs import build_defs, sensors
 from meter_pipeline.sync import sync
 from meter_pipeline.webhooks.inbox import Hint, Inbox
 from meter_pipeline_tests.defs.conftest import QUIET, Pipeline
@@ -20,18 +22,16 @@ from meter_pipeline_tests.defs.conftest import QUIET, Pipeline
 class Daemon:
     """Ticks the sensor and runs what it asks for, as Dagster's daemon does."""
 
-    def __init__(self, pipeline: Pipeline, most: int = sensors.MOST_SCHEDULES) -> None:
+    def __init__(self, pipeline: Pipeline, **settings: Any) -> None:
         self.pipeline = pipeline
-        self.most = most
+        self.settings = settings
         self.cursor: str | None = None
         self.reload()
 
     def reload(self) -> None:
-        """Loads definitions again, with a sensor that asks for `most` schedules at most."""
-        self.defs = self.pipeline.defs()
+        """Loads definitions again."""
+        self.defs = build_defs(replace(self.pipeline.settings, **self.settings))
         (self.sensor,) = self.defs.sensors or ()
-        if self.most != sensors.MOST_SCHEDULES:
-            self.sensor = sensors.build_schedule_sensor(self.defs.resolve_job_def("sync"), [], most=self.most)
 
     def tick(self) -> dg.SensorResult:
         with dg.build_sensor_context(
@@ -73,7 +73,7 @@ class Daemon:
     def execute(self, result: dg.SensorResult, fails: bool = False) -> None:
         """The requested run, in Dagster."""
         (request,) = result.run_requests or ()
-        done = self.defs.resolve_job_def("sync").execute_in_process(
+        done = self.defs.resolve_job_def(request.job_name or "sync").execute_in_process(
             instance=self.pipeline.instance,
             run_config={**QUIET, **request.run_config},
             tags=request.tags,
@@ -280,7 +280,7 @@ def test_a_backlog_drains_in_bounded_runs_that_miss_and_double_nothing(pipeline:
     for name in names:
         world.add_schedule("Books", schedule_id=name, url=f"https://books.example/{name}")
         world.insert_job("Books", items=[{"of": name}], schedule=name)
-    daemon = Daemon(pipeline, most=10)
+    daemon = Daemon(pipeline, schedules_per_run=10)
     pipeline.sandbox.set_faults(rate_500=0.03, rate_503=0.02, path="/(jobs|schedules|strategies)$")
     asked = []
     while (result := daemon.tick()).run_requests:
@@ -298,10 +298,42 @@ def test_with_more_due_than_a_run_takes_all_have_their_turn(pipeline: Pipeline) 
     for number in range(7):
         world.add_schedule("Books", schedule_id=f"s{number}")
         world.insert_job("Books", items=[], schedule=f"s{number}")
-    daemon = Daemon(pipeline, most=3)
+    daemon = Daemon(pipeline, schedules_per_run=3)
     # Nothing of what is asked for ever gets done.
     turns = []
     for _ in range(3):
         (request,) = daemon.tick().run_requests or ()
         turns.append(request.run_config["ops"]["meter_sync"]["config"]["schedules"])
     assert turns == [["s0", "s1", "s2"], ["s3", "s4", "s5"], ["s0", "s1", "s6"]]
+
+
+def test_publications_have_runs_apart_and_do_not_wait_for_what_is_loading(
+    pipeline: Pipeline, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = Daemon(pipeline, publish_every=timedelta(minutes=15))
+    job = daemon.defs.resolve_job_def("load")
+    (load,) = daemon.tick().run_requests or ()
+    assert load.job_name == "load"
+    daemon.execute(dg.SensorResult(run_requests=[load]))
+    assert not pipeline.settings.warehouse.exists()
+    pipeline.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    (publish,) = daemon.tick().run_requests or ()
+    assert publish.job_name == "publish_warehouse"
+    daemon.execute(dg.SensorResult(run_requests=[publish]))
+    assert pipeline.settings.warehouse.exists()
+    # Nothing new, then something new too early, then late enough.
+    assert daemon.skipped().endswith("polling again when it has ended")
+    pipeline.scrape("Lamps", {"title": "B", "price": 2}, schedule="lamps")
+    pipeline.sync()
+    assert daemon.skipped().endswith("polling again when it has ended")
+    late = datetime.now(sensors.timezone.utc) + timedelta(minutes=16)
+    monkeypatch.setattr(sensors._Tick, "_find_running", lambda self, *jobs: "loading" if "load" in jobs else None)
+    monkeypatch.setattr(sensors, "datetime", type("Clock", (datetime,), {"now": classmethod(lambda cls, zone: late)}))
+    (publish,) = daemon.tick().run_requests or ()
+    assert publish.job_name == "publish_warehouse"
+
+
+def test_a_run_has_as_many_schedules_as_the_settings_say(pipeline: Pipeline, daemon: Daemon) -> None:
+    daemon = Daemon(pipeline, schedules_per_run=1)
+    assert daemon.asked() == ["books"]
+    assert daemon.asked() == ["lamps"]

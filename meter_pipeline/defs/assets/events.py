@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meter_pipeline.defs.assets import data_versions
+from meter_pipeline.defs.assets.other_results import PartitionEvents
 from meter_pipeline.defs.checks import claims as claim_checks
 from meter_pipeline.defs.checks import jobs as job_checks
 from meter_pipeline.defs.checks import rows as row_checks
 from meter_pipeline.defs.checks import schedules as schedule_checks
+from meter_pipeline.defs.checks.folding import fold, unfold
 from meter_pipeline.defs.declared import DeclaredStrategy, evaluate_checks
 from meter_pipeline.defs.keys import (
     ITEM_CHANGES,
@@ -62,6 +64,7 @@ class Events:
         keys: Translates between the project's asset keys and this package's, which the events have.
         declared: Strategies that the project declares, by slug.
         note: Metadata that every materialisation gets.
+        partitions: The partitions of the strategies that have no asset each; None where every strategy has one.
     """
 
     def __init__(
@@ -73,9 +76,10 @@ class Events:
         keys: Keys = Keys(),
         declared: Mapping[str, DeclaredStrategy] = MappingProxyType({}),
         note: Metadata | None = None,
+        partitions: PartitionEvents | None = None,
     ) -> None:
         self._context, self._store, self._report, self._known = context, store, report, known
-        self._declared = declared
+        self._declared, self._partitions = declared, partitions
         self._keys, self._note = keys, note or {}
         self._strategies = {strategy.slug: strategy for strategy in store.ledger.strategies()}
         self._tallies = data_versions.count_by_strategy(store.ledger)
@@ -90,8 +94,14 @@ class Events:
                 facts = self._describe(key)
                 yield dg.MaterializeResult(key, metadata=facts, data_version=dg.DataVersion(version))
         for key, version in changed.items():
+            slug = find_slug(key)
+            if key in selected or slug is None:
+                continue
+            if self._is_partition(key):
+                assert self._partitions is not None
+                self._partitions.log(slug, version, self._describe(key))
             # This run loaded it, though it has no asset yet or was not selected: its history must not miss the event.
-            if key not in selected and (slug := find_slug(key)) and self._find_report(slug) is not None:
+            elif self._find_report(slug) is not None:
                 tags = {data_versions.VERSION_TAG: version}
                 event = dg.AssetMaterialization(self._keys.add_prefix(key), metadata=self._describe(key), tags=tags)
                 self._context.log_event(event)
@@ -102,11 +112,19 @@ class Events:
     def _find_changed(self) -> dict[dg.AssetKey, str]:
         """Returns the data versions that Dagster has not seen yet, by asset, upstream first."""
         versions = data_versions.compute_versions(self._store.ledger)
-        seen = data_versions.read_seen_versions(self._context.instance, versions, self._keys)
+        own = [key for key in versions if not self._is_partition(key)]
+        seen = dict(data_versions.read_seen_versions(self._context.instance, own, self._keys))
+        if self._partitions is not None:
+            seen |= {make_results_key(slug): version for slug, version in self._partitions.read_seen().items()}
         order = [key for key in (STRATEGIES, SCHEDULES, JOBS, ITEMS, SCHEDULE_CHANGES) if key in versions]
         order += [make_results_key(slug) for slug in self._strategies if make_results_key(slug) in versions]
         order += [key for key in (ITEM_CHANGES, ITEM_VERSIONS) if key in versions]
         return {key: versions[key] for key in order if seen.get(key) != versions[key] or self._has_new_jobs(key)}
+
+    def _is_partition(self, key: dg.AssetKey) -> bool:
+        """Returns whether the results of a strategy are a partition of `meter/results`, not an asset."""
+        slug = find_slug(key)
+        return self._partitions is not None and slug is not None and slug not in self._known
 
     def _has_new_jobs(self, key: dg.AssetKey) -> bool:
         slug = find_slug(key)
@@ -118,6 +136,8 @@ class Events:
 
     def _find_unknown(self) -> list[str]:
         """Returns the slugs of strategies that have no asset until definitions are reloaded."""
+        if self._partitions is not None:
+            return []
         return [slug for slug in self._strategies if slug not in self._known]
 
     def _log_unknown(self) -> None:
@@ -137,10 +157,14 @@ class Events:
             self._context.log.warning(f"and {more:,} more declared strategies that Meter does not have")
 
     def _evaluate_checks(self, changed: dict[dg.AssetKey, str]) -> Iterator[dg.AssetCheckResult]:
+        yield from fold(self._evaluate_each(changed), self._is_partition)
+
+    def _evaluate_each(self, changed: dict[dg.AssetKey, str]) -> Iterator[dg.AssetCheckResult]:
         slugs = {strategy.strategy_id: slug for slug, strategy in self._strategies.items()}
         selected = self._keys.list_selected_checks(self._context)
         yield from schedule_checks.evaluate(selected, self._store.ledger)
         if self._report is None:
+            concerned = set(self._strategies)
             yield from evaluate_checks(selected, self._declared, self._strategies)
         else:
             # The checks of a strategy without new data or problems would repeat their last result.
@@ -152,6 +176,7 @@ class Events:
             seen_first = {*concerned, *self._report.new_strategies}
             yield from evaluate_checks(selected, self._declared, self._strategies, seen_first)
             selected = {check for check in selected if job_checks.concerns(check, concerned)}
+        selected = unfold(selected, [slug for slug in concerned if self._is_partition(make_results_key(slug))])
         yield from job_checks.evaluate(selected, self._problems, slugs)
         yield from claim_checks.evaluate(selected, self._store.ledger.claims.find_held_up())
         reports = self._report.strategies if self._report is not None else {}

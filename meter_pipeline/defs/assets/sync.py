@@ -20,6 +20,7 @@ from meter_pipeline.config.meter_yaml import Config, load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import parse_since
 from meter_pipeline.defs.assets.events import Events
+from meter_pipeline.defs.assets.other_results import PartitionEvents
 from meter_pipeline.defs.checks import claims as claim_checks
 from meter_pipeline.defs.checks import jobs as job_checks
 from meter_pipeline.defs.checks import rows as row_checks
@@ -34,6 +35,7 @@ from meter_pipeline.defs.keys import (
     JOBS,
     LAKE_IO_MANAGER,
     METER_RESOURCE,
+    OTHER_RESULTS,
     POOL,
     SCHEDULE_CHANGES,
     SCHEDULES,
@@ -91,16 +93,18 @@ def build_sync_assets(
     declared: Mapping[str, DeclaredStrategy] = MappingProxyType({}),
     keys: Keys = Keys(),
     names: Names = Names(),
+    has_others: bool = False,
 ) -> dg.AssetsDefinition:
     """Builds the assets that a sync fills: those about Meter, the change feed, and `results/<slug>` per strategy.
 
     Args:
-        strategies: The strategies in the ledger; each gets an asset.
+        strategies: The strategies in the ledger that get an asset each.
         schedules: Their intervals set the freshness policies.
         config: `meter.yaml`, for the owners.
         declared: Strategies that the project declares, by slug; each gets an asset, in the ledger or not.
         keys: Translates between the project's asset keys and this package's.
         names: Names of the step, its pool and its resources in this code location.
+        has_others: Whether there are strategies without an asset, which are partitions of `meter/results`.
     """
     meter_key, store_key = names.qualify(METER_RESOURCE), names.qualify(STORE_RESOURCE)
     lake_key = names.qualify(LAKE_IO_MANAGER)
@@ -109,7 +113,7 @@ def build_sync_assets(
     policies = freshness(schedules)
 
     specs = [
-        *_meter_specs(sorted(known)),
+        *_meter_specs([*map(make_results_key, sorted(known)), *([OTHER_RESULTS] if has_others else [])]),
         *(_results_spec(strategy, policies.get(strategy.strategy_id), config or Config()) for strategy in strategies),
         *(_declared_spec(declared[slug], config or Config()) for slug in sorted(declared.keys() - rows.keys())),
     ]
@@ -122,7 +126,7 @@ def build_sync_assets(
             *job_checks.make_specs([JOBS, *map(make_results_key, sorted(known))]),
             *claim_checks.make_specs(),
             *schedule_checks.make_specs(),
-            *row_checks.make_specs(map(make_results_key, sorted(known))),
+            *row_checks.make_specs([*map(make_results_key, sorted(known)), *([ITEMS] if has_others else [])]),
             *make_check_specs(declared.values()),
         ],
         can_subset=True,
@@ -144,9 +148,11 @@ def build_sync_assets(
                 with meter_store.open() as store:
                     if selected:
                         with meter.client(store.ledger, spool_folder=settings.spool) as client:
-                            report = _run(context, selected, config, known, client, store, settings, attempt)
+                            strategies = config.strategies or _selected(selected, known)
+                            report = _run(context, strategies, config, client, store, settings, attempt)
                     origin_note = describe_origin(settings.data_dir)
-                    events = Events(context, store, report, known, keys, declared, origin_note)
+                    partitions = PartitionEvents(context, keys, names) if has_others else None
+                    events = Events(context, store, report, known, keys, declared, origin_note, partitions)
                     yield from keys.rename(events)
             if report is not None:
                 _fail_if_stopped(report)
@@ -156,20 +162,18 @@ def build_sync_assets(
 
 def _run(
     context: dg.AssetExecutionContext,
-    selected: set[dg.AssetKey],
+    strategies: "Sequence[str]",
     config: SyncConfig,
-    known: frozenset[str],
     client: Any,
     store: Any,
     settings: Settings,
     attempt: "Attempt",
 ) -> "SyncReport":
-    """Runs the engine for the strategies and schedules that the run's configuration and selection name."""
+    """Runs the engine for these strategies, or all if there are none, and the configuration's schedules."""
     from meter_pipeline.sync import sync
     from meter_pipeline.webhooks.inbox import Inbox
     from meter_pipeline.workers import OwnProcesses
 
-    strategies = config.strategies or _selected(selected, known)
     since = parse_since(config.since, origin.clock(settings.data_dir))
     meter_config = load_config(settings.config)
     if config.acknowledge is not None:
@@ -261,7 +265,7 @@ class ProgressLog:
         self._log.info(text)
 
 
-def _meter_specs(slugs: "Sequence[str]") -> Iterator[dg.AssetSpec]:
+def _meter_specs(results: "Sequence[dg.AssetKey]") -> Iterator[dg.AssetSpec]:
     described = {
         STRATEGIES: ([], "The strategies (saved extraction plans) at Meter, with every version that a sync saw."),
         SCHEDULES: (
@@ -278,7 +282,7 @@ def _meter_specs(slugs: "Sequence[str]") -> Iterator[dg.AssetSpec]:
             "Every job that Meter reported as a change, when a sync first saw it and when it was acknowledged.",
         ),
         ITEM_CHANGES: (
-            [ITEMS, *map(make_results_key, slugs)],
+            [ITEMS, *results],
             "The change feed: a row for each item that was added or removed, and for each field that changed, between "
             "consecutive accepted jobs of the same page, with old and new values.",
         ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from meter_pipeline.defs.keys import JOBS, find_slug
+from meter_pipeline.defs.keys import ITEMS, JOBS, find_slug
 from meter_pipeline.defs.metadata.entries import list_rows
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def find_troubled_slugs(problems: Iterable[JobRow], slugs: dict[str, str]) -> se
 
 def concerns(check: dg.AssetCheckKey, slugs: Set[str]) -> bool:
     """Returns whether the check is about all jobs or about one of these strategies."""
-    return check.asset_key == JOBS or find_slug(check.asset_key) in slugs
+    return check.asset_key in (JOBS, ITEMS) or find_slug(check.asset_key) in slugs
 
 
 def _describe(jobs: Sequence[JobRow], state: str) -> str:

@@ -156,6 +156,11 @@ def read_pins(connection: Connection, place: str) -> Mapping[str, int]:
     return {pin_id: int(revision) for pin_id, revision in rows}
 
 
+def find_published_revision(connection: Connection) -> int:
+    """The latest revision that a publication of any place shows; 0 if there is none."""
+    return int(connection.execute(select(func.max(pins.c.revision)).where(~pins.c.is_open)).scalar() or 0)
+
+
 def read_renewals(connection: Connection, place: str) -> Mapping[str, str]:
     """When a place last renewed each of its pins, by pin id."""
     rows = connection.execute(select(pins.c.pin_id, pins.c.renewed_at).where(pins.c.place == place))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 
+from meter_pipeline.connect import open_ledger
+from meter_pipeline.defs import build_defs
 from meter_pipeline_tests.defs.conftest import Pipeline, logged, materialized, metadata
 
 
@@ -146,3 +149,28 @@ def test_a_run_says_how_many_changes_it_marks_and_leaves_them_when_its_configura
     assert not any(marking in line for line in logged(pipeline, result))
     assert any(marking in line for line in logged(pipeline, pipeline.run()))
     assert len(schedule.unseen) == 0
+
+
+def test_strategies_without_an_asset_are_partitions_and_their_checks_are_one(pipeline: Pipeline) -> None:
+    pipeline.run()
+    with open_ledger(pipeline.settings) as ledger:
+        assert len(ledger.strategies()) == 2
+    settings = replace(pipeline.settings, max_results_assets=1)
+    defs = build_defs(settings, strategies=["Books"])
+    pipeline.scrape("Lamps", {"name": "Moon | Sun", "watt": None})
+    result = pipeline.run(defs=defs)
+    assert "results/lamps" not in materialized(result)
+    others = dg.AssetKey(["meter", "results"])
+    assert pipeline.instance.get_dynamic_partitions("meter_strategies") == ["lamps"]
+    assert pipeline.instance.get_materialized_partitions(others) == {"lamps"}
+    evaluated = result.get_asset_check_evaluations()
+    checks = {check.check_name: check for check in evaluated if check.asset_key.path[-1] == "items"}
+    assert not checks["no_field_went_empty"].passed
+    assert checks["no_field_went_empty"].description == "lamps: empty now: watt"
+    assert checks["rows_match_api"].passed
+    # A sync without news materialises nothing; a strategy that appears needs no reload.
+    assert materialized(pipeline.run(defs=defs)) == []
+    pipeline.sandbox.add_strategy("Chairs", "https://chairs.example/")
+    pipeline.scrape("Chairs", {"name": "Stool"})
+    assert "reload definitions" not in " ".join(logged(pipeline, pipeline.run(defs=defs)))
+    assert pipeline.instance.get_materialized_partitions(others) == {"lamps", "chairs"}
