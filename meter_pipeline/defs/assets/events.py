@@ -93,6 +93,8 @@ class Events:
             if key in selected:
                 facts = self._describe(key)
                 yield dg.MaterializeResult(key, metadata=facts, data_version=dg.DataVersion(version))
+        if self._partitions is not None:
+            self._partitions.register([find_slug(key) or "" for key in changed if self._is_partition(key)])
         for key, version in changed.items():
             slug = find_slug(key)
             if key in selected or slug is None:

@@ -69,7 +69,6 @@ class PartitionEvents:
     def __init__(self, context: dg.AssetExecutionContext, keys: Keys, names: Names) -> None:
         self._context, self._instance = context, context.instance
         self._key, self._partitions = keys.add_prefix(OTHER_RESULTS), name_partitions(names)
-        self._known = set(self._instance.get_dynamic_partitions(self._partitions))
 
     def read_seen(self) -> dict[str, str | None]:
         """Reads the data version of each partition's latest materialisation, by slug."""
@@ -78,10 +77,13 @@ class PartitionEvents:
         )
         return {slug: found.get(VERSION_TAG) for slug, found in tags.items()}
 
+    def register(self, slugs: Sequence[str]) -> None:
+        """Adds the partitions that Dagster does not know yet, in one write: each takes as long as all together."""
+        known = set(self._instance.get_dynamic_partitions(self._partitions))
+        if new := [slug for slug in slugs if slug not in known]:
+            self._instance.add_dynamic_partitions(self._partitions, new)
+
     def log(self, slug: str, version: str, facts: Metadata) -> None:
-        """Logs the materialisation of a strategy's partition, which is new if Dagster does not know it."""
-        if slug not in self._known:
-            self._instance.add_dynamic_partitions(self._partitions, [slug])
-            self._known.add(slug)
+        """Logs the materialisation of a strategy's partition."""
         tags = {VERSION_TAG: version}
         self._context.log_event(dg.AssetMaterialization(self._key, partition=slug, metadata=facts, tags=tags))
