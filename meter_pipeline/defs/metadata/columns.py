@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -75,7 +75,7 @@ def list_results_columns(strategy: StrategyRow, rows: pa.Table | None = None) ->
     described = _RESULTS | {name: _describe_field(column.field, name, rows) for name, column in fields.items()}
     return [
         dg.TableColumn(name=name, type=kind, description=described.get(name))
-        for name, kind in zip(schema.names, _sql_types(schema), strict=True)
+        for name, kind in zip(schema.names, map(_spell_type, schema.types), strict=True)
     ]
 
 
@@ -93,15 +93,17 @@ def _describe_field(field: str, column: str, rows: pa.Table | None) -> str:
     return f"{text}, for example {escape_markdown(example) or 'an empty text'}"
 
 
-def _sql_types(schema: pa.Schema) -> list[str]:
+# The same few types, in every strategy's columns; a connection takes 20 ms.
+@lru_cache(maxsize=4_096)
+def _spell_type(kind: pa.DataType) -> str:
+    """Returns the type as DuckDB spells it, cut to a line's length."""
     import duckdb
+    import pyarrow as pa
 
-    # By position, since DuckDB ignores the case of names.
-    numbered = schema.empty_table().rename_columns([f"c{place}" for place in range(len(schema))])
     with duckdb.connect() as connection:
-        types = [str(kind) for kind in connection.from_arrow(numbered).types]
-    kinds = ["TIMESTAMPTZ" if kind == "TIMESTAMP WITH TIME ZONE" else kind for kind in types]
-    return [kind if len(kind) <= _TYPE else f"{kind[: _TYPE - 1]}…" for kind in kinds]
+        (found,) = connection.from_arrow(pa.table({"column": pa.array([], kind)})).types
+    spelled = "TIMESTAMPTZ" if str(found) == "TIMESTAMP WITH TIME ZONE" else str(found)
+    return spelled if len(spelled) <= _TYPE else f"{spelled[: _TYPE - 1]}…"
 
 
 def _ledger_types(table: str) -> dict[str, str]:
