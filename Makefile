@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 DOCS_STAMP := $(VENV)/.installed-docs
+DEPLOY_STAMP := $(VENV)/.installed-deploy
 LOCK_VENV := .venv-lock
 TESTS ?= meter_pipeline_tests
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint requirements.lock
@@ -15,7 +16,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 # With it set, every process would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo dev test wheel coverage lint format docs lock bench screenshots crash slow clean install
+.PHONY: demo dev test wheel deploy-test coverage lint format docs lock bench screenshots crash slow clean install
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -38,6 +39,11 @@ $(DOCS_STAMP): $(STAMP)
 	@$(COMPILE)
 	@touch $@
 
+$(DEPLOY_STAMP): $(STAMP)
+	@$(INSTALL) --editable '.[all,dev,celery]'
+	@$(COMPILE)
+	@touch $@
+
 demo: $(STAMP)
 	@$(BIN)/meter-pipeline demo
 
@@ -50,6 +56,10 @@ test: $(STAMP)
 # What somebody has who never saw the repository: a wheel, built here, in an environment with nothing but what it needs.
 wheel: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m wheel meter_pipeline_tests/builds
+
+# A deployment of several workers, as processes of this machine; needs redis-server.
+deploy-test: $(DEPLOY_STAMP)
+	@$(BIN)/python -m pytest -m deploy meter_pipeline_tests/deploy
 
 # The quick tests with branch coverage; .coveragerc says what is left out on purpose. No threshold: read the list of lines.
 # Processes that tests start are measured, too.

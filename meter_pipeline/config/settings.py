@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ VARIABLES = (
     "METER_MAX_RESULTS_ASSETS",
     "METER_PROCESSES",
     "METER_PUBLISH_EVERY",
+    "METER_PUBLISH_TAGS",
     "METER_SCHEDULES_PER_RUN",
     "METER_SPOOL_DIR",
     "METER_WEBHOOK_SECRET",
@@ -84,6 +86,7 @@ class Settings:
         max_results_assets: Most strategies that have a Dagster asset each. If there are more, only declared ones have.
         schedules_per_run: Most schedules that the sensor syncs in one run.
         publish_every: Least time between publications that the sensor requests; None: it publishes in each run.
+        publish_tags: Names and values of Dagster's tags on the job that publishes, by which a launcher places its runs.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -105,6 +108,7 @@ class Settings:
     max_results_assets: int = 500
     schedules_per_run: int = 100
     publish_every: timedelta | None = None
+    publish_tags: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses a data folder that some libraries cannot use: half of the data would be elsewhere, or unreadable.
@@ -144,6 +148,7 @@ class Settings:
             max_results_assets=_count("METER_MAX_RESULTS_ASSETS", values, cls.max_results_assets, least=0),
             schedules_per_run=_count("METER_SCHEDULES_PER_RUN", values, cls.schedules_per_run, least=1),
             publish_every=_span("METER_PUBLISH_EVERY", values.get("METER_PUBLISH_EVERY")),
+            publish_tags=_tags("METER_PUBLISH_TAGS", values.get("METER_PUBLISH_TAGS")),
         )
 
     @classmethod
@@ -354,6 +359,18 @@ def _span(name: str, text: str | None) -> timedelta | None:
         return parse_duration(text)
     except (ValueError, OverflowError):
         raise SettingsError(f"{name}={text!r} is not a duration: give one such as 15m or 2h") from None
+
+
+def _tags(name: str, text: str | None) -> tuple[tuple[str, str], ...]:
+    if text is None:
+        return ()
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise SettingsError(f'{name} is not a JSON object: give one such as {{"dagster-celery/queue": "publishing"}}')
+    return tuple((tag, value if isinstance(value, str) else json.dumps(value)) for tag, value in found.items())
 
 
 def _prefix(text: str) -> str:

@@ -101,7 +101,7 @@ def build_defs(
         project, models, sorted([*synced.keys, *compared.keys]), keys=keys, names=names
     )
     executable = translate(mark_sandbox([synced, compared, published], settings.data_dir), translator)
-    jobs = build_jobs(executable[:2], executable[2:], names)
+    jobs = build_jobs(executable[:2], executable[2:], names, dict(settings.publish_tags))
     store = build_store_resource(settings, account)
     sensing = SensorSettings(
         acknowledge=config.acknowledge, most=settings.schedules_per_run, publish_every=settings.publish_every

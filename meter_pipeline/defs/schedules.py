@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -16,7 +17,10 @@ SYNC, LOAD, PUBLISH = "sync", "load", "publish_warehouse"
 
 
 def build_jobs(
-    loaded: Sequence[dg.AssetsDefinition], published: Sequence[dg.AssetsDefinition], names: Names = Names()
+    loaded: Sequence[dg.AssetsDefinition],
+    published: Sequence[dg.AssetsDefinition],
+    names: Names = Names(),
+    publish_tags: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, UnresolvedAssetJobDefinition]:
     """Builds the jobs that load and publish, by name; each runs in one process, since another would only cost seconds.
 
@@ -24,6 +28,7 @@ def build_jobs(
         loaded: The assets that a sync fills.
         published: The models and the warehouse.
         names: Names of the jobs in this code location.
+        publish_tags: Tags of the job that only publishes.
     """
     parts = {
         SYNC: ([*loaded, *published], "Loads what is new at Meter and publishes the warehouse."),
@@ -36,6 +41,7 @@ def build_jobs(
             selection=dg.AssetSelection.assets(*assets),
             description=description,
             executor_def=dg.in_process_executor,
+            tags=dict(publish_tags) if name == PUBLISH else None,
         )
         for name, (assets, description) in parts.items()
     }

@@ -310,7 +310,8 @@ def test_with_more_due_than_a_run_takes_all_have_their_turn(pipeline: Pipeline) 
 def test_publications_have_runs_apart_and_do_not_wait_for_what_is_loading(
     pipeline: Pipeline, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    daemon = Daemon(pipeline, publish_every=timedelta(minutes=15))
+    daemon = Daemon(pipeline, publish_every=timedelta(minutes=15), publish_tags=(("place", "here"),))
+    assert daemon.defs.resolve_job_def("publish_warehouse").tags["place"] == "here"
     job = daemon.defs.resolve_job_def("load")
     (load,) = daemon.tick().run_requests or ()
     assert load.job_name == "load"

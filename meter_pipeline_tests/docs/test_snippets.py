@@ -33,7 +33,7 @@ SNIPPETS = read_snippets()
 SHOWN = {"text", "mermaid"}
 RUN = {"sh", "sql", "python", "yaml", "ini", "json"}
 # Blocks that cannot run here (a server that never ends, Spark, AWS). A new one is a decision: prefer one that runs.
-MOST_NOT_RUN = 8
+MOST_NOT_RUN = 9
 _ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 
 
