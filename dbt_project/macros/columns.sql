@@ -20,6 +20,12 @@
 {%- endmacro %}
 
 
+{#- The names in a field's path in lower case, without the keys of elements: scraped text says nothing about a field. -#}
+{% macro names_in(field) %}
+    regexp_replace(lower({{ field }}), '\[("(\\.|[^"\\])*"|[^"\]])*\]', '', 'g')
+{%- endmacro %}
+
+
 {#- A price: the number in the value, or 0 if the value says that the item is free. -#}
 {% macro price_of(value, number) %}
     case

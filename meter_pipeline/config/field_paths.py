@@ -8,16 +8,18 @@ from collections.abc import Iterable
 
 Path = tuple[str, ...]
 
+# A bracket begins an element of an array in the paths of the change feed.
+_MARKS = frozenset('."[]')
 _PART = re.compile(r'"(?:[^"\\]|\\.)*"|[^."]+')
 
 
 def spell_path(path: Iterable[str]) -> str:
-    """A path as text; a name that is empty or contains a dot or a quote is quoted as in JSON."""
+    """A path as text; a name that is empty or contains a dot, a quote or a bracket is quoted as in JSON."""
     return ".".join(_spell(name) for name in path)
 
 
 def _spell(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False) if not name or "." in name or '"' in name else name
+    return json.dumps(name, ensure_ascii=False) if not name or _MARKS & set(name) else name
 
 
 def parse_path(text: str) -> Path:

@@ -19,7 +19,7 @@ class ItemRules:
     Attributes:
         key: Paths of the fields that identify an item; empty: its hash does; None: the key is found in the data.
         ignore: Paths of fields whose values do not count as a change; a path goes through arrays.
-        array_order: Whether the order of an array's elements counts.
+        array_order: Whether the order of an array's elements counts; None: only that of numbers, booleans and arrays.
         whitespace: Whether runs of white space, and white space at the ends, count.
         numbers: Whether the spelling of a number counts: 5, 5.0 and the texts "5" and "5.00".
         types: Narrowest types of columns, by field: integer, double, text or json.
@@ -27,7 +27,7 @@ class ItemRules:
 
     key: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
-    array_order: bool = True
+    array_order: bool | None = None
     whitespace: bool = True
     numbers: bool = True
     types: Mapping[str, str] = field(default_factory=lambda: NO_TYPES)

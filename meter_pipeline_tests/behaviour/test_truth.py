@@ -81,14 +81,17 @@ def _histories(draw: st.DrawFn) -> list[Page]:
 class Rules:
     """Item rules of the reference: what counts as the same."""
 
-    def __init__(self, key: tuple[str, ...] = (), ignore: tuple[str, ...] = (), *, loose: bool = False) -> None:
-        self.key, self.ignore, self.loose = key, ignore, loose
+    def __init__(
+        self, key: tuple[str, ...] = (), ignore: tuple[str, ...] = (), *, loose: bool = False, ordered: bool = False
+    ) -> None:
+        self.key, self.ignore, self.loose, self.ordered = key, ignore, loose, ordered
 
     @property
     def config(self) -> Config:
         """The same rules as a `meter.yaml`."""
         strict = not self.loose
-        section = StrategyConfig(self.key, self.ignore, array_order=strict, whitespace=strict, numbers=strict)
+        order = True if self.ordered else False if self.loose else None
+        section = StrategyConfig(self.key, self.ignore, order, strict, strict)
         return Config(strategies={"shop": section})
 
     def form(self, value: Any) -> Any:
@@ -98,7 +101,8 @@ class Rules:
             return ("object", tuple(sorted(found.items())))
         if isinstance(value, list):
             elements = [self.form(inner) for inner in value]
-            return ("array", tuple(sorted(elements, key=repr) if self.loose else elements))
+            keeps = self.ordered or (not self.loose and any(isinstance(inner, (int, float, list)) for inner in value))
+            return ("array", tuple(elements if keeps else sorted(elements, key=repr)))
         if isinstance(value, bool) or value is None:
             return ("plain", repr(value))
         if isinstance(value, str):
@@ -139,7 +143,23 @@ class Rules:
             if isinstance(a, dict) and isinstance(b, dict):
                 yield from self.fields(a, b, f"{here}.")
             elif (a is None) != (b is None) or self.form(a) != self.form(b):
-                yield here, a, b
+                if isinstance(a, list) and isinstance(b, list):
+                    # No element of these histories has a key.
+                    lost, gained = self.without(a, b), self.without(b, a)
+                    yield (f"{here}[]", lost or None, gained or None) if lost or gained else (here, a, b)
+                else:
+                    yield here, a, b
+
+    def without(self, members: list[Any], others: list[Any]) -> list[Any]:
+        """The members that are not in another list, as often as they are not."""
+        left = [self.form(other) for other in others]
+        found = []
+        for member in reversed(members):
+            if self.form(member) in left:
+                left.remove(self.form(member))
+            else:
+                found.append(member)
+        return found[::-1]
 
 
 def expected(pages: Sequence[Page], rules: Rules) -> tuple[list[Any], list[Any]]:
@@ -245,6 +265,7 @@ RULES = (
     Rules(("id",)),
     Rules(("id",), ("seen",), loose=True),
     Rules(("id", "price"), ("seen",)),
+    Rules(("id",), ordered=True),
 )
 
 

@@ -32,7 +32,7 @@ money as (
     where
         old_currency is not null
         or new_currency is not null
-        or regexp_matches(lower(field), '{{ var("money_fields") }}')
+        or regexp_matches({{ names_in('field') }}, '{{ var("money_fields") }}')
 
 ),
 

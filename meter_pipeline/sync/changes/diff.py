@@ -1,26 +1,28 @@
 """What changed between two jobs of one target: a pure function of their items' keys, hashes and texts.
 
 An item of one job only is one row, `added` or `removed`, with the whole item. An item of both jobs with different
-hashes is `changed`: one row for each field that differs, with the old and the new value as JSON text, and as numbers
-where they are numbers or amounts of money.
+hashes is `changed`: one row for each field that differs, also of an element of an array, with the old and the new value
+as JSON text, and as numbers where they are numbers or amounts of money.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from heapq import nsmallest
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import TEXT, spell_json
 from meter_pipeline.store.lake.lake import CHANGES
 from meter_pipeline.store.times import moment
+from meter_pipeline.sync.changes.fields import SAMPLE_ITEMS, ElementKeys, changed_fields
 from meter_pipeline.sync.items.identity import Identity
+from meter_pipeline.sync.items.steps import spell_steps
 from meter_pipeline.text.money import read_number
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
@@ -111,7 +113,7 @@ class Counts:
 
 
 # Few paths, repeated for every item.
-_spelled = lru_cache(maxsize=4_096)(spell_path)
+_spelled = lru_cache(maxsize=4_096)(spell_steps)
 Row = tuple[str, str, "str | None", "str | None", "str | None"]
 """Key, kind, field, old value, new value."""
 
@@ -136,8 +138,9 @@ class Rows:
         """Adds the rows of one job's delta."""
         rows: list[Row] = [(key, ADDED, None, None, new.text(key)) for key in delta.added]
         rows += [(key, REMOVED, None, old.text(key), None) for key in delta.removed]
+        keys = ElementKeys(identity, lambda: _sample(old, new, delta.changed))
         for key in delta.changed:
-            rows += changed_rows(key, old.value(key), new.value(key), identity)
+            rows += changed_rows(key, old.value(key), new.value(key), identity, keys)
         self.append(previous, job, rows)
 
     def append(self, previous: Seen, job: Seen, rows: Iterable[Row]) -> None:
@@ -190,12 +193,18 @@ class Rows:
         )
 
 
-def changed_rows(key: str, old: Any, new: Any, identity: Identity) -> list[Row]:
+def changed_rows(key: str, old: Any, new: Any, identity: Identity, keys: ElementKeys) -> list[Row]:
     """The rows of an item that both jobs have."""
     return [
         (key, CHANGED, _spelled(path), _json(before), _json(after))
-        for path, before, after in identity.changed_fields(old, new)
+        for path, before, after in changed_fields(old, new, identity, keys)
     ]
+
+
+def _sample(old: Side, new: Side, changed: Iterable[str]) -> Iterator[tuple[Any, Any]]:
+    """Both states of some items, the same ones whether they are in memory or on disk."""
+    for key in nsmallest(SAMPLE_ITEMS, changed):
+        yield old.value(key), new.value(key)
 
 
 def _json(value: Any) -> str | None:

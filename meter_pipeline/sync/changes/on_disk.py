@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from meter_pipeline.store import columns
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.lake.part_set import PartSet
 from meter_pipeline.sync.changes.diff import ADDED, REMOVED, Counts, Row, Rows, Seen, changed_rows
+from meter_pipeline.sync.changes.fields import SAMPLE_ITEMS, ElementKeys
 from meter_pipeline.sync.changes.in_memory import ITEMS, KEYS
 from meter_pipeline.sync.items.identity import Identity
 
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 
 _MEMORY = "128MB"
 _PIECE_ITEMS = 5_000
+_DIFFERING = (
+    "SELECT key, old_item, new_item FROM delta LEFT JOIN old_items USING (old_index) "
+    "LEFT JOIN new_items USING (new_index) ORDER BY key"
+)
+# The items that `diff` takes as a sample, too: DuckDB orders texts by code point, as Python does.
+_SAMPLE = (
+    "SELECT old_item, new_item FROM delta JOIN old_items USING (old_index) JOIN new_items USING (new_index) "  # noqa: S608
+    f"ORDER BY key LIMIT {SAMPLE_ITEMS}"
+)
 
 
 def large_rows(
@@ -39,26 +49,31 @@ def large_rows(
         counts: Counts of items and rows, which this function increases.
     """
     with _delta(lake, rows, previous, job) as connection:
-        found = connection.execute(
-            "SELECT key, old_item, new_item FROM delta LEFT JOIN old_items USING (old_index) "
-            "LEFT JOIN new_items USING (new_index) ORDER BY key"
-        )
+        # A cursor of its own: the other result is read piece by piece meanwhile.
+        sample = connection.cursor()
+        keys = ElementKeys(identity, lambda: map(_parsed, sample.execute(_SAMPLE).fetchall()))
+        found = connection.execute(_DIFFERING)
         for batch in found.to_arrow_reader(_PIECE_ITEMS):
             piece = Rows(counts)
-            piece.append(previous, job, _rows(batch, identity))
+            piece.append(previous, job, _rows(batch, identity, keys))
             yield piece.table()
 
 
-def _rows(batch: pa.RecordBatch, identity: Identity) -> Iterator[Row]:
+def _rows(batch: pa.RecordBatch, identity: Identity, keys: ElementKeys) -> Iterator[Row]:
     for key, old, new in zip(*(column.to_pylist() for column in batch.columns), strict=True):
         if old is None:
             yield key, ADDED, None, None, new
         elif new is None:
             yield key, REMOVED, None, old, None
         else:
-            before, after = columns.parse([old.encode(), new.encode()])
+            before, after = _parsed((old, new))
             # In the order of the lake's rows: by field.
-            yield from sorted(changed_rows(key, before, after, identity), key=lambda row: row[2] or "")
+            yield from sorted(changed_rows(key, before, after, identity, keys), key=lambda row: row[2] or "")
+
+
+def _parsed(texts: tuple[str, str]) -> tuple[Any, Any]:
+    old, new = columns.parse([text.encode() for text in texts])
+    return old, new
 
 
 @contextmanager

@@ -7,8 +7,8 @@ equal length are matched by position, where that leaves most of them alike; all 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, zip_longest
 from typing import Any, TypeAlias
@@ -18,6 +18,7 @@ from meter_pipeline.store.columns import spell_json
 from meter_pipeline.sync.items.candidates import name_rank
 from meter_pipeline.sync.items.identity import canonical
 from meter_pipeline.sync.items.samples import Column, columns_of, join_columns
+from meter_pipeline.sync.items.steps import MEMBER, Element
 
 FIELD, POSITION, SET = "field", "position", "set"
 # Elements that are examined, from the first arrays on; more say no more.
@@ -40,53 +41,12 @@ class ElementKey:
 
 
 @dataclass(frozen=True)
-class Element:
-    """A step of a path into an array: the key's fields and values, or the position in the new array.
-
-    Attributes:
-        names: The key's fields; empty for a position or a member of a set.
-        values: Their values, or the position; empty for a member of a set.
-        occurrence: Which of several elements with these values, from 1.
-    """
-
-    names: tuple[str, ...] = ()
-    values: tuple[Any, ...] = ()
-    occurrence: int = 1
-
-    def spell(self) -> str:
-        """The step as text: `[id=42]`, `[size=L,colour=red]`, `[3]`, `[id=42#2]`, or `[]` for a member of a set."""
-        values = [_spell(value) for value in self.values]
-        named = [f"{name}={value}" for name, value in zip(self.names, values, strict=True)] if self.names else values
-        return f"[{','.join(named)}{f'#{self.occurrence}' if self.occurrence > 1 else ''}]"
-
-
-Step: TypeAlias = "str | Element"
-
-
-def _spell(value: Any) -> str:
-    text = value if isinstance(value, str) else spell_json(value)
-    plain = text and not set(text) & set('[],="#') and text == text.strip()
-    return text if plain and text.isprintable() else spell_json(text)
-
-
-def spell_steps(steps: Iterable[Step]) -> str:
-    """A path with elements as text: `variants[id=42].price`."""
-    text = ""
-    for step in steps:
-        if isinstance(step, Element):
-            text += step.spell()
-        else:
-            text += ("." if text else "") + spell_path([step])
-    return text
-
-
-@dataclass(frozen=True)
 class ElementPair:
-    """An element before and after; None where it is absent."""
+    """Places of an element in the array before and in the array after; None where it is absent."""
 
     element: Element
-    old: Any
-    new: Any
+    old: int | None
+    new: int | None
 
 
 def choose_element_key(arrays: Iterable[Arrays]) -> ElementKey:
@@ -179,55 +139,45 @@ def _is_alike(old: Any, new: Any) -> bool:
     return sum(old.get(name) == new.get(name) for name in names) * 2 >= len(names)
 
 
-def pair_elements(
-    old: Sequence[Any], new: Sequence[Any], key: ElementKey, same: Callable[[Any, Any], bool]
-) -> Iterator[ElementPair]:
+def pair_elements(old: Sequence[Any], new: Sequence[Any], key: ElementKey) -> list[ElementPair]:
     """The elements that differ between two versions of an array; those that only moved do not.
 
     Args:
-        old: The array before.
-        new: The array after.
-        key: What elements are matched by.
-        same: Whether two values count as the same.
+        old: The array before, its elements normalized by the identity.
+        new: The array after, likewise.
+        key: What elements are matched by; arrays of different lengths are never matched by position.
 
-    Yields:
+    Returns:
         Pairs in the order of the new array, then the removed ones in the order of the old array.
     """
-    if key.kind == POSITION:
-        for place in range(max(len(old), len(new))):
-            before = old[place] if place < len(old) else None
-            after = new[place] if place < len(new) else None
-            if not same(before, after):
-                yield ElementPair(Element((), (place,)), before, after)
-        return
+    forms = [list(map(canonical, elements)) for elements in (old, new)]
+    if key.kind == POSITION and len(old) == len(new):
+        places = (place for place, both in enumerate(zip(*forms, strict=True)) if both[0] != both[1])
+        return [ElementPair(Element((), (str(place),)), place, place) for place in places]
     groups: dict[Any, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for side, elements in enumerate((old, new)):
         for place, element in enumerate(elements):
-            groups[_group(element, key)][side].append(place)
-    added: list[tuple[int, ElementPair]] = []
-    removed: list[tuple[int, ElementPair]] = []
-    for group, (before, after) in groups.items():
-        for occurrence, (was, now) in enumerate(_match(before, after, old, new, same), 1):
-            known = new[now] if now is not None else old[was] if was is not None else None
-            element = _element(known, key, occurrence) if group[0] else Element()
-            pair = ElementPair(element, None if was is None else old[was], None if now is None else new[now])
-            if was is not None and now is not None and same(pair.old, pair.new):
-                continue
-            (removed if now is None else added).append((now if now is not None else was or 0, pair))
-    yield from (pair for _, pair in sorted(added, key=lambda entry: entry[0]))
-    yield from (pair for _, pair in sorted(removed, key=lambda entry: entry[0]))
+            values = _key_values(element, key)
+            groups[forms[side][place] if values is None else values][side].append(place)
+    found: list[ElementPair] = []
+    for values, (before, after) in groups.items():
+        is_keyed = isinstance(values, tuple)
+        for occurrence, (was, now) in enumerate(_match(before, after, *forms), 1):
+            if was is None or now is None or forms[0][was] != forms[1][now]:
+                element = Element(tuple(map(spell_path, key.paths)), values, occurrence) if is_keyed else MEMBER
+                found.append(ElementPair(element, was, now))
+    # An added or changed element is where it is now, a removed one after all of these.
+    return sorted(found, key=lambda pair: (pair.new is None, pair.old if pair.new is None else pair.new))
 
 
-def _group(element: Any, key: ElementKey) -> tuple[bool, Any]:
-    """Whether an element has the key, and what equal elements have in common."""
+def _key_values(element: Any, key: ElementKey) -> tuple[str, ...] | None:
+    """The values of the key as text, so that 2 and "2" are one key; None for an element that lacks it."""
+    if key.kind != FIELD:
+        return None
     values = [_value(element, path) for path in key.paths]
-    if key.kind != FIELD or any(value is None or value == "" for value in values):
-        return False, canonical(element)
-    return True, tuple(value if isinstance(value, str) else spell_json(value) for value in values)
-
-
-def _element(element: Any, key: ElementKey, occurrence: int) -> Element:
-    return Element(tuple(map(spell_path, key.paths)), tuple(_value(element, path) for path in key.paths), occurrence)
+    if any(value is None or value == "" for value in values):
+        return None
+    return tuple(value if isinstance(value, str) else spell_json(value) for value in values)
 
 
 def _value(element: Any, path: Path) -> Any:
@@ -237,56 +187,21 @@ def _value(element: Any, path: Path) -> Any:
 
 
 def _match(
-    before: Sequence[int],
-    after: Sequence[int],
-    old: Sequence[Any],
-    new: Sequence[Any],
-    same: Callable[[Any, Any], bool],
+    before: Sequence[int], after: Sequence[int], old: Sequence[bytes], new: Sequence[bytes]
 ) -> list[tuple[int | None, int | None]]:
-    """Elements with one key: the same ones together, the rest in order."""
-    left = list(before)
+    """Places of elements with one key: the same ones together, the rest in order."""
+    if len(before) <= 1 and len(after) <= 1:
+        return [(before[0] if before else None, after[0] if after else None)]
+    by_form: dict[bytes, list[int]] = defaultdict(list)
+    for place in reversed(before):
+        by_form[old[place]].append(place)
     pairs: list[tuple[int | None, int | None]] = []
     rest = []
     for now in after:
-        was = next((place for place in left if same(old[place], new[now])), None)
-        if was is None:
-            rest.append(now)
+        same = by_form.get(new[now])
+        if same:
+            pairs.append((same.pop(), now))
         else:
-            left.remove(was)
-            pairs.append((was, now))
-    pairs += zip_longest(left, rest)
-    return pairs
-
-
-def member_changes(old: Sequence[Any], new: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """The members that an array of scalars gained and lost, repeated ones as often as they did."""
-    before, after = Counter(map(canonical, old)), Counter(map(canonical, new))
-    return _more(new, after - before), _more(old, before - after)
-
-
-def _more(members: Sequence[Any], wanted: Counter[bytes]) -> list[Any]:
-    found = []
-    for member in members:
-        form = canonical(member)
-        if wanted[form] > 0:
-            wanted[form] -= 1
-            found.append(member)
-    return found
-
-
-def changed_steps(
-    old: Any, new: Any, same: Callable[[Any, Any], bool], steps: tuple[Step, ...] = ()
-) -> Iterator[tuple[tuple[Step, ...], Any, Any]]:
-    """What differs between two values: steps to it, old and new value, None for an absent one.
-
-    Objects are compared field by field, arrays element by element; the key of an array's elements is chosen from its
-    two versions alone, so that the answer depends on nothing else.
-    """
-    if type(old) is dict and type(new) is dict:
-        for name in dict.fromkeys((*old, *new)):
-            yield from changed_steps(old.get(name), new.get(name), same, (*steps, name))
-    elif type(old) is list and type(new) is list:
-        for pair in pair_elements(old, new, choose_element_key([(old, new)]), same):
-            yield from changed_steps(pair.old, pair.new, same, (*steps, pair.element))
-    elif not same(old, new):
-        yield steps, old, new
+            rest.append(now)
+    left = sorted(place for places in by_form.values() for place in places)
+    return [*pairs, *zip_longest(left, rest)]

@@ -1,36 +1,38 @@
 """What makes an item the same item: its hash over a canonical form, and its key within a job.
 
-Canonical form: keys sorted, null the same as absent, `-0.0` the same as `0.0`, without what the item rules ignore. The
-API gives items no id: the key consists of the fields that the rules name, else it is the hash. An occurrence number
-distinguishes items of a job with equal keys.
+Canonical form: keys sorted, null the same as absent, `-0.0` the same as `0.0`, objects and texts in an array in any
+order unless the rules keep it, without what the rules ignore. The API gives items no id: the key consists of the fields
+that the rules name, else it is the hash. An occurrence number distinguishes items of a job with equal keys.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Context, Decimal
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 
 from meter_pipeline.config.field_paths import Path, parse_path
 from meter_pipeline.config.item_rules import ItemRules
-from meter_pipeline.store.columns import MAX_DEPTH, spell, spell_json
+from meter_pipeline.store.columns import spell, spell_json
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d+)?")
 # A number in JSON with more significant digits than this is rounded before it is compared.
 _EXACT = Context(prec=2_000)
 _AMBIGUOUS = re.compile(r'".*|.*#\d+', re.DOTALL)
-_SCALARS = frozenset({str, int, float, bool})
+# Elements whose order makes no difference unless the rules keep it. Two numbers may be a score, an array a table's row.
+_UNORDERED = frozenset({str, dict, type(None)})
+SCALARS = frozenset({str, int, float, bool})
 
-# Ignored fields as nested mappings by name; `None` where a path ends: all below is ignored.
-_Ignored = Mapping[str, Any]
-_NOTHING: _Ignored = {}
+Ignored: TypeAlias = Mapping[str, Any]
+"""Ignored fields as nested mappings by name; None where a path ends: all below is ignored."""
+NOTHING: Ignored = {}
 
 
 class Identity:
@@ -44,9 +46,9 @@ class Identity:
         self.key: tuple[Path, ...] = tuple(map(parse_path, rules.key or ()))
         self._array_order, self._whitespace, self._numbers = rules.array_order, rules.whitespace, rules.numbers
         ignored = frozenset(map(parse_path, rules.ignore))
-        self._ignored = _tree(ignored)
-        # Values are compared as they are.
-        self._plain = not rules.ignore and rules.array_order and rules.whitespace and rules.numbers
+        self.ignored: Ignored = _tree(ignored)
+        # Scalars are compared as they are.
+        self.is_plain = not rules.ignore and rules.whitespace and rules.numbers
         self._rules = (self.key, ignored, rules.array_order, rules.whitespace, rules.numbers)
 
     def __eq__(self, other: object) -> bool:
@@ -59,31 +61,33 @@ class Identity:
 
     def hashes(self, values: Sequence[Any], items: Sequence[bytes]) -> list[str]:
         """Hashes of parsed items, 32 hex digits each; `items` are their raw texts."""
-        if self._plain:
-            return item_hashes(values, items)
-        return [_hash(canonical(self._normal(value, self._ignored))) for value in values]
+        if self.is_plain:
+            return item_hashes(values, items, order=self._array_order)
+        return [_hash(self.form(value, self.ignored)) for value in values]
 
-    def same(self, old: Any, new: Any) -> bool:
+    def form(self, value: Any, ignored: Ignored = NOTHING) -> bytes:
+        """A value in a form that is equal for equal values; `ignored` is what the rules ignore below its path."""
+        return canonical(self.normalize(value, ignored))
+
+    def same(self, old: Any, new: Any, ignored: Ignored = NOTHING) -> bool:
         """Whether two values of a field are the same; None stands for an absent field."""
-        return self._same(old, new, _NOTHING)
-
-    def _same(self, old: Any, new: Any, ignored: _Ignored) -> bool:
         if old is None or new is None:
             return old is new
-        return canonical(self._normal(old, ignored)) == canonical(self._normal(new, ignored))
+        return self.form(old, ignored) == self.form(new, ignored)
 
-    def _normal(self, value: Any, ignored: _Ignored) -> Any:
-        if self._plain:
-            return _clean(value)
+    def normalize(self, value: Any, ignored: Ignored = NOTHING) -> Any:
+        """A value without what makes no difference: equal values become equal."""
+        if self.is_plain:
+            return _clean(value, order=self._array_order)
         if isinstance(value, dict):
             return {
-                name: self._normal(inner, ignored.get(name, _NOTHING))
+                name: self.normalize(inner, ignored.get(name, NOTHING))
                 for name, inner in value.items()
-                if inner is not None and ignored.get(name, _NOTHING) is not None
+                if inner is not None and ignored.get(name, NOTHING) is not None
             }
         if isinstance(value, list):
-            elements = [self._normal(inner, ignored) for inner in value]
-            return elements if self._array_order else sorted(elements, key=canonical)
+            elements = [self.normalize(inner, ignored) for inner in value]
+            return _arrange(elements, self._array_order, as_numbers=not self._numbers)
         if isinstance(value, str):
             text = value if self._whitespace else " ".join(value.split())
             return text if self._numbers or not _NUMBER.fullmatch(text) else _digits(text)
@@ -109,40 +113,12 @@ class Identity:
     def _key_value(self, value: Any, path: Path) -> Any:
         for name in path:
             value = value.get(name) if type(value) is dict else None
-        if not self._plain or type(value) not in _SCALARS:
-            value = None if value is None else self._normal(value, _NOTHING)
+        if not self.is_plain or type(value) not in SCALARS:
+            value = None if value is None else self.normalize(value)
         return None if value == "" else value
 
-    # -- fields
 
-    def changed_fields(self, old: Any, new: Any) -> Iterator[tuple[Path, Any, Any]]:
-        """The fields that differ between two items: path, old value and new value, None for an absent field.
-
-        Objects are compared field by field, other values as a whole.
-        """
-        if type(old) is dict and type(new) is dict:
-            yield from self._changed(old, new, self._ignored, ())
-        else:
-            # A key can read like another item's hash.
-            yield (), old, new
-
-    def _changed(
-        self, old: dict[str, Any], new: dict[str, Any], ignored: _Ignored, path: Path
-    ) -> Iterator[tuple[Path, Any, Any]]:
-        for name in dict.fromkeys((*old, *new)):
-            before, after = old.get(name), new.get(name)
-            if before is after or (type(before) in _SCALARS and type(before) is type(after) and before == after):
-                continue
-            inside = ignored.get(name, _NOTHING)
-            if inside is None:
-                continue
-            if type(before) is dict and type(after) is dict and len(path) < MAX_DEPTH:
-                yield from self._changed(before, after, inside, (*path, name))
-            elif (self._plain and type(before) is str and type(after) is str) or not self._same(before, after, inside):
-                yield (*path, name), before, after
-
-
-def _tree(paths: Iterable[Path]) -> _Ignored:
+def _tree(paths: Iterable[Path]) -> Ignored:
     """Paths as nested mappings by name, None where a path ends."""
     tree: dict[str, Any] = {}
     for path in sorted(paths, key=len):
@@ -157,12 +133,16 @@ def _tree(paths: Iterable[Path]) -> _Ignored:
 PLAIN = Identity(ItemRules())
 
 
-def item_hashes(values: Sequence[Any], items: Sequence[bytes]) -> list[str]:
-    """`Identity.hashes` under rules that compare values as they are."""
+def item_hashes(values: Sequence[Any], items: Sequence[bytes], *, order: bool | None = None) -> list[str]:
+    """`Identity.hashes` under rules that compare scalars as they are; `order` as `ItemRules.array_order`."""
     return [
-        _hash(canonical(_clean(value) if b"null" in item or b"-0" in item else value))
+        _hash(canonical(_clean(value, order=order) if _needs_cleaning(item, order=order) else value))
         for value, item in zip(values, items, strict=True)
     ]
+
+
+def _needs_cleaning(item: bytes, *, order: bool | None) -> bool:
+    return b"null" in item or b"-0" in item or (b"[" in item and order is not True)
 
 
 def canonical(value: Any) -> bytes:
@@ -177,12 +157,37 @@ def _hash(form: bytes) -> str:
     return blake2b(form, digest_size=16).hexdigest()
 
 
-def _clean(value: Any) -> Any:
+def _clean(value: Any, *, order: bool | None) -> Any:
     if isinstance(value, dict):
-        return {key: _clean(inner) for key, inner in value.items() if inner is not None}
+        return {
+            name: inner if type(inner) is str else _clean(inner, order=order)
+            for name, inner in value.items()
+            if inner is not None
+        }
     if isinstance(value, list):
-        return [_clean(inner) for inner in value]
+        elements = [_clean(inner, order=order) for inner in value]
+        return _arrange(elements, order)
     return 0.0 if isinstance(value, float) and value == 0 else value
+
+
+def _arrange(elements: list[Any], order: bool | None, *, as_numbers: bool = False) -> list[Any]:
+    """Elements in an order that depends on the set of them alone, unless their own order counts.
+
+    Args:
+        elements: The elements, normalized.
+        order: As `ItemRules.array_order`.
+        as_numbers: Whether texts that read as numbers are numbers.
+    """
+    if order or len(elements) < 2:
+        return elements
+    kinds = set(map(type, elements))
+    if order is None and not (kinds <= _UNORDERED and not (as_numbers and any(map(_is_number, elements)))):
+        return elements
+    return sorted(elements) if kinds == {str} else sorted(elements, key=canonical)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is str and _NUMBER.fullmatch(value) is not None
 
 
 def _digits(text: str) -> str:

@@ -1,7 +1,7 @@
 """The item rules that a strategy's rows were made with, as the ledger keeps them, and what `meter.yaml` makes of them.
 
-Rows depend on these rules and on nothing else that can change. A strategy that `meter.yaml` does not name keeps its
-rules.
+Rows depend on these rules, and on the version of the code that applies them, and on nothing else that can change. A
+strategy that `meter.yaml` does not name keeps its rules.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field, Type
 from meter_pipeline.sync.items.identity import Identity
 
+#: Goes up when the same rules make other rows than before: the next sync then makes all rows again from raw.
+#: 2: changes go to the elements of arrays; the order of objects and texts does not count.
+RULES_VERSION = 2
+# The first version by which not every array's order counts.
+_ORDER_IGNORED = 2
 CONFIGURED, SUGGESTED, NONE = "configured", "suggested", "none"
 _TYPES: Mapping[str, Type] = {
     "integer": columns.INTEGER,
@@ -36,6 +41,7 @@ class ChosenRules(ItemRules):
         chosen_at: When the key was chosen, ISO 8601.
         evidence: Measurements that support a suggested key: see `meter_pipeline.sync.items.keys`.
         attempts: How many searches for a key found none.
+        version: The `RULES_VERSION` of the code that made the rows.
     """
 
     key: tuple[str, ...] = ()
@@ -43,6 +49,11 @@ class ChosenRules(ItemRules):
     chosen_at: str | None = None
     evidence: Mapping[str, Any] | None = None
     attempts: int = 0
+    version: int = RULES_VERSION
+
+    def rows_alike(self, other: ItemRules) -> bool:
+        """Whether both make the same rows; rules that no rows were made with yet are of this version."""
+        return super().rows_alike(other) and self.version == getattr(other, "version", RULES_VERSION)
 
     @property
     def identity(self) -> Identity:
@@ -57,10 +68,10 @@ class ChosenRules(ItemRules):
             moment: When a key of the entry counts as chosen, ISO 8601.
         """
         if config is None:
-            return self
+            return self if self.version == RULES_VERSION else replace(self, version=RULES_VERSION)
         rules: dict[str, Any] = {rule.name: getattr(config, rule.name) for rule in fields(ItemRules)}
         key = rules.pop("key")
-        rules["types"] = dict(config.types)
+        rules |= {"types": dict(config.types), "version": RULES_VERSION}
         if key is not None and (key != self.key or self.source != CONFIGURED):
             rules |= {"key": key, "source": CONFIGURED, "chosen_at": moment, "evidence": None}
         return replace(self, **rules)
@@ -85,6 +96,10 @@ def load(text: str | None) -> ChosenRules:
         return ChosenRules()
     form = json.loads(text)
     known = {name: value for name, value in form.items() if name in ChosenRules.__dataclass_fields__}
+    known.setdefault("version", 1)
+    if known["version"] < _ORDER_IGNORED:
+        # The default of that time, which nobody had to ask for; `meter.yaml` keeps the order where it says so.
+        known = {name: value for name, value in known.items() if (name, value) != ("array_order", True)}
     return ChosenRules(**{**known, "key": tuple(known["key"]), "ignore": tuple(known["ignore"])})
 
 

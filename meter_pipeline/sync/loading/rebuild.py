@@ -99,7 +99,7 @@ def rebuild_outdated(
     *,
     limits: Limits = Limits(),
 ) -> None:
-    """Makes rows again whose item rules are not those of `meter.yaml`.
+    """Makes rows again whose item rules are not those of `meter.yaml`, or were applied by an older version.
 
     Args:
         ledger: The ledger.
@@ -112,11 +112,8 @@ def rebuild_outdated(
     for strategy in ledger.strategies():
         if strategy_ids is not None and strategy.strategy_id not in strategy_ids:
             continue
-        section = find_config(config, strategy)
-        if section is None:
-            continue
         current = item_rules.load(strategy.identity)
-        wanted = current.wanted(section, now())
+        wanted = current.wanted(find_config(config, strategy), now())
         if current.rows_alike(wanted) or not ledger.with_accepted([strategy.strategy_id]):
             continue
         try:

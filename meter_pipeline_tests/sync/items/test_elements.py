@@ -9,26 +9,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meter_pipeline.config.field_paths import spell_path
+from meter_pipeline.config.item_rules import ItemRules
+from meter_pipeline.store.columns import spell_json
+from meter_pipeline.sync.changes.fields import ElementKeys, changed_fields
 from meter_pipeline.sync.items.elements import (
     FIELD,
     POSITION,
     SET,
-    Element,
     ElementKey,
-    changed_steps,
     choose_element_key,
-    member_changes,
     pair_elements,
-    spell_steps,
 )
-from meter_pipeline.sync.items.identity import PLAIN, canonical
+from meter_pipeline.sync.items.identity import PLAIN, Identity, canonical
+from meter_pipeline.sync.items.steps import Element, parse_steps, spell_steps
 
 Changes = list[tuple[str, Any, Any]]
 
 
-def changes(old: Any, new: Any) -> Changes:
+def changes(old: Any, new: Any, identity: Identity = PLAIN) -> Changes:
     """What differs, with paths as text."""
-    return [(spell_steps(steps), before, after) for steps, before, after in changed_steps(old, new, PLAIN.same)]
+    keys = ElementKeys(identity, lambda: [(old, new)])
+    return [(spell_steps(steps), before, after) for steps, before, after in changed_fields(old, new, identity, keys)]
 
 
 def key_of(old: list[Any], new: list[Any]) -> ElementKey:
@@ -50,7 +52,7 @@ def test_a_move_of_one_variant_is_told_by_its_key() -> None:
 
 def test_elements_come_and_go_whole() -> None:
     old, new = variants("1", "2", "3"), variants("1", "2", "3", "4")
-    assert changes(old, new) == [("[id=4]", None, new[3])]
+    assert changes({"v": old}, {"v": new}) == [("v[id=4]", None, new[3])]
     assert changes({"v": new}, {"v": old}) == [("v[id=4]", new[3], None)]
 
 
@@ -84,12 +86,35 @@ def test_what_elements_are_matched_by(old: list[Any], new: list[Any], expected: 
 
 def test_members_of_a_list_of_scalars_are_added_and_removed() -> None:
     assert changes({"tags": ["new", "sale", "sale"]}, {"tags": ["sale", "red"]}) == [
-        ("tags[]", None, "red"),
-        ("tags[]", "new", None),
-        ("tags[]", "sale", None),
+        ("tags[]", ["new", "sale"], ["red"])
     ]
     assert changes({"tags": ["a", "b"]}, {"tags": ["b", "a"]}) == []
-    assert member_changes(["a", "b", "b", 1], ["b", 2, "1"]) == ([2, "1"], ["a", "b", 1])
+    assert changes({"n": ["a", "b", "b", 1]}, {"n": ["b", 2, "1", None]}) == [
+        ("n[]", ["a", "b", 1], [2, "1", None])
+    ]  # fmt: skip
+
+
+def test_the_order_of_an_array_is_one_row_where_the_rules_keep_it() -> None:
+    kept = Identity(ItemRules(array_order=True))
+    old, new = {"v": variants("1", "2", "3")}, {"v": variants("1", "2", "3")[::-1]}
+    assert changes(old, new, kept) == [("v", old["v"], new["v"])]
+    assert changes(old, {"v": variants("1", "5", "3")[::-1]}, kept) == [("v[id=2].price", "2", "5")]
+
+
+def test_what_the_rules_ignore_is_ignored_in_elements_too() -> None:
+    loose = Identity(ItemRules(ignore=("v.seen",), whitespace=False))
+    old = {"v": [{"id": "a", "seen": 1, "note": "x  y"}, {"id": "b", "seen": 2}], "tags": ["a  b"]}
+    new = {"v": [{"id": "b", "seen": 3}, {"id": "a", "seen": 4, "note": "x y"}], "tags": ["a b", "c"]}
+    assert changes(old, new, loose) == [("tags[]", None, ["c"])]
+
+
+def test_the_key_is_chosen_from_all_items_that_changed() -> None:
+    # In the first item alone, nothing but the position could match its only variant.
+    alone = ({"v": [{"size": "S", "price": "$1"}]}, {"v": [{"size": "S", "price": "$2"}]})
+    others = [({"v": [{"size": size, "price": "$1"} for size in "SML"]}, {"v": [{"size": "M", "price": "$2"}]})] * 3
+    keys = ElementKeys(PLAIN, lambda: [alone, *others])
+    found = [spell_steps(steps) for steps, *_ in changed_fields(*alone, PLAIN, keys)]
+    assert found == ["v[size=S].price"]
 
 
 def test_elements_with_one_key_are_matched_by_content_first() -> None:
@@ -100,24 +125,46 @@ def test_elements_with_one_key_are_matched_by_content_first() -> None:
         *({"sku": f"z{n}", "n": n} for n in range(40)),
     ]
     new = [{"sku": "x", "n": 2}, {"sku": "x", "n": 5}, *old[2:]]
-    assert changes(old, new) == [("[sku=x#2].n", 1, 5)]
+    assert changes({"v": old}, {"v": new}) == [("v[sku=x#2].n", 1, 5)]
 
 
 @pytest.mark.parametrize(
     ("element", "text"),
     [
-        (Element(("id",), (42,)), "[id=42]"),
+        (Element(("id",), ("42",)), "[id=42]"),
         (Element(("size", "hue"), ("L", "dark red")), "[size=L,hue=dark red]"),
         (Element(("id",), ("a]b",)), '[id="a]b"]'),
-        (Element(("id",), (1.5,), 2), "[id=1.5#2]"),
+        (Element(("id",), ("1.5",), 2), "[id=1.5#2]"),
         (Element(("id",), ("",)), '[id=""]'),
         (Element(("id",), ("a\nb",)), '[id="a\\nb"]'),
-        (Element((), (3,)), "[3]"),
+        (Element((), ("3",)), "[3]"),
         (Element(), "[]"),
     ],
 )
 def test_an_element_is_spelled_in_one_way(element: Element, text: str) -> None:
     assert element.spell() == text
+    assert parse_steps(text) == (element,)
+
+
+_TEXT = st.one_of(st.text(max_size=5), st.text('a."[]=,#\\ 1\u202e\n', max_size=5))
+_KEYS = st.lists(st.tuples(_TEXT.map(lambda name: spell_path((name,))), _TEXT), min_size=1, max_size=2)
+_ELEMENTS = st.one_of(
+    st.builds(lambda key, n: Element(*map(tuple, zip(*key, strict=True)), n), _KEYS, st.integers(1, 3)),
+    st.integers(0, 99).map(lambda place: Element((), (str(place),))),
+    st.just(Element()),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(_TEXT, _ELEMENTS), min_size=1, max_size=4))
+def test_any_path_can_be_parsed_again_whatever_was_scraped(steps: list[Any]) -> None:
+    assert parse_steps(spell_steps(steps)) == tuple(steps)
+
+
+@pytest.mark.parametrize("text", ["a[", "a[id=1", "a[id=]", "a]b", "a..b", 'a["x"]', "a[id=1]b"])
+def test_what_is_no_path_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a path"):
+        parse_steps(text)
 
 
 def test_nested_arrays_and_odd_names_have_a_path() -> None:
@@ -143,14 +190,43 @@ ELEMENTS = st.lists(
 @given(ELEMENTS, ELEMENTS, st.randoms())
 def test_nothing_is_lost_between_two_versions(old: list[Any], new: list[Any], draw: random.Random) -> None:
     key = key_of(old, new)
-    pairs = list(pair_elements(old, new, key, PLAIN.same))
+    pairs = pair_elements(old, new, key)
     # What was, without what changed or went, and with what changed or came, is what is.
     left = sorted(map(canonical, old))
     for pair in pairs:
         if pair.old is not None:
-            left.remove(canonical(pair.old))
-    left += [canonical(pair.new) for pair in pairs if pair.new is not None]
+            left.remove(canonical(old[pair.old]))
+    left += [canonical(new[pair.new]) for pair in pairs if pair.new is not None]
     assert sorted(left) == sorted(map(canonical, new))
     shuffled = draw.sample(old, len(old))
-    if key_of(old, shuffled).kind != POSITION:
-        assert changes(old, shuffled) == []
+    assert changes({"v": old}, {"v": shuffled}) == []
+
+
+_JSON = st.recursive(
+    st.sampled_from([None, 0, -0.0, 1, "1", "a", " a", True]),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(["id", "x", "a.b", "c[d]"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+_ITEM = st.dictionaries(st.sampled_from(["v", "w"]), _JSON, max_size=2)
+_RULES = st.builds(
+    ItemRules,
+    st.none(),
+    st.sampled_from([(), ("v.x",), ("v",)]),
+    st.sampled_from([None, True, False]),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_ITEM, _ITEM, _RULES)
+def test_an_item_has_rows_if_and_only_if_its_hash_has_changed_and_each_has_a_path_of_its_own(
+    old: dict[str, Any], new: dict[str, Any], rules: ItemRules
+) -> None:
+    identity = Identity(rules)
+    before, after = identity.hashes([old, new], [spell_json(item).encode() for item in (old, new)])
+    found = changes(old, new, identity)
+    assert bool(found) == (before != after)
+    assert len({path for path, *_ in found}) == len(found)

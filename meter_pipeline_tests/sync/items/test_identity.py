@@ -5,10 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store import columns
+from meter_pipeline.sync.changes.fields import ElementKeys, changed_fields
 from meter_pipeline.sync.items.identity import PLAIN, Identity, Occurrences, item_hashes, number_occurrences
+from meter_pipeline.sync.items.steps import spell_steps
 
 
 def hashes(*items: str) -> set[str]:
@@ -67,12 +68,18 @@ def test_occurrences_are_numbered_the_same_whatever_the_pieces(keys: list[str], 
     assert numbered == expected
 
 
+def differences(identity: Identity, old: object, new: object) -> list[tuple[str, object, object]]:
+    """The fields by which two items differ, with paths as text."""
+    keys = ElementKeys(identity, lambda: [(old, new)])
+    return [(spell_steps(path), before, after) for path, before, after in changed_fields(old, new, identity, keys)]
+
+
 def alike(identity: Identity, *items: str) -> bool:
     """Whether items are the same under an identity, by hash and by their fields alike."""
     raw = [item.encode() for item in items]
     values = columns.parse(raw)
     by_hash = len(set(identity.hashes(values, raw))) == 1
-    by_field = not any(list(identity.changed_fields(values[0], other)) for other in values[1:])
+    by_field = not any(differences(identity, values[0], other) for other in values[1:])
     assert by_hash == by_field
     return by_hash
 
@@ -88,21 +95,24 @@ def test_what_is_left_out_of_account_is_no_difference() -> None:
     assert not alike(Identity(ItemRules(whitespace=False)), '{"a":"xy"}', '{"a":"x y"}')
     numbers = Identity(ItemRules(numbers=False))
     assert alike(numbers, '{"a":5}', '{"a":5.0}', '{"a":"5"}', '{"a":"5.00"}', '{"a":5e0}')
+    assert alike(numbers, '{"a":["x","y",5]}', '{"a":["x","y","5"]}')
+    assert not alike(numbers, '{"a":["1","2"]}', '{"a":[2,1]}')
     assert not alike(numbers, '{"a":"05"}', '{"a":"5"}')
     assert not alike(numbers, '{"a":123456789012345678901}', '{"a":123456789012345678902}')
+    assert not alike(Identity(ItemRules(array_order=True)), '{"a":["x","y"]}', '{"a":["y","x"]}')
+    assert alike(PLAIN, '{"a":["x",{"n":1},"y"]}', '{"a":["y","x",{"n":1}]}')
     for strict in ('{"a":5}|{"a":5.0}', '{"a":"x y"}|{"a":"x  y"}', '{"a":[1,2]}|{"a":[2,1]}', '{"a":{}}|{}'):
         assert not alike(PLAIN, *strict.split("|"))
 
 
 def test_fields_are_named_by_their_path() -> None:
     old = {"a": 1, "specs": {"w": 1, "h": [1, 2]}, "odd.name": 1, "gone": {"x": 1}, "same": {"n": None}}
-    new = {"a": True, "specs": {"w": 2, "h": [2, 1]}, "odd.name": 2, "same": {}}
-    found = [(spell_path(path), before, after) for path, before, after in PLAIN.changed_fields(old, new)]
-    assert sorted(found, key=lambda row: row[0]) == [
+    new = {"a": True, "specs": {"w": 2, "h": [3, 1]}, "odd.name": 2, "same": {}}
+    assert sorted(differences(PLAIN, old, new), key=lambda row: row[0]) == [
         ('"odd.name"', 1, 2),
         ("a", 1, True),
         ("gone", {"x": 1}, None),
-        ("specs.h", [1, 2], [2, 1]),
+        ("specs.h[]", [2], [3]),
         ("specs.w", 1, 2),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.config.meter_yaml import StrategyConfig, load_config
 from meter_pipeline.sync.items.rules import CONFIGURED, ChosenRules, load
 
-_RULES = "key: [id]\nignore: [at]\narray_order: ignore\nwhitespace: ignore\nnumbers: ignore\ntypes: {price: text}\n"
+_RULES = "key: [id]\nignore: [at]\narray_order: keep\nwhitespace: ignore\nnumbers: ignore\ntypes: {price: text}\n"
 
 
 def _configured(folder: Path, text: str = _RULES) -> StrategyConfig:
@@ -47,3 +48,14 @@ def test_only_rules_that_matter_to_keys_and_hashes_make_another_identity() -> No
     assert plain.identity == ChosenRules(types={"price": "text"}, source=CONFIGURED, attempts=3).identity
     assert plain.identity != ChosenRules(numbers=False).identity
     assert not plain.rows_alike(ChosenRules(types={"price": "text"}))
+
+
+def test_rows_that_older_code_made_are_not_alike_and_their_arrays_lose_the_default_of_that_time() -> None:
+    form = json.loads(ChosenRules(key=("sku",), array_order=True).dump())
+    del form["version"]
+    old = load(json.dumps(form))
+    assert (old.version, old.array_order, old.key) == (1, None, ("sku",))
+    current = old.wanted(None, "2026-03-02T06:00:00.000000Z")
+    assert not old.rows_alike(current)
+    assert current == ChosenRules(key=("sku",))
+    assert load(current.dump()).rows_alike(current)

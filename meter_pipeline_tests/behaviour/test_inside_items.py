@@ -1,0 +1,139 @@
+"""What is inside an item: variants in an array, tags, a second copy of an advert, as a user's history shows them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from meter_pipeline.config.meter_yaml import Config, StrategyConfig
+from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.sync.items import rules as item_rules
+from meter_pipeline.sync.limits import Limits
+from meter_pipeline_tests.behaviour import thorough
+from meter_pipeline_tests.behaviour.station import Station, assert_whole
+
+ON_DISK = Limits(batch_bytes=0, large_bytes=0)
+COLUMNS = ["item_key", "kind", "field", "old_value", "new_value", "old_number", "new_number"]
+
+
+def config_of_shop(**options: Any) -> Config:
+    """A `meter.yaml` about the shop."""
+    return Config(strategies={"shop": StrategyConfig(**options)})
+
+
+def insert_days(sandbox: Sandbox, days: list[list[Any]]) -> list[str]:
+    """Jobs of a shop, one a day."""
+    first = sandbox.world.now - 86_400 * len(days)
+    return [
+        sandbox.insert_job("Shop", items=items, completed_at=first + 86_400 * day) for day, items in enumerate(days)
+    ]
+
+
+def changes(station: Station, *columns: str) -> list[tuple[Any, ...]]:
+    """The feed, sorted."""
+    rows = station.read("changes", "shop", list(columns or COLUMNS)).to_pylist()
+    return sorted((tuple(row.values()) for row in rows), key=repr)
+
+
+def shirts(*, price: str = "24.50", reverse: bool = False) -> list[dict[str, Any]]:
+    """Five shirts in three sizes; the middle size of the third one has a price of its own."""
+    found = []
+    for number in range(5):
+        sizes = [{"id": n, "label": label, "price": "24.50"} for n, label in enumerate(("S", "M", "L"), 70)]
+        if number == 2:
+            sizes[1]["price"] = price
+        found.append({"id": number, "title": f"Shirt no. {number}", "variants": sizes[::-1] if reverse else sizes})
+    return found
+
+
+@pytest.mark.parametrize("array_order", [None, False])
+@pytest.mark.parametrize("limits", [Limits(), ON_DISK], ids=["in memory", "on disk"])
+def test_the_price_of_one_variant_moves_and_another_order_is_no_change(
+    station: Station, empty_sandbox: Sandbox, array_order: bool | None, limits: Limits
+) -> None:
+    days = [shirts(), shirts(price="19.90"), shirts(price="19.90", reverse=True)]
+    insert_days(empty_sandbox, days)
+    config = config_of_shop(key=("id",), array_order=array_order)
+    assert not station.sync(config=config, limits=limits).problems
+    assert changes(station) == [("2", "changed", "variants[id=71].price", '"24.50"', '"19.90"', 24.5, 19.9)]
+    assert_whole(station)
+    # An array's order is kept where the rules say so; then each reversed list is a row.
+    station.sync(config=config_of_shop(key=("id",), array_order=True), limits=limits)
+    assert changes(station, "field") == [*[("variants",)] * 5, ("variants[id=71].price",)]
+
+
+def test_rows_that_an_older_version_made_are_made_again_in_one_commit_without_the_api(
+    station: Station, empty_sandbox: Sandbox
+) -> None:
+    ids = insert_days(empty_sandbox, [shirts(), shirts(price="19.90"), shirts(price="19.90", reverse=True)])
+    station.sync(config=config_of_shop(key=("id",), array_order=True))
+    assert len(changes(station)) == 6
+    (row,) = station.ledger.strategies()
+    form = json.loads(row.identity or "")
+    assert form.pop("version") == item_rules.RULES_VERSION
+    with station.ledger.writing() as connection:
+        connection.execute(text("UPDATE strategies SET identity = :identity"), {"identity": json.dumps(form)})
+    for job_id in ids:
+        empty_sandbox.delete_job(job_id)
+    assert not station.sync().problems
+    (after,) = station.ledger.strategies()
+    assert item_rules.load(after.identity).version == item_rules.RULES_VERSION
+    assert after.version == row.version + 1
+    assert changes(station, "field") == [("variants[id=71].price",)]
+    assert_whole(station)
+    files = station.files()
+    station.sync()
+    assert station.files() == files
+
+
+_ELEMENT = st.fixed_dictionaries(
+    {
+        "sku": st.sampled_from("abcdef"),
+        "price": st.sampled_from(["$5", "$6"]),
+        "sizes": st.lists(st.sampled_from("SML")),
+    }
+)
+_ITEM = st.fixed_dictionaries(
+    {
+        "offers": st.lists(_ELEMENT, max_size=4, unique_by=lambda offer: offer["sku"]),
+        "tags": st.lists(st.sampled_from("xyz")),
+    }
+)
+_DAYS = st.lists(st.lists(_ITEM, min_size=1, max_size=4), min_size=2, max_size=5)
+
+
+@settings(
+    max_examples=4 * thorough.TIMES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate),
+)
+@given(days=_DAYS, order=st.randoms(use_true_random=False))
+def test_changes_inside_arrays_are_the_same_in_memory_on_disk_in_any_order_and_rebuilt(
+    days: list[list[Any]], order: Any
+) -> None:
+    config, other = config_of_shop(key=("id",)), config_of_shop(key=("id",), ignore=("offers",))
+    with tempfile.TemporaryDirectory() as folder, Sandbox(worlds=()) as sandbox:
+        sandbox.add_strategy("Shop", items=[])
+        ids = insert_days(sandbox, [[{"id": n, **item} for n, item in enumerate(items)] for items in days])
+        found = []
+        for name, limits in (("memory", Limits()), ("disk", ON_DISK)):
+            with Station(Path(folder, name), sandbox) as station:
+                assert not station.sync(config=config, limits=limits).problems
+                assert_whole(station)
+                found.append(changes(station))
+                station.sync(config=other, limits=limits)
+                station.sync(config=config, limits=limits)
+                found.append(changes(station))
+        with Station(Path(folder, "late"), sandbox) as station:
+            for job_id in order.sample(ids, len(ids)):
+                assert not station.sync(jobs=[job_id], config=config).problems
+            found.append(changes(station))
+        assert all(rows == found[0] for rows in found)
