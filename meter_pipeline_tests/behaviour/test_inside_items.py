@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from meter_pipeline.config.audit_rules import ALL, AuditConfig
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.sync.items import rules as item_rules
@@ -24,8 +25,8 @@ COLUMNS = ["item_key", "kind", "field", "old_value", "new_value", "old_number", 
 
 
 def config_of_shop(**options: Any) -> Config:
-    """A `meter.yaml` about the shop."""
-    return Config(strategies={"shop": StrategyConfig(**options)})
+    """A `meter.yaml` about the shop, by which the audit holds no job: what is odd about them is meant."""
+    return Config(strategies={"shop": StrategyConfig(audit=AuditConfig(flag=frozenset({ALL})), **options)})
 
 
 def insert_days(sandbox: Sandbox, days: list[list[Any]]) -> list[str]:
@@ -93,19 +94,10 @@ def test_rows_that_an_older_version_made_are_made_again_in_one_commit_without_th
     assert station.files() == files
 
 
-_ELEMENT = st.fixed_dictionaries(
-    {
-        "sku": st.sampled_from("abcdef"),
-        "price": st.sampled_from(["$5", "$6"]),
-        "sizes": st.lists(st.sampled_from("SML")),
-    }
-)
-_ITEM = st.fixed_dictionaries(
-    {
-        "offers": st.lists(_ELEMENT, max_size=4, unique_by=lambda offer: offer["sku"]),
-        "tags": st.lists(st.sampled_from("xyz")),
-    }
-)
+_SIZES = st.lists(st.sampled_from("SML"), max_size=3)
+_OFFER = st.fixed_dictionaries({"sku": st.sampled_from("abcdef"), "price": st.sampled_from(["$5", "$6"]), "in": _SIZES})
+_OFFERS = st.lists(_OFFER, max_size=4, unique_by=lambda offer: str(offer["sku"]))
+_ITEM = st.fixed_dictionaries({"offers": _OFFERS, "tags": _SIZES})
 _DAYS = st.lists(st.lists(_ITEM, min_size=1, max_size=4), min_size=2, max_size=5)
 
 
@@ -122,7 +114,7 @@ def test_changes_inside_arrays_are_the_same_in_memory_on_disk_in_any_order_and_r
     config, other = config_of_shop(key=("id",)), config_of_shop(key=("id",), ignore=("offers",))
     with tempfile.TemporaryDirectory() as folder, Sandbox(worlds=()) as sandbox:
         sandbox.add_strategy("Shop", items=[])
-        ids = insert_days(sandbox, [[{"id": n, **item} for n, item in enumerate(items)] for items in days])
+        ids = insert_days(sandbox, [[{"id": n // 2, **item} for n, item in enumerate(items)] for items in days])
         found = []
         for name, limits in (("memory", Limits()), ("disk", ON_DISK)):
             with Station(Path(folder, name), sandbox) as station:
@@ -137,3 +129,47 @@ def test_changes_inside_arrays_are_the_same_in_memory_on_disk_in_any_order_and_r
                 assert not station.sync(jobs=[job_id], config=config).problems
             found.append(changes(station))
         assert all(rows == found[0] for rows in found)
+
+
+def adverts(day: int, *promoted: int) -> list[dict[str, Any]]:
+    """Thirty adverts, three of which are dearer from the second day on; some stand on top once more."""
+    usual = [
+        {"url": f"https://ads.example/{n}", "title": f"Boat {n}", "price": 200 + n + (day > 0 and n < 3), "top": False}
+        for n in range(30)
+    ]
+    return [*({**usual[number], "top": True} for number in promoted), *usual]
+
+
+MOVES = [(f"https://ads.example/{n}", "changed", "price") for n in range(3)]
+
+
+@pytest.mark.parametrize("limits", [Limits(), ON_DISK], ids=["in memory", "on disk"])
+def test_a_promoted_copy_of_one_day_makes_no_other_advert_change(
+    station: Station, empty_sandbox: Sandbox, limits: Limits
+) -> None:
+    insert_days(empty_sandbox, [adverts(0, 7), adverts(1), adverts(2), adverts(3)])
+    station.sync(config=config_of_shop(key=("url",)), limits=limits)
+    rows = changes(station, "item_key", "kind", "field")
+    assert rows == sorted([*MOVES, ("https://ads.example/7#2", "removed", None)], key=repr)
+    assert_whole(station)
+
+
+@pytest.mark.parametrize("limits", [Limits(), ON_DISK], ids=["in memory", "on disk"])
+def test_of_the_copies_that_are_promoted_every_day_one_comes_and_one_goes(
+    station: Station, empty_sandbox: Sandbox, limits: Limits
+) -> None:
+    # The second one among those whose price moves, and the last at the end of the list.
+    days = [adverts(day, promoted) for day, promoted in enumerate((7, 1, 12, 29))]
+    insert_days(empty_sandbox, [*days[:-1], days[-1][::-1]])
+    config = config_of_shop(key=("url",))
+    station.sync(config=config, limits=limits)
+    rows = changes(station, "item_key", "kind", "field")
+    copies = [f"https://ads.example/{n}#2" for n in (7, 1, 12, 29)]
+    come = [(key, "added", None) for key in copies[1:]]
+    gone = [(key, "removed", None) for key in copies[:-1]]
+    assert rows == sorted([*MOVES, *come, *gone], key=repr)
+    assert_whole(station)
+    expected = (station.rows(), changes(station))
+    station.sync(config=config_of_shop(key=("title",)), limits=limits)
+    station.sync(config=config, limits=limits)
+    assert (station.rows(), changes(station)) == expected

@@ -21,6 +21,7 @@ from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import RAW, RESULTS
 from meter_pipeline.store.lake.tables import find_runs
 from meter_pipeline.sync.items.identity import Identity, Occurrences
+from meter_pipeline.sync.items.repeats import number_by_content, whole_jobs
 from meter_pipeline.sync.items.texts import Gathered, Items, Texts
 
 Place = tuple[str, str]
@@ -124,11 +125,11 @@ class Retyping:
         Raises:
             ColumnError: An item cannot be parsed.
         """
-        for batch in batches:
+        for batch, is_whole in whole_jobs(batches):
             with paused_collection():
-                yield self._table(batch)
+                yield self._table(batch, is_whole=is_whole)
 
-    def _table(self, raw: pa.RecordBatch) -> pa.Table:
+    def _table(self, raw: pa.RecordBatch, *, is_whole: bool) -> pa.Table:
         if self._texts.bytes > _TEXT_BYTES:
             self._texts = Texts()
         texts = self._texts
@@ -140,6 +141,14 @@ class Retyping:
         unnumbered = [texts.keys[number] for number in numbers.tolist()]
         keys: list[str] = []
         for job_id, start, end in find_runs(raw["job_id"]):
+            if is_whole:
+                plain = unnumbered[start:end]
+                self.duplicates[job_id] = len(plain) - len(set(plain))
+                if self.duplicates[job_id]:
+                    values = [texts.values[number] for number in numbers[start:end].tolist()]
+                    plain = number_by_content(plain, values, self._identity)
+                keys += plain
+                continue
             # Only the last job of a batch can continue in the next.
             if self._occurrences[0] != job_id:
                 self._occurrences = (job_id, Occurrences())

@@ -21,6 +21,7 @@ from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError
 from meter_pipeline.sync.items.identity import PLAIN, Identity, number_occurrences
 from meter_pipeline.sync.items.raw import item_texts
+from meter_pipeline.sync.items.repeats import MOST_BYTES, number_by_content
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
 
@@ -36,6 +37,7 @@ class Texts:
         keys: Keys of the same texts, without occurrence numbers.
         problems: Why a text cannot be parsed, by number.
         names: Names of all fields.
+        identity: What the hashes and keys were computed with.
         bytes: Total size of the texts.
     """
 
@@ -50,7 +52,7 @@ class Texts:
         self.bytes = 0
         # Looking up a new text gives it the next number.
         self._numbers: defaultdict[bytes, int] = defaultdict(count().__next__)
-        self._identity: Identity = PLAIN
+        self.identity: Identity = PLAIN
         self._key_numbers: dict[str, int] = {}
         self._keyed: list[int] = []
         self.key_numbers: Numbers = np.empty(0, np.int64)
@@ -90,8 +92,8 @@ class Texts:
         Returns:
             Whether existing keys were computed again: what was derived from them is no longer valid.
         """
-        other = identity != self._identity and bool(self.keys)
-        self._identity = identity
+        other = identity != self.identity and bool(self.keys)
+        self.identity = identity
         if other:
             self.hashes, self.keys = [], []
             self._key_numbers, self._keyed = {}, []
@@ -164,7 +166,12 @@ class Items:
         """The items' keys, with an occurrence number appended to repeated ones."""
         keys = self.texts.keys
         plain = [keys[number] for number in self.numbers.tolist()]
-        return number_occurrences(plain) if self.repeats else plain
+        if not self.repeats:
+            return plain
+        texts = self.texts.texts
+        if sum(len(texts[number]) for number in self.numbers.tolist()) > MOST_BYTES:
+            return number_occurrences(plain)
+        return number_by_content(plain, self.values, self.texts.identity)
 
     def by_key(self, mask: npt.NDArray[np.bool_] | None = None) -> dict[str, int]:
         """The numbers of texts by key: of all items, or of those whose text is selected by `mask`."""

@@ -14,7 +14,8 @@ from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store import columns
 from meter_pipeline.sync.changes.diff import compare
 from meter_pipeline.sync.changes.in_memory import AtHand, difference
-from meter_pipeline.sync.items.identity import PLAIN, Identity, number_occurrences
+from meter_pipeline.sync.items.identity import PLAIN, Identity
+from meter_pipeline.sync.items.repeats import number_by_content
 from meter_pipeline.sync.items.results import paused_collection, widen
 from meter_pipeline.sync.items.texts import Gathered, Items, Texts
 
@@ -46,7 +47,7 @@ def test_values_keys_and_hashes_are_those_of_the_items_by_themselves(
         plain = identity.keys(values, hashes)
         assert items.values == values
         assert items.objects() == columns.as_objects(values)
-        assert items.keys == number_occurrences(plain)
+        assert items.keys == number_by_content(plain, values, identity)
         assert items.repeats == len(plain) - len(set(plain))
         assert Gathered.of(texts, [items.numbers]).hashes().to_pylist() == hashes
         assert Gathered.of(texts, [items.numbers]).items().to_pylist() == [item.decode() for item in job]
