@@ -9,6 +9,7 @@ so that a field that turns up later never takes the name of an earlier one.
     null < integer < double             < text      integers beyond 2^53 skip double: it could not hold them
     null < struct, null < list
     text, struct and list against each other: JSON text
+    struct < JSON text                  when its names are data: see `keyed_names`
 """
 
 from __future__ import annotations
@@ -24,14 +25,13 @@ import msgspec
 import pyarrow as pa
 
 from meter_pipeline.errors import MeterPipelineError
+from meter_pipeline.store.keyed_names import are_data
 from meter_pipeline.text.nesting import MAX_LEVELS, TOO_DEEP, is_too_deep
 
 Stamp = tuple[str, str, int]
 
 # Deeper values are kept as JSON text: engines that read Parquet give up on deep types long before JSON parsers do.
 MAX_DEPTH = 48
-# An object with more keys than this is a map with data for keys, not a record: kept as JSON text.
-MAX_STRUCT_FIELDS = 1_000
 # Columns that a reader of the lake gets from the names of folders; they would hide columns of files with these names.
 RESERVED = frozenset({"strategy", "month"})
 
@@ -114,7 +114,19 @@ def merge_fields(a: Iterable[Field], b: Iterable[Field]) -> tuple[Field, ...]:
 
 
 def _struct(fields: tuple[Field, ...]) -> Type:
-    return Type("struct", fields) if len(fields) <= MAX_STRUCT_FIELDS else JSON
+    """A record; JSON text where the names are data: a map, whose type would grow with every name."""
+    return JSON if are_data([field.name for field in fields]) else Type("struct", fields)
+
+
+def settle(fields: Iterable[Field]) -> tuple[Field, ...]:
+    """Fields of an older version with the types that this one gives to their values."""
+    return tuple(Field(field.name, _settle(field.type), field.first) for field in fields)
+
+
+def _settle(kind: Type) -> Type:
+    if kind.kind == "struct":
+        return _struct(settle(kind.fields))
+    return kind if kind.element is None else Type(kind.kind, element=_settle(kind.element))
 
 
 def infer(values: Sequence[Any], stamp: Stamp, depth: int = 0) -> Type:

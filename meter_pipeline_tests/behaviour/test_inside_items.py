@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -15,6 +18,7 @@ from sqlalchemy import text
 from meter_pipeline.config.audit_rules import ALL, AuditConfig
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline_tests.behaviour import thorough
@@ -27,6 +31,15 @@ COLUMNS = ["item_key", "kind", "field", "old_value", "new_value", "old_number", 
 def config_of_shop(**options: Any) -> Config:
     """A `meter.yaml` about the shop, by which the audit holds no job: what is odd about them is meant."""
     return Config(strategies={"shop": StrategyConfig(audit=AuditConfig(flag=frozenset({ALL})), **options)})
+
+
+@contextmanager
+def published(station: Station) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse, published again."""
+    path = station.folder / "warehouse.duckdb"
+    publish(station.ledger, station.lake, path)
+    with reading(path) as connection:
+        yield connection
 
 
 def insert_days(sandbox: Sandbox, days: list[list[Any]]) -> list[str]:
@@ -173,3 +186,65 @@ def test_of_the_copies_that_are_promoted_every_day_one_comes_and_one_goes(
     station.sync(config=config_of_shop(key=("title",)), limits=limits)
     station.sync(config=config, limits=limits)
     assert (station.rows(), changes(station)) == expected
+
+
+def stock(first: int, last: int) -> list[dict[str, Any]]:
+    """Two products with their stock by store."""
+    return [{"id": f"p{n}", "stock": {f"s{store}": store % 7 for store in range(first, last)}} for n in range(2)]
+
+
+def test_the_type_of_an_object_keyed_by_stores_never_turns_over_and_no_value_is_lost(
+    station: Station, empty_sandbox: Sandbox
+) -> None:
+    first = empty_sandbox.world.now - 10 * 86_400
+    types = []
+    for day, (start, end) in enumerate(((0, 20), (10, 400), (300, 1_200))):
+        empty_sandbox.insert_job("Shop", items=stock(start, end), completed_at=first + 86_400 * day)
+        station.sync(config=config_of_shop(key=("id",)))
+        types.append(station.results("shop").schema.field("stock").type)
+        with published(station) as connection:
+            column = connection.execute("SELECT typeof(stock), stock->>'$.s15' FROM results.shop").fetchall()[0]
+        assert column == ("VARCHAR", "1")
+    assert len(set(types)) == 1
+    kept = [json.loads(text) for text in station.results("shop")["stock"].to_pylist()]
+    assert sorted(kept, key=len) == [
+        items["stock"] for start, end in ((0, 20), (10, 400), (300, 1_200)) for items in stock(start, end)
+    ]
+    assert_whole(station)
+
+
+def test_a_wide_record_of_an_older_version_becomes_a_map_when_its_rows_are_made_again(
+    station: Station, empty_sandbox: Sandbox
+) -> None:
+    insert_days(empty_sandbox, [stock(0, 12), stock(0, 12)])
+    config = config_of_shop(key=("id",))
+    station.sync(config=config)
+    (row,) = station.ledger.strategies()
+    assert json.loads(row.fields)[1]["kind"] == "struct"
+    form = json.loads(row.fields)
+    last = form[1]["fields"][-1]
+    # Fields that no job has any more: the older version had a record of these.
+    form[1]["fields"] += [{**last, "name": f"s{n}"} for n in range(12, 40)]
+    rules = {name: value for name, value in json.loads(row.identity or "").items() if name != "version"}
+    with station.ledger.writing() as connection:
+        connection.execute(
+            text("UPDATE strategies SET fields = :fields, identity = :identity"),
+            {"fields": json.dumps(form), "identity": json.dumps(rules)},
+        )
+    station.sync(config=config)
+    assert [json.loads(text) for text in station.results("shop")["stock"].to_pylist()] == [
+        item["stock"] for item in stock(0, 12) * 2
+    ]
+    assert_whole(station)
+
+
+def test_one_price_in_the_only_item_of_a_page_moves(station: Station, empty_sandbox: Sandbox) -> None:
+    days = [
+        [{"page": "Plans", "plans": [{"name": "Solo", "fee": "$9/month"}, {"name": "Team", "fee": f"${fee}/month"}]}]
+        for fee in (40, 45)
+    ]
+    insert_days(empty_sandbox, days)
+    station.sync(config=config_of_shop(key=("page",)))
+    assert changes(station) == [
+        ("Plans", "changed", "plans[name=Team].fee", '"$40/month"', '"$45/month"', 40.0, 45.0)
+    ]  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.errors import MeterPipelineError
+from meter_pipeline.store import columns
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
@@ -41,7 +42,7 @@ def rebuild_rows(
         accepted: The accepted jobs; those of the ledger when None.
         others: Updates of other jobs.
     """
-    fields = state.rules.floor(state.fields)
+    fields = state.rules.floor(columns.settle(state.fields))
     rows = list(context.ledger.jobs(context.strategy_id, ("accepted",))) if accepted is None else accepted
     times = times_of(rows)
     identity = state.rules.identity
