@@ -180,7 +180,7 @@ def _arrange_within(value: Any, order: bool | None) -> Any:
         if kinds & _NESTED:
             value = [_arrange_within(inner, order) for inner in value]
         return _arrange(value, order)
-    if type(value) is dict and not _NESTED.isdisjoint(map(type, value.values())):
+    if type(value) is dict and any(type(inner) in _NESTED for inner in value.values()):
         return {
             name: _arrange_within(inner, order) if type(inner) in _NESTED else inner for name, inner in value.items()
         }
