@@ -15,7 +15,7 @@ from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_ledger
 
 # Fields of the stored item rules that are bookkeeping of the search for a key.
-_INTERNAL = ("attempts",)
+_INTERNAL = ("search",)
 
 
 def keys(

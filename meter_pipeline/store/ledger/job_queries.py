@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
-from sqlalchemy import Connection, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, select, tuple_
 
 from meter_pipeline.store.chunks import VALUES_PER_STATEMENT, chunks
 from meter_pipeline.store.ledger.catalog import read_schedules, read_strategies
 from meter_pipeline.store.ledger.intervals import expected_interval
-from meter_pipeline.store.ledger.rows import Counts, Gap, JobRow
+from meter_pipeline.store.ledger.rows import Counts, Gap, ItemsRow, JobRow
 from meter_pipeline.store.ledger.tables import jobs, strategies
 from meter_pipeline.store.times import moment
 
@@ -98,6 +98,28 @@ def find_neighbours(
         after = accepted.where(position > end).order_by(*oldest_first).limit(1)
         found[target] = [JobRow(*row) for query in (before, within, after) for row in connection.execute(query)]
     return found
+
+
+def count_comparable(connection: Connection, strategy_id: str) -> int:
+    """Accepted jobs with items that have an earlier one of the same target."""
+    targets = func.count(jobs.c.target_id.distinct())
+    count, targets = connection.execute(select(func.count(), targets).where(_with_items(strategy_id))).one()
+    return int(count) - int(targets)
+
+
+def read_with_items(connection: Connection, strategy_id: str) -> list[ItemsRow]:
+    """Accepted jobs with items, in any order."""
+    query = select(jobs.c.job_id, jobs.c.target_id, jobs.c.completed_at, jobs.c["items"], jobs.c.batch_id)
+    return [
+        ItemsRow(job_id, target_id or "", completed_at or "", items, batch_id)
+        for job_id, target_id, completed_at, items, batch_id in connection.execute(
+            query.where(_with_items(strategy_id))
+        )
+    ]
+
+
+def _with_items(strategy_id: str) -> ColumnElement[bool]:
+    return and_(jobs.c.strategy_id == strategy_id, jobs.c.state == "accepted", jobs.c["items"] > 0)
 
 
 def find_gaps(connection: Connection) -> list[Gap]:

@@ -34,7 +34,7 @@ from meter_pipeline.store.ledger.intents import LedgerIntents
 from meter_pipeline.store.ledger.jobs import Commit, job_values
 from meter_pipeline.store.ledger.pooling import pools_transactions
 from meter_pipeline.store.ledger.presence import presence_for
-from meter_pipeline.store.ledger.rows import Counts, Gap, JobRow, Recorded, ScheduleRow, StrategyRow
+from meter_pipeline.store.ledger.rows import Counts, Gap, ItemsRow, JobRow, Recorded, ScheduleRow, StrategyRow
 from meter_pipeline.store.ledger.upserts import upsert
 from meter_pipeline.store.parts import Part
 
@@ -314,6 +314,16 @@ class Ledger:
         """
         with self.reading() as connection:
             return job_queries.find_neighbours(connection, strategy_id, spans)
+
+    def count_comparable(self, strategy_id: str) -> int:
+        """Accepted jobs of a strategy with items that have an earlier one of the same target."""
+        with self.reading() as connection:
+            return job_queries.count_comparable(connection, strategy_id)
+
+    def with_items(self, strategy_id: str) -> list[ItemsRow]:
+        """The accepted jobs of a strategy that have items, in any order."""
+        with self.reading() as connection:
+            return job_queries.read_with_items(connection, strategy_id)
 
     def judged(self, strategy_id: str) -> JudgedJobs:
         """The loaded jobs of a strategy with what the audit found about them."""

@@ -124,6 +124,17 @@ class JobRow:
 
 
 @dataclass(frozen=True)
+class ItemsRow:
+    """An accepted job with items, as far as the search for a key needs it."""
+
+    job_id: str
+    target_id: str
+    completed_at: str
+    items: int
+    batch_id: str | None
+
+
+@dataclass(frozen=True)
 class JudgedRow:
     """A loaded job as far as verdicts on later jobs need it; `completed_at` and `job_id` order the jobs of a target."""
 

@@ -160,6 +160,26 @@ def rank(samples: Sequence[JobSample], *, with_targets: bool = False) -> Search:
     return Search(best, tuple(candidates[:_MAX_CANDIDATES]), len(samples), items, evidence.steps)
 
 
+def guess(samples: Sequence[JobSample]) -> Search:
+    """The fields that tell all items of single jobs apart; the best one is accepted until jobs can be compared."""
+    evidence = Evidence(samples)
+    order = {path: number for number, path in enumerate(evidence.paths)}
+    rated: list[_Rated] = []
+    for path in evidence.paths:
+        fields = (path,)
+        measures = evidence.count(fields)
+        reason = _first_reason(evidence, fields, measures)
+        shape = _shape(evidence, fields)
+        if reason is None and (measures.repeated or measures.presence < 1 or shape == _SPREAD):
+            reason = "not examined: no two jobs can be compared yet"
+        verdict = (ACCEPTED, "different in each item; no two jobs can be compared yet") if reason is None else None
+        rated.append(_Rated(fields, measures, *(verdict or (WAITING, str(reason))), shape))
+    rated.sort(key=lambda found: _preference(found, order, None))
+    candidates = [_candidate(found) for found in rated]
+    best = candidates[0] if candidates and candidates[0].verdict == ACCEPTED else None
+    return Search(best, tuple(candidates[:_MAX_CANDIDATES]), len(samples), sum(len(s.values) for s in samples), 0)
+
+
 def _rate_all(evidence: Evidence, candidates: Iterable[Fields]) -> list[_Rated]:
     rated: list[_Rated] = []
     compared: dict[Fields, Measures] = {}

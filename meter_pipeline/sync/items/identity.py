@@ -21,6 +21,9 @@ from meter_pipeline.config.field_paths import Path, parse_path
 from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store.columns import spell, spell_json
 
+#: The key of an item that is known by its page.
+PAGE_KEY = "page"
+
 _encode = msgspec.json.Encoder(order="sorted").encode
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d+)?")
 # A number in JSON with more significant digits than this is rounded before it is compared.
@@ -41,16 +44,18 @@ class Identity:
 
     Args:
         rules: The item rules; without a key, an item's hash is its key.
+        by_page: Whether a page's item is known by the page, so that all have one key, which is theirs within the page.
     """
 
-    def __init__(self, rules: ItemRules) -> None:
+    def __init__(self, rules: ItemRules, *, by_page: bool = False) -> None:
+        self._by_page = by_page
         self.key: tuple[Path, ...] = tuple(map(parse_path, rules.key or ()))
         self._array_order, self._whitespace, self._numbers = rules.array_order, rules.whitespace, rules.numbers
         ignored = frozenset(map(parse_path, rules.ignore))
         self.ignored: Ignored = _tree(ignored)
         # Scalars are compared as they are.
         self.is_plain = not rules.ignore and rules.whitespace and rules.numbers
-        self._rules = (self.key, ignored, rules.array_order, rules.whitespace, rules.numbers)
+        self._rules = (self.key, by_page, ignored, rules.array_order, rules.whitespace, rules.numbers)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Identity) and self._rules == other._rules
@@ -100,6 +105,8 @@ class Identity:
 
     def keys(self, values: Sequence[Any], hashes: list[str]) -> list[str]:
         """Keys of items without occurrence numbers; the hash, where a field of the key is absent or empty."""
+        if self._by_page:
+            return [PAGE_KEY] * len(hashes)
         if not self.key:
             return hashes
         if len(self.key) == 1:

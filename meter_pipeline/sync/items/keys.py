@@ -7,22 +7,28 @@ it. A job that is loaded late leaves no trace: the answer is again that of all j
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from meter_pipeline.sync.items.candidates import ACCEPTED, FIELDS, REFUSED, TARGET, Candidate, Search, rank
-from meter_pipeline.sync.items.samples import JobSample
+from meter_pipeline.sync.items.candidates import ACCEPTED, FIELDS, REFUSED, TARGET, Candidate, Search, guess, rank
+from meter_pipeline.sync.items.samples import WHOLE_ITEMS, JobSample
 
 # Jobs of a sample, and pages of one item each in a sample: many of these weigh less than one list.
 SAMPLE_JOBS, SAMPLE_PAGES = 12, 96
 # The sample is examined again when the number of comparable jobs has grown by this factor.
-_GROWTH = 1.25
+_GROWTH = 1.4
+# A key that is final, or configured, is looked after when so many more jobs can be compared.
+_WATCHED_JOBS, _WATCHED_GROWTH = 8, 1.05
 # A key is final with this many comparisons and changes around it, or after this many comparable jobs.
 _SURE_STEPS, _SURE_CHANGES, _ENOUGH_EXAMINED = 4, 20, 60
 # Differences in stability and uniqueness up to this are no difference.
 _TIE = 0.005
 _ONE_ITEM_SHARE = 0.9
+# Candidates that are kept with a search.
+_KEPT = 8
+
+Place = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class JobRef:
     run: str | None = None
 
     @property
-    def place(self) -> tuple[str, str]:
+    def place(self) -> Place:
         """The job's place in time."""
         return self.time, self.job_id
 
@@ -55,21 +61,62 @@ class KeySearch:
 
     Attributes:
         key: The key; None while the evidence supports none.
-        search: The last search, with all candidates; None before two jobs of one target exist.
-        examined: Number of comparable jobs up to the last checkpoint.
+        search: The last search, with its best candidates; None before there was one.
+        examined: Number of comparable jobs up to the last checkpoint: those with an earlier job of the same target.
+        until: The place of the last job up to the last checkpoint; None before the first.
         is_final: Whether no later job can change the key.
+        watched: How the key in use does in the last jobs up to the last checkpoint; None if nothing could be compared.
     """
 
     key: Candidate | None = None
     search: Search | None = None
     examined: int = 0
+    until: Place | None = None
     is_final: bool = False
+    watched: Candidate | None = None
+
+    def survives(self, moved: Iterable[Place]) -> bool:
+        """Whether it still holds when jobs at these places are accepted, or no longer are."""
+        return self.until is None or all(place > self.until for place in moved)
+
+    def next_count(self, *, is_given: bool) -> int:
+        """Number of comparable jobs at which there is something to examine again; `is_given`: the key is configured."""
+        if self.until is None and not is_given:
+            return 0
+        return _next_count(self.examined, is_watched=is_given or self.is_final)
+
+    def dump(self) -> dict[str, Any]:
+        """The search as the ledger keeps it."""
+        return asdict(self)
+
+
+def load_search(form: Mapping[str, Any] | None) -> KeySearch:
+    """The search that `KeySearch.dump` wrote; a new one without."""
+    if form is None:
+        return KeySearch()
+    search = form["search"]
+    if search is not None:
+        search = Search(
+            _load_candidate(search["key"]),
+            tuple(_load_candidate(candidate) for candidate in search["candidates"]),
+            search["jobs"],
+            search["items"],
+            search["steps"],
+        )
+    until = form["until"]
+    key, watched = _load_candidate(form["key"]), _load_candidate(form["watched"])
+    return KeySearch(key, search, form["examined"], until and (until[0], until[1]), form["is_final"], watched)
+
+
+def _load_candidate(form: Mapping[str, Any] | None) -> Any:
+    return form and Candidate(**{**form, "fields": tuple(form["fields"])})
 
 
 def find_key(
     jobs: Iterable[JobRef],
     read: Callable[[Sequence[JobRef]], Sequence[JobSample]],
     known: KeySearch = KeySearch(),
+    given: Sequence[str] | None = None,
 ) -> KeySearch:
     """The key that the accepted jobs support.
 
@@ -77,19 +124,39 @@ def find_key(
         jobs: All accepted jobs of the strategy, in any order.
         read: Returns the samples of jobs: see `sample_positions` for the items of each. Called once for each
             checkpoint, with jobs that earlier checkpoints had too.
-        known: What an earlier call returned, to go on from there. Leave it out if a job has been accepted since then
-            that is earlier than one of those: the answer is again that of all jobs in order of time.
+        known: What an earlier call returned, to go on from there. Leave it out unless `KeySearch.survives` what has
+            been accepted since then: the answer is again that of all jobs in order of time.
+        given: The key if it is configured: then none is looked for, and only `watched` is of interest.
     """
-    if known.is_final:
-        return known
-    for examined, sample in checkpoints(jobs, known.examined):
-        search = search_key(read(sample))
-        key = _kept(known.key, search)
-        is_sure = key is not None and search.steps >= _SURE_STEPS and key.changed >= _SURE_CHANGES
-        known = KeySearch(key, search, examined, is_final=is_sure or (key is not None and examined >= _ENOUGH_EXAMINED))
-        if known.is_final:
-            break
+    line = _Line(jobs)
+    if given is None and not known.is_final:
+        for count in line.counts(known):
+            known = _search_again(known, count, line, read)
+            if known.is_final:
+                break
+    fields = given if given is not None else known.key.fields if known.is_final and known.key else None
+    if fields is not None:
+        count = known.next_count(is_given=given is not None)
+        if count <= line.comparable:
+            # What is found here changes no row: only the last of several checkpoints is of interest.
+            while (following := _next_count(count, is_watched=True)) <= line.comparable:
+                count = following
+            watched = check_key(fields, read(choose_sample(line.until(count))))
+            known = replace(known, examined=count, until=line.until(count)[-1].place, watched=watched)
     return known
+
+
+def _search_again(
+    known: KeySearch, count: int, line: _Line, read: Callable[[Sequence[JobRef]], Sequence[JobSample]]
+) -> KeySearch:
+    jobs = line.until(count)
+    search = search_key(read(choose_sample(jobs))) if count else guess_key(read(jobs))
+    key = _kept(known.key, search)
+    watched = None if key is None else _find_candidate(search, key)
+    is_sure = key is not None and search.steps >= _SURE_STEPS and key.changed >= _SURE_CHANGES
+    is_final = is_sure or (key is not None and count >= _ENOUGH_EXAMINED)
+    kept = replace(search, candidates=search.candidates[:_KEPT])
+    return KeySearch(key, kept, count, jobs[-1].place, is_final, watched)
 
 
 def _kept(key: Candidate | None, search: Search) -> Candidate | None:
@@ -97,7 +164,7 @@ def _kept(key: Candidate | None, search: Search) -> Candidate | None:
     best = search.key
     if key is None or (best is not None and best.fields == key.fields):
         return best
-    now = next((found for found in search.candidates if (found.kind, found.fields) == (key.kind, key.fields)), None)
+    now = _find_candidate(search, key)
     if now is None or now.verdict == REFUSED:
         return best
     if best is None:
@@ -106,44 +173,61 @@ def _kept(key: Candidate | None, search: Search) -> Candidate | None:
     return best if is_better or (key.kind == TARGET and best.kind == FIELDS) else now
 
 
-def checkpoints(jobs: Iterable[JobRef], examined: int = 0) -> Iterator[tuple[int, list[JobRef]]]:
-    """The samples to examine one after another, each with the number of comparable jobs up to its last job.
+def _find_candidate(search: Search, key: Candidate) -> Candidate | None:
+    return next((found for found in search.candidates if (found.kind, found.fields) == (key.kind, key.fields)), None)
 
-    Args:
-        jobs: Accepted jobs, in any order.
-        examined: Number of comparable jobs that need not be examined again.
+
+def _next_count(count: int, *, is_watched: bool) -> int:
+    if is_watched:
+        return max(count + _WATCHED_JOBS, int(count * _WATCHED_GROWTH))
+    return max(count + 1, int(count * _GROWTH))
+
+
+class _Line:
+    """The accepted jobs with items in order of time.
+
+    Attributes:
+        comparable: How many of them have an earlier job of the same target.
     """
-    seen: set[str] = set()
-    known: list[JobRef] = []
-    comparable, wanted = 0, 1
-    for job in sorted(jobs, key=lambda job: job.place):
-        if job.items < 1:
-            continue
-        known.append(job)
-        if job.target_id not in seen:
+
+    def __init__(self, jobs: Iterable[JobRef]) -> None:
+        self._jobs = sorted((job for job in jobs if job.items > 0), key=lambda job: job.place)
+        seen: set[str] = set()
+        self._ends: list[int] = []
+        for number, job in enumerate(self._jobs, 1):
+            if job.target_id in seen:
+                self._ends.append(number)
             seen.add(job.target_id)
-            continue
-        comparable += 1
-        if comparable >= wanted:
-            wanted = max(comparable + 1, int(comparable * _GROWTH))
-            if comparable > examined:
-                yield comparable, choose_sample(known)
+        self.comparable = len(self._ends)
+
+    def until(self, count: int) -> list[JobRef]:
+        """The jobs up to the one with which so many can be compared; the first job alone for 0."""
+        return self._jobs[: self._ends[count - 1] if count else 1]
+
+    def counts(self, known: KeySearch) -> Iterator[int]:
+        """The checkpoints after those of `known`, as numbers of comparable jobs."""
+        if known.until is None and self._jobs and self._jobs[0].items > WHOLE_ITEMS:
+            yield 0
+        count = _next_count(known.examined, is_watched=False)
+        while count <= self.comparable:
+            yield count
+            count = _next_count(count, is_watched=False)
 
 
 def choose_sample(jobs: Sequence[JobRef]) -> list[JobRef]:
     """The latest jobs of the busiest targets, in order of time: a list's items change more the longer one waits."""
-    counts = Counter(job.target_id for job in jobs)
-    busiest = sorted(
-        ((target, count) for target, count in counts.items() if count > 1), key=lambda pair: (-pair[1], pair[0])
-    )
+    by_target: dict[str, list[JobRef]] = {}
+    for job in jobs:
+        by_target.setdefault(job.target_id, []).append(job)
+    busiest = sorted(by_target.items(), key=lambda entry: (-len(entry[1]), entry[0]))
     room = SAMPLE_PAGES if _is_one_item_each(jobs) else SAMPLE_JOBS
-    deep = max(room // max(len(busiest), 1), 4)
+    deep = max(room // max(sum(len(group) > 1 for group in by_target.values()), 1), 4)
     sample: list[JobRef] = []
-    for target, count in busiest:
-        share = min(count, deep, room - len(sample))
+    for _, group in busiest:
+        share = min(len(group), deep, room - len(sample))
         if share < 2:
             break
-        sample += sorted((job for job in jobs if job.target_id == target), key=lambda job: job.place)[-share:]
+        sample += sorted(group, key=lambda job: job.place)[-share:]
     return sorted(sample, key=lambda job: job.place)
 
 
@@ -167,6 +251,14 @@ def search_key(samples: Sequence[JobSample]) -> Search:
             by_run = rank(joined)
             return by_run if by_run.key is not None else search
     return search
+
+
+def guess_key(samples: Sequence[JobSample]) -> Search:
+    """The key that one large list suggests by itself, so that its rows need not be made again after the second.
+
+    What the second list shows decides: nothing is compared before that.
+    """
+    return guess(samples)
 
 
 def _is_one_item_each(jobs: Sequence[JobRef] | Sequence[JobSample]) -> bool:

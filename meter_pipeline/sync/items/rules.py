@@ -40,7 +40,8 @@ class ChosenRules(ItemRules):
         source: Where the key comes from: `configured`, `suggested`, or `none` while there is none.
         chosen_at: When the key was chosen, ISO 8601.
         evidence: Measurements that support a suggested key: see `meter_pipeline.sync.items.keys`.
-        attempts: How many searches for a key found none.
+        by_page: Whether the one item of a page is the same item as long as the page is the same.
+        search: The search for a key so far: see `meter_pipeline.sync.items.keys.KeySearch`.
         version: The `RULES_VERSION` of the code that made the rows.
     """
 
@@ -48,7 +49,8 @@ class ChosenRules(ItemRules):
     source: str = NONE
     chosen_at: str | None = None
     evidence: Mapping[str, Any] | None = None
-    attempts: int = 0
+    by_page: bool = False
+    search: Mapping[str, Any] | None = None
     version: int = RULES_VERSION
 
     def rows_alike(self, other: ItemRules) -> bool:
@@ -58,7 +60,16 @@ class ChosenRules(ItemRules):
     @property
     def identity(self) -> Identity:
         """The keys and hashes of items under these rules."""
-        return Identity(self)
+        return Identity(self, by_page=self.by_page)
+
+    @property
+    def rules(self) -> tuple[Any, ...]:
+        """The rules as a tuple that is equal for rules that make the same rows."""
+        return (*super().rules, "by page") if self.by_page else super().rules
+
+    def with_key(self, key: tuple[str, ...], moment: str) -> ChosenRules:
+        """These rules with a configured key, chosen at a time (ISO 8601)."""
+        return replace(self, key=key, source=CONFIGURED, chosen_at=moment, evidence=None, by_page=False, search=None)
 
     def wanted(self, config: StrategyConfig | None, moment: str) -> ChosenRules:
         """These rules with those of `meter.yaml` in their place; a key that it leaves open stays as it is.
@@ -72,9 +83,8 @@ class ChosenRules(ItemRules):
         rules: dict[str, Any] = {rule.name: getattr(config, rule.name) for rule in fields(ItemRules)}
         key = rules.pop("key")
         rules |= {"types": dict(config.types), "version": RULES_VERSION}
-        if key is not None and (key != self.key or self.source != CONFIGURED):
-            rules |= {"key": key, "source": CONFIGURED, "chosen_at": moment, "evidence": None}
-        return replace(self, **rules)
+        is_new = key is not None and (key != self.key or self.source != CONFIGURED)
+        return replace(self.with_key(key, moment) if is_new else self, **rules)
 
     def floor(self, fields: Sequence[Field]) -> tuple[Field, ...]:
         """Fields with no type narrower than configured."""

@@ -1,126 +1,151 @@
-"""Finds a strategy's key in the jobs of a batch and their neighbours, while the strategy has none."""
+"""Keeps the search for a strategy's key up to date with its accepted jobs, whatever order and batches they come in.
+
+The search is kept with the strategy's item rules. It goes on where it was when all jobs that come are later than what
+it has examined; a job that comes or goes before that makes it begin again from the first job.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.lake.part_set import PartSet
+from meter_pipeline.store.lake.tables import find_runs
+from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.times import now
-from meter_pipeline.sync.changes.diff import Seen
-from meter_pipeline.sync.changes.feed import by_target, seen_before
 from meter_pipeline.sync.items import rules as item_rules
-from meter_pipeline.sync.items.candidates import FIELDS, Search
-from meter_pipeline.sync.items.keys import SAMPLE_JOBS, search_key
+from meter_pipeline.sync.items.candidates import TARGET
+from meter_pipeline.sync.items.keys import JobRef, KeySearch, find_key, load_search
+from meter_pipeline.sync.items.rules import ChosenRules
 from meter_pipeline.sync.items.samples import JobSample, sample_positions
 from meter_pipeline.sync.loading.job import CompletedJob
 from meter_pipeline.sync.loading.state import LoadContext, StrategyState
 
-# Searches that may fail before no more are made.
-MAX_ATTEMPTS = 8
 
-
-class NothingToCompare(Exception):
-    """No two jobs are of the same target."""
-
-
-def choose_key(context: LoadContext, state: StrategyState, accepted: Sequence[CompletedJob]) -> StrategyState:
-    """Looks for a key if the strategy needs one; when one is found, rows of earlier jobs are to be made again with it.
+def choose_key(
+    context: LoadContext, state: StrategyState, entered: Sequence[CompletedJob], left: Sequence[JobRow]
+) -> StrategyState:
+    """The state with the key that all accepted jobs support; a configured key stays, and is looked after.
 
     Args:
-        context: The load.
+        context: The load; its draft has the raw rows of all these jobs.
         state: The strategy's state.
-        accepted: The accepted jobs of the batch.
-
-    Returns:
-        The state with the key, or with one more failed attempt.
+        entered: Jobs that are accepted now.
+        left: Jobs that were accepted before this load; those that still are, are among `entered`, too.
     """
     rules = state.rules
-    is_configured = context.config is not None and context.config.key is not None
-    if is_configured or rules.source != item_rules.NONE or rules.attempts >= MAX_ATTEMPTS:
+    given = rules.key if rules.source == item_rules.CONFIGURED else None
+    if given == ():
         return state
-    try:
-        found = find_key(context, accepted, is_first=state.is_first)
-    except NothingToCompare:
-        return state
-    if found is None or found.key is None:
-        return replace(state, rules=replace(rules, attempts=rules.attempts + 1))
-    evidence = found.evidence(found.key)
-    rules = replace(rules, key=found.key.fields, source=item_rules.SUGGESTED, chosen_at=now(), evidence=evidence)
-    return replace(state, rules=rules)
+    known = load_search(rules.search)
+    if not known.survives([*(job.place for job in entered), *((row.completed_at or "", row.job_id) for row in left)]):
+        known = KeySearch()
+    jobs = _list_jobs(context, state, entered, left, known.next_count(is_given=given is not None))
+    read = _Reader(context.draft, {job.job.job_id: job for job in entered}).read
+    found = find_key(jobs, read, known, given)
+    if given is not None:
+        return replace(state, rules=replace(rules, search=_dump(found)))
+    return replace(state, rules=_rules_of(rules, found))
 
 
-def find_key(context: LoadContext, accepted: Sequence[CompletedJob], *, is_first: bool) -> Search | None:
-    """The key that these jobs and their neighbours support, or None if no candidate qualifies.
-
-    Args:
-        context: The load.
-        accepted: Jobs whose raw rows are in the lake.
-        is_first: Whether no job was accepted before, so that there are no neighbours.
-
-    Raises:
-        NothingToCompare: No two jobs are of the same target, so no candidate was tried.
-    """
-    loading = {job.job.job_id: job for job in accepted}
-    jobs = [job.in_feed for job in accepted if job.item_count > 1]
-    if not is_first:
-        jobs += _find_neighbours(context, jobs, loading)
-    sample = _choose_sample(jobs)
-    if not sample:
-        raise NothingToCompare
-    found = search_key([_read_sample(context, job, loading.get(job.job_id)) for job in sample])
-    return found if found.key is not None and found.key.kind == FIELDS else None
-
-
-def _read_sample(context: LoadContext, job: Seen, loading: CompletedJob | None) -> JobSample:
-    """The sample of a job in memory or in the lake."""
-    if loading is not None and loading.items is not None:
-        numbers = loading.items.numbers
-        texts = loading.items.texts.values
-        values = [texts[number] for number in numbers[sample_positions(len(numbers))].tolist()]
-        return JobSample(job.job_id, job.target_id, job.time, len(numbers), values)
-    chosen = list(_read_items(context.draft, job))
-    return JobSample(job.job_id, job.target_id, job.time, job.items, columns.parse(chosen))
+def _rules_of(rules: ChosenRules, found: KeySearch) -> ChosenRules:
+    """The rules with what a search has found."""
+    key, search = found.key, found.search
+    if key is None or search is None:
+        return replace(
+            rules,
+            key=(),
+            by_page=False,
+            source=item_rules.NONE,
+            chosen_at=None,
+            evidence=None,
+            search=_dump(found),
+        )
+    by_page = key.kind == TARGET
+    is_new = rules.source != item_rules.SUGGESTED or (key.fields, by_page) != (rules.key, rules.by_page)
+    return replace(
+        rules,
+        key=key.fields,
+        by_page=by_page,
+        source=item_rules.SUGGESTED,
+        chosen_at=now() if is_new else rules.chosen_at,
+        evidence=search.evidence(key),
+        search=_dump(found),
+    )
 
 
-def _read_items(stored: PartSet, job: Seen) -> Iterator[bytes]:
-    """The sampled items of a job in the lake; the others are passed over, batch by batch."""
-    positions = sample_positions(job.items)
-    start = 0
-    for batch in stored.job_batches("raw", ["item"], {job.job_id: job.time}):
-        first, last = np.searchsorted(positions, [start, start + batch.num_rows])
-        yield from batch["item"].take(pa.array(positions[first:last] - start)).cast(pa.binary()).to_pylist()
-        start += batch.num_rows
+def _dump(found: KeySearch) -> dict[str, Any] | None:
+    return None if found.until is None else found.dump()
 
 
-def _find_neighbours(context: LoadContext, jobs: Sequence[Seen], loading: dict[str, CompletedJob]) -> list[Seen]:
-    """Accepted jobs of the same targets, around and between these jobs, that have more than one item."""
-    spans = {
-        target: (min(job.place for job in group), max(job.place for job in group))
-        for target, group in by_target(jobs).items()
-    }
-    accepted = context.ledger.neighbourhood(context.strategy_id, spans)
-    return [
-        seen_before(row)
-        for rows in accepted.values()
-        for row in rows
-        if row.job_id not in loading and (row.items or 0) > 1
+def _list_jobs(
+    context: LoadContext, state: StrategyState, entered: Sequence[CompletedJob], left: Sequence[JobRow], wanted: int
+) -> list[JobRef]:
+    """All accepted jobs with items; none if fewer than `wanted` of them can be compared."""
+    own = {job.job.job_id for job in entered} | {row.job_id for row in left}
+    jobs = [
+        JobRef(job.job.job_id, job.in_feed.target_id, job.time, job.item_count, job.job.batch_id)
+        for job in entered
+        if job.item_count
+    ]
+    if state.is_first:
+        return jobs
+    if context.ledger.count_comparable(context.strategy_id) + len(jobs) < wanted:
+        return []
+    stored = context.ledger.with_items(context.strategy_id)
+    return jobs + [
+        JobRef(row.job_id, row.target_id, row.completed_at, row.items, row.batch_id)
+        for row in stored
+        if row.job_id not in own
     ]
 
 
-def _choose_sample(jobs: Sequence[Seen]) -> list[Seen]:
-    """Up to `SAMPLE_JOBS` jobs in order of time, of targets that have two or more; the busiest targets first."""
-    counts = Counter(job.target_id for job in jobs)
-    busiest = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    sample: list[Seen] = []
-    for target, count in busiest:
-        room = SAMPLE_JOBS - len(sample)
-        if count < 2 or room < 2:
-            break
-        sample += sorted((job for job in jobs if job.target_id == target), key=lambda job: job.place)[:room]
-    return sample
+@dataclass
+class _Reader:
+    """Reads samples of jobs, from memory or from the lake, each once."""
+
+    stored: PartSet
+    loading: Mapping[str, CompletedJob]
+    known: dict[str, JobSample] = field(default_factory=dict)
+
+    def read(self, jobs: Sequence[JobRef]) -> list[JobSample]:
+        """The samples of jobs, in the same order."""
+        missing = {job.job_id: job for job in jobs if job.job_id not in self.known}
+        samples = {job_id: self._sample_in_memory(job) for job_id, job in missing.items()}
+        in_lake = {job_id: missing[job_id] for job_id, sample in samples.items() if sample is None}
+        self.known |= {job_id: sample for job_id, sample in samples.items() if sample is not None}
+        if in_lake:
+            self.known |= _read_samples(self.stored, in_lake)
+        return [self.known[job.job_id] for job in jobs]
+
+    def _sample_in_memory(self, job: JobRef) -> JobSample | None:
+        loading = self.loading.get(job.job_id)
+        if loading is None or loading.items is None:
+            return None
+        numbers, texts = loading.items.numbers, loading.items.texts.values
+        values = [texts[number] for number in numbers[sample_positions(len(numbers))].tolist()]
+        return _sample_of(job, values)
+
+
+def _sample_of(job: JobRef, values: Sequence[object]) -> JobSample:
+    return JobSample(job.job_id, job.target_id, job.time, job.items, values, job.run)
+
+
+def _read_samples(stored: PartSet, jobs: Mapping[str, JobRef]) -> dict[str, JobSample]:
+    """The samples of jobs in the lake; other items are passed over, batch by batch."""
+    positions = {job_id: sample_positions(job.items) for job_id, job in jobs.items()}
+    passed, items = dict.fromkeys(jobs, 0), {job_id: list[bytes]() for job_id in jobs}
+    times = {job_id: job.time for job_id, job in jobs.items()}
+    for batch in stored.job_batches("raw", ["job_id", "item"], times):
+        for job_id, start, end in find_runs(batch["job_id"]):
+            before, wanted = passed[job_id], positions[job_id]
+            first, last = np.searchsorted(wanted, [before, before + end - start])
+            chosen = batch["item"].take(pa.array(wanted[first:last] - before + start))
+            items[job_id] += chosen.cast(pa.binary()).to_pylist()
+            passed[job_id] = before + end - start
+    return {job_id: _sample_of(job, columns.parse(items[job_id])) for job_id, job in jobs.items()}

@@ -142,8 +142,8 @@ def asked(
     section = find_config(config, strategy)
     current = item_rules.load(strategy.identity).wanted(section, now())
     wanted = current
-    if key is not None and tuple(key) != current.key:
-        wanted = replace(wanted, key=tuple(key), source=item_rules.CONFIGURED, chosen_at=now(), evidence=None)
+    if key is not None and (tuple(key) != current.key or current.by_page):
+        wanted = wanted.with_key(tuple(key), now())
     if ignore is not None:
         wanted = replace(wanted, ignore=tuple(ignore))
     if section is not None and not wanted.rows_alike(wanted.wanted(section, now())):

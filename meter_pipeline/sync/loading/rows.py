@@ -71,8 +71,8 @@ def write_typed(
         jobs: The batch in order of time, held jobs included: any typed rows of theirs go.
     """
     accepted = [job for job in jobs if job.accepted]
-    keyed = choose_key(context, state, accepted)
-    is_rekeyed = not state.is_first and keyed.rules.key != state.rules.key
+    keyed = choose_key(context, state, accepted, [job.row for job in jobs if job.row.state == "accepted"])
+    is_rekeyed = not state.is_first and keyed.rules.identity != state.rules.identity
     if memory.texts.identify(keyed.rules.identity):
         memory.previous = {}
     fields = _widen_fields(keyed, memory, accepted)

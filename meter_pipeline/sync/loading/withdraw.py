@@ -1,7 +1,7 @@
 """Holds or drops jobs by hand: results and feed become as if the jobs had never been accepted.
 
 The strategy's columns are made from its accepted jobs alone, so columns and wider types that only a withdrawn job
-brought go with it. The key stays: it was chosen for the strategy, and rows of other jobs were made with it.
+brought go with it. So does a key that the other jobs do not support.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import FindingRow, JobRow, times_of
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.audit.findings import HELD
-from meter_pipeline.sync.changes.diff import Counts
 from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.containment import refusal_explained
 from meter_pipeline.sync.items.results import alike, paused_collection, results_schema, rewrite
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.decisions import Decision, decide
 from meter_pipeline.sync.loading.job import BY_HAND, PIECE_FIELDS
+from meter_pipeline.sync.loading.key_search import choose_key
 from meter_pipeline.sync.loading.state import LoadContext, StrategyState, read_state
 from meter_pipeline.sync.loading.updates import JobUpdate
 
@@ -127,13 +127,15 @@ def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, sta
     try:
         with paused_collection():
             after = replace(before, fields=_fields_without(context, before, accepted)) if accepted else before
-            is_rewritten = not alike(results_schema(after.fields), results_schema(before.fields))
-            counts = _remove_rows(context, after, accepted, is_rewritten=is_rewritten)
+            after = choose_key(context, after, [], accepted) if accepted else after
+            is_rekeyed = after.rules.identity != before.rules.identity
+            is_rewritten = is_rekeyed or not alike(results_schema(after.fields), results_schema(before.fields))
+            removed = _remove_rows(context, after, accepted, is_rewritten=is_rewritten, is_rekeyed=is_rekeyed)
         if state == "dropped":
             for table in ("raw", "profiles"):
                 draft.remove(table, times_of(row for row in rows if row.loaded))
         updates = [_update_of(row, state, reason) for row in rows]
-        updates += [JobUpdate(job_id, "accepted", changes=count) for job_id, count in counts.rows.items()]
+        updates += removed
         draft.merge()
         jobs = [update.as_row() for update in updates]
         # What a dropped job was like, or was found to be, is of no use any more.
@@ -156,23 +158,34 @@ def _update_of(row: JobRow, state: str, reason: str) -> JobUpdate:
     return replace(update, items=None, loaded_at=None, attempts=0, held_at=None, audit=None)
 
 
-def _remove_rows(context: LoadContext, after: StrategyState, jobs: Sequence[JobRow], *, is_rewritten: bool) -> Counts:
+def _remove_rows(
+    context: LoadContext, after: StrategyState, jobs: Sequence[JobRow], *, is_rewritten: bool, is_rekeyed: bool
+) -> list[JobUpdate]:
     """Takes the rows of accepted jobs out of results and feed; their successors are compared with other jobs then."""
     if not jobs:
-        return Counts()
+        return []
     identity = after.rules.identity
+    duplicates: dict[str, int] = {}
+    rest = _list_rest(context, jobs)
     if is_rewritten:
-        rewrite(context.draft, after.fields, identity, _times_of_rest(context, jobs))
+        duplicates = rewrite(context.draft, after.fields, identity, times_of(rest))
     else:
         context.draft.remove("results", times_of(jobs))
     feed = Feed(context.lake, context.draft, context.ledger, context.strategy_id, context.limits.large_bytes)
-    return feed.update(identity, [], [seen_before(row) for row in jobs], {}, first=False)
+    if not is_rekeyed:
+        counts = feed.update(identity, [], [seen_before(row) for row in jobs], {}, first=False)
+        return [JobUpdate(job_id, "accepted", changes=count) for job_id, count in counts.rows.items()]
+    counts = feed.rebuild(identity, map(seen_before, rest))
+    return [
+        JobUpdate(job_id, "accepted", duplicates=duplicates.get(job_id, 0), changes=count)
+        for job_id, count in counts.rows.items()
+    ]
 
 
 def _fields_without(context: LoadContext, state: StrategyState, jobs: Sequence[JobRow]) -> tuple[Field, ...]:
     """The strategy's fields as its other accepted jobs make them."""
     found: tuple[Field, ...] = ()
-    for fields in _stored_fields(context.draft, _times_of_rest(context, jobs)):
+    for fields in _stored_fields(context.draft, times_of(_list_rest(context, jobs))):
         found = columns.merge_fields(found, fields)
         # Fields only ever grow towards those of all jobs: once they are the same, no further job changes them.
         if state.rules.floor(found) == state.fields:
@@ -189,8 +202,7 @@ def _stored_fields(draft: Draft, times: Mapping[str, str]) -> Iterator[tuple[Fie
             yield columns.infer_fields(items[start:end], (times[job_id], job_id, position))
 
 
-def _times_of_rest(context: LoadContext, jobs: Sequence[JobRow]) -> dict[str, str]:
-    """Times of the accepted jobs other than these, by id."""
+def _list_rest(context: LoadContext, jobs: Sequence[JobRow]) -> list[JobRow]:
+    """The accepted jobs other than these."""
     own = {row.job_id for row in jobs}
-    rest = context.ledger.jobs(context.strategy_id, ("accepted",))
-    return times_of(row for row in rest if row.job_id not in own)
+    return [row for row in context.ledger.jobs(context.strategy_id, ("accepted",)) if row.job_id not in own]

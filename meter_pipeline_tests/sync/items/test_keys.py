@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,9 +16,10 @@ from meter_pipeline.sync.items.keys import (
     JobRef,
     KeySearch,
     check_key,
-    checkpoints,
+    choose_sample,
     explain_none,
     find_key,
+    load_search,
     search_key,
 )
 from meter_pipeline.sync.items.samples import WHOLE_ITEMS, JobSample, sample_positions
@@ -117,12 +119,49 @@ def test_the_key_is_the_same_whatever_the_order_of_loading(kind: str) -> None:
 def test_samples_are_bounded_however_long_the_history() -> None:
     lists = [JobRef(f"{day:04}", f"page {day % 3}", f"{day:04}", 10) for day in range(1_000)]
     pages = [JobRef(f"{day:04}", f"page {day % 300}", f"{day:04}", 1) for day in range(1_000)]
+    examined: list[int] = []
+
+    def read(sample: Sequence[JobRef]) -> list[JobSample]:
+        examined.append(len(sample))
+        return [JobSample(job.job_id, job.target_id, job.time, 1, [{"x": [1]}]) for job in sample]
+
     for jobs, most in ((lists, SAMPLE_JOBS), (pages, SAMPLE_PAGES)):
-        found = list(checkpoints(jobs))
-        assert len(found) < 40
-        assert all(len(sample) <= most for _, sample in found)
-        resumed = list(checkpoints(jobs, found[20][0]))
-        assert resumed == found[21:]
+        examined.clear()
+        whole = find_key(jobs, read)
+        assert len(examined) < 25
+        assert max(examined) <= most
+        assert find_key(jobs, read, load_search(json.loads(json.dumps(whole.dump())))) == whole
+        assert len(choose_sample(jobs)) <= most
+
+
+def test_a_kept_search_goes_on_only_if_nothing_before_it_has_moved() -> None:
+    invented = invent(7, "list", items=40, days=8)
+    known = find_key(invented.refs[:5], invented.read)
+    assert known.until == invented.refs[4].place
+    assert known.survives([job.place for job in invented.refs[5:]])
+    assert not known.survives([invented.refs[6].place, invented.refs[2].place])
+    assert KeySearch().survives([invented.refs[0].place])
+
+
+def test_one_large_list_suggests_a_key_that_the_second_confirms_or_refutes() -> None:
+    def job(day: int, shape: Callable[[int, int], Item]) -> JobSample:
+        return JobSample.of(
+            [shape(number, day) for number in range(WHOLE_ITEMS + 1)], job_id=str(day), target_id="page", time=str(day)
+        )
+
+    def find(days: int, shape: Callable[[int, int], Item]) -> tuple[str, ...] | None:
+        samples = {str(day): job(day, shape) for day in range(days)}
+        refs = [JobRef(found.job_id, found.target_id, found.time, found.items) for found in samples.values()]
+        return fields_of(find_key(refs, lambda sample: [samples[ref.job_id] for ref in sample]))
+
+    def kept(number: int, day: int) -> Item:
+        return {"kind": number % 7, "zorp": f"Z-{number * 7919}", "price": number % 13 + day}
+
+    def renewed(number: int, day: int) -> Item:
+        return {"kind": number % 7, "token": f"T-{day}-{number * 7919}", "price": number % 13 + day}
+
+    assert [find(days, kept) for days in (1, 2)] == [("zorp",), ("zorp",)]
+    assert [find(days, renewed) for days in (1, 2)] == [("token",), None]
 
 
 def test_a_large_job_is_sampled_in_blocks_that_jobs_of_its_size_share() -> None:

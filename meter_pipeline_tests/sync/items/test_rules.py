@@ -45,7 +45,8 @@ def test_rules_that_cannot_be_changed_by_their_reader_can_be_kept() -> None:
 
 def test_only_rules_that_matter_to_keys_and_hashes_make_another_identity() -> None:
     plain = ChosenRules()
-    assert plain.identity == ChosenRules(types={"price": "text"}, source=CONFIGURED, attempts=3).identity
+    assert plain.identity != ChosenRules(by_page=True).identity
+    assert plain.identity == ChosenRules(types={"price": "text"}, source=CONFIGURED, search={}).identity
     assert plain.identity != ChosenRules(numbers=False).identity
     assert not plain.rows_alike(ChosenRules(types={"price": "text"}))
 

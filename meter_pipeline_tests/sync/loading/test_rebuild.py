@@ -17,6 +17,7 @@ from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.loading.decisions import DecisionError
 from meter_pipeline.sync.loading.rebuild import RekeyError, asked, rekey
 from meter_pipeline.sync.loading.release import release
+from meter_pipeline.sync.loading.withdraw import hold
 from meter_pipeline_tests.behaviour.station import Station, assert_whole, flagging
 
 
@@ -69,16 +70,39 @@ def test_a_key_is_found_as_soon_as_two_jobs_can_be_compared_and_rows_follow(
     assert_whole(station)
 
 
-def test_a_key_once_found_stays(station: Station, empty_sandbox: Sandbox) -> None:
+def test_a_key_that_late_jobs_refute_is_given_up_and_the_history_follows(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox
+) -> None:
+    station = make_station(empty_sandbox)
     scrape(empty_sandbox)
     station.sync()
-    before = station.ledger.strategies()[0].identity
+    assert key(station) == ("sku",)
     for second in (10, 11):
-        items = [{"sku": "same", "id": n} for n in range(4)]
-        empty_sandbox.insert_job("Shop", items=items, completed_at=empty_sandbox.world.now - 500 + second)
-    station.sync(config=flagging("Shop"))
-    assert station.ledger.strategies()[0].identity == before
-    assert station.ledger.duplicates() == {station.ledger.strategies()[0].strategy_id: 6}
+        items = [{"sku": "same", "id": n} for n in range(40)]
+        empty_sandbox.insert_job("Shop", items=items, completed_at=empty_sandbox.world.now - 5_000 + second)
+    report = station.sync(config=flagging("Shop"))
+    assert report.strategies["shop"].rewritten
+    assert_whole(station)
+    at_once = make_station(empty_sandbox, "at once")
+    at_once.sync(config=flagging("Shop"))
+    assert key(station) == key(at_once) == ()
+    assert station.rows() == at_once.rows()
+    assert changes(station) == changes(at_once)
+
+
+def test_jobs_that_are_withdrawn_take_the_key_that_they_support_with_them(
+    station: Station, empty_sandbox: Sandbox
+) -> None:
+    ids = scrape(empty_sandbox)
+    station.sync()
+    assert key(station) == ("sku",)
+    hold(station.ledger, station.lake, ids[1:])
+    assert key(station) == ()
+    assert all(len(found) == 32 for found in station.results("shop")["_meter_item_key"].to_pylist())
+    assert_whole(station)
+    release(station.ledger, station.lake, ids[1:])
+    assert key(station) == ("sku",)
+    assert {kind for _, kind, *_ in changes(station)} == {"changed"}
     assert_whole(station)
 
 
