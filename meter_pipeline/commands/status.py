@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from meter_pipeline.commands.console import parse_time, print_json, print_line, print_table, to_document
@@ -14,6 +14,7 @@ from meter_pipeline.connect import open_ledger
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.claim_rows import ClaimRow
+    from meter_pipeline.store.ledger.rows import StrategyRow
     from meter_pipeline.store.ledger.troubles import Silence
 
 # Gaps in the runs of schedules that are printed, the latest first.
@@ -24,10 +25,14 @@ _MAX_DOUBTS = 5
 _MAX_UNKNOWN_STATUSES = 10
 # Jobs that are printed because the latest scrapes of their page failed at Meter.
 _MAX_FAILING = 10
+# Strategies that are printed because their items have no key, or one that no longer holds.
+_MAX_KEYS = 10
 
 
 def status(as_json: Json = False) -> None:
-    """Show jobs by state and strategy, why jobs are held, failed or unreadable, late schedules, and the last sync."""
+    """Show jobs by state and strategy, why jobs are held, failed or unreadable, strategies whose items have no key,
+    late schedules, and the last sync.
+    """
     from meter_pipeline.store.ledger.findings import find_doubts
     from meter_pipeline.store.ledger.rows import describe_status
     from meter_pipeline.store.ledger.troubles import find_failing, find_silences
@@ -38,7 +43,9 @@ def status(as_json: Json = False) -> None:
         counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), ledger.gaps()
         failing, silences, doubts = find_failing(ledger), find_silences(ledger), find_doubts(ledger)
         odd, unended, claims = ledger.odd_statuses(), ledger.unended_sync(), ledger.claims.read()
-        slugs = {strategy.strategy_id: strategy.slug for strategy in ledger.strategies()}
+        strategies = ledger.strategies()
+    slugs = {strategy.strategy_id: strategy.slug for strategy in strategies}
+    keys = _find_key_troubles(strategies)
     if as_json:
         print_json(
             {
@@ -54,6 +61,7 @@ def status(as_json: Json = False) -> None:
                 "odd_statuses": [
                     {"job_id": j.job_id, "strategy": slugs.get(j.strategy_id), "status": j.status} for j in odd
                 ],
+                "keys": [{"strategy": slug, "finding": message} for slug, message in keys],
                 "gaps": [
                     {
                         "schedule_id": g.schedule_id,
@@ -93,6 +101,10 @@ def status(as_json: Json = False) -> None:
         print_line(f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} has {describe_status(job.status)}")
     if len(odd) > _MAX_UNKNOWN_STATUSES:
         print_line(f"{len(odd) - _MAX_UNKNOWN_STATUSES:,} more jobs with such a status: see --json")
+    for slug, message in keys[:_MAX_KEYS]:
+        print_line(f"{slug}: {message}")
+    if len(keys) > _MAX_KEYS:
+        print_line(f"{len(keys) - _MAX_KEYS:,} more strategies without a key that holds: see `meter-pipeline keys`")
     for job in failing[-_MAX_FAILING:]:
         print_line(
             f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} failed at Meter: {job.error or 'no reason given'}"
@@ -132,6 +144,15 @@ def status(as_json: Json = False) -> None:
         # Held and unreadable jobs are printed above.
         if problem["state"] == IGNORED or not problem["job_id"]:
             print_line(f"{problem['slug'] or 'last sync'}: {Problem(**problem).subject}{problem['reason']}")
+
+
+def _find_key_troubles(strategies: Iterable[StrategyRow]) -> list[tuple[str, str]]:
+    """The strategies whose items have no key, or one that no longer holds, and what to do; by slug."""
+    from meter_pipeline.sync.items.key_findings import find_trouble
+    from meter_pipeline.sync.items.rules import load
+
+    found = ((strategy.slug, find_trouble(load(strategy.identity))) for strategy in strategies if strategy.identity)
+    return [(slug, trouble.message) for slug, trouble in found if trouble is not None and not trouble.is_learning]
 
 
 def _describe_claim(claim: ClaimRow, *, has_lapsed: bool) -> str:

@@ -13,6 +13,7 @@ from meter_pipeline.defs.assets import data_versions
 from meter_pipeline.defs.assets.other_results import PartitionEvents
 from meter_pipeline.defs.checks import claims as claim_checks
 from meter_pipeline.defs.checks import jobs as job_checks
+from meter_pipeline.defs.checks import keys as key_checks
 from meter_pipeline.defs.checks import rows as row_checks
 from meter_pipeline.defs.checks import schedules as schedule_checks
 from meter_pipeline.defs.checks.folding import fold, unfold
@@ -183,6 +184,7 @@ class Events:
         yield from claim_checks.evaluate(selected, self._store.ledger.claims.find_held_up())
         reports = self._report.strategies if self._report is not None else {}
         yield from row_checks.evaluate(selected, self._store, self._strategies, reports)
+        yield from key_checks.evaluate(selected, self._strategies)
 
     # -- facts ---------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from meter_pipeline.defs.assets.events import Events
 from meter_pipeline.defs.assets.other_results import PartitionEvents
 from meter_pipeline.defs.checks import claims as claim_checks
 from meter_pipeline.defs.checks import jobs as job_checks
+from meter_pipeline.defs.checks import keys as key_checks
 from meter_pipeline.defs.checks import rows as row_checks
 from meter_pipeline.defs.checks import schedules as schedule_checks
 from meter_pipeline.defs.declared import DeclaredStrategy, make_check_specs
@@ -112,6 +113,8 @@ def build_sync_assets(
     known = frozenset({*rows, *declared})
     policies = freshness(schedules)
 
+    # Checks of strategies without an asset are checks of all items.
+    with_rows = [*map(make_results_key, sorted(known)), *([ITEMS] if has_others else [])]
     specs = [
         *_meter_specs([*map(make_results_key, sorted(known)), *([OTHER_RESULTS] if has_others else [])]),
         *(_results_spec(strategy, policies.get(strategy.strategy_id), config or Config()) for strategy in strategies),
@@ -126,7 +129,8 @@ def build_sync_assets(
             *job_checks.make_specs([JOBS, *map(make_results_key, sorted(known))]),
             *claim_checks.make_specs(),
             *schedule_checks.make_specs(),
-            *row_checks.make_specs([*map(make_results_key, sorted(known)), *([ITEMS] if has_others else [])]),
+            *row_checks.make_specs(with_rows),
+            *key_checks.make_specs(with_rows),
             *make_check_specs(declared.values()),
         ],
         can_subset=True,

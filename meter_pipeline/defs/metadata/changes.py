@@ -52,13 +52,16 @@ def describe_versions(store: Store, report: SyncReport | None) -> Metadata:
 
 def describe_key(strategy: StrategyRow) -> Metadata:
     """Describes a strategy's item key and the evidence for it, as metadata of its results asset."""
+    from meter_pipeline.sync.items.key_findings import find_trouble, spell_key
     from meter_pipeline.sync.items.rules import load
 
     rules = load(strategy.identity)
+    trouble = find_trouble(rules)
     evidence = rules.evidence or {}
     return drop_empty(
         {
-            "key": f"{', '.join(rules.key) or 'hash of the item'} ({rules.source})",
+            "key": f"{spell_key(rules.key, by_page=rules.by_page)} ({rules.source})",
+            "key finding": None if trouble is None else trouble.message,
             "key evidence": _describe_evidence(evidence) if evidence else None,
             "key stability": evidence.get("stability"),
             "ignored fields": ", ".join(rules.ignore) or None,

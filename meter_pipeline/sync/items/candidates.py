@@ -34,6 +34,7 @@ _MANY_ITEMS = 20
 # A value that comes back less often than this has come back by chance.
 _SELDOM_MATCHED = 0.02
 _PAIRED_FIELDS = 12
+_RIVALS = 8
 _MAX_CANDIDATES = _MOST_COMPARED = 24
 # With fewer single-item pages than this, different values of a field may be chance.
 _FEW_TARGETS = 8
@@ -82,14 +83,15 @@ class Candidate:
         """The fields as paths."""
         return tuple(map(parse_path, self.fields))
 
-    def spell(self) -> str:
-        """The candidate in a line: `sku: in 100 % of items, unique 98 %, stable 100 %, others agree 96 %`."""
-        name = "the page" if self.kind == TARGET else " + ".join(self.fields)
+    def describe(self) -> str:
+        """The numbers in a line: `in 100% of items, unique 98%, stable 100%, others agree 96%`."""
         agreement = "" if self.agreement is None else f", others agree {self.agreement:.0%}"
-        return (
-            f"{name}: in {self.presence:.0%} of items, unique {self.uniqueness:.0%}, stable {self.stability:.0%}"
-            f"{agreement}; {self.verdict}: {self.reason}"
-        )
+        return f"in {self.presence:.0%} of items, unique {self.uniqueness:.0%}, stable {self.stability:.0%}{agreement}"
+
+    def spell(self) -> str:
+        """The candidate in a line: its fields, its numbers, the verdict and why."""
+        name = "the page" if self.kind == TARGET else " + ".join(self.fields)
+        return f"{name}: {self.describe()}; {self.verdict}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -154,30 +156,64 @@ def rank(samples: Sequence[JobSample], *, with_targets: bool = False) -> Search:
     order = {path: number for number, path in enumerate(evidence.paths)}
     targets = max((len(sample.values) for sample in samples), default=0) if with_targets else None
     rated.sort(key=lambda found: _preference(found, order, targets))
-    candidates = [_candidate(found) for found in rated]
-    best = candidates[0] if candidates and candidates[0].verdict == ACCEPTED else None
-    items = sum(len(sample.values) for sample in samples)
-    return Search(best, tuple(candidates[:_MAX_CANDIDATES]), len(samples), items, evidence.steps)
+    return _search_of(rated, samples, evidence)
 
 
 def guess(samples: Sequence[JobSample]) -> Search:
-    """The fields that tell all items of single jobs apart; the best one is accepted until jobs can be compared."""
+    """The key that one large list suggests by itself, so that its rows need not be made again after the second.
+
+    Of the fields that tell all its items apart the best one is accepted; the second list confirms or refutes it.
+    """
     evidence = Evidence(samples)
     order = {path: number for number, path in enumerate(evidence.paths)}
     rated: list[_Rated] = []
     for path in evidence.paths:
-        fields = (path,)
-        measures = evidence.count(fields)
-        reason = _first_reason(evidence, fields, measures)
-        shape = _shape(evidence, fields)
+        measures = evidence.count((path,))
+        reason = _first_reason(evidence, (path,), measures)
+        shape = _shape(evidence, (path,))
         if reason is None and (measures.repeated or measures.presence < 1 or shape == _SPREAD):
-            reason = "not examined: no two jobs can be compared yet"
-        verdict = (ACCEPTED, "different in each item; no two jobs can be compared yet") if reason is None else None
-        rated.append(_Rated(fields, measures, *(verdict or (WAITING, str(reason))), shape))
+            reason = "too little seen: no two jobs can be compared yet"
+        verdict = (WAITING, reason) if reason else (ACCEPTED, "different in every item of a large job")
+        rated.append(_Rated((path,), measures, *verdict, shape))
     rated.sort(key=lambda found: _preference(found, order, None))
-    candidates = [_candidate(found) for found in rated]
+    return _search_of(rated, samples, evidence)
+
+
+def examine(samples: Sequence[JobSample], fields: Fields, *, with_targets: bool = False) -> Candidate | None:
+    """How a key does that is in use: `refused` if it no longer holds; None if no two jobs can be compared.
+
+    Args:
+        samples: The samples, in order of time.
+        fields: The key's paths.
+        with_targets: Whether each item is that of another target, named by the column `TARGET_PATH`.
+    """
+    evidence = Evidence(samples, ordered=not with_targets)
+    if not evidence.steps:
+        return None
+    singles = [(path,) for path in evidence.paths if _is_tried_alone(evidence, (path,))]
+    # Other fields that tell items apart recognise those whose key has changed.
+    compared = {fields: evidence.count(fields)} | {path: evidence.count(path) for path in singles[:_RIVALS]}
+    evidence.compare(compared)
+    measures = compared[fields]
+    if not _is_present(measures):
+        reason: str | None = _lacking(measures)
+    elif not _is_unique(measures):
+        reason = _repeating(measures)
+    else:
+        reason = _reason_against(measures, _CODES)
+    verdict = (REFUSED, reason) if reason else (ACCEPTED, _STAYS)
+    return _candidate(_Rated(fields, measures, *verdict))
+
+
+def _is_tried_alone(evidence: Evidence, fields: Fields) -> bool:
+    return _first_reason(evidence, fields, evidence.count(fields)) is None
+
+
+def _search_of(rated: Sequence[_Rated], samples: Sequence[JobSample], evidence: Evidence) -> Search:
+    candidates = [_candidate(found) for found in rated[:_MAX_CANDIDATES]]
     best = candidates[0] if candidates and candidates[0].verdict == ACCEPTED else None
-    return Search(best, tuple(candidates[:_MAX_CANDIDATES]), len(samples), sum(len(s.values) for s in samples), 0)
+    items = sum(len(sample.values) for sample in samples)
+    return Search(best, tuple(candidates), len(samples), items, evidence.steps)
 
 
 def _rate_all(evidence: Evidence, candidates: Iterable[Fields]) -> list[_Rated]:
@@ -222,12 +258,20 @@ def _first_reason(evidence: Evidence, fields: Fields, measures: Measures) -> str
     if not all(column.fit for column in evidence.columns(fields) if column.present.any()):
         return "neither text nor whole numbers, or an amount"
     if not _is_present(measures):
-        return f"{1 - measures.presence:.0%} of items lack it"
+        return _lacking(measures)
     if not _is_unique(measures):
-        return f"{1 - measures.uniqueness:.0%} of items repeat another one's"
+        return _repeating(measures)
     if len(fields) > 1 and not evidence.belong_together(fields):
         return "different by chance: so few values of each would repeat no more often in any case"
     return None
+
+
+def _lacking(measures: Measures) -> str:
+    return f"{1 - measures.presence:.0%} of items lack it"
+
+
+def _repeating(measures: Measures) -> str:
+    return f"{1 - measures.uniqueness:.0%} of items repeat another one's"
 
 
 def _judge(fields: Fields, measures: Measures, shape: int) -> tuple[str, str]:
@@ -250,7 +294,7 @@ def _reason_against(measures: Measures, shape: int) -> str | None:
     if measures.matched < _SELDOM_MATCHED * measures.smaller or not measures.matched:
         return "new in nearly every job" if measures.smaller >= _ENOUGH[0][0] else None
     if shape == _SPREAD and measures.uniqueness < 1 - _TOLERATED:
-        return f"{1 - measures.uniqueness:.0%} of items repeat another one's"
+        return _repeating(measures)
     if measures.loss > (_MAX_LOSS_NUMBERS if shape == _SPREAD else _MAX_LOSS):
         return f"changes in {measures.loss:.0%} of items that are otherwise the same"
     if measures.agreement is not None and measures.agreement < _MIN_AGREEMENT:

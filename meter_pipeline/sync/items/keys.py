@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from meter_pipeline.sync.items.candidates import ACCEPTED, FIELDS, REFUSED, TARGET, Candidate, Search, guess, rank
-from meter_pipeline.sync.items.samples import WHOLE_ITEMS, JobSample
+from meter_pipeline.config.field_paths import parse_path
+from meter_pipeline.sync.items.candidates import FIELDS, REFUSED, TARGET, Candidate, Search, examine, guess, rank
+from meter_pipeline.sync.items.samples import TARGET_PATH, WHOLE_ITEMS, JobSample
 
 # Jobs of a sample, and pages of one item each in a sample: many of these weigh less than one list.
 SAMPLE_JOBS, SAMPLE_PAGES = 12, 96
@@ -108,6 +109,14 @@ def load_search(form: Mapping[str, Any] | None) -> KeySearch:
     return KeySearch(key, search, form["examined"], until and (until[0], until[1]), form["is_final"], watched)
 
 
+def list_candidates(form: Mapping[str, Any] | None) -> tuple[Candidate, ...]:
+    """The candidates of a search as the ledger keeps it, best first; of a configured key that key alone."""
+    known = load_search(form)
+    if known.search is not None:
+        return known.search.candidates
+    return () if known.watched is None else (known.watched,)
+
+
 def _load_candidate(form: Mapping[str, Any] | None) -> Any:
     return form and Candidate(**{**form, "fields": tuple(form["fields"])})
 
@@ -134,14 +143,14 @@ def find_key(
             known = _search_again(known, count, line, read)
             if known.is_final:
                 break
-    fields = given if given is not None else known.key.fields if known.is_final and known.key else None
-    if fields is not None:
+    key = (FIELDS, given) if given is not None else (known.key.kind, known.key.fields) if known.key else None
+    if key is not None and (given is not None or known.is_final):
         count = known.next_count(is_given=given is not None)
         if count <= line.comparable:
             # What is found here changes no row: only the last of several checkpoints is of interest.
             while (following := _next_count(count, is_watched=True)) <= line.comparable:
                 count = following
-            watched = check_key(fields, read(choose_sample(line.until(count))))
+            watched = check_key(*key, read(choose_sample(line.until(count))))
             known = replace(known, examined=count, until=line.until(count)[-1].place, watched=watched)
     return known
 
@@ -150,7 +159,7 @@ def _search_again(
     known: KeySearch, count: int, line: _Line, read: Callable[[Sequence[JobRef]], Sequence[JobSample]]
 ) -> KeySearch:
     jobs = line.until(count)
-    search = search_key(read(choose_sample(jobs))) if count else guess_key(read(jobs))
+    search = search_key(read(choose_sample(jobs))) if count else guess(read(jobs))
     key = _kept(known.key, search)
     watched = None if key is None else _find_candidate(search, key)
     is_sure = key is not None and search.steps >= _SURE_STEPS and key.changed >= _SURE_CHANGES
@@ -253,14 +262,6 @@ def search_key(samples: Sequence[JobSample]) -> Search:
     return search
 
 
-def guess_key(samples: Sequence[JobSample]) -> Search:
-    """The key that one large list suggests by itself, so that its rows need not be made again after the second.
-
-    What the second list shows decides: nothing is compared before that.
-    """
-    return guess(samples)
-
-
 def _is_one_item_each(jobs: Sequence[JobRef] | Sequence[JobSample]) -> bool:
     return sum(job.items == 1 for job in jobs) >= _ONE_ITEM_SHARE * len(jobs)
 
@@ -289,28 +290,29 @@ def _together(samples: Sequence[JobSample], run: str) -> JobSample:
     return JobSample(run, "", samples[-1].time, items, values, owners=owners)
 
 
-def check_key(fields: Sequence[str], samples: Sequence[JobSample]) -> Candidate | None:
+def check_key(kind: str, fields: Sequence[str], samples: Sequence[JobSample]) -> Candidate | None:
     """How a key that is in use does in newer jobs, to find one that has become unstable or repeats.
 
     Args:
-        fields: The key as in `meter.yaml`.
+        kind: `fields` or `target`.
+        fields: The key as in `meter.yaml`; empty for the target.
         samples: Samples of recent jobs.
 
     Returns:
-        The key's own row, or None if the jobs have nothing to compare; `refused` if it no longer holds.
+        The key's own row, `refused` if it no longer holds; None if the jobs have nothing to compare.
     """
-    search = search_key(samples)
-    wanted = tuple(fields)
-    return next((found for found in search.candidates if found.fields == wanted), None)
-
-
-def explain_none(search: Search | None) -> str:
-    """Why a strategy has no key, in one line, with the best candidates."""
-    if search is None or not search.steps:
-        return "no key: no two jobs of one page have items to compare"
-    likely = [found for found in search.candidates if found.kind == "fields" and found.verdict != ACCEPTED][:3]
-    named = "; ".join(f"{' + '.join(found.fields)} ({found.reason})" for found in likely)
-    return (
-        f"no key: every change shows as removed + added; candidates: {named or 'none'}; "
-        "set one with `key` in meter.yaml"
-    )
+    ordered = sorted((sample for sample in samples if sample.items), key=lambda sample: sample.place)
+    paths = (TARGET_PATH,) if kind == TARGET else tuple(map(parse_path, fields))
+    if _is_one_item_each(ordered):
+        return examine(_join_pages(ordered), paths, with_targets=True)
+    if kind == TARGET:
+        several = sum(sample.items > 1 for sample in ordered) / len(ordered)
+        reason = f"{several:.0%} of pages have several items"
+        return Candidate((), TARGET, 1.0, 1 - several, 0.0, None, 0, 0, REFUSED, reason)
+    lists = [sample for sample in ordered if sample.items > 1]
+    found = examine(lists, paths)
+    if found is not None and found.verdict == REFUSED:
+        joined = _join_runs(lists)
+        by_run = examine(joined, paths) if len(joined) < len(lists) else None
+        return found if by_run is None or by_run.verdict == REFUSED else by_run
+    return found

@@ -142,7 +142,7 @@ def asked(
     section = find_config(config, strategy)
     current = item_rules.load(strategy.identity).wanted(section, now())
     wanted = current
-    if key is not None and (tuple(key) != current.key or current.by_page):
+    if key is not None and (tuple(key) != current.key or current.source != item_rules.CONFIGURED):
         wanted = wanted.with_key(tuple(key), now())
     if ignore is not None:
         wanted = replace(wanted, ignore=tuple(ignore))

@@ -27,7 +27,7 @@ def test_all_is_well_when_every_job_was_loaded(pipeline: Pipeline) -> None:
         for key in ("meter/jobs", "results/books")
         for name in ("no_failed_jobs", "no_held_jobs", "no_odd_statuses", "no_unreadable_jobs")
     }
-    rows = ("rows_match_api", "keys_are_unique", "no_field_went_empty", "columns_are_stable")
+    rows = ("rows_match_api", "keys_are_unique", "no_field_went_empty", "columns_are_stable", "items_have_a_key")
     others = {"meter/jobs:no_strategy_is_held_up", "meter/schedules:no_late_schedules"}
     assert set(checks) == jobs | others | {f"results/books:{name}" for name in rows}
     assert all(check.passed for check in checks.values())

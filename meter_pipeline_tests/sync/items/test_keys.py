@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meter_pipeline.sync.items.candidates import ACCEPTED, REFUSED, TARGET, WAITING, Candidate, Search
+from meter_pipeline.sync.items.candidates import ACCEPTED, FIELDS, REFUSED, TARGET, WAITING, Candidate, Search
 from meter_pipeline.sync.items.keys import (
     SAMPLE_JOBS,
     SAMPLE_PAGES,
@@ -17,7 +17,6 @@ from meter_pipeline.sync.items.keys import (
     KeySearch,
     check_key,
     choose_sample,
-    explain_none,
     find_key,
     load_search,
     search_key,
@@ -276,26 +275,57 @@ def test_names_decide_only_where_the_evidence_is_equal() -> None:
 
 
 def test_a_key_that_no_longer_holds_is_seen() -> None:
-    good = shaped(lambda n, j: {"zorp": f"z{n}", "title": f"The title {n}", "x": n % 7 + j})
-    found = check_key(["zorp"], good)
-    assert found is not None
-    assert found.verdict == ACCEPTED
-    unstable = shaped(lambda n, j: {"zorp": f"z{n}-{j}", "title": f"The title {n}", "x": n % 7 + j})
-    found = check_key(["zorp"], unstable)
-    assert found is not None
-    assert found.verdict == REFUSED
-    repeated = shaped(lambda n, j: {"zorp": f"z{n // 3}", "title": f"The title {n}", "x": n % 7 + j})
-    found = check_key(["zorp"], repeated)
-    assert found is not None
-    assert "repeat" in found.reason
+    def found(shape: Callable[[int, int], Item], *fields: str) -> Candidate:
+        watched = check_key(FIELDS, fields or ["zorp"], shaped(shape))
+        assert watched is not None
+        return watched
+
+    assert found(lambda n, j: {"zorp": f"z{n}", "title": f"The title {n}", "x": n % 7 + j}).verdict == ACCEPTED
+    changing = found(lambda n, j: {"zorp": f"z{n}-{j}", "title": f"The title {n}", "x": n % 7 + j})
+    assert (changing.verdict, changing.reason) == (REFUSED, "new in nearly every job")
+    repeated = found(lambda n, j: {"zorp": f"z{n // 3}", "title": f"The title {n}", "x": n % 7 + j})
+    assert (repeated.verdict, "repeat" in repeated.reason) == (REFUSED, True)
+    lacking = found(lambda n, j: {"title": f"The title {n}", "x": n % 7 + j})
+    assert (lacking.verdict, "lack" in lacking.reason) == (REFUSED, True)
+    # A pair is looked after, too, where a field of it would do.
+    assert found(lambda n, j: {"zorp": f"z{n}", "b": n % 3, "x": n % 7 + j}, "zorp", "b").verdict == ACCEPTED
+    assert check_key(FIELDS, ["zorp"], shaped(lambda n, j: {"zorp": n}, jobs=1)) is None
 
 
-def test_why_there_is_no_key_names_the_candidates() -> None:
-    search = search_key(shaped(lambda n, j: {"zorp": f"z{n % 5}", "price": f"£{n}", "x": j}))
-    text = explain_none(search)
-    assert text.startswith("no key: every change shows as removed + added; candidates: ")
-    assert "zorp" in text
-    assert "no two jobs" in explain_none(None)
+def test_a_page_that_has_several_items_now_is_no_key_of_theirs() -> None:
+    items = [{"zorp": "a", "price": 1}, {"zorp": "b", "price": 2}]
+    watched = check_key(TARGET, (), pages_of([items[:1], items, items]))
+    assert watched is not None
+    assert (watched.verdict, watched.reason) == (REFUSED, "67% of pages have several items")
+
+
+def test_a_final_key_and_a_configured_one_are_looked_after() -> None:
+    def shape(number: int, day: int) -> Item:
+        # From the twentieth day on each address has a session in it.
+        session = f"?s={day}" if day >= 20 else ""
+        return {"zorp": f"z{number}{session}", "krell": f"The krell {number}", "x": number % 7 + day, "y": number % 5}
+
+    pages = pages_of([[shape(number, day) for number in range(30)] for day in range(30)])
+    samples = {page.job_id: page for page in pages}
+    refs = [JobRef(page.job_id, page.target_id, page.time, page.items) for page in pages]
+
+    def find(count: int, known: KeySearch = KeySearch(), given: tuple[str, ...] | None = None) -> KeySearch:
+        return find_key(refs[:count], lambda sample: [samples[ref.job_id] for ref in sample], known, given)
+
+    first = find(15)
+    assert first.is_final
+    assert fields_of(first) == ("zorp",)
+    assert first.watched is not None
+    assert first.watched.verdict == ACCEPTED
+    later = find(30, first)
+    assert fields_of(later) == ("zorp",)
+    assert later.watched is not None
+    assert later.watched.verdict == REFUSED
+    assert find(30) == later
+    given = find(30, given=("krell",))
+    assert given.key is None
+    assert given.watched is not None
+    assert (given.watched.fields, given.watched.verdict) == (("krell",), ACCEPTED)
 
 
 def test_an_invented_list_knows_equivalent_keys_from_wrong_ones() -> None:

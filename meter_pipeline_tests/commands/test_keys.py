@@ -1,0 +1,51 @@
+"""`keys` shows the candidates with their numbers, and `status` names strategies whose items have no key."""
+
+from __future__ import annotations
+
+import json
+
+from meter_pipeline.sandbox import Sandbox
+from meter_pipeline_tests.commandline import Command
+
+
+def scrape(shop: Sandbox, jobs: int, *, codes: bool) -> None:
+    """Jobs of a page whose items have a code or none."""
+    for day in range(jobs):
+        shop.advance(hours=1)
+        items = [
+            {**({"krell": f"k{number}"} if codes else {}), "kind": number % 3, "price": f"{number % 5 + day}.50"}
+            for number in range(12)
+        ]
+        shop.insert_job("Lamps", url="https://lamps.example/", items=items)
+
+
+def test_the_candidates_of_a_strategy_are_shown_with_their_numbers(shop: Sandbox, meter: Command) -> None:
+    scrape(shop, 4, codes=True)
+    assert meter("sync", "--strategy", "lamps").code == 0
+    overview = meter("keys").out
+    assert "krell" in overview
+    assert "verdict" not in overview
+    shown = meter("keys", "lamps").out
+    assert "met again" in shown
+    assert "stays with an item while other fields change" in shown
+    assert "neither text nor whole numbers, or an amount" in shown
+    (lamps,) = json.loads(meter("keys", "lamps", "--json").out)["strategies"]
+    assert lamps["finding"] is None
+    best = lamps["candidates"][0]
+    assert (best["fields"], best["verdict"], best["presence"], best["uniqueness"]) == (["krell"], "accepted", 1, 1)
+    assert "no key: every" not in meter("status").out
+
+
+def test_a_strategy_without_a_key_is_named_with_what_to_do(shop: Sandbox, meter: Command) -> None:
+    scrape(shop, 10, codes=False)
+    meter("sync", "--strategy", "lamps")
+    line = "lamps: no key: every change shows as removed + added; candidates: "
+    for command in ("status", "keys"):
+        shown = " ".join(meter(command).out.split())
+        assert line in shown
+        assert "kind (75% of items repeat another one's)" in shown
+        assert "set one with `key` in meter.yaml" in shown
+    (finding,) = json.loads(meter("status", "--json").out)["keys"]
+    assert finding["strategy"] == "lamps"
+    meter("rekey", "lamps", "--by-hash")
+    assert "no key" not in meter("status").out

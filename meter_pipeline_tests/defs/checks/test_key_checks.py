@@ -1,0 +1,72 @@
+"""A strategy without a key, or with one that no longer identifies items, is a warning; one that is learning is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from meter_pipeline_tests.defs.conftest import Pipeline
+
+
+def scrape(pipeline: Pipeline, jobs: int, *, unstable: bool = False) -> None:
+    """Jobs of a page whose items have a code, which may be another one in each job."""
+    for day in range(jobs):
+        pipeline.scrape("Books", *(_item(number, day if unstable else 0, day) for number in range(40)))
+
+
+def _item(number: int, code: int, day: int) -> dict[str, Any]:
+    return {"krell": f"k{code}-{number}", "place": f"shelf {number % 3}", "Price": number % 5 + day}
+
+
+def evaluate(pipeline: Pipeline, run: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    """The check of the books."""
+    (found,) = (
+        check
+        for check in run.get_asset_check_evaluations()
+        if check.check_name == "items_have_a_key" and check.asset_key == dg.AssetKey(["results", "books"])
+    )
+    return found
+
+
+def read_metadata(pipeline: Pipeline) -> dict[str, Any]:
+    """The metadata of the books' latest materialisation."""
+    event = pipeline.instance.get_latest_materialization_event(dg.AssetKey(["results", "books"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def test_a_key_that_was_found_passes_and_shows_its_candidates(pipeline: Pipeline) -> None:
+    pipeline.run()
+    scrape(pipeline, 5)
+    check = evaluate(pipeline, pipeline.run())
+    assert check.passed
+    assert check.description == "items are identified by krell (suggested)"
+    assert "**krell** · accepted · in 97% of items" in str(check.metadata["candidates"].value)
+    assert "key finding" not in read_metadata(pipeline)
+
+
+def test_a_strategy_without_a_key_is_a_warning_once_enough_was_seen(pipeline: Pipeline) -> None:
+    pipeline.run()
+    scrape(pipeline, 1)
+    learning = evaluate(pipeline, pipeline.run())
+    assert learning.passed
+    assert (learning.description or "").startswith("no key yet")
+    scrape(pipeline, 12, unstable=True)
+    check = evaluate(pipeline, pipeline.run())
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert (check.description or "").startswith("no key: every change shows as removed + added; candidates: krell (")
+    assert "meter.yaml" in (check.description or "")
+    assert read_metadata(pipeline)["key finding"] == check.description
+
+
+def test_a_key_that_changes_in_every_job_is_a_warning_that_names_it(pipeline: Pipeline) -> None:
+    pipeline.run()
+    scrape(pipeline, 8)
+    assert evaluate(pipeline, pipeline.run()).passed
+    scrape(pipeline, 16, unstable=True)
+    check = evaluate(pipeline, pipeline.run())
+    assert not check.passed
+    assert (check.description or "").startswith("the key that was found, krell, no longer identifies items: ")
