@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
 from meter_pipeline.config.field_paths import Path, parse_path, spell_path
 from meter_pipeline.store.columns import snake
+from meter_pipeline.sync.items.coding import CodeBook
 from meter_pipeline.sync.items.evidence import Evidence, Fields, Measures
 from meter_pipeline.sync.items.samples import TARGET_PATH, JobSample
 
@@ -133,14 +135,15 @@ class _Rated:
     shape: int = 0
 
 
-def rank(samples: Sequence[JobSample], *, with_targets: bool = False) -> Search:
+def rank(samples: Sequence[JobSample], book: CodeBook | None = None, *, with_targets: bool = False) -> Search:
     """Examines all candidates over samples that are in order of time.
 
     Args:
         samples: The samples.
+        book: Codes that are known from other samples of the search.
         with_targets: Whether each item is that of another target, named by the column `TARGET_PATH`.
     """
-    evidence = Evidence(samples, ordered=not with_targets)
+    evidence = Evidence(samples, ordered=not with_targets, book=book)
     rated = _rate_all(evidence, [(path,) for path in evidence.paths])
     if not any(found.verdict != REFUSED for found in rated):
         # A field that is part of a pair must not identify items by itself, and come back with the same values.
@@ -148,7 +151,7 @@ def rank(samples: Sequence[JobSample], *, with_targets: bool = False) -> Search:
             found.fields[0]
             for found in rated
             if not _is_unique(found.measures) and _is_present(found.measures) and found.measures.most_values > 1
-            and all(column.fit for column in evidence.columns(found.fields))
+            and evidence.is_fit(found.fields)
         ]  # fmt: skip
         parts = sorted(parts, key=lambda path: (-evidence.count((path,)).most_values * evidence.overlap(path), path))
         chosen = [path for path in evidence.paths if path in parts[:_PAIRED_FIELDS]]
@@ -159,12 +162,12 @@ def rank(samples: Sequence[JobSample], *, with_targets: bool = False) -> Search:
     return _search_of(rated, samples, evidence)
 
 
-def guess(samples: Sequence[JobSample]) -> Search:
+def guess(samples: Sequence[JobSample], book: CodeBook | None = None) -> Search:
     """The key that one large list suggests by itself, so that its rows need not be made again after the second.
 
     Of the fields that tell all its items apart the best one is accepted; the second list confirms or refutes it.
     """
-    evidence = Evidence(samples)
+    evidence = Evidence(samples, book=book)
     order = {path: number for number, path in enumerate(evidence.paths)}
     rated: list[_Rated] = []
     for path in evidence.paths:
@@ -179,15 +182,18 @@ def guess(samples: Sequence[JobSample]) -> Search:
     return _search_of(rated, samples, evidence)
 
 
-def examine(samples: Sequence[JobSample], fields: Fields, *, with_targets: bool = False) -> Candidate | None:
+def examine(
+    samples: Sequence[JobSample], fields: Fields, book: CodeBook | None = None, *, with_targets: bool = False
+) -> Candidate | None:
     """How a key does that is in use: `refused` if it no longer holds; None if no two jobs can be compared.
 
     Args:
         samples: The samples, in order of time.
         fields: The key's paths.
+        book: Codes that are known from other samples.
         with_targets: Whether each item is that of another target, named by the column `TARGET_PATH`.
     """
-    evidence = Evidence(samples, ordered=not with_targets)
+    evidence = Evidence(samples, ordered=not with_targets, book=book)
     if not evidence.steps:
         return None
     singles = [(path,) for path in evidence.paths if _is_tried_alone(evidence, (path,))]
@@ -255,7 +261,7 @@ def _bound(measures: Measures, deviations: int) -> float:
 
 def _first_reason(evidence: Evidence, fields: Fields, measures: Measures) -> str | None:
     """Why single jobs rule a candidate out; None if they do not."""
-    if not all(column.fit for column in evidence.columns(fields) if column.present.any()):
+    if not evidence.is_fit(fields):
         return "neither text nor whole numbers, or an amount"
     if not _is_present(measures):
         return _lacking(measures)
@@ -332,18 +338,18 @@ def _shape(evidence: Evidence, fields: Fields) -> int:
     """How much values resemble codes and addresses."""
     if fields == (TARGET_PATH,):
         return _CODES
-    column = max(evidence.columns(fields), key=lambda column: column.distinct)
-    values = [value for value in column.values if value is not None and value != ""]
+    values = evidence.values(fields)
     if values and all(type(value) in (int, float) for value in values):
         # Numbers drawn from the same range at random would repeat more often.
         expected = len(values) ** 2 / 2 / (max(values) - min(values) + 1)
-        return _CODES if expected >= 3 and len(values) - column.distinct <= 0.4 * expected else _SPREAD
+        return _CODES if expected >= 3 and len(values) - len(set(values)) <= 0.4 * expected else _SPREAD
     values = values[:500]
     texts = [value for value in values if type(value) is str]
     coded = sum(not re.search(r"\s", text) and bool(re.search(r"\d|://", text)) for text in texts)
     return _CODES if texts and coded >= 0.9 * len(texts) else _WORDS
 
 
+@lru_cache(maxsize=4_096)
 def name_rank(name: str) -> int:
     """Lower for better names of a key; the same for all names that suggest none."""
     words = snake(name).split("_")

@@ -8,24 +8,25 @@ turn up with another one: the field changes of its own. Both are measured betwee
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from meter_pipeline.config.field_paths import Path
-from meter_pipeline.sync.items.pairing import (
-    Pairs,
-    absent,
-    chance_of,
-    count_shared,
-    join_marks,
-    pair_marks,
-    pair_values,
-    rank_numbers,
+from meter_pipeline.sync.items.coding import (
+    CodeBook,
+    Coded,
+    CodedJob,
+    Codes,
+    Mask,
+    Numbers,
+    code_jobs,
+    join_fields,
+    walk,
 )
-from meter_pipeline.sync.items.samples import Column, JobSample, Marks, join_columns
+from meter_pipeline.sync.items.pairing import Pairs, pair_codes, pair_marks, rank_numbers
+from meter_pipeline.sync.items.samples import BLOCK_ITEMS, TARGET_PATH, JobSample, mix, number_of, place_of
 
 Fields = tuple[Path, ...]
 """The paths of a candidate."""
@@ -103,14 +104,43 @@ class Measures:
         return min(self.changes / self.recognised, 1.0) if self.recognised else 0.0
 
 
-@dataclass
 class _Step:
-    """Two consecutive samples of a target."""
+    """Two consecutive samples of a target, by their places among all samples.
 
-    old: JobSample
-    new: JobSample
-    pairs: dict[Fields, Pairs] = field(default_factory=dict)
-    chance: dict[Path, float] = field(default_factory=dict)
+    Attributes:
+        chance: For each field, how often a value of one sample equals one of the other if both are drawn at random.
+        tells: Which fields tell something about a pairing.
+        shared: For each field, the number of values that both have, repeated ones as often as both.
+        smaller: For each field, the number of items with a value in the smaller sample.
+    """
+
+    def __init__(self, old: int, new: int, jobs: Sequence[CodedJob]) -> None:
+        self.old, self.new = old, new
+        self.old_job, self.new_job = jobs[old], jobs[new]
+        before, after = self.old_job, self.new_job
+        count = len(before) * len(after)
+        lacking = (len(before) - before.present) * (len(after) - after.present)
+        equal = before.by_field(before.counts * after.counts) + lacking
+        # Chance has nothing to draw from where pages have one item; that is another one when its fields all differ.
+        self.chance = equal / count if count > 1 else np.zeros(len(equal))
+        self.tells = self.chance < _INFORMATIVE
+        self.shared = before.by_field(np.minimum(before.counts, after.counts))
+        self.smaller = np.minimum(before.present, after.present)
+        self.pairs: dict[Fields, Pairs] = {}
+        self._equal: dict[Fields, Mask] = {}
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """The places of the old and of the new sample."""
+        return self.old, self.new
+
+    def equal(self, fields: Fields) -> Mask:
+        """For each pair of a candidate and each field, whether the pair agrees."""
+        found = self._equal.get(fields)
+        if found is None:
+            pairs = self.pairs[fields]
+            found = self._equal[fields] = self.old_job.matrix[pairs.old] == self.new_job.matrix[pairs.new]
+        return found
 
 
 class Evidence:
@@ -119,79 +149,114 @@ class Evidence:
     Args:
         samples: Samples of jobs, in order of time within each target.
         ordered: Whether the order of the items is the page's own.
+        book: Codes that are known from other samples of the search.
     """
 
-    def __init__(self, samples: Sequence[JobSample], *, ordered: bool = True) -> None:
+    def __init__(self, samples: Sequence[JobSample], *, ordered: bool = True, book: CodeBook | None = None) -> None:
         self.samples = samples
         self._ordered = ordered
-        self.paths: tuple[Path, ...] = tuple(dict.fromkeys(path for sample in samples for path in sample.columns))
-        self._steps = _consecutive(samples)
-        self._columns: dict[tuple[int, Fields], Column] = {}
-        for step in self._steps:
-            for path in self.paths:
-                step.chance[path] = chance_of(self._column(step.old, (path,)), self._column(step.new, (path,)))
-        self._overlaps: dict[Path, float] = {}
-        telling = [path for path in self.paths if any(step.chance[path] < _INFORMATIVE for step in self._steps)]
-        if len(telling) > _MOST_OTHERS:
-            # Beyond some dozens, more fields tell no more; but those that move must be among them.
-            moving = [path for path in telling if self.overlap(path) < 1][: _MOST_OTHERS // 2]
-            telling = list(islice(dict.fromkeys((*moving, *telling)), _MOST_OTHERS))
-        # The fields that tell whether two items are the same.
-        self._others: tuple[Path, ...] = tuple(telling)
-        self._above: dict[tuple[Fields, Path], tuple[float, float]] = {}
-        self._marks: dict[tuple[int, frozenset[Path]], Marks] = {}
+        coded = code_jobs(samples, book or CodeBook())
+        self.paths, self._jobs, self._is_fit = coded.paths, coded.jobs, coded.is_fit
+        self._places = {path: place for place, path in enumerate(self.paths)}
+        self._steps = [_Step(old, new, self._jobs) for old, new in _consecutive(samples)]
+        self._coded: dict[Fields, list[Coded]] = {}
+        self._counted: dict[Fields, Measures] = {}
+        width = len(self.paths)
+        smaller = sum((step.smaller for step in self._steps), np.zeros(width))
+        shared = sum((step.shared for step in self._steps), np.zeros(width))
+        self._overlap = np.divide(shared, smaller, out=np.zeros(width), where=smaller > 0)
+        #: The fields that tell whether two items are the same.
+        self._others = self._choose_others()
+        self._above: dict[Fields, tuple[Numbers, Numbers]] = {}
+        self._marks: dict[int, Codes] = {}
 
     @property
     def steps(self) -> int:
         """Number of pairs of consecutive jobs."""
         return len(self._steps)
 
-    def _column(self, sample: JobSample, fields: Fields) -> Column:
-        key = (id(sample), fields)
-        column = self._columns.get(key)
-        if column is None:
-            column = join_columns([self._column(sample, (path,)) for path in fields]) if len(fields) > 1 else None
-            column = column or sample.columns.get(fields[0]) or absent(len(sample.values))
-            self._columns[key] = column
-        return column
+    def _choose_others(self) -> Mask:
+        chosen = np.zeros(len(self.paths), np.bool_)
+        for step in self._steps:
+            chosen |= step.tells
+        telling = np.flatnonzero(chosen)
+        if len(telling) > _MOST_OTHERS:
+            # Beyond some dozens, more fields tell no more; but those that move must be among them.
+            moving = telling[self._overlap[telling] < 1][: _MOST_OTHERS // 2]
+            telling = np.array(list(dict.fromkeys([*moving.tolist(), *telling.tolist()]))[:_MOST_OTHERS])
+            chosen[:] = False
+            chosen[telling] = True
+        return chosen
 
-    def columns(self, fields: Fields) -> list[Column]:
+    def _columns(self, fields: Fields) -> list[Coded]:
         """The candidate's values in each sample."""
-        return [self._column(sample, fields) for sample in self.samples]
+        found = self._coded.get(fields)
+        if found is None:
+            places = [self._places.get(path) for path in fields]
+            known = [place for place in places if place is not None]
+            if len(known) < len(places):
+                found = [Coded.of(np.zeros(len(job), np.int64), 1) for job in self._jobs]
+            elif len(known) == 1:
+                found = [job.column(known[0]) for job in self._jobs]
+            else:
+                found = join_fields(self._jobs, known)
+            self._coded[fields] = found
+        return found
+
+    def values(self, fields: Fields) -> list[Any]:
+        """The values of a candidate's field with most different ones, in the job that has most of them."""
+        path = max(fields, key=lambda path: self.count((path,)).most_values)
+        most = max(range(len(self._jobs)), key=lambda number: self._columns((path,))[number].distinct)
+        return [value for item in self.samples[most].values if (value := walk(item, path)) not in (None, "")]
+
+    def is_fit(self, fields: Fields) -> bool:
+        """Whether a candidate's values could identify items: text or whole numbers, and no amounts of money."""
+        return all(bool(self._is_fit[self._places[path]]) for path in fields if path in self._places)
 
     def overlap(self, path: Path) -> float:
         """Share of a field's values that the next job has as often: 0 for a field that is new in every job."""
-        if path in self._overlaps:
-            return self._overlaps[path]
-        shared = total = 0
-        for step in self._steps:
-            old, new = self._column(step.old, (path,)), self._column(step.new, (path,))
-            shared += count_shared(old.marks[old.present], new.marks[new.present])
-            total += min(int(old.present.sum()), int(new.present.sum()))
-        self._overlaps[path] = shared / total if total else 0.0
-        return self._overlaps[path]
+        return float(self._overlap[self._places[path]])
 
     def count(self, fields: Fields) -> Measures:
         """What each job alone shows about a candidate: presence and uniqueness."""
-        measures = Measures()
-        for sample in self.samples:
-            column = self._column(sample, fields)
-            present = int(column.present.sum())
-            measures.items += len(column.present)
-            measures.present += present
-            measures.repeated += sample.repeats(column) * present
-            measures.most_items = max(measures.most_items, len(column.present))
-            measures.most_values = max(measures.most_values, column.distinct)
+        measures = self._counted.get(fields)
+        if measures is None:
+            measures = self._counted[fields] = Measures()
+            place = self._places.get(fields[0]) if len(fields) == 1 else None
+            coded = None if place is not None else self._columns(fields)
+            for number, job in enumerate(self._jobs):
+                if coded is None:
+                    present, distinct = int(job.present[place]), int(job.distinct[place])
+                else:
+                    present, distinct = coded[number].present, coded[number].distinct
+                measures.items += len(job)
+                measures.present += present
+                if distinct < present:
+                    measures.repeated += self._repeats(fields, number, present, distinct)
+                measures.most_items = max(measures.most_items, len(job))
+                measures.most_values = max(measures.most_values, distinct)
         return measures
+
+    def _repeats(self, fields: Fields, number: int, present: int, distinct: int) -> float:
+        """Estimated number of values of a job that an earlier item has."""
+        sample = self.samples[number]
+        repeated = float(present - distinct)
+        if len(sample.values) < sample.items:
+            # Two copies in one block are always seen together, two in different blocks seldom.
+            codes = self._columns(fields)[number].codes
+            at = np.flatnonzero(codes)
+            apart = len(np.unique(codes[at] + mix(at // BLOCK_ITEMS))) - distinct
+            repeated += apart * (1 / sample.share - 1)
+        return min(repeated, float(present))
 
     def belong_together(self, fields: Fields) -> bool:
         """Whether fields repeat together much less often than they would if each had its values independently."""
-        for sample in self.samples:
-            columns = [self._column(sample, (path,)) for path in fields]
-            count = len(sample.values)
-            expected = count * (count - 1) / 2 * float(np.prod([column.collisions for column in columns]))
-            observed = count * (count - 1) / 2 * self._column(sample, fields).collisions
-            if expected >= _SURPRISING and observed <= _SELDOM * expected:
+        together = self._columns(fields)
+        alone = [self._columns((path,)) for path in fields]
+        for number, job in enumerate(self._jobs):
+            pairs = len(job) * (len(job) - 1) / 2
+            expected = pairs * float(np.prod([columns[number].collisions for columns in alone]))
+            if expected >= _SURPRISING and pairs * together[number].collisions <= _SELDOM * expected:
                 return True
         return False
 
@@ -199,12 +264,15 @@ class Evidence:
         """Adds what consecutive jobs show about candidates to their measures."""
         for fields, measures in candidates.items():
             measures.is_position = self._ordered and len(fields) == 1 and self._numbers_places(fields)
+            columns, others = self._columns(fields), self._others_than(fields)
             for step in self._steps:
-                old, new = self._column(step.old, fields), self._column(step.new, fields)
-                step.pairs[fields] = pair_values(old, new)
-                measures.matched += len(step.pairs[fields].old)
-                measures.smaller += min(int(old.present.sum()), int(new.present.sum())) * step.new.share
-                measures.changed += self._changed(step, fields)
+                old, new = columns[step.old], columns[step.new]
+                pairs = step.pairs[fields] = pair_codes(old, new)
+                measures.matched += len(pairs.old)
+                measures.smaller += min(old.present, new.present) * self.samples[step.new].share
+                # A field with one value for all items tells when the job ran, and nothing about items.
+                measures.changed += int((~step.equal(fields)[:, others & step.tells]).any(axis=1).sum())
+            self._above[fields] = self._above_chance(fields)
         steady = self._steady_fields(candidates)
         for fields, measures in candidates.items():
             measures.agreement, measures.is_by_ranks = self._agreement(fields, steady)
@@ -213,13 +281,20 @@ class Evidence:
         for fields, measures in candidates.items():
             self._add_changes(fields, measures, rivals[:_MOST_RIVALS], steady)
 
+    def _others_than(self, fields: Fields, among: Mask | None = None) -> Mask:
+        """The fields that tell whether two items are the same without some of them."""
+        chosen = self._others.copy() if among is None else self._others & among
+        for path in fields:
+            if path in self._places:
+                chosen[self._places[path]] = False
+        return chosen
+
     def _numbers_places(self, fields: Fields) -> bool:
         """Whether a field numbers the places of items: 1, 2, 3 from the top, with the same start in every job."""
         in_place = total = 0
         offsets: dict[tuple[str, int], set[float]] = {}
         for sample in self.samples:
-            column = self._column(sample, fields)
-            numbers = column.places
+            numbers = np.array([place_of(walk(item, fields[0])) for item in sample.values], np.float64)
             if len(numbers) < 2 or np.isnan(numbers).mean() > 0.5:
                 return False
             for direction in (1, -1):
@@ -232,76 +307,53 @@ class Evidence:
         fixed = any(all(len(offsets[target, direction]) == 1 for target in targets) for direction in (1, -1))
         return fixed and in_place >= 0.9 * total
 
-    def _changed(self, step: _Step, fields: Fields) -> int:
-        pairs = step.pairs[fields]
-        changed = np.zeros(len(pairs.old), np.bool_)
-        for path in self._others:
-            # A field with one value for all items tells when the job ran, and nothing about items.
-            if path not in fields and step.chance[path] < _INFORMATIVE:
-                changed |= ~self._equal(step, pairs, path)
-        return int(changed.sum())
-
-    def _equal(self, step: _Step, pairs: Pairs, path: Path) -> npt.NDArray[np.bool_]:
-        old, new = self._column(step.old, (path,)), self._column(step.new, (path,))
-        return np.asarray(old.marks[pairs.old] == new.marks[pairs.new])
-
-    def _steady_fields(self, candidates: Mapping[Fields, Measures]) -> set[Path]:
-        """Fields that agree above chance in the pairs of some candidate, or have the same values in every job."""
-        steady: set[Path] = set()
-        for path in self._others:
-            if self.count((path,)).uniqueness < _LASTING <= self.overlap(path):
-                steady.add(path)
-                continue
-            for fields in candidates:
-                if path in fields:
-                    continue
-                above, weight = self._above_chance(fields, path)
-                if weight and above / weight >= _STEADY:
-                    steady.add(path)
-                    break
-        return steady
-
-    def _above_chance(self, fields: Fields, path: Path) -> tuple[float, float]:
-        """How much more often a field agrees in a candidate's pairs than by chance, and how much it could."""
-        known = self._above.get((fields, path))
-        if known is not None:
-            return known
-        above = weight = 0.0
+    def _above_chance(self, fields: Fields) -> tuple[Numbers, Numbers]:
+        """For each field, how much more often pairs of a candidate agree than by chance, and how much they could."""
+        above, weight = np.zeros(len(self.paths)), np.zeros(len(self.paths))
         for step in self._steps:
-            pairs, chance = step.pairs[fields], step.chance[path]
-            if len(pairs.old) and chance < _INFORMATIVE:
-                above += float(self._equal(step, pairs, path).sum()) - chance * len(pairs.old)
-                weight += (1 - chance) * len(pairs.old)
-        self._above[fields, path] = above, weight
+            count = len(step.pairs[fields].old)
+            if count:
+                above += np.where(step.tells, step.equal(fields).sum(axis=0) - step.chance * count, 0.0)
+                weight += np.where(step.tells, (1 - step.chance) * count, 0.0)
         return above, weight
 
-    def _agreement(self, fields: Fields, steady: set[Path]) -> tuple[float | None, bool]:
+    def _steady_fields(self, candidates: Mapping[Fields, Measures]) -> Mask:
+        """Fields that agree above chance in the pairs of some candidate, or have the same values in every job."""
+        repeating = np.array([self.count((path,)).uniqueness < _LASTING for path in self.paths], np.bool_)
+        steady = self._others & repeating & (self._overlap >= _LASTING)
+        for fields in candidates:
+            above, weight = self._above[fields]
+            steady |= self._others_than(fields) & (weight > 0) & (above >= _STEADY * weight)
+        return steady
+
+    def _agreement(self, fields: Fields, steady: Mask) -> tuple[float | None, bool]:
         """The agreement of the other fields, and whether it is that of the order of numbers alone."""
-        above = weight = 0.0
-        for path in self._others:
-            if path in steady and path not in fields:
-                own, most = self._above_chance(fields, path)
-                above, weight = above + own, weight + most
-        if not weight:
-            # Every other field moves in every job: what is a number then still moves with the item.
-            ranks = [rank for path in self._others if path not in fields for rank in self._rank_agreement(fields, path)]
-            return (float(np.median(ranks)) if ranks else None), True
-        return max(above / weight, 0.0), False
+        others = self._others_than(fields, steady)
+        above, weight = (float(numbers[others].sum()) for numbers in self._above[fields])
+        if weight:
+            return max(above / weight, 0.0), False
+        # Every other field moves in every job: what is a number then still moves with the item.
+        paths = [self.paths[place] for place in np.flatnonzero(self._others_than(fields))]
+        ranks = [rank for path in paths for rank in self._rank_agreement(fields, path)]
+        return (float(np.median(ranks)) if ranks else None), True
 
     def _rank_agreement(self, fields: Fields, path: Path) -> list[float]:
         """How alike the order of a field's numbers is in the old and the new items of pairs, job by job."""
         found = []
         for step in self._steps:
             pairs = step.pairs[fields]
-            old = self._column(step.old, (path,)).numbers[pairs.old]
-            new = self._column(step.new, (path,)).numbers[pairs.new]
+            if len(pairs.old) < _FEW_PAIRS:
+                continue
+            olds, news = self.samples[step.old].values, self.samples[step.new].values
+            old = np.array([number_of(walk(olds[place], path)) for place in pairs.old.tolist()], np.float64)
+            new = np.array([number_of(walk(news[place], path)) for place in pairs.new.tolist()], np.float64)
             both = ~(np.isnan(old) | np.isnan(new))
             old, new = old[both], new[both]
             if len(old) >= _FEW_PAIRS and len(np.unique(old)) > 2 and len(np.unique(new)) > 2:
                 found.append(max(float(np.corrcoef(rank_numbers(old), rank_numbers(new))[0, 1]), 0.0))
         return found
 
-    def _add_changes(self, fields: Fields, measures: Measures, rivals: Sequence[Fields], steady: set[Path]) -> None:
+    def _add_changes(self, fields: Fields, measures: Measures, rivals: Sequence[Fields], steady: Mask) -> None:
         """Counts items that are recognised without the candidate and have another value of it."""
         changes, recognised, measures.checked = self._changes_by_rest(fields, steady)
         found = [(changes, recognised)]
@@ -311,66 +363,64 @@ class Evidence:
                 measures.checked = max(measures.checked, int(found[-1][1]))
         measures.changes, measures.recognised = max(found, key=lambda pair: (_rate(pair), pair[1]))
 
-    def _changes_by_rival(self, fields: Fields, rival: Fields, steady: set[Path]) -> tuple[float, float]:
+    def _changes_by_rival(self, fields: Fields, rival: Fields, steady: Mask) -> tuple[float, float]:
         """Changes of a candidate in the pairs of another one, where these agree in other fields."""
         changes = recognised = 0
-        rest = [path for path in self._others if path in steady and path not in fields and path not in rival]
+        columns, rest = self._columns(fields), np.flatnonzero(self._others_than((*fields, *rival), steady))
         for step in self._steps:
             pairs = step.pairs[rival]
-            old, new = self._column(step.old, fields), self._column(step.new, fields)
-            known = old.present[pairs.old] & new.present[pairs.new]
-            agree, weight = np.zeros(len(pairs.old)), 0.0
-            for path in rest:
-                agree += (1 - step.chance[path]) * self._equal(step, pairs, path)
-                weight += 1 - step.chance[path]
-            known &= agree >= 0.5 * weight
+            old, new = columns[step.old].codes[pairs.old], columns[step.new].codes[pairs.new]
+            weights = 1 - step.chance[rest]
+            known = (old > 0) & (new > 0) & (step.equal(rival)[:, rest] @ weights >= 0.5 * weights.sum() - 1e-9)
             recognised += int(known.sum())
-            changes += int((known & (old.marks[pairs.old] != new.marks[pairs.new])).sum())
+            changes += int((known & (old != new)).sum())
         return float(changes), float(recognised)
 
-    def _changes_by_rest(self, fields: Fields, steady: set[Path]) -> tuple[float, float, int]:
+    def _changes_by_rest(self, fields: Fields, steady: Mask) -> tuple[float, float, int]:
         """Changes of a candidate in items that are otherwise the same, beyond those that chance explains."""
-        rest = [path for path in self._others if path and path in steady and path not in fields]
+        others = self._others_than((*fields, TARGET_PATH), steady)
+        rest = np.flatnonzero(others)
         found, again_found, explained, recognised, checked = 0, 0, 0.0, 0.0, 0
-        if not rest:
+        if not len(rest):
             return 0.0, 0.0, 0
+        columns = self._columns(fields)
+        marks = {number: self._mark(number)[:, rest].sum(axis=1) for step in self._steps for number in step.places}
         for step in self._steps:
-            old, new = self._column(step.old, fields), self._column(step.new, fields)
-            others = [self._rest_marks(sample, fields, steady) for sample in (step.old, step.new)]
-            chance = float(np.prod([step.chance[path] for path in rest]))
-            pairs = pair_marks(others[0], others[1])
-            known = old.present[pairs.old] & new.present[pairs.new]
-            differs = int((known & (old.marks[pairs.old] != new.marks[pairs.new])).sum())
+            old, new = columns[step.old], columns[step.new]
+            by_rest = pair_marks(marks[step.old], marks[step.new])
+            before, after = old.codes[by_rest.pairs.old], new.codes[by_rest.pairs.new]
+            known = (before > 0) & (after > 0)
+            differs = int((known & (before != after)).sum())
             # Items that found no partner by the candidate, and whose other fields another one of these has.
-            own = step.pairs[fields]
-            gone = np.flatnonzero(old.present & ~np.isin(old.marks, new.marks))
-            come = np.flatnonzero(new.present & ~np.isin(new.marks, old.marks))
-            expected = min(len(gone), len(come), len(gone) * len(come) * chance)
-            again = count_shared(others[0][gone], others[1][come])
+            gone = np.flatnonzero((old.codes > 0) & (new.counts[old.codes] == 0))
+            come = np.flatnonzero((new.codes > 0) & (old.counts[new.codes] == 0))
+            expected = min(len(gone), len(come), len(gone) * len(come) * float(np.prod(step.chance[rest])))
+            again = by_rest.count_shared(gone, come)
             found, again_found, explained = found + differs, again_found + again, explained + expected
-            recognised += max(int(known.sum()), len(own.old) + again)
+            recognised += max(int(known.sum()), len(step.pairs[fields].old) + again)
             checked += int(known.sum())
         return max(max(found, again_found) - 1.2 * explained, 0.0), recognised, checked
 
-    def _rest_marks(self, sample: JobSample, fields: Fields, steady: set[Path]) -> Marks:
-        """A hash of each item's values in the steady fields other than the candidate's."""
-        parts = [path for path in self._others if path and path in steady]
-        key = (id(sample), frozenset(parts))
-        if key not in self._marks:
-            self._marks[key] = join_marks([self._column(sample, (path,)) for path in parts])
-        own = [self._column(sample, (path,)) if path in fields else None for path in parts]
-        return self._marks[key] - join_marks(own, len(sample.values))
+    def _mark(self, number: int) -> Codes:
+        """A hash of each item's value in each field, absent ones included; a sum of them is a hash of several."""
+        found = self._marks.get(number)
+        if found is None:
+            codes = self._jobs[number].matrix
+            # An absent value is another one in each field.
+            found = self._marks[number] = mix(np.where(codes > 0, codes, -1 - np.arange(codes.shape[1])))
+        return found
 
 
 def _rate(pair: tuple[float, float]) -> float:
     return pair[0] / pair[1] if pair[1] else 0.0
 
 
-def _consecutive(samples: Sequence[JobSample]) -> list[_Step]:
-    last: dict[str, JobSample] = {}
+def _consecutive(samples: Sequence[JobSample]) -> list[tuple[int, int]]:
+    """The places of samples that follow each other on one target."""
+    last: dict[str, int] = {}
     steps = []
-    for sample in samples:
+    for number, sample in enumerate(samples):
         if sample.target_id in last:
-            steps.append(_Step(last[sample.target_id], sample))
-        last[sample.target_id] = sample
+            steps.append((last[sample.target_id], number))
+        last[sample.target_id] = number
     return steps

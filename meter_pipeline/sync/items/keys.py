@@ -13,16 +13,20 @@ from typing import Any
 
 from meter_pipeline.config.field_paths import parse_path
 from meter_pipeline.sync.items.candidates import FIELDS, REFUSED, TARGET, Candidate, Search, examine, guess, rank
-from meter_pipeline.sync.items.samples import TARGET_PATH, WHOLE_ITEMS, JobSample
+from meter_pipeline.sync.items.coding import CodeBook
+from meter_pipeline.sync.items.samples import TARGET_PATH, WHOLE_ITEMS, JobSample, sample_size
 
 # Jobs of a sample, and pages of one item each in a sample: many of these weigh less than one list.
 SAMPLE_JOBS, SAMPLE_PAGES = 12, 96
+# Items that all these jobs have together in a sample, but never fewer jobs than this.
+_SAMPLE_ITEMS, _LEAST_JOBS = 20_000, 4
 # The sample is examined again when the number of comparable jobs has grown by this factor.
-_GROWTH = 1.4
+_GROWTH = 1.6
 # A key that is final, or configured, is looked after when so many more jobs can be compared.
-_WATCHED_JOBS, _WATCHED_GROWTH = 8, 1.05
-# A key is final with this many comparisons and changes around it, or after this many comparable jobs.
-_SURE_STEPS, _SURE_CHANGES, _ENOUGH_EXAMINED = 4, 20, 60
+_WATCHED_JOBS, _WATCHED_GROWTH, _WATCH_SAMPLE = 8, 1.05, 4
+# A key is final with this many comparisons, of so many items with so many changes around it; or after this many
+# comparable jobs.
+_SURE_STEPS, _SURE, _ENOUGH_EXAMINED = 3, ((30, 15), (100, 3)), 60
 # Differences in stability and uniqueness up to this are no difference.
 _TIE = 0.005
 _ONE_ITEM_SHARE = 0.9
@@ -137,10 +141,10 @@ def find_key(
             been accepted since then: the answer is again that of all jobs in order of time.
         given: The key if it is configured: then none is looked for, and only `watched` is of interest.
     """
-    line = _Line(jobs)
+    line, book = _Line(jobs), CodeBook()
     if given is None and not known.is_final:
         for count in line.counts(known):
-            known = _search_again(known, count, line, read)
+            known = _search_again(known, count, line.until(count), read, book)
             if known.is_final:
                 break
     key = (FIELDS, given) if given is not None else (known.key.kind, known.key.fields) if known.key else None
@@ -150,22 +154,31 @@ def find_key(
             # What is found here changes no row: only the last of several checkpoints is of interest.
             while (following := _next_count(count, is_watched=True)) <= line.comparable:
                 count = following
-            watched = check_key(*key, read(choose_sample(line.until(count))))
+            watched = check_key(*key, read(choose_sample(line.until(count), _WATCH_SAMPLE)), book)
             known = replace(known, examined=count, until=line.until(count)[-1].place, watched=watched)
     return known
 
 
 def _search_again(
-    known: KeySearch, count: int, line: _Line, read: Callable[[Sequence[JobRef]], Sequence[JobSample]]
+    known: KeySearch,
+    count: int,
+    jobs: Sequence[JobRef],
+    read: Callable[[Sequence[JobRef]], Sequence[JobSample]],
+    book: CodeBook,
 ) -> KeySearch:
-    jobs = line.until(count)
-    search = search_key(read(choose_sample(jobs))) if count else guess(read(jobs))
-    key = _kept(known.key, search)
+    search = search_key(read(choose_sample(jobs)), book) if count else guess(read(jobs), book)
+    key = _kept(known.key if known.examined >= _SURE_STEPS else None, search)
     watched = None if key is None else _find_candidate(search, key)
-    is_sure = key is not None and search.steps >= _SURE_STEPS and key.changed >= _SURE_CHANGES
-    is_final = is_sure or (key is not None and count >= _ENOUGH_EXAMINED)
+    is_final = key is not None and (count >= _ENOUGH_EXAMINED or _is_sure(watched, search))
     kept = replace(search, candidates=search.candidates[:_KEPT])
     return KeySearch(key, kept, count, jobs[-1].place, is_final, watched)
+
+
+def _is_sure(key: Candidate | None, search: Search) -> bool:
+    """Whether a key has been seen so often that no later job is needed to confirm it."""
+    if key is None or search.steps < _SURE_STEPS:
+        return False
+    return any(key.matched >= matched and key.changed >= changed for matched, changed in _SURE)
 
 
 def _kept(key: Candidate | None, search: Search) -> Candidate | None:
@@ -214,22 +227,37 @@ class _Line:
         return self._jobs[: self._ends[count - 1] if count else 1]
 
     def counts(self, known: KeySearch) -> Iterator[int]:
-        """The checkpoints after those of `known`, as numbers of comparable jobs."""
-        if known.until is None and self._jobs and self._jobs[0].items > WHOLE_ITEMS:
-            yield 0
-        count = _next_count(known.examined, is_watched=False)
-        while count <= self.comparable:
+        """The checkpoints after those of `known`, as numbers of comparable jobs.
+
+        While there are few comparable jobs, all of them are examined; what fewer showed has no part in it.
+        """
+        count = known.examined
+        if not self.comparable:
+            if known.until is None and self._jobs and self._jobs[0].items > WHOLE_ITEMS:
+                yield 0
+            return
+        if count < _SURE_STEPS:
+            few = min(self.comparable, _SURE_STEPS)
+            if few > count:
+                yield few
+            count = few
+        while count >= _SURE_STEPS and (count := _next_count(count, is_watched=False)) <= self.comparable:
             yield count
-            count = _next_count(count, is_watched=False)
 
 
-def choose_sample(jobs: Sequence[JobRef]) -> list[JobRef]:
-    """The latest jobs of the busiest targets, in order of time: a list's items change more the longer one waits."""
+def choose_sample(jobs: Sequence[JobRef], most: int = SAMPLE_JOBS) -> list[JobRef]:
+    """The latest jobs of the busiest targets, in order of time: a list's items change more the longer one waits.
+
+    Args:
+        jobs: Jobs in order of time.
+        most: How many, of lists; fewer of large ones.
+    """
     by_target: dict[str, list[JobRef]] = {}
     for job in jobs:
         by_target.setdefault(job.target_id, []).append(job)
     busiest = sorted(by_target.items(), key=lambda entry: (-len(entry[1]), entry[0]))
-    room = SAMPLE_PAGES if _is_one_item_each(jobs) else SAMPLE_JOBS
+    largest = max(map(sample_size, (job.items for job in jobs)))
+    room = SAMPLE_PAGES if _is_one_item_each(jobs) else min(most, max(_SAMPLE_ITEMS // largest, _LEAST_JOBS))
     deep = max(room // max(sum(len(group) > 1 for group in by_target.values()), 1), 4)
     sample: list[JobRef] = []
     for _, group in busiest:
@@ -240,7 +268,7 @@ def choose_sample(jobs: Sequence[JobRef]) -> list[JobRef]:
     return sorted(sample, key=lambda job: job.place)
 
 
-def search_key(samples: Sequence[JobSample]) -> Search:
+def search_key(samples: Sequence[JobSample], book: CodeBook | None = None) -> Search:
     """The key that samples support, and all candidates with their evidence.
 
     Pages of one item each are compared together. Lists are compared page by page; if that supports no key, and runs
@@ -248,16 +276,17 @@ def search_key(samples: Sequence[JobSample]) -> Search:
 
     Args:
         samples: Samples of jobs, in any order.
+        book: Codes that are known from other samples of the search.
     """
     ordered = sorted((sample for sample in samples if sample.items), key=lambda sample: sample.place)
     if _is_one_item_each(ordered):
-        return rank(_join_pages(ordered), with_targets=True)
+        return rank(_join_pages(ordered), book, with_targets=True)
     lists = [sample for sample in ordered if sample.items > 1]
-    search = rank(lists)
+    search = rank(lists, book)
     if search.key is None:
         joined = _join_runs(lists)
         if len(joined) < len(lists):
-            by_run = rank(joined)
+            by_run = rank(joined, book)
             return by_run if by_run.key is not None else search
     return search
 
@@ -290,13 +319,16 @@ def _together(samples: Sequence[JobSample], run: str) -> JobSample:
     return JobSample(run, "", samples[-1].time, items, values, owners=owners)
 
 
-def check_key(kind: str, fields: Sequence[str], samples: Sequence[JobSample]) -> Candidate | None:
+def check_key(
+    kind: str, fields: Sequence[str], samples: Sequence[JobSample], book: CodeBook | None = None
+) -> Candidate | None:
     """How a key that is in use does in newer jobs, to find one that has become unstable or repeats.
 
     Args:
         kind: `fields` or `target`.
         fields: The key as in `meter.yaml`; empty for the target.
         samples: Samples of recent jobs.
+        book: Codes that are known from other samples.
 
     Returns:
         The key's own row, `refused` if it no longer holds; None if the jobs have nothing to compare.
@@ -304,15 +336,15 @@ def check_key(kind: str, fields: Sequence[str], samples: Sequence[JobSample]) ->
     ordered = sorted((sample for sample in samples if sample.items), key=lambda sample: sample.place)
     paths = (TARGET_PATH,) if kind == TARGET else tuple(map(parse_path, fields))
     if _is_one_item_each(ordered):
-        return examine(_join_pages(ordered), paths, with_targets=True)
+        return examine(_join_pages(ordered), paths, book, with_targets=True)
     if kind == TARGET:
         several = sum(sample.items > 1 for sample in ordered) / len(ordered)
         reason = f"{several:.0%} of pages have several items"
         return Candidate((), TARGET, 1.0, 1 - several, 0.0, None, 0, 0, REFUSED, reason)
     lists = [sample for sample in ordered if sample.items > 1]
-    found = examine(lists, paths)
+    found = examine(lists, paths, book)
     if found is not None and found.verdict == REFUSED:
         joined = _join_runs(lists)
-        by_run = examine(joined, paths) if len(joined) < len(lists) else None
+        by_run = examine(joined, paths, book) if len(joined) < len(lists) else None
         return found if by_run is None or by_run.verdict == REFUSED else by_run
     return found

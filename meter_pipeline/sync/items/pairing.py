@@ -2,78 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from meter_pipeline.sync.items.samples import Column, Marks
-
-Numbers = npt.NDArray[np.float64]
+from meter_pipeline.sync.items.coding import Coded, Codes, Numbers
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Positions of items in an old sample, and of their partners in a new one."""
 
-    old: Marks
-    new: Marks
+    old: Codes
+    new: Codes
 
 
-def join_marks(columns: Sequence[Column | None], count: int | None = None) -> Marks:
-    """A hash of each item's values in several fields, absent ones included: a sum, so that parts can be taken out.
+@dataclass(frozen=True)
+class MarkPairs:
+    """Items whose mark occurs once in both samples, and the marks as numbers from 0."""
 
-    Args:
-        columns: The fields; None for a field that is left out.
-        count: Number of items; that of the first field's without.
-    """
-    first = columns[0] if columns else None
-    joined = np.zeros(len(first.marks) if count is None and first is not None else count or 0, np.int64)
-    for number, column in enumerate(columns):
-        if column is None:
-            continue
-        joined += column.mixed * np.int64(2 * number + 1)
-    return joined
+    pairs: Pairs
+    old: Codes
+    new: Codes
 
-
-def absent(count: int) -> Column:
-    """The column of a field that no item has."""
-    return Column(np.zeros(count, np.int64), np.zeros(count, np.bool_), [None] * count, fit=False)
+    def count_shared(self, old: Codes, new: Codes) -> int:
+        """Number of marks that some items of both samples have, repeated ones as often as both."""
+        if not len(old) or not len(new):
+            return 0
+        size = max(int(self.old.max()), int(self.new.max())) + 1
+        before, after = np.bincount(self.old[old], minlength=size), np.bincount(self.new[new], minlength=size)
+        return int(np.minimum(before, after).sum())
 
 
-def pair_values(old: Column, new: Column) -> Pairs:
+def pair_codes(old: Coded, new: Coded) -> Pairs:
     """Items whose value occurs once in both samples."""
-    (old_marks, old_positions), (new_marks, new_positions) = old.once, new.once
-    _, at_old, at_new = np.intersect1d(old_marks, new_marks, assume_unique=True, return_indices=True)
-    return Pairs(old_positions[at_old], new_positions[at_new])
+    once = old.is_once & new.is_once
+    positions = np.flatnonzero(once[old.codes])
+    return Pairs(positions, new.places[old.codes[positions]])
 
 
-def pair_marks(old: Marks, new: Marks) -> Pairs:
+def pair_marks(old: Codes, new: Codes) -> MarkPairs:
     """Items whose mark occurs once in both samples."""
-    everywhere = [Column(marks, np.ones(len(marks), np.bool_), (), fit=True) for marks in (old, new)]
-    return pair_values(*everywhere)
-
-
-def chance_of(old: Column, new: Column) -> float:
-    """How often a value of one sample equals a value of the other if both are drawn at random."""
-    if not len(old.marks) or not len(new.marks):
-        return 1.0
-    if len(old.marks) == len(new.marks) == 1:
-        # Chance has nothing to draw from; the one item of a page is another one when its fields all differ.
-        return 0.0
-    old_marks, old_counts = np.unique(old.marks, return_counts=True)
-    new_marks, new_counts = np.unique(new.marks, return_counts=True)
-    _, at_old, at_new = np.intersect1d(old_marks, new_marks, assume_unique=True, return_indices=True)
-    return float((old_counts[at_old] / len(old.marks)) @ (new_counts[at_new] / len(new.marks)))
-
-
-def count_shared(old: Marks, new: Marks) -> int:
-    """Number of marks that both have, repeated ones as often as both."""
-    old_marks, old_counts = np.unique(old, return_counts=True)
-    new_marks, new_counts = np.unique(new, return_counts=True)
-    _, at_old, at_new = np.intersect1d(old_marks, new_marks, assume_unique=True, return_indices=True)
-    return int(np.minimum(old_counts[at_old], new_counts[at_new]).sum())
+    values, numbers = np.unique(np.concatenate([old, new]), return_inverse=True)
+    # Number 0 is that of no value.
+    before, after = np.split(numbers.reshape(-1) + 1, [len(old)])
+    size = len(values) + 1
+    return MarkPairs(pair_codes(Coded.of(before, size), Coded.of(after, size)), before, after)
 
 
 def rank_numbers(numbers: Numbers) -> Numbers:

@@ -8,7 +8,7 @@ number of meetings grows with the square of the sample, the sample therefore wit
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -22,13 +22,13 @@ from meter_pipeline.sync.items.identity import canonical
 
 # Jobs up to this number of items are examined as a whole.
 WHOLE_ITEMS = 2_000
-_BLOCK_ITEMS = 32
+BLOCK_ITEMS = 32
 # Sampled items for each unit of the root of a job's size: two jobs of a million items share 256 if they are shuffled.
 _ROOT_SHARE = 16
 MAX_FIELDS = 200
 # The path of the column that holds each item's target; no field of an item has an empty path.
 TARGET_PATH: Path = ()
-_MAX_DEPTH = 5
+MAX_DEPTH = 5
 
 Marks: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -40,19 +40,24 @@ _PLACE = re.compile(r"\W{0,3}\d{1,9}[^\W\d_]{0,2}\W{0,3}")
 _FRACTION = re.compile(r"\D*(?:\d+|\d{1,3}(?:[.,'\s]\d{3})+)[.,]\d{1,2}\D*")
 
 
+def sample_size(count: int) -> int:
+    """About how many items make up the sample of a job with `count` items."""
+    return min(count, max(WHOLE_ITEMS, int(_ROOT_SHARE * count**0.5)))
+
+
 def sample_positions(count: int) -> Marks:
     """The positions of the items that make up the sample of a job with `count` items, ascending."""
     if count <= WHOLE_ITEMS:
         return np.arange(count, dtype=np.int64)
-    wanted = max(WHOLE_ITEMS, int(_ROOT_SHARE * count**0.5))
-    blocks = np.arange(-(-count // _BLOCK_ITEMS), dtype=np.uint64)
-    mixed = _mix(blocks.view(np.int64)).view(np.uint64)
-    chosen = np.sort(np.argsort(mixed, kind="stable")[: -(-wanted // _BLOCK_ITEMS)])
-    positions = (chosen[:, None] * _BLOCK_ITEMS + np.arange(_BLOCK_ITEMS)).reshape(-1)
+    wanted = sample_size(count)
+    blocks = np.arange(-(-count // BLOCK_ITEMS), dtype=np.uint64)
+    mixed = mix(blocks.view(np.int64)).view(np.uint64)
+    chosen = np.sort(np.argsort(mixed, kind="stable")[: -(-wanted // BLOCK_ITEMS)])
+    positions = (chosen[:, None] * BLOCK_ITEMS + np.arange(BLOCK_ITEMS)).reshape(-1)
     return positions[positions < count].astype(np.int64)
 
 
-def _mix(marks: Marks) -> Marks:
+def mix(marks: Marks) -> Marks:
     """Spreads the bits of marks, so that sums of them tell combinations of values apart."""
     mixed = marks.view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -79,51 +84,22 @@ class Column:
     @cached_property
     def mixed(self) -> Marks:
         """The marks with their bits spread."""
-        return _mix(self.marks)
-
-    @cached_property
-    def numbers(self) -> npt.NDArray[np.float64]:
-        """The first number in each value, NaN where there is none; the scale of texts is only alike within a field."""
-        return np.array([_number(value) for value in self.values], np.float64)
-
-    @property
-    def places(self) -> npt.NDArray[np.float64]:
-        """The numbers of values that are little else than a number, like `7`, `#7` and `7th`; NaN for others."""
-        bare = (
-            value if type(value) is int or (type(value) is str and _is_bare(value)) else None for value in self.values
-        )
-        return np.array([_number(value) for value in bare], np.float64)
-
-    @cached_property
-    def once(self) -> tuple[Marks, Marks]:
-        """The marks that occur once, ascending, and their positions."""
-        positions = np.flatnonzero(self.present)
-        marks, first, counts = np.unique(self.marks[positions], return_index=True, return_counts=True)
-        return marks[counts == 1], positions[first[counts == 1]]
-
-    @cached_property
-    def collisions(self) -> float:
-        """Share of the pairs of values that are equal."""
-        _, counts = np.unique(self.marks[self.present], return_counts=True)
-        total = int(counts.sum())
-        return float((counts * (counts - 1)).sum() / (total * (total - 1))) if total > 1 else 0.0
-
-    @cached_property
-    def distinct(self) -> int:
-        """Number of different values."""
-        return len(np.unique(self.marks[self.present]))
+        return mix(self.marks)
 
 
-def _is_bare(text: str) -> bool:
-    return bool(_PLACE.fullmatch(text))
-
-
-def _number(value: Any) -> float:
+def number_of(value: Any) -> float:
+    """The first number in a value, NaN where there is none; the scale of texts is only alike within a field."""
     if type(value) in (int, float):
         return float(value)
     found = _TEXT_NUMBER.search(value) if type(value) is str and len(value) < 60 else None
     digits = "".join(filter(str.isdecimal, found[0])) if found else ""
     return float(digits[:15]) if digits else float("nan")
+
+
+def place_of(value: Any) -> float:
+    """The number of a value that is little else than a number, like `7`, `#7` and `7th`; NaN for others."""
+    is_bare = type(value) is int or (type(value) is str and bool(_PLACE.fullmatch(value)))
+    return number_of(value) if is_bare else float("nan")
 
 
 @dataclass(frozen=True)
@@ -162,31 +138,10 @@ class JobSample:
         """The job's place in time."""
         return self.time, self.job_id
 
-    def repeats(self, column: Column) -> float:
-        """Estimated share of the job's values in a column that an earlier item has."""
-        present = np.flatnonzero(column.present)
-        if not len(present):
-            return 0.0
-        repeated = float(len(present) - column.distinct)
-        if repeated and len(self.values) < self.items:
-            # Two copies in one block are always seen together, two in different blocks seldom.
-            blocks = present // _BLOCK_ITEMS
-            apart = len(np.unique(column.marks[present] + _mix(blocks))) - column.distinct
-            repeated += apart * (1 / self.share - 1)
-        return float(min(repeated / len(present), 1.0))
-
     @property
     def share(self) -> float:
         """The share of the job's items that is in the sample."""
         return len(self.values) / self.items if self.items else 1.0
-
-    @cached_property
-    def columns(self) -> Mapping[Path, Column]:
-        """The fields of the items by path, in the order of their first occurrence; arrays count as values."""
-        found: dict[Path, Column] = {}
-        if self.owners is not None:
-            found[TARGET_PATH] = column_of(self.owners)
-        return found | columns_of(self.values)
 
 
 def columns_of(values: Sequence[Any]) -> dict[Path, Column]:
@@ -204,7 +159,7 @@ def _add_columns(found: dict[Path, Column], path: Path, values: Sequence[Any]) -
         column = [None if value is None else value.get(name) for value in values]
         kinds = set(map(type, column))
         if dict in kinds:
-            if len(path) + 1 < _MAX_DEPTH:
+            if len(path) + 1 < MAX_DEPTH:
                 _add_columns(found, (*path, name), [value if type(value) is dict else None for value in column])
             column = [None if type(value) is dict else value for value in column]
             kinds = set(map(type, column))
@@ -239,10 +194,10 @@ def _is_fit(values: Sequence[Any], kinds: set[type]) -> bool:
     if float in kinds and any(type(value) is float and not value.is_integer() for value in values):
         return False
     texts = [value for value in values if type(value) is str and value][:200]
-    return not texts or sum(map(_is_amount, texts)) * 2 < len(texts)
+    return not texts or sum(map(is_amount, texts)) * 2 < len(texts)
 
 
-def _is_amount(text: str) -> bool:
+def is_amount(text: str) -> bool:
     """Whether a text is an amount of money or a share, which identifies no item."""
     text = text.strip()
     if len(text) > 40 or not _NUMBER_ALONE.fullmatch(text):
@@ -255,6 +210,6 @@ def join_columns(columns: Sequence[Column]) -> Column:
     present = np.logical_and.reduce([column.present for column in columns])
     marks = np.zeros(len(present), np.int64)
     for number, column in enumerate(columns):
-        marks = _mix(marks + column.mixed + np.int64(number))
+        marks = mix(marks + column.mixed + np.int64(number))
     marks[~present] = 0
     return Column(marks, present, (), all(column.fit for column in columns))

@@ -148,4 +148,7 @@ def _read_samples(stored: PartSet, jobs: Mapping[str, JobRef]) -> dict[str, JobS
             chosen = batch["item"].take(pa.array(wanted[first:last] - before + start))
             items[job_id] += chosen.cast(pa.binary()).to_pylist()
             passed[job_id] = before + end - start
-    return {job_id: _sample_of(job, columns.parse(items[job_id])) for job_id, job in jobs.items()}
+    # Consecutive jobs repeat most of their items to the byte: each distinct one is parsed once.
+    distinct = list(dict.fromkeys(item for found in items.values() for item in found))
+    values = dict(zip(distinct, columns.parse(distinct), strict=True))
+    return {job_id: _sample_of(job, [values[item] for item in items[job_id]]) for job_id, job in jobs.items()}

@@ -1,0 +1,266 @@
+"""Codes for the values of sampled items, so that they are counted and compared for all fields at once.
+
+Consecutive jobs repeat most of their items. Each distinct item is taken apart once; a job is then a matrix of codes
+with a row for each item and a column for each field. The same value of a field has the same code in every job, values
+of different fields have different codes, and 0 stands for a value that is absent or empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from meter_pipeline.config.field_paths import Path
+from meter_pipeline.sync.items.identity import canonical
+from meter_pipeline.sync.items.samples import MAX_DEPTH, MAX_FIELDS, TARGET_PATH, JobSample, is_amount
+
+Codes: TypeAlias = npt.NDArray[np.int64]
+Numbers: TypeAlias = npt.NDArray[np.float64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+# Values of a job whose shape says whether a field holds amounts.
+_SHAPED = 200
+_TEXT, _OTHER, _UNFIT = range(3)
+# Whether a text is an amount is found out when it is needed.
+_UNKNOWN = -1
+
+
+class CodeBook:
+    """Gives values codes. One book serves all samples of a search, whatever it was used for before."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[Path, Any], int] = {}
+        self._kinds: list[int] = [_OTHER]
+        # The spelled text of a code, and whether it is an amount once that was asked.
+        self._texts: list[str | None] = [None]
+        self._amounts: list[int] = [0]
+        self._rows: dict[tuple[int, str | None], int] = {}
+        self._values: list[Any] = []
+        self._paths: list[tuple[Path, ...]] = []
+        self._coded: list[tuple[int, ...]] = []
+        self._layouts: dict[tuple[Path, ...], tuple[Path, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def rows(self, sample: JobSample) -> list[int]:
+        """The row of each item of a sample: the same for the same item."""
+        known = self._rows
+        owners: Sequence[str | None] = sample.owners or [None] * len(sample.values)
+        found = []
+        for value, owner in zip(sample.values, owners, strict=True):
+            row = known.get((id(value), owner))
+            if row is None:
+                row = known[id(value), owner] = self._learn(value, owner)
+            found.append(row)
+        return found
+
+    def paths(self, row: int) -> tuple[Path, ...]:
+        """The fields of a row."""
+        return self._paths[row]
+
+    def matrix(self, rows: Sequence[int], paths: Sequence[Path]) -> Codes:
+        """The codes of some rows in some fields."""
+        places = {path: place for place, path in enumerate(paths)}
+        groups: dict[tuple[Path, ...], list[int]] = {}
+        for at, row in enumerate(rows):
+            groups.setdefault(self._paths[row], []).append(at)
+        found = np.zeros((len(rows), len(paths)), np.int64)
+        for layout, numbers in groups.items():
+            known = [place for place, path in enumerate(layout) if path in places]
+            if known:
+                coded = np.array([self._coded[rows[number]] for number in numbers], np.int64)
+                found[np.ix_(numbers, [places[layout[place]] for place in known])] = coded[:, known]
+        return found
+
+    def find_fit(self, matrix: Codes) -> Mask:
+        """Which columns could identify items: all values are text or whole numbers, and few are amounts of money."""
+        kinds = np.array(self._kinds, np.int8)[matrix]
+        shaped = matrix[:_SHAPED]
+        amounts = np.array(self._amounts, np.int8)
+        for code in dict.fromkeys(shaped[amounts[shaped] == _UNKNOWN].tolist()):
+            amounts[code] = self._amounts[code] = is_amount(self._texts[code] or "")
+        priced = (amounts[shaped] == 1).sum(axis=0)
+        texts = (kinds[:_SHAPED] == _TEXT).sum(axis=0)
+        return np.asarray(~(kinds == _UNFIT).any(axis=0) & ((texts == 0) | (priced * 2 < texts)))
+
+    def _learn(self, value: Any, owner: str | None) -> int:
+        paths: list[Path] = []
+        codes: list[int] = []
+        if owner is not None:
+            paths.append(TARGET_PATH)
+            codes.append(self._code(TARGET_PATH, owner))
+        for path, inner in _flatten(value, (), MAX_FIELDS):
+            paths.append(path)
+            codes.append(self._code(path, inner))
+        layout = tuple(paths)
+        # The value is kept, so that its id stays its own.
+        self._values.append(value)
+        self._paths.append(self._layouts.setdefault(layout, layout))
+        self._coded.append(tuple(codes))
+        return len(self._values) - 1
+
+    def _code(self, path: Path, value: Any) -> int:
+        kind = type(value)
+        if kind is str:
+            if not value:
+                return 0
+            spelled: Any = value
+        else:
+            spelled = str(value) if kind is int else value if kind is float else (kind, canonical(value))
+        code = self._codes.get((path, spelled))
+        if code is None:
+            code = self._codes[path, spelled] = len(self._kinds)
+            # A number and its spelling as text have one code, as they are one key.
+            is_text = kind is str and not value.isdigit()
+            is_fit = kind in (str, int) or (kind is float and value.is_integer())
+            self._kinds.append(_TEXT if is_text else _OTHER if is_fit else _UNFIT)
+            self._texts.append(value if is_text else None)
+            self._amounts.append(_UNKNOWN if is_text else 0)
+        return code
+
+
+def _flatten(value: Any, path: Path, room: int) -> Iterator[tuple[Path, Any]]:
+    """The scalars and arrays in an object, with their paths; arrays count as values."""
+    stack = [(path, value)]
+    while stack and room > 0:
+        at, inner = stack.pop()
+        if type(inner) is dict:
+            if len(at) < MAX_DEPTH:
+                stack += [((*at, name), inner[name]) for name in reversed(inner)]
+        elif inner is not None and at:
+            room -= 1
+            yield at, inner
+
+
+def walk(value: Any, path: Path) -> Any:
+    """The value at a path of an item; None where there is none."""
+    for name in path:
+        value = value.get(name) if type(value) is dict else None
+    return None if type(value) is dict else value
+
+
+@dataclass(frozen=True)
+class Coded:
+    """The values of one field, or of several together, in a sample.
+
+    Attributes:
+        codes: The code of each item's value.
+        counts: By code, how many items have it; 0 for code 0. Codes of other fields may be among them.
+        places: By code, the last item that has it.
+    """
+
+    codes: Codes
+    counts: Codes
+    places: Codes
+
+    @classmethod
+    def of(cls, codes: Codes, size: int) -> Coded:
+        """The values with these codes, all smaller than `size`."""
+        counts = np.bincount(codes, minlength=size)
+        counts[0] = 0
+        places = np.zeros(size, np.int64)
+        places[codes] = np.arange(len(codes))
+        return cls(codes, counts, places)
+
+    @cached_property
+    def is_once(self) -> Mask:
+        """By code, whether one item has it."""
+        return self.counts == 1
+
+    @cached_property
+    def present(self) -> int:
+        """Number of items with a value."""
+        return int(np.count_nonzero(self.codes))
+
+    @cached_property
+    def distinct(self) -> int:
+        """Number of different values."""
+        own = self.counts[self.codes[self.codes > 0]]
+        return round(float((1 / own).sum()))
+
+    @cached_property
+    def collisions(self) -> float:
+        """Share of the pairs of values that are equal."""
+        total = self.present
+        own = self.counts[self.codes[self.codes > 0]]
+        return float((own - 1).sum() / (total * (total - 1))) if total > 1 else 0.0
+
+
+class CodedJob:
+    """A sample as a matrix of codes.
+
+    Args:
+        sample: The sample.
+        matrix: A row for each item, a column for each field.
+        fields: By code, the field's column.
+    """
+
+    def __init__(self, sample: JobSample, matrix: Codes, fields: Codes) -> None:
+        self.sample, self.matrix, self._fields = sample, matrix, fields
+        size, width = len(fields), matrix.shape[1]
+        self.counts = np.bincount(matrix.reshape(-1), minlength=size)
+        self.counts[0] = 0
+        self.places = np.zeros(size, np.int64)
+        self.places[matrix] = np.arange(len(matrix))[:, None]
+        #: Number of items with a value, and of different values, in each field.
+        self.present = np.count_nonzero(matrix, axis=0)
+        self.distinct = np.bincount(fields, weights=self.counts > 0, minlength=width)
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+    def column(self, field: int) -> Coded:
+        """The values of a field, in the codes of the book."""
+        return Coded(self.matrix[:, field], self.counts, self.places)
+
+    def by_field(self, weights: npt.NDArray[Any]) -> Numbers:
+        """Sums of numbers by code, for each field."""
+        return np.asarray(np.bincount(self._fields, weights=weights, minlength=self.matrix.shape[1]), np.float64)
+
+
+@dataclass(frozen=True)
+class CodedJobs:
+    """Samples as matrices of codes.
+
+    Attributes:
+        paths: The fields, in the order of their first occurrence.
+        jobs: The samples, in their order.
+        is_fit: Which fields could identify items: text or whole numbers, and no amounts of money.
+    """
+
+    paths: tuple[Path, ...]
+    jobs: list[CodedJob]
+    is_fit: Mask
+
+
+def code_jobs(samples: Sequence[JobSample], book: CodeBook) -> CodedJobs:
+    """The values of samples as codes."""
+    rows = [book.rows(sample) for sample in samples]
+    local: dict[int, int] = {}
+    at = [np.array([local.setdefault(row, len(local)) for row in found], np.int64) for found in rows]
+    layouts = dict.fromkeys(book.paths(row) for row in local)
+    paths = tuple(dict.fromkeys(path for layout in layouts for path in layout))[:MAX_FIELDS]
+    matrix = book.matrix(list(local), paths)
+    fields = np.zeros(len(book), np.int64)
+    fields[matrix] = np.arange(len(paths))
+    jobs = [CodedJob(sample, matrix[places], fields) for sample, places in zip(samples, at, strict=True)]
+    return CodedJobs(paths, jobs, book.find_fit(matrix))
+
+
+def join_fields(jobs: Sequence[CodedJob], fields: Sequence[int]) -> list[Coded]:
+    """The values of several fields together in each job, in codes of their own; present where all of them are."""
+    joined = np.concatenate([job.matrix[:, fields[0]] for job in jobs])
+    for field in fields[1:]:
+        other = np.concatenate([job.matrix[:, field] for job in jobs])
+        both = np.where((joined > 0) & (other > 0), joined * (int(other.max(initial=0)) + 1) + other, 0)
+        _, joined = np.unique(np.append(0, both), return_inverse=True)
+        joined = joined.reshape(-1)[1:]
+    size = int(joined.max(initial=0)) + 1
+    ends = np.cumsum([len(job) for job in jobs])
+    return [Coded.of(codes, size) for codes in np.split(joined, ends[:-1])]
