@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
 from typing import Any
@@ -20,18 +20,31 @@ ACCEPTED, WAITING, REFUSED = "accepted", "waiting", "refused"
 
 # Share of items that may lack a key or repeat another item's, and of recognised items whose key may change.
 _TOLERATED = 0.05
-_MAX_LOSS, _MAX_LOSS_NUMBERS = 0.03, 0.01
+_MAX_LOSS, _MAX_LOSS_WORDS, _MAX_LOSS_NUMBERS = 0.03, 0.02, 0.01
 _MIN_AGREEMENT = 0.4
 # What it takes to accept a key: pairs of items in which it stayed, and how many of these changed in another field. Any
 # of these is enough; numbers, which can be different by chance, need more.
 _ENOUGH = ((6, 3), (12, 2), (20, 1))
 _ENOUGH_NUMBERS = ((20, 6),)
 _ENOUGH_REPEATED = ((40, 6),)
+# A name or a title is different in each of a few items whether it identifies them or not.
+_ENOUGH_FEW_WORDS = ((24, 3),)
+_FEW_ITEMS, _MANY_PAIRS = 8, 100
+# Share of items whose number may change for all that was seen, and the same for numbers of many digits, which are
+# seldom amounts or counts.
+_UNSURE_LOSS, _UNSURE_LOSS_LONG, _LONG_NUMBER = 0.035, 0.1, 10**7
+# Epochs in seconds and milliseconds: long, and as likely to change as any time.
+_TIMES = ((10**9, 2 * 10**9), (10**12, 2 * 10**12))
+# Repeats that numbers drawn at random would have, and the share of these that still counts as few.
+_SURPRISING, _SELDOM = 8, 0.25
+# Repeats of a number that tell whether whole items repeat.
+_FEW_REPEATS = 2
 # A page that has always had one item: it is about that item until all of it changes.
 _ENOUGH_PAGE = ((1, 1),)
 _STAYS = "stays with an item while other fields change"
-# Shapes of values, best first: codes and addresses, other text, numbers that chance may have made different.
-_CODES, _WORDS, _SPREAD = range(3)
+# Shapes of values, best first: codes and addresses, the page that stands for its item, other text, numbers of many
+# digits, and numbers that chance may have made different.
+_CODES, _PAGE, _WORDS, _LONG, _SPREAD = range(5)
 _MANY_ITEMS = 20
 # A value that comes back less often than this has come back by chance.
 _SELDOM_MATCHED = 0.02
@@ -145,7 +158,7 @@ def rank(samples: Sequence[JobSample], book: CodeBook | None = None, *, with_tar
     """
     evidence = Evidence(samples, ordered=not with_targets, book=book)
     rated = _rate_all(evidence, [(path,) for path in evidence.paths])
-    if not any(found.verdict != REFUSED for found in rated):
+    if not any(found.verdict != REFUSED and found.shape < _LONG for found in rated):
         # A field that is part of a pair must not identify items by itself, and come back with the same values.
         parts = [
             found.fields[0]
@@ -156,6 +169,7 @@ def rank(samples: Sequence[JobSample], book: CodeBook | None = None, *, with_tar
         parts = sorted(parts, key=lambda path: (-evidence.count((path,)).most_values * evidence.overlap(path), path))
         chosen = [path for path in evidence.paths if path in parts[:_PAIRED_FIELDS]]
         rated += _rate_all(evidence, list(combinations(chosen, 2)))
+    rated = [_wait_for_better(found, rated) for found in rated]
     order = {path: number for number, path in enumerate(evidence.paths)}
     targets = max((len(sample.values) for sample in samples), default=0) if with_targets else None
     rated.sort(key=lambda found: _preference(found, order, targets))
@@ -244,6 +258,22 @@ def _rate_all(evidence: Evidence, candidates: Iterable[Fields]) -> list[_Rated]:
     return rated
 
 
+def _wait_for_better(found: _Rated, rated: Sequence[_Rated]) -> _Rated:
+    """A name or title waits while another field has done better so far, and only needs more jobs to be accepted."""
+    measures = found.measures
+    if found.verdict != ACCEPTED or found.shape != _WORDS or len(found.fields) > 1:
+        return found
+    for other in rated:
+        loss, own = other.measures.loss, measures.loss
+        is_better = loss < own or (loss == own and measures.matched < _MANY_PAIRS)
+        if other.verdict == WAITING and is_better and other.measures.uniqueness >= measures.uniqueness:
+            names = " + ".join(map(spell_path, other.fields))
+            return replace(
+                found, verdict=WAITING, reason=f"{names} has done as well or better, and waits for more jobs"
+            )
+    return found
+
+
 def _is_present(measures: Measures) -> bool:
     return 1 - measures.presence <= _bound(measures, 2)
 
@@ -282,7 +312,7 @@ def _repeating(measures: Measures) -> str:
 
 def _judge(fields: Fields, measures: Measures, shape: int) -> tuple[str, str]:
     """The verdict on a candidate that single jobs do not rule out, and why."""
-    against = _reason_against(measures, shape)
+    against = _reason_against(measures, shape, is_single=len(fields) == 1)
     if against is not None:
         return REFUSED, against
     if _is_named_key(fields) and _is_flawless(measures):
@@ -295,13 +325,18 @@ def _judge(fields: Fields, measures: Measures, shape: int) -> tuple[str, str]:
     return _doubt(fields, measures, shape) or (ACCEPTED, _STAYS)
 
 
-def _reason_against(measures: Measures, shape: int) -> str | None:
+def _reason_against(measures: Measures, shape: int, *, is_single: bool = True) -> str | None:
     """What consecutive jobs show against a candidate."""
     if measures.matched < _SELDOM_MATCHED * measures.smaller or not measures.matched:
         return "new in nearly every job" if measures.smaller >= _ENOUGH[0][0] else None
-    if shape == _SPREAD and measures.uniqueness < 1 - _TOLERATED:
+    if shape >= _LONG and measures.uniqueness < 1 - _TOLERATED and not measures.are_copies:
         return _repeating(measures)
-    if measures.loss > (_MAX_LOSS_NUMBERS if shape == _SPREAD else _MAX_LOSS):
+    if shape >= _LONG and measures.repeated >= _FEW_REPEATS and not measures.are_copies:
+        return "numbers that different items have, as if drawn by chance"
+    if shape == _WORDS and is_single and measures.repeated and not measures.are_copies:
+        return "names that different items have"
+    most = _MAX_LOSS_NUMBERS if shape >= _LONG else _MAX_LOSS_WORDS if shape == _WORDS else _MAX_LOSS
+    if measures.loss > most:
         return f"changes in {measures.loss:.0%} of items that are otherwise the same"
     if measures.agreement is not None and measures.agreement < _MIN_AGREEMENT:
         return f"items with the same value agree in {measures.agreement:.0%} of the rest only"
@@ -312,14 +347,19 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
     """What is missing before a candidate can be accepted; None if nothing is."""
     if measures.is_position:
         return REFUSED, "numbers the places of a list that has not moved"
-    enough = _ENOUGH_PAGE if fields == (TARGET_PATH,) else _ENOUGH_NUMBERS if shape == _SPREAD else _ENOUGH
+    is_number = shape >= _LONG
+    enough = _ENOUGH_PAGE if fields == (TARGET_PATH,) else _ENOUGH_NUMBERS if is_number else _ENOUGH
+    if shape == _WORDS and len(fields) == 1 and measures.most_items < _FEW_ITEMS:
+        enough = _ENOUGH_FEW_WORDS
     if measures.repeated and measures.most_items < _MANY_ITEMS:
         # In a short list one repeat more or less decides whether a field is unique.
         enough = _ENOUGH_REPEATED
     if not any(measures.matched >= matched and measures.changed >= changed for matched, changed in enough):
         return WAITING, f"too little seen: {measures.matched} items met again, {measures.changed} with changes"
-    if shape == _SPREAD and measures.checked < max(_ENOUGH_NUMBERS[0][0], measures.matched / 2):
+    if is_number and measures.checked < max(_ENOUGH_NUMBERS[0][0], measures.matched / 2):
         return REFUSED, "numbers that may be different by chance: the rest of an item does not identify it"
+    if is_number and measures.unsure > (_UNSURE_LOSS if shape == _SPREAD else _UNSURE_LOSS_LONG):
+        return WAITING, f"too little seen: {measures.unsure:.0%} of these numbers may still change"
     if measures.agreement is None:
         return REFUSED, "nothing else of an item stays with it"
     return None
@@ -335,18 +375,35 @@ def _is_flawless(measures: Measures) -> bool:
 
 
 def _shape(evidence: Evidence, fields: Fields) -> int:
-    """How much values resemble codes and addresses."""
-    if fields == (TARGET_PATH,):
-        return _CODES
-    values = evidence.values(fields)
-    if values and all(type(value) in (int, float) for value in values):
+    """How much values resemble codes and addresses; of several fields the best counts, since they belong together."""
+    return min(_shape_of(evidence, path) for path in fields)
+
+
+def _shape_of(evidence: Evidence, path: Path) -> int:
+    if path == TARGET_PATH:
+        return _PAGE
+    values = evidence.values(path)
+    numbers = [number for value in values if (number := _read_number(value)) is not None]
+    if numbers and len(numbers) == len(values):
+        low, high = min(numbers), max(numbers)
         # Numbers drawn from the same range at random would repeat more often.
-        expected = len(values) ** 2 / 2 / (max(values) - min(values) + 1)
-        return _CODES if expected >= 3 and len(values) - len(set(values)) <= 0.4 * expected else _SPREAD
+        expected = len(values) ** 2 / 2 / (high - low + 1)
+        if expected >= _SURPRISING and evidence.count((path,)).repeated / len(evidence.samples) <= _SELDOM * expected:
+            return _CODES
+        is_time = any(start <= low and high <= end for start, end in _TIMES)
+        return _LONG if low >= _LONG_NUMBER and not is_time else _SPREAD
     values = values[:500]
     texts = [value for value in values if type(value) is str]
     coded = sum(not re.search(r"\s", text) and bool(re.search(r"\d|://", text)) for text in texts)
     return _CODES if texts and coded >= 0.9 * len(texts) else _WORDS
+
+
+def _read_number(value: Any) -> float | None:
+    """A number, also one spelled as text if it has no more digits than an amount may have."""
+    if type(value) in (int, float):
+        return float(value)
+    is_short = type(value) is str and value.isascii() and value.isdigit() and int(value) < _LONG_NUMBER
+    return float(value) if is_short and (value == "0" or value[0] != "0") else None
 
 
 @lru_cache(maxsize=4_096)
@@ -364,12 +421,12 @@ def _preference(found: _Rated, order: Mapping[Path, int], targets: int | None) -
     place = (ACCEPTED, WAITING, REFUSED).index(found.verdict)
     # Whole items that repeat, repeat in all fields: a field that repeats more often than another one is the worse key.
     evidence = (round(measures.loss, 2), -round(measures.uniqueness, 2), -round(measures.presence, 1))
-    named = sum(name_rank(path[-1]) if path else len(_KEY_WORDS) for path in found.fields) / len(found.fields)
-    # A page stands for its item where few pages make it uncertain that a field does.
+    named = sum(name_rank(path[-1]) if path else _KEY_WORDS.index("name") for path in found.fields) / len(found.fields)
+    # A page stands for its item where few pages make it uncertain that a field does, and before names and numbers.
     is_page = found.fields == (TARGET_PATH,)
     is_few = targets is not None and targets < _FEW_TARGETS
     at = [order.get(path, 0) for path in found.fields]
-    return (place, *evidence, is_page and not is_few, named, not is_page, found.shape, at)
+    return (place, *evidence, not (is_page and is_few), min(named, _KEY_WORDS.index("name")), found.shape, named, at)
 
 
 def _candidate(found: _Rated) -> Candidate:

@@ -40,6 +40,10 @@ _INFORMATIVE = 0.9
 # A candidate is believed about another one only if its own pairs agree this well.
 _TRUSTED = 0.4
 _FEW_PAIRS = 4
+# Copies of an item agree above chance in this share of its other fields.
+_ALIKE = 0.5
+# With fewer items that were recognised by their other fields, another candidate is asked.
+_FEW_CHECKED = 20
 _MOST_OTHERS, _MOST_RIVALS = 48, 4
 # Repeats that independent fields would have had, and the share of these that still counts as none.
 _SURPRISING, _SELDOM = 3.0, 0.25
@@ -63,6 +67,8 @@ class Measures:
         changes: Estimated number of items that kept all else and changed this value.
         recognised: Number of items among which these changes were found.
         checked: Number of items that were recognised without it, by other fields.
+        unsure: Share of recognised items whose value may have changed for all that was seen; 1 without any.
+        are_copies: Whether items with the same value are whole items that repeat.
         is_by_ranks: Whether the agreement is that of the order of numbers, since no value stays the same.
         is_position: Whether the values number the items' places from the same start in every job.
     """
@@ -79,6 +85,8 @@ class Measures:
     changes: float = 0.0
     recognised: float = 0.0
     checked: int = 0
+    unsure: float = 1.0
+    are_copies: bool = False
     is_position: bool = False
     is_by_ranks: bool = False
 
@@ -203,9 +211,8 @@ class Evidence:
             self._coded[fields] = found
         return found
 
-    def values(self, fields: Fields) -> list[Any]:
-        """The values of a candidate's field with most different ones, in the job that has most of them."""
-        path = max(fields, key=lambda path: self.count((path,)).most_values)
+    def values(self, path: Path) -> list[Any]:
+        """The values of a field in the job that has most different ones."""
         most = max(range(len(self._jobs)), key=lambda number: self._columns((path,))[number].distinct)
         return [value for item in self.samples[most].values if (value := walk(item, path)) not in (None, "")]
 
@@ -276,6 +283,7 @@ class Evidence:
         steady = self._steady_fields(candidates)
         for fields, measures in candidates.items():
             measures.agreement, measures.is_by_ranks = self._agreement(fields, steady)
+            measures.are_copies = measures.repeated > 0 and self._are_copies(fields)
         trusted = [fields for fields, measures in candidates.items() if measures.is_trusted]
         rivals = sorted(trusted, key=lambda fields: (-(candidates[fields].agreement or 0), -candidates[fields].matched))
         for fields, measures in candidates.items():
@@ -337,6 +345,22 @@ class Evidence:
         ranks = [rank for path in paths for rank in self._rank_agreement(fields, path)]
         return (float(np.median(ranks)) if ranks else None), True
 
+    def _are_copies(self, fields: Fields) -> bool:
+        """Whether items with the same value are whole items that repeat: alike in their other fields, above chance."""
+        others = self._others_than(fields)
+        above = weight = 0.0
+        for job, column in zip(self._jobs, self._columns(fields), strict=True):
+            last = column.places[column.codes]
+            repeated = np.flatnonzero((column.codes > 0) & (last != np.arange(len(last))))
+            if not len(repeated):
+                continue
+            chance = job.by_field(job.counts * (job.counts - 1.0)) / max(len(job) * (len(job) - 1), 1)
+            equal = job.matrix[repeated] == job.matrix[last[repeated]]
+            telling = others & (chance < _INFORMATIVE)
+            above += float((equal[:, telling] - chance[telling]).sum())
+            weight += float((1 - chance[telling]).sum()) * len(repeated)
+        return weight > 0 and above >= _ALIKE * weight
+
     def _rank_agreement(self, fields: Fields, path: Path) -> list[float]:
         """How alike the order of a field's numbers is in the old and the new items of pairs, job by job."""
         found = []
@@ -355,12 +379,15 @@ class Evidence:
 
     def _add_changes(self, fields: Fields, measures: Measures, rivals: Sequence[Fields], steady: Mask) -> None:
         """Counts items that are recognised without the candidate and have another value of it."""
-        changes, recognised, measures.checked = self._changes_by_rest(fields, steady)
+        changes, recognised, measures.checked, bound = self._changes_by_rest(fields, steady)
         found = [(changes, recognised)]
+        bounds = [bound] if measures.checked >= _FEW_CHECKED else []
         for rival in rivals:
             if not set(rival) & set(fields):
                 found.append(self._changes_by_rival(fields, rival, steady))
                 measures.checked = max(measures.checked, int(found[-1][1]))
+                bounds.append(_bound(found[-1][0], found[-1][0], found[-1][1]))
+        measures.unsure = bounds[0] if bounds else 1.0
         measures.changes, measures.recognised = max(found, key=lambda pair: (_rate(pair), pair[1]))
 
     def _changes_by_rival(self, fields: Fields, rival: Fields, steady: Mask) -> tuple[float, float]:
@@ -376,13 +403,13 @@ class Evidence:
             changes += int((known & (old != new)).sum())
         return float(changes), float(recognised)
 
-    def _changes_by_rest(self, fields: Fields, steady: Mask) -> tuple[float, float, int]:
+    def _changes_by_rest(self, fields: Fields, steady: Mask) -> tuple[float, float, int, float]:
         """Changes of a candidate in items that are otherwise the same, beyond those that chance explains."""
         others = self._others_than((*fields, TARGET_PATH), steady)
         rest = np.flatnonzero(others)
         found, again_found, explained, recognised, checked = 0, 0, 0.0, 0.0, 0
         if not len(rest):
-            return 0.0, 0.0, 0
+            return 0.0, 0.0, 0, 1.0
         columns = self._columns(fields)
         marks = {number: self._mark(number)[:, rest].sum(axis=1) for step in self._steps for number in step.places}
         for step in self._steps:
@@ -399,7 +426,10 @@ class Evidence:
             found, again_found, explained = found + differs, again_found + again, explained + expected
             recognised += max(int(known.sum()), len(step.pairs[fields].old) + again)
             checked += int(known.sum())
-        return max(max(found, again_found) - 1.2 * explained, 0.0), recognised, checked
+        raw = max(found, again_found)
+        # Few coincidences vary most: what one standard deviation more of them explains, is no change.
+        changes = max(raw - 1.2 * explained - explained**0.5, 0.0)
+        return changes, recognised, checked, _bound(max(raw - 1.2 * explained, 0.0), raw, recognised)
 
     def _mark(self, number: int) -> Codes:
         """A hash of each item's value in each field, absent ones included; a sum of them is a hash of several."""
@@ -409,6 +439,11 @@ class Evidence:
             # An absent value is another one in each field.
             found = self._marks[number] = mix(np.where(codes > 0, codes, -1 - np.arange(codes.shape[1])))
         return found
+
+
+def _bound(changes: float, raw: float, recognised: float) -> float:
+    """What share of items may have changed: two standard deviations more than what chance does not explain."""
+    return min((changes + 2 * (raw + 1) ** 0.5) / recognised, 1.0) if recognised else 1.0
 
 
 def _rate(pair: tuple[float, float]) -> float:

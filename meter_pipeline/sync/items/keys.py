@@ -26,7 +26,7 @@ _GROWTH = 1.6
 _WATCHED_JOBS, _WATCHED_GROWTH, _WATCH_SAMPLE = 8, 1.05, 4
 # A key is final with this many comparisons, of so many items with so many changes around it; or after this many
 # comparable jobs.
-_SURE_STEPS, _SURE, _ENOUGH_EXAMINED = 3, ((30, 15), (100, 3)), 60
+_SURE_STEPS, _SURE_MATCHED, _SURE_CHANGES, _ENOUGH_EXAMINED = 3, 100, 3, 60
 # Differences in stability and uniqueness up to this are no difference.
 _TIE = 0.005
 _ONE_ITEM_SHARE = 0.9
@@ -178,7 +178,7 @@ def _is_sure(key: Candidate | None, search: Search) -> bool:
     """Whether a key has been seen so often that no later job is needed to confirm it."""
     if key is None or search.steps < _SURE_STEPS:
         return False
-    return any(key.matched >= matched and key.changed >= changed for matched, changed in _SURE)
+    return key.matched >= _SURE_MATCHED and key.changed >= _SURE_CHANGES
 
 
 def _kept(key: Candidate | None, search: Search) -> Candidate | None:
