@@ -1,0 +1,167 @@
+"""What one text is by itself: a price, a date, a number of some kind, or none of these.
+
+A finding depends on its text alone. What it leaves open (which mark is decimal, which number is the day) is decided by
+the evidence of all texts of the field: see `meter_pipeline.sync.values.recognition`.
+
+Evidence is a set of words, bounded by the tables of this room:
+    `point STYLE`, `comma STYLE`: the decimal mark of numbers written in this style (of a currency, or of a kind).
+    `grouped STYLE`: thousands are grouped where the decimal mark is known; `long STYLE`: three decimals and more.
+    `strong STYLE`: a sign that is also a word stands beside an amount that is written as a price.
+    `currency CODE`, `ending`, `unit`: currencies as read; an ending in the place of one; prices of a unit of measure.
+    `first MARK`, `second MARK`: which number of a numeric date is a day; `either MARK`: it can be both.
+    `name NAME`: a month's name whose meaning depends on the language.
+    `best NUMBER`, `worded`: see `quantities.Rating`; `decimal`, `clear`, `padded`: see `_numbers`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+from meter_pipeline.sync.values import price_words
+from meter_pipeline.sync.values.dates import Moment, find_moment, has_short_year
+from meter_pipeline.sync.values.money import Price, digits_alone, find_price, mentions_money
+from meter_pipeline.sync.values.months import ALL_LANGUAGES
+from meter_pipeline.sync.values.numbers import Spelled
+from meter_pipeline.sync.values.quantities import Count, Rating, find_count, find_percentage, find_rating
+from meter_pipeline.sync.values.relative import Age, find_age
+from meter_pipeline.sync.values.spelling import clean
+from meter_pipeline.sync.values.vocabulary import may_be_value
+
+MONEY, PRICED, FREE, NUMBER = "money", "priced", "free", "number"
+PERCENT, RATING, COUNT = "percent", "rating", "count"
+DATE, LOCAL, ZONED, RELATIVE, SHORT_YEAR = "date", "local", "zoned", "relative", "short_year"
+OTHER, EMPTY = "other", "empty"
+# Longer texts are prose or addresses.
+_LENGTH = 80
+# Longer numbers are ids.
+_DIGITS = 19
+_DIGIT = re.compile("[0-9]")
+
+Value: TypeAlias = "Price | Rating | Count | Moment | Age | tuple[Spelled, bool] | None"
+
+
+class Finding(NamedTuple):
+    """What a text is by itself.
+
+    Attributes:
+        kind: One of the kinds above. `priced` has to do with prices, but is not exactly one.
+        value: What was read, by kind.
+        evidence: What the text proves.
+        languages: Mask of the languages that have its name of a month.
+    """
+
+    kind: str
+    value: Value = None
+    evidence: tuple[str, ...] = ()
+    languages: int = ALL_LANGUAGES
+
+
+_OTHER, _EMPTY, _FREE, _PRICED = Finding(OTHER), Finding(EMPTY), Finding(FREE), Finding(PRICED)
+
+
+def find(text: str) -> Finding:
+    """The finding of a text as received."""
+    if len(text) > 2 * _LENGTH:
+        return _OTHER
+    return _find(text)
+
+
+@lru_cache(maxsize=65536)
+def _find(text: str) -> Finding:
+    cleaned = clean(text)
+    if len(cleaned) > _LENGTH:
+        return _OTHER
+    if cleaned.isdigit():
+        return _number(digits_alone(cleaned)) if cleaned[0] != "0" and len(cleaned) < _DIGITS else _OTHER
+    if not may_be_value(cleaned):
+        return _PRICED if mentions_money(cleaned) else _OTHER
+    if not _DIGIT.search(cleaned):
+        return _without_digits(cleaned)
+    price = find_price(cleaned)
+    if price is not None:
+        return _money(price) if price.style else _number(price)
+    if (moment := find_moment(cleaned)) is not None:
+        return _moment(moment)
+    if (age := find_age(cleaned)) is not None:
+        return Finding(RELATIVE, age)
+    if (percentage := find_percentage(cleaned)) is not None:
+        return Finding(PERCENT, percentage, _marks(percentage[0].shows, percentage[0].grouped, percentage[0].long, "%"))
+    if (rating := find_rating(cleaned)) is not None:
+        return Finding(RATING, rating, (f"best {rating.best}", *(["worded"] if rating.worded else [])))
+    if (count := find_count(cleaned)) is not None:
+        return Finding(COUNT, count)
+    if has_short_year(cleaned):
+        return Finding(SHORT_YEAR)
+    return _PRICED if mentions_money(cleaned) else _OTHER
+
+
+def _without_digits(text: str) -> Finding:
+    if price_words.is_empty(text):
+        return _EMPTY
+    if price_words.is_free(text):
+        return _FREE
+    age = find_age(text)
+    return Finding(RELATIVE, age) if age is not None else _OTHER
+
+
+def _marks(shows: str, grouped: bool, long: bool, style: str) -> tuple[str, ...]:
+    shown = [f"{shows} {style}"] if shows else []
+    if shows and grouped:
+        shown.append(f"grouped {style}")
+    if long:
+        shown.append(f"long {style}")
+    return tuple(shown)
+
+
+def _money(price: Price) -> Finding:
+    if price.weak:
+        return Finding(MONEY, price, (f"weak {price.style}",))
+    number = price.number
+    written = number.grouped or bool(number.fraction)
+    marks = number.shows, number.grouped, number.long
+    return Finding(MONEY, price, _price_evidence(price.style, price.currency, marks, written, bool(price.unit)))
+
+
+@lru_cache(maxsize=4096)
+def _price_evidence(
+    style: str, currency: str, marks: tuple[str, bool, bool], written: bool, unit: bool
+) -> tuple[str, ...]:
+    evidence = [*_marks(*marks, style), f"currency {currency}" if currency else "ending"]
+    if written:
+        evidence.append(f"strong {style}")
+    if unit:
+        evidence.append("unit")
+    return tuple(evidence)
+
+
+def _number(price: Price) -> Finding:
+    """A number alone.
+
+    Versions, times and days are written like decimals. `clear` numbers are no time and no day (45.99), `padded` ones no
+    version (5.05, 2.00).
+    """
+    number = price.number
+    evidence = [*_marks(number.shows, number.grouped, number.long, "")]
+    fraction = "" if number.lone else number.fraction
+    if fraction:
+        evidence.append("decimal")
+        whole, part = int(number.whole), int(fraction)
+        if (whole > 24 or part > 59) and (whole > 31 or part > 12):
+            evidence.append("clear")
+        if fraction[0] == "0" and len(fraction) > 1:
+            evidence.append("padded")
+    return Finding(NUMBER, price, tuple(evidence))
+
+
+def _moment(moment: Moment) -> Finding:
+    evidence = []
+    if moment.mark:
+        # `month` is the first of the two numbers.
+        order = "either" if moment.swappable else "first" if moment.month > 12 else "second" if moment.day > 12 else ""
+        evidence += [f"{order} {moment.mark}"] if order else []
+    if moment.name:
+        evidence.append(f"name {moment.name}")
+    kind = DATE if moment.clock is None else LOCAL if moment.zone is None else ZONED
+    return Finding(kind, moment, tuple(evidence), moment.languages)

@@ -1,0 +1,93 @@
+"""How the texts of a field are read: what all of them together have decided."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+import pyarrow as pa
+
+from meter_pipeline.sync.values import finding
+from meter_pipeline.sync.values.months import ALL_LANGUAGES
+
+TEXT = "text"
+"""Kind of a field without typed columns."""
+AMOUNT = pa.decimal128(38, 12)
+"""Type of amounts. Exact, as prices are; enough for dong by the trillion and for coins of a millionth of a cent."""
+_MOMENT, _LOCAL = pa.timestamp("us", "UTC"), pa.timestamp("us")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a field is read. Equal readings give equal columns, so rows are rebuilt when it changes.
+
+    Attributes:
+        kind: `money`, `number`, `percent`, `rating`, `count`, `date`, `local` (a time without a zone), `zoned`,
+            `relative`; `text` where the field has no typed columns.
+        reason: Why the field stays text although its texts look like values; empty where there is nothing to say.
+        marks: Styles whose numbers agree on a decimal mark, each with `point` or `comma`.
+        contrary: Styles whose numbers contradict each other.
+        overall: The decimal mark on which all styles agree; empty where they do not, or none shows it.
+        long: Styles in which a lone mark with three digits begins decimals.
+        strong: Styles of signs that are also words, which stand beside prices here.
+        currencies: Shared signs, each with the currency that it means here.
+        only: The only currency of the field; empty where there are several.
+        unit: Whether there are prices of a unit of measure.
+        day_first: Separators of numeric dates whose first number is the day.
+        languages: Mask of the languages of the months' names.
+    """
+
+    kind: str
+    reason: str = ""
+    marks: tuple[tuple[str, str], ...] = ()
+    contrary: tuple[str, ...] = ()
+    overall: str = ""
+    long: tuple[str, ...] = ()
+    strong: tuple[str, ...] = ()
+    currencies: tuple[tuple[str, str], ...] = ()
+    only: str = ""
+    unit: bool = False
+    day_first: tuple[str, ...] = ()
+    languages: int = ALL_LANGUAGES
+
+    @property
+    def columns(self) -> dict[str, pa.DataType]:
+        """Types of the field's typed columns by suffix; `choose_names` makes names of the suffixes."""
+        if self.kind == finding.MONEY:
+            own = {"amount": AMOUNT, "currency": pa.string()}
+            return own | {"unit": pa.string()} if self.unit else own
+        return dict(_COLUMNS[self.kind])
+
+    @property
+    def moves(self) -> bool:
+        """Whether equal texts mean other values at another time, so that a new text is no change of the value."""
+        return self.kind == finding.RELATIVE
+
+    def dump(self) -> str:
+        """The reading as JSON text, the inverse of `load`."""
+        given = {name: value for name, value in asdict(self).items() if value != _DEFAULTS[name]}
+        return json.dumps(given, separators=(",", ":"), ensure_ascii=False)
+
+
+_COLUMNS: dict[str, dict[str, pa.DataType]] = {
+    TEXT: {},
+    finding.NUMBER: {"number": pa.float64()},
+    finding.PERCENT: {"percent": pa.float64()},
+    finding.RATING: {"rating": pa.float64()},
+    finding.COUNT: {"count": pa.int64()},
+    finding.DATE: {"date": pa.date32()},
+    finding.LOCAL: {"at": _LOCAL},
+    finding.ZONED: {"at": _MOMENT},
+    finding.RELATIVE: {"at": _MOMENT},
+}
+_DEFAULTS = {rule.name: rule.default for rule in fields(Reading)}
+
+
+def load(text: str | None) -> Reading:
+    """The reading that `Reading.dump` wrote; that of text where there is none."""
+    if text is None:
+        return Reading(TEXT)
+    form = json.loads(text)
+    pairs = {name: tuple(map(tuple, form[name])) for name in ("marks", "currencies") if name in form}
+    lists = {name: tuple(form[name]) for name in ("contrary", "long", "strong", "day_first") if name in form}
+    return Reading(**{**form, **pairs, **lists})

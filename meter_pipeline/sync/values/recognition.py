@@ -1,0 +1,329 @@
+"""Decides how a field is read from the facts of all its texts, and reads its texts that way.
+
+`observe` texts, `merge` their facts with those kept, `decide`, and `read`. A text that does not fit is null, never
+another value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from meter_pipeline.sync.values import finding
+from meter_pipeline.sync.values.currencies import WITHOUT_DECIMALS, may_mean, usual_decimal
+from meter_pipeline.sync.values.facts import FieldFacts, load, merge, observe
+from meter_pipeline.sync.values.finding import Finding
+from meter_pipeline.sync.values.money import Price, amount_of
+from meter_pipeline.sync.values.months import AMBIGUOUS, find_month
+from meter_pipeline.sync.values.numbers import COMMA, DECIMAL_OF, POINT, Spelled
+from meter_pipeline.sync.values.reading import TEXT, Reading
+
+__all__ = ["FieldFacts", "Reading", "decide", "load", "merge", "observe", "read"]
+
+# Share of a field's texts that have to do with prices, from which on it is a field of prices.
+_MONEY_SHARE = 0.6
+# Distinct numbers with decimals from which on a field of comma decimals is one of numbers, not of pairs.
+_FEW = 3
+_DATES = (finding.DATE, finding.LOCAL, finding.ZONED)
+_LARGEST = Decimal(10) ** 26
+
+
+def decide(facts: FieldFacts) -> Reading:
+    """How a field with these facts is read."""
+    kinds = set(facts.seen)
+    if facts.is_text or not kinds:
+        return Reading(TEXT)
+    total = facts.count(*kinds)
+    priced = facts.count(finding.MONEY, finding.PRICED, finding.FREE)
+    if (_codes(facts) or facts.has("ending")) and priced >= _MONEY_SHARE * total:
+        return _decide_money(facts)
+    if kinds == {finding.NUMBER}:
+        return _decide_number(facts)
+    if finding.COUNT in kinds and kinds <= {finding.COUNT, finding.NUMBER}:
+        return Reading(finding.COUNT) if not facts.has("decimal") else Reading(TEXT, "counts and decimals")
+    if kinds == {finding.PERCENT}:
+        return _with_marks(Reading(finding.PERCENT), facts)
+    if kinds == {finding.RATING}:
+        return _decide_rating(facts)
+    if kinds == {finding.RELATIVE}:
+        return Reading(finding.RELATIVE)
+    if len(kinds) == 1 and kinds <= {*_DATES}:
+        return _decide_date(facts, kinds.pop())
+    return Reading(TEXT, _reason(facts, total))
+
+
+def _reason(facts: FieldFacts, total: float) -> str:
+    """Why a field of several kinds is text; empty where none of them is the usual one."""
+    if finding.SHORT_YEAR in facts.seen and facts.count(finding.SHORT_YEAR, *_DATES) * 2 > total:
+        return f"years of two digits, as in {facts.examples[finding.SHORT_YEAR]!r}"
+    most = max(facts.seen, key=lambda kind: (facts.count(kind), kind))
+    if most in (finding.OTHER, finding.NUMBER) or facts.count(most) * 2 < total:
+        return ""
+    odd = min(kind for kind in facts.seen if kind != most) if len(facts.seen) > 1 else most
+    return f"most texts are of the kind {most!r}, but not {facts.examples[odd]!r}"
+
+
+def _codes(facts: FieldFacts) -> frozenset[str]:
+    return frozenset(word.partition(" ")[2] for word in facts.evidence if word.startswith("currency "))
+
+
+def _styles(facts: FieldFacts, word: str) -> set[str]:
+    return {entry.partition(" ")[2] for entry in facts.evidence if entry.startswith(f"{word} ")}
+
+
+def _with_marks(reading: Reading, facts: FieldFacts) -> Reading:
+    point, comma = _styles(facts, POINT), _styles(facts, COMMA)
+    agreed = {**dict.fromkeys(point - comma, POINT), **dict.fromkeys(comma - point, COMMA)}
+    overall = "" if (point and comma) or not (point or comma) else POINT if point else COMMA
+    # A lone mark begins decimals only where numbers of this style leave no doubt: they group with the other mark, some
+    # have three decimals and more, and nothing in the field speaks against it.
+    long = _styles(facts, "long") & _styles(facts, "grouped") if overall else set()
+    return Reading(
+        reading.kind,
+        marks=tuple(sorted(agreed.items())),
+        contrary=tuple(sorted(point & comma)),
+        overall=overall,
+        long=tuple(sorted(long)),
+    )
+
+
+def _decide_money(facts: FieldFacts) -> Reading:
+    codes = _codes(facts)
+    explicit = frozenset(
+        code for code in codes if len(code) == 3 and code.isupper() and code.isascii() and code != "CFA"
+    )
+    shared = codes - explicit
+    meant = {sign: code for sign in shared if (code := may_mean(sign, explicit)) is not None}
+    means = {meant.get(code, code) for code in codes}
+    marks = _with_marks(Reading(finding.MONEY), facts)
+    return Reading(
+        finding.MONEY,
+        marks=marks.marks,
+        contrary=marks.contrary,
+        overall=marks.overall,
+        long=marks.long,
+        strong=tuple(sorted(_styles(facts, "strong") & _styles(facts, "weak"))),
+        currencies=tuple(sorted(meant.items())),
+        only=means.pop() if len(means) == 1 else "",
+        unit=facts.has("unit"),
+    )
+
+
+def _decide_number(facts: FieldFacts) -> Reading:
+    """Numbers alone are ids, versions and times as well: only what none of these can be makes a field of numbers."""
+    reading = _with_marks(Reading(finding.NUMBER), facts)
+    if not reading.overall:
+        return Reading(TEXT)
+    if reading.overall == COMMA and facts.has("decimal") and facts.count(finding.NUMBER) >= _FEW:
+        return reading
+    if facts.has("grouped ") or (facts.has("clear") and facts.has("padded")):
+        return reading
+    return Reading(TEXT)
+
+
+def _decide_rating(facts: FieldFacts) -> Reading:
+    best = _styles(facts, "best")
+    if len(best) > 1:
+        return Reading(TEXT, f"ratings out of {' and of '.join(sorted(best))}")
+    return Reading(finding.RATING) if facts.has("worded") else Reading(TEXT)
+
+
+def _decide_date(facts: FieldFacts, kind: str) -> Reading:
+    first, second, either = (_styles(facts, word) for word in ("first", "second", "either"))
+    example = facts.examples[kind]
+    if first & second:
+        return Reading(TEXT, "in some dates the day comes first, in others the month")
+    if either - first - second:
+        return Reading(TEXT, f"no date shows whether the day or the month comes first, as in {example!r}")
+    # Two separators with different orders: each has shown its own.
+    for name in _styles(facts, "name") & AMBIGUOUS:
+        if find_month(name, facts.languages) is None:
+            return Reading(TEXT, f"the month {name!r} depends on the language, which no other month shows")
+    return Reading(kind, day_first=tuple(sorted(first)), languages=facts.languages)
+
+
+def read(
+    reading: Reading, texts: Sequence[str | None] | pa.Array, moment: datetime | Sequence[datetime] | None = None
+) -> dict[str, pa.Array]:
+    """The typed columns of texts.
+
+    Args:
+        reading: How their field is read.
+        texts: The texts, each once or in rows; null stays null.
+        moment: Time of the job, or the time of each text's job: relative times count from it. Needed for these alone.
+
+    Returns:
+        By suffix, arrays as long as `texts`, of the types in `reading.columns`.
+    """
+    given: Sequence[str | None] = texts.to_pylist() if isinstance(texts, (pa.Array, pa.ChunkedArray)) else texts
+    types = reading.columns
+    if reading.kind == TEXT:
+        return {}
+    found = [finding.find(text) if text is not None else None for text in given]
+    if reading.kind == finding.MONEY:
+        return _read_money(reading, found)
+    if reading.kind == finding.RELATIVE:
+        if moment is None:
+            raise ValueError("relative times need the time of the job")
+        moments = [moment] * len(found) if isinstance(moment, datetime) else moment
+        values: list[Any] = [
+            age.value.before(_in_utc(when)) if age is not None and age.kind == finding.RELATIVE else None  # type: ignore[union-attr]
+            for age, when in zip(found, moments, strict=True)
+        ]
+    else:
+        convert = _CONVERSIONS[reading.kind]
+        values = [convert(reading, one) if one is not None else None for one in found]
+    ((suffix, type_),) = types.items()
+    return {suffix: pa.array(values, type_)}
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+
+
+def _read_money(reading: Reading, found: Sequence[Finding | None]) -> dict[str, pa.Array]:
+    marks, meant = dict(reading.marks), dict(reading.currencies)
+    amounts: list[Decimal | None] = []
+    currencies: list[str | None] = []
+    units: list[str | None] = []
+    for one in found:
+        amount = _amount(reading, marks, one) if one is not None else None
+        currency = unit = None
+        if amount is not None and one is not None:
+            price = one.value if isinstance(one.value, Price) else None
+            currency = (price and price.currency) or reading.only or None
+            currency = meant.get(currency, currency) if currency else None
+            unit = price.unit or None if price else None
+        amounts.append(amount)
+        currencies.append(currency)
+        units.append(unit)
+    arrays = {"amount": amounts, "currency": currencies, "unit": units}
+    return {suffix: pa.array(arrays[suffix], type_) for suffix, type_ in reading.columns.items()}
+
+
+def _amount(reading: Reading, marks: dict[str, str], found: Finding) -> Decimal | None:
+    if found.kind == finding.FREE:
+        return Decimal(0)
+    price = found.value
+    if not isinstance(price, Price):
+        return None
+    if found.kind == finding.NUMBER and not _is_price(reading, price):
+        return None
+    if price.weak and price.style not in reading.strong:
+        return None
+    groups = True
+    if price.number.lone:
+        read_as = _lone_groups(reading, marks, price)
+        if read_as is None:
+            return None
+        groups = read_as
+    amount = amount_of(price, groups)
+    return amount if _fits(amount) else None
+
+
+def _is_price(reading: Reading, price: Price) -> bool:
+    """Whether a number alone is a price among prices: it is written like one, or the field holds nothing else."""
+    number = price.number
+    if number.grouped or len(number.fraction) == 2:
+        return True
+    # `3,8` and `12` among prices of several kinds may be anything.
+    return bool(reading.only) and (bool(reading.overall) or not reading.contrary) and not number.fraction
+
+
+def _fits(amount: Decimal) -> bool:
+    exponent = amount.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -12 and abs(amount) < _LARGEST
+
+
+def _lone_groups(reading: Reading, marks: dict[str, str], price: Price) -> bool | None:
+    """Whether the only mark of an amount, three digits before its end, groups thousands; None if that is open."""
+    mark = DECIMAL_OF[price.number.lone]
+    style = price.style
+    if style in reading.contrary:
+        return None
+    usual = usual_decimal(price.currency, price.before, price.spaced, price.number.lone)
+    if price.scale != 1:
+        # `1.234 million` is a usual way to write 1,234,000. Only English words in English order tell.
+        return mark == COMMA if price.english and marks.get(style, POINT) == POINT else None
+    shown = marks.get(style)
+    if shown is not None:
+        if shown != mark:
+            return True
+        return False if style in reading.long else None
+    if usual is not None or price.currency in WITHOUT_DECIMALS:
+        return True
+    # Other styles of the field agree, and custom does not contradict them.
+    against = usual_decimal(price.currency, price.before, price.spaced, "," if price.number.lone == "." else ".")
+    return True if reading.overall and reading.overall != mark and against is None else None
+
+
+def _value(reading: Reading, number: Spelled, style: str) -> Decimal | None:
+    """A number that is no money."""
+    if not number.lone:
+        return number.value()
+    shown = dict(reading.marks).get(style)
+    if shown is None:
+        return None
+    if shown != DECIMAL_OF[number.lone]:
+        return number.value()
+    return number.value(lone_groups=False) if style in reading.long else None
+
+
+def _number(reading: Reading, found: Finding) -> float | None:
+    price = found.value
+    if not isinstance(price, Price) or found.kind != finding.NUMBER:
+        return None
+    value = _value(reading, price.number, "")
+    return None if value is None else float(-value if price.negative else value)
+
+
+def _percent(reading: Reading, found: Finding) -> float | None:
+    if found.kind != finding.PERCENT:
+        return None
+    number, negative = found.value  # type: ignore[misc]
+    value = _value(reading, number, "%")
+    return None if value is None else float(-value if negative else value)
+
+
+def _rating(_: Reading, found: Finding) -> float | None:
+    return float(found.value.number.value()) if found.kind == finding.RATING else None  # type: ignore[union-attr]
+
+
+def _count(_: Reading, found: Finding) -> int | None:
+    """A count has no decimals, so a lone mark groups."""
+    if found.kind not in (finding.COUNT, finding.NUMBER):
+        return None
+    counted = found.value
+    value = counted.number.value() * (counted.scale if found.kind == finding.COUNT else 1)  # type: ignore[union-attr]
+    if isinstance(counted, Price) and counted.negative:
+        return None
+    return int(value) if value == int(value) and value < 2**63 else None
+
+
+def _date(reading: Reading, found: Finding) -> date | None:
+    if found.kind != finding.DATE:
+        return None
+    moment = found.value
+    return moment.date(moment.mark in reading.day_first, reading.languages)  # type: ignore[union-attr]
+
+
+def _time(reading: Reading, found: Finding) -> datetime | None:
+    if found.kind != reading.kind:
+        return None
+    moment = found.value
+    return moment.time(moment.mark in reading.day_first, reading.languages)  # type: ignore[union-attr]
+
+
+_CONVERSIONS: dict[str, Callable[[Reading, Finding], Any]] = {
+    finding.NUMBER: _number,
+    finding.PERCENT: _percent,
+    finding.RATING: _rating,
+    finding.COUNT: _count,
+    finding.DATE: _date,
+    finding.LOCAL: _time,
+    finding.ZONED: _time,
+}

@@ -1,0 +1,41 @@
+"""All words that stand in values, to tell prose from values before anything else is tried.
+
+Every part of a value is understood, so a text with a word that is in no table is none.
+"""
+
+from __future__ import annotations
+
+import re
+
+from meter_pipeline.sync.values import currencies, dates, months, price_words, quantities, relative, scales
+
+_WORD = re.compile(r"[^\W\d_]+")
+# Words in the patterns of `dates`, `price_words`, `quantities` and `relative`.
+_OTHERS = " ".join(
+    pattern.pattern
+    for pattern in (
+        *dates.PATTERNS, *relative.PATTERNS, *quantities.PATTERNS,
+        price_words.UNIT, price_words.NOTES, price_words.WAS_NOW,
+    )
+)  # fmt: skip
+_TABLES = (
+    currencies.SIGNS, price_words.BEFORE, price_words.AFTER, price_words.FREE, price_words.EMPTY, quantities.NOUNS,
+    relative.WORDS, scales.SCALES, scales.LONG_SCALE, months.MONTHS, months.WEEKDAYS,
+)  # fmt: skip
+# Scripts from here on run words together, so words of theirs are not told apart.
+_FIRST_JOINED = "\u0590"
+
+
+def _gather() -> frozenset[str]:
+    text = " ".join([*(entry for table in _TABLES for entry in table), _OTHERS, "gerade eben st nd rd th er"])
+    found = set(_WORD.findall(text.lower()))
+    # `utc+1`, `10h`, `3m`: letters at digits.
+    return frozenset(found | set("abcdefghijklmnopqrstuvwxyzº"))
+
+
+_VOCABULARY = _gather()
+
+
+def may_be_value(text: str) -> bool:
+    """Whether all words of a cleaned text are words of values."""
+    return all(word in _VOCABULARY or word[0] >= _FIRST_JOINED for word in _WORD.findall(text.lower()))
