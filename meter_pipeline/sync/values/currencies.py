@@ -17,8 +17,9 @@ CODES = words(_CODES)
 
 # Signs and words by currency. Those that several currencies share stand for themselves.
 _SIGNS = """
-    USD: US$ U$S U$D USD$ $US $USD US-$ dollars_US | EUR: € euro euros Euro Euros EURO ευρώ евро € | GBP: £ £GBP
-    GBP£ pounds UKP CAD: CA$ CAD$ $CAD $CA CAN$ $CAN CDN$ Can$ $_CA $_CAD | AUD: A$ AU$ AUD$ $AUD $AU | NZD: NZ$
+    USD: US$ U$S U$D USD$ $US $USD US-$ dollars_US US_dollars US_dollar | EUR: € euro euros Euro Euros EURO ευρώ евро |
+    GBP: £ £GBP GBP£ pounds UKP CAD: CA$ CAD$ $CAD $CA CAN$ $CAN CDN$ Can$ $_CA $_CAD | AUD: A$ AU$ AUD$ $AUD $AU |
+    NZD: NZ$
     NZD$ $NZ $NZD HKD: HK$ HKD$ $HK $HKD 港幣 港元 | SGD: S$ SG$ SGD$ $SGD | TWD: NT$ TW$ NTD TWD$ 新臺幣 新台幣
     | MXN: MX$ MXN$ $MXN Mex$ BRL: R$ reais BRL$ | UYU: $U UY$ | ARS: AR$ ARS$ $ARS | CLP: CLP$ CL$ $CLP | COP:
     COP$ COL$ $COP | DOP: RD$ | JMD: J$ JA$ TTD: TT$ | BBD: Bds$ | XCD: EC$ | BZD: BZ$ | FJD: FJ$ | NAD: N$ |
@@ -37,7 +38,7 @@ _SIGNS = """
 """
 _SHARED = """
     $ kr kr. Kr Kr. KR ¥ Rs Rs. RS. ₨ lei Lei LEI leu 元 руб руб. р. р сом сум C$ B$ Bs Bs. ﷼ ريال ریال تومان
-    CFA F_CFA FCFA L L. Br $b
+    CFA F_CFA FCFA L L. Br $b dollars dollar
 """
 # Signs that are words or letters of other meanings too: they need an amount that looks like one.
 WEAK = words(
@@ -76,7 +77,7 @@ _SPELLINGS = {
     **dict.fromkeys(["ريال", "ریال"], "﷼"),
     **dict.fromkeys(["F CFA", "FCFA"], "CFA"),
     **dict.fromkeys(["Bs.", "$b"], "Bs"),
-    **{"L.": "L", "Br.": "Br"},
+    **{"L.": "L", "Br.": "Br", "dollars": "$", "dollar": "$"},
 }
 
 WITHOUT_DECIMALS = words(

@@ -10,6 +10,7 @@ Evidence is a set of words, bounded by the tables of this room:
     `currency CODE`, `ending`, `unit`: currencies as read; an ending in the place of one; prices of a unit of measure.
     `first MARK`, `second MARK`: which number of a numeric date is a day; `either MARK`: it can be both.
     `name NAME`: a month's name whose meaning depends on the language.
+    `counted`, `shortened`: counts with a noun, and those like 3.4k.
     `best NUMBER`, `worded`: see `quantities.Rating`; `decimal`, `clear`, `padded`: see `_numbers`.
 """
 
@@ -23,9 +24,9 @@ from meter_pipeline.sync.values import price_words
 from meter_pipeline.sync.values.dates import Moment, find_moment, has_short_year
 from meter_pipeline.sync.values.money import Price, digits_alone, find_price, mentions_money
 from meter_pipeline.sync.values.months import ALL_LANGUAGES
-from meter_pipeline.sync.values.numbers import Spelled
-from meter_pipeline.sync.values.quantities import Count, Rating, find_count, find_percentage, find_rating
+from meter_pipeline.sync.values.quantities import Count, Percentage, Rating, find_count, find_percentage, find_rating
 from meter_pipeline.sync.values.relative import Age, find_age
+from meter_pipeline.sync.values.scales import THOUSAND
 from meter_pipeline.sync.values.spelling import clean
 from meter_pipeline.sync.values.vocabulary import may_be_value
 
@@ -39,7 +40,7 @@ _LENGTH = 80
 _DIGITS = 19
 _DIGIT = re.compile("[0-9]")
 
-Value: TypeAlias = "Price | Rating | Count | Moment | Age | tuple[Spelled, bool] | None"
+Value: TypeAlias = "Price | Rating | Count | Moment | Age | Percentage | None"
 
 
 class Finding(NamedTuple):
@@ -68,7 +69,7 @@ def find(text: str) -> Finding:
     return _find(text)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def _find(text: str) -> Finding:
     cleaned = clean(text)
     if len(cleaned) > _LENGTH:
@@ -91,7 +92,7 @@ def _find(text: str) -> Finding:
     if (rating := find_rating(cleaned)) is not None:
         return Finding(RATING, rating, (f"best {rating.best}", *(["worded"] if rating.worded else [])))
     if (count := find_count(cleaned)) is not None:
-        return Finding(COUNT, count)
+        return _count(count)
     if has_short_year(cleaned):
         return Finding(SHORT_YEAR)
     return _PRICED if mentions_money(cleaned) else _OTHER
@@ -153,6 +154,13 @@ def _number(price: Price) -> Finding:
         if fraction[0] == "0" and len(fraction) > 1:
             evidence.append("padded")
     return Finding(NUMBER, price, tuple(evidence))
+
+
+def _count(count: Count) -> Finding:
+    """A count. Without a noun it may be a resolution (4K), a distance (5K) or a length (1.5M)."""
+    if count.noun:
+        return Finding(COUNT, count, ("counted",))
+    return Finding(COUNT, count, ("shortened",) if count.number.fraction and count.scale == THOUSAND else ())
 
 
 def _moment(moment: Moment) -> Finding:

@@ -82,9 +82,7 @@ def mentions_money(text: str) -> bool:
 def _currency(sign: str) -> str | None:
     """The currency of a sign as written; None if it is none."""
     sign = sign.strip()
-    found = (
-        SIGNS.get(sign) or SIGNS.get(sign.replace(" ", "")) or SIGNS.get(sign.lower()) or SIGNS.get(sign.rstrip("."))
-    )
+    found = SIGNS.get(sign) or SIGNS.get(sign.replace(" ", "")) or SIGNS.get(sign.lower())
     if found is None and " " in sign:
         # `37.80 $ CAD`: two signs that agree.
         first, _, second = sign.partition(" ")
@@ -121,7 +119,8 @@ def _beside(before: str, after: str) -> _Beside | None:
         return None
     sign_before = sign_before.strip()
     first = _currency(sign_before) if sign_before else ""
-    last = _currency(after) if after else ""
+    # A point ends an abbreviation or a sentence here; before a number it may begin decimals (`$.99`).
+    last = _currency(after) or _currency(after.rstrip(".")) if after else ""
     if first is None or last is None:
         return None
     currency = _agreed(first, last) if first and last else first or last

@@ -45,6 +45,13 @@ NOUNS = words("""
 PATTERNS = (_PERCENT, _RATING, _STARS)
 
 
+class Percentage(NamedTuple):
+    """A percentage: its number, and whether a minus stands before it."""
+
+    number: Spelled
+    negative: bool
+
+
 class Rating(NamedTuple):
     """A rating: its value, the best possible one (0 where that is not written), whether it is surely no fraction."""
 
@@ -61,12 +68,12 @@ class Count(NamedTuple):
     noun: str
 
 
-def find_percentage(text: str) -> tuple[Spelled, bool] | None:
-    """The number of a percentage in a cleaned text and whether it is negative; None if it is not exactly one."""
+def find_percentage(text: str) -> Percentage | None:
+    """The percentage in a cleaned text, or None if the text is not exactly one."""
     match = _PERCENT.fullmatch(text)
     if match is None or (number := spell(match["number"] or match["after"])) is None or number.spaced:
         return None
-    return number, match["sign"] == "-"
+    return Percentage(number, match["sign"] == "-")
 
 
 def find_rating(text: str) -> Rating | None:

@@ -15,17 +15,22 @@ import pyarrow as pa
 
 from meter_pipeline.sync.values import finding
 from meter_pipeline.sync.values.currencies import WITHOUT_DECIMALS, may_mean, usual_decimal
+from meter_pipeline.sync.values.dates import Moment
 from meter_pipeline.sync.values.facts import FieldFacts, load, merge, observe
 from meter_pipeline.sync.values.finding import Finding
 from meter_pipeline.sync.values.money import Price, amount_of
 from meter_pipeline.sync.values.months import AMBIGUOUS, find_month
 from meter_pipeline.sync.values.numbers import COMMA, DECIMAL_OF, POINT, Spelled
+from meter_pipeline.sync.values.quantities import Count, Percentage, Rating
 from meter_pipeline.sync.values.reading import TEXT, Reading
+from meter_pipeline.sync.values.relative import Age
 
 __all__ = ["FieldFacts", "Reading", "decide", "load", "merge", "observe", "read"]
 
 # Share of a field's texts that have to do with prices, from which on it is a field of prices.
 _MONEY_SHARE = 0.6
+# Share of texts that have to do with prices, beside numbers alone.
+_SIGNED_SHARE = 0.2
 # Distinct numbers with decimals from which on a field of comma decimals is one of numbers, not of pairs.
 _FEW = 3
 _DATES = (finding.DATE, finding.LOCAL, finding.ZONED)
@@ -39,12 +44,15 @@ def decide(facts: FieldFacts) -> Reading:
         return Reading(TEXT)
     total = facts.count(*kinds)
     priced = facts.count(finding.MONEY, finding.PRICED, finding.FREE)
-    if (_codes(facts) or facts.has("ending")) and priced >= _MONEY_SHARE * total:
+    # Some sites write the currency beside a few of the prices only.
+    rest = total - facts.count(finding.NUMBER)
+    is_money = bool(_codes(facts)) or facts.has("ending")
+    if is_money and priced >= _MONEY_SHARE * rest and priced >= _SIGNED_SHARE * total:
         return _decide_money(facts)
     if kinds == {finding.NUMBER}:
         return _decide_number(facts)
     if finding.COUNT in kinds and kinds <= {finding.COUNT, finding.NUMBER}:
-        return Reading(finding.COUNT) if not facts.has("decimal") else Reading(TEXT, "counts and decimals")
+        return _decide_count(facts)
     if kinds == {finding.PERCENT}:
         return _with_marks(Reading(finding.PERCENT), facts)
     if kinds == {finding.RATING}:
@@ -63,6 +71,10 @@ def _reason(facts: FieldFacts, total: float) -> str:
     most = max(facts.seen, key=lambda kind: (facts.count(kind), kind))
     if most in (finding.OTHER, finding.NUMBER) or facts.count(most) * 2 < total:
         return ""
+    if most == finding.MONEY:
+        return f"what stands beside the numbers may be another word than a currency, as in {facts.examples[most]!r}"
+    if most == finding.PRICED:
+        return f"no text is one price, as in {facts.examples[most]!r}"
     odd = min(kind for kind in facts.seen if kind != most) if len(facts.seen) > 1 else most
     return f"most texts are of the kind {most!r}, but not {facts.examples[odd]!r}"
 
@@ -125,6 +137,11 @@ def _decide_number(facts: FieldFacts) -> Reading:
     return Reading(TEXT)
 
 
+def _decide_count(facts: FieldFacts) -> Reading:
+    counted = facts.has("counted") or (facts.has("shortened") and finding.NUMBER in facts.seen)
+    return Reading(finding.COUNT) if counted and not facts.has("decimal") else Reading(TEXT)
+
+
 def _decide_rating(facts: FieldFacts) -> Reading:
     best = _styles(facts, "best")
     if len(best) > 1:
@@ -170,10 +187,7 @@ def read(
         if moment is None:
             raise ValueError("relative times need the time of the job")
         moments = [moment] * len(found) if isinstance(moment, datetime) else moment
-        values: list[Any] = [
-            age.value.before(_in_utc(when)) if age is not None and age.kind == finding.RELATIVE else None  # type: ignore[union-attr]
-            for age, when in zip(found, moments, strict=True)
-        ]
+        values: list[Any] = [_before(one, when) for one, when in zip(found, moments, strict=True)]
     else:
         convert = _CONVERSIONS[reading.kind]
         values = [convert(reading, one) if one is not None else None for one in found]
@@ -183,6 +197,10 @@ def read(
 
 def _in_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+
+
+def _before(found: Finding | None, moment: datetime) -> datetime | None:
+    return found.value.before(_in_utc(moment)) if found is not None and isinstance(found.value, Age) else None
 
 
 def _read_money(reading: Reading, found: Sequence[Finding | None]) -> dict[str, pa.Array]:
@@ -245,7 +263,8 @@ def _lone_groups(reading: Reading, marks: dict[str, str], price: Price) -> bool 
     style = price.style
     if style in reading.contrary:
         return None
-    usual = usual_decimal(price.currency, price.before, price.spaced, price.number.lone)
+    # Prices of a litre or a kilogram do have three decimals.
+    usual = usual_decimal(price.currency, price.before, price.spaced, price.number.lone) if not price.unit else None
     if price.scale != 1:
         # `1.234 million` is a usual way to write 1,234,000. Only English words in English order tell.
         return mark == COMMA if price.english and marks.get(style, POINT) == POINT else None
@@ -254,7 +273,7 @@ def _lone_groups(reading: Reading, marks: dict[str, str], price: Price) -> bool 
         if shown != mark:
             return True
         return False if style in reading.long else None
-    if usual is not None or price.currency in WITHOUT_DECIMALS:
+    if usual is not None or (price.currency in WITHOUT_DECIMALS and not price.unit):
         return True
     # Other styles of the field agree, and custom does not contradict them.
     against = usual_decimal(price.currency, price.before, price.spaced, "," if price.number.lone == "." else ".")
@@ -282,40 +301,40 @@ def _number(reading: Reading, found: Finding) -> float | None:
 
 
 def _percent(reading: Reading, found: Finding) -> float | None:
-    if found.kind != finding.PERCENT:
+    if not isinstance(found.value, Percentage):
         return None
-    number, negative = found.value  # type: ignore[misc]
+    number, negative = found.value
     value = _value(reading, number, "%")
     return None if value is None else float(-value if negative else value)
 
 
 def _rating(_: Reading, found: Finding) -> float | None:
-    return float(found.value.number.value()) if found.kind == finding.RATING else None  # type: ignore[union-attr]
+    return float(found.value.number.value()) if isinstance(found.value, Rating) else None
 
 
 def _count(_: Reading, found: Finding) -> int | None:
     """A count has no decimals, so a lone mark groups."""
-    if found.kind not in (finding.COUNT, finding.NUMBER):
-        return None
     counted = found.value
-    value = counted.number.value() * (counted.scale if found.kind == finding.COUNT else 1)  # type: ignore[union-attr]
+    if found.kind == finding.MONEY or not isinstance(counted, Count | Price):
+        return None
+    value = counted.number.value() * counted.scale
     if isinstance(counted, Price) and counted.negative:
         return None
     return int(value) if value == int(value) and value < 2**63 else None
 
 
 def _date(reading: Reading, found: Finding) -> date | None:
-    if found.kind != finding.DATE:
-        return None
     moment = found.value
-    return moment.date(moment.mark in reading.day_first, reading.languages)  # type: ignore[union-attr]
+    if not isinstance(moment, Moment) or moment.clock is not None:
+        return None
+    return moment.date(moment.mark in reading.day_first, reading.languages)
 
 
 def _time(reading: Reading, found: Finding) -> datetime | None:
-    if found.kind != reading.kind:
-        return None
     moment = found.value
-    return moment.time(moment.mark in reading.day_first, reading.languages)  # type: ignore[union-attr]
+    if not isinstance(moment, Moment) or found.kind != reading.kind:
+        return None
+    return moment.time(moment.mark in reading.day_first, reading.languages)
 
 
 _CONVERSIONS: dict[str, Callable[[Reading, Finding], Any]] = {

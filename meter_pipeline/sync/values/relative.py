@@ -66,17 +66,17 @@ WORDS = frozenset([*_UNIT_OF, *_ONE, *_NAMED, *_NOW])
 class Age(NamedTuple):
     """How long ago something was."""
 
-    count: int
+    number: int
     unit: str
 
     def before(self, moment: datetime) -> datetime:
         """The time this long before `moment`; midnight of that day for days and more, which say no hour."""
         if self.unit in (SECOND, MINUTE, HOUR):
-            return moment - timedelta(**{f"{self.unit}s": self.count})
+            return moment - timedelta(**{f"{self.unit}s": self.number})
         midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
         if self.unit in (DAY, WEEK):
-            return midnight - timedelta(days=self.count * (7 if self.unit == WEEK else 1))
-        months = midnight.year * 12 + midnight.month - 1 - self.count * (12 if self.unit == YEAR else 1)
+            return midnight - timedelta(days=self.number * (7 if self.unit == WEEK else 1))
+        months = midnight.year * 12 + midnight.month - 1 - self.number * (12 if self.unit == YEAR else 1)
         year, month = divmod(months, 12)
         # The last day of a month that is shorter.
         for day in range(midnight.day, 27, -1):

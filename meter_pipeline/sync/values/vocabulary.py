@@ -10,6 +10,7 @@ import re
 from meter_pipeline.sync.values import currencies, dates, months, price_words, quantities, relative, scales
 
 _WORD = re.compile(r"[^\W\d_]+")
+_OPTIONAL = re.compile(r"([^\W\d_]+)[^\W\d_]\?")
 # Words in the patterns of `dates`, `price_words`, `quantities` and `relative`.
 _OTHERS = " ".join(
     pattern.pattern
@@ -27,8 +28,10 @@ _FIRST_JOINED = "\u0590"
 
 
 def _gather() -> frozenset[str]:
-    text = " ".join([*(entry for table in _TABLES for entry in table), _OTHERS, "gerade eben st nd rd th er"])
-    found = set(_WORD.findall(text.lower()))
+    text = " ".join([*(entry for table in _TABLES for entry in table), _OTHERS, "am pm stella stelle"])
+    # `stars?` in a pattern is two words.
+    short = " ".join(_OPTIONAL.findall(_OTHERS))
+    found = set(_WORD.findall(f"{text} {short}".lower()))
     # `utc+1`, `10h`, `3m`: letters at digits.
     return frozenset(found | set("abcdefghijklmnopqrstuvwxyzº"))
 
