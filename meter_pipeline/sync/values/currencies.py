@@ -81,9 +81,11 @@ _SPELLINGS = {
 }
 
 WITHOUT_DECIMALS = words(
-    """JPY KRW VND CLP PYG ISK HUF IDR XOF XAF XPF UGX RWF GNF KMF DJF BIF VUV LAK MMK IRR IQD CFA UZS KHR COP"""
+    """JPY KRW VND CLP PYG ISK HUF IDR XOF XAF XPF UGX RWF GNF KMF DJF BIF VUV LAK MMK IRR IQD CFA UZS تومان KHR COP"""
 )
 """Currencies whose prices have no decimals, by law or by custom."""
+# Either mark groups: their units are so small that rates of exchange have no three decimals either, as those of yen do.
+_ALWAYS_GROUPED = words("VND IDR LAK KHR MMK UGX IRR IQD PYG GNF UZS XOF XAF CFA RWF BIF DJF KMF VUV XPF تومان")
 # Where three digits after the only mark are thousands although no other value says so: prices in these currencies are
 # written with two decimals or none, and this mark groups wherever they are used.
 _POINT_GROUPS = words("""EUR BRL TRY IDR VND HUF DKK NOK SEK ISK kr ARS CLP COP UYU PYG RSD RON lei VES CRC""")
@@ -122,6 +124,8 @@ def usual_decimal(currency: str, before: bool, spaced: bool, mark: str) -> str |
         spaced: Whether a space is between them.
         mark: The only mark of the amount.
     """
+    if currency in _ALWAYS_GROUPED:
+        return COMMA if mark == "." else POINT
     if mark == "." and currency in _POINT_GROUPS and not (currency == "EUR" and before and not spaced):
         return COMMA
     if mark == "," and currency in _COMMA_GROUPS and not (currency in ("$", "USD") and not before):

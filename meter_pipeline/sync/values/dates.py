@@ -14,7 +14,7 @@ from meter_pipeline.sync.values.months import ALL_LANGUAGES, AMBIGUOUS, MONTHS, 
 # Other calendars are now in other centuries: Persian in the 15th, Nepali in the 2080s, Thai in the 26th.
 _YEARS = range(1800, 2070)
 _CLOCK = (
-    r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
+    r"(?P<hour>\d{1,2})(?::|h|時|时)(?P<minute>\d{2})分?(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
     r"(?: ?(?P<half>[ap]\.?m\.?)(?![a-z]))?"
     r"(?: ?(?P<zone>z|utc|gmt|(?:utc|gmt)?[+-]\d{2}:?\d{2}|[+-]\d{2}|\(utc\)))?(?: uhr| h)?"
 )
@@ -47,6 +47,8 @@ _MONTH_FIRST = re.compile(rf"{_NAME} ?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<y
 _YEAR_NAME = re.compile(
     rf"(?P<year>\d{{4}})(?:\.|-| m\.| г\.|(?:ko|eko)\b)?[ -]{_NAME}[ -](?P<day>\d{{1,2}})(?:\.|a| d\.)?{_TIME}"
 )
+# Wed Aug 05 12:00:00 2015: the form of C's `ctime`.
+_YEAR_AFTER_TIME = re.compile(rf"{_NAME} {{1,2}}(?P<day>\d{{1,2}}) {_CLOCK} (?P<year>\d{{4}})")
 # 2026. gada 1. marts, 2026 ж. 1 наурыз.
 _YEAR_DAY = re.compile(rf"(?P<year>\d{{4}})(?:\. gada| ж\.) (?P<day>\d{{1,2}})\.? {_NAME}{_TIME}")
 _LEADING = re.compile(r"^(?:posted|published|updated|last updated|added|created|date)(?: on)?:? (?=.)")
@@ -55,7 +57,7 @@ _WEEKDAY_LAST = re.compile(r",? \(?([^\d,()]+?)\)?$")
 
 PATTERNS = (
     *(_YEAR_FIRST, _YEAR_LAST, _EAST_ASIAN, _VIETNAMESE),
-    *(_DAY_FIRST, _MONTH_FIRST, _YEAR_NAME, _YEAR_DAY, _LEADING),
+    *(_DAY_FIRST, _MONTH_FIRST, _YEAR_NAME, _YEAR_DAY, _YEAR_AFTER_TIME, _LEADING),
 )
 """All patterns, whose words are words of dates."""
 
@@ -139,7 +141,7 @@ def _find(text: str) -> Moment | None:
         return _moment(match, int(match["month"]), int(match["day"]))
     if match := _YEAR_LAST.fullmatch(text):
         return _moment(match, int(match["first"]), int(match["second_part"]), match["mark"])
-    for form in (_DAY_FIRST, _MONTH_FIRST, _YEAR_NAME, _YEAR_DAY):
+    for form in (_DAY_FIRST, _MONTH_FIRST, _YEAR_NAME, _YEAR_DAY, _YEAR_AFTER_TIME):
         if match := form.fullmatch(text):
             name = match["name"]
             name = name if name in MONTHS else _bare(name)

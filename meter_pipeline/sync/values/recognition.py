@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from meter_pipeline.sync.values import finding
-from meter_pipeline.sync.values.currencies import WITHOUT_DECIMALS, may_mean, usual_decimal
+from meter_pipeline.sync.values.currencies import may_mean, usual_decimal
 from meter_pipeline.sync.values.dates import Moment
 from meter_pipeline.sync.values.facts import FieldFacts, load, merge, observe
 from meter_pipeline.sync.values.finding import Finding
@@ -273,7 +273,7 @@ def _lone_groups(reading: Reading, marks: dict[str, str], price: Price) -> bool 
         if shown != mark:
             return True
         return False if style in reading.long else None
-    if usual is not None or (price.currency in WITHOUT_DECIMALS and not price.unit):
+    if usual is not None:
         return True
     # Other styles of the field agree, and custom does not contradict them.
     against = usual_decimal(price.currency, price.before, price.spaced, "," if price.number.lone == "." else ".")
