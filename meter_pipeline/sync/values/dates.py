@@ -6,6 +6,7 @@ Compact forms (`20260301` is an id as well), years of two digits, and months or 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import NamedTuple
 
@@ -87,19 +88,19 @@ class Moment(NamedTuple):
     clock: tuple[int, int, int, int] | None
     zone: int | None
 
-    def date(self, day_first: bool, languages: int) -> date | None:
-        """The date, None where it depends on a language that is not known."""
+    def date(self, day_first: bool, months: Mapping[str, int]) -> date | None:
+        """The date; None where the month depends on the language and is not in `months`, or there is no such day."""
         month: int | None = self.month
         day = self.day
         if self.mark and day_first:
             month, day = self.day, self.month
         if self.name:
-            month = find_month(self.name, languages)
+            month = months.get(self.name)
         return _date(self.year, month, day) if month is not None else None
 
-    def time(self, day_first: bool, languages: int) -> datetime | None:
+    def time(self, day_first: bool, months: Mapping[str, int]) -> datetime | None:
         """The time: with UTC if the text names a zone, otherwise without one."""
-        found = self.date(day_first, languages)
+        found = self.date(day_first, months)
         if found is None or self.clock is None:
             return None
         result = datetime(found.year, found.month, found.day, *self.clock)

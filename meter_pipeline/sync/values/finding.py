@@ -6,6 +6,7 @@ the evidence of all texts of the field: see `meter_pipeline.sync.values.recognit
 Evidence is a set of words, bounded by the tables of this room:
     `point STYLE`, `comma STYLE`: the decimal mark of numbers written in this style (of a currency, or of a kind).
     `grouped STYLE`: thousands are grouped where the decimal mark is known; `long STYLE`: three decimals and more.
+    `lone STYLE`: a number with one mark and three digits after it, which needs to know the decimal mark.
     `strong STYLE`: a sign that is also a word stands beside an amount that is written as a price.
     `currency CODE`, `ending`, `unit`: currencies as read; an ending in the place of one; prices of a unit of measure.
     `first MARK`, `second MARK`: which number of a numeric date is a day; `either MARK`: it can be both.
@@ -24,6 +25,7 @@ from meter_pipeline.sync.values import price_words
 from meter_pipeline.sync.values.dates import Moment, find_moment, has_short_year
 from meter_pipeline.sync.values.money import Price, digits_alone, find_price, mentions_money
 from meter_pipeline.sync.values.months import ALL_LANGUAGES
+from meter_pipeline.sync.values.numbers import Spelled
 from meter_pipeline.sync.values.quantities import Count, Percentage, Rating, find_count, find_percentage, find_rating
 from meter_pipeline.sync.values.relative import Age, find_age
 from meter_pipeline.sync.values.scales import THOUSAND
@@ -88,7 +90,7 @@ def _find(text: str) -> Finding:
     if (age := find_age(cleaned)) is not None:
         return Finding(RELATIVE, age)
     if (percentage := find_percentage(cleaned)) is not None:
-        return Finding(PERCENT, percentage, _marks(percentage[0].shows, percentage[0].grouped, percentage[0].long, "%"))
+        return Finding(PERCENT, percentage, _marks_of(percentage.number, "%"))
     if (rating := find_rating(cleaned)) is not None:
         return Finding(RATING, rating, (f"best {rating.best}", *(["worded"] if rating.worded else [])))
     if (count := find_count(cleaned)) is not None:
@@ -107,13 +109,19 @@ def _without_digits(text: str) -> Finding:
     return Finding(RELATIVE, age) if age is not None else _OTHER
 
 
-def _marks(shows: str, grouped: bool, long: bool, style: str) -> tuple[str, ...]:
+def _marks(shows: str, grouped: bool, lone: bool, long: bool, style: str) -> tuple[str, ...]:
     shown = [f"{shows} {style}"] if shows else []
     if shows and grouped:
         shown.append(f"grouped {style}")
+    if lone:
+        shown.append(f"lone {style}")
     if long:
         shown.append(f"long {style}")
     return tuple(shown)
+
+
+def _marks_of(number: Spelled, style: str) -> tuple[str, ...]:
+    return _marks(number.shows, number.grouped, bool(number.lone), number.long, style)
 
 
 def _money(price: Price) -> Finding:
@@ -121,13 +129,13 @@ def _money(price: Price) -> Finding:
         return Finding(MONEY, price, (f"weak {price.style}",))
     number = price.number
     written = number.grouped or bool(number.fraction)
-    marks = number.shows, number.grouped, number.long
+    marks = number.shows, number.grouped, bool(number.lone), number.long
     return Finding(MONEY, price, _price_evidence(price.style, price.currency, marks, written, bool(price.unit)))
 
 
 @lru_cache(maxsize=4096)
 def _price_evidence(
-    style: str, currency: str, marks: tuple[str, bool, bool], written: bool, unit: bool
+    style: str, currency: str, marks: tuple[str, bool, bool, bool], written: bool, unit: bool
 ) -> tuple[str, ...]:
     evidence = [*_marks(*marks, style), f"currency {currency}" if currency else "ending"]
     if written:
@@ -144,7 +152,7 @@ def _number(price: Price) -> Finding:
     version (5.05, 2.00).
     """
     number = price.number
-    evidence = [*_marks(number.shows, number.grouped, number.long, "")]
+    evidence = [*_marks_of(number, "")]
     fraction = "" if number.lone else number.fraction
     if fraction:
         evidence.append("decimal")

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, fields
 import pyarrow as pa
 
 from meter_pipeline.sync.values import finding
-from meter_pipeline.sync.values.months import ALL_LANGUAGES
 
 TEXT = "text"
 """Kind of a field without typed columns."""
+MIXED = "mixed"
+"""Of decimal marks: not all styles agree."""
 AMOUNT = pa.decimal128(38, 12)
 """Type of amounts. Exact, as prices are; enough for dong by the trillion and for coins of a millionth of a cent."""
 _MOMENT, _LOCAL = pa.timestamp("us", "UTC"), pa.timestamp("us")
@@ -21,20 +22,23 @@ _MOMENT, _LOCAL = pa.timestamp("us", "UTC"), pa.timestamp("us")
 class Reading:
     """How a field is read. Equal readings give equal columns, so rows are rebuilt when it changes.
 
+    It holds nothing that makes no difference to the texts seen so far, and so seldom changes once a field is known.
+
     Attributes:
         kind: `money`, `number`, `percent`, `rating`, `count`, `date`, `local` (a time without a zone), `zoned`,
             `relative`; `text` where the field has no typed columns.
         reason: Why the field stays text although its texts look like values; empty where there is nothing to say.
-        marks: Styles whose numbers agree on a decimal mark, each with `point` or `comma`.
+        marks: Styles whose numbers agree on a decimal mark, each with `point` or `comma`. Here and in the next two only
+            styles with numbers that need to know.
         contrary: Styles whose numbers contradict each other.
-        overall: The decimal mark on which all styles agree; empty where they do not, or none shows it.
+        overall: The decimal mark on which all styles agree, `mixed` where they do not, empty where none shows it.
         long: Styles in which a lone mark with three digits begins decimals.
         strong: Styles of signs that are also words, which stand beside prices here.
         currencies: Shared signs, each with the currency that it means here.
-        only: The only currency of the field; empty where there are several.
+        only: The only currency of the field, where it has prices without one; empty where there are several.
         unit: Whether there are prices of a unit of measure.
         day_first: Separators of numeric dates whose first number is the day.
-        languages: Mask of the languages of the months' names.
+        months: Names of months that depend on the language, each with its month.
     """
 
     kind: str
@@ -48,7 +52,7 @@ class Reading:
     only: str = ""
     unit: bool = False
     day_first: tuple[str, ...] = ()
-    languages: int = ALL_LANGUAGES
+    months: tuple[tuple[str, int], ...] = ()
 
     @property
     def columns(self) -> dict[str, pa.DataType]:
@@ -88,6 +92,6 @@ def load(text: str | None) -> Reading:
     if text is None:
         return Reading(TEXT)
     form = json.loads(text)
-    pairs = {name: tuple(map(tuple, form[name])) for name in ("marks", "currencies") if name in form}
+    pairs = {name: tuple(map(tuple, form[name])) for name in ("marks", "currencies", "months") if name in form}
     lists = {name: tuple(form[name]) for name in ("contrary", "long", "strong", "day_first") if name in form}
     return Reading(**{**form, **pairs, **lists})

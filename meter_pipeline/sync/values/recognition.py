@@ -22,7 +22,7 @@ from meter_pipeline.sync.values.money import Price, amount_of
 from meter_pipeline.sync.values.months import AMBIGUOUS, find_month
 from meter_pipeline.sync.values.numbers import COMMA, DECIMAL_OF, POINT, Spelled
 from meter_pipeline.sync.values.quantities import Count, Percentage, Rating
-from meter_pipeline.sync.values.reading import TEXT, Reading
+from meter_pipeline.sync.values.reading import MIXED, TEXT, Reading
 from meter_pipeline.sync.values.relative import Age
 
 __all__ = ["FieldFacts", "Reading", "decide", "load", "merge", "observe", "read"]
@@ -90,16 +90,17 @@ def _styles(facts: FieldFacts, word: str) -> set[str]:
 def _with_marks(reading: Reading, facts: FieldFacts) -> Reading:
     point, comma = _styles(facts, POINT), _styles(facts, COMMA)
     agreed = {**dict.fromkeys(point - comma, POINT), **dict.fromkeys(comma - point, COMMA)}
-    overall = "" if (point and comma) or not (point or comma) else POINT if point else COMMA
+    overall = MIXED if point and comma else POINT if point else COMMA if comma else ""
+    lone = _styles(facts, "lone")
     # A lone mark begins decimals only where numbers of this style leave no doubt: they group with the other mark, some
     # have three decimals and more, and nothing in the field speaks against it.
-    long = _styles(facts, "long") & _styles(facts, "grouped") if overall else set()
+    long = _styles(facts, "long") & _styles(facts, "grouped") if overall != MIXED else set()
     return Reading(
         reading.kind,
-        marks=tuple(sorted(agreed.items())),
-        contrary=tuple(sorted(point & comma)),
+        marks=tuple(sorted((style, mark) for style, mark in agreed.items() if style in lone)),
+        contrary=tuple(sorted(point & comma & lone)),
         overall=overall,
-        long=tuple(sorted(long)),
+        long=tuple(sorted(long & lone)),
     )
 
 
@@ -112,6 +113,7 @@ def _decide_money(facts: FieldFacts) -> Reading:
     meant = {sign: code for sign in shared if (code := may_mean(sign, explicit)) is not None}
     means = {meant.get(code, code) for code in codes}
     marks = _with_marks(Reading(finding.MONEY), facts)
+    needs_currency = finding.NUMBER in facts.seen or finding.FREE in facts.seen or facts.has("ending")
     return Reading(
         finding.MONEY,
         marks=marks.marks,
@@ -120,7 +122,7 @@ def _decide_money(facts: FieldFacts) -> Reading:
         long=marks.long,
         strong=tuple(sorted(_styles(facts, "strong") & _styles(facts, "weak"))),
         currencies=tuple(sorted(meant.items())),
-        only=means.pop() if len(means) == 1 else "",
+        only=means.pop() if len(means) == 1 and needs_currency else "",
         unit=facts.has("unit"),
     )
 
@@ -128,7 +130,7 @@ def _decide_money(facts: FieldFacts) -> Reading:
 def _decide_number(facts: FieldFacts) -> Reading:
     """Numbers alone are ids, versions and times as well: only what none of these can be makes a field of numbers."""
     reading = _with_marks(Reading(finding.NUMBER), facts)
-    if not reading.overall:
+    if reading.overall in ("", MIXED):
         return Reading(TEXT)
     if reading.overall == COMMA and facts.has("decimal") and facts.count(finding.NUMBER) >= _FEW:
         return reading
@@ -156,11 +158,12 @@ def _decide_date(facts: FieldFacts, kind: str) -> Reading:
         return Reading(TEXT, "in some dates the day comes first, in others the month")
     if either - first - second:
         return Reading(TEXT, f"no date shows whether the day or the month comes first, as in {example!r}")
-    # Two separators with different orders: each has shown its own.
-    for name in _styles(facts, "name") & AMBIGUOUS:
-        if find_month(name, facts.languages) is None:
-            return Reading(TEXT, f"the month {name!r} depends on the language, which no other month shows")
-    return Reading(kind, day_first=tuple(sorted(first)), languages=facts.languages)
+    months = {name: find_month(name, facts.languages) for name in sorted(_styles(facts, "name") & AMBIGUOUS)}
+    unknown = [name for name, month in months.items() if month is None]
+    if unknown:
+        return Reading(TEXT, f"the month {unknown[0]!r} depends on the language, which no other month shows")
+    known = tuple((name, month) for name, month in months.items() if month is not None)
+    return Reading(kind, day_first=tuple(sorted(first)), months=known)
 
 
 def read(
@@ -249,7 +252,7 @@ def _is_price(reading: Reading, price: Price) -> bool:
     if number.grouped or len(number.fraction) == 2:
         return True
     # `3,8` and `12` among prices of several kinds may be anything.
-    return bool(reading.only) and (bool(reading.overall) or not reading.contrary) and not number.fraction
+    return bool(reading.only) and reading.overall != MIXED and not number.fraction
 
 
 def _fits(amount: Decimal) -> bool:
@@ -277,7 +280,7 @@ def _lone_groups(reading: Reading, marks: dict[str, str], price: Price) -> bool 
         return True
     # Other styles of the field agree, and custom does not contradict them.
     against = usual_decimal(price.currency, price.before, price.spaced, "," if price.number.lone == "." else ".")
-    return True if reading.overall and reading.overall != mark and against is None else None
+    return True if reading.overall in (POINT, COMMA) and reading.overall != mark and against is None else None
 
 
 def _value(reading: Reading, number: Spelled, style: str) -> Decimal | None:
@@ -327,14 +330,14 @@ def _date(reading: Reading, found: Finding) -> date | None:
     moment = found.value
     if not isinstance(moment, Moment) or moment.clock is not None:
         return None
-    return moment.date(moment.mark in reading.day_first, reading.languages)
+    return moment.date(moment.mark in reading.day_first, dict(reading.months))
 
 
 def _time(reading: Reading, found: Finding) -> datetime | None:
     moment = found.value
     if not isinstance(moment, Moment) or found.kind != reading.kind:
         return None
-    return moment.time(moment.mark in reading.day_first, reading.languages)
+    return moment.time(moment.mark in reading.day_first, dict(reading.months))
 
 
 _CONVERSIONS: dict[str, Callable[[Reading, Finding], Any]] = {

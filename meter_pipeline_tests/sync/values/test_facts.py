@@ -82,3 +82,11 @@ def test_a_price_field_may_have_some_texts_that_are_none() -> None:
     reading = decide(observe(texts))
     assert reading.kind == "money"
     assert read(reading, texts)["amount"].null_count == 60
+
+
+def test_a_known_field_is_read_as_before_when_more_of_its_kind_arrives() -> None:
+    few = observe(["$12.99", "$1,234.50", "12,50 €"])
+    more = observe(["$0.99", "$7.25", "£3.10", "$12,999.00", "1.234,50 €", "¥12"])
+    assert decide(merge(few, more)) == decide(few)
+    dates = observe(["1 March 2026", "31/12/2026"])
+    assert decide(merge(dates, observe(["2 mai 2026", "1 février 2025", "13/01/2024"]))) == decide(dates)
