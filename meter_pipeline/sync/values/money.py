@@ -18,7 +18,7 @@ from meter_pipeline.sync.values.currencies import (
     WEAK,
     WITHOUT_DECIMALS,
 )
-from meter_pipeline.sync.values.numbers import NUMBER, Spelled, spell
+from meter_pipeline.sync.values.numbers import COMMA, NUMBER, Spelled, spell
 from meter_pipeline.sync.values.scales import ENGLISH_WORDS, LONG_SCALE, find_scale
 
 _NUMBERS = re.compile(NUMBER)
@@ -120,6 +120,9 @@ def _beside(before: str, after: str) -> _Beside | None:
     sign_before = sign_before.strip()
     first = _currency(sign_before) if sign_before else ""
     # A point ends an abbreviation or a sentence here; before a number it may begin decimals (`$.99`).
+    # `6 G$` and `7 B$`: letters that scale before the sign of a dollar.
+    if after in ("G$", "T$", "B$", "M$", "K$"):
+        return None
     last = _currency(after) or _currency(after.rstrip(".")) if after else ""
     if first is None or last is None:
         return None
@@ -177,10 +180,21 @@ def _price(number: Spelled, beside: _Beside, unit: str) -> Price | None:
             return None
     if not currency and (beside.scale != 1 or unit or (number.spaced and not beside.whole_only)):
         return None
-    if beside.word in LONG_SCALE and not (currency in ENGLISH or beside.style.endswith("<")):
+    if beside.word in LONG_SCALE and not _is_english(number, beside):
         return None
     english = beside.word in ENGLISH_WORDS and beside.style.endswith("<")
     return Price(number, beside.negative, beside.scale, english, currency, beside.style, _is_weak(number, beside), unit)
+
+
+def _is_english(number: Spelled, beside: _Beside) -> bool:
+    """Whether an amount is written in the English way, so that a word like *billion* is the English one."""
+    if number.shows == COMMA and number.fraction:
+        return False
+    if beside.word in ("m", "M"):
+        return beside.currency != "IDR"
+    if not beside.style.endswith("<"):
+        return beside.currency in ENGLISH and beside.word in ("billion", "trillion")
+    return beside.currency in ENGLISH or (beside.currency in ("EUR", "CHF") and not beside.style.endswith(" <"))
 
 
 def _is_weak(number: Spelled, beside: _Beside) -> bool:

@@ -16,22 +16,22 @@ _WORDS: dict[int, str] = {
     10**7: "crore crores करोड़ करोड 千万 千萬 천만",
     10**8: "億 亿 억",
     MILLIARD: """
-    bn bln mrd mrd. mia mia. mld mld. milliarden milliarde milliard milliards miliardi miliardo miljard
+    mrd mrd. mia mia. mld mld. milliarden milliarde milliard milliards miliardi miliardo miljard
     miljarder milliarder miliardów miliardy miliard miliarde milyar milliárd миллиард миллиарда миллиардов млрд
     млрд. мільярдів мільярди miliar tỷ tỉ میلیارد مليار δισ. δισεκατομμύρια miljardia
 """,
-    BILLION: "billones billón bilhões_ trillion_ 兆円_",
+    BILLION: "billones billón",
 }
-# Long and short scale: English words, which other languages have with another meaning.
-_ENGLISH = {"billion": MILLIARD, "billions": MILLIARD, "trillion": BILLION}
-LONG_SCALE = frozenset(_ENGLISH)
-"""English words that are a thousand times as much in other languages."""
+_ENGLISH = {"billion": MILLIARD, "bn": MILLIARD, "trillion": BILLION}
+LONG_SCALE = frozenset([*_ENGLISH, "b", "B", "T", "m", "M"])
+"""English words and letters that mean other numbers in other languages: *billion* and `bn` are 10^12 in French and
+Swedish, `B` is a thousand in Turkish, `M` a milliard in Indonesian."""
 # Letters count only at the digits themselves, `5 m` is a length.
 _LETTERS = {"k": THOUSAND, "K": THOUSAND, "m": MILLION, "M": MILLION, "b": MILLIARD, "B": MILLIARD, "T": BILLION}
 _EAST_ASIAN = ("千万", "千萬", "百万", "百萬", "천만", "백만", "万", "萬", "億", "亿", "千", "만", "억", "천")
 
-SCALES = {word: size for size, words in _WORDS.items() for word in words.split() if not word.endswith("_")}
-ENGLISH_WORDS = frozenset([*_ENGLISH, "million", "millions", "bn", "mn", "thousand", "K", "k", "M", "B", "T"])
+SCALES = {word: size for size, words in _WORDS.items() for word in words.split()}
+ENGLISH_WORDS = frozenset([*_ENGLISH, "million", "millions", "mn", "thousand", "K", "k", "M", "B", "T"])
 
 
 def find_scale(text: str) -> tuple[int, str, str]:

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from babel.numbers import format_currency, get_currency_precision
+from babel import Locale
+from babel.numbers import format_compact_currency, format_compact_decimal, format_currency, get_currency_precision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,6 +84,24 @@ def test_prices_that_locales_write_have_no_wrong_amount_and_nearly_all() -> None
         present += _judge(rows)
         total += len(rows)
     assert present >= 0.97 * total
+
+
+def test_amounts_with_a_word_for_their_size_are_right_or_empty_in_every_locale() -> None:
+    random_ = random.Random(3)
+    words = _LOCALES.split()
+    present = 0
+    for locale, currency in zip(words[::2], words[1::2], strict=True):
+        rows = []
+        for power in range(3, 14):
+            amount = Decimal(random_.randint(1, 99)).scaleb(power - 1)
+            rows.append((format_compact_currency(amount, currency, locale=locale, fraction_digits=2), amount))
+            length = "long" if "long" in Locale.parse(locale).compact_decimal_formats else "short"
+            word = format_compact_decimal(amount, format_type=length, locale=locale, fraction_digits=2)
+            rows += [(form.format(word), amount) for form in ("{} €", "€ {}", "€{}", f"{{}} {currency}", "${}")]
+        reading = decide(observe([text for text, _ in rows]))
+        if reading.kind == "money":
+            present += _judge(rows)
+    assert present >= 1000
 
 
 @settings(deadline=None, max_examples=60)
