@@ -27,6 +27,7 @@ _YEAR_LAST = re.compile(
     r"(?P<first>\d{1,2})(?P<mark>\. |[-/.])(?P<second_part>\d{1,2})(?P=mark)"
     rf"(?P<year>\d{{4}})\.?(?: [гр]\.)?{_TIME}"
 )
+_HAS_YEAR = re.compile(r"\d{4}")
 _SHORT_YEAR = re.compile(r"\d{1,2}([-/.])\d{1,2}\1\d{2}(?: .*)?")
 _EAST_ASIAN = re.compile(
     r"(?P<year>\d{4}) ?[年년] ?(?P<month>\d{1,2}) ?[月월] ?(?P<day>\d{1,2}) ?[日일号]?"
@@ -123,7 +124,7 @@ def has_short_year(text: str) -> bool:
 
 def find_moment(text: str) -> Moment | None:
     """The date or time in a cleaned text, or None if the text is not exactly one."""
-    if len(text) > 60 or not any(character.isdigit() for character in text):
+    if len(text) > 60 or not _HAS_YEAR.search(text):
         return None
     text = text.lower().replace("i̇", "i")
     text = _LEADING.sub("", text, count=1)

@@ -81,11 +81,15 @@ def load(text: str | None) -> FieldFacts:
 
 
 def observe(texts: Iterable[str | None]) -> FieldFacts:
-    """The facts of some texts of a field; None counts for nothing. Each text need be given only once."""
-    seen: dict[str, int] = {}
+    """The facts of some texts of a field; None counts for nothing. Each text need be given only once.
+
+    Of prose, some 700 different texts are looked at, and no more.
+    """
+    seen: dict[str, set[int]] = {}
     evidence: set[str] = set()
     languages = ALL_LANGUAGES
     examples: dict[str, str] = {}
+    others = seen.setdefault(finding.OTHER, set())
     for text in texts:
         if text is None:
             continue
@@ -93,12 +97,19 @@ def observe(texts: Iterable[str | None]) -> FieldFacts:
         kind = found.kind
         if kind == finding.EMPTY:
             continue
-        seen[kind] = seen.get(kind, 0) | 1 << zlib.crc32(text.encode("utf-8", "surrogatepass")) % _BITS
-        evidence.update(found.evidence)
-        languages &= found.languages
+        bit = zlib.crc32(text.encode("utf-8", "surrogatepass")) % _BITS
+        if kind == finding.OTHER:
+            others.add(bit)
+            if len(others) >= _TEXT_BITS:
+                return TEXT
+        else:
+            seen.setdefault(kind, set()).add(bit)
+            evidence.update(found.evidence)
+            languages &= found.languages
         if kind not in examples or text < examples[kind]:
             examples[kind] = text
-    return _bounded(FieldFacts(seen, frozenset(evidence), languages, _shortened(examples)))
+    bits = {kind: sum(1 << bit for bit in places) for kind, places in seen.items() if places}
+    return FieldFacts(bits, frozenset(evidence), languages, _shortened(examples))
 
 
 def merge(one: FieldFacts, other: FieldFacts) -> FieldFacts:
