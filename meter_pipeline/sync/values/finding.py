@@ -12,7 +12,7 @@ Evidence is a set of words, bounded by the tables of this room:
     `first MARK`, `second MARK`: which number of a numeric date is a day; `either MARK`: it can be both.
     `name NAME`: a month's name whose meaning depends on the language.
     `counted`, `shortened`: counts with a noun, and those like 3.4k.
-    `best NUMBER`, `worded`: see `quantities.Rating`; `decimal`, `clear`, `padded`: see `_numbers`.
+    `best NUMBER`, `worded`: see `quantities.Rating`; `decimal`, `clear`, `padded`, `small`: see `_numbers`.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _number(price: Price) -> Finding:
     """A number alone.
 
     Versions, times and days are written like decimals. `clear` numbers are no time and no day (45.99), `padded` ones no
-    version (5.05, 2.00).
+    version (5.05, 2.00). Beside `small` ones, grouped numbers are no ids (12.345.678).
     """
     number = price.number
     evidence = [*_marks_of(number, "")]
@@ -161,6 +161,8 @@ def _number(price: Price) -> Finding:
             evidence.append("clear")
         if fraction[0] == "0" and len(fraction) > 1:
             evidence.append("padded")
+    elif not number.grouped and len(number.whole) <= 3:
+        evidence.append("small")
     return Finding(NUMBER, price, tuple(evidence))
 
 

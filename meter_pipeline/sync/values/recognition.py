@@ -134,7 +134,8 @@ def _decide_number(facts: FieldFacts) -> Reading:
         return Reading(TEXT)
     if reading.overall == COMMA and facts.has("decimal") and facts.count(finding.NUMBER) >= _FEW:
         return reading
-    if facts.has("grouped ") or (facts.has("clear") and facts.has("padded")):
+    grouped = facts.has("grouped ") and facts.has("decimal", "small")
+    if grouped or (facts.has("clear") and facts.has("padded")):
         return reading
     return Reading(TEXT)
 
