@@ -18,6 +18,7 @@ from meter_pipeline.commands.options import StrategyArgument
 from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.host import shipped
+from meter_pipeline.store.derived import describe_part
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.text.asset_names import spell_slug
 
@@ -194,6 +195,10 @@ def _describe(strategy: StrategyRow, model: str) -> dict[str, object]:
     for column in strategy.columns:
         alias = f"{column.name}_scraped" if column.name in reserved_names else column.name
         about = f"Field {json.dumps(column.field, ensure_ascii=False)} ({column.kind})."
+        if column.part:
+            about = (
+                f"{describe_part(column).capitalize()}, read from field {json.dumps(column.field, ensure_ascii=False)}."
+            )
         columns.append(
             {"name": column.name, "alias": alias, "about": _escape_jinja(about), "type": _sql_type(column.type)}
         )

@@ -64,7 +64,7 @@ def _require_fields(row: StrategyRow, fields: list[str] | None, option: str) -> 
     """Refuses fields that no item ever had: a key of such fields would be empty for every item."""
     from meter_pipeline.config.field_paths import parse_path
 
-    present = [column.field for column in row.columns]
+    present = [column.field for column in row.columns if not column.part]
     for name in fields or ():
         if present and parse_path(name)[0] not in present:
             known = ", ".join(present[:_MAX_NAMED]) + (", ..." if len(present) > _MAX_NAMED else "")

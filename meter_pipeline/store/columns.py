@@ -73,12 +73,13 @@ EMPTY = Type("struct")
 
 @dataclass(frozen=True)
 class Column:
-    """A field of a strategy as a column of its results."""
+    """A column of a strategy's results: a field as received, or what was read from its texts, which `part` names."""
 
     name: str
     field: str
     type: pa.DataType
     kind: str
+    part: str = ""
 
 
 # -- the lattice -------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The report of a sync, the change feed and the price mart agree on what money is, spelling by spelling."""
+"""Prices move in one currency: typed columns, the report of a sync, the change feed and the price mart agree."""
 
 from __future__ import annotations
 
@@ -14,48 +14,77 @@ from meter_pipeline.store.warehouse.build import publish
 from meter_pipeline.store.warehouse.dbt import Project
 from meter_pipeline_tests.behaviour.station import Station
 
-# Two values of a field whose name says nothing; the numbers that they read as; the currency.
-SPELLINGS: list[tuple[object, object, tuple[float | None, float | None], str | None]] = [
-    ("AED 100", "AED 90", (100, 90), "AED"),
-    ("£51.77", "£49", (51.77, 49), "£"),
-    ("1.234,56 €", "1.234 €", (1234.56, 1234), "€"),
-    ("12,345,678.90 USD", "7 USD", (12345678.9, 7), "USD"),
-    ("₹1,23,456.50", "₹5", (123456.5, 5), "₹"),
-    ("from £5", "£3.99 each", (5, 3.99), "£"),
-    ("US$5", "US$6", (5, 6), "US$"),
-    ("5,- kr", "6,- kr", (5, 6), "kr"),
-    ("£9", "9.50", (9, 9.5), "£"),
-    (10, 11, (10, 11), None),
-    ("12,5", "13", (12.5, 13), None),
-    ("100 RPM", "90 RPM", (100, 90), None),
-    ("1,2,3", "1,2,4", (None, None), None),
-    ("007", "008", (None, None), None),
-    ("5 %", "6 %", (None, None), None),
-    ("£5.00 (was £6)", "£4.00 (was £6)", (None, None), None),
-    ("2026-03-02", "2026-03-03", (None, None), None),
-    ("£5", "sold out", (5, None), "£"),
-]
+Number = float | None
+# By shop: pairs of values, the numbers that they are, and the currency in which they are compared by the price mart.
+# The name of the field says nothing.
+SHOPS: dict[str, list[tuple[object, object, Number, Number, str | None]]] = {
+    "german": [
+        ("1.234,56 €", "1.234 €", 1234.56, 1234, "EUR"),
+        ("2.500 €", "2.400", 2500, 2400, "EUR"),
+        ("5,- €", "kostenlos", 5, 0, "EUR"),
+        ("9 €", "ausverkauft", 9, None, None),
+    ],
+    "english": [
+        ("£51.77", "£49", 51.77, 49, "GBP"),
+        ("from £5", "£3.99 each", 5, 3.99, "GBP"),
+        ("£5.00 (was £6)", "£4.00", None, 4, None),
+        ("12,345,678.90 USD", "7 USD", 12345678.9, 7, "USD"),
+        ("USD 1.2 million", "USD 950,000", 1_200_000, 950_000, "USD"),
+        ("£1,299.00", "€1,499.00", 1299, 1499, None),
+        ("₹1,23,456.50", "₹5", 123456.5, 5, "INR"),
+        ("₹2 / kg", "₹5", None, None, None),
+    ],
+    "numbers": [(10, 11, 10, 11, None), (12.5, "£13", 12.5, 13, None)],
+    "texts": [
+        ("007", "008", None, None, None),
+        ("1,2,3", "1,2,4", None, None, None),
+        ("100 RPM", "90 RPM", None, None, None),
+        ("2026-03-02", "2026-03-03", None, None, None),
+        ("a", "b", None, None, None),
+    ],
+    "shares": [("5 %", "6 %", 5, 6, None), ("12.5%", "11%", 12.5, 11, None)],
+}
 
 
 @pytest.mark.slow
-def test_feed_macros_and_mart_agree_on_every_spelling(tmp_path: Path) -> None:
+def test_columns_feed_and_mart_agree_on_every_price(tmp_path: Path) -> None:
+    config = Config(strategies={shop: StrategyConfig(key=("id",)) for shop in SHOPS})
     with Sandbox(worlds=()) as sandbox, Station(tmp_path, sandbox) as station:
-        sandbox.add_strategy("Shop", items=[])
-        for side, hours in ((0, 2), (1, 1)):
-            items = [{"id": f"item {place}", "now": spelling[side]} for place, spelling in enumerate(SPELLINGS)]
-            sandbox.insert_job("Shop", items=items, completed_at=sandbox.world.now - hours * 3600)
-        report = station.sync(config=Config(strategies={"shop": StrategyConfig(key=("id",))}))
+        for shop, pairs in SHOPS.items():
+            sandbox.add_strategy(shop, items=[])
+            for side, hours in ((0, 2), (1, 1)):
+                items = [{"id": f"item {place}", "now": pair[side]} for place, pair in enumerate(pairs)]
+                sandbox.insert_job(shop, items=items, completed_at=sandbox.world.now - hours * 3600)
+        report = station.sync(config=config)
         warehouse = tmp_path / "warehouse.duckdb"
         publish(station.ledger, station.lake, warehouse, models=Project(PROJECT))
-    numbers = {f"item {place}": spelling[2] for place, spelling in enumerate(SPELLINGS)}
-    prices = {
-        f"item {place}": (*pair, currency)
-        for place, (_, _, pair, currency) in enumerate(SPELLINGS)
-        if currency and None not in pair
+    assert report.strategies["german"].moved == 3
+    assert report.strategies["english"].moved == 5
+    numbers = {
+        (shop, f"item {place}"): (old, new)
+        for shop, pairs in SHOPS.items()
+        for place, (_, _, old, new, _) in enumerate(pairs)
     }
-    assert report.strategies["shop"].moved == sum(None not in pair for pair in numbers.values())
+    prices = {
+        (shop, f"item {place}"): (old, new, currency)
+        for shop, pairs in SHOPS.items()
+        for place, (_, _, old, new, currency) in enumerate(pairs)
+        if currency
+    }
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        feed = connection.execute("SELECT item_key, old_number, new_number FROM meter.item_changes").fetchall()
-        mart = connection.execute("SELECT item_key, old_price, new_price, currency FROM marts.fct_price_changes")
-        assert {key: (old, new) for key, old, new in feed} == numbers
-        assert {key: tuple(found) for key, *found in mart.fetchall()} == prices
+        rows = connection.execute(
+            "SELECT strategy, item_key, old_number, new_number FROM meter.item_changes"
+        ).fetchall()
+        assert {(shop, key): pair for shop, key, *pair in rows} == {place: [*pair] for place, pair in numbers.items()}
+        rows = connection.execute(
+            "SELECT strategy, item_key, old_price, new_price, currency FROM marts.fct_price_changes"
+        ).fetchall()
+        assert {(shop, key): tuple(found) for shop, key, *found in rows} == prices
+        typed = connection.execute("SELECT now, now_amount, now_currency FROM results.german").fetchall()
+        assert ("1.234 €", 1234, "EUR") in typed
+        assert ("2.400", 2400, "EUR") in typed
+        assert ("ausverkauft", None, None) in typed
+        relative = connection.execute(
+            "SELECT relative_change FROM meter.item_changes WHERE strategy = 'english' AND item_key = 'item 5'"
+        )
+        assert relative.fetchall() == [(None,)]

@@ -1,4 +1,4 @@
-"""A lake of version 1 is taken over in place: without the API, from whatever state a kill left it in."""
+"""A lake of an older version is taken over in place: without the API, from whatever state a kill left it in."""
 
 from __future__ import annotations
 
@@ -30,24 +30,34 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync.loading.takeover import take_over
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
 
+# What version 3 reads from texts; versions 1 and 2 had no such columns.
+READ_FROM_TEXTS = ("price_2_amount", "price_2_currency", "old_currency", "new_currency")
+
+
+def write_ledger(station: Station, path: Path, version: str) -> None:
+    """Writes the ledger of a station as an older version had it."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with create_engine(f"sqlite:///{path}").connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+    with sqlite3.connect(path) as old:
+        old.execute("ATTACH ? AS new", (str(station.folder / "ledger.sqlite"),))
+        tables = [name for (name,) in old.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")]
+        for table in set(tables) - {"alembic_version", "facts"}:
+            old.execute(f"DELETE FROM main.{table}")
+            kept = {row[1] for row in old.execute(f"PRAGMA main.table_info({table})")}
+            kept &= {row[1] for row in old.execute(f"PRAGMA new.table_info({table})")}
+            names = ", ".join(f'"{name}"' for name in sorted(kept))
+            old.execute(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM new.{table}")
+
 
 def write_version_1(station: Station, folder: Path, dirty: tuple[str, ...] = ()) -> None:
     """Writes the ledger and the lake of a station as version 1 had them."""
     folder.mkdir()
     path = folder / "ledger.sqlite"
-    config = Config()
-    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
-    with create_engine(f"sqlite:///{path}").connect() as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0004")
+    write_ledger(station, path, "0004")
     with sqlite3.connect(path) as old:
-        old.execute("ATTACH ? AS new", (str(station.folder / "ledger.sqlite"),))
-        tables = [name for (name,) in old.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")]
-        for table in set(tables) - {"alembic_version", "facts"}:
-            kept = {row[1] for row in old.execute(f"PRAGMA main.table_info({table})")}
-            kept &= {row[1] for row in old.execute(f"PRAGMA new.table_info({table})")}
-            names = ", ".join(f'"{name}"' for name in sorted(kept))
-            old.execute(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM new.{table}")
         old.executemany("UPDATE strategies SET dirty = 1 WHERE slug = ?", [(slug,) for slug in dirty])
         old.execute("INSERT INTO facts VALUES ('revision', 'a-random-mark')")
     for table in SCHEMAS:
@@ -63,6 +73,7 @@ def write_months(folder: Path, table: str, slug: str, rows: pa.Table) -> None:
     for month in pc.unique(months).to_pylist():
         place = folder / "lake" / table / f"strategy={slug}" / f"month={month}"
         place.mkdir(parents=True, exist_ok=True)
+        rows = rows.drop_columns([name for name in READ_FROM_TEXTS if name in rows.column_names])
         pq.write_table(rows.filter(pc.equal(months, month)), place / "part-00000.parquet", compression="zstd")
 
 
@@ -77,6 +88,7 @@ def loaded(make_station: Callable[..., Station], empty_sandbox: Sandbox) -> Stat
     empty_sandbox.add_strategy("Nothing yet", items=[])
     station = make_station(empty_sandbox, "loaded")
     assert {problem.state for problem in station.sync().problems} == {"held"}
+    assert {name for slug in ("alpha", "beta") for name in station.results(slug).column_names} >= {"price_2_amount"}
     return station
 
 
@@ -98,17 +110,20 @@ def assert_taken_over(station: Station, like: Station) -> None:
     assert_whole(station)
     assert_equal(station, like)
     assert changes(station) == changes(like)
-    assert json.loads((station.folder / "lake" / "lake.json").read_text()) == {"version": 2}
+    assert json.loads((station.folder / "lake" / "lake.json").read_text()) == {"version": 3}
     assert station.sync().jobs == 0
 
 
-def test_a_clean_lake_is_listed_as_it_is(loaded: Station, empty_sandbox: Sandbox, tmp_path: Path) -> None:
+def test_raw_files_of_a_clean_lake_are_listed_as_they_are(
+    loaded: Station, empty_sandbox: Sandbox, tmp_path: Path
+) -> None:
     write_version_1(loaded, tmp_path / "old")
-    inodes = {path.stat().st_ino for path in (tmp_path / "old" / "lake").rglob("*.parquet")}
+    inodes = {path.stat().st_ino for path in (tmp_path / "old" / "lake" / "raw").rglob("*.parquet")}
     with open_old(tmp_path / "old", empty_sandbox) as station:
-        listed = {(tmp_path / "old" / "lake" / part.name) for slug in station.slugs for part in station.parts(slug)}
-        assert {path.stat().st_ino for path in listed} == inodes
+        raw = {tmp_path / "old" / "lake" / part.name for slug in station.slugs for part in station.parts(slug, "raw")}
+        assert {path.stat().st_ino for path in raw} == inodes
         assert_taken_over(station, loaded)
+        listed = {(tmp_path / "old" / "lake" / part.name) for slug in station.slugs for part in station.parts(slug)}
         sweep(station.ledger, station.lake, older_than=timedelta(0))
         assert set((tmp_path / "old" / "lake").rglob("*.parquet")) == listed
         assert_whole(station)
@@ -211,6 +226,36 @@ def test_a_takeover_that_is_killed_at_any_step_is_finished_by_the_next_process(
     assert steps > 8
 
 
+def write_version_2(station: Station, folder: Path) -> None:
+    """Writes the ledger and the lake of a station as version 2 had them: files are listed, and no text was read."""
+    shutil.copytree(station.folder / "lake", folder / "lake")
+    for path in (folder / "lake").rglob("*.parquet"):
+        rows = pq.read_table(path, partitioning=None)
+        pq.write_table(rows.drop_columns([name for name in READ_FROM_TEXTS if name in rows.column_names]), path)
+    (folder / "lake" / "lake.json").write_text(json.dumps({"version": 2}))
+    write_ledger(station, folder / "ledger.sqlite", "0005")
+    with sqlite3.connect(folder / "ledger.sqlite") as old:
+        old.execute("DELETE FROM facts")
+        old.execute("ATTACH ? AS new", (str(station.folder / "ledger.sqlite"),))
+        old.execute("INSERT INTO facts SELECT * FROM new.facts")
+        for name in old.execute("SELECT name FROM parts").fetchall():
+            old.execute(
+                "UPDATE parts SET bytes = ? WHERE name = ?", ((folder / "lake" / name[0]).stat().st_size, *name)
+            )
+
+
+def test_a_lake_of_version_2_gets_what_is_read_from_texts(
+    loaded: Station, empty_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    write_version_2(loaded, tmp_path / "old")
+    with sqlite3.connect(tmp_path / "old" / "ledger.sqlite") as ledger:
+        raw = {name for (name,) in ledger.execute("SELECT name FROM parts WHERE table_name = 'raw'")}
+        assert raw
+    with open_old(tmp_path / "old", empty_sandbox) as station:
+        assert {part.name for slug in station.slugs for part in station.parts(slug, "raw")} == raw
+        assert_taken_over(station, loaded)
+
+
 def test_a_lake_whose_ledger_is_new_keeps_its_files(loaded: Station, empty_sandbox: Sandbox, tmp_path: Path) -> None:
     write_version_1(loaded, tmp_path / "old")
     files = set((tmp_path / "old" / "lake").rglob("*.parquet"))
@@ -235,6 +280,6 @@ def test_a_lake_of_version_1_is_taken_over_by_whoever_opens_it(
     (tmp_path / "old" / "meter.sqlite").rename(ledger)
     assert Path(settings.lake) == tmp_path / "old" / "lake"
     with open_store(settings) as store:
-        assert store.lake.version == 2
+        assert store.lake.version == 3
         assert store.stored_rows("alpha").read("raw").num_rows == loaded.read("raw", "alpha").num_rows
-    assert Lake.open(str(tmp_path / "old" / "lake")).version == 2
+    assert Lake.open(str(tmp_path / "old" / "lake")).version == 3

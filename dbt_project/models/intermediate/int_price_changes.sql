@@ -9,10 +9,7 @@
 
 with changes as (
 
-    select
-        *,
-        {{ currency_in('old_value') }} as old_currency,
-        {{ currency_in('new_value') }} as new_currency
+    select *
     from {{ ref('fct_item_changes') }}
     where
         kind = 'changed'
@@ -22,17 +19,43 @@ with changes as (
 
 ),
 
+-- Items that name another currency than before, in a field of its own.
+other_currencies as (
+
+    select distinct
+        strategy,
+        job_id,
+        item_key
+    from changes
+    where field in ('currency', 'price_currency', 'priceCurrency')
+
+),
+
 money as (
 
-    select
-        *,
-        {{ price_of('old_value', 'old_number') }} as old_price,
-        {{ price_of('new_value', 'new_number') }} as new_price
+    select *
     from changes
     where
         old_currency is not null
         or new_currency is not null
         or regexp_matches({{ names_in('field') }}, '{{ var("money_fields") }}')
+
+),
+
+-- Prices in several currencies are no two states of one number; nothing costs nothing in each of them.
+alike as (
+
+    select money.*
+    from money
+    left join other_currencies
+        on
+            money.strategy = other_currencies.strategy
+            and money.job_id = other_currencies.job_id
+            and money.item_key = other_currencies.item_key
+    where
+        0 in (money.old_number, money.new_number)
+        or money.old_currency = money.new_currency
+        or (money.old_currency is null and money.new_currency is null and other_currencies.job_id is null)
 
 ),
 
@@ -46,14 +69,14 @@ final as (
         parameters,
         item_key,
         field,
-        old_price,
-        new_price,
+        old_number as old_price,
+        new_number as new_price,
         coalesce(new_currency, old_currency) as currency,
         observed_at,
         observed_on,
         change_month
-    from money
-    where old_price <> new_price
+    from alike
+    where old_number <> new_number
 
 )
 

@@ -23,6 +23,8 @@ final as (
         new_value,
         old_number,
         new_number,
+        old_currency,
+        new_currency,
         relative_change,
         observed_at,
         {{ utc_day('observed_at') }} as observed_on,

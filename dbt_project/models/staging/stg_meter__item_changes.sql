@@ -21,6 +21,8 @@ renamed as (
         new_value,
         old_number,
         new_number,
+        old_currency,
+        new_currency,
         relative_change,
         observed_at,
         {{ utc_month('observed_at') }} as change_month

@@ -10,10 +10,12 @@ import dagster as dg
 
 from meter_pipeline.config.settings import PROJECT
 from meter_pipeline.defs.metadata.entries import escape_markdown, shorten
+from meter_pipeline.store.derived import describe_part
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from meter_pipeline.store.columns import Column
     from meter_pipeline.store.ledger.rows import StrategyRow
 
 # Longer types are those of nested fields; the warehouse shows them in full.
@@ -72,19 +74,20 @@ def list_results_columns(strategy: StrategyRow, rows: pa.Table | None = None) ->
 
     fields = {column.name: column for column in strategy.columns}
     schema = pa.schema([*RESULTS, *(pa.field(name, column.type) for name, column in fields.items())])
-    described = _RESULTS | {name: _describe_field(column.field, name, rows) for name, column in fields.items()}
+    described = _RESULTS | {name: _describe_field(column, rows) for name, column in fields.items()}
     return [
         dg.TableColumn(name=name, type=kind, description=described.get(name))
         for name, kind in zip(schema.names, map(_spell_type, schema.types), strict=True)
     ]
 
 
-def _describe_field(field: str, column: str, rows: pa.Table | None) -> str:
+def _describe_field(column: Column, rows: pa.Table | None) -> str:
     """Returns the field's name as received, how many items of the latest job have it, and one of its values."""
-    text = f"Field “{escape_markdown(shorten(field, _NAME))}”"
-    if rows is None or column not in rows.column_names:
+    about = f"{describe_part(column).capitalize()}, read from field" if column.part else "Field"
+    text = f"{about} “{escape_markdown(shorten(column.field, _NAME))}”"
+    if rows is None or column.name not in rows.column_names:
         return f"{text}."
-    values = rows[column]
+    values = rows[column.name]
     present = len(values) - values.null_count
     text = f"{text}, in {present:,} of {len(values):,} items of the latest job"
     if not present:

@@ -22,7 +22,7 @@ from meter_pipeline.store.parts import Part
 
 __all__ = ["CHANGES", "PROFILES", "RAW", "RESULTS", "SCHEMAS", "VERSION", "Lake", "in_order", "results_schema"]
 
-VERSION = 2
+VERSION = 3
 _MARKER = "lake.json"
 
 

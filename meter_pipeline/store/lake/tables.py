@@ -48,6 +48,8 @@ CHANGES = pa.schema(
         ("new_value", pa.string()),
         ("old_number", pa.float64()),
         ("new_number", pa.float64()),
+        ("old_currency", pa.string()),
+        ("new_currency", pa.string()),
         ("observed_at", _UTC),
     ]
 )

@@ -131,6 +131,7 @@ class Commit:
         fields: The strategy's fields from then on; None leaves them.
         identity: The strategy's item rules from then on, as JSON; None leaves them.
         findings: What the audit found about jobs, by job id; replaces what was found about these before.
+        readings: How the texts of its fields are read from then on, as JSON; None leaves that.
     """
 
     strategy_id: str
@@ -140,6 +141,7 @@ class Commit:
     fields: Sequence[columns.Field] | None = None
     identity: str | None = None
     findings: Mapping[str, Sequence[FindingRow]] = field(default_factory=dict)
+    readings: str | None = None
 
 
 def apply_commit(connection: Connection, commit: Commit) -> int:
@@ -154,6 +156,8 @@ def apply_commit(connection: Connection, commit: Commit) -> int:
         changes["fields"] = columns.dump(commit.fields)
     if commit.identity is not None:
         changes["identity"] = commit.identity
+    if commit.readings is not None:
+        changes["readings"] = commit.readings
     is_own = (strategies.c.strategy_id == commit.strategy_id) & (strategies.c.version == commit.version)
     if connection.execute(update(strategies).where(is_own).values(**changes)).rowcount != 1:
         raise StaleError("another process has loaded this strategy meanwhile")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from meter_pipeline.store import columns
+from meter_pipeline.store import columns, derived
 
 #: The states of a job at Meter that are documented.
 STATUSES = ("pending", "running", "completed", "failed")
@@ -29,6 +29,7 @@ class StrategyRow:
     fields: str = field(repr=False)
     identity: str | None = field(default=None, repr=False)
     version: int = 0
+    readings: str | None = field(default=None, repr=False)
 
     @property
     def labels(self) -> tuple[str | None, ...]:
@@ -37,8 +38,8 @@ class StrategyRow:
 
     @property
     def columns(self) -> list[columns.Column]:
-        """The typed columns of the strategy's results."""
-        return columns.columns(columns.load(self.fields))
+        """The typed columns of the strategy's results: those of its fields, each with what was read from its texts."""
+        return derived.beside(columns.columns(columns.load(self.fields)), derived.load(self.readings))
 
 
 def called(strategies: Sequence[StrategyRow], name: str) -> list[StrategyRow]:

@@ -33,6 +33,8 @@ strategies = Table(
     Column("fields", Text, nullable=False, server_default="[]"),
     # The strategy's item rules, as JSON: see `meter_pipeline.sync.items.rules`.
     Column("identity", Text),
+    # What the texts of its fields have shown, and their typed columns, as JSON: see `meter_pipeline.store.derived`.
+    Column("readings", Text),
     # Goes up with every commit of the strategy's rows; a commit names the version that it was built on.
     Column("version", Integer, nullable=False, server_default="0"),
 )

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import duckdb
 
+from meter_pipeline.store.columns import Column
+from meter_pipeline.store.derived import describe_part
 from meter_pipeline.store.ledger.rows import StrategyRow
 
 TABLES = {
@@ -92,11 +94,13 @@ COLUMNS = {
     "models_version": "Digest of the dbt project; tables are carried on only between equal ones.",
     "month": "Month in UTC, as YYYY-MM.",
     "name": "Name at Meter.",
+    "new_currency": "Currency of `new_number`, if it is an amount: ISO 4217 code, or a sign that several share.",
     "new_number": "Value after as a number, where it is one or reads as an amount of money.",
     "new_value": "Value after (JSON text); the whole item where it was added.",
     "next_from": "When the item's next version was first seen; null for its latest one.",
     "next_run_at": "When Meter says it will run next.",
     "observed_at": "When the page was seen: when the job ended, else when it began, else when it was made.",
+    "old_currency": "Currency of `old_number`, if it is an amount: ISO 4217 code, or a sign that several share.",
     "old_number": "Value before as a number, where it is one or reads as an amount of money.",
     "old_value": "Value before (JSON text); the whole item where it was removed.",
     "outcome": "What the test alone comes to: held or flagged.",
@@ -109,7 +113,7 @@ COLUMNS = {
     "put_back_at": "When it was put back in the place of a later one; null for a new one.",
     "reason": "Why the job is held, failed, unreadable or dropped.",
     "record": "The record as Meter gave it (JSON text).",
-    "relative_change": "New number over old number, minus one.",
+    "relative_change": "New number over old number, minus one; null for amounts in several currencies.",
     "released_at": "When a held job was accepted by hand.",
     "report": "What it did (JSON text).",
     "retry_at": "When loading is tried again.",
@@ -183,7 +187,7 @@ def comment_on_all(connection: duckdb.DuckDBPyConnection, strategies: Sequence[S
     for strategy in strategies:
         kind = "TABLE" if ("results", strategy.slug, "TABLE") in existing else "VIEW"
         names = existing["results", strategy.slug, kind]
-        fields = {column.name: f"field {column.field!r}, {column.kind}" for column in strategy.columns}
+        fields = {column.name: _describe_field(column) for column in strategy.columns}
         texts = {**fields, **_RESULTS}
         written = [(column, texts[column]) for column in names if column in texts]
         _write(connection, f'results."{strategy.slug}"', kind, _about(strategy), written)
@@ -204,6 +208,12 @@ def comment_on_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 def describe_column(table: str, column: str) -> str:
     """The description of a column of a table of the schema `meter`."""
     return EXCEPTIONS.get((table, column)) or COLUMNS[column]
+
+
+def _describe_field(column: Column) -> str:
+    if column.part:
+        return f"{describe_part(column)}, read from field {column.field!r}"
+    return f"field {column.field!r}, {column.kind}"
 
 
 def _about(strategy: StrategyRow) -> str:

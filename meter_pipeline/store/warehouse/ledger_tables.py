@@ -17,7 +17,7 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import ScheduleRow
 
 # Columns that are of no use to a reader.
-_HIDDEN = {"strategies": ("fields", "version"), "jobs": ("target_id", "revision")}
+_HIDDEN = {"strategies": ("fields", "readings", "version"), "jobs": ("target_id", "revision")}
 # Columns about a sync's end, which are read from its report.
 _ENDINGS = {"exit_code": pa.int64(), "ended_by": pa.string(), "problem": pa.string()}
 #: The ledger's small tables that the warehouse's tables are made from.

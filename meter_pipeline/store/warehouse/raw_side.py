@@ -97,8 +97,6 @@ def create_lake_views(
         "meter.changed_partitions",
         f"SELECT table_name, strategy, month FROM meter.partitions WHERE {changed}",  # noqa: S608
     )
-    for macro in views.MACROS:
-        connection.execute(macro)
     connection.execute("CREATE SCHEMA meter_lake")
     for table in SHOWN:
         _create_view(connection, f"meter_lake.{table}", _table_query(snapshot, root, table))

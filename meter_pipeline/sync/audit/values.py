@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meter_pipeline.store.columns import spell_json
-from meter_pipeline.text.money import CURRENCY, read_amount
+from meter_pipeline.sync.audit.amounts import CURRENCY, read_amount
 
 #: The forms of a value. Up to `EMPTY` there is no value.
 FORMS = (

@@ -2,7 +2,7 @@
 
 An item of one job only is one row, `added` or `removed`, with the whole item. An item of both jobs with different
 hashes is `changed`: one row for each field that differs, also of an element of an array, with the old and the new value
-as JSON text, and as numbers where they are numbers or amounts of money.
+as JSON text, and as numbers with currencies where they are numbers or amounts of money.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from meter_pipeline.store.columns import TEXT, spell_json
 from meter_pipeline.store.lake.lake import CHANGES
 from meter_pipeline.store.times import moment
 from meter_pipeline.sync.changes.fields import SAMPLE_ITEMS, ElementKeys, changed_fields
+from meter_pipeline.sync.changes.numbers import NO_NUMBERS, NumberReader, Numbers
 from meter_pipeline.sync.items.identity import Identity
 from meter_pipeline.sync.items.steps import spell_steps
-from meter_pipeline.text.money import read_number
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
-# Fields whose old and new values both read as numbers: see `meter_pipeline.text.money`.
+# Fields whose old and new values both read as numbers: see `meter_pipeline.sync.changes.numbers`.
 MOVED = "moved"
 
 
@@ -123,16 +123,16 @@ class Rows:
 
     Args:
         counts: What `add` and `append` count.
+        reader: Reads values as numbers; each by itself when None.
     """
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: Counts, reader: NumberReader | None = None) -> None:
         self._found = counts
         self._jobs: list[tuple[Seen, Seen]] = []
         self._counts: list[int] = []
         self._rows: list[Row] = []
-        self._numbers: list[tuple[float | None, float | None]] = []
-        # By text: the same few values, such as prices, occur in many rows.
-        self._known_numbers: dict[str | None, float | None] = {None: None}
+        self._numbers: list[Numbers] = []
+        self._read = (reader or NumberReader()).read
 
     def add(self, previous: Seen, job: Seen, old: Side, new: Side, delta: Delta, identity: Identity) -> None:
         """Adds the rows of one job's delta."""
@@ -153,20 +153,14 @@ class Rows:
         self._found.rows[job.job_id] = self._found.rows.get(job.job_id, 0) + added
         kinds = self._found.kinds
         last = None
-        for key, kind, _, old, new in self._rows[start:]:
+        for key, kind, path, old, new in self._rows[start:]:
             if key != last:
                 kinds[kind] = kinds.get(kind, 0) + 1
             last = key
-            numbers = (self._number(old), self._number(new)) if kind == CHANGED else (None, None)
+            numbers = self._read(path, old, new) if kind == CHANGED else NO_NUMBERS
             self._numbers.append(numbers)
-            if None not in numbers:
+            if numbers.moved:
                 kinds[MOVED] = kinds.get(MOVED, 0) + 1
-
-    def _number(self, value: str | None) -> float | None:
-        known = self._known_numbers
-        if value not in known:
-            known[value] = read_number(value)  # type: ignore[arg-type]
-        return known[value]
 
     def table(self) -> pa.Table:
         """All rows, in the order in which they were added."""
@@ -180,13 +174,14 @@ class Rows:
             pa.array([job.parameters for job in jobs], pa.string()),
         ]
         data = list(zip(*self._rows, strict=True)) if self._rows else [()] * 5
-        numbers = zip(*self._numbers, strict=True) if self._numbers else [(), ()]
+        old, new, *currencies = zip(*self._numbers, strict=True) if self._numbers else [()] * 4
         times = pa.array([moment(job.time) for job in jobs], CHANGES.field("observed_at").type)
         return pa.table(
             [
                 *(column.take(owner) for column in meta),
                 *(columns.build(values, TEXT) for values in data),
-                *(pa.array(values, pa.float64()) for values in numbers),
+                *(pa.array(values, pa.float64()) for values in (old, new)),
+                *(pa.array(values, pa.string()) for values in currencies),
                 times.take(owner),
             ],
             schema=CHANGES,

@@ -16,6 +16,7 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.sync.changes.diff import Counts, Pair, Seen, Side
 from meter_pipeline.sync.changes.in_memory import Comparison
+from meter_pipeline.sync.changes.numbers import NumberReader
 from meter_pipeline.sync.changes.on_disk import large_rows
 from meter_pipeline.sync.items.identity import Identity
 
@@ -90,11 +91,15 @@ class Feed:
         ledger: The ledger, with the jobs that were accepted before.
         strategy_id: The strategy.
         large: Size in bytes from which a job is compared on disk.
+        reader: Reads values as numbers; each by itself when None.
     """
 
-    def __init__(self, lake: Lake, draft: Draft, ledger: Ledger, strategy_id: str, large: int) -> None:
+    def __init__(
+        self, lake: Lake, draft: Draft, ledger: Ledger, strategy_id: str, large: int, reader: NumberReader | None = None
+    ) -> None:
         self._lake, self._draft, self._ledger, self._large = lake, draft, ledger, large
         self._strategy_id = strategy_id
+        self._reader = reader or NumberReader()
 
     def update(
         self,
@@ -124,10 +129,11 @@ class Feed:
         counts.rows.update({pair.job.job_id: 0 for pair in wanted})
         large = [pair for pair in wanted if pair.previous is not None and pair.bytes >= self._large]
         rest = [pair for pair in wanted if pair not in large]
-        self._draft.append("changes", Comparison(self._draft, identity, sides).rows(rest, counts).table())
+        self._draft.append("changes", Comparison(self._draft, identity, sides, self._reader).rows(rest, counts).table())
         for previous, job in ((pair.previous, pair.job) for pair in large):
             assert previous is not None
-            self._draft.write("changes", large_rows(self._lake, self._draft, previous, job, identity, counts), CHANGES)
+            rows = large_rows(self._lake, self._draft, previous, job, identity, counts, self._reader)
+            self._draft.write("changes", rows, CHANGES)
         return counts
 
     def rebuild(self, identity: Identity, jobs: Iterable[Seen]) -> Counts:
@@ -143,7 +149,7 @@ class Feed:
         window: list[Pair] = []
 
         def compared() -> pa.Table:
-            return in_order("changes", Comparison(self._draft, identity, {}).rows(window, counts).table())
+            return in_order("changes", Comparison(self._draft, identity, {}, self._reader).rows(window, counts).table())
 
         for job in jobs:
             pair, last[job.target_id] = Pair(last.get(job.target_id), job), job
@@ -153,7 +159,7 @@ class Feed:
                 yield compared()
                 window = []
             if large and pair.previous is not None:
-                yield from large_rows(self._lake, self._draft, pair.previous, job, identity, counts)
+                yield from large_rows(self._lake, self._draft, pair.previous, job, identity, counts, self._reader)
             else:
                 window.append(pair)
         if window:

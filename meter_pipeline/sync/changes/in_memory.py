@@ -11,6 +11,7 @@ import numpy as np
 from meter_pipeline.store import columns
 from meter_pipeline.store.lake.part_set import PartSet
 from meter_pipeline.sync.changes.diff import Counts, Delta, Pair, Rows, Seen, Side, compare
+from meter_pipeline.sync.changes.numbers import NumberReader
 from meter_pipeline.sync.items.identity import Identity
 from meter_pipeline.sync.items.texts import Items
 
@@ -106,10 +107,11 @@ class Comparison:
         stored: The strategy's rows.
         identity: The identity by which its rows were keyed and hashed.
         sides: Jobs whose items are in memory, by id.
+        reader: Reads values as numbers.
     """
 
-    def __init__(self, stored: PartSet, identity: Identity, sides: Mapping[str, Side]) -> None:
-        self._stored, self._identity = stored, identity
+    def __init__(self, stored: PartSet, identity: Identity, sides: Mapping[str, Side], reader: NumberReader) -> None:
+        self._stored, self._identity, self._reader = stored, identity, reader
         self._sides: dict[str, Side] = dict(sides)
 
     def rows(self, wanted: Iterable[Pair], counts: Counts) -> Rows:
@@ -125,7 +127,7 @@ class Comparison:
             if job.job_id in stored:
                 stored[job.job_id].want([*delta.added, *delta.changed])
         self._read_items(stored)
-        rows = Rows(counts)
+        rows = Rows(counts, self._reader)
         for (previous, job), delta in zip(known, deltas, strict=True):
             rows.add(previous, job, self._sides[previous.job_id], self._sides[job.job_id], delta, self._identity)
         return rows

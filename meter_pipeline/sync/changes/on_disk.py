@@ -17,6 +17,7 @@ from meter_pipeline.store.lake.part_set import PartSet
 from meter_pipeline.sync.changes.diff import ADDED, REMOVED, Counts, Row, Rows, Seen, changed_rows
 from meter_pipeline.sync.changes.fields import SAMPLE_ITEMS, ElementKeys
 from meter_pipeline.sync.changes.in_memory import ITEMS, KEYS
+from meter_pipeline.sync.changes.numbers import NumberReader
 from meter_pipeline.sync.items.identity import Identity
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _SAMPLE = (
 
 
 def large_rows(
-    lake: Lake, rows: PartSet, previous: Seen, job: Seen, identity: Identity, counts: Counts
+    lake: Lake, rows: PartSet, previous: Seen, job: Seen, identity: Identity, counts: Counts, reader: NumberReader
 ) -> Iterator[pa.Table]:
     """Rows of `changes` of one job, sorted, in several tables.
 
@@ -47,6 +48,7 @@ def large_rows(
         job: The job.
         identity: The identity by which their rows were keyed and hashed.
         counts: Counts of items and rows, which this function increases.
+        reader: Reads values as numbers.
     """
     with _delta(lake, rows, previous, job) as connection:
         # A cursor of its own: the other result is read piece by piece meanwhile.
@@ -54,7 +56,7 @@ def large_rows(
         keys = ElementKeys(identity, lambda: map(_parsed, sample.execute(_SAMPLE).fetchall()))
         found = connection.execute(_DIFFERING)
         for batch in found.to_arrow_reader(_PIECE_ITEMS):
-            piece = Rows(counts)
+            piece = Rows(counts, reader)
             piece.append(previous, job, _rows(batch, identity, keys))
             yield piece.table()
 

@@ -21,6 +21,7 @@ from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import RAW, RESULTS
 from meter_pipeline.store.lake.tables import find_runs
 from meter_pipeline.sync.items.identity import Identity, Occurrences
+from meter_pipeline.sync.items.readings import PLAIN, Readings, columns_of
 from meter_pipeline.sync.items.repeats import number_by_content, whole_jobs
 from meter_pipeline.sync.items.texts import Gathered, Items, Texts
 
@@ -81,10 +82,10 @@ def _latest_within(kind: Type) -> Place:
     return max(_latest(kind.fields), _latest_within(kind.element) if kind.element is not None else ("", ""))
 
 
-def results_schema(fields: Sequence[Field]) -> pa.Schema:
+def results_schema(fields: Sequence[Field], readings: Readings = PLAIN) -> pa.Schema:
     """The schema of a strategy's `results`; its metadata list the columns that hold JSON text."""
     spelled = json.dumps(columns.json_paths(fields)).encode("utf-8")
-    own = (pa.field(column.name, column.type) for column in columns.columns(fields))
+    own = (pa.field(column.name, column.type) for column in columns_of(fields, readings))
     return pa.schema([*RESULTS, *own], {_JSON: spelled})
 
 
@@ -94,7 +95,9 @@ def alike(schema: pa.Schema, other: pa.Schema) -> bool:
     return bool(schema.equals(other)) and own == others
 
 
-def typed(about: Sequence[pa.Array], rows: Gathered, keys: pa.Array, fields: Sequence[Field]) -> pa.Table:
+def typed(
+    about: Sequence[pa.Array], rows: Gathered, keys: pa.Array, fields: Sequence[Field], readings: Readings = PLAIN
+) -> pa.Table:
     """Rows of `results`.
 
     Args:
@@ -102,8 +105,12 @@ def typed(about: Sequence[pa.Array], rows: Gathered, keys: pa.Array, fields: Seq
         rows: The items of the rows.
         keys: The keys of the items.
         fields: The strategy's fields, which must hold every value.
+        readings: How the texts of the fields are read.
     """
-    return pa.table([*about, keys, rows.hashes(), *rows.columns(fields)], results_schema(fields))
+    own: list[pa.Array] = []
+    for field, values, column in rows.distinct_columns(fields):
+        own += [rows.spread(column), *readings.read(field.name, values, column, rows.places, about[-1])]
+    return pa.table([*about, keys, rows.hashes(), *own], results_schema(fields, readings))
 
 
 class Retyping:
@@ -113,8 +120,8 @@ class Retyping:
         duplicates: Number of items whose key an earlier item has, by job.
     """
 
-    def __init__(self, fields: Sequence[Field], identity: Identity) -> None:
-        self._fields, self._identity = fields, identity
+    def __init__(self, fields: Sequence[Field], identity: Identity, readings: Readings = PLAIN) -> None:
+        self._fields, self._identity, self._readings = fields, identity, readings
         self._texts = Texts()
         self._occurrences = ("", Occurrences())
         self.duplicates: dict[str, int] = {}
@@ -155,10 +162,16 @@ class Retyping:
             keys += self._occurrences[1].number(unnumbered[start:end])
             self.duplicates[job_id] = self._occurrences[1].duplicates
         about = [raw[name] for name in ("job_id", "schedule_id", "url", "item_index", "completed_at")]
-        return typed(about, rows, pa.array(keys, pa.string()), self._fields)
+        return typed(about, rows, pa.array(keys, pa.string()), self._fields, self._readings)
 
 
-def rewrite(draft: Draft, fields: Sequence[Field], identity: Identity, accepted: Mapping[str, str]) -> dict[str, int]:
+def rewrite(
+    draft: Draft,
+    fields: Sequence[Field],
+    identity: Identity,
+    accepted: Mapping[str, str],
+    readings: Readings = PLAIN,
+) -> dict[str, int]:
     """Makes all of a strategy's `results` again from `raw`.
 
     Args:
@@ -166,12 +179,14 @@ def rewrite(draft: Draft, fields: Sequence[Field], identity: Identity, accepted:
         fields: Its fields, which must hold every value of every accepted job.
         identity: The identity that keys and hashes its items.
         accepted: Times of the jobs that have rows in `results`, ISO 8601, by id.
+        readings: How the texts of the fields are read.
 
     Returns:
         Number of items whose key an earlier item has, by job.
     """
-    retyping = Retyping(fields, identity)
-    draft.replace("results", retyping.tables(draft.scan("raw", accepted, RAW.names)), results_schema(fields))
+    retyping = Retyping(fields, identity, readings)
+    rows = retyping.tables(draft.scan("raw", accepted, RAW.names))
+    draft.replace("results", rows, results_schema(fields, readings))
     return retyping.duplicates
 
 

@@ -111,8 +111,3 @@ def load(text: str | None) -> ChosenRules:
         # The default of that time, which nobody had to ask for; `meter.yaml` keeps the order where it says so.
         known = {name: value for name, value in known.items() if (name, value) != ("array_order", True)}
     return ChosenRules(**{**known, "key": tuple(known["key"]), "ignore": tuple(known["ignore"])})
-
-
-def is_pending(text: str | None) -> bool:
-    """Whether a ledger of an older version notes that rows were being made again when it was last used."""
-    return text is not None and bool(json.loads(text).get("pending"))

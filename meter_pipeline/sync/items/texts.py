@@ -217,9 +217,10 @@ class Gathered:
         """The keys of the rows, without occurrence numbers."""
         return self.spread(pa.array([self.texts.keys[number] for number in self.used], pa.string()))
 
-    def columns(self, fields: Sequence[columns.Field]) -> Iterator[pa.Array]:
-        """The typed columns of the rows, one for each field; the fields must hold every value."""
+    def distinct_columns(self, fields: Sequence[columns.Field]) -> Iterator[tuple[columns.Field, list[Any], pa.Array]]:
+        """Each field with its values in the distinct texts, as they are and as a column; the fields must hold all."""
         objects = self.texts.chosen(self.used)
-        for column in fields:
-            name = column.name
-            yield self.spread(columns.build([item.get(name) for item in objects], column.type))
+        for field in fields:
+            name = field.name
+            values = [item.get(name) for item in objects]
+            yield field, values, columns.build(values, field.type)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,8 +25,10 @@ from meter_pipeline.sync.audit.profiler import PieceProfiler
 from meter_pipeline.sync.audit.rules import MAX_FIELDS, Evidence, audit
 from meter_pipeline.sync.changes.diff import Seen
 from meter_pipeline.sync.items.raw import item_texts, raw_rows, time_of
+from meter_pipeline.sync.items.readings import SeenTexts, merge_facts, observe_objects
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.items.texts import Items, Texts
+from meter_pipeline.sync.values.facts import FieldFacts
 
 SAMPLE_ITEMS = 5
 #: The reason of a job that a user holds without giving another.
@@ -50,6 +52,7 @@ class CompletedJob:
         reason: Why the audit or a user holds the job, or None.
         problem: Why its items cannot be parsed, or None.
         sample: Its first items.
+        facts: What the texts of a large job's fields show, by field; empty for a small job.
         items: The items of a small job; None for a large one, whose raw rows are in the lake.
         profile: What later verdicts need of its items; None if they were not profiled.
         verdict: The verdict by what precedes it; None if it was not judged.
@@ -66,6 +69,7 @@ class CompletedJob:
     items: Items | None = None
     profile: JobProfile | None = None
     verdict: Verdict | None = None
+    facts: Mapping[str, FieldFacts] = field(default_factory=dict)
 
     @property
     def released_at(self) -> str | None:
@@ -148,7 +152,8 @@ def _small_job(row: JobRow, job: Job, size: int, items: Items, audited: str | No
 
 def _large_job(row: JobRow, job: Job, size: int, pieces: _Pieces, audited: str | None) -> CompletedJob:
     reason = _choose_reason(row, audited)
-    return CompletedJob(row, job, size, pieces.item_count, pieces.fields, reason, pieces.problem, pieces.sample)
+    count, fields, facts = pieces.item_count, pieces.fields, pieces.facts
+    return CompletedJob(row, job, size, count, fields, reason, pieces.problem, pieces.sample, facts=facts)
 
 
 def _choose_reason(row: JobRow, audited: str | None) -> str | None:
@@ -179,6 +184,8 @@ class _Pieces:
         self._profiler = profiler
         self.item_count = 0
         self.fields: tuple[Field, ...] = ()
+        self.facts: dict[str, FieldFacts] = {}
+        self._seen = SeenTexts()
         self.problem: str | None = None
         self.sample: list[dict[str, Any]] = []
 
@@ -206,6 +213,7 @@ class _Pieces:
             # Far apart, so that fields of a later piece come after those of an earlier one, as in one piece.
             fields = columns.infer_fields(objects, (self._time, self._job.job_id, start * PIECE_FIELDS))
             self.fields = columns.merge_fields(self.fields, fields)
+            self.facts = merge_facts(self.facts, observe_objects(objects, fields, self.facts, self._seen))
             self.sample = self.sample or objects[:SAMPLE_ITEMS]
             if self._profiler is not None:
                 self._profiler.feed(values)

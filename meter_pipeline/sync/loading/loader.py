@@ -222,7 +222,7 @@ class StrategyLoader:
     def _forget_items(self, *, is_last: bool) -> None:
         """Forgets items after the last batch, or when they take so much memory that keeping them gains little."""
         if is_last or self._memory.texts.bytes > self._context.limits.batch_bytes:
-            self._memory = ItemMemory()
+            self._memory = self._memory.without_items()
 
     def _commit(
         self,
@@ -241,7 +241,16 @@ class StrategyLoader:
         jobs = [update.as_row() for update in (*updates, *others)]
         identity = state.rules.dump()
         if jobs or parts or identity != context.strategy.identity:
-            commit = Commit(context.strategy_id, state.version, jobs, parts, state.fields, identity, findings)
+            commit = Commit(
+                context.strategy_id,
+                state.version,
+                jobs,
+                parts,
+                state.fields,
+                identity,
+                findings,
+                state.readings.dump(),
+            )
             state = replace(state, version=context.ledger.commit(commit))
         context.draft.settle()
         if self._auditor is not None:

@@ -8,17 +8,20 @@ from dataclasses import replace
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.store import columns
-from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.lake.lake import RAW, Lake
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow, times_of
 from meter_pipeline.store.times import now
-from meter_pipeline.sync.changes.feed import Feed, seen_before
+from meter_pipeline.sync.changes.feed import seen_before
 from meter_pipeline.sync.containment import explain, refusal_explained
+from meter_pipeline.sync.items import readings
 from meter_pipeline.sync.items import rules as item_rules
+from meter_pipeline.sync.items.readings import PLAIN, survey
 from meter_pipeline.sync.items.results import rewrite
 from meter_pipeline.sync.items.rules import ChosenRules
 from meter_pipeline.sync.limits import Limits
+from meter_pipeline.sync.loading.rows import make_feed
 from meter_pipeline.sync.loading.state import LoadContext, StrategyState, find_config, open_context, read_state
 from meter_pipeline.sync.loading.updates import JobUpdate
 from meter_pipeline.sync.report import Problem, SyncReport
@@ -45,24 +48,26 @@ def rebuild_rows(
     fields = state.rules.floor(columns.settle(state.fields))
     rows = list(context.ledger.jobs(context.strategy_id, ("accepted",))) if accepted is None else accepted
     times = times_of(rows)
-    identity = state.rules.identity
     try:
-        duplicates = rewrite(context.draft, fields, identity, times)
-        feed = Feed(context.lake, context.draft, context.ledger, context.strategy_id, context.limits.large_bytes)
-        counts = feed.rebuild(identity, map(seen_before, rows))
+        # Read again: when rows are outdated, the texts behind the readings may be read by other rules now.
+        seen = survey(context.draft.scan("raw", times, RAW.names), fields)
+        state = replace(state, fields=fields, readings=PLAIN.with_facts(seen).settle(fields, state.rules.types))
+        duplicates = rewrite(context.draft, fields, state.identity, times, state.readings)
+        counts = make_feed(context, state).rebuild(state.identity, map(seen_before, rows))
         updates = [
             JobUpdate(job_id, "accepted", duplicates=duplicates.get(job_id, 0), changes=counts.rows[job_id])
             for job_id in times
         ]
         jobs = [update.as_row() for update in (*updates, *others)]
         parts = context.draft.change()
-        commit = Commit(context.strategy_id, state.version, jobs, parts, fields, state.rules.dump())
+        rules, values = state.rules.dump(), state.readings.dump()
+        commit = Commit(context.strategy_id, state.version, jobs, parts, fields, rules, readings=values)
         version = context.ledger.commit(commit)
     except BaseException:
         context.draft.discard()
         raise
     context.draft.settle()
-    return replace(state, fields=fields, version=version, is_outdated=False)
+    return replace(state, version=version, is_outdated=False)
 
 
 def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, rules: ChosenRules, limits: Limits = Limits()) -> bool:
@@ -100,7 +105,7 @@ def rebuild_outdated(
     *,
     limits: Limits = Limits(),
 ) -> None:
-    """Makes rows again whose item rules are not those of `meter.yaml`, or were applied by an older version.
+    """Makes rows again whose item rules are not those of `meter.yaml`, or that an older version of the code made.
 
     Args:
         ledger: The ledger.
@@ -115,7 +120,8 @@ def rebuild_outdated(
             continue
         current = item_rules.load(strategy.identity)
         wanted = current.wanted(find_config(config, strategy), now())
-        if current.rows_alike(wanted) or not ledger.with_accepted([strategy.strategy_id]):
+        is_current = current.rows_alike(wanted) and readings.load(strategy.readings) is not None
+        if is_current or not ledger.with_accepted([strategy.strategy_id]):
             continue
         try:
             rekey(lake, ledger, strategy, wanted, limits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 
 from meter_pipeline.store import columns
@@ -14,7 +15,9 @@ from meter_pipeline.store.ledger.rows import times_of
 from meter_pipeline.sync.changes.diff import Counts, Seen
 from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.changes.in_memory import AtHand
+from meter_pipeline.sync.changes.numbers import NumberReader
 from meter_pipeline.sync.items.raw import job_columns, raw_rows
+from meter_pipeline.sync.items.readings import Readings, columns_of, observe_objects
 from meter_pipeline.sync.items.results import Retyping, alike, results_schema, rewrite, typed, widen
 from meter_pipeline.sync.items.texts import Gathered
 from meter_pipeline.sync.loading.history import profile_rows
@@ -33,7 +36,8 @@ class TypedBatch:
         new_columns: Names of columns that the strategy did not have before.
         widened: Names of columns whose type became wider.
         is_rewritten: Whether rows of earlier jobs were written again.
-        is_rekeyed: Whether the rules by which items are keyed and hashed are others than before.
+        is_rekeyed: Whether items are keyed and hashed in another way than before.
+        is_reread: Whether numbers of earlier changes are others than before.
     """
 
     state: StrategyState
@@ -42,6 +46,7 @@ class TypedBatch:
     widened: tuple[str, ...] = ()
     is_rewritten: bool = False
     is_rekeyed: bool = False
+    is_reread: bool = False
 
 
 def write_raw(context: LoadContext, memory: ItemMemory, jobs: Sequence[CompletedJob]) -> None:
@@ -72,21 +77,23 @@ def write_typed(
     """
     accepted = [job for job in jobs if job.accepted]
     keyed = choose_key(context, state, accepted, [job.row for job in jobs if job.row.state == "accepted"])
-    is_rekeyed = not state.is_first and keyed.rules.identity != state.rules.identity
-    if memory.texts.identify(keyed.rules.identity):
-        memory.previous = {}
     fields = _widen_fields(keyed, memory, accepted)
-    typed_state = replace(keyed, fields=fields)
-    is_rewritten = is_rekeyed or _has_new_columns(state, fields)
+    typed_state = replace(keyed, fields=fields, readings=_read_values(keyed, memory, accepted, fields))
+    readings = typed_state.readings
+    is_rekeyed = not state.is_first and typed_state.identity != state.identity
+    if memory.texts.identify(typed_state.identity):
+        memory.previous = {}
+    is_reread = not (state.is_first or changes_fit(state, typed_state))
+    is_rewritten = not (state.is_first or rows_fit(state, typed_state))
     duplicates = {job.job.job_id: job.items.repeats for job in accepted if job.items is not None}
     if is_rewritten:
         times = _times_of_accepted(context, jobs)
-        duplicates |= rewrite(context.draft, fields, keyed.rules.identity, times)
+        duplicates |= rewrite(context.draft, fields, typed_state.identity, times, readings)
     else:
         context.draft.remove("results", times_of(job.row for job in jobs if job.row.state == "accepted"))
         duplicates |= _append_typed(context, typed_state, memory, accepted)
-    new_columns, widened = _compare_columns(state.fields, fields)
-    return TypedBatch(typed_state, duplicates, new_columns, widened, is_rewritten, is_rekeyed)
+    new_columns, widened = _compare_columns(state, typed_state)
+    return TypedBatch(typed_state, duplicates, new_columns, widened, is_rewritten, is_rekeyed, is_reread)
 
 
 def write_changes(
@@ -96,18 +103,31 @@ def write_changes(
     state = typed_batch.state
     entered = [job.in_feed for job in jobs if job.accepted]
     in_memory = {job.job.job_id: AtHand(job.items) for job in jobs if job.items is not None and job.accepted}
-    feed = Feed(context.lake, context.draft, context.ledger, context.strategy_id, context.limits.large_bytes)
-    if typed_batch.is_rekeyed:
-        own = {job.job.job_id for job in jobs}
+    feed = make_feed(context, state)
+    own = {job.job.job_id for job in jobs}
+
+    def rebuild() -> Counts:
         earlier = (seen_before(row) for row in context.ledger.jobs(context.strategy_id, ("accepted",)))
-        counts = feed.rebuild(state.rules.identity, [*entered, *(job for job in earlier if job.job_id not in own)])
+        return feed.rebuild(state.identity, [*entered, *(job for job in earlier if job.job_id not in own)])
+
+    if typed_batch.is_rekeyed:
+        counts = rebuild()
     else:
         sides = {**memory.previous, **in_memory}
-        counts = feed.update(state.rules.identity, entered, _find_left(jobs), sides, first=state.is_first)
+        counts = feed.update(state.identity, entered, _find_left(jobs), sides, first=state.is_first)
+        if typed_batch.is_reread:
+            # Numbers of earlier changes are others now, but no item has changed because of that.
+            counts.rows = rebuild().rows
     # The next batch is compared with the last job of each target.
     last = {entry.target_id: entry.job_id for entry in entered}
     memory.previous = {job_id: in_memory[job_id] for job_id in last.values() if job_id in in_memory}
     return counts
+
+
+def make_feed(context: LoadContext, state: StrategyState) -> Feed:
+    """The strategy's change feed, with numbers as in its typed columns."""
+    reader = NumberReader(state.readings.chosen)
+    return Feed(context.lake, context.draft, context.ledger, context.strategy_id, context.limits.large_bytes, reader)
 
 
 def remove_stored(context: LoadContext, jobs: Mapping[str, str]) -> None:
@@ -146,20 +166,46 @@ def _widen_fields(state: StrategyState, memory: ItemMemory, accepted: Sequence[C
     return state.rules.floor(fields)
 
 
-def _has_new_columns(state: StrategyState, fields: Sequence[Field]) -> bool:
-    """Whether rows of earlier jobs do not fit the columns of `fields`."""
-    return not state.is_first and not alike(results_schema(fields), results_schema(state.fields))
+def _read_values(
+    state: StrategyState, memory: ItemMemory, accepted: Sequence[CompletedJob], fields: Sequence[Field]
+) -> Readings:
+    """How texts are read after the batch: what its accepted jobs show is added to what is known."""
+    readings = state.readings
+    small = [job.items.numbers for job in accepted if job.items is not None]
+    if small:
+        numbers = np.unique(np.concatenate(small))
+        fresh = numbers[~memory.is_observed[numbers]]
+        memory.is_observed[fresh] = True
+        objects = memory.texts.chosen(fresh.tolist())
+        readings = readings.with_facts(observe_objects(objects, fields, readings.facts, memory.seen))
+    for job in accepted:
+        readings = readings.with_facts(job.facts)
+    if readings is state.readings and fields == state.fields:
+        return readings
+    return readings.settle(fields, state.rules.types)
+
+
+def rows_fit(state: StrategyState, after: StrategyState) -> bool:
+    """Whether rows of `results` that were made in one state are right in another one."""
+    is_alike = after.fields == state.fields or alike(results_schema(after.fields), results_schema(state.fields))
+    return is_alike and after.readings.rows_alike(state.readings) and after.identity == state.identity
+
+
+def changes_fit(state: StrategyState, after: StrategyState) -> bool:
+    """Whether rows of `changes` that were made in one state are right in another one."""
+    return after.readings.numbers_alike(state.readings) and after.identity == state.identity
 
 
 def _append_typed(
     context: LoadContext, state: StrategyState, memory: ItemMemory, accepted: Sequence[CompletedJob]
 ) -> dict[str, int]:
     """Writes the typed rows of accepted jobs; returns duplicates of large jobs."""
-    schema = results_schema(state.fields)
+    readings = state.readings
+    schema = results_schema(state.fields, readings)
     duplicates: dict[str, int] = {}
     for job in accepted:
         if job.items is None:
-            retyping = Retyping(state.fields, state.rules.identity)
+            retyping = Retyping(state.fields, state.identity, readings)
             raw = context.draft.job_batches("raw", RAW.names, {job.job.job_id: job.time})
             context.draft.write("results", retyping.tables(raw), schema)
             duplicates |= retyping.duplicates
@@ -172,14 +218,14 @@ def _append_typed(
     else:
         keys = rows.keys()
     about = job_columns([(job, len(items)) for job, items in small])
-    context.draft.append("results", typed(about, rows, keys, state.fields))
+    context.draft.append("results", typed(about, rows, keys, state.fields, readings))
     return duplicates
 
 
-def _compare_columns(old: Sequence[Field], new: Sequence[Field]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _compare_columns(old: StrategyState, new: StrategyState) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of new columns, and of columns whose type changed."""
-    before = {column.name: column.type for column in columns.columns(old)}
-    after = {column.name: column.type for column in columns.columns(new)}
+    before = {column.name: column.type for column in columns_of(old.fields, old.readings)}
+    after = {column.name: column.type for column in columns_of(new.fields, new.readings)}
     added = tuple(name for name in after if name not in before)
     widened = tuple(name for name, type_ in after.items() if name in before and before[name] != type_)
     return added, widened

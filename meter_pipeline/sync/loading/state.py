@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,10 @@ from meter_pipeline.store.parts import Part
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.audit.profiler import Profiler
 from meter_pipeline.sync.changes.in_memory import AtHand
+from meter_pipeline.sync.items import readings
 from meter_pipeline.sync.items import rules as item_rules
+from meter_pipeline.sync.items.identity import Identity
+from meter_pipeline.sync.items.readings import PLAIN, Readings, SeenTexts
 from meter_pipeline.sync.items.rules import ChosenRules
 from meter_pipeline.sync.items.texts import Texts
 from meter_pipeline.sync.limits import Limits
@@ -92,7 +95,8 @@ class StrategyState:
         rules: The item rules that its rows are made with.
         version: The strategy's version in the ledger, which the next commit is built on.
         is_first: Whether no job of the strategy was accepted before, so that there are no rows to compare or rewrite.
-        is_outdated: Whether its rows were made with other rules than these, and are to be made again.
+        is_outdated: Whether its rows were made with other rules than these, or its texts read by other ones.
+        readings: How the texts of its fields are read; known only if it is not outdated.
     """
 
     fields: tuple[Field, ...]
@@ -100,6 +104,13 @@ class StrategyState:
     version: int
     is_first: bool
     is_outdated: bool = False
+    readings: Readings = PLAIN
+
+    @property
+    def identity(self) -> Identity:
+        """The keys and hashes of items: those of the rules, without fields that change although nothing else does."""
+        moving = self.readings.moving
+        return replace(self.rules, ignore=(*self.rules.ignore, *moving)).identity if moving else self.rules.identity
 
 
 def read_state(context: LoadContext, *, is_first: bool | None = None) -> StrategyState:
@@ -114,8 +125,9 @@ def read_state(context: LoadContext, *, is_first: bool | None = None) -> Strateg
     strategy = context.strategy
     rules = item_rules.load(strategy.identity)
     wanted = rules.wanted(context.config, now())
-    is_outdated = not is_first and not rules.rows_alike(wanted)
-    return StrategyState(columns.load(strategy.fields), wanted, strategy.version, is_first, is_outdated)
+    known = readings.load(strategy.readings)
+    is_outdated = not is_first and (known is None or not rules.rows_alike(wanted))
+    return StrategyState(columns.load(strategy.fields), wanted, strategy.version, is_first, is_outdated, known or PLAIN)
 
 
 class ItemMemory:
@@ -125,6 +137,8 @@ class ItemMemory:
         texts: Distinct items of the jobs that fit into memory.
         profiler: Makes the jobs' profiles.
         is_typed: By number of a text, whether the strategy's fields hold its types.
+        is_observed: By number of a text, whether the strategy's readings know its values.
+        seen: Texts whose facts the strategy's readings have.
         previous: The last job of each target, by job id, which the next batch is compared with.
     """
 
@@ -132,9 +146,18 @@ class ItemMemory:
         self.texts = Texts()
         self.profiler = Profiler(self.texts)
         self.is_typed = np.empty(0, np.bool_)
+        self.is_observed = np.empty(0, np.bool_)
+        self.seen = SeenTexts()
         self.previous: Mapping[str, AtHand] = {}
 
+    def without_items(self) -> ItemMemory:
+        """A memory that has no items, but knows the texts that were seen."""
+        memory = ItemMemory()
+        memory.seen = self.seen
+        return memory
+
     def extend(self) -> None:
-        """Makes `is_typed` as long as `texts`; new texts are not typed yet."""
+        """Makes the marks as many as `texts`; new texts are neither typed nor observed yet."""
         added = np.zeros(len(self.texts) - len(self.is_typed), np.bool_)
         self.is_typed = np.concatenate([self.is_typed, added])
+        self.is_observed = np.concatenate([self.is_observed, added])

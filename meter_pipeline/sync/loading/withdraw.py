@@ -16,7 +16,7 @@ from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake.draft import Draft
-from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.lake.lake import RAW, Lake
 from meter_pipeline.store.lake.tables import find_runs
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.jobs import Commit
@@ -24,15 +24,18 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import FindingRow, JobRow, times_of
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.audit.findings import HELD
-from meter_pipeline.sync.changes.feed import Feed, seen_before
+from meter_pipeline.sync.changes.diff import Counts
+from meter_pipeline.sync.changes.feed import seen_before
 from meter_pipeline.sync.containment import refusal_explained
-from meter_pipeline.sync.items.results import alike, paused_collection, results_schema, rewrite
+from meter_pipeline.sync.items.readings import PLAIN, survey
+from meter_pipeline.sync.items.results import paused_collection, rewrite
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.decisions import Decision, decide
 from meter_pipeline.sync.loading.job import BY_HAND, PIECE_FIELDS
 from meter_pipeline.sync.loading.key_search import choose_key
+from meter_pipeline.sync.loading.rows import changes_fit, make_feed, rows_fit
 from meter_pipeline.sync.loading.state import LoadContext, StrategyState, read_state
-from meter_pipeline.sync.loading.updates import JobUpdate
+from meter_pipeline.sync.loading.updates import KEEP, JobUpdate
 
 HOLD = Decision("held by hand", ("accepted",))
 DROP = Decision("dropped", ("accepted", "held", "failed", "unreadable"))
@@ -126,22 +129,26 @@ def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, sta
     draft = context.draft
     try:
         with paused_collection():
-            after = replace(before, fields=_fields_without(context, before, accepted)) if accepted else before
-            after = choose_key(context, after, [], accepted) if accepted else after
-            is_rekeyed = after.rules.identity != before.rules.identity
-            is_rewritten = is_rekeyed or not alike(results_schema(after.fields), results_schema(before.fields))
-            removed = _remove_rows(context, after, accepted, is_rewritten=is_rewritten, is_rekeyed=is_rekeyed)
+            after = _state_without(context, before, accepted) if accepted else before
+            is_rewritten = not rows_fit(before, after)
+            counts, duplicates = _remove_rows(context, before, after, accepted)
         if state == "dropped":
             for table in ("raw", "profiles"):
                 draft.remove(table, times_of(row for row in rows if row.loaded))
         updates = [_update_of(row, state, reason) for row in rows]
-        updates += removed
+        updates += [
+            JobUpdate(
+                job_id, "accepted", duplicates=duplicates.get(job_id, KEEP), changes=counts.rows.get(job_id, KEEP)
+            )
+            for job_id in counts.rows.keys() | duplicates.keys()
+        ]
         draft.merge()
         jobs = [update.as_row() for update in updates]
         # What a dropped job was like, or was found to be, is of no use any more.
         findings: dict[str, list[FindingRow]] = {row.job_id: [] for row in rows if state == "dropped"}
         parts, identity = draft.change(), after.rules.dump()
-        commit = Commit(context.strategy_id, after.version, jobs, parts, after.fields, identity, findings)
+        values = after.readings.dump()
+        commit = Commit(context.strategy_id, after.version, jobs, parts, after.fields, identity, findings, values)
         with refusal_explained(f"{context.slug}: the jobs stay as they were", "try again"):
             context.ledger.commit(commit)
     except BaseException:
@@ -159,27 +166,35 @@ def _update_of(row: JobRow, state: str, reason: str) -> JobUpdate:
 
 
 def _remove_rows(
-    context: LoadContext, after: StrategyState, jobs: Sequence[JobRow], *, is_rewritten: bool, is_rekeyed: bool
-) -> list[JobUpdate]:
-    """Takes the rows of accepted jobs out of results and feed; their successors are compared with other jobs then."""
+    context: LoadContext, before: StrategyState, after: StrategyState, jobs: Sequence[JobRow]
+) -> tuple[Counts, Mapping[str, int]]:
+    """Takes the rows of accepted jobs out of results and feed; their successors are compared with other jobs then.
+
+    Returns:
+        What the comparisons found; and the duplicates of other jobs, by id, whose rows were made again.
+    """
     if not jobs:
-        return []
-    identity = after.rules.identity
-    duplicates: dict[str, int] = {}
+        return Counts(), {}
+    duplicates: Mapping[str, int] = {}
     rest = _list_rest(context, jobs)
-    if is_rewritten:
-        duplicates = rewrite(context.draft, after.fields, identity, times_of(rest))
-    else:
+    if rows_fit(before, after):
         context.draft.remove("results", times_of(jobs))
-    feed = Feed(context.lake, context.draft, context.ledger, context.strategy_id, context.limits.large_bytes)
-    if not is_rekeyed:
-        counts = feed.update(identity, [], [seen_before(row) for row in jobs], {}, first=False)
-        return [JobUpdate(job_id, "accepted", changes=count) for job_id, count in counts.rows.items()]
-    counts = feed.rebuild(identity, map(seen_before, rest))
-    return [
-        JobUpdate(job_id, "accepted", duplicates=duplicates.get(job_id, 0), changes=count)
-        for job_id, count in counts.rows.items()
-    ]
+    else:
+        duplicates = rewrite(context.draft, after.fields, after.identity, times_of(rest), after.readings)
+    feed = make_feed(context, after)
+    if changes_fit(before, after):
+        left = [seen_before(row) for row in jobs]
+        return feed.update(after.identity, [], left, {}, first=False), duplicates
+    return feed.rebuild(after.identity, map(seen_before, rest)), duplicates
+
+
+def _state_without(context: LoadContext, state: StrategyState, jobs: Sequence[JobRow]) -> StrategyState:
+    """The strategy's state as its other accepted jobs make it."""
+    fields = _fields_without(context, state, jobs)
+    after = choose_key(context, replace(state, fields=fields), [], jobs)
+    known = state.readings.facts
+    seen = survey(context.draft.scan("raw", times_of(_list_rest(context, jobs)), RAW.names), fields, enough=known)
+    return replace(after, readings=PLAIN.with_facts(seen).settle(fields, after.rules.types))
 
 
 def _fields_without(context: LoadContext, state: StrategyState, jobs: Sequence[JobRow]) -> tuple[Field, ...]:

@@ -7,15 +7,16 @@ from dataclasses import asdict, dataclass, fields
 
 import pyarrow as pa
 
+from meter_pipeline.store.derived import TYPES
 from meter_pipeline.sync.values import finding
 
 TEXT = "text"
 """Kind of a field without typed columns."""
 MIXED = "mixed"
 """Of decimal marks: not all styles agree."""
-AMOUNT = pa.decimal128(38, 12)
-"""Type of amounts. Exact, as prices are; enough for dong by the trillion and for coins of a millionth of a cent."""
-_MOMENT, _LOCAL = pa.timestamp("us", "UTC"), pa.timestamp("us")
+AMOUNT = TYPES["decimal"]
+"""Type of amounts."""
+_MOMENT, _LOCAL = TYPES["moment"], TYPES["time"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class Reading:
         return dict(_COLUMNS[self.kind])
 
     @property
+    def is_number(self) -> bool:
+        """Whether the texts are numbers of some kind."""
+        return self.kind in _NUMBERS
+
+    @property
     def moves(self) -> bool:
         """Whether equal texts mean other values at another time, so that a new text is no change of the value."""
         return self.kind == finding.RELATIVE
@@ -84,6 +90,7 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
     finding.ZONED: {"at": _MOMENT},
     finding.RELATIVE: {"at": _MOMENT},
 }
+_NUMBERS = frozenset({finding.MONEY, finding.NUMBER, finding.PERCENT, finding.RATING, finding.COUNT})
 _DEFAULTS = {rule.name: rule.default for rule in fields(Reading)}
 
 

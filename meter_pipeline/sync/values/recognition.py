@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -25,7 +25,19 @@ from meter_pipeline.sync.values.quantities import Count, Percentage, Rating
 from meter_pipeline.sync.values.reading import MIXED, TEXT, Reading
 from meter_pipeline.sync.values.relative import Age
 
-__all__ = ["FieldFacts", "Reading", "decide", "load", "merge", "observe", "read"]
+__all__ = [
+    "FieldFacts",
+    "Measured",
+    "Reading",
+    "decide",
+    "is_free",
+    "load",
+    "measure",
+    "measure_alone",
+    "merge",
+    "observe",
+    "read",
+]
 
 # Share of a field's texts that have to do with prices, from which on it is a field of prices.
 _MONEY_SHARE = 0.6
@@ -199,6 +211,41 @@ def read(
     return {suffix: pa.array(values, type_)}
 
 
+class Measured(NamedTuple):
+    """A number that a text states; of a price with its currency and its unit of measure, where these are known."""
+
+    number: Decimal | float | int
+    currency: str | None = None
+    unit: str | None = None
+
+
+def measure(reading: Reading, text: str) -> Measured | None:
+    """The number of one text, as the typed column of its field has it; None where that has none."""
+    found = finding.find(text)
+    if reading.kind == finding.MONEY:
+        return _price(reading, dict(reading.marks), dict(reading.currencies), found)
+    if reading.kind not in _NUMBERS:
+        return None
+    number = _CONVERSIONS[reading.kind](reading, found)
+    return None if number is None else Measured(number)
+
+
+def measure_alone(text: str) -> Measured | None:
+    """The number that a text states by itself, without other texts of its field; None where that leaves it open."""
+    found = finding.find(text)
+    price = found.value
+    if not isinstance(price, Price):
+        return None
+    if found.kind == finding.MONEY:
+        return _price(_ALONE, {}, {}, found)
+    return None if price.number.lone else Measured(amount_of(price))
+
+
+def is_free(text: str) -> bool:
+    """Whether a text says that something costs nothing."""
+    return finding.find(text).kind == finding.FREE
+
+
 def _in_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
 
@@ -209,22 +256,26 @@ def _before(found: Finding | None, moment: datetime) -> datetime | None:
 
 def _read_money(reading: Reading, found: Sequence[Finding | None]) -> dict[str, pa.Array]:
     marks, meant = dict(reading.marks), dict(reading.currencies)
-    amounts: list[Decimal | None] = []
+    amounts: list[Any] = []
     currencies: list[str | None] = []
     units: list[str | None] = []
-    for one in found:
-        amount = _amount(reading, marks, one) if one is not None else None
-        currency = unit = None
-        if amount is not None and one is not None:
-            price = one.value if isinstance(one.value, Price) else None
-            currency = (price and price.currency) or reading.only or None
-            currency = meant.get(currency, currency) if currency else None
-            unit = price.unit or None if price else None
-        amounts.append(amount)
-        currencies.append(currency)
-        units.append(unit)
+    for text in found:
+        price = _price(reading, marks, meant, text) if text is not None else None
+        amounts.append(price.number if price else None)
+        currencies.append(price.currency if price else None)
+        units.append(price.unit if price else None)
     arrays = {"amount": amounts, "currency": currencies, "unit": units}
     return {suffix: pa.array(arrays[suffix], type_) for suffix, type_ in reading.columns.items()}
+
+
+def _price(reading: Reading, marks: dict[str, str], meant: dict[str, str], found: Finding) -> Measured | None:
+    """The price of one text."""
+    amount = _amount(reading, marks, found)
+    if amount is None:
+        return None
+    price = found.value if isinstance(found.value, Price) else None
+    currency = (price and price.currency) or reading.only or None
+    return Measured(amount, meant.get(currency, currency) if currency else None, price.unit or None if price else None)
 
 
 def _amount(reading: Reading, marks: dict[str, str], found: Finding) -> Decimal | None:
@@ -341,6 +392,8 @@ def _time(reading: Reading, found: Finding) -> datetime | None:
     return moment.time(moment.mark in reading.day_first, dict(reading.months))
 
 
+_NUMBERS = frozenset({finding.NUMBER, finding.PERCENT, finding.RATING, finding.COUNT})
+_ALONE = Reading(finding.MONEY)
 _CONVERSIONS: dict[str, Callable[[Reading, Finding], Any]] = {
     finding.NUMBER: _number,
     finding.PERCENT: _percent,

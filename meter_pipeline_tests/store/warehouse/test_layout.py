@@ -1,4 +1,4 @@
-"""The layout's number: tables, views and macros of the warehouse do not change without a new one."""
+"""The layout's number: tables and views of the warehouse do not change without a new one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk
 
 
 class Recorder:
-    """A connection that keeps the views and macros it is given, as they are written here.
+    """A connection that keeps the views it is given, as they are written here.
 
     DuckDB would answer with SQL of its own, which differs from version to version.
     """
@@ -31,7 +31,7 @@ class Recorder:
 
     def execute(self, statement: str) -> duckdb.DuckDBPyConnection:
         """Runs a statement."""
-        if statement.lstrip().startswith(("CREATE VIEW", "CREATE MACRO")):
+        if statement.lstrip().startswith("CREATE VIEW"):
             self.statements.append(" ".join(statement.split()))
         return self._connection.execute(statement)
 
@@ -41,7 +41,7 @@ class Recorder:
 
 @pytest.fixture
 def lines(tmp_path: Path, ledger: Ledger, lake: Lake) -> list[str]:
-    """What makes the layout, a line a view, macro or column: of a loaded strategy and of an empty one."""
+    """What makes the layout, a line a view or column: of a loaded strategy and of an empty one."""
     ledger.record_strategies([strategy("empty", "Empty")])
     Desk(ledger, lake, tmp_path / "warehouse.duckdb").load("loaded", "1", MARCH, "a")
     root = str(tmp_path / "lake")
@@ -74,12 +74,8 @@ def test_the_layout_is_the_one_that_its_number_stands_for(lines: list[str]) -> N
     )
 
 
-def test_the_fingerprint_is_made_of_every_view_macro_and_column_and_of_no_path(
-    lines: list[str], tmp_path: Path
-) -> None:
+def test_the_fingerprint_is_made_of_every_view_and_column_and_of_no_path(lines: list[str], tmp_path: Path) -> None:
     text = "\n".join(lines)
-    for macro in views.MACROS:
-        assert " ".join(macro.split()) in text
     for name in ("items", "item_changes", "item_versions", "changed_partitions"):
         assert f"CREATE VIEW meter.{name} AS" in text
     assert 'CREATE VIEW results."loaded" AS SELECT * FROM read_parquet([PART]' in text
@@ -88,7 +84,7 @@ def test_the_fingerprint_is_made_of_every_view_macro_and_column_and_of_no_path(
     assert str(tmp_path) not in text
 
 
-def test_a_changed_macro_is_another_layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, *rest = views.MACROS
-    monkeypatch.setattr(views, "MACROS", (first.replace("THEN value END", "THEN nullif(value, '') END"), *rest))
+def test_a_changed_view_is_another_layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = views.item_changes
+    monkeypatch.setattr(views, "item_changes", lambda rows: before(rows).replace("new_number = 0", "new_number < 0"))
     assert digest(request.getfixturevalue("lines")) != FINGERPRINT

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.store.lake.lake import CHANGES
 from meter_pipeline.sync.changes.diff import ADDED, CHANGED, MOVED, REMOVED, Counts, Row, Rows, Seen
-from meter_pipeline.text.money import read_number
+from meter_pipeline.sync.changes.numbers import NumberReader
 
 _VALUES = st.sampled_from((None, "12", "-1.5", '"£3.20"', '"1.234,50 €"', '"sold out"', "[1]", "true", '"007"'))
+_NUMBERS = {"12": (12, None), "-1.5": (-1.5, None), '"£3.20"': (3.2, "GBP"), '"1.234,50 €"': (1234.5, "EUR")}
 
 
 def _seen(number: int) -> Seen:
@@ -36,11 +38,35 @@ def test_a_changed_value_has_its_number_beside_it_and_any_other_row_has_none(
     assert table.schema == CHANGES
     assert table["old_value"].to_pylist() == [old for _, _, _, old, _ in given_rows]
     expected = [
-        tuple(None if text is None or kind != CHANGED else read_number(text) for text in (old, new))
+        tuple(None if text is None or kind != CHANGED else _NUMBERS.get(text) for text in (old, new))
         for _, kind, _, old, new in given_rows
     ]
-    assert list(zip(table["old_number"].to_pylist(), table["new_number"].to_pylist(), strict=True)) == expected
-    assert counts.kinds.get(MOVED, 0) == sum(None not in numbers for numbers in expected)
+    numbers = list(zip(table["old_number"].to_pylist(), table["new_number"].to_pylist(), strict=True))
+    currencies = list(zip(table["old_currency"].to_pylist(), table["new_currency"].to_pylist(), strict=True))
+    assert numbers == [(old and old[0], new and new[0]) for old, new in expected]
+    assert currencies == [(old and old[1], new and new[1]) for old, new in expected]
+    assert counts.kinds.get(MOVED, 0) == sum(bool(old and new and old[1] == new[1]) for old, new in expected)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('"£5"', '"Free"', (5, 0, "GBP", "GBP", True)),
+        ("4", '"free"', (4, None, None, None, False)),
+        ('"Free"', '"sold out"', (None, None, None, None, False)),
+        ('"£5"', '"€5"', (5, 5, "GBP", "EUR", False)),
+        ('"£2 / kg"', '"£3"', (None, None, None, None, False)),
+        ('"£2 / kg"', '"£3 / kg"', (2, 3, "GBP", "GBP", True)),
+        ('"£1.234"', '"£2"', (None, 2, None, "GBP", False)),
+        ('"1,234"', '"2"', (None, 2, None, None, False)),
+        ('"3 million USD"', '"USD 950,000"', (3e6, 950_000, "USD", "USD", True)),
+    ],
+)
+def test_numbers_of_values_alone_are_right_or_empty(
+    old: str, new: str, expected: tuple[float | None, float | None, str | None, str | None, bool]
+) -> None:
+    numbers = NumberReader().read("price", old, new)
+    assert (*numbers, numbers.moved) == expected
 
 
 def test_a_number_beyond_any_double_is_no_number() -> None:

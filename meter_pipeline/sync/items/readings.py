@@ -1,0 +1,250 @@
+"""How the texts of a strategy's fields are read: what they have shown so far, and the typed columns made from them.
+
+Only fields at the top level of items are read, and of these only texts: a field with a number here and a text there has
+typed values for the texts. The facts of a field are those of all its texts in accepted jobs, in whatever order these
+were loaded, and readings and names follow from facts and fields alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from meter_pipeline.config.field_paths import spell_path
+from meter_pipeline.store import columns, derived
+from meter_pipeline.store.columns import Column, Field
+from meter_pipeline.store.derived import Derived
+from meter_pipeline.sync.values import facts as field_facts
+from meter_pipeline.sync.values import reading as field_reading
+from meter_pipeline.sync.values.facts import FieldFacts, merge, observe
+from meter_pipeline.sync.values.names import choose_names
+from meter_pipeline.sync.values.reading import Reading
+from meter_pipeline.sync.values.recognition import decide, read
+
+# Goes up when the rules by which texts are read change: rows are then made again from raw.
+_RULES = 1
+# Texts of a field that are remembered; more than this are seldom prices or dates.
+_MOST_SEEN = 20_000
+_KINDS = {type_: kind for kind, type_ in derived.TYPES.items()}
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Readings:
+    """How the texts of a strategy's fields are read.
+
+    Attributes:
+        facts: What the texts have shown, by field.
+        chosen: How the fields with typed columns are read, by field.
+        columns: Their typed columns, by field.
+    """
+
+    facts: Mapping[str, FieldFacts] = field(default_factory=_nothing)
+    chosen: Mapping[str, Reading] = field(default_factory=_nothing)
+    columns: Mapping[str, Sequence[Derived]] = field(default_factory=_nothing)
+
+    def rows_alike(self, other: Readings) -> bool:
+        """Whether both make the same rows."""
+        return self.chosen == other.chosen and self.columns == other.columns
+
+    @property
+    def moving(self) -> tuple[str, ...]:
+        """Paths of the fields whose texts change although nothing else does, such as `2 days ago`."""
+        return tuple(spell_path((name,)) for name, reading in self.chosen.items() if reading.moves)
+
+    def numbers_alike(self, other: Readings) -> bool:
+        """Whether both read the same numbers."""
+        return _numeric(self.chosen) == _numeric(other.chosen)
+
+    def with_facts(self, more: Mapping[str, FieldFacts]) -> Readings:
+        """These readings with more facts; `settle` decides what follows from them."""
+        facts = merge_facts(self.facts, more)
+        return self if facts == self.facts else replace(self, facts=facts)
+
+    def settle(self, fields: Sequence[Field], types: Mapping[str, str]) -> Readings:
+        """The readings that follow from the facts.
+
+        Args:
+            fields: The strategy's fields; a typed column never takes the name of a field's column.
+            types: Types of `meter.yaml`, by field: what is text there has no typed columns.
+        """
+        texts = {item.name for item in fields if item.type.kind == "text"}
+        facts = {name: own for name, own in self.facts.items() if name in texts}
+        received = columns.columns(fields)
+        taken = {*columns.RESERVED, *(column.name for column in received)}
+        chosen: dict[str, Reading] = {}
+        made: dict[str, list[Derived]] = {}
+        for column in received:
+            own = facts.get(column.field)
+            if own is None or own.is_text or types.get(column.field) == "text":
+                continue
+            reading = decide(own)
+            if not reading.columns:
+                continue
+            names = choose_names(column.name, reading.columns, taken - {column.name})
+            taken.update(names.values())
+            chosen[column.field] = reading
+            made[column.field] = [Derived(part, names[part], _KINDS[type_]) for part, type_ in reading.columns.items()]
+        return Readings(facts, chosen, made)
+
+    def read(
+        self, name: str, values: Sequence[Any], texts: pa.Array, places: pa.Array, times: pa.Array
+    ) -> Iterator[pa.Array]:
+        """The typed columns made from a field's texts.
+
+        Args:
+            name: The field.
+            values: Its values in distinct items.
+            texts: The same as a column.
+            places: The place of each row's item among these.
+            times: When the job of each row ended: relative times count from it.
+        """
+        reading = self.chosen.get(name)
+        if reading is None:
+            return
+        if not {str, type(None)}.issuperset(map(type, values)):
+            # Numbers beside texts are spelled as texts in the column.
+            texts = pa.array([value if type(value) is str else None for value in values], pa.string())
+        encoded = texts.dictionary_encode()
+        numbers = encoded.indices.take(places)
+        if reading.moves:
+            made, numbers = _read_moving(reading, encoded.dictionary, numbers, times)
+        else:
+            made = read(reading, encoded.dictionary)
+        yield from (made[column.part].take(numbers) for column in self.columns[name])
+
+    def dump(self) -> str:
+        """The readings as the ledger keeps them; the inverse of `load`."""
+        return self._dumped
+
+    @cached_property
+    def _dumped(self) -> str:
+        forms: dict[str, dict[str, Any]] = {}
+        for name, own in sorted(self.facts.items()):
+            form: dict[str, Any] = {"facts": json.loads(own.dump())}
+            if name in self.chosen:
+                form["reading"] = json.loads(self.chosen[name].dump())
+                form["columns"] = [[column.part, column.name, column.kind] for column in self.columns[name]]
+            forms[name] = form
+        return json.dumps({"rules": _RULES, "fields": forms}, separators=(",", ":"))
+
+
+def _numeric(chosen: Mapping[str, Reading]) -> dict[str, Reading]:
+    return {name: reading for name, reading in chosen.items() if reading.is_number}
+
+
+def _read_moving(
+    reading: Reading, texts: pa.Array, numbers: pa.Array, times: pa.Array
+) -> tuple[dict[str, pa.Array], pa.Array]:
+    """The values of each text at each time, and the place of each row among these."""
+    moments = (times.combine_chunks() if isinstance(times, pa.ChunkedArray) else times).dictionary_encode()
+    # Null, where a row has no text, becomes the number after the last.
+    texts = pa.concat_arrays([texts, pa.nulls(1, pa.string())])
+    rows = numbers.fill_null(len(texts) - 1).to_numpy().astype(np.int64)
+    pairs, places = np.unique(rows * len(moments.dictionary) + moments.indices.to_numpy(), return_inverse=True)
+    own, when = np.divmod(pairs, max(len(moments.dictionary), 1))
+    made = read(reading, texts.take(pa.array(own)), moments.dictionary.take(pa.array(when)).to_pylist())
+    return made, pa.array(places.reshape(-1))
+
+
+PLAIN = Readings()
+"""No field has typed columns, as in a strategy without accepted jobs."""
+
+
+def load(text: str | None) -> Readings | None:
+    """The readings that `Readings.dump` wrote; None where they are of other rules, or the ledger never had any."""
+    form = json.loads(text) if text else {}
+    if form.get("rules") != _RULES:
+        return None
+    fields = form["fields"]
+    facts = {name: field_facts.load(json.dumps(own["facts"])) for name, own in fields.items()}
+    chosen = {name: field_reading.load(json.dumps(own["reading"])) for name, own in fields.items() if "reading" in own}
+    return Readings(facts, chosen, derived.load(text))
+
+
+def columns_of(fields: Sequence[Field], readings: Readings) -> list[Column]:
+    """The columns of a strategy: those of its fields, each with the typed columns made from its texts."""
+    return derived.beside(columns.columns(fields), readings.columns)
+
+
+class SeenTexts:
+    """Texts whose facts are known already: the same prices come in every batch. Bounded, so that it forgets many."""
+
+    def __init__(self) -> None:
+        self._by_field: dict[str, set[Any]] = {}
+
+    def take_new(self, name: str, values: set[Any]) -> set[Any]:
+        """The values of a field that were not seen yet; from then on they are."""
+        seen = self._by_field.setdefault(name, set())
+        new = values - seen
+        if len(seen) + len(new) > _MOST_SEEN:
+            seen.clear()
+        if len(new) <= _MOST_SEEN:
+            seen |= new
+        return new
+
+
+def observe_objects(
+    objects: Sequence[Mapping[str, Any]],
+    fields: Iterable[Field],
+    known: Mapping[str, FieldFacts],
+    seen: SeenTexts,
+) -> dict[str, FieldFacts]:
+    """The facts of items' texts, by field.
+
+    Args:
+        objects: The items.
+        fields: Fields with types that hold these items.
+        known: Facts that there are already; nothing more is found out about fields that are text for ever.
+        seen: Texts whose facts are among those known; gets those of the items.
+    """
+    found = {}
+    for item in fields:
+        name = item.name
+        if item.type.kind == "text" and not (name in known and known[name].is_text):
+            new = seen.take_new(name, {values.get(name) for values in objects})
+            if new:
+                found[name] = observe(value for value in new if type(value) is str)
+    return found
+
+
+def merge_facts(one: Mapping[str, FieldFacts], other: Mapping[str, FieldFacts]) -> dict[str, FieldFacts]:
+    """The facts of both, by field."""
+    merged = dict(one)
+    for name, own in other.items():
+        merged[name] = merge(merged[name], own) if name in merged else own
+    return merged
+
+
+def survey(
+    batches: Iterable[pa.RecordBatch], fields: Sequence[Field], enough: Mapping[str, FieldFacts] | None = None
+) -> dict[str, FieldFacts]:
+    """The facts of rows of `raw`, batch by batch.
+
+    Args:
+        batches: The rows.
+        fields: Fields that hold every value.
+        enough: Facts of these and further rows: once the same are found, the rest is not read.
+
+    Raises:
+        ColumnError: An item cannot be parsed.
+    """
+    facts: dict[str, FieldFacts] = {}
+    seen = SeenTexts()
+    for batch in batches:
+        texts = list(dict.fromkeys(batch["item"].cast(pa.binary()).to_pylist()))
+        objects = columns.as_objects(columns.parse(texts))
+        facts = merge_facts(facts, observe_objects(objects, fields, facts, seen))
+        if facts == enough:
+            break
+    return facts
