@@ -32,7 +32,7 @@ SHOPS: dict[str, list[tuple[object, object, Number, Number, str | None]]] = {
         ("USD 1.2 million", "USD 950,000", 1_200_000, 950_000, "USD"),
         ("£1,299.00", "€1,499.00", 1299, 1499, None),
         ("₹1,23,456.50", "₹5", 123456.5, 5, "INR"),
-        ("₹2 / kg", "₹5", None, None, None),
+        ("₹2 / kg", "₹5", 2, 5, None),
     ],
     "numbers": [(10, 11, 10, 11, None), (12.5, "£13", 12.5, 13, None)],
     "texts": [

@@ -19,7 +19,7 @@ _NONE = None, None
 
 
 class Numbers(NamedTuple):
-    """The numbers of a value before and after, and their currencies."""
+    """The numbers of a value before and after, and their currencies; `EUR/kg` for the price of a unit of measure."""
 
     old: float | None = None
     new: float | None = None
@@ -64,9 +64,6 @@ class NumberReader:
             before = Measured(0, after.currency)
         elif after is None and before is not None and before.currency and _is_free(new):
             after = Measured(0, before.currency)
-        elif before is not None and after is not None and before.unit != after.unit:
-            # The price of a kilogram and that of a piece are no two states of one number.
-            return NO_NUMBERS
         return Numbers(*_spell(before, after))
 
     def _measure(self, field: str | None, value: str | None) -> Measured | None:
@@ -85,9 +82,14 @@ class NumberReader:
 def _spell(
     before: Measured | None, after: Measured | None
 ) -> tuple[float | None, float | None, str | None, str | None]:
-    old, old_currency = (float(before.number), before.currency) if before else _NONE
-    new, new_currency = (float(after.number), after.currency) if after else _NONE
+    old, old_currency = (float(before.number), _spell_currency(before)) if before else _NONE
+    new, new_currency = (float(after.number), _spell_currency(after)) if after else _NONE
     return old, new, old_currency, new_currency
+
+
+def _spell_currency(price: Measured) -> str | None:
+    """The currency with the unit of measure: prices of a kilogram and of a piece are not two states of one number."""
+    return f"{price.currency or ''}/{price.unit}" if price.unit else price.currency
 
 
 def _measure_number(value: str) -> Measured | None:

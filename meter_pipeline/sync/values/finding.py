@@ -66,7 +66,7 @@ _OTHER, _EMPTY, _FREE, _PRICED = Finding(OTHER), Finding(EMPTY), Finding(FREE), 
 
 def find(text: str) -> Finding:
     """The finding of a text as received."""
-    if len(text) > 2 * _LENGTH:
+    if len(text) > 2 * _LENGTH or "://" in text:
         return _OTHER
     return _find(text)
 

@@ -26,7 +26,9 @@ from meter_pipeline.sync.items.readings import PLAIN, Readings, SeenTexts, colum
 from meter_pipeline.sync.items.rules import ChosenRules
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.rebuild import rekey
+from meter_pipeline.sync.loading.withdraw import hold
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole
+from meter_pipeline_tests.sync.values.spellings import LARGE, PRICES
 
 CONFIG = Config(strategies={"shop": StrategyConfig(key=("id",))})
 EUROS = ["1.234,56 €", "19,99 €", "5,00 €"]
@@ -163,6 +165,71 @@ def test_relative_times_count_from_their_own_job(station: Station, empty_sandbox
     station.sync(config=CONFIG)
     ages = [end - at for end, at in cells(station, "_meter_completed_at", "seen_at")]
     assert ages == [timedelta(minutes=5), timedelta(hours=3), timedelta(minutes=5), timedelta(hours=4)]
+
+
+def test_a_relative_time_that_moves_by_itself_is_no_change(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox
+) -> None:
+    station, whole = make_station(empty_sandbox, "late"), make_station(empty_sandbox, "whole")
+    scrape(empty_sandbox, ["2 days ago", "5 hours ago"], ["3 days ago", "6 hours ago"], field="seen")
+    assert station.sync(config=CONFIG).strategies["shop"].changed == 0
+    assert numbers(station) == []
+    assert len(set(station.results("shop")["_meter_item_hash"].to_pylist())) == 2
+    scrape(empty_sandbox, ["a while ago", "6 hours ago"], field="seen", start=2)
+    station.sync(config=CONFIG)
+    assert own_columns(station) == ["id", "seen"]
+    assert [(row["item_key"], row["old_value"]) for row in station.read("changes", "shop").to_pylist()] == [
+        ("0", '"2 days ago"'),
+        ("1", '"5 hours ago"'),
+        ("0", '"3 days ago"'),
+    ]
+    whole.sync(config=CONFIG)
+    assert_equal(station, whole)
+    assert_whole(station)
+
+
+def test_a_job_that_is_held_takes_what_it_showed_with_it(station: Station, empty_sandbox: Sandbox) -> None:
+    scrape(empty_sandbox, ["2 days ago", "3 hours ago"], ["3 days ago", "4 hours ago"], field="seen")
+    station.sync(config=CONFIG)
+    before = station.results("shop")
+    (late,) = scrape(empty_sandbox, ["3 days ago", "a while"], field="seen", start=2)
+    station.sync(config=CONFIG)
+    assert own_columns(station) == ["id", "seen"]
+    (withdrawal,) = hold(station.ledger, station.lake, [late])
+    assert withdrawal.is_rewritten
+    assert own_columns(station) == ["id", "seen", "seen_at"]
+    assert station.results("shop").equals(before)
+    assert numbers(station) == []
+    assert_whole(station)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1), (1, 3, 0, 2)])
+def test_readings_columns_and_numbers_do_not_depend_on_the_order_of_loading(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox, order: tuple[int, ...]
+) -> None:
+    late, whole = make_station(empty_sandbox, "late"), make_station(empty_sandbox, "whole")
+    jobs = [["1.500", "2.500 €"], ["1,234.56 €", "3 €"], ["19,99 €", "US$ 1,500"], ["free", "call us"]]
+    for number in order:
+        scrape(empty_sandbox, jobs[number], start=number)
+        late.sync(config=CONFIG)
+    whole.sync(config=CONFIG)
+    assert_equal(late, whole)
+    assert_whole(late)
+    assert numbers(late) == numbers(whole)
+    (row,), (other,) = late.ledger.strategies(), whole.ledger.strategies()
+    assert row.readings == other.readings
+
+
+@pytest.mark.parametrize("table", [PRICES, LARGE])
+def test_prices_of_many_places_move_right_or_not_at_all(
+    station: Station, empty_sandbox: Sandbox, table: list[tuple[str, str | None]]
+) -> None:
+    scrape(empty_sandbox, ["£0.01"] * len(table), [text for text, _ in table])
+    station.sync(config=CONFIG)
+    found = {int(key): new for key, _, new, *_ in numbers(station)}
+    truths = {place: float(amount) for place, (_, amount) in enumerate(table) if amount is not None}
+    assert {place: new for place, new in found.items() if new is not None and new != truths.get(place)} == {}
+    assert sum(found[place] is not None for place in truths) >= 0.95 * len(truths)
 
 
 def test_jobs_larger_than_memory_are_read_like_small_ones(
