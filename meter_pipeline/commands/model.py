@@ -18,7 +18,6 @@ from meter_pipeline.commands.options import StrategyArgument
 from meter_pipeline.config.settings import Settings, SettingsError
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.host import shipped
-from meter_pipeline.store.derived import describe_part
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.text.asset_names import spell_slug
 
@@ -190,6 +189,8 @@ def _find_strategy(strategies: Sequence[StrategyRow], name: str) -> StrategyRow:
 
 
 def _describe(strategy: StrategyRow, model: str) -> dict[str, object]:
+    from meter_pipeline.store.derived import describe_part
+
     reserved_names = {name for _, name, _ in _META}
     columns = []
     for column in strategy.columns:

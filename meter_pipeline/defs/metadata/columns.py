@@ -10,7 +10,6 @@ import dagster as dg
 
 from meter_pipeline.config.settings import PROJECT
 from meter_pipeline.defs.metadata.entries import escape_markdown, shorten
-from meter_pipeline.store.derived import describe_part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,6 +82,8 @@ def list_results_columns(strategy: StrategyRow, rows: pa.Table | None = None) ->
 
 def _describe_field(column: Column, rows: pa.Table | None) -> str:
     """Returns the field's name as received, how many items of the latest job have it, and one of its values."""
+    from meter_pipeline.store.derived import describe_part
+
     about = f"{describe_part(column).capitalize()}, read from field" if column.part else "Field"
     text = f"{about} “{escape_markdown(shorten(column.field, _NAME))}”"
     if rows is None or column.name not in rows.column_names:

@@ -5,5 +5,5 @@ read, and typed columns. Touches nothing: these are pure functions.
 
 `recognition` is the way in: `observe` sums up texts, `merge` adds facts to those kept, `decide` says how the field is
 read, `read` gives the columns, and `names` their names. `finding` says what one text is by itself, with the help of
-`money`, `dates`, `relative` and `quantities`. `noise` finds fields that always change.
+`money`, `dates`, `relative` and `quantities`.
 """
