@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+RUN, PAGE = "run", "page"
 NO_TYPES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -23,6 +24,8 @@ class ItemRules:
         whitespace: Whether runs of white space, and white space at the ends, count.
         numbers: Whether the spelling of a number counts: 5, 5.0 and the texts "5" and "5.00".
         types: Narrowest types of columns, by field: integer, double, text or json.
+        compare: What is compared with what came before: each `page`, or the pages of a `run` as one list; None: the
+            data decides.
     """
 
     key: tuple[str, ...] | None = None
@@ -31,12 +34,14 @@ class ItemRules:
     whitespace: bool = True
     numbers: bool = True
     types: Mapping[str, str] = field(default_factory=lambda: NO_TYPES)
+    compare: str | None = None
 
     @property
     def rules(self) -> tuple[Any, ...]:
         """The rules as a tuple that is equal for rules that make the same rows."""
         types = tuple(sorted(self.types.items()))
-        return self.key, tuple(sorted(self.ignore)), self.array_order, self.whitespace, self.numbers, types
+        compare = self.compare or PAGE
+        return self.key, tuple(sorted(self.ignore)), self.array_order, self.whitespace, self.numbers, types, compare
 
     def rows_alike(self, other: ItemRules) -> bool:
         """Whether both make the same rows."""

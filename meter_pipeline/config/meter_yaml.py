@@ -21,7 +21,7 @@ import yaml
 
 from meter_pipeline.config.audit_rules import ALL, NO_AUDIT_CONFIG, TESTS, AuditConfig
 from meter_pipeline.config.field_paths import parse_path
-from meter_pipeline.config.item_rules import ItemRules
+from meter_pipeline.config.item_rules import PAGE, RUN, ItemRules
 from meter_pipeline.errors import MeterPipelineError
 
 TYPES = ("integer", "double", "text", "json")
@@ -145,6 +145,8 @@ class _Reader:
                 options[option] = self._audit(inner)
             elif option == "owners":
                 options[option] = tuple(self._owner(owner) for owner in self._texts(inner, option))
+            elif option == "compare":
+                options[option] = self._choice(inner, option, (RUN, PAGE))
             else:
                 options[option] = self._choice(inner, option, ("keep", "ignore")) == "keep"
         return StrategyConfig(**options, line=line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, select, tuple_
@@ -78,6 +78,23 @@ def find_strategies_with_accepted(connection: Connection, strategy_ids: Sequence
         query = select(strategies.c.strategy_id).where(strategies.c.strategy_id.in_(part) & accepted.exists())
         found.update(connection.execute(query).scalars())
     return found
+
+
+def read_accepted_of(connection: Connection, strategy_id: str, schedule_ids: Iterable[str | None]) -> list[JobRow]:
+    """A strategy's accepted jobs of some schedules, in any order; `None` stands for jobs of no schedule."""
+    of_strategy = select(jobs).where((jobs.c.strategy_id == strategy_id) & (jobs.c.state == "accepted"))
+    wanted = set(schedule_ids)
+    conditions = [jobs.c.schedule_id.in_(part) for part in chunks(sorted(wanted - {None}, key=str))]
+    conditions += [jobs.c.schedule_id.is_(None)] if None in wanted else []
+    return [JobRow(*row) for condition in conditions for row in connection.execute(of_strategy.where(condition))]
+
+
+def find_lists_around(connection: Connection, strategy_id: str, first: str, last: str) -> set[tuple[str | None, ...]]:
+    """Schedule, parameters and target of the accepted jobs within a span of time (ISO 8601), each combination once."""
+    query = select(jobs.c.schedule_id, jobs.c.parameters, jobs.c.target_id).where(
+        (jobs.c.strategy_id == strategy_id) & (jobs.c.state == "accepted") & jobs.c.completed_at.between(first, last)
+    )
+    return {tuple(row) for row in connection.execute(query.distinct())}
 
 
 def find_neighbours(

@@ -325,6 +325,16 @@ class Ledger:
         with self.reading() as connection:
             return job_queries.read_with_items(connection, strategy_id)
 
+    def accepted_of(self, strategy_id: str, schedule_ids: Iterable[str | None]) -> list[JobRow]:
+        """A strategy's accepted jobs of some schedules, in any order; `None` stands for jobs of no schedule."""
+        with self.reading() as connection:
+            return job_queries.read_accepted_of(connection, strategy_id, schedule_ids)
+
+    def lists_around(self, strategy_id: str, first: str, last: str) -> set[tuple[str | None, ...]]:
+        """Schedule, parameters and target of the accepted jobs within a span of time (ISO 8601), each once."""
+        with self.reading() as connection:
+            return job_queries.find_lists_around(connection, strategy_id, first, last)
+
     def judged(self, strategy_id: str) -> JudgedJobs:
         """The loaded jobs of a strategy with what the audit found about them."""
         return JudgedJobs(self, strategy_id)

@@ -34,7 +34,8 @@ MOVED = "moved"
 class Seen:
     """A job in the change feed; `time` (ISO 8601) and the id order the jobs of a target.
 
-    `changes` is the number of rows that it has in the lake's `changes` already, `items` that of its items.
+    `changes` is the number of rows that it has in the lake's `changes` already, `items` that of its items, and
+    `batch_id` Meter's id of the batch that it belongs to, if known.
     """
 
     job_id: str
@@ -46,6 +47,7 @@ class Seen:
     bytes: int = 0
     changes: int = 0
     items: int = 0
+    batch_id: str | None = None
 
     @property
     def place(self) -> tuple[str, str]:
@@ -138,7 +140,7 @@ class Rows:
         """Adds the rows of one job's delta."""
         rows: list[Row] = [(key, ADDED, None, None, new.text(key)) for key in delta.added]
         rows += [(key, REMOVED, None, old.text(key), None) for key in delta.removed]
-        keys = ElementKeys(identity, lambda: _sample(old, new, delta.changed))
+        keys = ElementKeys(identity, lambda: sample_items(old, new, delta.changed))
         for key in delta.changed:
             rows += changed_rows(key, old.value(key), new.value(key), identity, keys)
         self.append(previous, job, rows)
@@ -196,7 +198,7 @@ def changed_rows(key: str, old: Any, new: Any, identity: Identity, keys: Element
     ]
 
 
-def _sample(old: Side, new: Side, changed: Iterable[str]) -> Iterator[tuple[Any, Any]]:
+def sample_items(old: Side, new: Side, changed: Iterable[str]) -> Iterator[tuple[Any, Any]]:
     """Both states of some items, the same ones whether they are in memory or on disk."""
     for key in nsmallest(SAMPLE_ITEMS, changed):
         yield old.value(key), new.value(key)

@@ -34,6 +34,7 @@ def seen_before(row: JobRow) -> Seen:
         bytes=row.bytes or 0,
         changes=row.changes or 0,
         items=row.items or 0,
+        batch_id=row.batch_id,
     )
 
 

@@ -1,4 +1,4 @@
-"""Pages of one run: whether items wander between them, and what changed if they are compared as one list.
+"""Pages of one run: whether items wander between them.
 
 A listing spread over several URLs pushes items from page to page when new ones come. Compared page by page, each such
 item is removed here and added there. Whether that happens is visible in the keys alone.
@@ -6,14 +6,15 @@ item is removed here and added there. Whether that happens is visible in the key
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-RUN, PAGE = "run", "page"
+from meter_pipeline.config.item_rules import PAGE, RUN
+
 # Items that must have wandered, and the share of those that left a page which they must make up.
 _FEW_WANDERERS, _WANDERING_SHARE = 3, 0.2
 # Items that stand on several pages of one run at once: categories that overlap, not one list.
@@ -51,19 +52,18 @@ def judge_pages(runs: Sequence[Mapping[str, Marks]]) -> PageEvidence:
     """
     left = wandered = compared = 0
     on_several = total = 0
-    for run in runs:
-        marks, counts = _counted(run)
+    counted = [_count(run) for run in runs]
+    for marks, counts in counted:
         on_several, total = on_several + int((counts > 1).sum()), total + len(marks)
-    for old, new in pairwise(runs):
+    for (old, (marks, counts)), (new, (elsewhere, _)) in pairwise(zip(runs, counted, strict=True)):
         common = old.keys() & new.keys()
         if len(common) < 2:
             continue
         compared += 1
+        was_elsewhere = marks[counts > 1]
         for page in sorted(common):
             gone = np.setdiff1d(old[page], new[page])
-            elsewhere = _joined(marks for other, marks in new.items() if other != page)
-            was_elsewhere = _joined(marks for other, marks in old.items() if other != page)
-            moved = np.setdiff1d(np.intersect1d(gone, elsewhere), was_elsewhere)
+            moved = np.setdiff1d(np.intersect1d(gone, elsewhere, assume_unique=True), was_elsewhere)
             left, wandered = left + len(gone), wandered + len(moved)
     shared = on_several / total if total else 0.0
     if shared > _MOST_SHARED:
@@ -76,60 +76,7 @@ def judge_pages(runs: Sequence[Mapping[str, Marks]]) -> PageEvidence:
     return PageEvidence(PAGE, compared, left, wandered, shared, "items do not move to other pages")
 
 
-def _joined(pages: Iterable[Marks]) -> Marks:
-    known = list(pages)
-    return np.concatenate(known) if known else np.empty(0, np.int64)
-
-
-def _counted(run: Mapping[str, Marks]) -> tuple[Marks, npt.NDArray[np.int64]]:
+def _count(run: Mapping[str, Marks]) -> tuple[Marks, npt.NDArray[np.int64]]:
     """The marks of a run and on how many of its pages each is."""
-    return np.unique(_joined(np.unique(marks) for marks in run.values()), return_counts=True)
-
-
-@dataclass(frozen=True)
-class RunState:
-    """The items of a list as of a run.
-
-    Attributes:
-        hashes: Hash of each item by key.
-        unseen: Keys of items that the last run did not show and may have missed, since a page of it failed.
-    """
-
-    hashes: Mapping[str, str] = field(default_factory=dict)
-    unseen: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class RunDelta:
-    """Keys of the items that differ between two runs, and the state after the second."""
-
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: tuple[str, ...]
-    state: RunState
-
-
-def compare_runs(state: RunState, pages: Mapping[str, Mapping[str, str]], expected: Iterable[str]) -> RunDelta:
-    """What a run changed in the list that its pages make up.
-
-    An item is removed when no page of a complete run has it. A run without some of its pages removes nothing: what it
-    does not show may be on a page that is missing, and stays in the list until a complete run decides.
-
-    Args:
-        state: The list before the run.
-        pages: Hashes by key of the accepted pages, by target, in the order of the pages. Of an item on several pages
-            the first counts, except that a copy with the hash of before is preferred.
-        expected: The targets that the run has; those without a page failed or were held.
-    """
-    shown: dict[str, str] = {}
-    for items in pages.values():
-        for key, hash_ in items.items():
-            if key not in shown or state.hashes.get(key) == hash_:
-                shown[key] = hash_
-    added = tuple(key for key in shown if key not in state.hashes)
-    changed = tuple(key for key, hash_ in shown.items() if key in state.hashes and state.hashes[key] != hash_)
-    absent = tuple(key for key in state.hashes if key not in shown)
-    if set(expected) <= pages.keys():
-        return RunDelta(added, absent, changed, RunState(shown))
-    kept = {key: state.hashes[key] for key in absent}
-    return RunDelta(added, (), changed, RunState({**shown, **kept}, frozenset(absent)))
+    pages = [np.unique(marks) for marks in run.values()]
+    return np.unique(np.concatenate([*pages, np.empty(0, np.int64)]), return_counts=True)

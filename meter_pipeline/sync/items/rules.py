@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from meter_pipeline.config.item_rules import ItemRules
+from meter_pipeline.config.item_rules import PAGE, ItemRules
 from meter_pipeline.config.meter_yaml import StrategyConfig
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field, Type
@@ -22,7 +22,7 @@ from meter_pipeline.sync.items.identity import Identity
 RULES_VERSION = 2
 # The first version by which not every array's order counts.
 _ORDER_IGNORED = 2
-CONFIGURED, SUGGESTED, NONE = "configured", "suggested", "none"
+CONFIGURED, SUGGESTED, FOUND, NONE = "configured", "suggested", "found", "none"
 _TYPES: Mapping[str, Type] = {
     "integer": columns.INTEGER,
     "double": columns.DOUBLE,
@@ -43,6 +43,9 @@ class ChosenRules(ItemRules):
         by_page: Whether the one item of a page is the same item as long as the page is the same.
         search: The search for a key so far: see `meter_pipeline.sync.items.keys.KeySearch`.
         version: The `RULES_VERSION` of the code that made the rows.
+        compare: As in `ItemRules`, but never None.
+        compare_source: Where `compare` comes from: `configured`, `found`, or `none` (then it is `page`).
+        pages: Whether items move between the pages of a run, by list: see `meter_pipeline.sync.loading.page_search`.
     """
 
     key: tuple[str, ...] = ()
@@ -52,6 +55,9 @@ class ChosenRules(ItemRules):
     by_page: bool = False
     search: Mapping[str, Any] | None = None
     version: int = RULES_VERSION
+    compare: str = PAGE
+    compare_source: str = NONE
+    pages: Mapping[str, Any] | None = None
 
     def rows_alike(self, other: ItemRules) -> bool:
         """Whether both make the same rows; rules that no rows were made with yet are of this version."""
@@ -83,6 +89,12 @@ class ChosenRules(ItemRules):
         rules: dict[str, Any] = {rule.name: getattr(config, rule.name) for rule in fields(ItemRules)}
         key = rules.pop("key")
         rules |= {"types": dict(config.types), "version": RULES_VERSION}
+        compare = rules.pop("compare")
+        if compare is not None:
+            rules |= {"compare": compare, "compare_source": CONFIGURED}
+        elif self.compare_source == CONFIGURED:
+            # From now on the data decides, with the next jobs.
+            rules["compare_source"] = NONE
         is_new = key is not None and (key != self.key or self.source != CONFIGURED)
         return replace(self.with_key(key, moment) if is_new else self, **rules)
 

@@ -102,6 +102,7 @@ class CompletedJob:
             bytes=self.size,
             changes=changes,
             items=self.item_count,
+            batch_id=values["batch_id"],
         )
 
     @property
@@ -167,6 +168,7 @@ def _record_from_ledger(row: JobRow) -> Job:
         job_id=row.job_id,
         strategy_id=row.strategy_id,
         schedule_id=row.schedule_id,
+        batch_id=row.batch_id,
         url=row.url,
         status=row.status,
         item_count=row.item_count,

@@ -21,6 +21,7 @@ from meter_pipeline.sync.items.readings import PLAIN, survey
 from meter_pipeline.sync.items.results import rewrite
 from meter_pipeline.sync.items.rules import ChosenRules
 from meter_pipeline.sync.limits import Limits
+from meter_pipeline.sync.loading.page_search import choose_compare
 from meter_pipeline.sync.loading.rows import make_feed
 from meter_pipeline.sync.loading.state import LoadContext, StrategyState, find_config, open_context, read_state
 from meter_pipeline.sync.loading.updates import JobUpdate
@@ -53,6 +54,7 @@ def rebuild_rows(
         seen = survey(context.draft.scan("raw", times, RAW.names), fields)
         state = replace(state, fields=fields, readings=PLAIN.with_facts(seen).settle(fields, state.rules.types))
         duplicates = rewrite(context.draft, fields, state.identity, times, state.readings)
+        state = choose_compare(context, state, [], [], is_rekeyed=True)
         counts = make_feed(context, state).rebuild(state.identity, map(seen_before, rows))
         updates = [
             JobUpdate(job_id, "accepted", duplicates=duplicates.get(job_id, 0), changes=counts.rows[job_id])

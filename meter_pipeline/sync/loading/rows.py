@@ -13,9 +13,10 @@ from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake.lake import RAW
 from meter_pipeline.store.ledger.rows import times_of
 from meter_pipeline.sync.changes.diff import Counts, Seen
-from meter_pipeline.sync.changes.feed import Feed, seen_before
+from meter_pipeline.sync.changes.feed import seen_before
 from meter_pipeline.sync.changes.in_memory import AtHand
 from meter_pipeline.sync.changes.numbers import NumberReader
+from meter_pipeline.sync.changes.run_feed import open_feed
 from meter_pipeline.sync.items.raw import job_columns, raw_rows
 from meter_pipeline.sync.items.readings import Readings, columns_of, observe_objects
 from meter_pipeline.sync.items.results import Retyping, alike, results_schema, rewrite, typed, widen
@@ -23,6 +24,7 @@ from meter_pipeline.sync.items.texts import Gathered
 from meter_pipeline.sync.loading.history import profile_rows
 from meter_pipeline.sync.loading.job import CompletedJob
 from meter_pipeline.sync.loading.key_search import choose_key
+from meter_pipeline.sync.loading.page_search import choose_compare
 from meter_pipeline.sync.loading.state import ItemMemory, LoadContext, StrategyState
 
 
@@ -36,7 +38,7 @@ class TypedBatch:
         new_columns: Names of columns that the strategy did not have before.
         widened: Names of columns whose type became wider.
         is_rewritten: Whether rows of earlier jobs were written again.
-        is_rekeyed: Whether items are keyed and hashed in another way than before.
+        is_rekeyed: Whether items are keyed, hashed and compared in another way than before.
         is_reread: Whether numbers of earlier changes are others than before.
     """
 
@@ -92,6 +94,15 @@ def write_typed(
     else:
         context.draft.remove("results", times_of(job.row for job in jobs if job.row.state == "accepted"))
         duplicates |= _append_typed(context, typed_state, memory, accepted)
+    entered = [job.in_feed for job in accepted]
+    typed_state = choose_compare(context, typed_state, entered, _find_left(jobs), is_rekeyed=is_rekeyed)
+    if not state.is_first and typed_state.rules.compare != state.rules.compare:
+        is_rekeyed = True
+        if not is_rewritten:
+            # A warehouse makes item versions again of the months whose rows are new: here of all.
+            is_rewritten = True
+            times = _times_of_accepted(context, jobs)
+            duplicates |= rewrite(context.draft, fields, typed_state.identity, times, readings)
     new_columns, widened = _compare_columns(state, typed_state)
     return TypedBatch(typed_state, duplicates, new_columns, widened, is_rewritten, is_rekeyed, is_reread)
 
@@ -126,8 +137,9 @@ def write_changes(
 
 def make_feed(context: LoadContext, state: StrategyState) -> Feed:
     """The strategy's change feed, with numbers as in its typed columns."""
-    reader = NumberReader(state.readings.chosen)
-    return Feed(context.lake, context.draft, context.ledger, context.strategy_id, context.limits.large_bytes, reader)
+    reader, large = NumberReader(state.readings.chosen), context.limits.large_bytes
+    compare = state.rules.compare
+    return open_feed(context.lake, context.draft, context.ledger, context.strategy_id, large, compare, reader)
 
 
 def remove_stored(context: LoadContext, jobs: Mapping[str, str]) -> None:
@@ -188,12 +200,15 @@ def _read_values(
 def rows_fit(state: StrategyState, after: StrategyState) -> bool:
     """Whether rows of `results` that were made in one state are right in another one."""
     is_alike = after.fields == state.fields or alike(results_schema(after.fields), results_schema(state.fields))
+    # A warehouse makes item versions again of the months whose rows are new: of all when others are compared.
+    is_alike = is_alike and after.rules.compare == state.rules.compare
     return is_alike and after.readings.rows_alike(state.readings) and after.identity == state.identity
 
 
 def changes_fit(state: StrategyState, after: StrategyState) -> bool:
     """Whether rows of `changes` that were made in one state are right in another one."""
-    return after.readings.numbers_alike(state.readings) and after.identity == state.identity
+    is_alike = after.identity == state.identity and after.rules.compare == state.rules.compare
+    return is_alike and after.readings.numbers_alike(state.readings)
 
 
 def _append_typed(

@@ -33,6 +33,7 @@ from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.decisions import Decision, decide
 from meter_pipeline.sync.loading.job import BY_HAND, PIECE_FIELDS
 from meter_pipeline.sync.loading.key_search import choose_key
+from meter_pipeline.sync.loading.page_search import choose_compare
 from meter_pipeline.sync.loading.rows import changes_fit, make_feed, rows_fit
 from meter_pipeline.sync.loading.state import LoadContext, StrategyState, read_state
 from meter_pipeline.sync.loading.updates import KEEP, JobUpdate
@@ -130,8 +131,8 @@ def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, sta
     try:
         with paused_collection():
             after = _state_without(context, before, accepted) if accepted else before
+            after, counts, duplicates = _remove_rows(context, before, after, accepted)
             is_rewritten = not rows_fit(before, after)
-            counts, duplicates = _remove_rows(context, before, after, accepted)
         if state == "dropped":
             for table in ("raw", "profiles"):
                 draft.remove(table, times_of(row for row in rows if row.loaded))
@@ -167,25 +168,30 @@ def _update_of(row: JobRow, state: str, reason: str) -> JobUpdate:
 
 def _remove_rows(
     context: LoadContext, before: StrategyState, after: StrategyState, jobs: Sequence[JobRow]
-) -> tuple[Counts, Mapping[str, int]]:
+) -> tuple[StrategyState, Counts, Mapping[str, int]]:
     """Takes the rows of accepted jobs out of results and feed; their successors are compared with other jobs then.
 
     Returns:
-        What the comparisons found; and the duplicates of other jobs, by id, whose rows were made again.
+        The state with what is compared now; what the comparisons found; and the duplicates of other jobs, by id, whose
+        rows were made again.
     """
     if not jobs:
-        return Counts(), {}
+        return after, Counts(), {}
     duplicates: Mapping[str, int] = {}
     rest = _list_rest(context, jobs)
-    if rows_fit(before, after):
+    left = [seen_before(row) for row in jobs]
+    is_fitting = rows_fit(before, after)
+    if is_fitting:
         context.draft.remove("results", times_of(jobs))
     else:
         duplicates = rewrite(context.draft, after.fields, after.identity, times_of(rest), after.readings)
+    after = choose_compare(context, after, [], left, is_rekeyed=after.identity != before.identity)
+    if is_fitting and not rows_fit(before, after):
+        duplicates = rewrite(context.draft, after.fields, after.identity, times_of(rest), after.readings)
     feed = make_feed(context, after)
     if changes_fit(before, after):
-        left = [seen_before(row) for row in jobs]
-        return feed.update(after.identity, [], left, {}, first=False), duplicates
-    return feed.rebuild(after.identity, map(seen_before, rest)), duplicates
+        return after, feed.update(after.identity, [], left, {}, first=False), duplicates
+    return after, feed.rebuild(after.identity, map(seen_before, rest)), duplicates
 
 
 def _state_without(context: LoadContext, state: StrategyState, jobs: Sequence[JobRow]) -> StrategyState:

@@ -11,7 +11,10 @@ from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.config.meter_yaml import StrategyConfig, load_config
 from meter_pipeline.sync.items.rules import CONFIGURED, ChosenRules, load
 
-_RULES = "key: [id]\nignore: [at]\narray_order: keep\nwhitespace: ignore\nnumbers: ignore\ntypes: {price: text}\n"
+_RULES = (
+    "key: [id]\nignore: [at]\narray_order: keep\nwhitespace: ignore\nnumbers: ignore\ntypes: {price: text}\n"
+    "compare: run\n"
+)
 
 
 def _configured(folder: Path, text: str = _RULES) -> StrategyConfig:
