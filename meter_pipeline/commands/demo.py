@@ -79,7 +79,7 @@ select items.label as item, version, json_extract_string(versions.item, '$.price
     valid_from as "valid from", valid_to as "valid to"
 from meter.item_versions as versions
 inner join moved using (item_key)
-inner join marts.dim_items as items using (strategy, url, item_key)
+inner join marts.dim_items as items using (strategy, target, item_key)
 where strategy = $strategy
 order by version
 limit 8
@@ -88,7 +88,7 @@ _CHANGES = """
 select strftime(observed_at, '%m-%d %H:%M') as seen, strategy, label as item, field, old_value ->> '$' as was,
     new_value ->> '$' as now
 from meter.item_changes
-inner join marts.dim_items using (strategy, url, item_key)
+inner join marts.dim_items using (strategy, target, item_key)
 where kind = 'changed'
 order by observed_at desc, strategy, label, field
 limit 8

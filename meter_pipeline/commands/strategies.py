@@ -51,7 +51,7 @@ def show_strategy(
 
 
 def _describe_loaded(strategy_id: str) -> dict[str, Any]:
-    """What the ledger knows about a strategy: slug, jobs by state, items, key, column types, number of versions."""
+    """What the ledger knows about a strategy: slug, jobs by state, items, key, what is compared, columns, versions."""
     from meter_pipeline.store.ledger.listings import list_versions
     from meter_pipeline.sync.items.rules import load
 
@@ -59,12 +59,15 @@ def _describe_loaded(strategy_id: str) -> dict[str, Any]:
         row = None if ledger is None else ledger.strategy(strategy_id)
         if ledger is None or row is None:
             return {}
+        rules = load(row.identity)
         counts = [count for count in ledger.counts() if count.slug == row.slug]
         return {
             "slug": row.slug,
             "jobs": {count.state: count.jobs for count in counts},
             "items": sum(count.items for count in counts),
-            "key": list(load(row.identity).key),
+            "key": list(rules.key),
+            "compared_by": rules.compare,
+            "compared_by_from": rules.compare_reason,
             "columns": {column.name: column.kind for column in row.columns},
             "versions_seen": len(list_versions(ledger, "strategy", strategy_id)),
         }

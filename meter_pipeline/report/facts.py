@@ -192,7 +192,8 @@ with jobs as (
     from marts.fct_item_changes as changes
     left join marts.dim_items as items
         on changes.strategy = items.strategy and changes.item_key = items.item_key
-        and changes.url is not distinct from items.url and changes.parameters is not distinct from items.parameters
+        and changes.target is not distinct from items.target
+        and changes.parameters is not distinct from items.parameters
     where changes.observed_at >= $since
 ), changes as (
     select strategy, count(*) filter (where kind = 'added') as added,

@@ -65,6 +65,7 @@ final as (
         change_id,
         strategy,
         job_id,
+        target,
         url,
         parameters,
         item_key,

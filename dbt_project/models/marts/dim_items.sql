@@ -17,6 +17,7 @@ final as (
     select
         versions.item_id,
         versions.strategy,
+        versions.target,
         versions.url,
         versions.parameters,
         versions.item_key,

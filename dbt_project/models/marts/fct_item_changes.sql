@@ -14,6 +14,7 @@ final as (
         job_id,
         previous_job_id,
         schedule_id,
+        target,
         url,
         parameters,
         item_key,

@@ -4,7 +4,7 @@ with changes as (
 
     select
         *,
-        {{ key_of(['strategy', 'url', 'parameters', 'item_key']) }} as item_id
+        {{ key_of(['strategy', 'target', 'parameters', 'item_key']) }} as item_id
     from {{ ref('int_price_changes') }}
 
 ),

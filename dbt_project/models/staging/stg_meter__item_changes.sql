@@ -12,6 +12,7 @@ renamed as (
         job_id,
         previous_job_id,
         schedule_id,
+        target,
         url,
         parameters,
         item_key,

@@ -7,8 +7,9 @@ with source as (
 renamed as (
 
     select
-        {{ key_of(['strategy', 'url', 'parameters', 'item_key']) }} as item_id,
+        {{ key_of(['strategy', 'target', 'parameters', 'item_key']) }} as item_id,
         strategy,
+        target,
         url,
         parameters,
         item_key,

@@ -41,6 +41,7 @@ _SYNCED: Mapping[dg.AssetKey, Mapping[str, tuple[dg.AssetKey, str]]] = {
     ITEM_CHANGES: {
         **{name: (ITEMS, name) for name in ("strategy", "job_id", "schedule_id", "url")},
         "previous_job_id": (ITEMS, "job_id"),
+        "target": (ITEMS, "url"),
         "observed_at": (ITEMS, "completed_at"),
         **dict.fromkeys(
             (
@@ -59,7 +60,7 @@ _SYNCED: Mapping[dg.AssetKey, Mapping[str, tuple[dg.AssetKey, str]]] = {
         ),
     },
     ITEM_VERSIONS: {
-        **{name: (ITEM_CHANGES, name) for name in ("strategy", "url", "parameters", "item_key")},
+        **{name: (ITEM_CHANGES, name) for name in ("strategy", "target", "url", "parameters", "item_key")},
         "first_job_id": (ITEM_CHANGES, "job_id"),
         "last_job_id": (ITEM_CHANGES, "previous_job_id"),
         "valid_from": (ITEM_CHANGES, "observed_at"),

@@ -1,6 +1,6 @@
 """`meter.item_versions`: the states of every item, kept up from publication to publication.
 
-The versions of an item follow from the items of its target's first job and every change since. The table
+The versions of an item follow from the items of its page's first job and every change since. The table
 `meter.kept_item_versions` has one row for each. A publication starts with the table of the last one. For a strategy
 with changed partitions, versions that were replaced or gone before the first changed month stay as they are; the
 others are closed, opened or added again from the events since then. So the table is the same as one built in full.
@@ -12,35 +12,38 @@ from collections.abc import Iterator, Sequence
 
 import duckdb
 
+from meter_pipeline.store.warehouse import targets
+
 TABLE = "meter.kept_item_versions"
 
 # Jobs of this many items are read together (number of items): a bound for memory, and few scans for many strategies.
 _BATCH_ITEMS = 4_000_000
 
 _COLUMNS = """
-    strategy VARCHAR, url VARCHAR, parameters VARCHAR, item_key VARCHAR, version BIGINT, valid_from TIMESTAMPTZ,
-    valid_to TIMESTAMPTZ, next_from TIMESTAMPTZ, first_job_id VARCHAR, last_job_id VARCHAR, first_seen_at TIMESTAMPTZ,
-    field_changes BIGINT, label VARCHAR, item_hash VARCHAR, item VARCHAR
+    strategy VARCHAR, target VARCHAR, url VARCHAR, parameters VARCHAR, item_key VARCHAR, version BIGINT,
+    valid_from TIMESTAMPTZ, valid_to TIMESTAMPTZ, next_from TIMESTAMPTZ, first_job_id VARCHAR, last_job_id VARCHAR,
+    first_seen_at TIMESTAMPTZ, field_changes BIGINT, label VARCHAR, item_hash VARCHAR, item VARCHAR
 """
 
 # What does not change while a version stands is in the table, so that a job costs no more than its events: the last
 # job that saw a version which still stands is found when it is read.
 VIEW = f"""
 WITH latest AS (
-    SELECT strategy, url, parameters, arg_max(job_id, (completed_at, job_id)) AS job_id
+    SELECT
+        strategy, {targets.SELECT} AS target, parameters, arg_max(job_id, (completed_at, job_id)) AS job_id
     FROM meter.jobs
     WHERE state = 'accepted'
     GROUP BY ALL
 )
 SELECT
-    kept.strategy, kept.url, kept.parameters, item_key, version, valid_from, valid_to,
+    kept.strategy, kept.target, url, kept.parameters, item_key, version, valid_from, valid_to,
     valid_to IS NULL AS is_current, next_from IS NULL AS is_latest, first_job_id,
     coalesce(last_job_id, latest.job_id) AS last_job_id, first_seen_at, field_changes, label,
     item_hash, item
 FROM {TABLE} AS kept
 LEFT JOIN latest
     ON kept.strategy = latest.strategy
-    AND kept.url IS NOT DISTINCT FROM latest.url
+    AND kept.target IS NOT DISTINCT FROM latest.target
     AND kept.parameters IS NOT DISTINCT FROM latest.parameters
 """  # noqa: S608
 
@@ -86,21 +89,22 @@ FROM {TABLE} AS kept JOIN stale USING (strategy)
 WHERE valid_from < since AND (next_from IS NULL OR next_from >= since)
 """  # noqa: S608
 
+_FOLLOWING = "PARTITION BY strategy, target, parameters, item_key ORDER BY step, seen_at, job_id"
 # Those versions, then all events since then, with what each says of the version that it begins.
-_EVENTS = """
+_EVENTS = f"""
 CREATE OR REPLACE TEMP TABLE events AS
 WITH accepted AS (
-    SELECT strategy, job_id, url, parameters, completed_at, since
+    SELECT strategy, job_id, {targets.SELECT} AS target, url, parameters, completed_at, since
     FROM meter.jobs JOIN stale USING (strategy)
     WHERE state = 'accepted'
 ),
 first AS (
     SELECT strategy, any_value(since) AS since, min((completed_at, job_id)) AS place
     FROM accepted
-    GROUP BY strategy, url, parameters
+    GROUP BY strategy, target, url, parameters
 ),
 found AS (
-    SELECT strategy, job_id, item_key, 'added' AS kind, 0 AS field_changes, NULL AS previous_job_id
+    SELECT strategy, job_id, item_key, 'first' AS kind, 0 AS field_changes, NULL AS previous_job_id
     FROM (SELECT strategy, place[2] AS job_id FROM first WHERE place[1] >= since)
     JOIN keyed USING (strategy, job_id)
     UNION ALL
@@ -111,22 +115,32 @@ found AS (
 ),
 placed AS (
     SELECT
-        2 AS step, NULL AS row, strategy, url, parameters, item_key, kind, completed_at AS seen_at, job_id,
+        2 AS step, NULL AS row, strategy, target, url, parameters, item_key, kind, completed_at AS seen_at, job_id,
         previous_job_id, (kind <> 'removed')::INTEGER AS version, field_changes, completed_at AS first_seen_at
     FROM found JOIN accepted USING (strategy, job_id)
     WHERE completed_at >= since
     UNION ALL
     SELECT
-        0, row, strategy, url, parameters, item_key, 'kept', valid_from, first_job_id, NULL, version, field_changes,
-        first_seen_at
+        0, row, strategy, target, url, parameters, item_key, 'kept', valid_from, first_job_id, NULL, version,
+        field_changes, first_seen_at
     FROM standing
     UNION ALL
-    SELECT 1, NULL, strategy, url, parameters, item_key, 'removed', valid_to, NULL, last_job_id, 0, 0, valid_to
+    SELECT
+        1, NULL, strategy, target, url, parameters, item_key, 'removed', valid_to, NULL, last_job_id, 0, 0, valid_to
     FROM standing
     WHERE valid_to < since
+),
+settled AS (
+    FROM placed
+    WHERE NOT {targets.IS_LIST}
+    UNION ALL
+    -- An item may stand in the list already when a page of it is seen for the first time.
+    FROM placed
+    WHERE {targets.IS_LIST}
+    QUALIFY kind <> 'first' OR coalesce(lag(kind) OVER ({_FOLLOWING}, kind = 'first'), 'removed') = 'removed'
 )
 SELECT
-    row, strategy, url, parameters, item_key, kind, seen_at, job_id,
+    row, strategy, target, url, parameters, item_key, kind, seen_at, job_id,
     sum(version) OVER (following ROWS UNBOUNDED PRECEDING)::BIGINT AS version,
     sum(field_changes) OVER (following ROWS UNBOUNDED PRECEDING)::BIGINT AS field_changes,
     first_value(first_seen_at) OVER following AS first_seen_at,
@@ -134,9 +148,9 @@ SELECT
     lead(previous_job_id) OVER following AS last_job_id,
     CASE WHEN lead(kind) OVER following = 'removed' THEN lead(seen_at, 2) OVER following
         ELSE lead(seen_at) OVER following END AS next_from
-FROM placed
-WINDOW following AS (PARTITION BY strategy, url, parameters, item_key ORDER BY step, seen_at, job_id)
-"""
+FROM settled
+WINDOW following AS ({_FOLLOWING})
+"""  # noqa: S608
 
 _CLOSE = f"""
 UPDATE {TABLE} AS kept

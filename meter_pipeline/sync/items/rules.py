@@ -64,6 +64,14 @@ class ChosenRules(ItemRules):
         return super().rows_alike(other) and self.version == getattr(other, "version", RULES_VERSION)
 
     @property
+    def compare_reason(self) -> str:
+        """Why pages or runs are compared, in one line."""
+        if self.compare_source == CONFIGURED:
+            return CONFIGURED
+        reasons = {found["compare"]: str(found["reason"]) for found in (self.pages or {}).values()}
+        return reasons.get(self.compare, "no two complete runs of several pages to compare")
+
+    @property
     def identity(self) -> Identity:
         """The keys and hashes of items under these rules."""
         return Identity(self, by_page=self.by_page)

@@ -13,7 +13,7 @@ from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake.lake import RAW
 from meter_pipeline.store.ledger.rows import times_of
 from meter_pipeline.sync.changes.diff import Counts, Seen
-from meter_pipeline.sync.changes.feed import seen_before
+from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.changes.in_memory import AtHand
 from meter_pipeline.sync.changes.numbers import NumberReader
 from meter_pipeline.sync.changes.run_feed import open_feed

@@ -26,8 +26,9 @@ _TABLES = """
 CREATE SCHEMA meter;
 CREATE TABLE meter.jobs (
     strategy VARCHAR, job_id VARCHAR, url VARCHAR, parameters VARCHAR, state VARCHAR, items BIGINT,
-    completed_at TIMESTAMPTZ
+    completed_at TIMESTAMPTZ, schedule_id VARCHAR
 );
+CREATE TABLE meter.strategies (slug VARCHAR, identity VARCHAR);
 CREATE TABLE meter.partitions (table_name VARCHAR, strategy VARCHAR, month VARCHAR, revision BIGINT);
 CREATE TABLE changes (
     strategy VARCHAR, job_id VARCHAR, previous_job_id VARCHAR, item_key VARCHAR, kind VARCHAR, field VARCHAR,
@@ -162,7 +163,9 @@ def _fill(connection: duckdb.DuckDBPyConnection, before: Sequence[Job], jobs: Se
     """Replaces ledger and lake by those with these jobs, and lists the partitions that differ."""
     numbered = [(job, place, item) for job in jobs for place, item in enumerate(job.items)]
     rows = {
-        "meter.jobs": [(job.strategy, job.job_id, job.url, None, "accepted", len(job.items), job.at) for job in jobs],
+        "meter.jobs": [
+            (job.strategy, job.job_id, job.url, None, "accepted", len(job.items), job.at, None) for job in jobs
+        ],
         "changes": _changes(jobs),
         "results": [
             (job.strategy, job.job_id, place, key, f"{(first, second)}", job.at)
@@ -171,7 +174,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, before: Sequence[Job], jobs: Se
         "items": [(job.strategy, job.job_id, place, job.item(key), job.at) for job, place, (key, _, _) in numbered],
     }
     # A job that is not accepted counts for nothing.
-    rows["meter.jobs"].append(("books", "held", None, None, "held", 5, _START - timedelta(days=3)))
+    rows["meter.jobs"].append(("books", "held", None, None, "held", 5, _START - timedelta(days=3), None))
     for table, found in rows.items():
         connection.execute(f"DELETE FROM {table}")
         if found:

@@ -12,7 +12,8 @@ from meter_pipeline.sandbox import Sandbox
 from meter_pipeline_tests.behaviour.station import Station
 
 DAY = 86_400.0
-START = 1_770_000_000.0
+# The last days of a month.
+START = 1_772_150_400.0
 ROOM = 4
 
 
