@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
+from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.rebuild import rekey
@@ -18,9 +19,10 @@ from meter_pipeline.sync.loading.release import release
 from meter_pipeline.sync.loading.withdraw import hold
 from meter_pipeline_tests.behaviour import thorough
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
-from meter_pipeline_tests.sync.changes.listings import expect, served, slide, tell
+from meter_pipeline_tests.sync.changes.listings import DAY, START, expect, served, slide, tell
 
 BY_RUN = Config(strategies={"shop": StrategyConfig(key=("sku",), compare="run")})
+KEYED = Config(strategies={"shop": StrategyConfig(key=("sku",))})
 BY_PAGE = Config(strategies={"shop": StrategyConfig(key=("sku",), compare="page")})
 
 
@@ -110,3 +112,60 @@ def test_that_a_listing_slides_is_found_whatever_the_order_of_loading(pages: int
         assert tell(station, ids) == expect(days, pages)
         assert not station.jobs("held")
         assert_whole(station)
+
+
+@settings(
+    max_examples=3 * thorough.TIMES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate),
+)
+@given(seed=st.integers(0, 10_000), data=st.data())
+def test_whether_pages_or_runs_are_compared_does_not_depend_on_the_order_of_loading(
+    seed: int, data: st.DataObject
+) -> None:
+    days = slide(seed, 3, days=5)
+    with tempfile.TemporaryDirectory() as folder, served(days, 3) as (sandbox, ids):
+        sound = [id_ for (day, page), id_ in ids.items() if page not in days[day].missing]
+        with Station(Path(folder, "whole"), sandbox) as whole:
+            assert not whole.sync(jobs=sound, config=KEYED).problems
+            judged, expected = judgement(whole), rows(whole)
+        order = data.draw(st.permutations(sound))
+        with Station(Path(folder, "parts"), sandbox) as parts:
+            for start in range(0, len(order), 4):
+                assert not parts.sync(jobs=order[start : start + 4], config=KEYED).problems
+            assert (judgement(parts), rows(parts)) == (judged, expected)
+            extra = data.draw(st.sampled_from(order))
+            hold(parts.ledger, parts.lake, [extra], config=KEYED)
+            without = [id_ for id_ in sound if id_ != extra]
+            with Station(Path(folder, "without"), sandbox) as never:
+                assert not never.sync(jobs=without, config=KEYED).problems
+                assert (judgement(parts), rows(parts)) == (judgement(never), rows(never))
+
+
+def test_pages_with_items_of_their_own_are_compared_page_by_page(station: Station, empty_sandbox: Sandbox) -> None:
+    urls = [f"https://shop.example/{name}" for name in ("lamps", "books", "tools")]
+    empty_sandbox.add_strategy("Shop", items=[])
+    schedule = empty_sandbox.add_schedule("Shop", urls=urls, interval_seconds=int(DAY), runs=False)
+    for day in range(5):
+        for page, url in enumerate(urls):
+            items = [{"sku": f"{page}-{number}", "price": number} for number in range(day, day + 6)]
+            time = START + day * DAY + page
+            empty_sandbox.insert_job("Shop", url=url, items=items, schedule=schedule, completed_at=time)
+    assert not station.sync().problems
+    rules = item_rules.load(station.ledger.strategies()[0].identity)
+    assert (rules.compare, rules.compare_source) == ("page", "none")
+    assert rules.compare_reason == "items do not move to other pages"
+    found = station.read("changes", "shop", ["kind", "url", "item_key"]).to_pylist()
+    assert sorted((row["kind"], row["url"], row["item_key"]) for row in found) == sorted(
+        (kind, url, f"{page}-{day + shift}")
+        for day in range(4)
+        for page, url in enumerate(urls)
+        for kind, shift in (("removed", 0), ("added", 6))
+    )
+
+
+def judgement(station: Station) -> tuple[str, object]:
+    """What is compared of the shop, and what is known of its lists."""
+    rules = item_rules.load(station.ledger.strategies()[0].identity)
+    return rules.compare, rules.pages
