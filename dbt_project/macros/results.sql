@@ -9,9 +9,16 @@
         select
             results.*,
             jobs.url as _meter_target_url,
-            jobs.parameters as _meter_parameters
+            jobs.parameters as _meter_parameters,
+            {# As `target` of `meter.item_versions`: where the pages of a run are one list, it is the schedule. -#}
+            case
+                when strategies.identity ->> '$.compare' = 'run'
+                    then coalesce('schedule ' || jobs.schedule_id, 'no schedule')
+                else jobs.url
+            end as _meter_target
         from {{ source('results', slug) }} as results
         inner join {{ ref('stg_meter__jobs') }} as jobs on results._meter_job_id = jobs.job_id
+        inner join {{ ref('stg_meter__strategies') }} as strategies on jobs.strategy = strategies.strategy
     )
 {% endmacro %}
 
@@ -55,7 +62,7 @@
             lag({{ adapter.quote(field) }}) over item as previous_value
         from {{ meter_results(slug) }}
         window item as (
-            partition by _meter_target_url, _meter_parameters, _meter_item_key
+            partition by _meter_target, _meter_parameters, _meter_item_key
             order by _meter_completed_at, _meter_job_id
         )
         qualify

@@ -67,7 +67,7 @@ def _describe_loaded(strategy_id: str) -> dict[str, Any]:
             "items": sum(count.items for count in counts),
             "key": list(rules.key),
             "compared_by": rules.compare,
-            "compared_by_from": rules.compare_reason,
+            "compared_by_reason": rules.compare_reason,
             "columns": {column.name: column.kind for column in row.columns},
             "versions_seen": len(list_versions(ledger, "strategy", strategy_id)),
         }

@@ -63,6 +63,8 @@ def choose_compare(
     known = dict(rules.pages or {})
     affected = _find_affected(context, state, known, [*entered, *left])
     affected |= {name: found["schedule_id"] for name, found in known.items() if is_rekeyed}
+    if not affected and not known:
+        return state
     if affected:
         jobs = _list_accepted(context, state, affected, entered, left)
         for name in sorted(affected):
