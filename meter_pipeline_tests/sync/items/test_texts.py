@@ -6,7 +6,6 @@ import gc
 import json
 
 import numpy as np
-import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,11 +93,11 @@ def test_columns_are_those_of_the_items_in_their_order(job: list[bytes]) -> None
     texts = Texts()
     items = Items(texts, texts.take(job))
     fields = columns.infer_fields(items.objects(), ("2026", "job", 0))
-    built = Gathered.of(texts, [items.numbers]).columns(fields)
-    for one, column in zip(fields, built, strict=True):
-        whole = columns.build([item.get(one.name) for item in items.objects()], one.type)
-        assert isinstance(column, pa.Array)
-        assert column.equals(whole)
+    rows = Gathered.of(texts, [items.numbers])
+    for field, values, distinct in rows.distinct_columns(fields):
+        whole = columns.build([item.get(field.name) for item in items.objects()], field.type)
+        assert columns.build(values, field.type).equals(distinct)
+        assert rows.spread(distinct).equals(whole)
 
 
 def test_an_item_that_cannot_be_parsed_is_named_and_harms_no_other() -> None:
