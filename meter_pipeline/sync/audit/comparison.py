@@ -63,6 +63,7 @@ class Comparison:
         any_changed: Share of matched items with any different value.
         head: Whether the kept items are the first ones of the earlier job: share of items before the last kept one
             that were kept.
+        places: Where the matched items are in the sketch of each job.
     """
 
     known: float
@@ -74,7 +75,7 @@ class Comparison:
     any_changed: float
     head: float
     _pair: tuple[weakref.ref[JobProfile], weakref.ref[JobProfile]]
-    _places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+    places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
     @cached_property
     def steps(self) -> Steps:
@@ -82,7 +83,7 @@ class Comparison:
         now, before = (profile() for profile in self._pair)
         assert now is not None
         assert before is not None
-        return _steps(now, before, *self._places, self.changed)
+        return _steps(now, before, *self.places, self.changed)
 
     @property
     def moved(self) -> float:
@@ -156,7 +157,7 @@ def _compare(now: JobProfile, before: JobProfile) -> Comparison:
         any_changed=any_changed,
         head=_head(before.sketch, there),
         _pair=(weakref.ref(now), weakref.ref(before)),
-        _places=(here, there),
+        places=(here, there),
     )
 
 
@@ -178,6 +179,18 @@ def numbers_of(profile: JobProfile, rows: npt.NDArray[np.int64], fields: npt.NDA
     return result
 
 
+def numbers_in_both(
+    now: JobProfile, before: JobProfile, here: npt.NDArray[np.int64], there: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+    """Places of the later job's fields with numbers that the earlier job has too, and the numbers of matched items."""
+    numeric = now.sketch.numeric.astype(np.int64)
+    if now.paths == before.paths and np.array_equal(now.sketch.numeric, before.sketch.numeric):
+        return numeric, now.sketch.numbers[here].astype(np.float64), before.sketch.numbers[there].astype(np.float64)
+    places = np.array([before.place.get(now.paths[place], -1) for place in numeric.tolist()], np.int64)
+    numeric, places = numeric[places >= 0], places[places >= 0]
+    return numeric, numbers_of(now, here, numeric), numbers_of(before, there, places)
+
+
 def is_date(profile: JobProfile) -> npt.NDArray[np.bool_]:
     """Whether most values of each field are dates or times."""
     dates = profile.forms[:, DATE] + profile.forms[:, TIME]
@@ -193,12 +206,9 @@ def _steps(
 ) -> Steps:
     count = len(now.paths)
     zero = np.zeros((8, count))
-    numeric = now.sketch.numeric.astype(np.int64)
-    places = np.array([before.place.get(now.paths[place], -1) for place in numeric.tolist()], np.int64)
-    numeric, places = numeric[places >= 0], places[places >= 0]
+    numeric, new, old = numbers_in_both(now, before, here, there)
     if not len(here) or not len(numeric):
         return Steps(*zero)
-    new, old = numbers_of(now, here, numeric), numbers_of(before, there, places)
     # Zeros that stay zeros, as of versions that nobody uses, say nothing about steps.
     zero[0, numeric] = (~np.isnan(new) & ~np.isnan(old) & ((new != 0) | (old != 0))).sum(axis=0)
     moving = changed[numeric] > 0

@@ -22,7 +22,7 @@ from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 
 # Most fields of a job whose pairs of fields are compared.
-_PAIRED_FIELDS = 64
+PAIRED_FIELDS = 64
 _FEW = 3
 # In how many items two fields may have been equal before, to call them related: a price and a list price.
 _RELATED = 0.15
@@ -31,7 +31,7 @@ _RELATED = 0.15
 def find_other_fields(baseline: Baseline) -> Iterator[Finding]:
     """Fields that hold what another field of the same item holds, or held in the job before."""
     now, last = baseline.now, baseline.profiles[-1]
-    if not 2 <= len(now.paths) <= _PAIRED_FIELDS or now.rows < 2:
+    if not 2 <= len(now.paths) <= PAIRED_FIELDS or now.rows < 2:
         return
     count = len(now.paths)
     share, usual, donor = np.zeros(count), np.zeros(count), np.full(count, -1)
@@ -40,7 +40,7 @@ def find_other_fields(baseline: Baseline) -> Iterator[Finding]:
     mask = baseline.mask("other field")
     past = np.zeros((count, count))
     for line, profile in enumerate(baseline.profiles):
-        before, _ = _equal_pairs(profile) if len(profile.paths) <= _PAIRED_FIELDS else (None, None)
+        before, _ = _equal_pairs(profile) if len(profile.paths) <= PAIRED_FIELDS else (None, None)
         mine, other = shared_fields(now, profile)
         if before is not None and len(mine):
             teaches = mask[line, mine]

@@ -17,6 +17,8 @@ from meter_pipeline.sync.audit.profile import JobProfile
 _HALF, _THREE_FIFTHS = log(0.5), log(0.56)
 _GROWN = log(3)
 _CUT = log(0.85)
+#: The least that each job differs from the one before where an old page is noticed.
+FEWEST_MOVED = 0.03
 
 
 def _one(baseline: Baseline, test: str, values: Sequence[float]) -> Band:
@@ -155,7 +157,7 @@ def find_stale(baseline: Baseline) -> Iterator[Finding]:
 
     # Only where every job differed from the one before, and this one does.
     least = min(found.moved for found in past)
-    if least < 0.03 or comparison.moved < least:
+    if least < FEWEST_MOVED or comparison.moved < least:
         return
     for place in range(len(baseline.profiles) - 3, -1, -1):
         earlier = compare(baseline.now, baseline.profiles[place])

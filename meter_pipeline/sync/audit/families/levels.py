@@ -19,7 +19,7 @@ from meter_pipeline.sync.audit.values import LIST, MEASURE, NUMBER
 from meter_pipeline.sync.items.field_names import rank_name
 
 _HOLD_APART, _FLAG = log(1.8), log(1.7)
-_EARLIEST = date(1985, 1, 1).toordinal() - 719163
+EARLIEST = date(1985, 1, 1).toordinal() - 719163
 _YEAR = 365
 
 
@@ -87,7 +87,7 @@ def find_impossible_dates(baseline: Baseline) -> Iterator[Finding]:
     moved = np.maximum(middle.above(seen), middle.below(seen))
     outside = np.maximum(first.low - now[:, 4], now[:, 0] - last.high)
     held = dates & middle.known & (moved > 2 * _YEAR) & (outside > _YEAR)
-    held |= dates & middle.known & (seen < _EARLIEST) & (middle.low > _EARLIEST)
+    held |= dates & middle.known & (seen < EARLIEST) & (middle.low > EARLIEST)
     flagged = dates & middle.known & (moved > _YEAR) & (outside > 0)
 
     def say(place: int) -> str:
