@@ -36,6 +36,7 @@ class Cells:
         self.values = ValueTable()
         self._columns: dict[tuple[str, ...], int] = {}
         self.paths: list[tuple[str, ...]] = []
+        self._order: tuple[list[int], tuple[tuple[str, ...], ...]] = [], ()
         self._places = np.empty(0, np.int64)
         self._codes: Codes = np.empty((0, 0), np.int32)
         self._used = 0
@@ -58,6 +59,13 @@ class Cells:
             self._learn(items, dict.fromkeys(numbers[places < 0].tolist()))
             places = self._places[numbers]
         return self._codes[places, : len(self.paths)]
+
+    def order(self) -> tuple[list[int], tuple[tuple[str, ...], ...]]:
+        """The columns in the order of their names, and these names: the same objects until there are other columns."""
+        if len(self._order[0]) != len(self.paths):
+            order = sorted(range(len(self.paths)), key=self.paths.__getitem__)
+            self._order = order, tuple(self.paths[column] for column in order)
+        return self._order
 
     def _learn(self, items: Sequence[Any], fresh: dict[int, None]) -> None:
         rows = [self._flatten(items[number]) for number in fresh]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from meter_pipeline.api import Job
@@ -13,7 +13,7 @@ from meter_pipeline.store.ledger.rows import FindingRow
 from meter_pipeline.sync.audit.baseline import PastJob
 from meter_pipeline.sync.audit.findings import ACCEPTED, HELD, Verdict
 from meter_pipeline.sync.audit.profile import JobProfile
-from meter_pipeline.sync.audit.profiler import PieceProfiler
+from meter_pipeline.sync.audit.profiler import JobItems, PieceProfiler
 from meter_pipeline.sync.audit.verdict import judge
 from meter_pipeline.sync.items.raw import NO_TIME, time_of
 from meter_pipeline.sync.loading.fetch import Fetched
@@ -47,7 +47,35 @@ class Auditor:
         self._context = context
         self._history = History(context)
 
-    def begin(self, batch: Sequence[Fetched]) -> list[Fetched]:
+    def judge_all(
+        self, batch: Sequence[Fetched], read: Callable[[Fetched], CompletedJob], memory: ItemMemory
+    ) -> list[CompletedJob]:
+        """Reads and judges the completed jobs of a batch.
+
+        Args:
+            batch: The fetched jobs; those without a body are left out.
+            read: Reads one; a large one needs `profiler` for that.
+            memory: The items that `read` reads into.
+
+        Returns:
+            The jobs in order of time, with profiles and verdicts; a job that cannot be judged is as it was read.
+        """
+        judged: list[CompletedJob] = []
+        waiting: list[tuple[_Seat, CompletedJob]] = []
+        for seat, fetched in self._seated(batch):
+            is_large = fetched.body is not None and fetched.body.size >= self._context.limits.large_bytes
+            if is_large:
+                # How a large job is read depends on the verdicts on those before it.
+                judged += self._judge_waiting(waiting, memory)
+                waiting = []
+            waiting.append((seat, read(fetched)))
+        return judged + self._judge_waiting(waiting, memory)
+
+    def profiler(self, job: Job) -> PieceProfiler:
+        """Makes the profile of a job that is read piece by piece."""
+        return PieceProfiler(time_of(job), self._last_accepted(_Seat.of(job)))
+
+    def _seated(self, batch: Sequence[Fetched]) -> list[tuple[_Seat, Fetched]]:
         """The completed jobs of a batch in the order in which they are to be judged."""
         seats = [(_Seat.of(fetched.body.job), fetched) for fetched in batch if fetched.body is not None]
         seats.sort(key=lambda seated: seated[0].place)
@@ -56,22 +84,36 @@ class Auditor:
             first, _ = spans.get(seat.target_id, (seat.place, seat.place))
             spans[seat.target_id] = first, seat.place
         self._history.prepare(spans, {fetched.row.job_id for _, fetched in seats if fetched.row.loaded})
-        return [fetched for _, fetched in seats]
+        return seats
 
-    def profiler(self, job: Job) -> PieceProfiler:
-        """Makes the profile of a job that is read piece by piece."""
-        return PieceProfiler(time_of(job), self._last_accepted(_Seat.of(job)))
+    def _judge_waiting(self, waiting: Sequence[tuple[_Seat, CompletedJob]], memory: ItemMemory) -> list[CompletedJob]:
+        """Judges jobs that were read; they are profiled together, since that is cheaper."""
+        assumed: dict[str, tuple[str, ...]] = {}
+        jobs: list[JobItems] = []
+        for seat, job in waiting:
+            if seat.target_id not in assumed:
+                assumed[seat.target_id] = _identity_of(self._last_accepted(seat))
+            if job.items is not None and _can_be_judged(job):
+                jobs.append(JobItems(seat.target_id, job.items, job.time))
+        profiles = iter(memory.profiler.profile_all(jobs, assumed))
+        judged = []
+        for seat, job in waiting:
+            if not _can_be_judged(job):
+                judged.append(job)
+                continue
+            past = self._history.before(seat.target_id, seat.place)
+            profile = job.profile
+            if profile is None:
+                assert job.items is not None
+                profile, last = next(profiles), _last_accepted(past)
+                before, assumed[seat.target_id] = assumed[seat.target_id], profile.identity
+                if _identity_of(last) != before:
+                    # Not every job before it was accepted.
+                    profile = memory.profiler.profile(job.items, job.time, last)
+            judged.append(self._judge(seat, job, profile, past))
+        return judged
 
-    def judge(self, job: CompletedJob, memory: ItemMemory) -> CompletedJob:
-        """The job with its profile and the verdict; as it was if it cannot be judged."""
-        if job.problem is not None or job.time == NO_TIME:
-            return job
-        seat = _Seat.of(job.job)
-        past = self._history.before(seat.target_id, seat.place)
-        profile = job.profile
-        if profile is None:
-            assert job.items is not None
-            profile = memory.profiler.profile(job.items, job.time, _last_accepted(past))
+    def _judge(self, seat: _Seat, job: CompletedJob, profile: JobProfile, past: Sequence[PastJob]) -> CompletedJob:
         version = self._history.version_at(job.time)
         others = _Others(self._history, seat)
         verdict = judge(profile, past, config=self._config, others=others, version=version)
@@ -97,6 +139,14 @@ class _Others(Iterable[JobProfile]):
 
     def __iter__(self) -> Iterator[JobProfile]:
         return self._history.others(self._seat.target_id, self._seat.place)
+
+
+def _can_be_judged(job: CompletedJob) -> bool:
+    return job.problem is None and job.time != NO_TIME
+
+
+def _identity_of(profile: JobProfile | None) -> tuple[str, ...]:
+    return () if profile is None else profile.identity
 
 
 def _last_accepted(past: Sequence[PastJob]) -> JobProfile | None:

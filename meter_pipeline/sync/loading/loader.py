@@ -169,7 +169,7 @@ class StrategyLoader:
     def _read_and_judge(self, completed: Sequence[Fetched]) -> list[CompletedJob]:
         """The completed jobs of a batch in order of time, each judged by those before it."""
         self._auditor = auditor = self._auditor or Auditor(self._context)
-        return [auditor.judge(self._read(fetched, auditor), self._memory) for fetched in auditor.begin(completed)]
+        return auditor.judge_all(completed, lambda fetched: self._read(fetched, auditor), self._memory)
 
     def _read(self, fetched: Fetched, auditor: Auditor) -> CompletedJob:
         """Reads a body, and leaves it open: a batch that fails is read again in smaller ones."""
