@@ -102,6 +102,111 @@ def _make_traits(profile: JobProfile) -> _Traits:
     )
 
 
+@dataclass(frozen=True)
+class Near:
+    """In what a job is so near to the last accepted one that no test can speak.
+
+    Attributes:
+        whole: In the number of its items, and how many repeat, are sparse or known.
+        items: In how items changed: tests of changes, steps, levels, and values of other fields and items.
+        fields: In what kinds of values fields have: tests of emptiness, forms, equal and distinct values, marks,
+            lengths and impossible dates.
+        new: In values, units and patterns.
+    """
+
+    whole: bool
+    items: bool
+    fields: bool
+    new: bool
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no test can speak, but that for an old page."""
+        return self.whole and self.items and self.fields and self.new
+
+
+def find_near(now: JobProfile, last: JobProfile, comparison: Comparison) -> Near | None:
+    """In what a job is near to the last accepted one; None if they cannot be compared like this.
+
+    Args:
+        now: The job.
+        last: The last accepted job before it: no finding is about it, and the same version of the strategy made it.
+        comparison: Both, compared.
+    """
+    if now.paths != last.paths or not now.rows or not last.rows or not comparison.matched:
+        return None
+    if max(comparison.known, comparison.kept) < _KNOWN:
+        return None
+    is_near = (
+        _FEWEST * last.items <= now.items <= _MOST * last.items
+        and now.repeats - last.repeats < _REPEATS
+        and now.sparse - last.sparse < _SPARSE
+    )
+    return Near(is_near, _has_near_items(now, last, comparison), _has_near_fields(now, last), _has_few_new(now, last))
+
+
+@dataclass(frozen=True, eq=False)
+class _Traits:
+    """What is compared of a profile, one column a field.
+
+    Attributes:
+        filled: Share of the rows with a value.
+        forms: Share of the values by form.
+        equal: Share of the values that is the most frequent one.
+        distinct: Share of the values that differ.
+        flags: Share of the values by flag.
+        lengths: Median length of texts, and that of the longest tenth.
+        level: Median number; its size alone.
+        has_level: Whether the field has numbers enough, and a median of them.
+        dates: Whether it has dates, and their median.
+        sketched: Number of items of the sketch that have a value.
+        has_rare_sign: Whether one of the few values of a field is zero or negative.
+    """
+
+    filled: Floats
+    forms: Floats
+    equal: Floats
+    distinct: Floats
+    flags: Floats
+    lengths: Floats
+    level: Floats
+    has_level: Mask
+    dates: Mask
+    middle: Floats
+    sketched: Floats
+    has_rare_sign: bool
+
+
+def _traits(profile: JobProfile) -> _Traits:
+    found: _Traits | None = profile.memory.get("traits")
+    if found is None:
+        found = profile.memory["traits"] = _make_traits(profile)
+    return found
+
+
+def _make_traits(profile: JobProfile) -> _Traits:
+    count = profile.filled.astype(np.float64)
+    some = np.maximum(count, 1)
+    flags = profile.flags.T / some
+    few = flags[[ZERO, NEGATIVE]]
+    middle = profile.numbers[:, 2].astype(np.float64)
+    numbers = profile.forms[:, NUMBER] + profile.forms[:, MEASURE]
+    return _Traits(
+        filled=count / max(profile.rows, 1),
+        forms=profile.forms.T[EMPTY + 1 :] / some,
+        equal=np.maximum(profile.top, np.minimum(count, 1)) / some,
+        distinct=profile.distinct / some,
+        flags=flags,
+        lengths=profile.lengths.T[1:].astype(np.float64),
+        level=np.abs(middle),
+        has_level=(numbers >= 8) & (np.abs(middle) > 0),
+        dates=is_date(profile),
+        middle=middle,
+        sketched=(profile.sketch.marks != 0).sum(axis=0),
+        has_rare_sign=bool(((few >= 0.99) & (count <= 3)).any()),
+    )
+
+
 def is_near(now: JobProfile, last: JobProfile, comparison: Comparison) -> bool:
     """Whether no test of the job's fields, steps and number of items can speak.
 
@@ -140,7 +245,13 @@ def _has_near_items(now: JobProfile, last: JobProfile, comparison: Comparison) -
     both = ~(np.isnan(new) | np.isnan(old))
     compared = (both & ((new != 0) | (old != 0))).sum(axis=0)
     steps = (both & (new != old)).sum(axis=0)
-    if not ((steps == 0) | (steps < 15) & (steps * 10 < compared) | (steps <= 3) & (steps < 0.39 * compared)).all():
+    up = (both & (new > old)).sum(axis=0)
+    dates = is_date(now)[numeric]
+    # Of numbers, some dozen steps say something if all go one way; of dates, a fifth that changed.
+    is_mixed = (up > 0.05 * steps) & (up < 0.95 * steps)
+    few = np.where(dates, (steps <= 3) | (steps < 0.19 * compared), (steps <= 5) | is_mixed)
+    few |= (steps < 15) & (steps * 10 < compared)
+    if not ((steps == 0) | few & (steps < 0.39 * compared)).all():
         return False
     # How large the numbers are is judged where too few items have a step.
     ours, theirs = _traits(now), _traits(last)

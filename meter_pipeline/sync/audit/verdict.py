@@ -6,8 +6,9 @@ from these alone: not from the order in which jobs were loaded, the clock, or an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from meter_pipeline.config.audit_rules import NO_AUDIT_CONFIG, AuditConfig
 from meter_pipeline.sync.audit.baseline import MOST_JOBS, Baseline, PastJob
@@ -15,27 +16,29 @@ from meter_pipeline.sync.audit.comparison import compare
 from meter_pipeline.sync.audit.families import belonging, counts, fields, levels, steps, texts
 from meter_pipeline.sync.audit.families.counts import FEWEST_MOVED
 from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD, NEEDED, Finding, Verdict
-from meter_pipeline.sync.audit.nearness import is_near, may_be_again
+from meter_pipeline.sync.audit.nearness import Near, find_near, may_be_again
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import PADDED
 
 # Tests that need no more than jobs of the same shape: those of the strategy's other pages will do.
 _OF_SHAPE = (fields.find_emptier, fields.find_other_forms, texts.find_marks, texts.find_new_units)
-_OF_ROWS = (
-    fields.find_emptier,
-    fields.find_other_forms,
-    fields.find_equal,
-    fields.find_fewer_distinct,
-    fields.find_new_values,
-    texts.find_marks,
-    texts.find_new_units,
-    texts.find_new_patterns,
-    texts.find_other_lengths,
-    steps.find_steps,
-    belonging.find_other_fields,
-    belonging.find_other_items,
-    levels.find_levels,
-    levels.find_impossible_dates,
+_ITEMS, _FIELDS, _NEW = attrgetter("items"), attrgetter("fields"), attrgetter("new")
+# All tests of jobs with rows, each with what of `Near` keeps it silent.
+_OF_ROWS: tuple[tuple[Callable[[Baseline], Iterator[Finding]], Callable[[Near], bool]], ...] = (
+    (fields.find_emptier, _FIELDS),
+    (fields.find_other_forms, _FIELDS),
+    (fields.find_equal, _FIELDS),
+    (fields.find_fewer_distinct, _FIELDS),
+    (fields.find_new_values, _NEW),
+    (texts.find_marks, _FIELDS),
+    (texts.find_new_units, _NEW),
+    (texts.find_new_patterns, _NEW),
+    (texts.find_other_lengths, _FIELDS),
+    (steps.find_steps, _ITEMS),
+    (belonging.find_other_fields, _ITEMS),
+    (belonging.find_other_items, _ITEMS),
+    (levels.find_levels, _ITEMS),
+    (levels.find_impossible_dates, _FIELDS),
 )
 # How much worse, as a share of itself, a doubtful figure may become and still be the same doubt.
 _GROWN = 0.25
@@ -67,10 +70,11 @@ def judge(
         return _verdict(_configured(findings, config), learning=(len(accepted), NEEDED))
     if not since and _is_as_before(profile, accepted[-1]):
         return Verdict(ACCEPTED)
-    if _is_surely_usual(profile, accepted, version):
+    near = _find_near(profile, accepted[-1], version)
+    if near is not None and near.is_silent and not _may_be_old(profile, accepted):
         return Verdict(ACCEPTED)
     baseline = Baseline(profile, accepted, since, version)
-    findings = list(_configured(_judge_all(baseline, others), config))
+    findings = list(_configured(_judge_all(baseline, others, near), config))
     findings = [finding for finding in findings if not _is_settled(finding, accepted[-1])]
     if baseline.is_new_version:
         findings = [replace(finding, outcome=FLAGGED) for finding in findings]
@@ -93,17 +97,21 @@ def _is_as_before(now: JobProfile, last: PastJob) -> bool:
     ) == len(before.units.marks)
 
 
-def _is_surely_usual(now: JobProfile, accepted: Sequence[PastJob], version: int | None) -> bool:
-    """Whether no test can speak, as the last accepted job alone shows; most jobs are like this."""
-    last = accepted[-1]
+def _find_near(now: JobProfile, last: PastJob, version: int | None) -> Near | None:
+    """In what a job is near to the last accepted one, which spares tests: most jobs need none."""
     # Only a job without findings, of the same version, teaches all tests.
     if last.outcome != ACCEPTED or last.version != version:
-        return False
+        return None
     comparison = compare(now, last.profile)
-    if comparison is None or not is_near(now, last.profile, comparison):
+    return None if comparison is None else find_near(now, last.profile, comparison)
+
+
+def _may_be_old(now: JobProfile, accepted: Sequence[PastJob]) -> bool:
+    """Whether the items may be those of a job some time ago: wrong only where it says yes."""
+    comparison = compare(now, accepted[-1].profile)
+    if comparison is not None and comparison.moved < FEWEST_MOVED:
         return False
-    earlier = () if comparison.moved < FEWEST_MOVED else accepted[-MOST_JOBS:-2]
-    return not any(may_be_again(now, job.profile) for job in earlier)
+    return any(may_be_again(now, job.profile) for job in accepted[-MOST_JOBS:-2])
 
 
 def _is_settled(finding: Finding, last: PastJob) -> bool:
@@ -126,7 +134,7 @@ def _after_last_accepted(history: Sequence[PastJob]) -> list[PastJob]:
     return since[::-1]
 
 
-def _judge_all(baseline: Baseline, others: Iterable[JobProfile]) -> Iterator[Finding]:
+def _judge_all(baseline: Baseline, others: Iterable[JobProfile], near: Near | None = None) -> Iterator[Finding]:
     yield from counts.count_items(baseline)
     if not baseline.now.rows:
         return
@@ -139,8 +147,9 @@ def _judge_all(baseline: Baseline, others: Iterable[JobProfile]) -> Iterator[Fin
         return
     yield from counts.find_known(with_rows, others)
     yield from counts.find_stale(with_rows)
-    for test in _OF_ROWS:
-        yield from test(with_rows)
+    for test, is_silent in _OF_ROWS:
+        if near is None or not is_silent(near):
+            yield from test(with_rows)
 
 
 def _judge_shape(profile: JobProfile, accepted: Sequence[PastJob], others: Iterable[JobProfile]) -> list[Finding]:
