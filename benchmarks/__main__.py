@@ -14,8 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import checks, growth, report, sensing
+from benchmarks import checks, gate, growth, report, sensing
 from benchmarks.contenders import CONTENDERS, DLT, DOWNLOAD, FLOOR, TUNED, Contender, environment, imports
+from benchmarks.gate import GATE
 from benchmarks.growth import GROWTH
 from benchmarks.measure import RunFailed, run
 from benchmarks.report import Line, Run
@@ -24,7 +25,7 @@ from benchmarks.server import Served
 from benchmarks.worlds import QUICK, WORKLOADS, Totals, Workload, write_world
 
 NOTHING_NEW = "nothing-new"
-NAMES = (*WORKLOADS, NOTHING_NEW, SENSING, GROWTH)
+NAMES = (*WORKLOADS, NOTHING_NEW, SENSING, GATE, GROWTH)
 WARM_UP = Workload("warm-up", 2, 2, 10, "2 strategies x 2 jobs x 10 items")
 
 
@@ -46,6 +47,10 @@ def main() -> int:
                 place = Path(temporary) / name
                 if name == SENSING:
                     document[SENSING] = sensing.measure(place, quick=options.quick)
+                elif name == GATE:
+                    document[GATE] = gate.measure(
+                        place, quick=options.quick, runs=options.runs, timeout=options.timeout
+                    )
                 elif name == GROWTH:
                     document[GROWTH] = growth.measure(
                         place, quick=options.quick, runs=options.runs, timeout=options.timeout

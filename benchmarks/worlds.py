@@ -39,6 +39,7 @@ class Workload:
 
     Attributes:
         changed: Share of the items that have other values than in the job before.
+        columns: Number of columns that items have beside those of a book.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Workload:
     items: int
     about: str
     changed: float = CHANGED
+    columns: int = 0
 
 
 WORKLOADS = {
@@ -153,33 +155,33 @@ def _write_world(workload: Workload, folder: Path) -> Totals:
 def _runs(workload: Workload, number: int) -> Iterator[list[Item]]:
     """The items of each job of one strategy, oldest first."""
     rng = random.Random(f"{workload.name}/{number}")
-    items = [_item(rng, number, serial) for serial in range(workload.items)]
+    items = [_item(rng, number, serial, workload.columns) for serial in range(workload.items)]
     serial = len(items)
     yield items
     for _ in range(workload.jobs - 1):
         kept = [
-            _item(rng, number, old.serial) if rng.random() < workload.changed else old
+            _item(rng, number, old.serial, workload.columns) if rng.random() < workload.changed else old
             for old in items
             if rng.random() >= REMOVED
         ]
         for _ in range(sum(rng.random() < ADDED for _ in range(workload.items))):
-            kept.append(_item(rng, number, serial))
+            kept.append(_item(rng, number, serial, workload.columns))
             serial += 1
         items = kept
         yield items
 
 
-def _item(rng: random.Random, strategy: int, serial: int) -> Item:
+def _item(rng: random.Random, strategy: int, serial: int, columns: int = 0) -> Item:
     """A book whose price, stock and rating are drawn, and whose identity follows from its serial number."""
-    return make_item(strategy, serial, rng.randrange(300, 9_000), rng.randrange(0, 40), rng.randrange(10, 51))
+    return make_item(strategy, serial, rng.randrange(300, 9_000), rng.randrange(0, 40), rng.randrange(10, 51), columns)
 
 
-def make_item(strategy: int, serial: int, cents: int, stock: int, rating: int) -> Item:
-    """A book of a strategy's shop; `rating` is in tenths."""
+def make_item(strategy: int, serial: int, cents: int, stock: int, rating: int, columns: int = 0) -> Item:
+    """A book of a strategy's shop; `rating` is in tenths. Further columns are numbers, prices and words in turn."""
     fixed = strategy * 7_919 + serial
     seller, city = _SELLERS[fixed % len(_SELLERS)]
     tags = [_TAGS[(fixed + i) % len(_TAGS)] for i in range(fixed % 4)]
-    book = {
+    book: dict[str, object] = {
         "title": f"{_FIRST[fixed % len(_FIRST)]} {_SECOND[fixed // 12 % len(_SECOND)]} {serial}",
         "url": f"https://shop{strategy}.example/b/{serial}",
         "price": f"£{cents // 100}.{cents % 100:02d}",
@@ -190,6 +192,10 @@ def make_item(strategy: int, serial: int, cents: int, stock: int, rating: int) -
         "seller": {"name": seller, "city": city},
         "tags": tags,
     }
+    for column in range(columns):
+        drawn = fixed * 31 + column * 17 + (cents if column % 40 == 0 else 0)
+        word = f"{_FIRST[drawn % len(_FIRST)]} {drawn % 100}"
+        book[f"column {column}"] = (drawn % 1_000, f"£{drawn % 100}.50", word)[column % 3]
     return Item(serial, _encode(book), cents, stock, rating)
 
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from benchmarks import checks, floor, growth, report
+from benchmarks import checks, floor, gate, growth, report
 from benchmarks.contenders import FLOOR, OURS
 from benchmarks.download import download
 from benchmarks.history import History
@@ -266,3 +267,26 @@ def test_costs_are_printed_as_multiples_of_the_floor() -> None:
     }
     assert "ours over floor: CPU 2.0 best" in report.table("small", lines)
     assert report.over_floor(lines[:1]) == {}
+
+
+def test_a_load_without_the_gate_brings_the_same_items_and_no_verdict(tmp_path: Path) -> None:
+    world = Workload("gate", 2, 4, 10, "")
+    case = gate.measure_world(world, tmp_path, runs=1, timeout=120)
+    assert len(case.gated) == len(case.ungated) == 1
+    totals = write_world(world, tmp_path / "world")
+    verdicts = {}
+    with Served(tmp_path / "world") as server:
+        for module in (gate.WITH, gate.WITHOUT):
+            folder = tmp_path / module
+            gate._load(module, server, folder, totals, timeout=120)
+            with duckdb.connect(str(folder / "data" / "warehouse.duckdb"), read_only=True) as warehouse:
+                query = "select count(audit) from meter.jobs"
+                (verdicts[module],) = warehouse.execute(query).fetchone() or (None,)
+    assert verdicts == {gate.WITH: 8, gate.WITHOUT: 0}
+
+
+def test_a_wide_world_has_items_of_as_many_columns_as_it_asks_for(tmp_path: Path) -> None:
+    write_world(Workload("wide", 1, 1, 2, "", columns=591), tmp_path)
+    with Served(tmp_path) as server:
+        (row,) = _get(server, "/api/jobs?limit=100")
+        assert [len(item) for item in _get(server, f"/api/jobs/{row['id']}")["results"]] == [600, 600]

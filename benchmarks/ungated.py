@@ -1,0 +1,50 @@
+"""The command line without the gate: jobs are neither profiled nor judged. `gate` measures it beside the real one.
+
+Run it as ``python -m benchmarks.ungated`` in place of ``meter-pipeline``, in one process, since others have the gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from meter_pipeline import cli
+from meter_pipeline.sync.audit.profile import JobProfile
+from meter_pipeline.sync.audit.profiler import PieceProfiler
+from meter_pipeline.sync.items.raw import time_of
+from meter_pipeline.sync.loading import loader
+from meter_pipeline.sync.loading.fetch import Fetched
+from meter_pipeline.sync.loading.job import CompletedJob
+
+
+class _NoAuditor:
+    """Reads the jobs of a batch in order of time."""
+
+    def __init__(self, context: object) -> None:
+        pass
+
+    def judge_all(
+        self, batch: Sequence[Fetched], read: Callable[[Fetched], CompletedJob], memory: object
+    ) -> list[CompletedJob]:
+        bodies = [(fetched.body.job, fetched) for fetched in batch if fetched.body is not None]
+        bodies.sort(key=lambda entry: (time_of(entry[0]), entry[0].job_id))
+        return [read(fetched) for _, fetched in bodies]
+
+    def profiler(self, job: object) -> _NoProfiler:
+        return _NoProfiler("")
+
+    def settle(self) -> None:
+        pass
+
+
+class _NoProfiler(PieceProfiler):
+    def feed(self, values: Sequence[Any]) -> None:
+        pass
+
+    def finish(self) -> JobProfile:
+        return None  # type: ignore[return-value]
+
+
+if __name__ == "__main__":
+    loader.Auditor = _NoAuditor  # type: ignore[assignment,misc]
+    cli.main()
