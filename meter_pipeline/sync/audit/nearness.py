@@ -33,6 +33,8 @@ _FLAGS = np.array([0.04] * PADDED + [0.49, 0.39, 0.39] + [0.34] * (len(FLAGS) - 
 # Factors: the median length of texts and of the longest tenth, the median number.
 _FACTORS = np.array([[1.7], [2.1]])
 _LEVEL = 1.7
+# The factor by which the median number has to move where few do.
+_STEP = 1.09
 _YEAR = 365
 # Share of new values, units and patterns.
 _VALUES, _UNITS, _PATTERNS = 0.59, 0.09, 0.34
@@ -244,12 +246,14 @@ def _has_near_items(now: JobProfile, last: JobProfile, comparison: Comparison) -
     numeric, new, old = numbers_in_both(now, last, *comparison.places)
     both = ~(np.isnan(new) | np.isnan(old))
     compared = (both & ((new != 0) | (old != 0))).sum(axis=0)
-    steps = (both & (new != old)).sum(axis=0)
-    up = (both & (new > old)).sum(axis=0)
+    differs = both & (new != old)
+    steps = differs.sum(axis=0)
+    up = (differs & (new > old)).sum(axis=0)
+    small = (differs & (new < _STEP * old) & (old < _STEP * new)).sum(axis=0)
     dates = is_date(now)[numeric]
-    # Of numbers, some dozen steps say something if all go one way; of dates, a fifth that changed.
+    # A few steps say something if all go one way and are large; of dates, a fifth that changed.
     is_mixed = (up > 0.05 * steps) & (up < 0.95 * steps)
-    few = np.where(dates, (steps <= 3) | (steps < 0.19 * compared), (steps <= 5) | is_mixed)
+    few = np.where(dates, (steps <= 3) | (steps < 0.19 * compared), (steps <= 5) | is_mixed | (2 * small > steps))
     few |= (steps < 15) & (steps * 10 < compared)
     if not ((steps == 0) | few & (steps < 0.39 * compared)).all():
         return False

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from meter_pipeline.sync.audit.baseline import PastJob
 from meter_pipeline.sync.audit.comparison import compare
 from meter_pipeline.sync.audit.profile import JobProfile, load
-from meter_pipeline.sync.audit.profiler import MOST_ROWS, PieceProfiler, Profiler
+from meter_pipeline.sync.audit.profiler import MOST_ROWS, JobItems, PieceProfiler, Profiler
 from meter_pipeline.sync.audit.verdict import judge
 from meter_pipeline.sync.items.texts import Items, Texts
 from meter_pipeline_tests.sync.audit.pages import profile_of, shop
@@ -124,3 +124,32 @@ def test_bytes_that_are_no_profile_are_refused() -> None:
 def test_items_are_told_apart_by_a_name_or_by_two_fields(item: dict[str, str], identity: tuple[str, ...]) -> None:
     job = [{name: text.replace("{n}", str(number)) for name, text in item.items()} for number in range(30)]
     assert profile_of(job).identity == identity
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.lists(st.integers(0, 40), max_size=90)), min_size=1, max_size=6))
+def test_jobs_that_are_profiled_together_have_the_profiles_that_each_has_alone(
+    jobs: list[tuple[str, list[int]]],
+) -> None:
+    texts = Texts()
+    made = [
+        JobItems(target_id, Items(texts, texts.take([json.dumps(_odd_item(n)).encode() for n in numbers])), f"{day}")
+        for day, (target_id, numbers) in enumerate(jobs)
+    ]
+    together = Profiler(texts).profile_all(made, {})
+    last: dict[str, JobProfile] = {}
+    for job, profile in zip(made, together, strict=True):
+        alone = Profiler(texts).profile(job.items, job.time, last.get(job.target_id))
+        assert profile.dump() == alone.dump()
+        last[job.target_id] = alone
+
+
+def _odd_item(number: int) -> object:
+    """Items of unlike make: numbers, objects of unlike fields, lists, nulls."""
+    return [
+        None,
+        number,
+        {"id": number, "price": f"£{number}.50", "tags": ["x"] * (number % 3)},
+        {"id": f"n{number}", "seller": {"city": None if number % 2 else "York"}, f"only {number}": -number / 8},
+        {"id": number % 7, "text": "<b>a</b>" * (number % 4), "": number > 20},
+    ][number % 5]

@@ -1,0 +1,119 @@
+"""A job that is near to the last accepted one spares tests, and none of these would have spoken."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meter_pipeline.sync.audit.baseline import Baseline, PastJob
+from meter_pipeline.sync.audit.profile import JobProfile
+from meter_pipeline.sync.audit.verdict import _find_near, _judge_all, _may_be_old
+from meter_pipeline_tests.sync.audit.pages import Item, profile_of, shop
+
+_FIELDS = ("title", "url", "price", "list_price", "reviews", "in_stock", "seller", "added")
+_FLAT = tuple(name for name in _FIELDS if name != "seller")
+
+
+def _times(name: str, factor: float) -> Callable[[Item], Item]:
+    def change(item: Item) -> Item:
+        value = item[name]
+        if isinstance(value, str) and value[:1] == "£":
+            return item | {name: f"£{float(value[1:].replace(',', '')) * factor:,.2f}"}
+        return item | {name: round(value * factor)} if isinstance(value, int) else item
+
+    return change
+
+
+_CHANGES = st.one_of(
+    st.sampled_from(_FIELDS).map(lambda name: lambda item: item | {name: None}),
+    st.sampled_from(_FIELDS).map(lambda name: lambda item: {key: value for key, value in item.items() if key != name}),
+    st.tuples(st.sampled_from(_FLAT), st.sampled_from(_FLAT)).map(
+        lambda names: lambda item: item | {names[0]: item.get(names[1])}
+    ),
+    st.tuples(st.sampled_from(("price", "list_price", "reviews")), st.floats(0.5, 2)).map(lambda how: _times(*how)),
+    st.sampled_from(("<b>x</b>", "n/a", "  blank ", "12", "2031-01-01", "кот", "€9.99", "-5", "", 0, -1, True)).flatmap(
+        lambda value: st.sampled_from(_FLAT).map(lambda name: lambda item: item | {name: value})
+    ),
+    st.just(
+        lambda item: item | {"title": item.get("title", "") and f"{item['title']} {item['title']} {item['title']}"}
+    ),
+)
+
+
+def _past(jobs: list[list[Item]]) -> list[PastJob]:
+    past: list[PastJob] = []
+    for day, items in enumerate(jobs):
+        last = past[-1].profile if past else None
+        past.append(PastJob(profile_of(items, f"2025-09-{1 + day:02d}T00:00:00Z", last), "accepted"))
+    return past
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    items=st.integers(1, 70),
+    days=st.integers(4, 8),
+    seed=st.integers(0, 10_000),
+    changes=st.lists(st.tuples(_CHANGES, st.sampled_from((0.02, 0.05, 0.1, 0.2, 0.4, 0.7))), max_size=2),
+    removed=st.sampled_from((0, 0, 0.1, 0.3)),
+    repeated=st.sampled_from((0, 0, 0.05, 0.2)),
+    again=st.booleans(),
+)
+def test_a_test_that_is_spared_would_have_been_silent(
+    items: int,
+    days: int,
+    seed: int,
+    changes: list[tuple[Callable[[Item], Item], float]],
+    removed: float,
+    repeated: float,
+    again: bool,
+) -> None:
+    chance = random.Random(seed)
+    *jobs, now = shop(days, items=items, seed=seed)
+    if again:
+        now = jobs[0]
+    for change, share in changes:
+        now = [change(dict(item)) if chance.random() < share else item for item in now]
+    now = [item for item in now if chance.random() >= removed]
+    now += [item for item in now if chance.random() < repeated]
+    past = _past(jobs)
+    profile = profile_of(now, "2025-10-01T00:00:00Z", past[-1].profile)
+    near = _find_near(profile, past[-1], None)
+    found = list(_judge_all(Baseline(profile, past), ()))
+    assert list(_judge_all(Baseline(profile, past), (), near)) == found
+    if near is not None and near.is_silent and not _may_be_old(profile, past):
+        assert not found
+
+
+@pytest.fixture
+def quiet() -> tuple[JobProfile, list[PastJob]]:
+    *jobs, now = shop(9, seed=3)
+    past = _past(jobs)
+    return profile_of(now, "2025-10-01T00:00:00Z", past[-1].profile), past
+
+
+def test_an_ordinary_job_needs_no_test(quiet: tuple[JobProfile, list[PastJob]]) -> None:
+    profile, past = quiet
+    near = _find_near(profile, past[-1], None)
+    assert near is not None
+    assert near.is_silent
+    assert not _may_be_old(profile, past)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda job: PastJob(job.profile, "flagged"),
+        lambda job: PastJob(job.profile, "held", is_released=True),
+        lambda job: PastJob(job.profile, "accepted", version=2),
+    ],
+    ids=["flagged", "released", "of another version"],
+)
+def test_a_job_that_does_not_teach_all_tests_spares_none(
+    quiet: tuple[JobProfile, list[PastJob]], last: Callable[[PastJob], PastJob]
+) -> None:
+    profile, past = quiet
+    assert _find_near(profile, last(past[-1]), None) is None
