@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Tuple, delete, literal, select, tuple_
+from sqlalchemy import Connection, Select, Tuple, bindparam, delete, literal, select, tuple_
 
 from meter_pipeline.store.chunks import chunks
 from meter_pipeline.store.ledger.rows import FindingRow, JudgedRow
@@ -22,6 +22,18 @@ _LOADED = ("accepted", "held")
 _COLUMNS = [jobs.c[name] for name in ("job_id", "target_id", "completed_at", "state", "audit", "released_at", "items")]
 _OLDEST_FIRST = (jobs.c.completed_at, jobs.c.job_id)
 _NEWEST_FIRST = (jobs.c.completed_at.desc(), jobs.c.job_id.desc())
+# Asked for every strategy of a load: to build a query takes longer than to run it.
+_LATEST = (
+    select(jobs.c.completed_at, jobs.c.job_id)
+    .where((jobs.c.strategy_id == bindparam("strategy_id")) & (jobs.c.state == bindparam("state")))
+    .order_by(*_NEWEST_FIRST)
+    .limit(1)
+)
+_VERSIONS = (
+    select(versions.c.seen_at, versions.c.record)
+    .where((versions.c.kind == "strategy") & (versions.c.id == bindparam("id")))
+    .order_by(versions.c.version)
+)
 
 
 def replace_findings(connection: Connection, found: Mapping[str, Sequence[FindingRow]]) -> None:
@@ -69,8 +81,8 @@ class JudgedJobs:
     def latest(self) -> Place | None:
         """Time and id of the latest loaded job; None if none is loaded."""
         with self._ledger.reading() as connection:
-            rows = [row for state in _LOADED for row in self._read(connection, self._latest_first(state).limit(1))]
-        return max((row.place for row in rows), default=None)
+            found = [connection.execute(_LATEST, self._of(state)).first() for state in _LOADED]
+        return max(((row.completed_at, row.job_id) for row in found if row is not None), default=None)
 
     def of_target(self, target_id: str, first: Place, last: Place, most: int) -> list[JudgedRow]:
         """The jobs of a target that verdicts on jobs from `first` to `last` may need, in order of time.
@@ -114,10 +126,11 @@ class JudgedJobs:
 
     def versions(self) -> list[tuple[str, str]]:
         """When each version of the strategy was first seen, and its record as JSON, in order of time."""
-        is_own = (versions.c.kind == "strategy") & (versions.c.id == self._strategy_id)
-        query = select(versions.c.seen_at, versions.c.record).where(is_own).order_by(versions.c.version)
         with self._ledger.reading() as connection:
-            return [(row.seen_at, row.record) for row in connection.execute(query)]
+            return [(row.seen_at, row.record) for row in connection.execute(_VERSIONS, {"id": self._strategy_id})]
+
+    def _of(self, state: str) -> dict[str, str]:
+        return {"strategy_id": self._strategy_id, "state": state}
 
     def _latest_first(self, state: str) -> Select[Any]:
         return select(*_COLUMNS).where(self._of_strategy & (jobs.c.state == state)).order_by(*_NEWEST_FIRST)

@@ -255,6 +255,9 @@ class StrategyLoader:
         context.draft.settle()
         if self._auditor is not None:
             self._auditor.settle()
+        if is_last:
+            # Reports of all strategies are kept to the end of a sync; profiles need not be.
+            self._auditor = None
         self._state = state
         if written is not None:
             self._note_written(written)
