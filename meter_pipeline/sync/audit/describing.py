@@ -211,7 +211,7 @@ class _Counted:
         present = np.add.reduceat(codes != ABSENT, self.starts, axis=0, dtype=np.int64)
         self.used = present > 0
         for place in np.flatnonzero(self.used.sum(axis=1) > MOST_FIELDS).tolist():
-            most = sorted(np.flatnonzero(self.used[place]), key=lambda c: (-int(present[place, c]), paths[c]))
+            most = sorted(np.flatnonzero(self.used[place]).tolist(), key=lambda c: (-present[place, c], paths[c]))
             self.used[place, most[MOST_FIELDS:]] = False
         self.offsets = np.concatenate([[0], np.cumsum(self.used.sum(axis=1))])
         self.slots = int(self.offsets[-1])

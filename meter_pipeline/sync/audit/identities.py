@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meter_pipeline.sync.audit.cells import Codes
-from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, MEASURE, NUMBER, TEXT, URL, mark
+from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, MEASURE, NUMBER, TEXT, URL, is_value, mark
 from meter_pipeline.sync.items.field_names import rank_name
 
 Path = tuple[str, ...]
@@ -65,20 +65,31 @@ def choose_identity(codes: Codes, paths: Sequence[Path], table: Sequence[npt.NDA
     return ()
 
 
-def is_still_unique(
-    codes: Codes, paths: Sequence[Path], forms: npt.NDArray[np.uint8], identity: Sequence[Path]
-) -> bool:
-    """Whether fields that told the items of an earlier job apart do so for most of these."""
-    if not len(codes) or not identity or not set(identity) <= set(paths):
+def is_still_unique(ids: Ids, has_value: npt.NDArray[np.bool_]) -> bool:
+    """Whether fields that told the items of an earlier job apart do so for most of these.
+
+    Args:
+        ids: The ids of distinct items by these fields.
+        has_value: Whether each item has a value in each of the fields; one column a field.
+    """
+    count = len(ids)
+    if not count or (has_value.sum(axis=0) < _UNIQUE * count).any():
         return False
-    combined = np.zeros(len(codes), np.int64)
-    for path in identity:
-        column = codes[:, paths.index(path)]
-        if np.count_nonzero(forms[column] > EMPTY) < _UNIQUE * len(codes):
-            return False
-        combined = combined << 31 | column
-    combined.sort()
-    return bool(1 + np.count_nonzero(combined[1:] != combined[:-1]) >= _STILL_UNIQUE * len(codes))
+    is_whole = has_value.all(axis=1)
+    return bool(len(np.unique(ids[is_whole])) + (not is_whole.all()) >= _STILL_UNIQUE * count)
+
+
+def have_values(items: Iterable[Any], identity: Sequence[Path]) -> npt.NDArray[np.bool_]:
+    """Whether items have a value in each of some fields; one line an item."""
+    found = [[is_value(_find(item, path)) for path in identity] for item in items]
+    return np.array(found, np.bool_).reshape(len(found), len(identity))
+
+
+def _find(item: Any, path: Path) -> Any:
+    value: Any = item if type(item) is dict else {"value": item}
+    for name in path:
+        value = value.get(name) if type(value) is dict else None
+    return value
 
 
 def identify(items: Iterable[Any], identity: Sequence[Path]) -> Ids:
@@ -89,9 +100,7 @@ def identify(items: Iterable[Any], identity: Sequence[Path]) -> Ids:
     for item in items:
         combined = 0
         for path in identity:
-            value: Any = item if type(item) is dict else {"value": item}
-            for name in path:
-                value = value.get(name) if type(value) is dict else None
+            value = _find(item, path)
             if value is None or value == "":
                 combined = mark(item)
                 break

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from meter_pipeline.config.field_paths import parse_path
 from meter_pipeline.sync.audit.cells import Cells
 from meter_pipeline.sync.audit.describing import ChosenItems, Describer, Ids, Numbers
-from meter_pipeline.sync.audit.identities import EXAMINED, Path, choose_identity, identify, is_still_unique
+from meter_pipeline.sync.audit.identities import EXAMINED, Path, choose_identity, have_values, identify, is_still_unique
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import ABSENT
 from meter_pipeline.sync.items.texts import Items, Texts
@@ -55,6 +55,7 @@ class Profiler:
         self._describer = Describer(self._cells, texts.values)
         self._identity: tuple[Path, ...] | None = None
         self._ids: Ids = np.empty(0, np.uint32)
+        self._has_value: npt.NDArray[np.bool_] = np.empty((0, 0), np.bool_)
 
     def profile(self, items: Items, time: str, before: JobProfile | None = None) -> JobProfile:
         """The profile of a job.
@@ -97,15 +98,23 @@ class Profiler:
         ]
 
     def _find_identity(self, numbers: Numbers, before: tuple[Path, ...]) -> tuple[Path, ...]:
-        return _keep_or_choose(self._cells, self._texts.values, np.unique(numbers[:EXAMINED]), before)
+        """The fields that told the items of the job before apart, if they still do, or others."""
+        examined = np.unique(numbers[:EXAMINED])
+        if before:
+            ids = self._identify(before)
+            if is_still_unique(ids[examined], self._has_value[examined]):
+                return before
+        return _choose_identity(self._cells, self._texts.values, examined)
 
     def _identify(self, identity: tuple[Path, ...]) -> Ids:
         """The ids of all texts."""
         if identity != self._identity:
             self._identity, self._ids = identity, np.empty(0, np.uint32)
+            self._has_value = np.empty((0, len(identity)), np.bool_)
         known, values = len(self._ids), self._texts.values
         if known < len(values):
             self._ids = np.concatenate([self._ids, identify(values[known:], identity)])
+            self._has_value = np.concatenate([self._has_value, have_values(values[known:], identity)])
         return self._ids
 
 
@@ -133,7 +142,10 @@ class PieceProfiler:
         if self._identity is None:
             head = list(values[:EXAMINED])
             before = () if self._before is None else tuple(map(parse_path, self._before.identity))
-            self._identity = _keep_or_choose(Cells(), head, np.arange(len(head)), before)
+            if before and is_still_unique(identify(head, before), have_values(head, before)):
+                self._identity = before
+            else:
+                self._identity = _choose_identity(Cells(), head, np.arange(len(head)))
         ids = identify(values, self._identity)
         chosen = np.flatnonzero(ids < self._limit)
         self._kept += [values[place] for place in chosen.tolist()]
@@ -160,11 +172,8 @@ class PieceProfiler:
         self._ids, self._at = self._ids[kept], self._at[kept]
 
 
-def _keep_or_choose(cells: Cells, items: Sequence[Any], numbers: Numbers, before: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The fields that told the items of the job before apart, if they still do, or others."""
+def _choose_identity(cells: Cells, items: Sequence[Any], numbers: Numbers) -> tuple[Path, ...]:
     rows = cells.rows(items, numbers)
-    if before and is_still_unique(rows, cells.paths, cells.values.columns()[0], before):
-        return before
     return choose_identity(rows, cells.paths, cells.values.columns()) if len(rows) else ()
 
 

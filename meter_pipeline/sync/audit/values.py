@@ -88,6 +88,13 @@ _CLASSES = _Classes()
 _NOTHING = float("nan")
 
 
+def is_value(value: Any) -> bool:
+    """Whether a value is one: neither null nor empty, nor a text of blanks."""
+    if type(value) is str:
+        return not (not value or value.isspace())
+    return value is not None and (type(value) not in (dict, list) or bool(value))
+
+
 def mark(value: Any) -> int:
     """A number of 32 bits for a value: equal for equal values, in every process."""
     if type(value) is str:
