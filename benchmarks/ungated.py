@@ -46,5 +46,5 @@ class _NoProfiler(PieceProfiler):
 
 
 if __name__ == "__main__":
-    loader.Auditor = _NoAuditor  # type: ignore[assignment,misc]
+    loader.Auditor = _NoAuditor  # type: ignore[assignment,misc,attr-defined]
     cli.main()

@@ -42,68 +42,6 @@ _VALUES, _UNITS, _PATTERNS = 0.59, 0.09, 0.34
 _HEAD = 24
 
 
-@dataclass(frozen=True, eq=False)
-class _Traits:
-    """What is compared of a profile, one column a field.
-
-    Attributes:
-        filled: Share of the rows with a value.
-        forms: Share of the values by form.
-        equal: Share of the values that is the most frequent one.
-        distinct: Share of the values that differ.
-        flags: Share of the values by flag.
-        lengths: Median length of texts, and that of the longest tenth.
-        level: Median number; its size alone.
-        has_level: Whether the field has numbers enough, and a median of them.
-        dates: Whether it has dates, and their median.
-        sketched: Number of items of the sketch that have a value.
-        has_rare_sign: Whether one of the few values of a field is zero or negative.
-    """
-
-    filled: Floats
-    forms: Floats
-    equal: Floats
-    distinct: Floats
-    flags: Floats
-    lengths: Floats
-    level: Floats
-    has_level: Mask
-    dates: Mask
-    middle: Floats
-    sketched: Floats
-    has_rare_sign: bool
-
-
-def _traits(profile: JobProfile) -> _Traits:
-    found: _Traits | None = profile.memory.get("traits")
-    if found is None:
-        found = profile.memory["traits"] = _make_traits(profile)
-    return found
-
-
-def _make_traits(profile: JobProfile) -> _Traits:
-    count = profile.filled.astype(np.float64)
-    some = np.maximum(count, 1)
-    flags = profile.flags.T / some
-    few = flags[[ZERO, NEGATIVE]]
-    middle = profile.numbers[:, 2].astype(np.float64)
-    numbers = profile.forms[:, NUMBER] + profile.forms[:, MEASURE]
-    return _Traits(
-        filled=count / max(profile.rows, 1),
-        forms=profile.forms.T[EMPTY + 1 :] / some,
-        equal=np.maximum(profile.top, np.minimum(count, 1)) / some,
-        distinct=profile.distinct / some,
-        flags=flags,
-        lengths=profile.lengths.T[1:].astype(np.float64),
-        level=np.abs(middle),
-        has_level=(numbers >= 8) & (np.abs(middle) > 0),
-        dates=is_date(profile),
-        middle=middle,
-        sketched=(profile.sketch.marks != 0).sum(axis=0),
-        has_rare_sign=bool(((few >= 0.99) & (count <= 3)).any()),
-    )
-
-
 @dataclass(frozen=True)
 class Near:
     """In what a job is so near to the last accepted one that no test can speak.
