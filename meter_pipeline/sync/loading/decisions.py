@@ -89,16 +89,21 @@ def decide(
     with ExitStack() as claimed:
         claims = []
         for strategy_id, _ in groups:
-            claims.append(_claim_strategy(ledger, strategy_id))
+            claims.append(claim_strategy(ledger, strategy_id))
             claimed.callback(claims[-1].release)
         for (strategy_id, ids), claim in zip(groups, claims, strict=True):
-            context = _open_current(lake, ledger, strategy_id, config or Config(), limits)
+            context = open_current(lake, ledger, strategy_id, config or Config(), limits)
             # Read again: what was committed before the state that this is built on would not be noticed.
             results.append(apply(context, claim, find_jobs(ledger, ids, decision)))
     return results
 
 
-def _claim_strategy(ledger: Ledger, strategy_id: str) -> Claim:
+def claim_strategy(ledger: Ledger, strategy_id: str) -> Claim:
+    """The claim of a strategy, which the caller releases.
+
+    Raises:
+        DecisionError: The strategy is not known, or is being loaded by another process.
+    """
     strategy = ledger.strategy(strategy_id)
     if strategy is None:
         raise DecisionError(f"the strategy {strategy_id} is not known: run `meter-pipeline sync`")
@@ -109,7 +114,7 @@ def _claim_strategy(ledger: Ledger, strategy_id: str) -> Claim:
     return taken[strategy.slug]
 
 
-def _open_current(lake: Lake, ledger: Ledger, strategy_id: str, config: Config, limits: Limits) -> LoadContext:
+def open_current(lake: Lake, ledger: Ledger, strategy_id: str, config: Config, limits: Limits) -> LoadContext:
     """The context of a strategy whose rows are made with the item rules that `meter.yaml` has now."""
     context = open_context(lake, ledger, strategy_id, config, limits)
     state = read_state(context)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.claims import Claim
+from meter_pipeline.store.ledger.findings import read_findings
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.times import now
@@ -52,7 +53,9 @@ def find_alike(ledger: Ledger, job_id: str) -> list[str]:
         DecisionError: The job is not held.
     """
     (job,) = find_jobs(ledger, [job_id], RELEASE)
-    return [other.job_id for other in ledger.jobs(job.strategy_id, ("held",)) if is_like(job, other)]
+    held = list(ledger.jobs(job.strategy_id, ("held",)))
+    findings = read_findings(ledger, [other.job_id for other in held])
+    return [other.job_id for other in held if is_like(job, other, findings)]
 
 
 def _release_jobs(context: LoadContext, claim: Claim, rows: Sequence[JobRow]) -> StrategyReport:

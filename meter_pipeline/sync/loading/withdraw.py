@@ -1,42 +1,26 @@
-"""Holds or drops jobs by hand: results and feed become as if the jobs had never been accepted.
-
-The strategy's columns are made from its accepted jobs alone, so columns and wider types that only a withdrawn job
-brought go with it. So does a key that the other jobs do not support.
-"""
+"""Holds or drops jobs by hand: results and feed become as if the jobs had never been accepted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import pyarrow as pa
-
 from meter_pipeline.config.meter_yaml import Config
-from meter_pipeline.store import columns
-from meter_pipeline.store.columns import Field
-from meter_pipeline.store.lake.draft import Draft
-from meter_pipeline.store.lake.lake import RAW, Lake
-from meter_pipeline.store.lake.tables import find_runs
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import FindingRow, JobRow, times_of
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.audit.findings import HELD
-from meter_pipeline.sync.changes.diff import Counts
-from meter_pipeline.sync.changes.feed import seen_before
 from meter_pipeline.sync.containment import refusal_explained
-from meter_pipeline.sync.items.readings import PLAIN, survey
-from meter_pipeline.sync.items.results import paused_collection, rewrite
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.decisions import Decision, decide
-from meter_pipeline.sync.loading.job import BY_HAND, PIECE_FIELDS
-from meter_pipeline.sync.loading.key_search import choose_key
-from meter_pipeline.sync.loading.page_search import choose_compare
-from meter_pipeline.sync.loading.rows import changes_fit, make_feed, rows_fit
-from meter_pipeline.sync.loading.state import LoadContext, StrategyState, read_state
-from meter_pipeline.sync.loading.updates import KEEP, JobUpdate
+from meter_pipeline.sync.loading.exchange import exchange_jobs
+from meter_pipeline.sync.loading.job import BY_HAND
+from meter_pipeline.sync.loading.state import LoadContext, read_state
+from meter_pipeline.sync.loading.updates import JobUpdate
 
 HOLD = Decision("held by hand", ("accepted",))
 DROP = Decision("dropped", ("accepted", "held", "failed", "unreadable"))
@@ -129,24 +113,17 @@ def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, sta
     before = read_state(context)
     draft = context.draft
     try:
-        with paused_collection():
-            after = _state_without(context, before, accepted) if accepted else before
-            after, counts, duplicates = _remove_rows(context, before, after, accepted)
-            is_rewritten = not rows_fit(before, after)
+        exchange = exchange_jobs(context, before, accepted) if accepted else None
         if state == "dropped":
             for table in ("raw", "profiles"):
                 draft.remove(table, times_of(row for row in rows if row.loaded))
-        updates = [_update_of(row, state, reason) for row in rows]
-        updates += [
-            JobUpdate(
-                job_id, "accepted", duplicates=duplicates.get(job_id, KEEP), changes=counts.rows.get(job_id, KEEP)
-            )
-            for job_id in counts.rows.keys() | duplicates.keys()
-        ]
+        others = {} if exchange is None else exchange.updates_of_others()
+        updates = [*(_update_of(row, state, reason) for row in rows), *others.values()]
         draft.merge()
         jobs = [update.as_row() for update in updates]
         # What a dropped job was like, or was found to be, is of no use any more.
         findings: dict[str, list[FindingRow]] = {row.job_id: [] for row in rows if state == "dropped"}
+        after = before if exchange is None else exchange.typed.state
         parts, identity = draft.change(), after.rules.dump()
         values = after.readings.dump()
         commit = Commit(context.strategy_id, after.version, jobs, parts, after.fields, identity, findings, values)
@@ -156,6 +133,7 @@ def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, sta
         draft.discard()
         raise
     draft.settle()
+    is_rewritten = exchange is not None and exchange.is_rewritten
     return Withdrawal(context.slug, len(rows), sum(row.items or 0 for row in accepted), is_rewritten)
 
 
@@ -164,66 +142,3 @@ def _update_of(row: JobRow, state: str, reason: str) -> JobUpdate:
     if state == "held":
         return replace(update, held_at=now(), audit=HELD)
     return replace(update, items=None, loaded_at=None, attempts=0, held_at=None, audit=None)
-
-
-def _remove_rows(
-    context: LoadContext, before: StrategyState, after: StrategyState, jobs: Sequence[JobRow]
-) -> tuple[StrategyState, Counts, Mapping[str, int]]:
-    """Takes the rows of accepted jobs out of results and feed; their successors are compared with other jobs then.
-
-    Returns:
-        The state with what is compared now; what the comparisons found; and the duplicates of other jobs, by id, whose
-        rows were made again.
-    """
-    if not jobs:
-        return after, Counts(), {}
-    duplicates: Mapping[str, int] = {}
-    rest = _list_rest(context, jobs)
-    left = [seen_before(row) for row in jobs]
-    is_fitting = rows_fit(before, after)
-    if is_fitting:
-        context.draft.remove("results", times_of(jobs))
-    else:
-        duplicates = rewrite(context.draft, after.fields, after.identity, times_of(rest), after.readings)
-    after = choose_compare(context, after, [], left, is_rekeyed=after.identity != before.identity)
-    if is_fitting and not rows_fit(before, after):
-        duplicates = rewrite(context.draft, after.fields, after.identity, times_of(rest), after.readings)
-    feed = make_feed(context, after)
-    if changes_fit(before, after):
-        return after, feed.update(after.identity, [], left, {}, first=False), duplicates
-    return after, feed.rebuild(after.identity, map(seen_before, rest)), duplicates
-
-
-def _state_without(context: LoadContext, state: StrategyState, jobs: Sequence[JobRow]) -> StrategyState:
-    """The strategy's state as its other accepted jobs make it."""
-    fields = _fields_without(context, state, jobs)
-    after = choose_key(context, replace(state, fields=fields), [], jobs)
-    known = state.readings.facts
-    seen = survey(context.draft.scan("raw", times_of(_list_rest(context, jobs)), RAW.names), fields, enough=known)
-    return replace(after, readings=PLAIN.with_facts(seen).settle(fields, after.rules.types))
-
-
-def _fields_without(context: LoadContext, state: StrategyState, jobs: Sequence[JobRow]) -> tuple[Field, ...]:
-    """The strategy's fields as its other accepted jobs make them."""
-    found: tuple[Field, ...] = ()
-    for fields in _stored_fields(context.draft, times_of(_list_rest(context, jobs))):
-        found = columns.merge_fields(found, fields)
-        # Fields only ever grow towards those of all jobs: once they are the same, no further job changes them.
-        if state.rules.floor(found) == state.fields:
-            return state.fields
-    return state.rules.floor(found)
-
-
-def _stored_fields(draft: Draft, times: Mapping[str, str]) -> Iterator[tuple[Field, ...]]:
-    """The fields of jobs in raw, piece by piece, with the stamps that they had when the jobs were loaded."""
-    for batch in draft.scan("raw", times, ["job_id", "item_index", "item"]):
-        items = columns.as_objects(columns.parse(batch["item"].cast(pa.binary()).to_pylist()))
-        for job_id, start, end in find_runs(batch["job_id"]):
-            position = batch["item_index"][start].as_py() * PIECE_FIELDS
-            yield columns.infer_fields(items[start:end], (times[job_id], job_id, position))
-
-
-def _list_rest(context: LoadContext, jobs: Sequence[JobRow]) -> list[JobRow]:
-    """The accepted jobs other than these."""
-    own = {row.job_id for row in jobs}
-    return [row for row in context.ledger.jobs(context.strategy_id, ("accepted",)) if row.job_id not in own]

@@ -125,14 +125,15 @@ def test_jobs_of_before_the_gate_are_profiled_from_their_raw_items(station: Stat
     (strategy,) = station.ledger.strategies()
     draft = station.lake.draft(strategy.slug, station.parts(strategy.slug), station.ledger.name)
     draft.drop("profiles")
-    _commit_without_verdicts(station, strategy.strategy_id, draft)
+    commit_without_verdicts(station, strategy.strategy_id, draft)
     assert not station.parts(strategy.slug, "profiles")
     station.sync(reconcile=True)
     assert set(station.jobs("held")) == {ids[14]}
     assert set(station.read("profiles", strategy.slug)["job_id"].to_pylist()) == set(ids)
 
 
-def _commit_without_verdicts(station: Station, strategy_id: str, draft: Any) -> None:
+def commit_without_verdicts(station: Station, strategy_id: str, draft: Any) -> None:
+    """Commits a draft, with all jobs as they were before verdicts were kept."""
     from meter_pipeline.store.ledger.jobs import Commit
 
     strategy = station.ledger.strategy(strategy_id)
