@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from meter_pipeline import __version__
+from meter_pipeline.commands.audit import audit
 from meter_pipeline.commands.check import check
 from meter_pipeline.commands.compare import compare
 from meter_pipeline.commands.console import print_json, print_line, print_stderr, print_traceback
@@ -54,7 +55,7 @@ class Root(Group):
 
     contents = {
         "Start": ("demo", "dev", "check"),
-        "Load": ("sync", "status", "keys", "rekey", "release", "hold", "drop", "compare"),
+        "Load": ("sync", "status", "keys", "rekey", "audit", "release", "hold", "drop", "compare"),
         "Publish": ("publish", "publications", "model"),
         "Read": ("query", "report"),
         "Manage Meter": ("strategies", "schedules", "jobs"),
@@ -67,7 +68,7 @@ app.add_typer(strategies, name="strategies")
 app.add_typer(schedules, name="schedules")
 app.add_typer(jobs, name="jobs")
 for _command in (
-    demo, dev, check, sync, status, keys, rekey, release, hold, drop, compare,
+    demo, dev, check, sync, status, keys, rekey, audit, release, hold, drop, compare,
     publish, publications, model, query, report, inbox, sandbox,
 ):  # fmt: skip
     app.command()(_command)

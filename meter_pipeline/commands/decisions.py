@@ -9,7 +9,7 @@ import typer
 
 from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import print_json, print_line
-from meter_pipeline.commands.options import Json, Yes, confirm
+from meter_pipeline.commands.options import Json, Yes, confirm, count
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_store
@@ -54,7 +54,7 @@ def release(
         return
     for report in reports:
         print_line(
-            f"{report.slug}: {_count(report.accepted, 'job')} with {_count(report.items, 'item')} released; {_THEN}"
+            f"{report.slug}: {count(report.accepted, 'job')} with {count(report.items, 'item')} released; {_THEN}"
         )
 
 
@@ -103,7 +103,11 @@ def drop(
     with open_store(settings) as store:
         rows = find_jobs(store.ledger, job, DROP)
         items = sum(row.items or 0 for row in rows)
-        confirm(yes, f"{_count(len(rows), 'job')} with {_count(items, 'item')}", " from results, change feed and raw")
+        confirm(
+            yes,
+            f"{count(len(rows), 'job')} with {count(items, 'item')}",
+            " from results, change feed and raw",
+        )
         withdrawn = drop_jobs(store.ledger, store.lake, job, reason, config)
     _print_withdrawn(withdrawn, "dropped", as_json)
 
@@ -113,12 +117,6 @@ def _print_withdrawn(withdrawn: Sequence[Withdrawal], done: str, as_json: bool) 
         print_json({done: [{"strategy": own.slug, "jobs": own.jobs, "items": own.items} for own in withdrawn]})
         return
     for own in withdrawn:
-        print_line(
-            f"{own.slug}: {_count(own.jobs, 'job')} {done}, {_count(own.items, 'item')} left the results; {_THEN}"
-        )
+        print_line(f"{own.slug}: {count(own.jobs, 'job')} {done}, {count(own.items, 'item')} left the results; {_THEN}")
         if own.is_rewritten:
             print_line(f"{own.slug}: its columns are those of its other jobs now")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

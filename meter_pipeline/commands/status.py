@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from meter_pipeline.commands.console import parse_time, print_json, print_line, print_table, to_document
-from meter_pipeline.commands.options import Json
+from meter_pipeline.commands.options import Json, count
 from meter_pipeline.commands.tables import format_cell
 from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings
@@ -14,11 +14,15 @@ from meter_pipeline.connect import open_ledger
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.claim_rows import ClaimRow
+    from meter_pipeline.store.ledger.findings import Doubt
     from meter_pipeline.store.ledger.rows import StrategyRow
     from meter_pipeline.store.ledger.troubles import Silence
+    from meter_pipeline.sync.loading.likeness import HeldGroup
 
 # Gaps in the runs of schedules that are printed, the latest first.
 _MAX_GAPS = 5
+# Groups of jobs that are held for the same and that are printed, the latest first.
+_MAX_HELD = 10
 # Flagged jobs that are printed, the latest first.
 _MAX_DOUBTS = 5
 # Jobs that are printed because Meter does not document their status.
@@ -33,15 +37,18 @@ def status(as_json: Json = False) -> None:
     """Show jobs by state and strategy, why jobs are held, failed or unreadable, strategies whose items have no key,
     late schedules, and the last sync.
     """
-    from meter_pipeline.store.ledger.findings import find_doubts
+    from meter_pipeline.store.ledger.findings import find_doubts, read_findings
     from meter_pipeline.store.ledger.rows import describe_status
     from meter_pipeline.store.ledger.troubles import find_failing, find_silences
+    from meter_pipeline.sync.loading.likeness import group_alike
     from meter_pipeline.sync.report import IGNORED, Problem
 
     settings = Settings.from_env()
     with open_ledger(settings) as ledger:
         counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), ledger.gaps()
         failing, silences, doubts = find_failing(ledger), find_silences(ledger), find_doubts(ledger)
+        waiting = [job for job in problems if job.state == "held"]
+        held = group_alike(waiting, read_findings(ledger, [job.job_id for job in waiting]))
         odd, unended, claims = ledger.odd_statuses(), ledger.unended_sync(), ledger.claims.read()
         strategies = ledger.strategies()
     slugs = {strategy.strategy_id: strategy.slug for strategy in strategies}
@@ -85,18 +92,15 @@ def status(as_json: Json = False) -> None:
         return
     for line in origin.lines(settings.data_dir):
         print_line(line)
+    _print_judged(held, doubts, slugs)
     if not counts:
         print_line("no job is known yet: run `meter-pipeline sync`")
     else:
         print_table(("strategy", "state", "jobs", "items"), [(c.slug, c.state, c.jobs, c.items) for c in counts])
     for problem in problems:
-        print_line(f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id} is {problem.state}: {problem.reason}")
-    for doubt in doubts[:_MAX_DOUBTS]:
-        print_line(
-            f"{slugs.get(doubt.strategy_id, '?')}: job {doubt.job_id} was accepted with a doubt: {doubt.message}"
-        )
-    if len(doubts) > _MAX_DOUBTS:
-        print_line(f"{len(doubts) - _MAX_DOUBTS:,} more jobs that the audit doubts: see meter.findings")
+        if problem.state != "held":
+            named = f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id}"
+            print_line(f"{named} is {problem.state}: {problem.reason}")
     for job in odd[:_MAX_UNKNOWN_STATUSES]:
         print_line(f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} has {describe_status(job.status)}")
     if len(odd) > _MAX_UNKNOWN_STATUSES:
@@ -153,6 +157,28 @@ def _find_key_troubles(strategies: Iterable[StrategyRow]) -> list[tuple[str, str
 
     found = ((strategy.slug, find_trouble(load(strategy.identity))) for strategy in strategies if strategy.identity)
     return [(slug, trouble.message) for slug, trouble in found if trouble is not None and not trouble.is_learning]
+
+
+def _print_judged(held: Sequence[HeldGroup], doubts: Sequence[Doubt], slugs: Mapping[str, str]) -> None:
+    """Prints what waits for a decision: held jobs, those that are held for the same in one line, and flagged ones."""
+    for group in held[:_MAX_HELD]:
+        others = "" if len(group.jobs) == 1 else f", and {count(len(group.jobs) - 1, 'later one')}"
+        print_line(
+            f"{slugs.get(group.first.strategy_id, '?')}: job {group.first.job_id} is held{others}: {group.summary}"
+        )
+    if len(held) > _MAX_HELD:
+        rest = sum(len(group.jobs) for group in held[_MAX_HELD:])
+        print_line(f"{rest:,} more held jobs: see `meter-pipeline audit`")
+    for doubt in doubts[:_MAX_DOUBTS]:
+        print_line(
+            f"{slugs.get(doubt.strategy_id, '?')}: job {doubt.job_id} was accepted with a doubt: {doubt.message}"
+        )
+    if len(doubts) > _MAX_DOUBTS:
+        print_line(f"{len(doubts) - _MAX_DOUBTS:,} more jobs that the audit doubts: see `meter-pipeline audit`")
+    if held:
+        print_line(
+            "`meter-pipeline audit` shows what was expected and seen, `release JOB` accepts a held job, `drop JOB` not"
+        )
 
 
 def _describe_claim(claim: ClaimRow, *, has_lapsed: bool) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Tuple, bindparam, delete, literal, select, tuple_
+from sqlalchemy import Connection, Select, Tuple, bindparam, case, delete, func, literal, select, tuple_
 
 from meter_pipeline.store.chunks import chunks
-from meter_pipeline.store.ledger.rows import FindingRow, JudgedRow
+from meter_pipeline.store.ledger.rows import FindingRow, JobRow, JudgedRow
 from meter_pipeline.store.ledger.tables import findings, jobs, plain, versions
 
 if TYPE_CHECKING:
@@ -43,6 +43,49 @@ def replace_findings(connection: Connection, found: Mapping[str, Sequence[Findin
     rows = [plain(asdict(row)) for about in found.values() for row in about]
     if rows:
         connection.execute(findings.insert(), rows)
+
+
+def read_findings(ledger: Ledger, job_ids: Sequence[str]) -> dict[str, list[FindingRow]]:
+    """What was found about jobs, by job id; a job without findings is absent."""
+    found: defaultdict[str, list[FindingRow]] = defaultdict(list)
+    with ledger.reading() as connection:
+        for some in chunks(list(job_ids)):
+            query = select(findings).where(findings.c.job_id.in_(some))
+            for row in connection.execute(query.order_by(findings.c.job_id, findings.c.position)):
+                found[row.job_id].append(FindingRow(**row._mapping))
+    return dict(found)
+
+
+def find_flagged(ledger: Ledger, strategy_ids: Sequence[str] | None = None) -> list[JobRow]:
+    """The jobs that were accepted although the audit doubts them, the latest first; None for all strategies."""
+    query = select(jobs).where((jobs.c.audit == "flagged") & (jobs.c.state == "accepted")).order_by(*_NEWEST_FIRST)
+    with ledger.reading() as connection:
+        if strategy_ids is None:
+            return [JobRow(*row) for row in connection.execute(query)]
+        some = (query.where(jobs.c.strategy_id.in_(part)) for part in chunks(list(strategy_ids)))
+        return [JobRow(*row) for part in some for row in connection.execute(part)]
+
+
+class VerdictCount(NamedTuple):
+    """The jobs of a strategy with one verdict: accepted, flagged, held or learning."""
+
+    strategy_id: str
+    verdict: str
+    jobs: int
+
+
+def count_verdicts(ledger: Ledger) -> list[VerdictCount]:
+    """Loaded jobs by strategy and verdict; a job that a person released or that was never judged is accepted."""
+    verdict = case(
+        (jobs.c.state == "held", "held"),
+        (jobs.c.audit == "flagged", "flagged"),
+        (jobs.c.audit.like("learning%"), "learning"),
+        else_="accepted",
+    )
+    query = select(jobs.c.strategy_id, verdict, func.count()).where(jobs.c.state.in_(_LOADED))
+    with ledger.reading() as connection:
+        rows = connection.execute(query.group_by(jobs.c.strategy_id, verdict)).all()
+    return sorted(VerdictCount(*row) for row in rows)
 
 
 class Doubt(NamedTuple):
@@ -116,13 +159,7 @@ class JudgedJobs:
 
     def findings(self, job_ids: Sequence[str]) -> dict[str, list[FindingRow]]:
         """What was found about jobs, by job id; a job without findings is absent."""
-        found: defaultdict[str, list[FindingRow]] = defaultdict(list)
-        with self._ledger.reading() as connection:
-            for some in chunks(list(job_ids)):
-                query = select(findings).where(findings.c.job_id.in_(some))
-                for row in connection.execute(query.order_by(findings.c.job_id, findings.c.position)):
-                    found[row.job_id].append(FindingRow(**row._mapping))
-        return dict(found)
+        return read_findings(self._ledger, job_ids)
 
     def versions(self) -> list[tuple[str, str]]:
         """When each version of the strategy was first seen, and its record as JSON, in order of time."""
