@@ -109,23 +109,11 @@ def _print_tests(jobs: Iterable[JobRow], findings: Findings, chosen: Sequence[St
         return
     columns = ("job", "test", "field", "expected", "seen", "outcome", "samples")
     rows = [
-        (row.job_id, row.test, row.field, describe_range(row), f"{_round(row.seen):g}", row.outcome, _join_samples(row))
+        (row.job_id, row.test, row.field, row.expected, f"{row.seen:.4g}", row.outcome, _join_samples(row))
         for row in found
     ]
     print_line()
     print_table(columns, rows, prose=("samples",), max_rows=_MOST_ROWS)
-
-
-def describe_range(finding: FindingRow) -> str | None:
-    """What a test expected: at least, at most, or a range."""
-    low, high = _round(finding.low), _round(finding.high)
-    if low is None or high is None:
-        return f"at least {low:g}" if low is not None else f"at most {high:g}" if high is not None else None
-    return f"{low:g} to {high:g}"
-
-
-def _round(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
 
 
 def _join_samples(finding: FindingRow) -> str:

@@ -10,6 +10,17 @@ lags as (
 
 ),
 
+findings as (
+
+    select
+        job_id,
+        count(*) as finding_count,
+        min_by(message, position) as first_finding
+    from {{ ref('stg_meter__findings') }}
+    group by job_id
+
+),
+
 final as (
 
     select
@@ -24,6 +35,9 @@ final as (
             else jobs.state
         end as outcome,
         coalesce(jobs.reason, jobs.error) as reason,
+        jobs.verdict,
+        coalesce(findings.finding_count, 0) as finding_count,
+        findings.first_finding,
         jobs.item_count,
         jobs.api_item_count,
         jobs.bytes,
@@ -39,6 +53,7 @@ final as (
         lags.is_late
     from jobs
     left join lags on jobs.job_id = lags.job_id
+    left join findings on jobs.job_id = findings.job_id
 
 )
 

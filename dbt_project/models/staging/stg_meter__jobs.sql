@@ -33,7 +33,14 @@ renamed as (
         retry_at,
         duplicates as duplicate_keys,
         released_at,
-        held_at
+        held_at,
+        case
+            when state not in ('accepted', 'held') then null
+            when state = 'held' then 'held'
+            when audit = 'held' then 'released'
+            when starts_with(audit, 'learning') then 'learning'
+            else audit
+        end as verdict
     from source
 
 )

@@ -180,7 +180,8 @@ class Events:
             yield from evaluate_checks(selected, self._declared, self._strategies, seen_first)
             selected = {check for check in selected if job_checks.concerns(check, concerned)}
         selected = unfold(selected, [slug for slug in concerned if self._is_partition(make_results_key(slug))])
-        yield from job_checks.evaluate(selected, self._problems, slugs)
+        verdicts = job_checks.read_audit(self._store.ledger, selected, self._problems, slugs)
+        yield from job_checks.evaluate(selected, self._problems, slugs, verdicts)
         yield from claim_checks.evaluate(selected, self._store.ledger.claims.find_held_up())
         reports = self._report.strategies if self._report is not None else {}
         yield from row_checks.evaluate(selected, self._store, self._strategies, reports)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from meter_pipeline.defs.checks.verdicts import Verdicts, read_verdicts
 from meter_pipeline.defs.keys import ITEMS, JOBS, find_slug
-from meter_pipeline.defs.metadata.entries import list_rows
+from meter_pipeline.defs.metadata.entries import Metadata, list_rows
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.ledger import Ledger
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # Maximum characters of a reason and of an id.
 _CELL, _ID = 120, 36
+#: State of jobs that the audit or a person holds.
+HELD = "held"
 #: State, in these checks alone, of jobs with a status that Meter does not document.
 ODD = "waiting with an odd status"
 #: State, in these checks alone, of failed jobs that no later job with items followed on the same page.
@@ -29,9 +32,11 @@ _RULES = {
         "Every job could be fetched and parsed. Each sync tries the unreadable ones again.",
     ),
     "no_held_jobs": (
-        "held",
+        HELD,
         dg.AssetCheckSeverity.WARN,
-        "The audit accepted every job. A held job is kept in raw and stays out of results, changes and versions.",
+        "No job is held. A held job is kept in raw and stays out of results, changes and versions until somebody "
+        "releases or drops it. The findings have what was expected and seen. The audit learns from the first three "
+        "jobs of each page.",
     ),
     "no_failed_jobs": (
         FAILING,
@@ -57,7 +62,10 @@ def make_specs(keys: Iterable[dg.AssetKey]) -> list[dg.AssetCheckSpec]:
 
 
 def evaluate(
-    selected: Iterable[dg.AssetCheckKey], problems: Sequence[JobRow], slugs: dict[str, str]
+    selected: Iterable[dg.AssetCheckKey],
+    problems: Sequence[JobRow],
+    slugs: dict[str, str],
+    verdicts: Verdicts = Verdicts(),
 ) -> Iterator[dg.AssetCheckResult]:
     """Evaluates the selected checks on the jobs in the ledger.
 
@@ -65,6 +73,7 @@ def evaluate(
         selected: The checks to evaluate; those of other modules are ignored.
         problems: The jobs from `find_problem_jobs`.
         slugs: Slug by strategy id.
+        verdicts: What the audit knows about the jobs of these checks' strategies.
     """
     # A dict, since each of the thousands of strategies has checks that look up its jobs.
     by_state: dict[tuple[str, str | None], list[JobRow]] = defaultdict(list)
@@ -78,21 +87,20 @@ def evaluate(
         state, severity, _ = _RULES[check.name]
         subject = None if check.asset_key == JOBS else find_slug(check.asset_key) or ""
         jobs = by_state.get((state, subject), [])
+        is_held = state == HELD
         yield dg.AssetCheckResult(
             passed=not jobs,
             asset_key=check.asset_key,
             check_name=check.name,
             severity=severity,
-            description=_describe(jobs, state),
-            metadata={
-                state: len(jobs),
-                **(
-                    {"jobs": list_rows([(job.job_id, job.reason) for job in jobs], cell=_CELL, word=_ID)}
-                    if jobs
-                    else {}
-                ),
-            },
+            description=verdicts.describe(jobs, subject) if is_held else _describe(jobs, state),
+            metadata=verdicts.list_facts(jobs, subject) if is_held else _list_facts(jobs, state),
         )
+
+
+def _list_facts(jobs: Sequence[JobRow], state: str) -> Metadata:
+    rows = [(job.job_id, job.reason) for job in jobs]
+    return {state: len(jobs), **({"jobs": list_rows(rows, cell=_CELL, word=_ID)} if jobs else {})}
 
 
 def find_problem_jobs(ledger: Ledger) -> list[JobRow]:
@@ -103,6 +111,15 @@ def find_problem_jobs(ledger: Ledger) -> list[JobRow]:
     odd = ledger.odd_statuses()
     failing = (replace(row, state=FAILING, reason=row.error) for row in find_failing(ledger))
     return [*ledger.problems(), *failing, *(replace(row, state=ODD, reason=describe_status(row.status)) for row in odd)]
+
+
+def read_audit(
+    ledger: Ledger, selected: Iterable[dg.AssetCheckKey], problems: Iterable[JobRow], slugs: dict[str, str]
+) -> Verdicts:
+    """Reads what the audit knows about the strategies whose held jobs are checked."""
+    checked = {find_slug(check.asset_key) for check in selected if _RULES.get(check.name, ("",))[0] == HELD}
+    own = {strategy_id: slug for strategy_id, slug in slugs.items() if slug in checked}
+    return read_verdicts(ledger, [job for job in problems if job.state == HELD], own) if checked else Verdicts()
 
 
 def find_troubled_slugs(problems: Iterable[JobRow], slugs: dict[str, str]) -> set[str]:

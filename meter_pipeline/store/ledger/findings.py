@@ -88,6 +88,20 @@ def count_verdicts(ledger: Ledger) -> list[VerdictCount]:
     return sorted(VerdictCount(*row) for row in rows)
 
 
+def count_accepted(ledger: Ledger, strategy_ids: Sequence[str]) -> list[tuple[str, int]]:
+    """The number of accepted jobs of each target with loaded jobs, as pairs with the id of its strategy."""
+    accepted = func.sum(case((jobs.c.state == "accepted", 1), else_=0))
+    query = select(jobs.c.strategy_id, accepted).group_by(jobs.c.strategy_id, jobs.c.target_id)
+    with ledger.reading() as connection:
+        return [
+            (strategy_id, int(count))
+            for part in chunks(list(strategy_ids))
+            for strategy_id, count in connection.execute(
+                query.where(jobs.c.strategy_id.in_(part) & jobs.c.state.in_(_LOADED))
+            )
+        ]
+
+
 class Doubt(NamedTuple):
     """A job that was accepted although the audit doubts it, and what it found first."""
 

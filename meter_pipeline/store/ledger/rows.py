@@ -169,6 +169,14 @@ class FindingRow:
     outcome: str
     message: str
 
+    @property
+    def expected(self) -> str | None:
+        """The range that was expected, in words: at least, at most, or from one number to another; None for neither."""
+        if self.low is None or self.high is None:
+            bound = self.high if self.low is None else self.low
+            return None if bound is None else f"at {'most' if self.low is None else 'least'} {bound:.4g}"
+        return f"{self.low:.4g} to {self.high:.4g}"
+
 
 def times_of(jobs: Iterable[JobRow]) -> dict[str, str]:
     """Times of loaded jobs, by id: with them, the lake finds their rows."""

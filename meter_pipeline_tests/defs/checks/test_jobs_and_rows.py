@@ -46,6 +46,64 @@ def test_a_held_job_is_a_warning_with_its_name_and_reason(pipeline: Pipeline) ->
     assert not _checks(result)["meter/jobs:no_held_jobs"].passed
 
 
+def test_the_check_of_held_jobs_says_what_the_audit_expected_and_saw_or_that_it_learns(pipeline: Pipeline) -> None:
+    pipeline.sync()
+    selection = ("meter/jobs", "results/books")
+
+    def scrape(price: int | None, count: int = 30) -> str:
+        items = [{"title": f"Book {n}", "Price": None if price is None else price + n % 7} for n in range(count)]
+        return pipeline.scrape("Books", *items, url="https://books.example/more")
+
+    def check() -> dg.AssetCheckEvaluation:
+        return _checks(pipeline.run(*selection))["results/books:no_held_jobs"]
+
+    scrape(8)
+    learning = check()
+    assert (learning.passed, learning.metadata["held"].value) == (True, 0)
+    assert learning.description == "no job is held; the audit is still learning about 2 of 2 pages"
+    for day in range(5):
+        scrape(8 + day)
+    assert check().description == "no job is held; the audit is still learning about 1 of 2 pages"
+    first, second = scrape(None), scrape(None)
+    held = check()
+    assert not held.passed
+    assert held.severity == dg.AssetCheckSeverity.WARN
+    assert (held.description or "").startswith(
+        f"2 held: {first} and 1 later (the same change again, 2 jobs: Price has a value in 0 % of the items"
+    )
+    table = held.metadata["findings"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert dict(table.records[0].data) | {"found": ""} == {
+        "job": first,
+        "verdict": "held",
+        "test": "filled",
+        "field": "Price",
+        "expected": "at least 0.75",
+        "seen": "0",
+        "found": "",
+        "samples": "null and null",
+    }
+    assert second not in str(table.records)
+
+
+def test_a_job_with_a_doubt_is_named_and_fails_no_check(pipeline: Pipeline) -> None:
+    pipeline.sync()
+
+    def scrape(filled: int) -> str:
+        lamps = ({"name": f"Lamp {n}", "watt": n if n < filled else None} for n in range(30))
+        return pipeline.scrape("Lamps", *lamps, url="https://lamps.example/all")
+
+    for _ in range(4):
+        scrape(30)
+    doubted = scrape(20)
+    check = _checks(pipeline.run("meter/jobs", "results/lamps"))["results/lamps:no_held_jobs"]
+    assert check.passed
+    assert (check.description or "").startswith(
+        f"no job is held; 1 accepted with a doubt, the latest {doubted} (watt has a value in 67 % of the items, while"
+    )
+    assert check.metadata["flagged"].value == 1
+
+
 def test_a_page_that_fails_at_meter_is_a_warning_until_it_comes_through(pipeline: Pipeline) -> None:
     pipeline.sync()
     selection = ("meter/jobs", "meter/schedules", "results/books")

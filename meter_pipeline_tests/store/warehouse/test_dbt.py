@@ -102,6 +102,9 @@ def test_a_publication_has_the_models_and_says_what_it_was_made_from(shop: Shop)
     assert invocation
     assert models >= 21
     assert shop.ask("SELECT count(*) FROM marts.fct_scrape_jobs WHERE outcome = 'accepted'")[0][0] >= 3
+    assert shop.ask("SELECT verdict, finding_count FROM marts.fct_scrape_jobs ORDER BY observed_at LIMIT 1") == [
+        ("learning", 0)
+    ]
     assert shop.ask("SELECT sum(items) FROM marts.fct_daily_activity WHERE day < current_date + 1000")[0][0] >= 6
 
 
