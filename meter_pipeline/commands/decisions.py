@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +16,7 @@ from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_store
 
 if TYPE_CHECKING:
-    from meter_pipeline.sync.loading.withdraw import Withdrawal
+    from meter_pipeline.store.ledger.ledger import Ledger
 
 Reason = Annotated[str | None, typer.Option(metavar="REASON", help="Why, for whoever sees the job in the ledger.")]
 _THEN = "publish the warehouse to see it"
@@ -31,31 +32,16 @@ def release(
         typer.Option(
             "--all-like",
             metavar="JOB",
-            help="Release this job and all jobs of its strategy held for the same reason; its numbers may differ.",
+            help="Release this job and all jobs of its strategy that failed mostly the same tests.",
             autocompletion=complete.held_jobs,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Accept held jobs by hand: their items enter results and the change feed as they are."""
-    from meter_pipeline.sync.loading.release import find_alike
-    from meter_pipeline.sync.loading.release import release as release_jobs
-
     if not job and all_like is None:
         raise typer.BadParameter("give the ids of held jobs, or --all-like JOB: `meter-pipeline status` lists them")
-    settings = Settings.from_env()
-    config = load_config(settings.config)
-    with open_store(settings) as store:
-        alike = find_alike(store.ledger, all_like) if all_like is not None else []
-        reports = release_jobs(store.ledger, store.lake, [*(job or ()), *alike], config)
-    if as_json:
-        released = [{"strategy": report.slug, "jobs": report.accepted, "items": report.items} for report in reports]
-        print_json({"released": released})
-        return
-    for report in reports:
-        print_line(
-            f"{report.slug}: {count(report.accepted, 'job')} with {count(report.items, 'item')} released; {_THEN}"
-        )
+    _decide("release", job or (), as_json, all_like=all_like)
 
 
 def hold(
@@ -72,13 +58,7 @@ def hold(
 
     Their items stay in raw, and `meter-pipeline release` takes it back.
     """
-    from meter_pipeline.sync.loading.withdraw import hold as hold_jobs
-
-    settings = Settings.from_env()
-    config = load_config(settings.config)
-    with open_store(settings) as store:
-        withdrawn = hold_jobs(store.ledger, store.lake, job, reason, config)
-    _print_withdrawn(withdrawn, "held", as_json)
+    _decide("hold", job, as_json, reason=reason)
 
 
 def drop(
@@ -94,29 +74,46 @@ def drop(
 
     No sync loads them again, unless you name them: `meter-pipeline sync --job JOB --again`.
     """
+    _decide("drop", job, as_json, reason=reason, check=partial(_confirm_drop, yes=yes))
+
+
+def _confirm_drop(ledger: Ledger, jobs: Sequence[str], *, yes: bool) -> None:
     from meter_pipeline.sync.loading.decisions import find_jobs
     from meter_pipeline.sync.loading.withdraw import DROP
-    from meter_pipeline.sync.loading.withdraw import drop as drop_jobs
+
+    rows = find_jobs(ledger, jobs, DROP)
+    items = sum(row.items or 0 for row in rows)
+    subject = f"{count(len(rows), 'job')} with {count(items, 'item')}"
+    confirm(yes, subject, " from results, change feed and raw")
+
+
+def _decide(
+    verb: str,
+    jobs: Sequence[str],
+    as_json: bool,
+    *,
+    reason: str | None = None,
+    all_like: str | None = None,
+    check: Callable[[Ledger, Sequence[str]], None] | None = None,
+) -> None:
+    """Does what the user decides and prints it; `check` may refuse or ask first."""
+    from meter_pipeline.sync.loading.by_hand import DONE, Request, decide_by_hand
 
     settings = Settings.from_env()
     config = load_config(settings.config)
     with open_store(settings) as store:
-        rows = find_jobs(store.ledger, job, DROP)
-        items = sum(row.items or 0 for row in rows)
-        confirm(
-            yes,
-            f"{count(len(rows), 'job')} with {count(items, 'item')}",
-            " from results, change feed and raw",
-        )
-        withdrawn = drop_jobs(store.ledger, store.lake, job, reason, config)
-    _print_withdrawn(withdrawn, "dropped", as_json)
-
-
-def _print_withdrawn(withdrawn: Sequence[Withdrawal], done: str, as_json: bool) -> None:
+        if check is not None:
+            check(store.ledger, jobs)
+        decided = decide_by_hand(store.ledger, store.lake, Request(verb, jobs, reason, all_like), config)
+    done = DONE[verb]
     if as_json:
-        print_json({done: [{"strategy": own.slug, "jobs": own.jobs, "items": own.items} for own in withdrawn]})
+        print_json({done: [{"strategy": own.slug, "jobs": own.jobs, "items": own.items} for own in decided]})
         return
-    for own in withdrawn:
-        print_line(f"{own.slug}: {count(own.jobs, 'job')} {done}, {count(own.items, 'item')} left the results; {_THEN}")
+    for own in decided:
+        jobs_done, items = count(own.jobs, "job"), count(own.items, "item")
+        moved = (
+            f"{jobs_done} with {items} {done}" if verb == "release" else f"{jobs_done} {done}, {items} left the results"
+        )
+        print_line(f"{own.slug}: {moved}; {_THEN}")
         if own.is_rewritten:
             print_line(f"{own.slug}: its columns are those of its other jobs now")

@@ -1,21 +1,17 @@
 """The jobs `hold_jobs`, `release_jobs` and `drop_jobs`: what a person decides about scrapes, from the Launchpad."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from meter_pipeline.config.meter_yaml import load_config
-from meter_pipeline.defs.failures import fail_in_one_line, make_failure
+from meter_pipeline.defs.failures import fail_in_one_line
 from meter_pipeline.defs.keys import POOL, STORE_RESOURCE
 from meter_pipeline.defs.naming import Names
 from meter_pipeline.defs.resources import StoreResource
-
-if TYPE_CHECKING:
-    from meter_pipeline.config.meter_yaml import Config
-    from meter_pipeline.connect import Store
 
 #: Tag of these jobs and their runs: what is decided.
 TAG = "meter/decision"
@@ -28,14 +24,10 @@ class _JobsConfig(dg.Config):
     )
 
 
-class HoldConfig(_JobsConfig):
-    """Which jobs are held, and why."""
+class WithdrawConfig(_JobsConfig):
+    """Which jobs are held or dropped, and why."""
 
     reason: str | None = Field(default=None, description="Why, for whoever sees the jobs in `meter.jobs`.")
-
-
-class DropConfig(HoldConfig):
-    """Which jobs are dropped, and why."""
 
 
 class ReleaseConfig(_JobsConfig):
@@ -43,41 +35,35 @@ class ReleaseConfig(_JobsConfig):
 
     all_like: str | None = Field(
         default=None,
-        description="Id of a held job: it is released, with all jobs of its strategy that are held for the same "
-        "reason; its numbers may differ.",
+        description="Id of a held job: it is released, with all jobs of its strategy that failed mostly the "
+        "same tests.",
     )
 
 
 @dataclass(frozen=True)
-class _Changed:
-    """Jobs of a strategy that were decided about, and the items that entered or left its results."""
+class _Kind:
+    """A kind of decision: what it does, in words, and what its job takes."""
 
-    slug: str
-    jobs: int
-    items: int
-
-
-def _hold(store: "Store", settings: HoldConfig, config: "Config") -> list[_Changed]:
-    from meter_pipeline.sync import hold
-
-    held = hold(store.ledger, store.lake, settings.jobs, settings.reason, config)
-    return [_Changed(own.slug, own.jobs, own.items) for own in held]
+    verb: str
+    description: str
+    schema: type[_JobsConfig]
 
 
-def _drop(store: "Store", settings: DropConfig, config: "Config") -> list[_Changed]:
-    from meter_pipeline.sync import drop
-
-    dropped = drop(store.ledger, store.lake, settings.jobs, settings.reason, config)
-    return [_Changed(own.slug, own.jobs, own.items) for own in dropped]
-
-
-def _release(store: "Store", settings: ReleaseConfig, config: "Config") -> list[_Changed]:
-    from meter_pipeline.sync import release
-    from meter_pipeline.sync.loading.release import find_alike
-
-    alike = find_alike(store.ledger, settings.all_like) if settings.all_like else []
-    reports = release(store.ledger, store.lake, [*settings.jobs, *alike], config)
-    return [_Changed(report.slug, report.accepted, report.items) for report in reports]
+_KINDS = (
+    _Kind(
+        "hold",
+        "Holds accepted jobs: results and change feed become as if they had never been accepted. Their items stay "
+        "in raw, and `release_jobs` takes it back.",
+        WithdrawConfig,
+    ),
+    _Kind("release", "Accepts held jobs: their items enter results and change feed as they are.", ReleaseConfig),
+    _Kind(
+        "drop",
+        "Throws jobs away for good: their items leave results, change feed and raw, and no sync loads them again "
+        "unless somebody names them (`meter-pipeline sync --job JOB --again`).",
+        WithdrawConfig,
+    ),
+)
 
 
 def build_decision_jobs(names: Names = Names()) -> list[dg.JobDefinition]:
@@ -86,50 +72,17 @@ def build_decision_jobs(names: Names = Names()) -> list[dg.JobDefinition]:
     Args:
         names: Names of the jobs, their pool and the store's resource in this code location.
     """
-    return [
-        _build_job(
-            "hold",
-            "held",
-            "Holds accepted jobs: results and change feed become as if they had never been accepted. Their items stay "
-            "in raw, and `release_jobs` takes it back.",
-            HoldConfig,
-            _hold,
-            names,
-        ),
-        _build_job(
-            "release",
-            "released",
-            "Accepts held jobs: their items enter results and change feed as they are.",
-            ReleaseConfig,
-            _release,
-            names,
-        ),
-        _build_job(
-            "drop",
-            "dropped",
-            "Throws jobs away for good: their items leave results, change feed and raw, and no sync loads them again "
-            "unless somebody names them (`meter-pipeline sync --job JOB --again`).",
-            DropConfig,
-            _drop,
-            names,
-        ),
-    ]
+    return [_build_job(kind, names) for kind in _KINDS]
 
 
-def _build_job(
-    verb: str,
-    done: str,
-    description: str,
-    schema: type[_JobsConfig],
-    apply: Callable[..., list[_Changed]],
-    names: Names,
-) -> dg.JobDefinition:
+def _build_job(kind: _Kind, names: Names) -> dg.JobDefinition:
+    verb, description = kind.verb, f"{kind.description} {_NEXT}"
     store_key = names.qualify(STORE_RESOURCE)
 
     @dg.op(
         name=names.qualify(f"meter_{verb}"),
-        description=f"{description} {_NEXT}",
-        config_schema=schema.to_config_schema(),
+        description=description,
+        config_schema=kind.schema.to_config_schema(),
         out=dg.Out(dg.Nothing),
         # Waits for a sync that runs, where a strategy that is being loaded would be refused.
         pool=names.qualify(POOL),
@@ -137,28 +90,28 @@ def _build_job(
         tags={TAG: verb},
     )
     def decide(context: dg.OpExecutionContext) -> Iterable[Any]:
+        from meter_pipeline.sync.loading.by_hand import DONE, Request, decide_by_hand
+
         meter_store: StoreResource = getattr(context.resources, store_key)
-        settings = schema(**context.op_config)
+        request = Request(verb, **kind.schema(**context.op_config).model_dump())
         with fail_in_one_line(context.log):
-            if not settings.jobs and not getattr(settings, "all_like", None):
-                raise make_failure(f"no job is named: give the ids of the jobs to be {done}", retry=False)
             config = load_config(meter_store.settings().config)
             with meter_store.open() as store:
-                changed = apply(store, settings, config)
-        for own in changed:
-            context.log.info(f"{own.slug}: {own.jobs:,} jobs {done}, {own.items:,} items")
+                decided = decide_by_hand(store.ledger, store.lake, request, config)
+        for own in decided:
+            context.log.info(f"{own.slug}: {own.jobs:,} jobs {DONE[verb]}, {own.items:,} items")
         yield dg.Output(
             None,
             metadata={
-                "jobs": sum(own.jobs for own in changed),
-                "items": sum(own.items for own in changed),
-                "strategies": ", ".join(own.slug for own in changed),
+                "jobs": sum(own.jobs for own in decided),
+                "items": sum(own.items for own in decided),
+                "strategies": ", ".join(own.slug for own in decided),
             },
         )
 
     @dg.job(
         name=names.qualify(f"{verb}_jobs"),
-        description=f"{description} {_NEXT}",
+        description=description,
         tags={TAG: verb},
         executor_def=dg.in_process_executor,
     )

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from meter_pipeline.store.ledger.rows import FindingRow, JobRow
     from meter_pipeline.sync.loading.likeness import HeldGroup
 
-# Maximum characters of a reason, of an id and of a sample.
-_REASON, _ID, _SAMPLE = 240, 36, 60
+# Maximum characters of a reason and of an id.
+_REASON, _ID = 240, 36
+# Maximum characters of a path and of a sample: a wider table would not fit into a window of 1,280 pixels.
+_FIELD, _SAMPLE = 18, 18
 # Maximum findings in the table, and groups of held jobs in the description.
 _FINDINGS, _NAMED = 50, 3
 _COLUMNS = [
     dg.TableColumn("job", description="Id of the job."),
-    dg.TableColumn("verdict", description="held or flagged: whether this test holds the job."),
-    dg.TableColumn("test", description="The test, as `audit` in meter.yaml names it."),
     dg.TableColumn("field", description="The field; empty for a test of the job as a whole."),
+    dg.TableColumn("test", description="The test, as `audit` in meter.yaml names it; in brackets if it only flags."),
     dg.TableColumn("expected", description="The range that the accepted jobs before lead to expect."),
     dg.TableColumn("seen", description="What was seen."),
-    dg.TableColumn("found", description="The finding as a sentence."),
     dg.TableColumn("samples", description="The field in two items."),
 ]
 
@@ -130,14 +130,11 @@ def _count_others(group: HeldGroup) -> str:
 
 
 def _to_record(finding: FindingRow) -> dict[str, str | float]:
-    samples = " and ".join(shorten(sample, _SAMPLE) for sample in json.loads(finding.samples))
     return {
         "job": finding.job_id,
-        "verdict": finding.outcome,
-        "test": finding.test,
-        "field": shorten(finding.field or "", _SAMPLE),
+        "field": shorten(finding.field or "", _FIELD),
+        "test": finding.test if finding.outcome == "held" else f"({finding.test})",
         "expected": finding.expected or "",
         "seen": f"{finding.seen:.4g}",
-        "found": shorten(finding.message, _REASON),
-        "samples": samples,
+        "samples": " and ".join(shorten(sample, _SAMPLE) for sample in json.loads(finding.samples)),
     }

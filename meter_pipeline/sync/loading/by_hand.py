@@ -1,0 +1,74 @@
+"""One way for commands and Dagster jobs to do what a person decides about jobs: hold, release or drop them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from meter_pipeline.config.meter_yaml import Config
+from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.sync.loading.decisions import DecisionError
+from meter_pipeline.sync.loading.release import find_alike, release
+from meter_pipeline.sync.loading.withdraw import drop, hold
+
+#: What can be decided, with the word for what was done.
+DONE = {"hold": "held", "release": "released", "drop": "dropped"}
+_WITHDRAWALS = {"hold": hold, "drop": drop}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for.
+
+    Attributes:
+        verb: One of `DONE`.
+        jobs: Ids of jobs.
+        reason: Why, for whoever sees the jobs; a release has none.
+        all_like: Id of a held job, to be released with all that are held for the same; for a release only.
+    """
+
+    verb: str
+    jobs: Sequence[str] = ()
+    reason: str | None = None
+    all_like: str | None = None
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Jobs of a strategy that were decided about.
+
+    Attributes:
+        slug: The strategy.
+        jobs: How many jobs.
+        items: Items that entered or left the results.
+        is_rewritten: Whether jobs left whose columns no other job has: the rows of the others were made again.
+    """
+
+    slug: str
+    jobs: int
+    items: int
+    is_rewritten: bool = False
+
+
+def decide_by_hand(ledger: Ledger, lake: Lake, request: Request, config: Config | None = None) -> list[Decided]:
+    """Does what a person asks for, strategy by strategy.
+
+    Args:
+        ledger: The ledger.
+        lake: The lake.
+        request: What is asked for.
+        config: The contents of `meter.yaml`.
+
+    Raises:
+        DecisionError: No job is named, one is not known or in another state, or its strategy is being loaded.
+        StoreError: The ledger or the lake cannot be used.
+    """
+    if not request.jobs and request.all_like is None:
+        raise DecisionError(f"no job is named: give the ids of the jobs to be {DONE[request.verb]}")
+    if request.verb == "release":
+        alike = find_alike(ledger, request.all_like) if request.all_like is not None else []
+        reports = release(ledger, lake, [*request.jobs, *alike], config)
+        return [Decided(report.slug, report.accepted, report.items) for report in reports]
+    withdrawn = _WITHDRAWALS[request.verb](ledger, lake, request.jobs, request.reason, config)
+    return [Decided(own.slug, own.jobs, own.items, own.is_rewritten) for own in withdrawn]
