@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from meter_pipeline.report.breakage import breakage
 from meter_pipeline.report.pictures import INK, Chart, Style, shorten
 from meter_pipeline.store.times import shift
 
@@ -279,4 +280,4 @@ def _try_to_draw(
         return None
 
 
-CHARTS: Sequence[Callable[..., Chart | None]] = (prices, activity, sizes, coverage)
+CHARTS: Sequence[Callable[..., Chart | None]] = (breakage, prices, activity, sizes, coverage)

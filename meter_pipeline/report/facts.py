@@ -113,6 +113,26 @@ class TroubledJob:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Jobs of a strategy that are held, whenever they ended: somebody has to release or drop them."""
+
+    strategy: str
+    jobs: int
+    first: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Jobs of a strategy that were accepted although the audit doubts them; `finding` is the first of the latest."""
+
+    strategy: str
+    jobs: int
+    finding: str | None
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Lateness:
     """A schedule and its runs; `is_silent` if it has had no job for two intervals. Times are in seconds."""
 
@@ -148,6 +168,13 @@ class Facts:
     troubled_jobs: Sequence[TroubledJob]
     schedules: Sequence[Lateness]
     vanished: Sequence[Vanished]
+    waiting: Sequence[Waiting]
+    doubts: Sequence[Doubt]
+
+    @property
+    def held(self) -> int:
+        """The number of jobs that wait for somebody to release or drop them."""
+        return sum(waiting.jobs for waiting in self.waiting)
 
     @property
     def late(self) -> Sequence[Lateness]:
@@ -263,6 +290,19 @@ _VANISHED = """
 select strategy, label, first_seen_at, removed_at, seconds_listed
 from marts.dim_items where removed_at >= $since order by seconds_listed, removed_at desc, label limit 15
 """
+# A job after others with the same change says so in its reason, which is of use once.
+_WAITING = """
+select strategy, count(*), min(observed_at), arg_max(reason, observed_at)
+from marts.fct_scrape_jobs where outcome = 'held'
+group by strategy
+order by max(observed_at) desc, strategy
+"""
+_DOUBTS = """
+select strategy, count(*), arg_max(first_finding, observed_at), max(observed_at)
+from marts.fct_scrape_jobs where verdict = 'flagged' and observed_at >= $since
+group by strategy
+order by max(observed_at) desc, strategy
+"""
 
 
 def gather(connection: duckdb.DuckDBPyConnection, span: Span) -> Facts:
@@ -277,7 +317,7 @@ def gather(connection: duckdb.DuckDBPyConnection, span: Span) -> Facts:
 
     def query(kind: type[_Row], sql: str, more: Mapping[str, object] = {}) -> list[_Row]:
         names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-        found = connection.execute(sql, {**since, **more}).fetchall()
+        found = connection.execute(sql, {**since, **more} if "$since" in sql else more).fetchall()
         return [kind(**dict(zip(names, row, strict=True))) for row in found]
 
     return Facts(
@@ -288,4 +328,6 @@ def gather(connection: duckdb.DuckDBPyConnection, span: Span) -> Facts:
         troubled_jobs=query(TroubledJob, ranked),
         schedules=query(Lateness, _SCHEDULES),
         vanished=query(Vanished, _VANISHED),
+        waiting=query(Waiting, _WAITING),
+        doubts=query(Doubt, _DOUBTS),
     )

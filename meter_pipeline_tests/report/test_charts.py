@@ -17,6 +17,7 @@ from meter_pipeline.commands.report import write_report
 from meter_pipeline.defs.metadata.charts import embed_large, embed_small
 from meter_pipeline.defs.metadata.entries import fits_inline
 from meter_pipeline.report import charts
+from meter_pipeline.report.breakage import MEASURES, read_panels
 from meter_pipeline.report.pictures import Style
 
 _START = datetime(2026, 3, 2, tzinfo=timezone.utc)
@@ -35,7 +36,9 @@ create table marts.fct_daily_activity (strategy varchar, day date, jobs int, ite
     items_removed int, items_changed int, held_jobs int, failed_jobs int, unreadable_jobs int);
 create table marts.fct_scrape_jobs (strategy varchar, job_id varchar, schedule_id varchar, url varchar,
     parameters varchar, outcome varchar, reason varchar, item_count int, observed_at timestamptz, is_late boolean,
-    lag_seconds double);
+    lag_seconds double, verdict varchar, first_finding varchar);
+create table meter.findings (job_id varchar, strategy varchar, position int, test varchar, field varchar, low double,
+    high double, seen double, samples varchar, outcome varchar, message varchar);
 create table marts.dim_strategies (strategy varchar, accepted_jobs int, held_jobs int, failed_jobs int,
     unreadable_jobs int);
 create table marts.dim_schedules (schedule_id varchar, strategy varchar, cron_expression varchar,
@@ -59,7 +62,8 @@ def write_warehouse(path: Path, strategies: int, jobs: int) -> Path:
             for job in range(jobs):
                 at = _START + timedelta(hours=job)
                 connection.execute(
-                    "insert into marts.fct_scrape_jobs values (?, ?, 's', 'u', null, 'accepted', null, ?, ?, false, 0)",
+                    "insert into marts.fct_scrape_jobs values (?, ?, 's', 'u', null, 'accepted', null, ?, ?, false, 0, "
+                    "'accepted', null)",
                     [name, f"{name}-{job}", 10 + (job % 3) * number, at],
                 )
                 if job:
@@ -155,10 +159,69 @@ def test_a_chart_whose_axis_would_leave_the_calendar_is_left_out_and_the_report_
         for at in ("0001-01-01 00:00:00+00", "9999-12-31 23:00:00+00"):
             connection.execute(
                 "insert into marts.fct_scrape_jobs values "
-                "('shop_000', ?, 's', 'u', null, 'accepted', null, 3, ?, false, 0)",
+                "('shop_000', ?, 's', 'u', null, 'accepted', null, 3, ?, false, 0, 'accepted', null)",
                 [at, at],
             )
     page = write_report(file, tmp_path / "report.html").read_text()
     assert page.count("<img") >= 1
     assert "cannot be drawn and is left out" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def test_the_figure_that_a_held_job_broke_out_of_is_drawn_from_job_to_job(tmp_path: Path) -> None:
+    file = write_warehouse(tmp_path / "warehouse.duckdb", strategies=2, jobs=6)
+
+    def find(job: str, verdict: str, at: datetime, *findings: tuple[object, ...]) -> None:
+        row = ["shop_000", job, verdict if verdict == "held" else "accepted", at, verdict]
+        connection.execute(
+            "insert into marts.fct_scrape_jobs values (?, ?, 's', 'u', null, ?, 'no', 9, ?, false, 0, ?, 'no')", row
+        )
+        for position, (test, field, low, high, seen) in enumerate(findings):
+            found = [job, position, test, field, low, high, seen]
+            connection.execute(
+                "insert into meter.findings values (?, 'shop_000', ?, ?, ?, ?, ?, ?, '[]', '', 'no')", found
+            )
+
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("alter table results.shop_000 add column _meter_job_id varchar")
+        connection.execute("update results.shop_000 set _meter_job_id = 'shop_000-' || sku, price = nullif(sku, 3)")
+        connection.execute("comment on column results.shop_000.price is 'field ''Price'', integer'")
+        at = _START + timedelta(hours=3, minutes=30)
+        assert charts.breakage(connection) is None
+        find("bad-1", "held", at, ("pattern", "Price", None, 0.3, 1), ("filled", "Price", 0.75, None, 0.0))
+        find(
+            "bad-2",
+            "held",
+            at + timedelta(hours=1),
+            ("filled", "Price", 0.75, None, 0.1),
+            ("equal", "sku", None, 0.1, 1),
+        )
+        find("odd", "flagged", at + timedelta(hours=2), ("items", None, 16, None, 9), ("items", "no_such", 1, 1, 1))
+        find("elsewhere", "held", at, ("filled", "site.operator", 0.75, None, 0.0))
+        chart = charts.breakage(connection)
+        items, price = read_panels(connection)
+    assert chart is not None
+    assert chart.about == (
+        "shop_000: 9 items, expected at least 16 (doubted on 2 Mar); "
+        "shop_000: Price 10 % with a value, expected at least 75 % (held on 2 Mar)"
+    )
+    assert [(mark.seen, mark.is_held) for mark in price.marks] == [(0.0, True), (0.1, True)]
+    assert [value for _, value in price.points] == [1, 1, 1, 0, 1, 1]
+    assert [(mark.seen, mark.is_held) for mark in items.marks] == [(9, False)]
+    assert len(items.points) == 7
+    for picture in (chart.png, chart.narrow, chart.small):
+        assert len(picture) < 30_000
+
+
+def test_each_figure_of_a_breakage_can_be_computed() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("create table rows as select * from (values (1, 'ab'), (1, 'abc'), (3, null)) as t(n, s)")
+        found = {
+            (test, column): connection.execute(f"select {measure.sql.format(column=column)} from rows").fetchall()[0][0]
+            for test, measure in MEASURES.items()
+            if measure.sql is not None
+            for column in ("n", "s")
+        }
+    assert found["filled", "s"] == found["distinct", "n"] == found["equal", "n"] == pytest.approx(2 / 3)
+    assert (found["equal", "s"], found["length", "s"]) == (0.5, 2.5)
+    assert (found["level", "n"], found["level", "s"]) == (1, None)

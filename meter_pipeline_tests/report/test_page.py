@@ -101,7 +101,7 @@ def test_what_is_still_broken_comes_before_what_has_recovered(tmp_path: Path) ->
             ("shop_002", 5, "unreadable", "no JSON"),
         ):
             connection.execute(
-                "insert into marts.fct_scrape_jobs values (?, ?, 's', 'u', null, ?, ?, 0, ?, false, 0)",
+                "insert into marts.fct_scrape_jobs values (?, ?, 's', 'u', null, ?, ?, 0, ?, false, 0, null, null)",
                 [strategy, f"{strategy}-bad-{hour}", outcome, reason, _START + timedelta(hours=hour, minutes=30)],
             )
     page = _page(path)
@@ -114,6 +114,31 @@ def test_what_is_still_broken_comes_before_what_has_recovered(tmp_path: Path) ->
     assert jobs == ["shop_002-bad-5", "shop_002-bad-4", "shop_000-bad-2", "shop_000-bad-1"]
     assert "after 30 minutes" in page
     assert "not yet" in page
+
+
+def test_the_page_leads_with_held_and_doubted_jobs(tmp_path: Path) -> None:
+    path = write_warehouse(tmp_path / "w.duckdb", 3, 5)
+    with duckdb.connect(str(path)) as connection:
+        reason = "price has a value in 0 % of the items"
+        for hour, again in ((1, ""), (2, "the same change again, 2 jobs: ")):
+            connection.execute(
+                "insert into marts.fct_scrape_jobs values ('shop_001', ?, 's', 'u', null, 'held', ?, 0, ?, false, 0, "
+                "'held', ?)",
+                [f"bad-{hour}", again + reason, _START + timedelta(hours=hour, minutes=30), reason],
+            )
+        connection.execute(
+            "update marts.fct_scrape_jobs set verdict = 'flagged', first_finding = '9 items' "
+            "where job_id = 'shop_002-3'"
+        )
+    words = _words(_page(path))
+    assert "2 held jobs wait for somebody to release or drop them." in words
+    held = f"shop_001: 2 jobs held since Mon 2 Mar 2026, 01:30: the same change again, 2 jobs: {reason}"
+    doubted = "shop_002: 1 job accepted with a doubt: 9 items (Mon 2 Mar 2026, 03:00)"
+    assert words.index(held) < words.index(doubted) < words.index("What broke") < words.index("Biggest price moves")
+    # What waits for a decision does not end with the span of time.
+    later = _words(_page(path, since=_NOW - timedelta(hours=1)))
+    assert held in later
+    assert doubted not in later
 
 
 def test_late_and_silent_schedules_are_reported_with_how_often_they_run(tmp_path: Path) -> None:

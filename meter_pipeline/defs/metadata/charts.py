@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from meter_pipeline.report.pictures import Chart
 
 _PLACES = {
+    "breakage": dg.AssetKey(["marts", "fct_scrape_jobs"]),
     "prices": dg.AssetKey(["marts", "fct_price_changes"]),
     "activity": dg.AssetKey(["marts", "fct_daily_activity"]),
     "sizes": dg.AssetKey(["marts", "fct_scrape_jobs"]),
@@ -30,7 +32,7 @@ def draw_charts(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
     from meter_pipeline.report import charts
     from meter_pipeline.store.warehouse.build import reading
 
-    found: dict[dg.AssetKey, dict[str, Any]] = {}
+    found: defaultdict[dg.AssetKey, dict[str, Any]] = defaultdict(dict)
     with reading(path) as connection:
         for draw in charts.CHARTS:
             # Your own dbt project may have no marts of these names, or other columns in them.
@@ -38,7 +40,7 @@ def draw_charts(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
                 chart = draw(connection)
                 if chart is not None:
                     shown = {chart.title: embed_small(chart), f"{chart.title}, large": embed_large(chart)}
-                    found[_PLACES[draw.__name__]] = shown
+                    found[_PLACES[draw.__name__]] |= shown
     return found
 
 
