@@ -132,7 +132,7 @@ def test_the_page_leads_with_held_and_doubted_jobs(tmp_path: Path) -> None:
         )
     words = _words(_page(path))
     assert "2 held jobs wait for somebody to release or drop them." in words
-    held = f"shop_001: 2 jobs held since Mon 2 Mar 2026, 01:30: the same change again, 2 jobs: {reason}"
+    held = f"shop_001: 2 jobs held since Mon 2 Mar 2026, 01:30, the latest: the same change again, 2 jobs: {reason}"
     doubted = "shop_002: 1 job accepted with a doubt: 9 items (Mon 2 Mar 2026, 03:00)"
     assert words.index(held) < words.index(doubted) < words.index("What broke") < words.index("Biggest price moves")
     # What waits for a decision does not end with the span of time.
