@@ -38,15 +38,16 @@ ALTERED: dict[str, tuple[Run, ...]] = {
     ),
     "Lamps in euros": (
         Run(11, "equal_values", "name"), Run(15, "price_rise", "price"), Run(19, "wrong_locale", "price"),
-        Run(24, "new_field", "delivery", None), Run(29, "repeated_items"), Run(33, "other_element", "price"),
-        Run(38, "growth", "", None), Run(43, "damaged_encoding", "name"), Run(47, "list_price", "price"),
-        Run(50, "corrected_text", "name"), Run(53, "login_page"), Run(57, "field_missing", "rating"),
+        Run(24, "new_field", "delivery", None), Run(26, "turnover"), Run(29, "repeated_items"),
+        Run(33, "other_element", "price"), Run(38, "growth", "", None), Run(43, "damaged_encoding", "name"),
+        Run(47, "list_price", "price"), Run(50, "corrected_text", "name"), Run(53, "login_page"),
+        Run(57, "field_missing", "rating"),
     ),
     "Lamps in dollars": (
         Run(10, "stale_page"), Run(15, "field_half_null", "price"), Run(20, "truncated_text", "name"),
         Run(25, "impossible_date", "listed_at"), Run(30, "swapped_date", "listed_at"),
         Run(35, "neighbour_value", "price"), Run(40, "whole_card", "name"), Run(45, "placeholder", "price"),
-        Run(50, "converted", "price"), Run(55, "null_results"),
+        Run(50, "converted", "price"), Run(55, "null_results"), Run(58, "other_script", "name"),
     ),
     "Gauges": (
         Run(12, "field_null", "site.operator"), Run(16, "counter_restart", "total"), Run(21, "shifted_columns"),
@@ -54,9 +55,10 @@ ALTERED: dict[str, tuple[Run, ...]] = {
         Run(46, "repeated_page"), Run(49, "value_as_list", "station"), Run(54, "wrong_count"),
         Run(58, "lost_letters", "station"),
     ),
-    "Markets": (Run(13, "field_blank", "name"), Run(30, "loading_text", "price"), Run(44, "consent_page")),
+    "Markets": (Run(13, "field_blank", "name"), Run(22, "sparse_items"), Run(30, "loading_text", "price"),
+                Run(44, "consent_page")),
     "Night reports": (Run(22, "field_null", "total"), Run(34, "hundredth", "price"), Run(45, "equal_values", "level"),
-                      Run(53, "field_renamed", "level")),
+                      Run(53, "field_renamed", "level"), Run(57, "negated", "price")),
 }  # fmt: skip
 #: Healthy events that come again after `every` runs: strategy, alteration, first run, runs, every.
 RHYTHMS: tuple[tuple[str, Alteration, int, int, int], ...] = (
@@ -86,6 +88,26 @@ def breakingshop(world: World) -> None:
             Plan(make_alteration(kind, field), first, runs, None if runs is None else CYCLE)
             for first, kind, field, runs in sorted(ALTERED[name], key=lambda run: run.runs is not None)
         ]
+
+
+def oddpages(world: World) -> None:
+    """Pages that are right although they are unlike others: tiny, never changing, or with other items every day."""
+    seed = world.seed
+    notice = [{"rule": "No deliveries on Sundays", "since": "2024-05-01"}]
+    strategies = [
+        world.add_strategy("House rules", "https://rules.example/", items=notice,
+                           description="one item, never changed"),
+        world.add_strategy("Lamp of the day", "https://day.example/", page=LampPage(seed, places=1, life_days=1.5),
+                           description="one item, another one every day"),
+        world.add_strategy("Three lamps", "https://three.example/", page=LampPage(seed, places=3, life_days=30),
+                           description="three items"),
+        world.add_strategy("Daily lamps", "https://daily.example/", page=LampPage(seed, places=50, life_days=1.6),
+                           description="most items are others every day"),
+        world.add_strategy("Fixed lamps", "https://fixed.example/", items=LampPage(seed).catalogue("fixed", 1.75e9),
+                           description="a long list that never changes"),
+    ]  # fmt: skip
+    for strategy in strategies:
+        world.add_schedule(strategy.strategy_id, interval_seconds=86400)
 
 
 def flakyshop(world: World) -> None:

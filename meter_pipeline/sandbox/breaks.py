@@ -14,6 +14,7 @@ _MARKS = "£€$¥"
 _BANNER = "We value your privacy. Accept all cookies to continue"
 _SIGN_IN = "Sign in to your account"
 _OUTAGE = "503 Service Temporarily Unavailable"
+_GREEK = str.maketrans("abcdefghiklmnoprstuvwxyzABDEGIKLMNOPRSTX", "αβξδεφγηικλμνοπρστυωωχψζΑΒΔΕΓΙΚΛΜΝΟΠΡΣΤΞ")
 
 
 def _drop_all(scene: Scene) -> list[Any]:
@@ -202,6 +203,22 @@ def _join_fields(scene: Scene) -> list[Any]:
     return scene.items
 
 
+def _empty_half(scene: Scene) -> list[Any]:
+    """Every other item has its first field alone, as placeholders of cards that were still loading have."""
+    return [
+        {name: value if place == 0 else None for place, (name, value) in enumerate(item.items())}
+        if number % 2 and isinstance(item, dict) else item
+        for number, item in enumerate(scene.items)
+    ]  # fmt: skip
+
+
+def _write_in_greek(scene: Scene) -> list[Any]:
+    """Letters of another script, as of a translated page."""
+    return change_values(
+        scene.items, scene.field, lambda value: value.translate(_GREEK) if isinstance(value, str) else value
+    )
+
+
 _WHOLE: dict[str, tuple[str, Callable[[Scene], list[Any] | Content]]] = {
     "zero_items": ("no items", _drop_all),
     "null_results": ("null in place of the items", _null_results),
@@ -214,6 +231,7 @@ _WHOLE: dict[str, tuple[str, Callable[[Scene], list[Any] | Content]]] = {
     "consent_page": ("one item: a cookie banner", _one_item(_BANNER)),
     "error_page": ("one item: a server's error", _one_item(_OUTAGE)),
     "stale_page": ("the page as it was twelve days ago", _stale),
+    "sparse_items": ("every other item has its first field alone", _empty_half),
     "other_page": ("the items of another page of the same shape", _other_page),
 }
 _OF_A_FIELD: dict[str, tuple[str, Callable[[Scene], list[Any] | Content]]] = {
@@ -230,10 +248,12 @@ _OF_A_FIELD: dict[str, tuple[str, Callable[[Scene], list[Any] | Content]]] = {
     "converted": ("amounts converted, under the same mark", _scaled(1.27)),
     "cents": ("amounts times 100", _scaled(100)),
     "hundredth": ("amounts divided by 100", _scaled(0.01)),
+    "negated": ("amounts with the other sign", _scaled(-1)),
     "list_price": ("some amounts higher, as before a discount", _read_list_price),
     "wrong_locale": ("decimal and thousands marks exchanged", _swap_locale),
     "damaged_encoding": ("UTF-8 read as Latin-1", _damage_encoding),
     "lost_letters": ("letters replaced by U+FFFD", _lose_letters),
+    "other_script": ("letters of another script", _write_in_greek),
     "consent_text": ("a cookie banner in every item", _write(_BANNER)),
     "placeholder": ("a template that was not filled in", _write("{{ item.value }}")),
     "loading_text": ("the text of a page that was still loading", _write("Loading...")),

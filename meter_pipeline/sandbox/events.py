@@ -34,6 +34,11 @@ def _replace_half(scene: Scene) -> list[Any]:
     return _thin(scene.items, 0.5) + _thin(scene.visit(0.0, _SUFFIX), 0.5)
 
 
+def _turn_over(scene: Scene) -> list[Any]:
+    """The items that stay are those that any other run would keep; the new ones are of this run alone."""
+    return _thin(scene.items, 0.4) + _thin(scene.visit(0.0, f"/run-{scene.rng.randrange(10**6)}"), 0.6)
+
+
 def _grow(scene: Scene) -> list[Any]:
     return scene.items + _thin(scene.visit(0.0, _SUFFIX), 0.6)
 
@@ -80,6 +85,7 @@ def _capitalize_some(scene: Scene) -> list[Any]:
 
 _WHOLE: dict[str, tuple[str, Callable[[Scene], list[Any]]]] = {
     "half_replaced": ("half of the items are others", _replace_half),
+    "turnover": ("three fifths of the items are others", _turn_over),
     "growth": ("three fifths more items", _grow),
     "reordered": ("the items in another order", _reorder),
     "dip": ("three fifths of the items, as on a weekend", _dip),

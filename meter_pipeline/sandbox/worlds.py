@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from meter_pipeline.sandbox import listings
-from meter_pipeline.sandbox.breaking import breakingshop, flakyshop
+from meter_pipeline.sandbox.breaking import breakingshop, flakyshop, oddpages
 from meter_pipeline.sandbox.errors import SandboxError
 from meter_pipeline.sandbox.pages import BookPage, HeadlinePage, PostingPage, SectionPage
 from meter_pipeline.sandbox.world import World
@@ -53,7 +53,7 @@ def newsroom(world: World) -> None:
 
 WORLDS: dict[str, Callable[[World], None]] = {
     "bookshop": bookshop, "jobboard": jobboard, "newsroom": newsroom, "flakyshop": flakyshop,
-    "breakingshop": breakingshop, "sliding": listings.sliding, "variants": listings.variants,
+    "breakingshop": breakingshop, "oddpages": oddpages, "sliding": listings.sliding, "variants": listings.variants,
     "currencies": listings.currencies, "products": listings.products, "promoted": listings.promoted,
     "wrapped": listings.wrapped,
 }  # fmt: skip

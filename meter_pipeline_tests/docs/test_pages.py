@@ -14,6 +14,7 @@ from meter_pipeline import MeterComponent
 from meter_pipeline.config import settings
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.host.sizes import parse_size
+from meter_pipeline.sandbox import KINDS
 from meter_pipeline_tests.docs.snippets import PAGES, ROOT
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -146,3 +147,8 @@ def test_the_page_of_dagster_has_every_attribute_of_the_component() -> None:
     assert set(re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines() if row))) == set(
         MeterComponent.model_fields
     )
+
+
+def test_every_alteration_of_the_sandbox_is_on_its_page() -> None:
+    rows = re.findall(r"^\| `(\w+)`(?: \(field\))? \| (.+) \|$", _read(ROOT / "docs" / "sandbox.md"), re.MULTILINE)
+    assert dict(rows) == {kind.name: kind.about for kind in KINDS.values()}

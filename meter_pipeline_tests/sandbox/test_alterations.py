@@ -23,7 +23,7 @@ ITEMS = [
     for n in range(8)
 ]  # fmt: skip
 # Kinds that change letters.
-TEXTS = ("damaged_encoding", "lost_letters", "corrected_text")
+TEXTS = ("damaged_encoding", "lost_letters", "corrected_text", "other_script")
 
 
 @pytest.fixture
@@ -64,6 +64,9 @@ def test_kinds_that_concern_the_whole_scrape_are_what_they_are_called(altered: C
     assert altered("fewer_items") == ITEMS[:3]
     assert altered("repeated_items") == [item for item in ITEMS for _ in range(2)]
     assert altered("repeated_page") == ITEMS[:2] * 3
+    sparse = altered("sparse_items")
+    assert sparse[::2] == ITEMS[::2]
+    assert sparse[1] == dict.fromkeys(ITEMS[1]) | {"name": ITEMS[1]["name"]}
     assert altered("login_page")[0] == dict.fromkeys(ITEMS[0]) | {"name": "Sign in to your account"}
     assert list(altered("shifted_columns")[0].values()) == [ITEMS[0]["rating"], *list(ITEMS[0].values())[:-1]]
     assert sorted(map(json.dumps, altered("reordered"))) == sorted(map(json.dumps, ITEMS))
@@ -73,6 +76,7 @@ def test_kinds_that_concern_the_whole_scrape_are_what_they_are_called(altered: C
 def test_amounts_keep_their_marks_and_decimals(altered: Callable[..., Any]) -> None:
     assert _column(altered("cents", "price"), "price")[0] == "£123,456.00"
     assert _column(altered("sale", "price"), "price")[1] == "£1,564.19"
+    assert _column(altered("negated", "stock"), "stock")[:3] == [0, -1, -2]
     assert _column(altered("wrong_locale", "price"), "price")[0] == "£1.234,56"
     assert _column(altered("currency_mark", "price"), "price")[0] == "$1,567.89"
     assert [scale(value, 2) for value in ("1.234,56 €", "7 of 9", "1234", 3, 1.25, True, None)] == [

@@ -198,3 +198,13 @@ def test_of_a_shop_that_breaks_in_every_way_no_row_of_a_held_kind_is_seen(tmp_pa
             seen = {*changes["job_id"].to_pylist(), *changes["previous_job_id"].to_pylist()}
             assert not held & (seen | set(station.results(slug)["_meter_job_id"].to_pylist()))
         assert_whole(station)
+
+
+def test_of_pages_that_are_right_though_odd_no_job_is_held(tmp_path: Path) -> None:
+    with Sandbox(worlds=("oddpages",)) as sandbox, Station(tmp_path / "odd", sandbox) as station:
+        sandbox.advance(days=30)
+        station.sync()
+        assert len(station.jobs("accepted")) >= 5 * 29
+        assert not station.jobs("held")
+        flagged = [row for row in station.jobs().values() if row.audit == "flagged"]
+        assert len(flagged) <= len(station.jobs()) // 100
