@@ -209,7 +209,7 @@ def _print_audits(audits: Sequence[SecondAudit], *, apply: bool) -> None:
         columns = ("strategy", "job", "scraped", "items", now, then, "reason")
         print_table(columns, changes, prose=("reason",), max_rows=_MOST_ROWS)
     if restated:
-        print_line(f"{count(restated, 'more job')} with the same outcome and other findings")
+        print_line(f"{count(restated, 'more job')} with the same outcome, and other findings or a first verdict")
     held, accepted = sum(audit.held for audit in audits), sum(audit.accepted for audit in audits)
     moves = f"{held:,} to be held, {accepted:,} to be accepted"
     if not changes and not restated:
