@@ -1,24 +1,55 @@
 """Job bodies and change sets: records with their items as raw JSON text.
 
 The items of a job hold anything that a page had: numbers of any size, keys in any order, duplicates. So they are passed
-on as the bytes that were received, and nothing between the API and the lake can change them.
+on as the bytes that were received, and nothing between the API and the lake can change them. An item that is not JSON
+by itself (`NaN`, bytes that are not UTF-8) is passed on like the others, and whoever parses it finds out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from meter_pipeline.api.records import Job, Unusable
 from meter_pipeline.api.spool import Spool
 from meter_pipeline.api.syntax import count_elements, elements
+from meter_pipeline.host.sizes import MAX_RECORD
 
 Shape = Literal["array", "wrapped", "object", "null", "scalar", "absent"]
 
 # A batch also ends at this many bytes, so that items of megabytes do not fill the memory.
 _BATCH_BYTES = 8 * 2**20
+# What is kept of an item beyond the bound of a record (bytes).
+_KEPT = 2**16
+
+
+class LargeItem(bytes):
+    """The beginning of an item that is larger than the bound of a record; the item itself is never in memory.
+
+    Attributes:
+        size: Bytes of the whole item.
+        most: The bound, in bytes.
+    """
+
+    size: int
+    most: int
+
+    @classmethod
+    def of(cls, beginning: bytes, size: int, most: int) -> LargeItem:
+        """The item of `size` bytes that begins like this."""
+        item = cls(beginning[:_KEPT])
+        item.size, item.most = size, most
+        return item
+
+
+class Chunk(NamedTuple):
+    """Items in a spool: where they begin and end, and whether it is one item beyond the bound of a record."""
+
+    start: int
+    end: int
+    is_large: bool = False
 
 
 class JobBody:
@@ -39,7 +70,8 @@ class JobBody:
         *,
         text: bytes = b"",
         spool: Spool | None = None,
-        chunks: tuple[tuple[int, int], ...] = (),
+        chunks: tuple[Chunk, ...] = (),
+        most: int = MAX_RECORD,
     ) -> None:
         self.job = job
         self.shape = shape
@@ -47,6 +79,7 @@ class JobBody:
         self._text = text
         self._spool = spool.add_owner() if spool is not None else None
         self._chunks = chunks
+        self._most = most
 
     def __repr__(self) -> str:
         return f"JobBody(job_id={self.job.job_id!r}, shape={self.shape!r}, size={self.size})"
@@ -73,7 +106,9 @@ class JobBody:
 
     def transfer(self, job: Job) -> JobBody:
         """Moves the items to a new body with the record `job`, and closes this one; the caller closes the new one."""
-        other = JobBody(job, self.shape, self.size, text=self._text, spool=self._spool, chunks=self._chunks)
+        other = JobBody(
+            job, self.shape, self.size, text=self._text, spool=self._spool, chunks=self._chunks, most=self._most
+        )
         self.close()
         return other
 
@@ -82,10 +117,9 @@ class JobBody:
         if not self._text:
             return
         start, end = spool.keep(self._text)
-        single = self.shape in ("object", "scalar")
         self._spool = spool.add_owner()
         # A chunk is what stands between the brackets.
-        self._chunks = ((start, end) if single else (start + 1, end - 1),)
+        self._chunks = (Chunk(start, end) if self._is_single else Chunk(start + 1, end - 1),)
         self._text = b""
 
     def hand_over(self, spool: Spool) -> dict[str, Any]:
@@ -97,23 +131,26 @@ class JobBody:
         Raises:
             NoRoom: The disk has no room for the items; the body is as it was.
         """
-        single = self.shape in ("object", "scalar")
         if self._text:
-            pieces: Iterable[bytes] = (self._text if single else self._text[1:-1],)
+            chunks = [Chunk(*spool.keep(self._text if self._is_single else self._text[1:-1]))]
         else:
-            pieces = (self._read(chunk) for chunk in self._chunks)
-        chunks = [spool.keep(piece) for piece in pieces]
+            chunks = [self._copy(chunk, spool) for chunk in self._chunks]
         self.close()
-        return {"job": self.job.as_dict(), "shape": self.shape, "size": self.size, "chunks": chunks}
+        shape, size, most = self.shape, self.size, self._most
+        return {"job": self.job.as_dict(), "shape": shape, "size": size, "chunks": chunks, "most": most}
 
     @classmethod
     def taken_over(cls, form: Mapping[str, Any], spool: Spool) -> JobBody:
         """The body that another process handed over in `spool`."""
-        chunks = tuple((start, end) for start, end in form["chunks"])
-        return cls(Job.from_json(form["job"]), form["shape"], form["size"], spool=spool, chunks=chunks)
+        chunks = tuple(Chunk(*chunk) for chunk in form["chunks"])
+        job, shape, size, most = Job.from_json(form["job"]), form["shape"], form["size"], form["most"]
+        return cls(job, shape, size, spool=spool, chunks=chunks, most=most)
 
     def batches(self, items: int = 20_000) -> Iterator[list[bytes]]:
-        """The items in order, as the JSON text that was received, in batches.
+        """The items in order, as the text that was received, in batches.
+
+        An item is JSON unless the page had something else there, such as `NaN`; one beyond the bound of a record is a
+        `LargeItem`.
 
         Args:
             items: Most items in one batch; a batch also ends at 8 MB.
@@ -135,28 +172,51 @@ class JobBody:
 
     def count(self) -> int:
         """The number of items."""
-        if self.shape in ("object", "scalar"):
+        if self._is_single:
             return 1
         in_memory = count_elements(self._text) if self._text else 0
-        return in_memory + sum(count_elements(b"[" + self._read(chunk) + b"]") for chunk in self._chunks)
+        return in_memory + sum(
+            1 if chunk.is_large else count_elements(b"[" + self._read(chunk) + b"]") for chunk in self._chunks
+        )
 
     def items(self) -> list[bytes]:
         """All items at once, of a body that fits into memory."""
         pieces = list(self._pieces())
         return pieces[0] if len(pieces) == 1 else list(chain.from_iterable(pieces))
 
-    def _pieces(self) -> Iterator[list[bytes]]:
-        single = self.shape in ("object", "scalar")
-        if self._text:
-            yield [self._text] if single else elements(self._text)
-        for chunk in self._chunks:
-            text = self._read(chunk)
-            yield [text] if single else elements(b"[" + text + b"]")
+    @property
+    def _is_single(self) -> bool:
+        """Whether the text is one item, not an array of items."""
+        return self.shape in ("object", "scalar")
 
-    def _read(self, chunk: tuple[int, int]) -> bytes:
+    def _pieces(self) -> Iterator[list[bytes]]:
+        if self._text:
+            yield [self._text] if self._is_single else self._cut(self._text)
+        for chunk in self._chunks:
+            if chunk.is_large:
+                beginning = self._read(chunk._replace(end=chunk.start + _KEPT))
+                yield [LargeItem.of(beginning, chunk.end - chunk.start, self._most)]
+            else:
+                text = self._read(chunk)
+                yield [text] if self._is_single else self._cut(b"[" + text + b"]")
+
+    def _cut(self, text: bytes) -> list[bytes]:
+        items = elements(text)
+        if len(text) <= self._most:
+            return items
+        return [item if len(item) <= self._most else LargeItem.of(item, len(item), self._most) for item in items]
+
+    def _copy(self, chunk: Chunk, spool: Spool) -> Chunk:
+        """Copies a chunk to another spool; of a large item its beginning, which is all that is ever read of it."""
+        if not chunk.is_large:
+            return Chunk(*spool.keep(self._read(chunk)))
+        start, _ = spool.keep(self._read(chunk._replace(end=chunk.start + _KEPT)))
+        return Chunk(start, start + chunk.end - chunk.start, True)
+
+    def _read(self, chunk: Chunk) -> bytes:
         if self._spool is None:
             raise ValueError(f"the body of job {self.job.job_id} is closed")
-        return self._spool.read(*chunk)
+        return self._spool.read(chunk.start, chunk.end)
 
 
 @dataclass(frozen=True)

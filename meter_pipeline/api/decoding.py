@@ -1,4 +1,4 @@
-"""Decodes answers of the API into records, rows of lists, job bodies and change sets, and validates every item."""
+"""Decodes answers of the API into records, rows of lists, job bodies and change sets."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import logging
 import re
 from collections.abc import Callable, Collection, Container, Iterator
 from hashlib import blake2b
+from itertools import chain, groupby
 from typing import Any, TypeVar
 
 from meter_pipeline.api.answers import Mismatch, require, require_named
-from meter_pipeline.api.bodies import ChangeEntry, ChangeSet, JobBody, Shape
-from meter_pipeline.api.bounds import Bound, Bounds, TooLarge
+from meter_pipeline.api.bodies import ChangeEntry, ChangeSet, Chunk, JobBody, Shape
+from meter_pipeline.api.bounds import Bounds, TooLarge
 from meter_pipeline.api.records import Job, Unusable, identifier
-from meter_pipeline.api.scan import WINDOW
-from meter_pipeline.api.spool import Content, Node, Spool, Stretch, record
-from meter_pipeline.api.syntax import WHITESPACE, Malformed, check_elements, elements
+from meter_pipeline.api.scan import WINDOW, scan
+from meter_pipeline.api.spool import Content, Node, Spool, Stretch, Text, record
+from meter_pipeline.api.syntax import WHITESPACE, Malformed, count_elements, value
 
 Row = TypeVar("Row")
 log = logging.getLogger("meter_pipeline.api")
@@ -29,14 +30,14 @@ _MARKED = ("marked_seen", "mark_seen", "marked_as_seen")
 
 
 def job_body(content: Content, asked: str | None = None) -> JobBody:
-    """Parses the job of a response, and validates every item.
+    """Parses the job of a response, and finds where each of its items begins and ends.
 
     Args:
         content: The response.
         asked: The requested id; None to accept any job.
 
     Raises:
-        Malformed: The body is not valid JSON, or not a job.
+        Malformed: The body is not a job, its items cannot be told apart, or something beside them is not valid JSON.
         Mismatch: The body is another job.
     """
     return _body(_object(content.node(), "a job"), content.size, content.bounds, asked)
@@ -105,13 +106,13 @@ def _change(entry: Node, bounds: Bounds, known: Container[str]) -> ChangeEntry:
 
 
 def change_set(content: Content, schedule_id: str, known: Collection[str] = ()) -> ChangeSet:
-    """Parses the change set of a response, and validates every item.
+    """Parses the change set of a response, and finds where each item begins and ends.
 
     The items of a big change set stay on disk, in one file for all entries. Entries of jobs in `known`, by id, are
-    returned without their items, which are neither copied nor checked one by one.
+    returned without their items, which are not copied.
 
     Raises:
-        Malformed: The body is not valid JSON, or not a change set.
+        Malformed: The body is not a change set.
         Mismatch: The body, or one of its jobs, names another schedule.
     """
     node = content.node()
@@ -182,8 +183,11 @@ def _body(members: dict[str, Node], size: int, bounds: Bounds, asked: str | None
     if isinstance(results, Stretch):
         return _spooled(job, results, size)
     shape, text = _shaped(results, job.item_count)
-    _check_items(text, shape in ("object", "scalar"), bounds.record)
-    return JobBody(job, shape, size, text=text)
+    if shape in ("object", "scalar"):
+        bounds.record.check(len(text))
+    elif text:
+        count_elements(text)
+    return JobBody(job, shape, size, text=text, most=bounds.max_record)
 
 
 def _shaped(results: Node, item_count: int | None) -> tuple[Shape, bytes]:
@@ -200,13 +204,8 @@ def _shaped(results: Node, item_count: int | None) -> tuple[Shape, bytes]:
     if first == b"{":
         inner = _only_array(results)
         return ("wrapped", inner.text()) if inner is not None else ("object", text)
+    value(text)
     return ("null", b"") if text == b"null" else ("scalar", text)
-
-
-def _check_items(text: bytes, single: bool, bound: Bound) -> None:
-    """Checks that no item of results in memory is too large."""
-    if len(text) > bound.most:
-        bound.check(len(text) if single else max(map(len, elements(text)), default=0))
 
 
 def _only_array(node: Node) -> Node | None:
@@ -218,7 +217,7 @@ def _only_array(node: Node) -> Node | None:
 
 
 def _spooled(job: Job, results: Stretch, size: int) -> JobBody:
-    """The body of results in a spool: chunks of whole items, each validated here."""
+    """The body of results in a spool: chunks of whole items."""
     spool, part, start, end = results.spool, results.part, results.start, results.end
     first = results.first
     head = spool.read(start, min(end, start + 4096))
@@ -234,8 +233,8 @@ def _spooled(job: Job, results: Stretch, size: int) -> JobBody:
             inner = (start + opening.end(), end - len(closing.group()))
             return _chunked(job, "wrapped", size, spool, inner, part.cuts[4])
         return _chunked(job, "array", size, spool, (start, end), part.cuts[2] if part else [])
-    check_elements(b"[" + results.text() + b"]")
-    return JobBody(job, "object" if first == b"{" else "scalar", size, spool=spool, chunks=((start, end),))
+    shape, _ = _shaped(Text(results.text()), job.item_count)
+    return JobBody(job, shape, size, spool=spool, chunks=(Chunk(start, end),), most=spool.bounds.max_record)
 
 
 def _chunked(job: Job, shape: Shape, size: int, spool: Spool, array: tuple[int, int], cuts: list[int]) -> JobBody:
@@ -243,17 +242,29 @@ def _chunked(job: Job, shape: Shape, size: int, spool: Spool, array: tuple[int, 
     if spool.read(start, start + 1) != b"[" or spool.read(end - 1, end) != b"]":
         raise Malformed("not JSON: brackets do not match")
     chunks = []
-    bound = spool.bounds.record
     low = start + 1
     for high in [*cuts, end - 1]:
-        # After the first item of a chunk there is at most one window.
-        bound.check(high - low - WINDOW)
-        text = spool.read(low, high)
-        if not text.strip(WHITESPACE) and cuts:
-            raise Malformed("not JSON: a comma with no value after it")
-        text = b"[" + text + b"]"
-        check_elements(text)
-        _check_items(text, False, bound)
-        chunks.append((low, high))
+        chunks += _cut_chunk(spool, low, high, is_only=not cuts)
         low = high + 1
-    return JobBody(job, shape, size, spool=spool, chunks=tuple(chunks))
+    return JobBody(job, shape, size, spool=spool, chunks=tuple(chunks), most=spool.bounds.max_record)
+
+
+def _cut_chunk(spool: Spool, low: int, high: int, *, is_only: bool) -> list[Chunk]:
+    """Whole items of a spool, from `low` up to `high`, as chunks that fit into memory, or of one large item."""
+    most = spool.bounds.max_record
+    # After the first item of a chunk there is at most one window.
+    if high - low <= most + WINDOW:
+        text = spool.read(low, high)
+        if not text.strip(WHITESPACE) and not is_only:
+            raise Malformed("not JSON: a comma with no value after it")
+        count_elements(b"[" + text + b"]")
+        return [Chunk(low, high)]
+    _, items = scan(chain([b"["], spool.windows(low, high), [b"]"]), base=low - 1)
+    chunks = []
+    for is_large, group in groupby(items, key=lambda item: item.end - item.start > most):
+        parts = list(group)
+        if is_large:
+            chunks += [Chunk(part.start, part.end, True) for part in parts]
+        else:
+            chunks += _cut_chunk(spool, parts[0].start, parts[-1].end, is_only=False)
+    return chunks

@@ -132,10 +132,10 @@ class Reads:
             return body.job
 
     def job_body(self, job_id: str) -> JobBody:
-        """A job with its items, validated whole: reading them from the body cannot fail.
+        """A job with its items, each as it was received: reading them from the body cannot fail.
 
         Raises:
-            MeterBadResponse: No attempt was answered with a job in valid JSON.
+            MeterBadResponse: No attempt was answered with a job whose items can be told apart.
             MeterWrongResource: The last attempt was answered with another job.
             MeterTooLarge: The body is larger than a bound, or than the free space on the disk.
         """

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from meter_pipeline.api.bounds import Bound, TooLarge
-from meter_pipeline.api.syntax import WHITESPACE, Malformed, mask_surrogates, value
+from meter_pipeline.api.syntax import WHITESPACE, Malformed, value
 
 WINDOW = 2**20
 # Depth of the commas between items, for results that are `[..]`, `{"k": [..]}` and `[{"k": [..]}]`.
@@ -58,7 +58,7 @@ class Scanner:
     Args:
         chosen: Keys whose values are to be cut.
         base: Offset of the first byte fed.
-        bound: Bound of an item and of a key, None for none.
+        bound: Bound of a key, None for none.
 
     Attributes:
         root: The outermost opening bracket; empty until it is scanned.
@@ -143,18 +143,10 @@ class Scanner:
         self._account(levels, position, len(data))
         if self._key is not None:
             self._key += data[position:]
-        if self._bound is not None:
-            self._check_sizes(self._bound, self._base + len(data))
+            if self._bound is not None:
+                self._bound.check(len(self._key))
         if depths.size:
             self._depth = int(depths[-1])
-
-    def _check_sizes(self, bound: Bound, end: int) -> None:
-        """Refuses an item or a key as soon as it is certainly too large, at any depth of items."""
-        if self._key is not None:
-            bound.check(len(self._key))
-        if self._part is not None and self._part.key is not None and self._part.key in self._chosen:
-            last = max((cuts[-1] for cuts in self._part.cuts.values() if cuts), default=self._part.start)
-            bound.check(end - last)
 
     def _begin(self, start: int) -> None:
         if self.root == b"{":
@@ -216,7 +208,7 @@ def scan(
 
 
 def _key_of(text: bytes) -> str:
-    key = value(mask_surrogates(text) or text)
+    key = value(text)
     if not isinstance(key, str):
         raise Malformed("not JSON: a key that is not a string")
     return key

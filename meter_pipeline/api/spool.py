@@ -13,7 +13,7 @@ from typing import IO, Protocol
 
 from meter_pipeline.api.bounds import Bound, Bounds, NoRoom
 from meter_pipeline.api.scan import WINDOW, Part, Scanner, scan
-from meter_pipeline.api.syntax import WHITESPACE, Malformed, check_elements, check_utf8, elements, raw_members, value
+from meter_pipeline.api.syntax import WHITESPACE, Malformed, elements, raw_members, value
 from meter_pipeline.host.scratch import Scratch, ScratchError
 
 # A bad answer is kept for diagnosis up to this size.
@@ -128,7 +128,7 @@ class Node(Protocol):
 
 
 class Text:
-    """A JSON value in memory, known to be JSON as far as it was cut out of a bigger one."""
+    """A JSON value in memory; one that was cut out of a bigger one is JSON only as far as its brackets match."""
 
     __slots__ = ("_text",)
 
@@ -144,12 +144,7 @@ class Text:
         return len(self._text)
 
     def members(self) -> dict[str, Node]:
-        raws = raw_members(self._text)
-        if raws is not None:
-            return {key: Text(bytes(raw)) for key, raw in raws.items()}
-        # Lone surrogates: the parser cannot slice this one, the scanner can (`raw_members` has validated it).
-        _, parts = scan([self._text])
-        return {str(part.key): Text(self._text[part.start : part.end].strip(WHITESPACE)) for part in parts}
+        return {key: Text(bytes(raw)) for key, raw in raw_members(self._text).items()}
 
     def elements(self) -> list[Node]:
         return [Text(text) for text in elements(self._text)]
@@ -204,9 +199,7 @@ class Stretch:
 
     def text(self) -> bytes:
         self.spool.bounds.record.check(self.size)
-        text = self.spool.read(self.start, self.end)
-        check_utf8(text)
-        return text
+        return self.spool.read(self.start, self.end)
 
     def _parts(self) -> Iterator[tuple[Part, Node]]:
         parts = self._known
@@ -237,12 +230,8 @@ class Stretch:
 
 
 def stored(spool: Spool, start: int, end: int, part: Part | None) -> Node:
-    """The node of a stretch of a spool: read into memory and validated unless it is big."""
-    if end - start > WINDOW:
-        return Stretch(spool, start, end, part)
-    text = spool.read(start, end)
-    check_elements(b"[" + text + b"]")
-    return Text(text)
+    """The node of a stretch of a spool: read into memory unless it is big."""
+    return Stretch(spool, start, end, part) if end - start > WINDOW else Text(spool.read(start, end))
 
 
 class Content:
@@ -278,11 +267,10 @@ class Content:
         """The body as a JSON value.
 
         Raises:
-            Malformed: It is not UTF-8, or its outermost structure is not JSON.
+            Malformed: It is empty.
         """
         if self.spool is not None:
             return Stretch(self.spool, self._begin, self.size, known=self._parts)
-        check_utf8(self._data)
         text = self._data.strip(WHITESPACE)
         if not text:
             raise Malformed("an empty body", cut=True)

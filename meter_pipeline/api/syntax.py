@@ -1,9 +1,9 @@
-"""Parses JSON text into values and into slices; refuses all that is not JSON, and accepts all that is.
+"""Parses JSON text into values and into slices: of a text that is not JSON as a whole, the parts that are remain.
 
 `msgspec.Raw` finds where a value begins and ends without building it, and rejects what is not JSON (NaN, bad numbers,
-bad escapes). It leaves three things to this module: it does not check UTF-8 inside skipped text, it rejects lone
-surrogates (`"\\ud800"`), which JSON allows and scraped pages contain, and it stops at the recursion limit. Items nested
-deeper are cut by their brackets, so that one such item does not make the others unreadable.
+bad escapes), lone surrogates (`"\\ud800"`), which JSON allows and scraped pages contain, and what is nested deeper than
+the recursion limit. Such a text is cut by its brackets, commas and strings alone, so that one bad part does not make
+the others unreadable: a slice is what stands between two commas, and whoever uses it parses it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ WHITESPACE = b" \t\r\n"
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _VALUE: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_ESCAPE = re.compile(rb"\\(u[dD][89abAB]..\\u[dD][c-fC-F]..|u[dD][89a-fA-F]..|.)", re.DOTALL)
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},"]', re.DOTALL)
 _KEY = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _CLOSERS = {b"{": b"}", b"[": b"]"}
 # Python refuses to make an int of more than 4300 digits.
@@ -56,25 +54,15 @@ def check_utf8(text: bytes) -> None:
 
 
 def elements(text: bytes) -> list[bytes]:
-    """The elements of a JSON array, each exactly as it stands in `text`."""
+    """The elements of a JSON array, each exactly as it stands in `text`; they need not be JSON by themselves.
+
+    Raises:
+        Malformed: It is not an array, or where an element ends is unknown.
+    """
     try:
         return list(map(bytes, _ELEMENTS.decode(text)))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        failure: Exception = error
-    masked = mask_surrogates(text)
-    if masked is None:
-        if isinstance(failure, RecursionError):
-            return _parts(text, b"[")
-        raise meaning(failure)
-    try:
-        raws = _ELEMENTS.decode(masked)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        failure = error
-    else:
-        return _cut_like(text, [len(memoryview(raw)) for raw in raws])
-    if isinstance(failure, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _parts(text, b"[")
-    raise meaning(failure)
 
 
 def count_elements(text: bytes) -> int:
@@ -85,46 +73,22 @@ def count_elements(text: bytes) -> int:
         return len(elements(text))
 
 
-def check_elements(text: bytes) -> None:
-    """Raises `Malformed` unless `text` is a JSON array in UTF-8."""
-    check_utf8(text)
-    try:
-        _ELEMENTS.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        elements(text)
-
-
-def raw_members(text: bytes) -> Mapping[str, msgspec.Raw | bytes] | None:
-    """The members of a JSON object as slices of `text`; `None` when lone surrogates call for the slower way.
+def raw_members(text: bytes) -> Mapping[str, msgspec.Raw | bytes]:
+    """The members of a JSON object as slices of `text`; the values need not be JSON by themselves.
 
     Raises:
-        Malformed: It is not a JSON object.
+        Malformed: It is not an object, or where a member ends is unknown.
     """
     try:
         return _MEMBERS.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        failure: Exception = error
-    masked = mask_surrogates(text)
-    if masked is None:
-        if isinstance(failure, RecursionError):
-            return dict(map(_member, _parts(text, b"{")))
-        raise meaning(failure)
-    try:
-        _MEMBERS.decode(masked)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        failure = error
-    else:
-        return None
-    if isinstance(failure, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return dict(map(_member, _parts(text, b"{")))
-    raise meaning(failure)
 
 
 def _parts(text: bytes, opening: bytes) -> list[bytes]:
-    """The parts of an array or object that is nested deeper than the parser goes, cut by its brackets alone.
-
-    Parts that the parser can follow are validated; one that it cannot is left to whoever parses it.
-    """
+    """The parts of an array or object, cut by its brackets, commas and strings alone."""
+    if text[:1] != opening:
+        raise Malformed("not the JSON expected here")
     closers: list[bytes] = []
     parts: list[bytes] = []
     start, end = 0, -1
@@ -135,7 +99,7 @@ def _parts(text: bytes, opening: bytes) -> list[bytes]:
             if len(closers) == 1:
                 start = match.end()
         elif mark in (b"]", b"}"):
-            if not closers or closers.pop() != mark:
+            if closers.pop() != mark:
                 raise Malformed("not JSON: brackets do not match")
             if not closers:
                 parts.append(text[start : match.start()].strip(WHITESPACE))
@@ -144,34 +108,24 @@ def _parts(text: bytes, opening: bytes) -> list[bytes]:
         elif mark == b"," and len(closers) == 1:
             parts.append(text[start : match.start()].strip(WHITESPACE))
             start = match.end()
+        elif mark == b'"':
+            # A quote without its other one: what is text and what is structure cannot be known.
+            break
     if end < 0:
         raise Malformed("not JSON: it ends in the middle", cut=True)
-    if text[:1] != opening or text[end:].strip(WHITESPACE):
-        raise Malformed("not the JSON expected here")
+    if text[end:].strip(WHITESPACE):
+        raise Malformed("not JSON: text after its end")
     if parts == [b""]:
         return []
-    for part in parts:
-        _check_part(part, opening)
+    if b"" in parts:
+        raise Malformed("not JSON: a comma with no value after it")
     return parts
-
-
-def _check_part(part: bytes, opening: bytes) -> None:
-    try:
-        if opening == b"[":
-            _ELEMENTS.decode(b"[" + part + b"]")
-        else:
-            _MEMBERS.decode(b"{" + part + b"}")
-    except RecursionError:
-        return
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        if mask_surrogates(part) is None:
-            raise meaning(error) from None
 
 
 def _member(part: bytes) -> tuple[str, bytes]:
     """The key and the value of an object's part."""
     key = _KEY.match(part)
-    name = None if key is None else value(mask_surrogates(key[1]) or key[1])
+    name = None if key is None else value(key[1])
     if key is None or not isinstance(name, str):
         raise Malformed("not JSON: a member without a key")
     return name, part[key.end() :]
@@ -181,57 +135,14 @@ def value(text: bytes) -> Any:
     """The Python value of a JSON text: integers of any size, lone surrogates as U+FFFD, no NaN."""
     try:
         found = _VALUE.decode(text)
-    except RecursionError as error:
-        failure: Exception = error
+    except RecursionError:
+        raise Malformed(TOO_DEEP) from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         check_utf8(text)
         return _patient_value(text)
-    else:
-        if is_too_deep(found, text):
-            raise Malformed(TOO_DEEP)
-        return found
-    raise meaning(failure)
-
-
-def mask_surrogates(text: bytes) -> bytes | None:
-    """`text` with lone surrogates replaced by U+FFFD, same length; `None` when there are none."""
-    if _SURROGATE.search(text) is None:
-        return None
-    masked = _ESCAPE.sub(_mask, text)
-    return None if masked == text else masked
-
-
-def _mask(match: re.Match[bytes]) -> bytes:
-    escape = match.group()
-    lone = len(escape) == 6 and escape[2:3] in (b"d", b"D") and escape[3:4] in b"89abcdefABCDEF"
-    return b"\\ufffd" if lone else escape
-
-
-def _cut_like(text: bytes, lengths: list[int]) -> list[bytes]:
-    """Cuts an array's text into items of known lengths: between two of them is nothing but commas and white space."""
-    separators = re.compile(rb"[ \t\r\n,]*")
-    position = text.index(b"[") + 1
-    items = []
-    for length in lengths:
-        match = separators.match(text, position)
-        start = match.end() if match else position
-        position = start + length
-        items.append(text[start:position])
-    return items
-
-
-def meaning(failure: Exception) -> Malformed:
-    """What a decoder's exception means."""
-    if isinstance(failure, RecursionError):
-        return Malformed(TOO_DEEP)
-    if isinstance(failure, UnicodeDecodeError):
-        return Malformed(f"not UTF-8 (byte {failure.start})")
-    if isinstance(failure, msgspec.ValidationError):
-        return Malformed(f"not the JSON expected here: {failure}")
-    reason = str(failure)
-    if reason == "Input data was truncated":
-        return Malformed("not JSON: it ends in the middle", cut=True)
-    return Malformed(f"not JSON: {reason.removeprefix('JSON is malformed: ')}")
+    if is_too_deep(found, text):
+        raise Malformed(TOO_DEEP)
+    return found
 
 
 def _patient_value(text: bytes) -> Any:

@@ -137,7 +137,7 @@ def show_job(
     from itertools import chain, islice
 
     with open_meter() as client, client.job_body(job) as body:
-        rows = [json.loads(text) for text in islice(chain.from_iterable(body.batches()), items)]
+        rows = [_parse_item(text) for text in islice(chain.from_iterable(body.batches()), items)]
         found = body.job
     if as_json:
         print_json({**to_document(found), "items": rows})
@@ -145,6 +145,16 @@ def show_job(
     print_table(("field", "value"), [(name, value) for name, value in to_document(found).items()], prose=["value"])
     for row in rows:
         print_line(json.dumps(row, ensure_ascii=False))
+
+
+def _parse_item(text: bytes) -> Any:
+    """An item's value; the text itself of one that is not JSON."""
+    from meter_pipeline.store.columns import ColumnError, parse
+
+    try:
+        return parse([text])[0]
+    except ColumnError:
+        return text.decode("utf-8", "backslashreplace")
 
 
 @jobs.command("compare")

@@ -25,6 +25,8 @@ _MAX_GAPS = 5
 _MAX_HELD = 10
 # Flagged jobs that are printed, the latest first.
 _MAX_DOUBTS = 5
+# Jobs that are printed because some of their items were rejected, the latest first.
+_MAX_REJECTING = 5
 # Jobs that are printed because Meter does not document their status.
 _MAX_UNKNOWN_STATUSES = 10
 # Jobs that are printed because the latest scrapes of their page failed at Meter.
@@ -39,7 +41,7 @@ def status(as_json: Json = False) -> None:
     """
     from meter_pipeline.store.ledger.findings import find_doubts, read_findings
     from meter_pipeline.store.ledger.rows import describe_status
-    from meter_pipeline.store.ledger.troubles import find_failing, find_silences
+    from meter_pipeline.store.ledger.troubles import find_failing, find_rejecting, find_silences
     from meter_pipeline.sync.loading.likeness import group_alike
     from meter_pipeline.sync.report import IGNORED, Problem
 
@@ -49,6 +51,7 @@ def status(as_json: Json = False) -> None:
         failing, silences, doubts = find_failing(ledger), find_silences(ledger), find_doubts(ledger)
         waiting = [job for job in problems if job.state == "held"]
         held = group_alike(waiting, read_findings(ledger, [job.job_id for job in waiting]))
+        rejecting = find_rejecting(ledger)
         odd, unended, claims = ledger.odd_statuses(), ledger.unended_sync(), ledger.claims.read()
         strategies = ledger.strategies()
     slugs = {strategy.strategy_id: strategy.slug for strategy in strategies}
@@ -64,6 +67,15 @@ def status(as_json: Json = False) -> None:
                 ],
                 "flagged": [
                     {"job_id": d.job_id, "strategy": slugs.get(d.strategy_id), "finding": d.message} for d in doubts
+                ],
+                "rejected": [
+                    {
+                        "job_id": j.job_id,
+                        "strategy": slugs.get(j.strategy_id),
+                        "items": j.rejected,
+                        "first": j.rejection,
+                    }
+                    for j in rejecting
                 ],
                 "odd_statuses": [
                     {"job_id": j.job_id, "strategy": slugs.get(j.strategy_id), "status": j.status} for j in odd
@@ -101,6 +113,11 @@ def status(as_json: Json = False) -> None:
         if problem.state != "held":
             named = f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id}"
             print_line(f"{named} is {problem.state}: {problem.reason}")
+    for job in rejecting[:_MAX_REJECTING]:
+        accepted = f"job {job.job_id} was accepted without {job.rejected:,} rejected items"
+        print_line(f"{slugs.get(job.strategy_id, '?')}: {accepted}: {job.rejection}")
+    if len(rejecting) > _MAX_REJECTING:
+        print_line(f"{len(rejecting) - _MAX_REJECTING:,} more jobs with rejected items: see meter.rejected_items")
     for job in odd[:_MAX_UNKNOWN_STATUSES]:
         print_line(f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} has {describe_status(job.status)}")
     if len(odd) > _MAX_UNKNOWN_STATUSES:

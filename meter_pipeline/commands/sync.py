@@ -117,6 +117,8 @@ def print_report(report: SyncReport, printed: set[str]) -> None:
             print_line(f"{s.slug}: new columns {', '.join(s.new_columns)}")
         if s.widened:
             print_line(f"{s.slug}: widened columns {', '.join(s.widened)}")
+        if s.rejected:
+            print_line(f"{s.slug}: {s.rejected:,} items rejected, see meter.rejected_items: {s.rejection}")
     for slug in report.skipped:
         print_line(f"{slug}: skipped, it is being loaded by {report.holders[slug]}")
     for problem in report.problems:

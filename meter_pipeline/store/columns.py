@@ -335,7 +335,7 @@ def _parse(item: bytes) -> Any:
         pass
     try:
         # Slower, but accepts what the fast parser refuses: half surrogates, and numbers beyond a double, kept as text.
-        return json.loads(item, parse_float=_float, parse_constant=_constant)
+        return json.loads(item.decode(), parse_float=_float, parse_constant=_constant)
     except RecursionError:
         raise ColumnError(f"an item is {TOO_DEEP}") from None
     except UnicodeDecodeError as error:

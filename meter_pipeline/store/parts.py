@@ -17,7 +17,7 @@ class Part:
 
     Attributes:
         name: Its path in the lake, with `/` between folders.
-        table: `raw`, `results` or `changes`.
+        table: The table of the lake, such as `raw`.
         rows: Number of its rows, at least 1.
         bytes: Size of the file.
         first_at: Time of the earliest job with rows in it, ISO 8601.

@@ -38,7 +38,13 @@ class Problem:
 
 @dataclass
 class StrategyReport:
-    """Counts for one strategy in this sync; `sample` is up to five items of its latest job."""
+    """Counts for one strategy in this sync.
+
+    Attributes:
+        sample: Up to five items of its latest job.
+        rejected: Items that could not be loaded; they are kept in `meter.rejected_items`.
+        rejection: Which was the first of them, and why.
+    """
 
     strategy_id: str
     slug: str
@@ -60,6 +66,8 @@ class StrategyReport:
     sample: list[dict[str, Any]] = field(default_factory=list)
     latest_job_id: str | None = None
     latest_completed_at: str | None = None
+    rejected: int = 0
+    rejection: str | None = None
 
     def count(self, kinds: Mapping[str, int]) -> None:
         """Adds numbers of items added, removed and changed, and of fields whose old and new values are numbers."""

@@ -117,16 +117,17 @@ def test_spooled_and_in_memory_are_the_same(items: Any, seed: int, piece: int, w
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b'{"job_id": "j", "results": [NaN]}', "not JSON"),
-        (b'{"job_id": "j", "results": [{"a": Infinity}]}', "not JSON"),
         (b'{"job_id": "j", "results": [1, 2', "ends in the middle"),
         (b'{"job_id": "j", "results": [1,,2]}', "not JSON"),
         (b'{"job_id": "j", "results": [1,2,]}', "not JSON"),
         (b'{"job_id": "j", "results": [1}]}', "not JSON"),
-        (b'{"job_id": "j", "results": [01]}', "not JSON"),
-        (b'{"job_id": "j", "results": ["\xff\xfe"]}', "not UTF-8"),
-        (b'{"job_id": "j", "results": ["\xed\xa0\x80"]}', "not UTF-8"),
-        (b'{"job_id": "j", "results": ["\\x"]}', "not JSON"),
+        (b'{"job_id": "j", "results": [NaN, {"a": [1}]}', "do not match|in the middle"),
+        (b'{"job_id": "j", "results": [NaN, "cut]}', "ends in the middle"),
+        (b'{"job_id": "j", "results": [NaN, , 1]}', "not JSON"),
+        (b'{"job_id": "j", "results": NaN}', "not JSON"),
+        (b'{"job_id": "j", "error": NaN, "results": [1]}', "not JSON: NaN"),
+        (b'{"job_id": "j", "error": "\xff", "results": [1]}', "not UTF-8"),
+        (b'{"job_id": "\xff", "results": [1]}', "not UTF-8"),
         (b'{"job_id": "j"} {"job_id": "k"}', "not JSON"),
         (b"", "ends in the middle|empty body"),
         (b"[]", "not a job"),
@@ -140,12 +141,62 @@ def test_spooled_and_in_memory_are_the_same(items: Any, seed: int, piece: int, w
             b'{"job_id": "j", "results": ' + b"[" * 50_000 + b"]" * 49_999 + b"}",
             "do not match|in the middle",
         ),
-        (b'{"job_id": "j", "results": [01, ' + b"[" * 5_000 + b"]" * 5_000 + b"]}", "not JSON"),
     ],
 )
 def test_what_is_no_job_is_refused_with_the_reason(text: bytes, reason: str, limit: int) -> None:
     with pytest.raises(Malformed, match=reason):
         job_body(received(text, limit, 5000))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        b"NaN",
+        b'{"a": -Infinity}',
+        b'{"a": [1, NaN, {"b": "]}"}]}',
+        b"01",
+        b'"\\x"',
+        b"undefined",
+        b"{'a': 1}",
+        b'{"a": }',
+        b'"he said "hi" to"',
+        b'"\xff\xfe"',
+        b'{"caf\xe9": "]"}',
+        b'"\xed\xa0\x80"',
+        b'"tab\tand\nline"',
+    ],
+)
+@pytest.mark.parametrize("results", [b'[%s, {"b": "\\ud800"} , %s]', b'{"k": [%s , {"b": "\\ud800"},%s]}'])
+def test_an_item_that_is_not_json_is_handed_on_as_received_beside_the_others(
+    item: bytes, results: bytes, limit: int
+) -> None:
+    text = b'{"job_id": "j", "results": ' + results % (item, item) + b', "status": "completed"}'
+    with job_body(received(text, limit)) as body:
+        assert items_of(body) == [item, b'{"b": "\\ud800"}', item]
+        assert (body.count(), body.job.status) == (3, "completed")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(values, max_size=12), st.data(), st.booleans())
+def test_items_that_are_not_json_change_no_other_item(items: Any, data: st.DataObject, wrapped: bool) -> None:
+    texts = [json.dumps(item).encode() for item in items]
+    bad = st.sampled_from([b"NaN", b'{"a":[Infinity,"]"]}', b'{"\xff":"}"}', b'"\\x"'])
+    for _ in range(data.draw(st.integers(0, 3))):
+        texts.insert(data.draw(st.integers(0, len(texts))), data.draw(bad))
+    results = b"[" + b" , ".join(texts) + b"]"
+    text = b'{"id": "j", "results": %s, "after": [1]}' % (b'{"k": %s}' % results if wrapped else results)
+    with job_body(received(text, 2**20)) as small, job_body(received(text, 0, 7)) as big:
+        assert items_of(small) == items_of(big) == texts
+
+
+def test_a_row_that_is_not_json_costs_itself(limit: int) -> None:
+    text = b'[{"id": "a"}, {"id": "b", "parameters": {"n": NaN}}, {"id": "c"}]'
+    found = rows(received(text, limit), "jobs", Job.from_json)
+    assert [row.job_id if isinstance(row, Job) else row.reason for row in found] == [
+        "a",
+        "not JSON: NaN is not a JSON value",
+        "c",
+    ]
 
 
 @pytest.mark.parametrize("levels", [300, 900, 990, 1_000, 1_100, 50_000])

@@ -83,7 +83,7 @@ def test_refused_requests_are_not_retried(serve: Serve, connect: Connect, status
         (Answer(500, {"detail": "oops"}), MeterServerError),
         (Answer(429, {"detail": "oops"}), MeterRateLimited),
         (HANG_UP, MeterConnectionError),
-        (Answer(body=b'{"job_id": "j1", "results": [NaN]}'), MeterBadResponse),
+        (Answer(body=b'{"job_id": "j1", "results": [1}]}'), MeterBadResponse),
         (Answer(json=["no job"]), MeterBadResponse),
     ],
 )

@@ -83,7 +83,7 @@ class Station:
         """All rows of the lake as a multiset, by table and strategy."""
         return {
             (table, slug): Counter(json.dumps(row, sort_keys=True, default=str) for row in rows.to_pylist())
-            for table in ("raw", "results")
+            for table in ("raw", "rejected", "results")
             for slug in self.slugs
             for rows in [self.read(table, slug)]
         }
@@ -101,17 +101,21 @@ class Station:
 
 
 def assert_whole(station: Station) -> None:
-    """Each item of each loaded job is in raw exactly once, and each item of each accepted job in results."""
+    """Each item of each loaded job is in raw or rejected exactly once, and those in raw of accepted ones in results."""
     jobs = station.jobs()
-    loaded = {id_: row.items for id_, row in jobs.items() if row.state in ("accepted", "held") and row.items}
-    accepted = {id_: row.items for id_, row in jobs.items() if row.state == "accepted" and row.items}
+    loaded = {id_: row for id_, row in jobs.items() if row.state in ("accepted", "held")}
+    accepted = {id_ for id_, row in jobs.items() if row.state == "accepted"}
     raw: Counter[tuple[str, int]] = Counter()
+    rejected: Counter[tuple[str, int]] = Counter()
     results: Counter[tuple[str, int]] = Counter()
     for slug in station.slugs:
         raw.update(_pairs(station.read("raw", slug, ["job_id", "item_index"])))
+        rejected.update(_pairs(station.read("rejected", slug, ["job_id", "item_index"])))
         results.update(_pairs(station.read("results", slug, ["_meter_job_id", "_meter_item_index"])))
-    assert raw == {(id_, index): 1 for id_, count in loaded.items() for index in range(count or 0)}
-    assert results == {(id_, index): 1 for id_, count in accepted.items() for index in range(count or 0)}
+    received = {id_: (row.items or 0) + (row.rejected or 0) for id_, row in loaded.items()}
+    assert raw + rejected == {(id_, index): 1 for id_, count in received.items() for index in range(count)}
+    assert Counter(id_ for id_, _ in rejected) == {id_: row.rejected for id_, row in loaded.items() if row.rejected}
+    assert results == {(id_, index): 1 for id_, index in raw if id_ in accepted}
     assert all(len(schemas) <= 1 for schemas in station.schemas().values())
     for slug in station.slugs:
         assert all(part.rows > 0 for part in station.parts(slug))
@@ -125,8 +129,8 @@ def assert_equal(left: Station, right: Station) -> None:
     """Two stations hold the same rows in columns of the same names and types."""
     assert left.schemas() == right.schemas()
     assert left.rows() == right.rows()
-    assert {id_: (row.state, row.items) for id_, row in left.jobs().items()} == {
-        id_: (row.state, row.items) for id_, row in right.jobs().items()
+    assert {id_: (row.state, row.items, row.rejected or 0) for id_, row in left.jobs().items()} == {
+        id_: (row.state, row.items, row.rejected or 0) for id_, row in right.jobs().items()
     }
 
 

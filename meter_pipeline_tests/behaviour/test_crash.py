@@ -29,8 +29,9 @@ ROW = 4
 
 @pytest.fixture
 def world(empty_sandbox: Sandbox) -> Sandbox:
-    """Sixteen jobs of two strategies whose columns keep changing."""
+    """Sixteen jobs of two strategies whose columns keep changing, and one with an item that is rejected."""
     insert_drifting(empty_sandbox, 16)
+    empty_sandbox.insert_job("Alpha", items=[b'{"id": NaN}', *({"id": n} for n in range(9))])
     return empty_sandbox
 
 

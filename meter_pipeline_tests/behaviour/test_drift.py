@@ -69,13 +69,12 @@ def test_every_odd_value_is_loaded_without_loss(station: Station, empty_sandbox:
         )
 
 
-def test_a_body_that_is_not_json_is_kept_with_the_reason(station: Station, empty_sandbox: Sandbox) -> None:
+def test_items_that_are_not_json_are_kept_with_the_reason(station: Station, empty_sandbox: Sandbox) -> None:
     for item in (b'{"a":NaN}', b'{"a":"\xff\xfe"}', b'{"a":"\xed\xa0\x80"}'):
         empty_sandbox.insert_job("Odd", items=[item])
     empty_sandbox.insert_job("Odd", items=[{"a": 1}])
     report = station.sync()
-    assert {problem.state for problem in report.problems} <= {"held", "unreadable"}
-    assert len(report.problems) == 3
+    assert [problem.state for problem in report.problems] == ["held"] * 3
     assert all(problem.reason and "\n" not in problem.reason for problem in report.problems)
     assert len(station.jobs("accepted")) == 1
     assert_whole(station)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -104,13 +105,13 @@ def test_a_job_beyond_a_bound_is_unreadable_with_the_bound_and_all_others_are_lo
     assert not empty_sandbox.world.schedules[plan].unseen
 
 
-def test_a_job_with_an_item_beyond_the_bound_is_unreadable_in_a_change_set_too(
+def test_a_job_that_is_one_item_beyond_the_bound_is_unreadable_in_a_change_set_too(
     make_station: Callable[..., Station], empty_sandbox: Sandbox
 ) -> None:
     station = make_station(empty_sandbox, bounds=Bounds(max_record=100_000), spool_bytes=10_000)
     plan = empty_sandbox.add_schedule(empty_sandbox.add_strategy("Books"))
     good = empty_sandbox.insert_job("Books", items=[{"a": 1}], schedule=plan)
-    bad = empty_sandbox.insert_job("Books", items=[{"a": "x" * 200_000}], schedule=plan)
+    bad = empty_sandbox.insert_job("Books", raw=json.dumps({"a": "x" * 200_000}), schedule=plan)
     report = station.sync()
     (problem,) = report.problems
     assert (problem.job_id, problem.state) == (bad, "unreadable")

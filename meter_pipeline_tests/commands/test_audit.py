@@ -125,3 +125,22 @@ def test_apply_without_again_is_refused_with_the_way_out(meter: Command) -> None
     done = meter("audit", "--apply")
     assert (done.code, "`meter-pipeline audit --again` shows what it would change" in done.err) == (2, True)
     assert meter("audit").out == "no job is loaded yet: run `meter-pipeline sync`\n"
+
+
+def test_rejected_items_are_named_by_sync_status_and_query_and_shown_as_received(shop: Sandbox, meter: Command) -> None:
+    items = [b'{"id": 0, "price": NaN}', b'{"id": 1, "name": "\xff\x1b[31m"}', *({"id": n} for n in range(2, 20))]
+    job = shop.insert_job("Pages", items=items)
+    found = meter("sync")
+    reason = "item_index 0: not valid JSON: NaN is not a JSON value"
+    assert found.code == 0
+    assert f"pages: 2 items rejected, see meter.rejected_items: job {job}, {reason}" in found.out.splitlines()
+    assert f"pages: job {job} was accepted without 2 rejected items: {reason}" in meter("status").out.splitlines()
+    (known,) = json.loads(meter("status", "--json").out)["rejected"]
+    assert known == {"job_id": job, "strategy": "pages", "items": 2, "first": reason}
+    assert meter("publish").code == 0
+    shown = meter("query", "SELECT item_index, item, bytes FROM meter.rejected_items ORDER BY ALL")
+    assert "NaN" in shown.out
+    assert "\x1b" not in shown.out + shown.err
+    at_meter = meter("jobs", "show", job, "--items", "3", "--json")
+    assert json.loads(at_meter.out)["items"] == [items[0].decode(), '{"id": 1, "name": "\\xff\x1b[31m"}', {"id": 2}]
+    assert meter("jobs", "show", job, "--items", "3").code == 0

@@ -303,6 +303,7 @@ class Events:
                 "items removed": done.removed,
                 "items changed": done.changed,
                 "held": done.held,
+                "items rejected": done.rejected,
                 "unreadable": done.unreadable,
                 "bytes": done.bytes,
             }

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _NAMED = 10
 _DESCRIPTIONS = {
-    "rows_match_api": "Each accepted job has as many rows as the API counted items.",
+    "rows_match_api": "Each accepted job has as many rows and rejected items as the API counted items.",
+    "no_items_rejected": "Every item of the latest job could be loaded. Those that could not are in `rejected_items`.",
     "keys_are_unique": "No two items of the latest job share a key.",
     "no_field_went_empty": "No field that had values in the previous job is empty in every item of the latest job.",
     "columns_are_stable": "No column is new or has widened since the last run.",
@@ -84,6 +85,7 @@ def _evaluate_all(store: Store, strategy: StrategyRow, report: StrategyReport | 
     rows, previous_rows = (tables.get(job.job_id) if job else None for job in (latest, previous))
     return {
         "rows_match_api": _check_counts(jobs),
+        "no_items_rejected": _check_rejected(latest),
         "keys_are_unique": _check_keys(rows),
         "no_field_went_empty": _check_empty(rows, previous_rows),
         "columns_are_stable": _check_columns(report),
@@ -92,10 +94,28 @@ def _evaluate_all(store: Store, strategy: StrategyRow, report: StrategyReport | 
 
 def _check_counts(jobs: Iterable[JobRow]) -> _Outcome:
     # The API may count a wrapped or single object as one item.
-    off = [job for job in jobs if job.item_count not in (None, 1) and job.items not in (None, job.item_count)]
-    named = ", ".join(f"{job.job_id} ({job.items} of {job.item_count})" for job in off[:_NAMED])
+    off = [
+        (job, received)
+        for job in jobs
+        if job.items is not None
+        and job.item_count not in (None, 1)
+        and (received := job.items + (job.rejected or 0)) != job.item_count
+    ]
+    named = ", ".join(f"{job.job_id} ({received} of {job.item_count})" for job, received in off[:_NAMED])
     return _Outcome(
         not off, f"other counts than the API's: {named}" if off else "all counts equal the API's", {"jobs": len(off)}
+    )
+
+
+def _check_rejected(latest: JobRow | None) -> _Outcome:
+    rejected = 0 if latest is None else latest.rejected or 0
+    if latest is None or not rejected:
+        return _Outcome(True, "no item was rejected", {"rejected": 0})
+    received = (latest.items or 0) + rejected
+    return _Outcome(
+        False,
+        f"{rejected:,} of {received:,} items of {latest.job_id} are in meter.rejected_items: {latest.rejection}",
+        {"rejected": rejected},
     )
 
 

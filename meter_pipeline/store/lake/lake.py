@@ -17,17 +17,37 @@ from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.files import Files, open_files
 from meter_pipeline.store.lake.part_set import PartSet
-from meter_pipeline.store.lake.tables import CHANGES, PROFILES, RAW, RESULTS, SCHEMAS, in_order, results_schema
+from meter_pipeline.store.lake.tables import (
+    CHANGES,
+    PROFILES,
+    RAW,
+    REJECTED,
+    RESULTS,
+    SCHEMAS,
+    in_order,
+    results_schema,
+)
 from meter_pipeline.store.parts import Part
 
-__all__ = ["CHANGES", "PROFILES", "RAW", "RESULTS", "SCHEMAS", "VERSION", "Lake", "in_order", "results_schema"]
+__all__ = [
+    "CHANGES",
+    "PROFILES",
+    "RAW",
+    "REJECTED",
+    "RESULTS",
+    "SCHEMAS",
+    "VERSION",
+    "Lake",
+    "in_order",
+    "results_schema",
+]
 
 VERSION = 3
 _MARKER = "lake.json"
 
 
 class Lake:
-    """Tables `raw`, `results`, `changes` and `profiles`, each of all strategies.
+    """Tables `raw`, `rejected`, `results`, `changes` and `profiles`, each of all strategies.
 
     Attributes:
         files: Its files.

@@ -137,7 +137,7 @@ def write_parts(
 
     Args:
         files: Where to.
-        table: `raw`, `results`, `changes` or `profiles`.
+        table: `raw`, `rejected`, `results`, `changes` or `profiles`.
         slug: The strategy.
         owner: The ledger that will list them.
         pieces: The rows in order, each piece of the schema; the rows of a job are adjacent.

@@ -23,6 +23,19 @@ RAW = pa.schema(
         ("completed_at", _UTC),
     ]
 )
+# Items that cannot be loaded by themselves, as received: their places in a job are missing in `raw`.
+REJECTED = pa.schema(
+    [
+        ("job_id", pa.string()),
+        ("schedule_id", pa.string()),
+        ("url", pa.string()),
+        ("item_index", pa.int64()),
+        ("reason", pa.string()),
+        ("bytes", pa.int64()),
+        ("item", pa.binary()),
+        ("completed_at", _UTC),
+    ]
+)
 RESULTS = pa.schema(
     [
         ("_meter_job_id", pa.string()),
@@ -55,9 +68,11 @@ CHANGES = pa.schema(
 )
 # What the audit knows of each job; a profile's bytes are written by `meter_pipeline.sync.audit.profile`.
 PROFILES = pa.schema([("job_id", pa.string()), ("completed_at", _UTC), ("profile", pa.binary())])
-SCHEMAS = {"raw": RAW, "results": RESULTS, "changes": CHANGES, "profiles": PROFILES}
+SCHEMAS = {"raw": RAW, "rejected": REJECTED, "results": RESULTS, "changes": CHANGES, "profiles": PROFILES}
+#: The tables that are written from a job's body; the others are derived from `raw`.
+RECEIVED = ("raw", "rejected", "profiles")
 #: The tables that a warehouse shows.
-SHOWN = ("raw", "results", "changes")
+SHOWN = ("raw", "rejected", "results", "changes")
 
 
 class Order(NamedTuple):
@@ -70,6 +85,7 @@ class Order(NamedTuple):
 
 ORDER = {
     "raw": Order("job_id", "completed_at", ("item_index",)),
+    "rejected": Order("job_id", "completed_at", ("item_index",)),
     "results": Order("_meter_job_id", "_meter_completed_at", ("_meter_item_index",)),
     "changes": Order("job_id", "observed_at", ("item_key", "field")),
     "profiles": Order("job_id", "completed_at", ()),

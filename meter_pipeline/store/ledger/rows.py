@@ -102,6 +102,8 @@ class JobRow:
     audit: str | None = None
     revision: int = 0
     held_at: str | None = None
+    rejected: int | None = None
+    rejection: str | None = None
 
     @property
     def has_odd_status(self) -> bool:

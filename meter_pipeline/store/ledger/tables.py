@@ -109,6 +109,9 @@ jobs = Table(
     Column("revision", Integer, nullable=False, server_default="0"),
     # When it was held by hand, until it is released.
     Column("held_at", String),
+    # Items that could not be loaded, and why the first of them could not.
+    Column("rejected", Integer),
+    Column("rejection", Text),
     Index("jobs_by_revision", "revision"),
     Index("jobs_by_strategy", "strategy_id", "state", "completed_at", "job_id"),
     Index("jobs_by_state", "state"),

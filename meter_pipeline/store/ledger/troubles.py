@@ -62,6 +62,14 @@ def find_failing(ledger: Ledger) -> list[JobRow]:
     return sorted(rows, key=lambda row: (row.strategy_id, row.time or "", row.job_id))
 
 
+def find_rejecting(ledger: Ledger) -> list[JobRow]:
+    """Accepted jobs some of whose items could not be loaded, the latest first."""
+    query = select(jobs).where((jobs.c.state == "accepted") & (jobs.c.rejected > 0))
+    with ledger.reading() as connection:
+        rows = [JobRow(*row) for row in connection.execute(query)]
+    return sorted(rows, key=lambda row: (row.time or "", row.job_id), reverse=True)
+
+
 def find_silences(ledger: Ledger) -> list[Silence]:
     """Schedules that are late or paused, late ones first; a deleted schedule is neither.
 

@@ -23,6 +23,7 @@ _SQL_TYPES = {
     pa.string(): "VARCHAR",
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",
+    pa.binary(): "BLOB",
     pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
 }
 #: The database, attached to a candidate, that tables are carried from.
@@ -102,6 +103,7 @@ def create_lake_views(
         _create_view(connection, f"meter_lake.{table}", _table_query(snapshot, root, table))
         connection.execute(f"COMMENT ON VIEW meter_lake.{table} IS 'What views of `meter` read: the parts of {table}.'")
     _create_view(connection, "meter.items", "FROM meter_lake.raw")
+    _create_view(connection, "meter.rejected_items", "FROM meter_lake.rejected")
     _create_view(connection, "meter.item_changes", views.item_changes("FROM meter_lake.changes"))
     for strategy in snapshot.strategies:
         _create_results(connection, root, strategy, snapshot.names["results"].get(strategy.slug, []))

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from meter_pipeline.api import Job
 
 MAX_FIELDS = 5_000
+# Beyond this share of rejected items a job is held. Single items that cannot be read are faults of theirs, even two on
+# a page of ten; where there are more, their page or its writer is broken, and the rest is no picture of the page.
+MAX_REJECTED = 0.2
 
 
 @dataclass(frozen=True)
@@ -17,16 +20,23 @@ class Evidence:
     Attributes:
         job: The job's record.
         shape: The shape of `results`: array, wrapped, object, null, absent or scalar.
-        items: Number of items in `results`.
+        items: Number of items in `results` that can be loaded.
         fields: Number of different fields of all items together.
-        unreadable: Why the items could not be parsed; None if they could.
+        rejected: Number of items in `results` that cannot be loaded.
+        rejection: Which is the first of them, and why; None without any.
     """
 
     job: Job
     shape: str
     items: int
     fields: int = 0
-    unreadable: str | None = None
+    rejected: int = 0
+    rejection: str | None = None
+
+    @property
+    def received(self) -> int:
+        """Number of items in `results`."""
+        return self.items + self.rejected
 
 
 def audit(evidence: Evidence) -> str | None:
@@ -38,8 +48,11 @@ def audit(evidence: Evidence) -> str | None:
     return None
 
 
-def _parsed(evidence: Evidence) -> str | None:
-    return evidence.unreadable
+def _are_readable(evidence: Evidence) -> str | None:
+    if evidence.rejected <= MAX_REJECTED * evidence.received:
+        return None
+    share = f"{evidence.rejected:,} of {evidence.received:,} items cannot be loaded, more than {MAX_REJECTED:.0%}"
+    return f"{share}; the first is {evidence.rejection}"
 
 
 def _has_time(evidence: Evidence) -> str | None:
@@ -61,12 +74,12 @@ def _are_items(evidence: Evidence) -> str | None:
 
 def _count_agrees(evidence: Evidence) -> str | None:
     count = evidence.job.item_count
-    if count is None or count == evidence.items or evidence.shape in ("null", "absent"):
+    if count is None or count == evidence.received or evidence.shape in ("null", "absent"):
         return None
     # The API may count a wrapped or single object as one item.
     if evidence.shape in ("wrapped", "object") and count == 1:
         return None
-    return f"the API counted {count} items, results holds {evidence.items}"
+    return f"the API counted {count} items, results holds {evidence.received}"
 
 
 def _is_a_table(evidence: Evidence) -> str | None:
@@ -75,4 +88,4 @@ def _is_a_table(evidence: Evidence) -> str | None:
     return f"its items have {evidence.fields} different fields, more than {MAX_FIELDS}: field names look like data"
 
 
-RULES: tuple[Callable[[Evidence], str | None], ...] = (_parsed, _has_time, _are_items, _count_agrees, _is_a_table)
+RULES: tuple[Callable[[Evidence], str | None], ...] = (_are_readable, _has_time, _are_items, _count_agrees, _is_a_table)

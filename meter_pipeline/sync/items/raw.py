@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from meter_pipeline.api import Job
@@ -20,17 +21,16 @@ def time_of(job: Job) -> str:
     return iso(job.completed_at or job.started_at or job.created_at) or NO_TIME
 
 
-def job_columns(jobs: Sequence[tuple[Job, int]], start: int = 0) -> list[pa.Array]:
+def job_columns(jobs: Sequence[tuple[Job, npt.NDArray[np.int64]]]) -> list[pa.Array]:
     """The columns about a row's job: job_id, schedule_id, url, item_index, completed_at.
 
     Args:
-        jobs: Jobs, each with its number of rows.
-        start: The index of the first item, for a job in pieces.
+        jobs: Jobs, each with the positions of its rows in the job, from 0.
     """
-    counts = [count for _, count in jobs]
+    counts = [len(positions) for _, positions in jobs]
     owner = pa.array(np.repeat(np.arange(len(jobs)), counts))
     times = [moment(time_of(job)) for job, _ in jobs]
-    indexes = np.concatenate([np.arange(start, start + count) for count in counts] or [np.empty(0, np.int64)])
+    indexes = np.concatenate([positions for _, positions in jobs] or [np.empty(0, np.int64)])
     return [
         pa.array([job.job_id for job, _ in jobs], pa.string()).take(owner),
         pa.array([job.schedule_id for job, _ in jobs], pa.string()).take(owner),
@@ -40,9 +40,9 @@ def job_columns(jobs: Sequence[tuple[Job, int]], start: int = 0) -> list[pa.Arra
     ]
 
 
-def raw_rows(jobs: Sequence[tuple[Job, int]], items: pa.Array, start: int = 0) -> pa.Table:
-    """Rows of the lake's `raw`; `items` are the texts of the items, the other arguments those of `job_columns`."""
-    *columns, times = job_columns(jobs, start)
+def raw_rows(jobs: Sequence[tuple[Job, npt.NDArray[np.int64]]], items: pa.Array) -> pa.Table:
+    """Rows of the lake's `raw`; `items` are the texts of the items, the jobs those of `job_columns`."""
+    *columns, times = job_columns(jobs)
     return pa.table([*columns, items, times], schema=RAW)
 
 

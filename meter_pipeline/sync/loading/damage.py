@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 
+from meter_pipeline.store.lake.tables import RECEIVED
 from meter_pipeline.store.ledger.jobs import Commit
+from meter_pipeline.store.ledger.rows import JobRow, times_of
 from meter_pipeline.sync.loading.state import LoadContext, StrategyState
 from meter_pipeline.sync.loading.updates import JobUpdate
 
@@ -19,15 +22,10 @@ def give_up_damaged(context: LoadContext, state: StrategyState) -> StrategyState
     damaged = draft.leave_out_damaged()
     if not damaged:
         return state
-    updates = []
-    if any(part.table == "raw" for part in damaged):
-        stored = draft.job_ids("raw")
-        loaded = (row for row in ledger.jobs(context.strategy_id, ("accepted", "held")) if row.items)
-        updates = [
-            JobUpdate(row.job_id, "known", reason=None, changes=None, loaded_at=None)
-            for row in loaded
-            if row.job_id not in stored
-        ]
+    lost = _find_lost(context, {part.table for part in damaged})
+    for table in RECEIVED:
+        draft.remove(table, times_of(lost))
+    updates = [JobUpdate(row.job_id, "known", reason=None, changes=None, loaded_at=None) for row in lost]
     # Of what was derived nothing is kept: rows of lost jobs must go, and the rest is made again from raw.
     draft.drop("results")
     draft.drop("changes")
@@ -36,3 +34,14 @@ def give_up_damaged(context: LoadContext, state: StrategyState) -> StrategyState
     draft.settle()
     is_first = not ledger.with_accepted([context.strategy_id])
     return replace(state, version=version, is_first=is_first, is_outdated=not is_first)
+
+
+def _find_lost(context: LoadContext, damaged: Set[str]) -> list[JobRow]:
+    """The loaded jobs whose items, or whose rejected items, were in a damaged file of one of these tables."""
+    lost: dict[str, JobRow] = {}
+    for table, count in (("raw", "items"), ("rejected", "rejected")):
+        if table in damaged:
+            stored = context.draft.job_ids(table)
+            loaded = context.ledger.jobs(context.strategy_id, ("accepted", "held"))
+            lost |= {row.job_id: row for row in loaded if getattr(row, count) and row.job_id not in stored}
+    return list(lost.values())

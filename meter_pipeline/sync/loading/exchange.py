@@ -6,6 +6,7 @@ leaves go with it. So do a key that the other jobs do not support, and what thei
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -117,11 +118,12 @@ def _fields_without(context: LoadContext, state: StrategyState, jobs: Sequence[J
 
 def _stored_fields(draft: Draft, times: Mapping[str, str]) -> Iterator[tuple[Field, ...]]:
     """The fields of jobs in raw, piece by piece, with the stamps that they had when the jobs were loaded."""
-    for batch in draft.scan("raw", times, ["job_id", "item_index", "item"]):
+    read: Counter[str] = Counter()
+    for batch in draft.scan("raw", times, ["job_id", "item"]):
         items = columns.as_objects(columns.parse(batch["item"].cast(pa.binary()).to_pylist()))
         for job_id, start, end in find_runs(batch["job_id"]):
-            position = batch["item_index"][start].as_py() * PIECE_FIELDS
-            yield columns.infer_fields(items[start:end], (times[job_id], job_id, position))
+            yield columns.infer_fields(items[start:end], (times[job_id], job_id, read[job_id] * PIECE_FIELDS))
+            read[job_id] += end - start
 
 
 def _times_of_rest(context: LoadContext, jobs: Sequence[JobRow]) -> dict[str, str]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from meter_pipeline.api import Job, JobBody
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError, Field
 from meter_pipeline.store.lake.draft import Draft
-from meter_pipeline.store.lake.lake import RAW
+from meter_pipeline.store.lake.lake import RAW, REJECTED
 from meter_pipeline.store.lake.part_set import PartSet
 from meter_pipeline.store.ledger.ledger import job_values
 from meter_pipeline.store.ledger.rows import JobRow
@@ -27,7 +28,8 @@ from meter_pipeline.sync.changes.diff import Seen
 from meter_pipeline.sync.items.raw import item_texts, raw_rows, time_of
 from meter_pipeline.sync.items.readings import SeenTexts, merge_facts, observe_objects
 from meter_pipeline.sync.items.results import paused_collection
-from meter_pipeline.sync.items.texts import Items, Texts
+from meter_pipeline.sync.items.texts import Items, Numbers, Texts
+from meter_pipeline.sync.loading.rejects import Reject, rejected_pieces, sort_out, take_items
 from meter_pipeline.sync.values.facts import FieldFacts
 
 SAMPLE_ITEMS = 5
@@ -37,6 +39,7 @@ BY_HAND = "held by hand"
 PIECE_ITEMS = 10_000
 # More fields than a piece of a job can have.
 PIECE_FIELDS = 1_000_000
+_NO_POSITIONS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,17 @@ class CompletedJob:
         row: The job's row in the ledger before this load.
         job: The API's record of the job.
         size: Bytes of its body.
-        item_count: How many items its body holds.
+        item_count: How many items of its body can be loaded.
         fields: The fields of a large job's items; empty for a small job.
         reason: Why the audit or a user holds the job, or None.
-        problem: Why its items cannot be parsed, or None.
+        problem: Why its items in raw cannot be parsed, or None.
         sample: Its first items.
         facts: What the texts of a large job's fields show, by field; empty for a small job.
         items: The items of a small job; None for a large one, whose raw rows are in the lake.
+        positions: Where these are in the body, from 0.
+        rejects: The items of a small job that cannot be loaded; those of a large one are in the lake.
+        rejected: How many items cannot be loaded.
+        rejection: Which is the first of them, and why; None without any.
         profile: What later verdicts need of its items; None if they were not profiled.
         verdict: The verdict by what precedes it; None if it was not judged.
     """
@@ -67,6 +74,10 @@ class CompletedJob:
     problem: str | None
     sample: list[dict[str, Any]]
     items: Items | None = None
+    positions: Numbers = field(default_factory=lambda: _NO_POSITIONS, compare=False)
+    rejects: Sequence[Reject] = ()
+    rejected: int = 0
+    rejection: str | None = None
     profile: JobProfile | None = None
     verdict: Verdict | None = None
     facts: Mapping[str, FieldFacts] = field(default_factory=dict)
@@ -113,42 +124,52 @@ class CompletedJob:
 
 def read_body(row: JobRow, body: JobBody, texts: Texts) -> CompletedJob:
     """Reads and audits a job that fits into memory; nothing is written."""
-    items = Items(texts, texts.take(body.items()))
-    evidence = Evidence(body.job, body.shape, len(items), items.width(MAX_FIELDS), items.problem)
-    return _small_job(row, body.job, body.size, items, audit(evidence))
+    items, positions, rejects = take_items(texts, body.items())
+    first = str(rejects[0]) if rejects else None
+    evidence = Evidence(body.job, body.shape, len(items), items.width(MAX_FIELDS), len(rejects), first)
+    job = _small_job(row, body.job, body.size, items, positions, audit(evidence))
+    return replace(job, rejects=rejects, rejected=len(rejects), rejection=first)
 
 
 def read_large_body(row: JobRow, body: JobBody, draft: Draft, profiler: PieceProfiler) -> CompletedJob:
-    """Reads and audits a job too large for memory, and writes its raw rows and makes its profile meanwhile."""
+    """Reads and audits a job too large for memory, writes its raw rows and rejected items, and makes its profile."""
     job = body.job
     pieces = _Pieces(job, time_of(job), profiler)
     draft.write("raw", pieces.raw_rows(body), RAW)
-    evidence = Evidence(job, body.shape, pieces.item_count, len(pieces.fields), pieces.problem)
-    profile = None if pieces.problem is not None else profiler.finish()
-    return replace(_large_job(row, job, body.size, pieces, audit(evidence)), profile=profile)
+    rejected, first = pieces.rejected, pieces.rejection
+    if rejected:
+        draft.write("rejected", rejected_pieces(body, PIECE_ITEMS), REJECTED)
+    evidence = Evidence(job, body.shape, pieces.item_count, len(pieces.fields), rejected, first)
+    large = _large_job(row, job, body.size, pieces, audit(evidence))
+    return replace(large, profile=profiler.finish(), rejected=rejected, rejection=first)
 
 
 def read_held_job(row: JobRow, stored: PartSet, texts: Texts, *, large_bytes: int) -> CompletedJob:
     """Reads a held job back from its raw rows in the lake; `large_bytes`: a larger job is read piece by piece."""
     job = _record_from_ledger(row)
     size = row.bytes or 0
-    batches = (
-        batch["item"].cast(pa.binary()).to_pylist()
-        for batch in stored.job_batches("raw", ["item"], {row.job_id: time_of(job)})
-    )
+    batches = stored.job_batches("raw", ["item_index", "item"], {row.job_id: time_of(job)})
     if size >= large_bytes:
         pieces = _Pieces(job, time_of(job))
-        for piece in batches:
-            pieces.add_piece(piece)
+        for batch in batches:
+            pieces.add_stored(_items_of(batch))
         return _large_job(row, job, size, pieces, row.reason)
-    items = Items(texts, texts.take([item for batch in batches for item in batch]))
-    return _small_job(row, job, size, items, row.reason)
+    found, received = [_NO_POSITIONS], []
+    for batch in batches:
+        found.append(batch["item_index"].to_numpy())
+        received += _items_of(batch)
+    return _small_job(row, job, size, Items(texts, texts.take(received)), np.concatenate(found), row.reason)
 
 
-def _small_job(row: JobRow, job: Job, size: int, items: Items, audited: str | None) -> CompletedJob:
+def _items_of(raw: pa.RecordBatch) -> list[bytes]:
+    items: list[bytes] = raw["item"].cast(pa.binary()).to_pylist()
+    return items
+
+
+def _small_job(row: JobRow, job: Job, size: int, items: Items, positions: Numbers, audited: str | None) -> CompletedJob:
     sample = [] if items.problem is not None else items.objects(SAMPLE_ITEMS)
     reason = _choose_reason(row, audited)
-    return CompletedJob(row, job, size, len(items), (), reason, items.problem, sample, items)
+    return CompletedJob(row, job, size, len(items), (), reason, items.problem, sample, items, positions)
 
 
 def _large_job(row: JobRow, job: Job, size: int, pieces: _Pieces, audited: str | None) -> CompletedJob:
@@ -184,38 +205,46 @@ class _Pieces:
         self._job = job
         self._time = time
         self._profiler = profiler
+        self._received = 0
         self.item_count = 0
         self.fields: tuple[Field, ...] = ()
         self.facts: dict[str, FieldFacts] = {}
         self._seen = SeenTexts()
         self.problem: str | None = None
         self.sample: list[dict[str, Any]] = []
+        self.rejected = 0
+        self.rejection: str | None = None
 
     def raw_rows(self, body: JobBody) -> Iterator[pa.Table]:
         """Raw rows of the job, piece by piece; each piece is added to what is gathered."""
-        for piece in body.batches(PIECE_ITEMS):
-            start = self.item_count
-            self.add_piece(piece)
+        for received in body.batches(PIECE_ITEMS):
             with paused_collection():
-                rows = raw_rows([(self._job, len(piece))], item_texts(piece), start)
+                piece = sort_out(received, self._received)
+                self._received += len(received)
+                self.rejected += len(piece.rejects)
+                self.rejection = self.rejection or next(map(str, piece.rejects), None)
+                if not piece.items:
+                    continue
+                self._add_values(piece.values)
+                rows = raw_rows([(self._job, piece.positions)], item_texts(piece.items))
             yield rows
 
-    def add_piece(self, piece: list[bytes]) -> None:
-        """Adds the next items of the job."""
-        start, self.item_count = self.item_count, self.item_count + len(piece)
-        if self.problem is not None:
-            return
-        with paused_collection():
-            try:
-                values = columns.parse(piece)
-            except ColumnError as error:
-                self.problem = str(error)
-                return
-            objects = columns.as_objects(values)
-            # Far apart, so that fields of a later piece come after those of an earlier one, as in one piece.
-            fields = columns.infer_fields(objects, (self._time, self._job.job_id, start * PIECE_FIELDS))
-            self.fields = columns.merge_fields(self.fields, fields)
-            self.facts = merge_facts(self.facts, observe_objects(objects, fields, self.facts, self._seen))
-            self.sample = self.sample or objects[:SAMPLE_ITEMS]
-            if self._profiler is not None:
-                self._profiler.feed(values)
+    def add_stored(self, items: list[bytes]) -> None:
+        """Adds the next items of a job in the lake, where a job of an older version may have any."""
+        if self.problem is None:
+            with paused_collection():
+                try:
+                    self._add_values(columns.parse(items))
+                except ColumnError as error:
+                    self.problem = str(error)
+
+    def _add_values(self, values: list[Any]) -> None:
+        start, self.item_count = self.item_count, self.item_count + len(values)
+        objects = columns.as_objects(values)
+        # Far apart, so that fields of a later piece come after those of an earlier one, as in one piece.
+        fields = columns.infer_fields(objects, (self._time, self._job.job_id, start * PIECE_FIELDS))
+        self.fields = columns.merge_fields(self.fields, fields)
+        self.facts = merge_facts(self.facts, observe_objects(objects, fields, self.facts, self._seen))
+        self.sample = self.sample or objects[:SAMPLE_ITEMS]
+        if self._profiler is not None:
+            self._profiler.feed(values)

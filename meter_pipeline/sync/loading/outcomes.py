@@ -67,6 +67,8 @@ def completed_outcome(job: CompletedJob, duplicates: int | None, changes: int | 
         attempts=0,
         retry_at=None,
         released_at=job.released_at,
+        rejected=job.rejected,
+        rejection=job.rejection,
     )
     problem = None if job.accepted else Problem(job_id, slug, state, str(job.reason))
     return Outcome(state, update, problem, job)
@@ -146,6 +148,9 @@ def count_released(jobs: Iterable[CompletedJob], report: StrategyReport) -> None
 def _count_completed(job: CompletedJob, report: StrategyReport) -> None:
     report.landed += 1
     report.bytes += job.size
+    report.rejected += job.rejected
+    if job.rejection is not None and report.rejection is None:
+        report.rejection = f"job {job.job.job_id}, {job.rejection}"
     if not job.accepted:
         report.held += 1
         return

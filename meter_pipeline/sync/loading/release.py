@@ -72,5 +72,9 @@ def _read_job(context: LoadContext, loader: StrategyLoader, row: JobRow) -> Comp
     with paused_collection():
         job = read_held_job(row, context.draft, loader.texts, large_bytes=context.limits.large_bytes)
     if job.problem is not None:
-        raise DecisionError(f"job {row.job_id} cannot be released: {job.problem}")
+        # Loaded by an older version, which did not set such items apart.
+        raise DecisionError(
+            f"job {row.job_id} cannot be released: {job.problem}; "
+            f"`meter-pipeline sync --job {row.job_id} --again` loads its other items"
+        )
     return job

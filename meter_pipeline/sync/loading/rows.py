@@ -11,6 +11,7 @@ import pyarrow as pa
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake.lake import RAW
+from meter_pipeline.store.lake.tables import RECEIVED
 from meter_pipeline.store.ledger.rows import times_of
 from meter_pipeline.sync.changes.diff import Counts, Seen
 from meter_pipeline.sync.changes.feed import Feed, seen_before
@@ -25,6 +26,7 @@ from meter_pipeline.sync.loading.history import profile_rows
 from meter_pipeline.sync.loading.job import CompletedJob
 from meter_pipeline.sync.loading.key_search import choose_key
 from meter_pipeline.sync.loading.page_search import choose_compare
+from meter_pipeline.sync.loading.rejects import rejected_rows
 from meter_pipeline.sync.loading.state import ItemMemory, LoadContext, StrategyState
 
 
@@ -52,11 +54,14 @@ class TypedBatch:
 
 
 def write_raw(context: LoadContext, memory: ItemMemory, jobs: Sequence[CompletedJob]) -> None:
-    """Writes the raw rows of small jobs; a large job's raw rows were written while it was read."""
-    small = [(job.job, job.items) for job in jobs if job.items is not None]
+    """Writes raw rows and rejected items of small jobs; those of a large job were written while it was read."""
+    small = [(job.job, job.positions, job.items) for job in jobs if job.items is not None]
     if small:
-        rows = Gathered.of(memory.texts, [items.numbers for _, items in small])
-        context.draft.append("raw", raw_rows([(job, len(items)) for job, items in small], rows.items()))
+        rows = Gathered.of(memory.texts, [items.numbers for *_, items in small])
+        context.draft.append("raw", raw_rows([(job, positions) for job, positions, _ in small], rows.items()))
+    for job in jobs:
+        if job.rejects:
+            context.draft.append("rejected", rejected_rows(job.job, job.rejects))
 
 
 def write_profiles(context: LoadContext, jobs: Sequence[CompletedJob]) -> None:
@@ -143,9 +148,9 @@ def make_feed(context: LoadContext, state: StrategyState) -> Feed:
 
 
 def remove_stored(context: LoadContext, jobs: Mapping[str, str]) -> None:
-    """Removes raw rows and profiles of loaded jobs, which are loaded again; `jobs` has their times by id."""
-    context.draft.remove("raw", jobs)
-    context.draft.remove("profiles", jobs)
+    """Removes what was stored of the bodies of jobs that are loaded again; `jobs` has their times by id."""
+    for table in RECEIVED:
+        context.draft.remove(table, jobs)
 
 
 def _find_left(jobs: Sequence[CompletedJob]) -> list[Seen]:
@@ -224,15 +229,15 @@ def _append_typed(
             raw = context.draft.job_batches("raw", RAW.names, {job.job.job_id: job.time})
             context.draft.write("results", retyping.tables(raw), schema)
             duplicates |= retyping.duplicates
-    small = [(job.job, job.items) for job in accepted if job.items is not None]
+    small = [(job.job, job.positions, job.items) for job in accepted if job.items is not None]
     if not small:
         return duplicates
-    rows = Gathered.of(memory.texts, [items.numbers for _, items in small])
-    if any(items.repeats for _, items in small):
-        keys = pa.array([key for _, items in small for key in items.keys], pa.string())
+    rows = Gathered.of(memory.texts, [items.numbers for *_, items in small])
+    if any(items.repeats for *_, items in small):
+        keys = pa.array([key for *_, items in small for key in items.keys], pa.string())
     else:
         keys = rows.keys()
-    about = job_columns([(job, len(items)) for job, items in small])
+    about = job_columns([(job, positions) for job, positions, _ in small])
     context.draft.append("results", typed(about, rows, keys, state.fields, readings))
     return duplicates
 

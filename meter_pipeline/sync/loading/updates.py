@@ -33,6 +33,8 @@ _COLUMNS = (
     "retry_at",
     "released_at",
     "held_at",
+    "rejected",
+    "rejection",
 )
 
 
@@ -56,6 +58,8 @@ class JobUpdate:
         retry_at: When to try it again, ISO 8601.
         released_at: When a user accepted it by hand, ISO 8601.
         held_at: When a user held it by hand, ISO 8601.
+        rejected: Items that could not be loaded.
+        rejection: Why the first of them could not.
     """
 
     job_id: str
@@ -73,6 +77,8 @@ class JobUpdate:
     retry_at: Change[str | None] = KEEP
     released_at: Change[str | None] = KEEP
     held_at: Change[str | None] = KEEP
+    rejected: Change[int | None] = KEEP
+    rejection: Change[str | None] = KEEP
 
     def as_row(self) -> dict[str, Any]:
         """The values by column name, as `Ledger.commit` takes them."""

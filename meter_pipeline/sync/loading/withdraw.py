@@ -8,6 +8,7 @@ from functools import partial
 
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.lake.tables import RECEIVED
 from meter_pipeline.store.ledger.claims import Claim
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
@@ -115,7 +116,7 @@ def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, sta
     try:
         exchange = exchange_jobs(context, before, accepted) if accepted else None
         if state == "dropped":
-            for table in ("raw", "profiles"):
+            for table in RECEIVED:
                 draft.remove(table, times_of(row for row in rows if row.loaded))
         others = {} if exchange is None else exchange.updates_of_others()
         updates = [*(_update_of(row, state, reason) for row in rows), *others.values()]
@@ -141,4 +142,6 @@ def _update_of(row: JobRow, state: str, reason: str) -> JobUpdate:
     update = JobUpdate(row.job_id, state, reason=reason, duplicates=None, changes=None, released_at=None, retry_at=None)
     if state == "held":
         return replace(update, held_at=now(), audit=HELD)
-    return replace(update, items=None, loaded_at=None, attempts=0, held_at=None, audit=None)
+    return replace(
+        update, items=None, loaded_at=None, attempts=0, held_at=None, audit=None, rejected=None, rejection=None
+    )

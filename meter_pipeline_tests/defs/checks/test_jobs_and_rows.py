@@ -11,7 +11,7 @@ from meter_pipeline.defs.checks import jobs as job_checks
 from meter_pipeline.defs.keys import JOBS, make_results_key
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.sync import drop
-from meter_pipeline_tests.defs.conftest import Pipeline, materialized
+from meter_pipeline_tests.defs.conftest import Pipeline, materialized, metadata
 
 
 def _checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
@@ -27,7 +27,14 @@ def test_all_is_well_when_every_job_was_loaded(pipeline: Pipeline) -> None:
         for key in ("meter/jobs", "results/books")
         for name in ("no_failed_jobs", "no_held_jobs", "no_odd_statuses", "no_unreadable_jobs")
     }
-    rows = ("rows_match_api", "keys_are_unique", "no_field_went_empty", "columns_are_stable", "items_have_a_key")
+    rows = (
+        "rows_match_api",
+        "no_items_rejected",
+        "keys_are_unique",
+        "no_field_went_empty",
+        "columns_are_stable",
+        "items_have_a_key",
+    )
     others = {"meter/jobs:no_strategy_is_held_up", "meter/schedules:no_late_schedules"}
     assert set(checks) == jobs | others | {f"results/books:{name}" for name in rows}
     assert all(check.passed for check in checks.values())
@@ -168,6 +175,24 @@ def test_a_job_with_an_unknown_status_is_a_warning_with_its_name(pipeline: Pipel
         assert check.severity == dg.AssetCheckSeverity.WARN
         assert odd in (check.description or "")
         assert "unknown status 'archived'" in (check.description or "")
+
+
+def test_a_rejected_item_of_the_latest_job_is_a_warning_with_its_reason_until_a_job_has_none(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.run()
+    pipeline.sandbox.advance(hours=1)
+    items = [b'{"title": NaN}', *({"title": f"Book {n}", "Price": n} for n in range(9))]
+    bad = pipeline.sandbox.insert_job("Books", items=items)
+    result = pipeline.run()
+    check = _checks(result)["results/books:no_items_rejected"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    reason = "item_index 0: not valid JSON: NaN is not a JSON value"
+    assert check.description == f"1 of 10 items of {bad} are in meter.rejected_items: {reason}"
+    assert _checks(result)["results/books:rows_match_api"].passed
+    assert metadata(result, "results/books")["items rejected"].value == 1
+    pipeline.scrape("Books", *({"title": f"Book {n}", "Price": n} for n in range(10)))
+    assert _checks(pipeline.run())["results/books:no_items_rejected"].passed
 
 
 def test_checks_alone_ask_the_ledger_and_not_the_api(pipeline: Pipeline) -> None:

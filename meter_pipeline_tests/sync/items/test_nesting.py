@@ -1,4 +1,4 @@
-"""Items nested deeper than anything can follow: such a job is held with its raw items, and stops nobody."""
+"""Items nested deeper than anything can follow: such an item is set apart, and stops nobody."""
 
 from __future__ import annotations
 
@@ -18,21 +18,27 @@ def nested(levels: int, inner: str = '"deep"', opening: str = '{"a":', closing: 
 
 @pytest.mark.parametrize("levels", [257, 450, 900, 940, 980, 1_000, 5_000])
 @pytest.mark.parametrize("brackets", [('{"a":', "}"), ("[", "]"), ('{"a":[null,', "]}")])
-def test_a_job_with_an_item_nested_too_deep_is_held_and_the_others_load(
+def test_an_item_nested_too_deep_is_set_apart_and_the_others_load(
     station: Station, empty_sandbox: Sandbox, levels: int, brackets: tuple[str, str]
 ) -> None:
     good = [empty_sandbox.insert_job("Shop", items=[{"id": 1, "n": None}]) for _ in range(2)]
     deep = nested(levels, "-0.0", *brackets)
-    bad = empty_sandbox.insert_job("Shop", raw=f'[{{"id": 1}}, {deep}]')
+    bad = empty_sandbox.insert_job(
+        "Shop", raw=f'[{{"id": 1, "n": null}}, {deep}, {", ".join(["0"] * 3)}]', item_count=5
+    )
+    worse = empty_sandbox.insert_job("Shop", raw=f'[{{"id": 1}}, {deep}]', item_count=2)
     other = empty_sandbox.insert_job("Other", items=[{"id": 1}])
     report = station.sync()
-    assert set(station.jobs("accepted")) == {*good, other}
+    assert set(station.jobs("accepted")) == {*good, bad, other}
     (held,) = station.jobs("held").values()
-    assert (held.job_id, held.reason) == (bad, "an item is nested deeper than 256 levels")
-    assert [problem.job_id for problem in report.problems] == [bad]
+    assert held.job_id == worse
+    assert (held.reason or "").endswith("the first is item_index 1: nested deeper than 256 levels")
+    assert [problem.job_id for problem in report.problems] == [worse]
     assert report.as_dict()["exit_code"] == 1
-    raw = dict(zip(*(station.read("raw", "shop")[name].to_pylist() for name in ("item", "job_id")), strict=True))
-    assert raw[deep] == bad
+    rejected = station.read("rejected", "shop").select(["job_id", "item_index", "item"]).to_pylist()
+    assert sorted(map(tuple, (row.values() for row in rejected))) == sorted(
+        (job, 1, deep.encode()) for job in (bad, worse)
+    )
     assert_whole(station)
 
 

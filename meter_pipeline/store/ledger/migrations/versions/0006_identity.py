@@ -14,3 +14,5 @@ def _text() -> sa.Text:
 
 def upgrade() -> None:
     op.add_column("strategies", sa.Column("readings", _text()))
+    op.add_column("jobs", sa.Column("rejected", sa.Integer))
+    op.add_column("jobs", sa.Column("rejection", _text()))
