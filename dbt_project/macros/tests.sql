@@ -11,18 +11,39 @@
 {% endtest %}
 
 
-{#- The rows of a job are its items, each once: as many as the ledger counts, numbered from 0. -#}
+{#-
+  The rows of a job and its rejected items are all its items, each once: as many as the ledger counts, numbered from 0.
+-#}
 {% test are_whole_jobs(model, jobs) %}
-    with numbered as (
+    with received as (
+
+        select
+            job_id,
+            item_index,
+            0 as rejected
+        from {{ model }}
+        union all
+        select
+            job_id,
+            item_index,
+            1 as rejected
+        from {{ 'published.' if target.name == 'dev' }}meter.rejected_items
+
+    ),
+
+    numbered as (
 
         select
             job_id,
             count(*) as items,
+            sum(rejected) as rejected,
             min(item_index) as first_index,
             max(item_index) as last_index,
             sum(item_index) as indexes
-        from {{ model }}
+        from received
         group by job_id
+        -- Rejected items of jobs that are not tested here have no other rows beside them.
+        having min(rejected) = 0
 
     )
 
@@ -30,7 +51,8 @@
     from numbered
     left join {{ jobs }} as jobs on numbered.job_id = jobs.job_id
     where
-        numbered.items is distinct from jobs.item_count
+        numbered.items - numbered.rejected is distinct from jobs.item_count
+        or numbered.rejected is distinct from coalesce(jobs.rejected_count, 0)
         or numbered.first_index is distinct from 0
         or numbered.last_index is distinct from numbered.items - 1
         or numbered.indexes is distinct from numbered.items * (numbered.items - 1) // 2

@@ -32,6 +32,7 @@ renamed as (
         attempts,
         retry_at,
         duplicates as duplicate_keys,
+        rejected as rejected_count,
         released_at,
         held_at,
         case

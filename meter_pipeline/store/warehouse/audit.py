@@ -15,6 +15,7 @@ WITH files AS (
     SELECT
         strategy,
         sum(rows) FILTER (table_name = 'raw') AS raw,
+        sum(rows) FILTER (table_name = 'rejected') AS rejected,
         sum(rows) FILTER (table_name = 'results') AS results,
         sum(rows) FILTER (table_name = 'changes') AS changes,
         count(DISTINCT schema_digest) FILTER (table_name = 'results') AS schemas
@@ -24,6 +25,7 @@ counted AS (
     SELECT
         strategy,
         sum(items) FILTER (state IN ('accepted', 'held')) AS raw,
+        sum(rejected) FILTER (state IN ('accepted', 'held')) AS rejected,
         sum(items) FILTER (state = 'accepted') AS results,
         sum(changes) FILTER (state = 'accepted') AS changes
     FROM meter.jobs WHERE strategy IS NOT NULL GROUP BY strategy
@@ -32,13 +34,15 @@ compared AS (
     SELECT
         strategy,
         coalesce(files.raw, 0) AS raw, coalesce(counted.raw, 0) AS raw_expected,
+        coalesce(files.rejected, 0) AS rejected, coalesce(counted.rejected, 0) AS rejected_expected,
         coalesce(files.results, 0) AS results, coalesce(counted.results, 0) AS results_expected,
         coalesce(files.changes, 0) AS changes, coalesce(counted.changes, 0) AS changes_expected,
         coalesce(schemas, 0) AS schemas
     FROM files FULL JOIN counted USING (strategy)
 )
 FROM compared
-WHERE raw <> raw_expected OR results <> results_expected OR changes <> changes_expected OR schemas > 1
+WHERE raw <> raw_expected OR rejected <> rejected_expected OR results <> results_expected
+    OR changes <> changes_expected OR schemas > 1
 ORDER BY strategy
 LIMIT 1
 """
@@ -53,9 +57,14 @@ def audit_rows(connection: duckdb.DuckDBPyConnection) -> None:
     found = connection.execute(_SUMS).fetchone()
     if found is None:
         return
-    slug, raw, raw_expected, results, results_expected, changes, changes_expected, schemas = found
+    slug, raw, raw_expected, rejected, rejected_expected, results, results_expected, *others = found
+    changes, changes_expected, schemas = others
     if raw != raw_expected:
         what = f"meter.items has {raw:,} rows of {slug}, its loaded jobs have {raw_expected:,} items"
+    elif rejected != rejected_expected:
+        what = (
+            f"meter.rejected_items has {rejected:,} rows of {slug}, its loaded jobs have rejected {rejected_expected:,}"
+        )
     elif results != results_expected:
         what = f"results.{slug} has {results:,} rows, its accepted jobs have {results_expected:,} items"
     elif changes != changes_expected:

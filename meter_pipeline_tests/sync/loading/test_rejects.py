@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.api import Bounds
+from meter_pipeline.config.settings import PROJECT
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.errors import LedgerError
+from meter_pipeline.store.errors import LedgerError, RejectedError
 from meter_pipeline.store.warehouse.build import publish, reading
+from meter_pipeline.store.warehouse.dbt import Project
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.release import release
 from meter_pipeline.sync.loading.withdraw import drop
@@ -245,3 +248,32 @@ def test_a_warehouse_shows_rejected_items(station: Station, empty_sandbox: Sandb
         assert connection.execute(f"SELECT rejected, rejection FROM meter.jobs WHERE job_id = '{job}'").fetchall() == [
             (1, f"item_index 12: {reason}")
         ]
+
+
+def test_a_warehouse_with_models_takes_a_job_whose_rejected_items_are_where_others_are_missing(
+    station: Station, empty_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    items = goods(12)
+    items[0] = items[11] = b"NaN"
+    job = empty_sandbox.insert_job("Shop", items=items)
+    empty_sandbox.insert_job("Shop", items=[b"NaN"])
+    station.sync()
+    publish(station.ledger, station.lake, tmp_path / "warehouse.duckdb", models=Project(PROJECT))
+    with reading(tmp_path / "warehouse.duckdb") as connection:
+        counts = connection.execute(
+            f"SELECT item_count, rejected_count FROM staging.stg_meter__jobs WHERE job_id = '{job}'"
+        )
+        assert counts.fetchall() == [(10, 2)]
+
+
+def test_a_warehouse_whose_rejected_items_are_not_those_of_the_ledger_is_not_published(
+    station: Station, empty_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    empty_sandbox.insert_job("Shop", items=[*goods(12), b"NaN"])
+    station.sync()
+    with sqlite3.connect(station.folder / "ledger.sqlite") as ledger:
+        ledger.execute("UPDATE jobs SET rejected = 2")
+    with pytest.raises(
+        RejectedError, match=r"rejected_items has 1 rows of shop, its loaded jobs have rejected 2"
+    ):
+        publish(station.ledger, station.lake, tmp_path / "warehouse.duckdb")
