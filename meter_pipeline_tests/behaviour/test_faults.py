@@ -122,8 +122,11 @@ def test_a_job_that_is_one_item_beyond_the_bound_is_unreadable_in_a_change_set_t
 
 @pytest.mark.parametrize("kind", ["new", "again"])
 def test_an_endless_listing_ends_the_sync_with_one_clear_error(
-    station: Station, empty_sandbox: Sandbox, kind: str
+    station: Station, empty_sandbox: Sandbox, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A tenth of the pages: each of them is recorded in the ledger.
+    monkeypatch.setattr("meter_pipeline.api.paging._LONG", 10)
+    monkeypatch.setattr("meter_pipeline.api.paging._MOST_STALE", 20)
     for number in range(120):
         empty_sandbox.insert_job("Books", items=[{"a": number}])
     empty_sandbox.set_faults(endless_jobs=kind)
