@@ -37,7 +37,7 @@ def job_body(content: Content, asked: str | None = None) -> JobBody:
         asked: The requested id; None to accept any job.
 
     Raises:
-        Malformed: The body is not a job, its items cannot be told apart, or something beside them is not valid JSON.
+        Malformed: The body is not a job, its items cannot be separated, or something beside them is not valid JSON.
         Mismatch: The body is another job.
     """
     return _body(_object(content.node(), "a job"), content.size, content.bounds, asked)

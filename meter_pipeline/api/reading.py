@@ -135,7 +135,7 @@ class Reads:
         """A job with its items, each as it was received: reading them from the body cannot fail.
 
         Raises:
-            MeterBadResponse: No attempt was answered with a job whose items can be told apart.
+            MeterBadResponse: No attempt was answered with a job whose items can be separated.
             MeterWrongResource: The last attempt was answered with another job.
             MeterTooLarge: The body is larger than a bound, or than the free space on the disk.
         """
