@@ -273,7 +273,5 @@ def test_a_warehouse_whose_rejected_items_are_not_those_of_the_ledger_is_not_pub
     station.sync()
     with sqlite3.connect(station.folder / "ledger.sqlite") as ledger:
         ledger.execute("UPDATE jobs SET rejected = 2")
-    with pytest.raises(
-        RejectedError, match=r"rejected_items has 1 rows of shop, its loaded jobs have rejected 2"
-    ):
+    with pytest.raises(RejectedError, match=r"rejected_items has 1 rows of shop, its loaded jobs have rejected 2"):
         publish(station.ledger, station.lake, tmp_path / "warehouse.duckdb")
