@@ -22,6 +22,7 @@ from meter_pipeline.commands.check import check
 from meter_pipeline.commands.compare import compare
 from meter_pipeline.commands.console import print_json, print_line, print_stderr, print_traceback
 from meter_pipeline.commands.decisions import drop, hold, release
+from meter_pipeline.commands.deliver import deliver
 from meter_pipeline.commands.demo import demo
 from meter_pipeline.commands.dev import dev
 from meter_pipeline.commands.inbox import inbox
@@ -56,7 +57,7 @@ class Root(Group):
     contents = {
         "Start": ("demo", "dev", "check"),
         "Load": ("sync", "status", "keys", "rekey", "audit", "release", "hold", "drop", "compare"),
-        "Publish": ("publish", "publications", "model"),
+        "Publish": ("publish", "publications", "deliver", "model"),
         "Read": ("query", "report"),
         "Manage Meter": ("strategies", "schedules", "jobs"),
         "Serve": ("inbox", "sandbox"),
@@ -69,7 +70,7 @@ app.add_typer(schedules, name="schedules")
 app.add_typer(jobs, name="jobs")
 for _command in (
     demo, dev, check, sync, status, keys, rekey, audit, release, hold, drop, compare,
-    publish, publications, model, query, report, inbox, sandbox,
+    publish, publications, deliver, model, query, report, inbox, sandbox,
 ):  # fmt: skip
     app.command()(_command)
 

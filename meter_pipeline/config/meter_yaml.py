@@ -5,6 +5,8 @@ filter: null
 strategies:
   new-books: {key: [isbn], ignore: [scraped_at], array_order: ignore, types: {price: text}, owners: [team:pricing]}
   old-books: {audit: {hold: [known], flag: [step], ignore: [seller], off: [stale]}}
+deliver:
+  analytics: {to: "env:ANALYTICS_URL", schema: meter, tables: ["marts.*", "results.*"]}
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import yaml
 
 from meter_pipeline.config.audit_rules import ALL, NO_AUDIT_CONFIG, TESTS, AuditConfig
+from meter_pipeline.config.deliveries import DeliveryTarget, check_target
 from meter_pipeline.config.field_paths import parse_path
 from meter_pipeline.config.item_rules import PAGE, RUN, ItemRules
 from meter_pipeline.errors import MeterPipelineError
@@ -50,6 +53,7 @@ class StrategyConfig(ItemRules):
 
 # Derived, so that a rule is declared in one place.
 _OPTIONS = tuple(option.name for option in fields(StrategyConfig) if option.name != "line")
+_TARGET_OPTIONS = ("to", "schema", "tables")
 _AUDIT_OPTIONS = tuple(option.name for option in fields(AuditConfig))
 
 
@@ -61,12 +65,14 @@ class Config:
         acknowledge: Whether loaded changes are acknowledged at Meter.
         filter: The filter for peeking at a schedule's changes; never sent with a read that acknowledges.
         strategies: Entries by slug, id or name of a strategy.
+        deliver: Targets of `deliver`, by name.
         path: The file; None where there is none.
     """
 
     acknowledge: bool = True
     filter: str | None = None
     strategies: Mapping[str, StrategyConfig] = field(default_factory=lambda: _NONE)
+    deliver: Mapping[str, DeliveryTarget] = field(default_factory=lambda: _NONE)
     path: Path | None = field(default=None, compare=False)
 
     def strategy(self, slug: str, strategy_id: str, name: str | None) -> StrategyConfig | None:
@@ -118,11 +124,12 @@ class _Reader:
         self._path = path
 
     def config(self, root: yaml.Node) -> Config:
-        entries = dict(self._entries(root, "the file", ("acknowledge", "filter", "strategies")))
+        entries = dict(self._entries(root, "the file", ("acknowledge", "filter", "strategies", "deliver")))
         return Config(
             acknowledge=self._boolean(entries["acknowledge"], "acknowledge") if "acknowledge" in entries else True,
             filter=self._text_or_null(entries["filter"], "filter") if "filter" in entries else None,
             strategies=MappingProxyType(self._strategies(entries["strategies"]) if "strategies" in entries else {}),
+            deliver=MappingProxyType(self._targets(entries["deliver"]) if "deliver" in entries else {}),
             path=self._path,
         )
 
@@ -168,6 +175,28 @@ class _Reader:
                 named.add(test.value)
             options[option] = frozenset(test.value for test in nodes)
         return AuditConfig(**options)
+
+    def _targets(self, node: yaml.Node) -> dict[str, DeliveryTarget]:
+        if _is_null(node):
+            return {}
+        return {name: self._target(inner, name) for name, inner in self._entries(node, "deliver")}
+
+    def _target(self, node: yaml.Node, name: str) -> DeliveryTarget:
+        inner = dict(self._entries(node, name, _TARGET_OPTIONS))
+        to = self._text_or_null(inner["to"], "to") if "to" in inner else None
+        if to is None:
+            raise self._error(node, f"{name} needs `to`, the address to deliver to")
+        options: dict[str, Any] = {}
+        schema = self._text_or_null(inner["schema"], "schema") if "schema" in inner else None
+        if schema is not None:
+            options["schema"] = schema
+        if "tables" in inner:
+            options["tables"] = tuple(str(pattern.value) for pattern in self._texts(inner["tables"], "tables"))
+        target = DeliveryTarget(name, to, **options, line=node.start_mark.line + 1)
+        problem = check_target(name, to, schema, target.tables)
+        if problem is not None:
+            raise self._error(node, problem)
+        return target
 
     # -- values
 

@@ -15,6 +15,7 @@ _MODULES = {
     "charts": ("matplotlib", "PIL"),
     "dagster": ("dagster", "dagster_webserver", "dagster_dbt", "matplotlib"),
     "dbt": ("dbt.cli", "dbt.adapters.duckdb", "sqlglot"),
+    "postgres": ("psycopg",),
 }
 
 
@@ -26,7 +27,7 @@ def require_extra(extra: str, needed_by: str, otherwise: str = "") -> None:
     """Makes sure that an extra is installed, without importing it.
 
     Args:
-        extra: Name of the extra in `pyproject.toml`: charts, dagster or dbt.
+        extra: Name of the extra in `pyproject.toml`: charts, dagster, dbt or postgres.
         needed_by: What needs the extra; the message begins with it.
         otherwise: Another way out than to install the extra.
 

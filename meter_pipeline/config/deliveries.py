@@ -1,0 +1,208 @@
+"""The targets of `deliver` in `meter.yaml`: other databases that get what a publication holds.
+
+A target's address may name environment variables, and only those may hold a password: `to: env:ANALYTICS_URL`, or
+`to: postgresql://meter:${ANALYTICS_PASSWORD}@db.example/analytics`. They are read when a delivery begins, so neither
+the configuration nor Dagster's definitions ever hold a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from meter_pipeline.errors import MeterPipelineError
+
+#: What is delivered where `tables` does not say anything else, as `schema.name` of the warehouse, with `*` as wildcard.
+DEFAULT_TABLES = (
+    "marts.*",
+    "results.*",
+    "meter.strategies",
+    "meter.schedules",
+    "meter.jobs",
+    "meter.findings",
+    "meter.item_changes",
+    "meter.item_versions",
+)
+_SCHEMES = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "sqlite": "sqlite",
+    "duckdb": "duckdb",
+    "md": "duckdb",
+}
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_TABLE = re.compile(r"[\w*]+\.[\w*]+")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_WHOLE = "env:"
+_HIDDEN = "***"
+# Shorter passwords are parts of ordinary words, so that removing them would only make a message unreadable.
+_SHORTEST = 4
+
+
+class DeliveryConfigError(MeterPipelineError):
+    """A target's address cannot be used; the message never quotes what a variable holds."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a target is.
+
+    Attributes:
+        kind: postgresql, sqlite or duckdb.
+        url: The URL or path to connect to, which may hold a password. Never shown by `repr`.
+        shown: The same without a password, for messages.
+        secrets: What must not be in a message, in every spelling.
+    """
+
+    kind: str
+    url: str = field(repr=False)
+    shown: str
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def scrub(self, text: str) -> str:
+        """The text without the secrets, in case a driver or a server has repeated one."""
+        for secret in self.secrets:
+            text = text.replace(secret, _HIDDEN)
+        return text
+
+
+@dataclass(frozen=True)
+class DeliveryTarget:
+    """A target of `deliver`, as it stands in `meter.yaml`.
+
+    Attributes:
+        name: Its name there, which is the name of its asset in Dagster as well.
+        to: The address, with the names of variables in the place of secrets.
+        schema: The schema for the tables; a SQLite file has none.
+        tables: What is delivered, as `schema.name` of the warehouse, with `*` as wildcard.
+        line: The line in the file.
+    """
+
+    name: str
+    to: str
+    schema: str = "meter"
+    tables: tuple[str, ...] = DEFAULT_TABLES
+    line: int = field(default=0, compare=False)
+
+    def resolve(self, read: Callable[[str], str | None]) -> Address:
+        """The address with what its variables hold.
+
+        Args:
+            read: Reads a variable; None if it is not set.
+
+        Raises:
+            DeliveryConfigError: A variable is not set, or the address is not usable.
+        """
+        where = f"deliver.{self.name}.to"
+
+        def value_of(variable: str) -> str:
+            value = read(variable)
+            if value is None:
+                raise DeliveryConfigError(f"{where}: {variable} is not set: put it into the environment or .env")
+            return value
+
+        if self.to.startswith(_WHOLE):
+            url = value_of(self.to.removeprefix(_WHOLE))
+        elif (whole := _VARIABLE.fullmatch(self.to)) is not None:
+            url = value_of(whole[1])
+        else:
+            head, at, tail = self.to.rpartition("@")
+            # A password may hold any character, and stands where a URL gives some of them a meaning.
+            head = _VARIABLE.sub(lambda found: quote(value_of(found[1]), safe=""), head)
+            url = head + at + _VARIABLE.sub(lambda found: value_of(found[1]), tail)
+        return parse_address(url, where)
+
+
+def check_target(name: str, to: str, schema: str | None, tables: tuple[str, ...]) -> str | None:
+    """What is wrong with a target in `meter.yaml`, as half a line; None if nothing is."""
+    if not _NAME.fullmatch(name):
+        return f"{name!r} is not a valid name of a target: give a-z, 0-9 and _, beginning with a letter"
+    scheme = to.partition(":")[0]
+    is_variable = to.startswith(_WHOLE) or _VARIABLE.fullmatch(to)
+    if to.startswith(_WHOLE) and not _VARIABLE.fullmatch(f"${{{to.removeprefix(_WHOLE)}}}"):
+        return "env: must be followed by the name of an environment variable"
+    if not is_variable and scheme not in _SCHEMES:
+        return "`to` must begin with postgresql:, sqlite:, duckdb: or env:"
+    if not is_variable and _holds_password(to):
+        return "`to` holds a password: write ${NAME} in its place, and put it into the environment variable NAME"
+    if schema is not None and not _SCHEMA.fullmatch(schema):
+        return f"{schema!r} is not a valid name of a schema: give letters, digits and _"
+    if schema is not None and scheme == "sqlite":
+        return "a SQLite file has no schemas: remove `schema`"
+    wrong = [pattern for pattern in tables if not _TABLE.fullmatch(pattern)]
+    if wrong:
+        return f"{wrong[0]!r} is not a table of the warehouse: write schema.name, as marts.* or results.new_books"
+    return None if tables else "`tables` is empty: name at least one table, or remove it"
+
+
+def parse_address(url: str, where: str) -> Address:
+    """Finds out what a URL leads to.
+
+    Args:
+        url: The URL, with secrets.
+        where: What messages call it.
+
+    Raises:
+        DeliveryConfigError: It leads to no database that can be delivered to. The message does not quote the URL.
+    """
+    scheme, colon, rest = url.partition(":")
+    kind = _SCHEMES.get(scheme.partition("+")[0])
+    if not colon or kind is None:
+        raise DeliveryConfigError(f"{where} is not an address that can be delivered to: give postgresql://, sqlite:/// "
+                                  "or duckdb:///")  # fmt: skip
+    if kind != "postgresql":
+        path = url if scheme == "md" else rest.removeprefix("///").removeprefix("//")
+        if not path:
+            raise DeliveryConfigError(f"{where} names no file: give {scheme}:///folder/file")
+        shown = path.partition("?")[0]
+        # A tilde is resolved by shells alone.
+        full = path if scheme == "md" else str(Path(path).expanduser())
+        return Address(kind, full, shown, _spell(path.partition("?")[2]))
+    try:
+        found = _Parts(f"//{rest.removeprefix('//')}")
+    except ValueError:
+        raise DeliveryConfigError(f"{where} is not a URL: give postgresql://user@host/database") from None
+    return Address(kind, f"postgresql://{found.netloc}{found.path_and_query}", found.shown, found.secrets)
+
+
+class _Parts:
+    """The parts of a PostgreSQL URL, whose password may hold an @ that was not escaped."""
+
+    def __init__(self, text: str) -> None:
+        authority, slash, path = text[2:].partition("/")
+        user, at, host = authority.rpartition("@")
+        name, colon, password = user.partition(":")
+        password = password.replace("@", "%40")
+        self.netloc = f"{name}{colon}{password}{at}{host}"
+        self.path_and_query = f"{slash}{path}"
+        database, _, query = path.partition("?")
+        given = [value for option in query.split("&") if (value := _password_of(option))]
+        self.secrets = tuple(spelling for secret in (password, *given) for spelling in _spell(secret))
+        address = urlsplit(f"//{host}")
+        self.shown = f"postgresql://{address.netloc}{slash}{database}"
+
+
+def _password_of(option: str) -> str:
+    name, _, value = option.partition("=")
+    return value if "password" in name.lower() else ""
+
+
+def _holds_password(to: str) -> bool:
+    head, at, _ = to.rpartition("@")
+    password = head.partition("//")[2].partition(":")[2] if at else ""
+    query = to.partition("?")[2]
+    texts = [password, *(_password_of(option) or _token_of(option) for option in query.split("&"))]
+    return any(_VARIABLE.sub("", text) for text in texts)
+
+
+def _token_of(option: str) -> str:
+    name, _, value = option.partition("=")
+    return value if "token" in name.lower() else ""
+
+
+def _spell(secret: str) -> tuple[str, ...]:
+    return tuple({secret, unquote(secret)}) if len(secret) >= _SHORTEST else ()

@@ -1,0 +1,138 @@
+"""The months of each relation of a publication, and the state that each is in.
+
+Rows of the lake's tables change only with a revision of the ledger that the manifest notes for each strategy's month
+(`meter.partitions`), so that nothing needs to be read. Of all others, each month's rows are hashed in DuckDB: a fast
+scan, and exact, whatever a model is made from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import duckdb
+
+from meter_pipeline.store.warehouse.delivery.relations import Relation, quote
+
+
+class Month(NamedTuple):
+    """Rows that are sent together: a strategy's slug and a month as YYYY-MM, each empty where there is none."""
+
+    strategy: str
+    month: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """A relation with what it holds.
+
+    Attributes:
+        relation: The relation.
+        states: A text for each month that has rows, equal only for equal rows.
+    """
+
+    relation: Relation
+    states: Mapping[Month, str]
+
+
+_YEAR_AND_MONTH = re.compile(r"\d{4}-\d{2}")
+
+
+def read_contents(connection: duckdb.DuckDBPyConnection, relations: list[Relation]) -> list[Content]:
+    """What each relation holds."""
+    lake = _read_revisions(connection)
+    return [
+        _read_revised(relation, lake) if relation.lake is not None else _read_hashed(connection, relation)
+        for relation in relations
+    ]
+
+
+def condition(relation: Relation, months: Collection[Month], *, in_target: bool, time_as_text: bool = False) -> str:
+    """An SQL condition for the rows of some months.
+
+    Args:
+        relation: The relation.
+        months: The months; one that a relation is not divided by is ignored.
+        in_target: Whether columns have their names in the target.
+        time_as_text: Whether times are text in ISO 8601.
+    """
+    name = (lambda column: relation.column(column).target) if in_target else (lambda column: column)
+    by_month: dict[str, set[str]] = {}
+    for strategy, month in months:
+        by_month.setdefault(month, set()).add(strategy)
+    found = []
+    for month, strategies in sorted(by_month.items()):
+        terms = []
+        if relation.by_strategy:
+            terms.append(_among(quote(name("strategy")), strategies))
+        if relation.time is not None:
+            is_date = relation.column(relation.time).type == "DATE"
+            terms.append(_within(quote(name(relation.time)), month, is_date=is_date, as_text=time_as_text))
+        found.append(f"({' AND '.join(terms)})" if terms else "true")
+    return " OR ".join(found) or "false"
+
+
+def literal(text: str) -> str:
+    """A text as SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _read_revisions(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[Month, str]]:
+    found: dict[str, dict[Month, str]] = {}
+    for table, strategy, month, revision in connection.execute("FROM meter.partitions").fetchall():
+        found.setdefault(table, {})[Month(strategy, month)] = str(revision)
+    return found
+
+
+def _read_revised(relation: Relation, lake: Mapping[str, Mapping[Month, str]]) -> Content:
+    states = lake.get(relation.lake or "", {})
+    if relation.owner is not None:
+        states = {month: state for month, state in states.items() if month.strategy == relation.owner}
+    return Content(relation, states)
+
+
+def _read_hashed(connection: duckdb.DuckDBPyConnection, relation: Relation) -> Content:
+    strategy = "coalesce(strategy, '')" if relation.by_strategy else "''"
+    month = "''" if relation.time is None else f"coalesce({_month_of(relation)}, '')"
+    columns = ", ".join(quote(column.name) for column in relation.columns)
+    # Two sums of independent hashes: no rows can take each other's place by chance, in whatever order they come.
+    rows = connection.execute(
+        f"SELECT {strategy}, {month}, count(*) || '.' || sum(hash({columns})) || '.' || sum(hash({columns}, 1)) "  # noqa: S608
+        f"FROM {relation.quoted} GROUP BY ALL"
+    ).fetchall()
+    if relation.time is not None and not all(_YEAR_AND_MONTH.fullmatch(month) or not month for _, month, _ in rows):
+        # A time beyond the calendar, such as infinity, is in no month.
+        return _read_hashed(connection, replace(relation, time=None))
+    return Content(relation, {Month(slug, month): state for slug, month, state in rows})
+
+
+def _month_of(relation: Relation) -> str:
+    column = relation.column(relation.time or "")
+    time = quote(column.name) if column.type == "DATE" else f"{quote(column.name)} AT TIME ZONE 'UTC'"
+    return f"strftime({time}, '%Y-%m')"
+
+
+def _among(column: str, strategies: Collection[str]) -> str:
+    listed = f"{column} IN ({', '.join(map(literal, sorted(strategies)))})"
+    return f"({listed} OR {column} IS NULL)" if "" in strategies else listed
+
+
+def _within(column: str, month: str, *, is_date: bool, as_text: bool) -> str:
+    if not month:
+        return f"{column} IS NULL"
+    first, after = _bounds(month)
+    if as_text:
+        return f"{column} >= '{first}' AND {column} < '{after}'"
+    if is_date:
+        return f"{column} >= DATE '{first}' AND {column} < DATE '{after}'"
+    # Constants, since files and row groups of the lake are skipped by them alone.
+    kind = "TIMESTAMP WITH TIME ZONE"
+    return f"{column} >= {kind} '{first} 00:00:00+00' AND {column} < {kind} '{after} 00:00:00+00'"
+
+
+def _bounds(month: str) -> Iterator[str]:
+    year, number = map(int, month.split("-"))
+    yield f"{month}-01"
+    yield f"{year + number // 12:04d}-{number % 12 + 1:02d}-01"

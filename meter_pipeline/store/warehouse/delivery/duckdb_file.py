@@ -1,0 +1,113 @@
+"""A DuckDB file as a target, or a database of MotherDuck: one transaction, nested values as they are.
+
+Tables have neither keys nor indexes: DuckDB refuses to delete a key and to insert it again in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from meter_pipeline.config.deliveries import Address
+from meter_pipeline.host.causes import LOCKED, find_cause
+from meter_pipeline.store.errors import WarehouseError
+from meter_pipeline.store.warehouse.delivery.contents import literal
+from meter_pipeline.store.warehouse.delivery.relations import Column, quote
+from meter_pipeline.store.warehouse.delivery.session import MARK, Session
+from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing
+from meter_pipeline.store.warehouse.delivery.types import kind_of
+
+_AS_TEXT = ("numeric", "interval", "rare")
+
+
+class DuckdbSession(Session):
+    """A transaction on a DuckDB file.
+
+    Raises:
+        WarehouseError: The file cannot be opened.
+    """
+
+    types = {"bigint": "BIGINT", "text": "VARCHAR", "double": "DOUBLE", "time": "TIMESTAMPTZ"}
+    has_keys = False
+
+    def __init__(self, address: Address, schema: str) -> None:
+        super().__init__(address, schema)
+        with self._explained():
+            self._connection = duckdb.connect(address.url)
+
+    def begin(self) -> None:
+        """Begins the transaction; DuckDB lets one process write to a file."""
+        self.execute("SET TimeZone = 'UTC'")
+        self.execute("BEGIN")
+        self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(self.schema)}")
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        """Executes a statement."""
+        with self._explained():
+            return self._connection.execute(sql).fetchall()
+
+    def load(self, table: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
+        """Inserts rows."""
+        listed = ", ".join(map(quote, columns))
+        for batch in batches:
+            with self._explained():
+                self._connection.register("_meter_incoming", batch)
+                self._connection.execute(f"INSERT INTO {self.name(table)} ({listed}) FROM _meter_incoming")
+                self._connection.unregister("_meter_incoming")
+
+    def find_tables(self) -> dict[str, Existing]:
+        """The tables of the schema."""
+        rows = self.execute(
+            "SELECT c.table_name, c.column_name, c.data_type, t.comment FROM duckdb_columns() c "  # noqa: S608
+            "LEFT JOIN duckdb_tables() t USING (database_oid, table_oid) "
+            f"WHERE c.database_name = current_database() AND c.schema_name = {literal(self.schema)} "
+            "AND NOT starts_with(c.table_name, '_meter_') ORDER BY c.table_name, c.column_index"
+        )
+        found: dict[str, Existing] = {}
+        for table, column, type_, comment in rows:
+            known = found.get(table, Existing({}, (comment or "").endswith(MARK)))
+            found[table] = Existing({**known.columns, column: type_}, known.is_ours)
+        return found
+
+    def type_of(self, column: Column) -> str:
+        """The type of a column."""
+        return column.type
+
+    def select(self, column: Column) -> str:
+        """The values of a column."""
+        name = quote(column.name)
+        return f"CAST({name} AS VARCHAR) AS {name}" if kind_of(column.type) in _AS_TEXT else name
+
+    def has_state(self) -> bool:
+        """Whether the tables about deliveries are there."""
+        return bool(
+            self.execute(
+                f"SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() "  # noqa: S608
+                f"AND schema_name = {literal(self.schema)} AND table_name = '{DELIVERIES}'"
+            )
+        )
+
+    def commit(self) -> None:
+        """Commits, and leaves no log beside the file."""
+        self.execute("COMMIT")
+
+    def close(self) -> None:
+        """Closes the file, which undoes what was not committed."""
+        self._connection.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            cause = find_cause(error)
+            line = str(error).strip().splitlines()[0]
+            if cause == LOCKED or "lock" in line.lower():
+                line = "another delivery, or another program, has it open; deliver again when it is closed"
+            elif cause is not None:
+                line = f"{line}; {cause.way_out}"
+            raise WarehouseError(self.address.scrub(f"{self.address.shown}: {line}")) from None

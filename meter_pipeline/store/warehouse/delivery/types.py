@@ -1,0 +1,67 @@
+"""DuckDB's types, and how their values are taken out of DuckDB for databases that lack some of them."""
+
+from __future__ import annotations
+
+from meter_pipeline.store.warehouse.delivery.relations import quote
+
+#: Kinds of types by DuckDB's name; what is missing here is nested, decimal or rare.
+_KINDS = {
+    "BOOLEAN": "boolean",
+    "TINYINT": "smallint",
+    "SMALLINT": "smallint",
+    "UTINYINT": "smallint",
+    "INTEGER": "integer",
+    "USMALLINT": "integer",
+    "BIGINT": "bigint",
+    "UINTEGER": "bigint",
+    "UBIGINT": "numeric",
+    "HUGEINT": "numeric",
+    "UHUGEINT": "numeric",
+    "FLOAT": "real",
+    "DOUBLE": "double",
+    "VARCHAR": "text",
+    "DATE": "date",
+    "TIME": "time of day",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMP_S": "timestamp",
+    "TIMESTAMP_MS": "timestamp",
+    "TIMESTAMP_NS": "timestamp",
+    "TIMESTAMP WITH TIME ZONE": "time",
+    "UUID": "uuid",
+    "BLOB": "bytes",
+    "JSON": "json",
+}
+_NESTED = ("STRUCT(", "MAP(", "UNION(")
+# What Arrow has another form for, or none.
+_AS_TEXT = ("numeric", "uuid", "interval", "decimal", "time of day", "timestamp", "rare")
+
+
+def kind_of(type_: str) -> str:
+    """The kind of a type, such as text, double, time or json."""
+    if type_.startswith(_NESTED) or type_.endswith("]"):
+        return "json"
+    if type_.startswith("DECIMAL("):
+        return "decimal"
+    return _KINDS.get(type_, "interval" if type_ == "INTERVAL" else "rare")
+
+
+def as_plain(name: str, type_: str) -> str:
+    """DuckDB's expression for a column's values: nested ones as JSON text, rare ones as text, others as they are.
+
+    A NUL character becomes the six characters `\\u0000`, as in the ledger: PostgreSQL has none.
+    """
+    kind, column = kind_of(type_), quote(name)
+    if kind == "json":
+        text = column if type_ == "JSON" else f"to_json({column})"
+        return f"{_without_nul_escapes(f'CAST({text} AS VARCHAR)')} AS {column}"
+    if kind == "text":
+        return f"replace({column}, chr(0), '\\u0000') AS {column}"
+    if kind == "bytes":
+        return f"'\\x' || hex({column}) AS {column}"
+    return f"CAST({column} AS VARCHAR) AS {column}" if kind in _AS_TEXT else column
+
+
+def _without_nul_escapes(text: str) -> str:
+    # An escaped backslash is set aside, since `\\u0000` is a backslash and a word; no control character is in JSON.
+    aside = rf"replace({text}, '\\', chr(1))"
+    return rf"replace(replace({aside}, '\u0000', chr(1) || 'u0000'), chr(1), '\\')"

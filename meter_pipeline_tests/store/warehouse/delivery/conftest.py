@@ -1,0 +1,57 @@
+"""Fixtures of deliveries: an empty target of each kind, and a warehouse to deliver."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline_tests.store.warehouse.delivery.targets import KINDS, Target
+from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk
+
+
+@pytest.fixture
+def make_target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Target]]:
+    """Makes empty targets by their kind."""
+    made: list[Target] = []
+
+    def make(kind: str) -> Target:
+        if kind == "postgresql":
+            target = Target(kind, request.getfixturevalue("postgres"), f"meter_{uuid.uuid4().hex[:8]}")
+        else:
+            target = Target(kind, f"{kind}:///{tmp_path / f'target.{kind}'}", "meter")
+        made.append(target)
+        return target
+
+    yield make
+    for target in made:
+        if target.kind == "postgresql":
+            target.ask(f"DROP SCHEMA IF EXISTS {target.schema} CASCADE")
+
+
+@pytest.fixture(params=KINDS)
+def target(request: pytest.FixtureRequest, make_target: Callable[[str], Target]) -> Target:
+    """An empty target of each kind."""
+    return make_target(request.param)
+
+
+@pytest.fixture
+def postgres_target(make_target: Callable[[str], Target]) -> Target:
+    """An empty schema of PostgreSQL."""
+    return make_target("postgresql")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A published warehouse with two strategies."""
+    ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))
+    made = Desk(ledger, Lake.open(str(tmp_path / "lake")), tmp_path / "warehouse.duckdb")
+    made.load("books", "b1", MARCH, "a", "b")
+    made.load("lamps", "l1", MARCH, "x")
+    made.publish()
+    yield made
+    ledger.close()

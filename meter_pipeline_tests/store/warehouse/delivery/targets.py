@@ -1,0 +1,141 @@
+"""Targets of a test: PostgreSQL, SQLite and DuckDB, read by their own clients, and what they are to hold."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+
+from meter_pipeline.config.deliveries import Address, DeliveryTarget, parse_address
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.warehouse.build import reading
+from meter_pipeline.store.warehouse.delivery.deliver import Delivery, deliver
+from meter_pipeline.store.warehouse.delivery.relations import name_in_target, shorten
+
+KINDS = ("postgresql", "sqlite", "duckdb")
+Content = Mapping[str, tuple[tuple[str, ...], list[str]]]
+
+
+@dataclass
+class Target:
+    """A database that is delivered to."""
+
+    kind: str
+    url: str
+    schema: str
+    tables: tuple[str, ...] = ("marts.*", "results.*", "meter.*")
+
+    @property
+    def address(self) -> Address:
+        """Its address."""
+        return parse_address(self.url, "to")
+
+    def deliver(self, ledger: Ledger, path: Path, *, full: bool = False) -> Delivery:
+        """Delivers the publication at `path`."""
+        wanted = DeliveryTarget("analytics", self.url, self.schema, self.tables)
+        return deliver(ledger, path, wanted, self.address, full=full)
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """What the target's own client answers; `SCHEMA.` stands for the schema."""
+        sql = sql.replace("SCHEMA.", "" if self.kind == "sqlite" else f"{self.schema}.")
+        if self.kind == "postgresql":
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                connection.execute("SET TimeZone = 'UTC'")
+                cursor = connection.execute(sql.encode())
+                return cursor.fetchall() if cursor.description else []
+        if self.kind == "sqlite":
+            with sqlite3.connect(self.address.url) as lite:
+                return lite.execute(sql).fetchall()
+        with duckdb.connect(self.address.url) as duck:
+            return duck.execute(sql).fetchall()
+
+    def names(self) -> list[str]:
+        """Names of the delivered tables."""
+        if self.kind == "sqlite":
+            sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        else:
+            sql = f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{self.schema}'"
+        return sorted(name for (name,) in self.ask(sql) if not name.startswith("_meter_"))
+
+    def content(self) -> Content:
+        """The rows of every delivered table, by name, with the columns in the order of their names."""
+        found = {}
+        for name in self.names():
+            sources = {shorten(source): source for source in self._columns(name)}
+            columns = sorted(sources)
+            rows = self.ask(f"SELECT {', '.join(map(_quote, columns))} FROM SCHEMA.{_quote(name)}")
+            found[name] = (tuple(columns), sorted(json.dumps([_plain(cell) for cell in row]) for row in rows))
+        return found
+
+    def _columns(self, name: str) -> list[str]:
+        if self.kind == "sqlite":
+            return [column for (column,) in self.ask(f"SELECT name FROM pragma_table_info('{name}')")]
+        return [
+            column
+            for (column,) in self.ask(
+                "SELECT column_name FROM information_schema.columns "
+                f"WHERE table_schema = '{self.schema}' AND table_name = '{name}'"
+            )
+        ]
+
+
+def expected(path: Path, *, left_out: tuple[str, ...] = ()) -> Content:
+    """What a target is to hold: every table of the warehouse's schemas `meter`, `results` and `marts`."""
+    with reading(path) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        tables = connection.execute(
+            "SELECT schema_name || '.' || table_name, list(column_name ORDER BY column_name) FROM duckdb_columns() "
+            "WHERE NOT internal AND schema_name IN ('meter', 'results', 'marts') GROUP BY ALL"
+        ).fetchall()
+        found = {}
+        for source, columns in tables:
+            schema, _, name = source.partition(".")
+            if source in left_out:
+                continue
+            ordered = sorted(columns, key=shorten)
+            rows = connection.execute(
+                f"SELECT {', '.join(map(_quote, ordered))} FROM {schema}.{_quote(name)}"
+            ).fetchall()
+            found[name_in_target(source)] = (
+                tuple(map(shorten, ordered)),
+                sorted(json.dumps([_plain(cell) for cell in row]) for row in rows),
+            )
+        return found
+
+
+def _plain(cell: Any) -> Any:
+    """A value in the only form that all clients can give it."""
+    if isinstance(cell, bool):
+        return int(cell)
+    if isinstance(cell, datetime):
+        return cell.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f+00:00")
+    if isinstance(cell, date):
+        return cell.isoformat()
+    if isinstance(cell, (dict, list)):
+        return json.dumps(_escaped(cell), sort_keys=True)
+    if isinstance(cell, str) and cell[:1] in ("{", "["):
+        try:
+            return json.dumps(_escaped(json.loads(cell)), sort_keys=True)
+        except ValueError:
+            pass
+    return _escaped(cell)
+
+
+def _escaped(value: Any) -> Any:
+    """A value with NUL as it is delivered."""
+    if isinstance(value, str):
+        return value.replace("\0", "\\u0000")
+    if isinstance(value, dict):
+        return {_escaped(name): _escaped(inner) for name, inner in value.items()}
+    return [_escaped(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
