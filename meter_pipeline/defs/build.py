@@ -14,6 +14,7 @@ from meter_pipeline.config.settings import Settings, misspellings
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.defs.account import Account, check_explicit
 from meter_pipeline.defs.assets.comparisons import build_comparison_asset
+from meter_pipeline.defs.assets.delivery import build_delivery_assets
 from meter_pipeline.defs.assets.models import NO_MODELS, OWNERS, load_model_specs
 from meter_pipeline.defs.assets.other_results import make_spec, split_off
 from meter_pipeline.defs.assets.publication import build_publication_assets
@@ -100,7 +101,9 @@ def build_defs(
     published = build_publication_assets(
         project, models, sorted([*synced.keys, *compared.keys]), keys=keys, names=names
     )
-    executable = translate(mark_sandbox([synced, compared, published], settings.data_dir), translator)
+    delivered = build_delivery_assets(config, keys, names)
+    parts = [synced, compared, published, *delivered]
+    executable = translate(mark_sandbox(parts, settings.data_dir), translator)
     jobs = build_jobs(executable[:2], executable[2:], names, dict(settings.publish_tags))
     store = build_store_resource(settings, account)
     sensing = SensorSettings(

@@ -31,6 +31,11 @@ def make_results_key(slug: str) -> dg.AssetKey:
     return dg.AssetKey(["results", spell_slug(slug)])
 
 
+def make_delivery_key(target: str) -> dg.AssetKey:
+    """Returns the asset key of the warehouse in a target of `deliver`."""
+    return dg.AssetKey(["deliveries", target])
+
+
 def find_slug(key: dg.AssetKey) -> str | None:
     """Returns the slug of the strategy that a results asset belongs to; `None` for any other asset."""
     return parse_slug(key.path[1]) if len(key.path) == 2 and key.path[0] == "results" else None

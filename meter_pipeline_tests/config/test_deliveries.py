@@ -1,0 +1,104 @@
+"""Targets of `deliver` are valid or refused in one line, and a secret is in no text that is made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meter_pipeline.config.deliveries import DEFAULT_TABLES, DeliveryConfigError, DeliveryTarget, parse_address
+from meter_pipeline.config.meter_yaml import ConfigError, load_config
+
+
+def _load(folder: Path, text: str) -> dict[str, DeliveryTarget]:
+    path = folder / "meter.yaml"
+    path.write_text(text)
+    return dict(load_config(path).deliver)
+
+
+def test_every_option_of_a_target_is_read(tmp_path: Path) -> None:
+    targets = _load(
+        tmp_path,
+        "deliver:\n"
+        "  analytics: {to: 'postgresql://meter:${PASSWORD}@db.example/all', schema: scraped, "
+        "tables: [marts.*, results.x]}\n"
+        "  copy: {to: 'sqlite:///copy.sqlite'}\n",
+    )
+    assert targets == {
+        "analytics": DeliveryTarget(
+            "analytics", "postgresql://meter:${PASSWORD}@db.example/all", "scraped", ("marts.*", "results.x")
+        ),
+        "copy": DeliveryTarget("copy", "sqlite:///copy.sqlite"),
+    }
+    assert targets["copy"].tables == DEFAULT_TABLES
+    assert targets["copy"].line == 3
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("analytics: {}", "analytics needs `to`"),
+        ("Analytics: {to: 'env:URL'}", "'Analytics' is not a valid name of a target"),
+        ("a: {to: 'oracle://db'}", "`to` must begin with postgresql:, sqlite:, duckdb: or env:"),
+        ("a: {to: 'env:'}", "env: must be followed by the name of an environment variable"),
+        ("a: {to: 'postgresql://me:canary@db/x'}", r"`to` holds a password: write \$\{NAME\} in its place"),
+        ("a: {to: 'postgresql://me:canary${X}@db/x'}", "`to` holds a password"),
+        ("a: {to: 'postgresql://db/x?password=canary'}", "`to` holds a password"),
+        ("a: {to: 'md:x?motherduck_token=canary'}", "`to` holds a password"),
+        ("a: {to: 'sqlite:///x', schema: meter}", "a SQLite file has no schemas"),
+        ("a: {to: 'env:URL', schema: 'a b'}", "'a b' is not a valid name of a schema"),
+        ("a: {to: 'env:URL', tables: [books]}", "'books' is not a table of the warehouse: write schema.name"),
+        ("a: {to: 'env:URL', tables: []}", "`tables` is empty"),
+        ("a: {to: 'env:URL', tabels: []}", "'tabels' is not known here: did you mean tables"),
+    ],
+)
+def test_a_target_that_cannot_be_used_is_refused_with_its_line(tmp_path: Path, entry: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=rf"meter\.yaml:2: {reason}") as failure:
+        _load(tmp_path, f"deliver:\n  {entry}\n")
+    assert "canary" not in str(failure.value)
+
+
+@given(password=st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=4))
+def test_a_password_of_any_characters_reaches_the_driver_alone(password: str) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    target = DeliveryTarget("a", "postgresql://someone:${SECRET}@db.example:5433/all?sslmode=require")
+    address = target.resolve({"SECRET": password}.get)
+    given_to_driver = psycopg.conninfo.conninfo_to_dict(address.url)
+    assert given_to_driver["password"] == password
+    assert (given_to_driver["host"], given_to_driver["dbname"]) == ("db.example", "all")
+    assert address.shown == "postgresql://db.example:5433/all"
+    assert address.scrub(f"refused: {password}!") == "refused: ***!"
+    assert address.url not in repr(address)
+
+
+def test_a_whole_url_may_be_in_a_variable() -> None:
+    for to in ("env:URL", "${URL}"):
+        address = DeliveryTarget("a", to).resolve({"URL": "postgresql://me:canary@1@db/x"}.get)
+        assert (address.shown, address.url) == ("postgresql://db/x", "postgresql://me:canary%401@db/x")
+        assert "canary" not in address.scrub("canary@1 and canary%401")
+
+
+def test_a_variable_that_is_not_set_or_holds_nothing_usable_is_named_and_not_quoted() -> None:
+    with pytest.raises(DeliveryConfigError, match=r"deliver\.a\.to: URL is not set"):
+        DeliveryTarget("a", "env:URL").resolve({}.get)
+    for url in ("canary", "canary://x", "sqlite://", "duckdb:", "postgresql://me:canary@[db/x"):
+        with pytest.raises(DeliveryConfigError, match=r"deliver\.a\.to") as failure:
+            DeliveryTarget("a", "env:URL").resolve({"URL": url}.get)
+        assert "canary" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "path"),
+    [
+        ("sqlite:///out.sqlite", "sqlite", "out.sqlite"),
+        ("sqlite:////var/out.sqlite", "sqlite", "/var/out.sqlite"),
+        ("duckdb:out.duckdb", "duckdb", "out.duckdb"),
+        ("md:my_db", "duckdb", "md:my_db"),
+        ("postgres://db/x", "postgresql", "postgresql://db/x"),
+    ],
+)
+def test_addresses_lead_where_they_say(url: str, kind: str, path: str) -> None:
+    address = parse_address(url, "to")
+    assert (address.kind, address.url) == (kind, path)

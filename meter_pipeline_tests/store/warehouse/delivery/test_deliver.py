@@ -1,0 +1,186 @@
+"""A delivery sends what has changed, whole or not at all, and explains in one line why it could not."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from meter_pipeline.store.errors import WarehouseError
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.warehouse.delivery.deliver import open_session
+from meter_pipeline_tests.store.warehouse.delivery.targets import Target, expected
+from meter_pipeline_tests.store.warehouse.desk import APRIL, Desk, Marts
+
+
+def test_delivering_twice_sends_nothing_and_changes_nothing(target: Target, desk: Desk) -> None:
+    assert target.deliver(desk.ledger, desk.path).rows > 0
+    before = _fingerprint(target)
+    again = target.deliver(desk.ledger, desk.path)
+    assert (again.unchanged, again.rows, dict(again.tables)) == (True, 0, {})
+    assert _fingerprint(target) == before
+
+
+def test_only_months_and_tables_that_have_changed_are_sent(target: Target, desk: Desk) -> None:
+    target.tables = ("results.*", "meter.items", "meter.item_changes", "meter.strategies", "marts.*")
+    desk.publish(Marts())
+    target.deliver(desk.ledger, desk.path)
+    desk.load("books", "b2", APRIL, "a", "b", "c")
+    desk.publish(Marts())
+    sent = target.deliver(desk.ledger, desk.path)
+    assert dict(sent.tables) == {"results_books": 3, "items": 3, "item_changes": 3, "changes": 3}
+    assert target.content() == expected(desk.path, left_out=_others(desk, target))
+
+
+def test_a_publication_that_brings_nothing_new_for_the_tables_is_noted(target: Target, desk: Desk) -> None:
+    target.tables = ("results.books",)
+    target.deliver(desk.ledger, desk.path)
+    desk.load("lamps", "l2", APRIL, "y")
+    desk.publish()
+    sent = target.deliver(desk.ledger, desk.path)
+    assert (sent.unchanged, sent.rows) == (False, 0)
+    assert target.ask("SELECT number, publication_id FROM SCHEMA._meter_deliveries ORDER BY number")[1:] == [
+        (2, sent.publication_id)
+    ]
+
+
+def test_tables_that_are_no_longer_chosen_are_dropped(target: Target, desk: Desk) -> None:
+    target.tables = ("results.books", "results.lamps")
+    target.deliver(desk.ledger, desk.path)
+    target.tables = ("results.lamps",)
+    assert target.deliver(desk.ledger, desk.path).dropped == ("results_books",)
+    assert target.names() == ["results_lamps"]
+
+
+def test_a_target_that_does_not_say_what_it_has_gets_everything(target: Target, desk: Desk) -> None:
+    first = target.deliver(desk.ledger, desk.path)
+    target.ask("DROP TABLE SCHEMA._meter_deliveries")
+    again = target.deliver(desk.ledger, desk.path)
+    assert again.rows == first.rows
+    assert again.notes == ("the target does not say any more what it has: everything is sent again",)
+    assert target.content() == expected(desk.path)
+
+
+def test_what_another_ledger_has_delivered_is_not_relied_on(target: Target, desk: Desk, tmp_path: Path) -> None:
+    """A ledger that was put back from a copy counts its revisions again: equal ones mean other rows."""
+    copy = tmp_path / "before.sqlite"
+    target.deliver(desk.ledger, desk.path)
+    desk.ledger.close()
+    copy.write_bytes((tmp_path / "ledger.sqlite").read_bytes())
+    desk.ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))
+    desk.load("books", "b2", APRIL, "c")
+    desk.publish()
+    target.deliver(desk.ledger, desk.path)
+    desk.ledger.close()
+    desk.ledger = Ledger.open(str(copy))
+    desk.load("books", "b3", APRIL, "d", "e")
+    desk.publish(force=True)
+    sent = target.deliver(desk.ledger, desk.path)
+    assert sent.notes == (
+        "the target was last filled from another ledger or another state of it: everything is sent again",
+    )
+    assert target.content() == expected(desk.path)
+    desk.ledger.close()
+
+
+def test_tables_that_were_changed_by_hand_are_sent_in_full(target: Target, desk: Desk) -> None:
+    target.deliver(desk.ledger, desk.path)
+    target.ask("DROP TABLE SCHEMA.results_lamps")
+    target.ask("ALTER TABLE SCHEMA.results_books ADD COLUMN mine INTEGER")
+    target.ask("ALTER TABLE SCHEMA.jobs RENAME COLUMN reason TO why")
+    desk.touch()
+    desk.publish()
+    notes = target.deliver(desk.ledger, desk.path).notes
+    assert sorted(notes) == [
+        "jobs was changed by hand in the target: it is sent in full",
+        "results_books was changed by hand in the target: it is sent in full",
+        "results_lamps was gone from the target: it is sent in full",
+    ]
+    assert target.content() == expected(desk.path)
+
+
+def test_a_table_of_somebody_else_is_never_touched(target: Target, desk: Desk) -> None:
+    target.tables = ("results.*",)
+    target.deliver(desk.ledger, desk.path)
+    target.ask("CREATE TABLE SCHEMA.jobs AS SELECT 1 AS mine")
+    target.tables = ("results.*", "meter.jobs")
+    desk.load("books", "b2", APRIL, "c")
+    desk.publish()
+    before = target.content()
+    with pytest.raises(WarehouseError, match="a table jobs that no delivery has made: drop or rename it"):
+        target.deliver(desk.ledger, desk.path)
+    assert target.content() == before
+    target.tables = ("results.*",)
+    target.deliver(desk.ledger, desk.path)
+    assert target.ask("SELECT mine FROM SCHEMA.jobs") == [(1,)]
+
+
+def test_of_two_deliveries_at_once_one_leaves(target: Target, desk: Desk) -> None:
+    target.deliver(desk.ledger, desk.path)
+    if target.kind == "duckdb":
+        pytest.importorskip("multiprocessing")
+    with open_session(target.address, target.schema) as other:
+        other.begin()
+        if target.kind == "duckdb":
+            # Within one process DuckDB shares the file; another process cannot even open it.
+            return
+        with pytest.raises(WarehouseError, match=r"another delivery.*; deliver again when it has ended"):
+            target.deliver(desk.ledger, desk.path)
+    assert target.deliver(desk.ledger, desk.path).unchanged
+
+
+def test_a_delivery_that_fails_half_way_leaves_the_last_one(
+    target: Target, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.deliver(desk.ledger, desk.path)
+    before = target.content()
+    desk.load("books", "b2", APRIL, "c")
+    desk.publish()
+    with open_session(target.address, target.schema) as opened:
+        session = type(opened)
+    load, calls = session.load, []
+
+    def fail_later(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) > 2:
+            raise WarehouseError("the disk is full")
+        load(*arguments)
+
+    monkeypatch.setattr(session, "load", fail_later)
+    with pytest.raises(WarehouseError, match="the disk is full"):
+        target.deliver(desk.ledger, desk.path)
+    monkeypatch.undo()
+    assert target.content() == before
+    target.deliver(desk.ledger, desk.path)
+    assert target.content() == expected(desk.path)
+
+
+def test_a_table_that_is_not_there_is_named(target: Target, desk: Desk) -> None:
+    target.tables = ("marts.nothing",)
+    with pytest.raises(WarehouseError, match=r"the warehouse has no table marts\.nothing"):
+        target.deliver(desk.ledger, desk.path)
+
+
+def test_a_warehouse_that_is_not_there_or_was_changed_is_not_delivered(target: Target, desk: Desk) -> None:
+    desk.path.unlink()
+    with pytest.raises(WarehouseError, match="there is no warehouse at"):
+        target.deliver(desk.ledger, desk.path)
+    desk.path.write_bytes(b"edited")
+    with pytest.raises(WarehouseError, match="is not as it was published: run `meter-pipeline publish --force`"):
+        target.deliver(desk.ledger, desk.path)
+
+
+def _others(desk: Desk, target: Target) -> tuple[str, ...]:
+    """Tables of `meter` that are not delivered."""
+    rows = desk.ask("SELECT DISTINCT 'meter.' || table_name FROM duckdb_columns() WHERE schema_name = 'meter'")
+    return tuple(name for (name,) in rows if name not in target.tables)
+
+
+def _fingerprint(target: Target) -> object:
+    if target.kind == "postgresql":
+        return [
+            (name, target.ask(f'SELECT xmin::text, ctid::text FROM SCHEMA."{name}" ORDER BY 2'))
+            for name in [*target.names(), "_meter_deliveries", "_meter_tables", "_meter_partitions"]
+        ]
+    return hashlib.sha256(Path(target.address.url).read_bytes()).hexdigest()

@@ -1,0 +1,70 @@
+"""A delivery killed (`kill -9`) at any moment: the target holds one publication or the other, the next completes it.
+
+`DELIVERIES` says how many are killed; 100 in `make slow`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.warehouse.build import roll_back
+from meter_pipeline_tests.store.warehouse.delivery.targets import Target
+from meter_pipeline_tests.store.warehouse.desk import APRIL, MARCH, Desk, Marts
+
+_KILLS = int(os.environ.get("DELIVERIES", "10"))
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload([__name__])
+
+
+def _deliver(target: Target, folder: Path, started: Connection) -> None:
+    ledger = Ledger.open(str(folder / "ledger.sqlite"))
+    started.send(None)
+    target.deliver(ledger, folder / "warehouse.duckdb")
+    started.send(None)
+
+
+def test_a_killed_delivery_leaves_one_publication_or_the_other(target: Target, desk: Desk) -> None:
+    chance = random.Random(7)
+    target.tables = ("results.*", "meter.jobs", "meter.item_changes", "marts.*")
+    first = desk.publish(Marts())
+    target.deliver(desk.ledger, desk.path)
+    contents = [target.content()]
+    # Another month of one table, new rows in a month of another, a new table, and a model that is built again.
+    desk.load("books", "b2", APRIL, "a", "b", "c")
+    desk.load("lamps", "l2", MARCH, *map(str, range(50)))
+    desk.load("shoes", "s1", APRIL, "x")
+    second = desk.publish(Marts(version="two"))
+    began = time.monotonic()
+    target.deliver(desk.ledger, desk.path)
+    seconds = time.monotonic() - began
+    contents.append(target.content())
+    assert contents[0] != contents[1]
+    for number in range(_KILLS):
+        wanted = number % 2
+        roll_back(desk.ledger, desk.path, (first, second)[wanted].publication_id)
+        here, there = _SERVER.Pipe()
+        process = _SERVER.Process(target=_deliver, args=(target, desk.path.parent, there))
+        process.start()
+        here.recv()
+        here.poll(seconds * chance.uniform(0, 1.2))
+        process.kill()
+        process.join()
+        assert target.content() in contents
+        done = target.deliver(desk.ledger, desk.path)
+        assert not done.notes
+        assert target.content() == contents[wanted]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("DELIVERIES" in os.environ, reason="the other test kills as many")
+def test_many_killed_deliveries(target: Target, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}._KILLS", 100)
+    test_a_killed_delivery_leaves_one_publication_or_the_other(target, desk)
