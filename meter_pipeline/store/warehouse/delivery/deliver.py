@@ -224,7 +224,11 @@ def _send(source: duckdb.DuckDBPyConnection, session: Session, relation: Relatio
             rows += batch.num_rows
             yield batch
 
-    session.load(table, [column.target for column in relation.columns], counted())
+    try:
+        session.load(table, [column.target for column in relation.columns], counted())
+    finally:
+        # DuckDB waits for ever for the end of a reader that is left half read, when the file is opened again.
+        reader.close()
     return rows
 
 
