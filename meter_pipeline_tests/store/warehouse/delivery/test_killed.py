@@ -12,8 +12,6 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import pytest
-
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse.build import roll_back
 from meter_pipeline_tests.store.warehouse.delivery.targets import Target
@@ -61,10 +59,3 @@ def test_a_killed_delivery_leaves_one_publication_or_the_other(target: Target, d
         done = target.deliver(desk.ledger, desk.path)
         assert not done.notes
         assert target.content() == contents[wanted]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif("DELIVERIES" in os.environ, reason="the other test kills as many")
-def test_many_killed_deliveries(target: Target, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{__name__}._KILLS", 100)
-    test_a_killed_delivery_leaves_one_publication_or_the_other(target, desk)
