@@ -175,7 +175,9 @@ def test_yaml_is_what_its_reader_expects(snippet: Snippet, reader: Reader, tmp_p
     else:
         path = tmp_path / "meter.yaml"
         path.write_text(snippet.text, encoding="utf-8")
-        assert set(load_config(path).strategies) == set(document["strategies"])
+        config = load_config(path)
+        for part in ("strategies", "deliver"):
+            assert set(getattr(config, part)) == set(document.get(part, ()))
 
 
 @pytest.mark.parametrize("snippet", _of("ini"), ids=str)
