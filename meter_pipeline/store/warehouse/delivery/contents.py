@@ -31,20 +31,33 @@ class Content:
     Attributes:
         relation: The relation.
         states: A text for each month that has rows, equal only for equal rows.
+        rows: What its rows are read from, as SQL.
     """
 
     relation: Relation
     states: Mapping[Month, str]
+    rows: str
 
 
 _YEAR_AND_MONTH = re.compile(r"\d{4}-\d{2}")
 
 
-def read_contents(connection: duckdb.DuckDBPyConnection, relations: list[Relation]) -> list[Content]:
-    """What each relation holds."""
+def read_contents(
+    connection: duckdb.DuckDBPyConnection, relations: list[Relation], known: Collection[str]
+) -> list[Content]:
+    """What each relation holds.
+
+    Args:
+        connection: The publication's file.
+        relations: The relations.
+        known: Tables that the target has. All others are sent whole, so a view among them is computed once, for the
+            hashes and for the rows.
+    """
     lake = _read_revisions(connection)
     return [
-        _read_revised(relation, lake) if relation.lake is not None else _read_hashed(connection, relation)
+        _read_revised(relation, lake)
+        if relation.lake is not None
+        else _read_hashed(connection, relation, keep=relation.target not in known)
         for relation in relations
     ]
 
@@ -90,22 +103,26 @@ def _read_revised(relation: Relation, lake: Mapping[str, Mapping[Month, str]]) -
     states = lake.get(relation.lake or "", {})
     if relation.owner is not None:
         states = {month: state for month, state in states.items() if month.strategy == relation.owner}
-    return Content(relation, states)
+    return Content(relation, states, relation.quoted)
 
 
-def _read_hashed(connection: duckdb.DuckDBPyConnection, relation: Relation) -> Content:
+def _read_hashed(connection: duckdb.DuckDBPyConnection, relation: Relation, *, keep: bool) -> Content:
+    rows_of = relation.quoted
+    if keep and relation.is_view:
+        rows_of = quote(f"_meter_kept_{relation.target}")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {rows_of} AS FROM {relation.quoted}")
     strategy = "coalesce(strategy, '')" if relation.by_strategy else "''"
     month = "''" if relation.time is None else f"coalesce({_month_of(relation)}, '')"
     columns = ", ".join(quote(column.name) for column in relation.columns)
     # Two sums of independent hashes: no rows can take each other's place by chance, in whatever order they come.
     rows = connection.execute(
         f"SELECT {strategy}, {month}, count(*) || '.' || sum(hash({columns})) || '.' || sum(hash({columns}, 1)) "  # noqa: S608
-        f"FROM {relation.quoted} GROUP BY ALL"
+        f"FROM {rows_of} GROUP BY ALL"
     ).fetchall()
     if relation.time is not None and not all(_YEAR_AND_MONTH.fullmatch(month) or not month for _, month, _ in rows):
         # A time beyond the calendar, such as infinity, is in no month.
-        return _read_hashed(connection, replace(relation, time=None))
-    return Content(relation, {Month(slug, month): state for slug, month, state in rows})
+        return _read_hashed(connection, replace(relation, time=None), keep=keep)
+    return Content(relation, {Month(slug, month): state for slug, month, state in rows}, rows_of)
 
 
 def _month_of(relation: Relation) -> str:

@@ -21,7 +21,7 @@ from meter_pipeline.store.warehouse import publications
 from meter_pipeline.store.warehouse.build import reading
 from meter_pipeline.store.warehouse.delivery.contents import Content, condition, read_contents
 from meter_pipeline.store.warehouse.delivery.difference import Difference, Step, compare
-from meter_pipeline.store.warehouse.delivery.relations import Relation, read_relations
+from meter_pipeline.store.warehouse.delivery.relations import read_relations
 from meter_pipeline.store.warehouse.delivery.session import Session
 from meter_pipeline.store.warehouse.delivery.state import FORMAT, Existing, Held
 from meter_pipeline.store.warehouse.publications import Kept
@@ -91,7 +91,8 @@ def deliver(ledger: Ledger, path: Path, target: DeliveryTarget, address: Address
             with reading(kept.file) as source:
                 # Times leave DuckDB in UTC, and a large table leaves it in pieces.
                 source.execute("SET TimeZone = 'UTC'; SET memory_limit = '400MB'")
-                contents = read_contents(source, read_relations(source, target.tables))
+                known = held.tables if held is not None else {}
+                contents = read_contents(source, read_relations(source, target.tables), known)
                 difference = compare(contents, _basis(kept), session.type_of, held, existing)
                 sent = _apply(source, session, difference, held, existing)
             _record(ledger, session, target, kept, held, sum(sent.values()), started)
@@ -197,7 +198,7 @@ def _take(source: duckdb.DuckDBPyConnection, session: Session, step: Step, exist
     relation = step.content.relation
     if step.rebuild:
         table = session.create(relation)
-        rows = _send(source, session, relation, table, "true")
+        rows = _send(source, session, step.content, table, "true")
         session.put_in_place(table, relation, existing)
         session.comment(relation.target, relation)
         return rows
@@ -207,15 +208,16 @@ def _take(source: duckdb.DuckDBPyConnection, session: Session, step: Step, exist
     if step.clear or step.added:
         session.comment(relation.target, relation)
     if step.sent is None:
-        return _send(source, session, relation, relation.target, "true")
+        return _send(source, session, step.content, relation.target, "true")
     if not step.sent:
         return 0
-    return _send(source, session, relation, relation.target, condition(relation, step.sent, in_target=False))
+    return _send(source, session, step.content, relation.target, condition(relation, step.sent, in_target=False))
 
 
-def _send(source: duckdb.DuckDBPyConnection, session: Session, relation: Relation, table: str, where: str) -> int:
+def _send(source: duckdb.DuckDBPyConnection, session: Session, content: Content, table: str, where: str) -> int:
+    relation = content.relation
     columns = ", ".join(session.select(column) for column in relation.columns)
-    reader = source.execute(f"SELECT {columns} FROM {relation.quoted} WHERE {where}").to_arrow_reader(_BATCH_ROWS)  # noqa: S608
+    reader = source.execute(f"SELECT {columns} FROM {content.rows} WHERE {where}").to_arrow_reader(_BATCH_ROWS)  # noqa: S608
     rows = 0
 
     def counted() -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 
@@ -73,6 +73,7 @@ class Relation:
             about.
         owner: The slug of the strategy whose rows it has alone.
         comment: What it holds.
+        is_view: Whether it is computed when it is read.
     """
 
     source: str
@@ -84,6 +85,7 @@ class Relation:
     lake: str | None = None
     owner: str | None = None
     comment: str | None = None
+    is_view: bool = False
 
     def column(self, name: str) -> Column:
         """The column of a name in the warehouse."""
@@ -115,7 +117,10 @@ def read_relations(connection: duckdb.DuckDBPyConnection, patterns: Sequence[str
         # A wildcard may match what is not there yet.
         if "*" not in pattern and pattern not in columns:
             raise WarehouseError(f"the warehouse has no table {pattern}: see `meter-pipeline query 'show all tables'`")
-    relations = [_describe(name, columns[name], comments.get(name), keys) for name in chosen]
+    views = _read_views(connection)
+    relations = [
+        replace(_describe(name, columns[name], comments.get(name), keys), is_view=name in views) for name in chosen
+    ]
     _refuse_collisions(relations)
     return sorted(relations, key=lambda relation: relation.target)
 
@@ -177,6 +182,11 @@ def _read_comments(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         "SELECT schema_name || '.' || view_name, comment FROM duckdb_views() WHERE NOT internal AND comment IS NOT NULL"
     ).fetchall()
     return {name: comment.replace("\0", "") for name, comment in rows}
+
+
+def _read_views(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    rows = connection.execute("SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal")
+    return {name for (name,) in rows.fetchall()}
 
 
 def _read_keys(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
