@@ -17,7 +17,7 @@ from meter_pipeline.host.causes import LOCKED, find_cause
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse.delivery.contents import literal
 from meter_pipeline.store.warehouse.delivery.relations import Column, quote
-from meter_pipeline.store.warehouse.delivery.session import MARK, Session
+from meter_pipeline.store.warehouse.delivery.session import MARK, Session, in_a_target
 from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing
 from meter_pipeline.store.warehouse.delivery.types import kind_of
 
@@ -109,5 +109,5 @@ class DuckdbSession(Session):
             if cause == LOCKED or "lock" in line.lower():
                 line = "another delivery, or another program, has it open; deliver again when it is closed"
             elif cause is not None:
-                line = f"{line}; {cause.way_out}"
+                line = f"{line}: {in_a_target(cause)}"
             raise WarehouseError(self.address.scrub(f"{self.address.shown}: {line}")) from None

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from meter_pipeline.config.deliveries import Address
+from meter_pipeline.host.causes import Cause
 from meter_pipeline.store.chunks import chunks
 from meter_pipeline.store.warehouse.delivery.contents import Month, condition, literal
 from meter_pipeline.store.warehouse.delivery.relations import Column, Relation, quote
@@ -255,6 +256,11 @@ class Session(ABC):
         for some in chunks(list(rows)):
             listed = ", ".join(f"({', '.join(map(_value, row))})" for row in some)
             self.execute(f"INSERT INTO {self.name(table)} VALUES {listed}")  # noqa: S608
+
+
+def in_a_target(cause: Cause) -> str:
+    """A cause and the way out of it, which for a target's file is not another data folder."""
+    return str(cause).partition(", or name another folder by")[0]
 
 
 def _describe(name: str, table: HeldTable) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from meter_pipeline.config.deliveries import Address
 from meter_pipeline.host.causes import LOCKED, find_cause
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse.delivery.relations import Column, Relation, quote
-from meter_pipeline.store.warehouse.delivery.session import MARK, Session
+from meter_pipeline.store.warehouse.delivery.session import MARK, Session, in_a_target
 from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing
 from meter_pipeline.store.warehouse.delivery.types import as_plain, kind_of
 
@@ -145,7 +145,7 @@ class SqliteSession(Session):
             if cause == LOCKED:
                 reason = "another delivery, or another program, is writing to it; deliver again when it has ended"
             else:
-                reason = f"{error}; {cause.way_out}" if cause else str(error)
+                reason = f"{error}: {in_a_target(cause)}" if cause else str(error)
             raise WarehouseError(f"{self.address.shown}: {reason}") from None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,15 +120,28 @@ def test_a_table_of_somebody_else_is_never_touched(target: Target, desk: Desk) -
 
 def test_of_two_deliveries_at_once_one_leaves(target: Target, desk: Desk) -> None:
     target.deliver(desk.ledger, desk.path)
-    if target.kind == "duckdb":
-        pytest.importorskip("multiprocessing")
-    with open_session(target.address, target.schema) as other:
-        other.begin()
-        if target.kind == "duckdb":
-            # Within one process DuckDB shares the file; another process cannot even open it.
-            return
-        with pytest.raises(WarehouseError, match=r"another delivery.*; deliver again when it has ended"):
+    # A process of its own: within one, DuckDB shares a file.
+    code = (
+        "import sys\n"
+        "from meter_pipeline.config.deliveries import parse_address\n"
+        "from meter_pipeline.store.warehouse.delivery.deliver import open_session\n"
+        "with open_session(parse_address(sys.argv[1], 'to'), sys.argv[2]) as session:\n"
+        "    session.begin()\n"
+        "    print('begun', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, target.url, target.schema],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "begun\n"
+        with pytest.raises(WarehouseError, match=r"another delivery.*; deliver again when it") as refusal:
             target.deliver(desk.ledger, desk.path)
+        assert "\n" not in str(refusal.value)
+        other.communicate()
     assert target.deliver(desk.ledger, desk.path).unchanged
 
 
@@ -184,3 +199,11 @@ def _fingerprint(target: Target) -> object:
             for name in [*target.names(), "_meter_deliveries", "_meter_tables", "_meter_partitions"]
         ]
     return hashlib.sha256(Path(target.address.url).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/x", "duckdb:////nowhere/x", "sqlite:////dev/full"])
+def test_a_file_that_cannot_be_written_is_one_line_about_that_file(desk: Desk, url: str) -> None:
+    with pytest.raises(WarehouseError, match=r"^/(nowhere/x|dev/full): .+") as failure:
+        Target("file", url, "meter").deliver(desk.ledger, desk.path)
+    assert "\n" not in str(failure.value)
+    assert "METER_DATA_DIR" not in str(failure.value)
