@@ -31,9 +31,9 @@ def build_jobs(
         publish_tags: Tags of the job that only publishes.
     """
     parts = {
-        SYNC: ([*loaded, *published], "Loads what is new at Meter and publishes the warehouse."),
+        SYNC: ([*loaded, *published], "Loads what is new at Meter, publishes the warehouse and delivers it."),
         LOAD: (loaded, "Loads what is new at Meter. The warehouse shows it after the next publication."),
-        PUBLISH: (published, "Publishes the warehouse from what is loaded."),
+        PUBLISH: (published, "Publishes the warehouse from what is loaded, and delivers it."),
     }
     return {
         name: dg.define_asset_job(
