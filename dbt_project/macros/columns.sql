@@ -14,20 +14,23 @@
 {% endmacro %}
 
 
-{#- The names in a field's path in lower case, without the keys of elements: scraped text says nothing about a field. -#}
+{#- The names in a field's path in lower case, without the keys of elements, which are scraped text. -#}
 {% macro names_in(field) %}
     regexp_replace(lower({{ field }}), '\[("(\\.|[^"\\])*"|[^"\]])*\]', '', 'g')
 {%- endmacro %}
 
 
+{#- What an item names as the currency of its prices. -#}
+{% macro named_currency(item) %}
+    trim(coalesce(
+        json_extract_string({{ item }}, '$.currency'),
+        json_extract_string({{ item }}, '$.price_currency'),
+        json_extract_string({{ item }}, '$.priceCurrency')
+    ))
+{% endmacro %}
+
+
 {#- The currency that an item names for its prices, sign or code. -#}
 {% macro currency_of_item(item) %}
-    {%- set named -%}
-        trim(coalesce(
-            json_extract_string({{ item }}, '$.currency'),
-            json_extract_string({{ item }}, '$.price_currency'),
-            json_extract_string({{ item }}, '$.priceCurrency')
-        ))
-    {%- endset %}
-    case when length({{ named }}) between 1 and 5 then {{ named }} end
+    case when length({{ named_currency(item) }}) between 1 and 5 then {{ named_currency(item) }} end
 {% endmacro %}

@@ -3,14 +3,16 @@
   `meter-pipeline model SLUG` writes it, with a staging model.
 #}
 
-{#- Typed rows of all accepted jobs, with the job's target. -#}
+{#-
+  Typed rows of all accepted jobs, with the job's target, as in `meter.item_versions`: where the pages of a run are one
+  list, it is the schedule.
+-#}
 {% macro meter_results(slug) %}
     (
         select
             results.*,
             jobs.url as _meter_target_url,
             jobs.parameters as _meter_parameters,
-            {# As `target` of `meter.item_versions`: where the pages of a run are one list, it is the schedule. -#}
             case
                 when strategies.identity ->> '$.compare' = 'run'
                     then coalesce('schedule ' || jobs.schedule_id, 'no schedule')
