@@ -10,6 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 RUN, PAGE = "run", "page"
+# A page that was missing in this many consecutive runs is no longer expected, and an item that none of them showed is
+# gone: otherwise a page that is gone for good, or a job that always rejects an item, would keep every item for ever.
+PATIENCE = 5
 NO_TYPES: Mapping[str, str] = MappingProxyType({})
 
 

@@ -98,9 +98,9 @@ def find_lists_around(connection: Connection, strategy_id: str, first: str, last
 
 
 def find_neighbours(
-    connection: Connection, strategy_id: str, spans: Mapping[str, tuple[tuple[str, str], tuple[str, str]]]
+    connection: Connection, strategy_id: str, spans: Mapping[str, tuple[tuple[str, str], tuple[str, str]]], reach: int
 ) -> dict[str, list[JobRow]]:
-    """The accepted jobs within spans of time and one on either side, by target; see `Ledger.neighbourhood`."""
+    """The accepted jobs within spans of time and some on either side, by target; see `Ledger.neighbourhood`."""
     position = tuple_(jobs.c.completed_at, jobs.c.job_id)
     oldest_first = (jobs.c.completed_at, jobs.c.job_id)
     newest_first = (jobs.c.completed_at.desc(), jobs.c.job_id.desc())
@@ -110,10 +110,11 @@ def find_neighbours(
         accepted = select(jobs).where(
             (jobs.c.strategy_id == strategy_id) & (jobs.c.target_id == target) & (jobs.c.state == "accepted")
         )
-        before = accepted.where(position < start).order_by(*newest_first).limit(1)
+        before = accepted.where(position < start).order_by(*newest_first).limit(reach)
         within = accepted.where((position >= start) & (position <= end)).order_by(*oldest_first)
-        after = accepted.where(position > end).order_by(*oldest_first).limit(1)
+        after = accepted.where(position > end).order_by(*oldest_first).limit(reach)
         found[target] = [JobRow(*row) for query in (before, within, after) for row in connection.execute(query)]
+        found[target].sort(key=lambda row: (row.completed_at or "", row.job_id))
     return found
 
 

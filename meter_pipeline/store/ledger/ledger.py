@@ -301,19 +301,20 @@ class Ledger:
             return job_queries.find_strategies_with_accepted(connection, strategy_ids)
 
     def neighbourhood(
-        self, strategy_id: str, spans: Mapping[str, tuple[tuple[str, str], tuple[str, str]]]
+        self, strategy_id: str, spans: Mapping[str, tuple[tuple[str, str], tuple[str, str]]], reach: int = 1
     ) -> dict[str, list[JobRow]]:
         """The accepted jobs of targets around and within spans of time, in order: those that a feed compares.
 
         Args:
             strategy_id: The strategy of the targets.
             spans: First and last (time, job id) by `target_id`.
+            reach: How many jobs on either side of a span.
 
         Returns:
-            By target: the last job before the span, those within, and the first one after it.
+            By target: the last jobs before the span, those within, and the first ones after it.
         """
         with self.reading() as connection:
-            return job_queries.find_neighbours(connection, strategy_id, spans)
+            return job_queries.find_neighbours(connection, strategy_id, spans, reach)
 
     def count_comparable(self, strategy_id: str) -> int:
         """Accepted jobs of a strategy with items that have an earlier one of the same target."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import duckdb
 
+from meter_pipeline.config.item_rules import PATIENCE
 from meter_pipeline.store.warehouse import targets
 
 TABLE = "meter.kept_item_versions"
@@ -89,6 +90,8 @@ FROM {TABLE} AS kept JOIN stale USING (strategy)
 WHERE valid_from < since AND (next_from IS NULL OR next_from >= since)
 """  # noqa: S608
 
+# A condition of strategies with jobs that rejected items.
+_REJECTS = "strategy IN (SELECT strategy FROM meter.jobs WHERE state = 'accepted' AND rejected > 0)"
 _FOLLOWING = "PARTITION BY strategy, target, parameters, item_key ORDER BY step, seen_at, job_id"
 # Those versions, then all events since then, with what each says of the version that it begins.
 _EVENTS = f"""
@@ -103,9 +106,20 @@ first AS (
     FROM accepted
     GROUP BY strategy, target, url, parameters
 ),
+-- What the first jobs of a page rejected was there before when one of the next ones shows it, and has no change then.
+early AS (
+    FROM accepted
+    WHERE {_REJECTS}
+    QUALIFY row_number() OVER (PARTITION BY strategy, target, url, parameters ORDER BY completed_at, job_id)
+        BETWEEN 2 AND {PATIENCE}
+),
 found AS (
     SELECT strategy, job_id, item_key, 'first' AS kind, 0 AS field_changes, NULL AS previous_job_id
-    FROM (SELECT strategy, place[2] AS job_id FROM first WHERE place[1] >= since)
+    FROM (
+        SELECT strategy, place[2] AS job_id FROM first WHERE place[1] >= since
+        UNION ALL
+        SELECT strategy, job_id FROM early WHERE completed_at >= since
+    )
     JOIN keyed USING (strategy, job_id)
     UNION ALL
     SELECT
@@ -132,11 +146,11 @@ placed AS (
 ),
 settled AS (
     FROM placed
-    WHERE NOT {targets.IS_LIST}
+    WHERE NOT ({targets.IS_LIST} OR {_REJECTS})
     UNION ALL
     -- An item may stand in the list already when a page of it is seen for the first time.
     FROM placed
-    WHERE {targets.IS_LIST}
+    WHERE {targets.IS_LIST} OR {_REJECTS}
     QUALIFY kind <> 'first' OR coalesce(lag(kind) OVER ({_FOLLOWING}, kind = 'first'), 'removed') = 'removed'
 )
 SELECT

@@ -34,8 +34,8 @@ MOVED = "moved"
 class Seen:
     """A job in the change feed; `time` (ISO 8601) and the id order the jobs of a target.
 
-    `changes` is the number of rows that it has in the lake's `changes` already, `items` that of its items, and
-    `batch_id` Meter's id of the batch that it belongs to, if known.
+    `changes` is the number of rows that it has in the lake's `changes` already, `items` that of its items, `rejected`
+    that of its items that could not be loaded, and `batch_id` Meter's id of the batch that it belongs to, if known.
     """
 
     job_id: str
@@ -48,6 +48,7 @@ class Seen:
     changes: int = 0
     items: int = 0
     batch_id: str | None = None
+    rejected: int = 0
 
     @property
     def place(self) -> tuple[str, str]:

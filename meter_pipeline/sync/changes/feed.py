@@ -1,7 +1,8 @@
 """Maintains the lake's `changes`: every accepted job compared with its predecessor on the same target.
 
 A batch affects its own jobs and their successors on the same targets: a job that arrives late, or is no longer
-accepted, changes what its successor is compared with.
+accepted, changes what its successor is compared with. Near a job that rejected items, jobs are compared with several
+before them, as runs are: see `meter_pipeline.sync.changes.runs`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
+from meter_pipeline.config.item_rules import PATIENCE
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import CHANGES, Lake, in_order
 from meter_pipeline.store.ledger.ledger import Ledger
@@ -18,6 +20,8 @@ from meter_pipeline.sync.changes.diff import Counts, Pair, Seen, Side
 from meter_pipeline.sync.changes.in_memory import Comparison
 from meter_pipeline.sync.changes.numbers import NumberReader
 from meter_pipeline.sync.changes.on_disk import large_rows
+from meter_pipeline.sync.changes.run_rows import RunComparison, large_run_rows
+from meter_pipeline.sync.changes.runs import RunStep, find_changed, plan_page_steps
 from meter_pipeline.sync.items.identity import Identity
 
 
@@ -35,11 +39,14 @@ def seen_before(row: JobRow) -> Seen:
         changes=row.changes or 0,
         items=row.items or 0,
         batch_id=row.batch_id,
+        rejected=row.rejected or 0,
     )
 
 
-def pairs(ledger: Ledger | None, strategy_id: str, entered: Sequence[Seen], left: Sequence[Seen]) -> list[Pair]:
-    """The pairs to compare again when the set of accepted jobs changes.
+def find_comparisons(
+    ledger: Ledger | None, strategy_id: str, entered: Sequence[Seen], left: Sequence[Seen]
+) -> tuple[list[Pair], list[RunStep]]:
+    """The pairs to compare again when the set of accepted jobs changes; of targets with rejected items nearby, steps.
 
     Args:
         ledger: The ledger with the jobs accepted before; None if there are none.
@@ -52,17 +59,37 @@ def pairs(ledger: Ledger | None, strategy_id: str, entered: Sequence[Seen], left
     for target in here.keys() | gone.keys():
         places = [job.place for job in (*here.get(target, ()), *gone.get(target, ()))]
         spans[target] = (min(places), max(places))
-    known = ledger.neighbourhood(strategy_id, spans) if ledger is not None else {}
+    known = _read_neighbours(ledger, strategy_id, spans)
     moved = {job.job_id for job in (*entered, *left)}
-    return [
-        pair
-        for target in sorted(spans)
-        for pair in _pairs(
-            here.get(target, []),
-            [job.place for job in gone.get(target, ())],
-            [seen_before(row) for row in known.get(target, ()) if row.job_id not in moved],
-        )
-    ]
+    pairs: list[Pair] = []
+    rejecting = {}
+    for target, span in sorted(spans.items()):
+        entered_here, left_here, before = here.get(target, []), gone.get(target, []), known.get(target, [])
+        if any(job.rejected for job in (*entered_here, *left_here, *before)):
+            rejecting[target] = span
+            continue
+        stayed = [job for job in before if job.job_id not in moved]
+        pairs += _pairs(entered_here, [job.place for job in left_here], stayed)
+    known = _read_neighbours(ledger, strategy_id, rejecting, PATIENCE)
+    steps: list[RunStep] = []
+    for target in rejecting:
+        before = known.get(target, [])
+        now = [*here.get(target, ()), *(job for job in before if job.job_id not in moved)]
+        steps += find_changed(plan_page_steps(before), plan_page_steps(now), moved)
+    return pairs, steps
+
+
+def _read_neighbours(
+    ledger: Ledger | None,
+    strategy_id: str,
+    spans: Mapping[str, tuple[tuple[str, str], tuple[str, str]]],
+    reach: int = 1,
+) -> dict[str, list[Seen]]:
+    """The jobs that were accepted before within spans of time and next to these, as they were, by target."""
+    if ledger is None or not spans:
+        return {}
+    known = ledger.neighbourhood(strategy_id, spans, reach)
+    return {target: list(map(seen_before, rows)) for target, rows in known.items()}
 
 
 def _pairs(entered: list[Seen], holes: list[tuple[str, str]], stayed: list[Seen]) -> Iterator[Pair]:
@@ -124,10 +151,10 @@ class Feed:
             What was found, with the number of rows of every job that was compared.
         """
         counts = Counts()
-        wanted = pairs(None if first else self._ledger, self._strategy_id, entered, left)
-        replaced = [*left, *(pair.job for pair in wanted)]
-        self._draft.remove("changes", {job.job_id: job.time for job in replaced if job.changes})
-        counts.rows.update({pair.job.job_id: 0 for pair in wanted})
+        wanted, steps = find_comparisons(None if first else self._ledger, self._strategy_id, entered, left)
+        compared = [*(pair.job for pair in wanted), *(job for step in steps for job in step.run.jobs)]
+        self._draft.remove("changes", {job.job_id: job.time for job in (*left, *compared) if job.changes})
+        counts.rows.update({job.job_id: 0 for job in compared})
         large = [pair for pair in wanted if pair.previous is not None and pair.bytes >= self._large]
         rest = [pair for pair in wanted if pair not in large]
         self._draft.append("changes", Comparison(self._draft, identity, sides, self._reader).rows(rest, counts).table())
@@ -135,13 +162,19 @@ class Feed:
             assert previous is not None
             rows = large_rows(self._lake, self._draft, previous, job, identity, counts, self._reader)
             self._draft.write("changes", rows, CHANGES)
+        self.compare_runs(identity, steps, counts, sides)
         return counts
 
     def rebuild(self, identity: Identity, jobs: Iterable[Seen]) -> Counts:
         """Rebuilds all rows from the typed rows of all accepted jobs, given in any order."""
         ordered = sorted(jobs, key=lambda job: job.place)
         counts = Counts(rows={job.job_id: 0 for job in ordered})
-        self._draft.replace("changes", self._pieces(identity, ordered, counts), CHANGES)
+        rejecting = {job.target_id for job in ordered if job.rejected}
+        usual = [job for job in ordered if job.target_id not in rejecting]
+        self._draft.replace("changes", self._pieces(identity, usual, counts), CHANGES)
+        others = by_target(job for job in ordered if job.target_id in rejecting)
+        for target in sorted(others):
+            self.compare_runs(identity, plan_page_steps(others[target]), counts, {})
         return counts
 
     def _pieces(self, identity: Identity, jobs: Sequence[Seen], counts: Counts) -> Iterator[pa.Table]:
@@ -165,3 +198,27 @@ class Feed:
                 window.append(pair)
         if window:
             yield compared()
+
+    def compare_runs(
+        self, identity: Identity, steps: Iterable[RunStep], counts: Counts, sides: Mapping[str, Side]
+    ) -> None:
+        """Writes the rows of runs; as many small ones are compared together as fit into memory."""
+        window: list[RunStep] = []
+        size = 0
+        for step in steps:
+            if step.before and step.bytes >= self._large:
+                rows = large_run_rows(self._lake, self._draft, step, identity, counts, self._reader)
+                self._draft.write("changes", rows, CHANGES)
+                continue
+            window.append(step)
+            size += step.run.bytes
+            if size >= self._large:
+                self._append_runs(identity, window, counts, sides)
+                window, size = [], 0
+        self._append_runs(identity, window, counts, sides)
+
+    def _append_runs(
+        self, identity: Identity, steps: Sequence[RunStep], counts: Counts, sides: Mapping[str, Side]
+    ) -> None:
+        rows = RunComparison(self._draft, identity, sides, self._reader).run_rows(steps, counts)
+        self._draft.append("changes", rows.table())

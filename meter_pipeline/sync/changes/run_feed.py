@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from meter_pipeline.config.item_rules import RUN
 from meter_pipeline.store.lake.draft import Draft
-from meter_pipeline.store.lake.lake import CHANGES, Lake
+from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync.changes.diff import Counts, Seen, Side
 from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.changes.numbers import NumberReader
-from meter_pipeline.sync.changes.run_rows import RunComparison, large_run_rows
 from meter_pipeline.sync.changes.runs import RunStep, by_list, find_changed, plan_steps
 from meter_pipeline.sync.items.identity import Identity
 
@@ -63,7 +62,7 @@ class RunFeed(Feed):
         self._draft.remove("changes", {job.job_id: job.time for job in replaced.values() if job.changes})
         kept = {job.job_id for step in changed for job in step.run.jobs}
         counts = Counts(rows=dict.fromkeys(sorted(kept), 0))
-        self._compare(identity, changed, counts, sides)
+        self.compare_runs(identity, changed, counts, sides)
         return counts
 
     def rebuild(self, identity: Identity, jobs: Iterable[Seen]) -> Counts:
@@ -71,29 +70,9 @@ class RunFeed(Feed):
         lists = by_list(jobs)
         counts = Counts(rows={job.job_id: 0 for jobs in lists.values() for job in jobs})
         self._draft.drop("changes")
-        self._compare(identity, [step for name in sorted(lists) for step in plan_steps(lists[name])], counts, {})
+        self.compare_runs(identity, [step for name in sorted(lists) for step in plan_steps(lists[name])], counts, {})
         return counts
 
     def _read_lists(self, schedule_ids: Iterable[str | None]) -> dict[str, list[Seen]]:
         """The jobs that were accepted before, of some schedules, by list."""
         return by_list(map(seen_before, self._ledger.accepted_of(self._strategy_id, schedule_ids)))
-
-    def _compare(self, identity: Identity, steps: Iterable[RunStep], counts: Counts, sides: Mapping[str, Side]) -> None:
-        """Writes the rows of runs; as many small ones are compared together as fit into memory."""
-        window: list[RunStep] = []
-        size = 0
-        for step in steps:
-            if step.before and step.bytes >= self._large:
-                rows = large_run_rows(self._lake, self._draft, step, identity, counts, self._reader)
-                self._draft.write("changes", rows, CHANGES)
-                continue
-            window.append(step)
-            size += step.run.bytes
-            if size >= self._large:
-                self._append(identity, window, counts, sides)
-                window, size = [], 0
-        self._append(identity, window, counts, sides)
-
-    def _append(self, identity: Identity, steps: Sequence[RunStep], counts: Counts, sides: Mapping[str, Side]) -> None:
-        rows = RunComparison(self._draft, identity, sides, self._reader).run_rows(steps, counts)
-        self._draft.append("changes", rows.table())

@@ -18,6 +18,7 @@ from meter_pipeline.sync.changes.diff import ADDED, REMOVED, Counts, Row, Rows, 
 from meter_pipeline.sync.changes.fields import SAMPLE_ITEMS, ElementKeys
 from meter_pipeline.sync.changes.in_memory import ITEMS, KEYS, Comparison
 from meter_pipeline.sync.changes.numbers import NumberReader
+from meter_pipeline.sync.changes.rejected import COPY, Rejected, read_rejected, rejected_keys
 from meter_pipeline.sync.changes.runs import Run, RunStep
 from meter_pipeline.sync.items.identity import Identity
 
@@ -47,9 +48,10 @@ class RunComparison(Comparison):
     def run_rows(self, steps: Iterable[RunStep], counts: Counts) -> Rows:
         """Compares all runs and returns their rows, which are added to `counts`."""
         known = [step for step in steps if step.before]
-        jobs = {job.job_id: job for step in known for run in (*step.before, step.run) for job in run.jobs}
+        jobs = {job.job_id: job for step in known for job in step.jobs}
         stored = self._read({id_: job for id_, job in jobs.items() if id_ not in self._sides})
-        found = [self._compare(step) for step in known]
+        rejected = read_rejected(self._stored, self._identity, jobs.values())
+        found = [self._compare(step, rejected) for step in known]
         for differences in found:
             for (old, _), keys in (*differences.removed.items(), *differences.changed.items()):
                 if old in stored:
@@ -75,13 +77,23 @@ class RunComparison(Comparison):
         for key in changed:
             yield from changed_rows(key, old.value(key), new.value(key), self._identity, keys)
 
-    def _compare(self, step: RunStep) -> _Differences:
+    def _compare(self, step: RunStep, rejected: Rejected) -> _Differences:
         listed: dict[str, tuple[int, Seen, str]] = {}
         for number, run in enumerate(step.before):
-            listed.update((key, (number, job, hash_)) for key, (job, hash_) in self._show(run).items())
+            shown = self._show(run)
+            if number and run.is_complete:
+                gone = [key for key in listed if key not in shown and not rejected.may_have(run.jobs, key)]
+                for key in gone:
+                    del listed[key]
+            listed.update((key, (number, job, hash_)) for key, (job, hash_) in shown.items())
         shown = self._show(step.run)
         found = _Differences()
-        there_before = {key for job_id in step.first for key in self._sides[job_id].hash_by_key}
+        there_before = {
+            key
+            for job_id, groups in step.early.items()
+            for key in self._sides[job_id].hash_by_key
+            if all(rejected.may_have(group, key) for group in groups)
+        }
         for key, (job, hash_) in shown.items():
             old = listed.get(key)
             if old is None:
@@ -90,7 +102,9 @@ class RunComparison(Comparison):
             elif old[2] != hash_:
                 found.changed.setdefault((old[1].job_id, job.job_id), []).append(key)
         for key, (number, last, _) in listed.items():
-            if key not in shown and step.is_removed(number):
+            if key in shown:
+                continue
+            if step.is_removed(number, is_rejected=rejected.may_have(step.run.jobs, key)):
                 found.removed.setdefault((last.job_id, step.find_remover(last).job_id), []).append(key)
         return found
 
@@ -115,8 +129,8 @@ def large_run_rows(
         counts: Counts of items and rows, which this function increases.
         reader: Reads values as numbers.
     """
-    jobs = [job for run in (*step.before, step.run) for job in run.jobs]
-    with _compared(lake, rows, step, jobs) as connection:
+    jobs = step.jobs
+    with _compared(lake, rows, step, identity) as connection:
         found = connection.execute(
             "SELECT key, old_job, new_job, owner, before, o.item, n.item FROM delta "
             "LEFT JOIN items o ON o.job = old_job AND o.index = old_index "
@@ -168,20 +182,23 @@ def _rows_of_item(
 # Of an item on several pages the copy on the first page counts, of several runs the last one.
 _DELTA = """
 CREATE TABLE delta AS
-WITH listed AS (
-    SELECT key, arg_max((job, hash, index, run), (run, -page)) AS found FROM keys JOIN jobs USING (job)
+WITH last_shown AS (
+    SELECT key, {plain} AS plain, arg_max((job, hash, index, run), (run, -page)) AS found
+    FROM keys JOIN jobs USING (job)
     WHERE run < {runs} GROUP BY key
 ),
+listed AS (FROM last_shown WHERE {stays}),
 shown AS (
-    SELECT key, arg_min((job, hash, index), page) AS found, bool_or(is_first) AS was_there
+    SELECT key, arg_min((job, hash, index), page) AS found
     FROM keys JOIN jobs USING (job)
     WHERE run = {runs} GROUP BY key
 ),
+there_before AS (SELECT key FROM (SELECT job, key, {plain} AS plain FROM keys) WHERE {early}),
 differing AS (
     SELECT
-        coalesce(listed.key, shown.key) AS key,
+        coalesce(listed.key, shown.key) AS key, plain,
         listed.found[1] AS old_job, listed.found[3] AS old_index, listed.found[4] AS last_run,
-        shown.found[1] AS new_job, shown.found[3] AS new_index, was_there
+        shown.found[1] AS new_job, shown.found[3] AS new_index
     FROM listed FULL JOIN shown ON listed.key = shown.key
     WHERE listed.found[2] IS DISTINCT FROM shown.found[2]
 )
@@ -189,16 +206,17 @@ SELECT
     key, old_job, old_index, new_job, new_index,
     coalesce(new_job, o.remover) AS owner, coalesce(old_job, n.previous) AS before
 FROM differing LEFT JOIN jobs o ON o.job = old_job LEFT JOIN jobs n ON n.job = new_job
-WHERE CASE WHEN new_job IS NULL THEN {is_complete} OR (last_run = 0 AND {is_long})
-    WHEN old_job IS NULL THEN NOT was_there ELSE true END
+WHERE CASE WHEN new_job IS NULL THEN ({is_complete} AND NOT {is_rejected}) OR (last_run = 0 AND {is_long})
+    WHEN old_job IS NULL THEN key NOT IN (SELECT key FROM there_before) ELSE true END
 """
 
 
 @contextmanager
-def _compared(lake: Lake, rows: PartSet, step: RunStep, jobs: Sequence[Seen]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with the keys that differ, and the items under these keys; jobs are known by their place in `jobs`."""
+def _compared(lake: Lake, rows: PartSet, step: RunStep, identity: Identity) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with the keys that differ, and the items under these keys; a job is known by its place in the step."""
     import duckdb
 
+    jobs = step.jobs
     numbers = {job.job_id: number for number, job in enumerate(jobs)}
     with lake.spill_folder() as folder, duckdb.connect(":memory:") as connection:
         quoted = str(folder).replace("'", "''")
@@ -212,14 +230,9 @@ def _compared(lake: Lake, rows: PartSet, step: RunStep, jobs: Sequence[Seen]) ->
         times = {job.job_id: job.time for job in jobs}
         keys = (_number_jobs(batch, numbers) for batch in rows.job_batches("results", KEYS, times))
         _fill(connection, "keys", keys, pa.schema([("job", pa.int64()), *_KEYED]))
-        connection.execute(
-            _DELTA.format(
-                runs=len(step.before),
-                is_complete=step.is_complete,
-                is_long=step.is_removed(0),
-            )
-        )
-        connection.execute("DROP TABLE keys")
+        unknown = _fill_rejected(connection, rejected_keys(rows, identity, jobs), numbers)
+        connection.execute(_spell_delta(step, numbers, unknown))
+        connection.execute("DROP TABLE keys; DROP TABLE rejected")
         wanted = _read_wanted(connection, jobs)
         items = (
             _number_jobs(chosen, numbers)
@@ -228,6 +241,53 @@ def _compared(lake: Lake, rows: PartSet, step: RunStep, jobs: Sequence[Seen]) ->
         )
         _fill(connection, "items", items, pa.schema([("job", pa.int64()), *_RECEIVED]))
         yield connection
+
+
+def _fill_rejected(
+    connection: duckdb.DuckDBPyConnection, found: Iterable[tuple[str, set[str | None]]], numbers: Mapping[str, int]
+) -> set[str]:
+    """Creates a table of the keys of rejected items; returns the jobs that rejected one whose key cannot be read."""
+    unknown = set()
+    schema = pa.schema([("job", pa.int64()), ("plain", pa.string())])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for job_id, keys in found:
+            known = sorted(key for key in keys if key is not None)
+            unknown.update([job_id] if len(known) < len(keys) else [])
+            yield pa.record_batch([pa.array([numbers[job_id]] * len(known), pa.int64()), pa.array(known)], schema)
+
+    _fill(connection, "rejected", batches(), schema)
+    return unknown
+
+
+def _spell_delta(step: RunStep, numbers: Mapping[str, int], unknown: set[str]) -> str:
+    """The statement that finds the keys that differ."""
+
+    def may_have(jobs: Iterable[Seen]) -> str:
+        """The condition that one of some jobs may have rejected the item; see `Rejected.may_have`."""
+        rejecting = {job.job_id for job in jobs if job.rejected}
+        if rejecting & unknown:
+            return "true"
+        listed = ", ".join(str(numbers[job_id]) for job_id in sorted(rejecting))
+        return f"plain IN (SELECT plain FROM rejected WHERE job IN ({listed}))" if rejecting else "false"  # noqa: S608
+
+    stays = [
+        f"(found[4] >= {number} OR {may_have(run.jobs)})"
+        for number, run in enumerate(step.before)
+        if number and run.is_complete
+    ]
+    early = [
+        " AND ".join([f"job = {numbers[job_id]}", *map(may_have, groups)]) for job_id, groups in step.early.items()
+    ]
+    return _DELTA.format(
+        runs=len(step.before),
+        plain=f"regexp_replace(key, '{COPY}$', '')" if any(job.rejected for job in step.jobs) else "key",
+        stays=" AND ".join(stays) or "true",
+        early=" OR ".join(early) or "false",
+        is_complete=step.is_complete,
+        is_rejected=may_have(step.run.jobs),
+        is_long=step.is_removed(0, is_rejected=True),
+    )
 
 
 _KEYED = (("key", pa.string()), ("hash", pa.string()), ("index", pa.int64()))
@@ -245,7 +305,6 @@ def _describe_jobs(step: RunStep, numbers: Mapping[str, int]) -> pa.Table:
                     "job": numbers[job.job_id],
                     "run": place,
                     "page": page,
-                    "is_first": job.job_id in step.first,
                     "remover": None if is_new else numbers[step.find_remover(job).job_id],
                     "previous": numbers[step.find_previous(job).job_id] if is_new else None,
                 }

@@ -2,31 +2,40 @@
 
 The pages of a run are one list. An item that no page of a run shows has gone if the run has all its pages; otherwise
 it may be on a page that failed, was held or has not been loaded yet, and stays in the list until a later run decides.
+So does an item that a job of the run may have rejected: see `meter_pipeline.sync.changes.rejected`.
+Where pages are compared one by one, each job of a page is a run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 
+from meter_pipeline.config.item_rules import PATIENCE
 from meter_pipeline.store.ledger.tables import target_id
 from meter_pipeline.store.times import moment
 from meter_pipeline.sync.changes.diff import Seen
 
 # Jobs without a batch of Meter's that lie this far apart are of two runs: a run's jobs take an hour at most.
 APART = timedelta(hours=1)
-# A page that was missing in this many consecutive runs is no longer expected, and an item that was on none of their
-# pages is gone: otherwise a page that is gone for good would keep every item in the list for ever.
-PATIENCE = 5
 
 
 @dataclass(frozen=True)
 class Run:
-    """Accepted jobs of one firing of a schedule, or of one batch, in order of time; no two are of the same target."""
+    """Accepted jobs of one firing of a schedule, or of one batch, in order of time; no two are of the same target.
+
+    `is_complete` is whether it has the page of every target that one of the `PATIENCE` runs before it has.
+    """
 
     jobs: tuple[Seen, ...]
+    is_complete: bool = True
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it shows every item of its list: it has all pages, and all of their items could be loaded."""
+        return self.is_complete and not any(job.rejected for job in self.jobs)
 
     @property
     def targets(self) -> frozenset[str]:
@@ -49,27 +58,40 @@ class RunStep:
     """A run and what it is compared with.
 
     Attributes:
-        before: The runs that make up the list before it: the last complete one and those since, but no more than
+        before: The runs that make up the list before it: the last whole one and those since, but no more than
             `PATIENCE`. None before a list's first run, which has no changes.
         run: The run.
-        is_complete: Whether it has the page of every target that one of the last `PATIENCE` runs has.
-        first: Ids of its jobs that are the first of their target: what these show counts as there before.
+        early: Groups of earlier jobs by the id of a job of the run: an item that the job shows and the list lacks
+            counts as there before if each group may have rejected it. The first job of a target has no groups.
     """
 
     before: tuple[Run, ...]
     run: Run
-    is_complete: bool
-    first: frozenset[str]
+    early: Mapping[str, tuple[tuple[Seen, ...], ...]]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run has all pages."""
+        return self.run.is_complete
+
+    @property
+    def jobs(self) -> list[Seen]:
+        """All jobs that are compared."""
+        return [job for run in (*self.before, self.run) for job in run.jobs]
 
     @property
     def bytes(self) -> int:
         """Size of all bodies that are compared."""
         return self.run.bytes + sum(run.bytes for run in self.before)
 
-    def is_removed(self, last_seen: int) -> bool:
-        """Whether an item that the run does not show has gone; `last_seen` is the index in `before` of the last run
-        that showed it."""
-        return self.is_complete or (last_seen == 0 and len(self.before) == PATIENCE)
+    def is_removed(self, last_seen: int, *, is_rejected: bool = False) -> bool:
+        """Whether an item that the run does not show has gone.
+
+        Args:
+            last_seen: The index in `before` of the last run that showed it.
+            is_rejected: Whether the run may have rejected it.
+        """
+        return (self.is_complete and not is_rejected) or (last_seen == 0 and len(self.before) == PATIENCE)
 
     def find_previous(self, job: Seen) -> Seen:
         """The job that preceded a job of this run: the last one of its target, else the last one of all."""
@@ -138,20 +160,52 @@ def plan_steps(jobs: Iterable[Seen]) -> list[RunStep]:
     Args:
         jobs: All accepted jobs of the list, in any order.
     """
-    runs = find_runs(jobs)
+    return _plan(find_runs(jobs))
+
+
+def plan_page_steps(jobs: Iterable[Seen]) -> list[RunStep]:
+    """The comparisons that make up the feed of one target whose page is a list by itself, in order of time.
+
+    Args:
+        jobs: Accepted jobs of the target, in any order: all, or all since `PATIENCE` jobs before those that matter.
+    """
+    return _plan([Run((job,)) for job in sorted(jobs, key=lambda job: job.place)])
+
+
+def _plan(found: Iterable[Run]) -> list[RunStep]:
+    runs: list[Run] = []
     steps: list[RunStep] = []
-    known: set[str] = set()
-    last_complete = 0
-    for place, run in enumerate(runs):
-        recent = runs[max(place - PATIENCE, 0) : place]
-        is_complete = all(earlier.targets <= run.targets for earlier in recent)
-        first = frozenset(job.job_id for job in run.jobs if job.target_id not in known)
-        before = tuple(runs[max(last_complete, place - PATIENCE) : place])
-        steps.append(RunStep(before, run, is_complete, first))
-        known |= run.targets
-        if is_complete:
-            last_complete = place
+    starts: dict[str, int] = {}
+    last_whole = 0
+    for place, pages in enumerate(found):
+        run = replace(pages, is_complete=all(earlier.targets <= pages.targets for earlier in runs[-PATIENCE:]))
+        for target in run.targets:
+            starts.setdefault(target, place)
+        before = tuple(runs[max(last_whole, place - PATIENCE) : place])
+        steps.append(RunStep(before, run, _find_early(runs, run, starts)))
+        runs.append(run)
+        if run.is_whole:
+            last_whole = place
     return steps
+
+
+def _find_early(runs: Sequence[Run], run: Run, starts: Mapping[str, int]) -> dict[str, tuple[tuple[Seen, ...], ...]]:
+    """`RunStep.early` of a run after others; `starts` are the places of each target's first run."""
+    early = {}
+    for job in run.jobs:
+        start = starts[job.target_id]
+        if start <= len(runs) - PATIENCE:
+            # Not shown by as many runs, an item has gone, wherever it was before.
+            continue
+        if start:
+            own = [earlier for past in runs[start:] for earlier in past.jobs if earlier.target_id == job.target_id]
+            groups = tuple((earlier,) for earlier in own)
+        else:
+            # What a page of the first run rejected may be on any page now, and on one that a later run lacks.
+            groups = tuple(past.jobs for past in runs if past.is_complete)
+        if all(any(earlier.rejected for earlier in group) for group in groups):
+            early[job.job_id] = groups
+    return early
 
 
 def find_changed(old: Sequence[RunStep], new: Sequence[RunStep], moved: set[str]) -> list[RunStep]:
@@ -162,12 +216,17 @@ def find_changed(old: Sequence[RunStep], new: Sequence[RunStep], moved: set[str]
         new: The list's steps now.
         moved: Ids of jobs that have been loaded, or are no longer accepted.
     """
-    known = {_spell(step) for step in old}
-    return [step for step in new if (spelled := _spell(step)) not in known or moved & set(spelled[0])]
+    known = dict(map(_spell, old))
+    spelled = [_spell(step) for step in new]
+    return [
+        step
+        for step, (ids, rules) in zip(new, spelled, strict=True)
+        if known.get(ids) != rules or not moved.isdisjoint(ids)
+    ]
 
 
-def _spell(step: RunStep) -> tuple[tuple[str, ...], tuple[int, ...], bool, frozenset[str]]:
+def _spell(step: RunStep) -> tuple[tuple[str, ...], object]:
     """What a step depends on besides the rows of its jobs: ids of its jobs, the sizes of its runs, and its rules."""
-    runs = (*step.before, step.run)
-    ids = tuple(job.job_id for run in runs for job in run.jobs)
-    return ids, tuple(len(run.jobs) for run in runs), step.is_complete, step.first
+    sizes = [(len(run.jobs), run.is_complete) for run in (*step.before, step.run)]
+    early = {id_: [[job.job_id for job in group] for group in groups] for id_, groups in step.early.items()}
+    return tuple(job.job_id for job in step.jobs), (sizes, early)

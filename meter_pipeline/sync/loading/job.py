@@ -114,6 +114,7 @@ class CompletedJob:
             changes=changes,
             items=self.item_count,
             batch_id=values["batch_id"],
+            rejected=self.rejected,
         )
 
     @property
@@ -146,6 +147,11 @@ def read_large_body(row: JobRow, body: JobBody, draft: Draft, profiler: PiecePro
 
 def read_held_job(row: JobRow, stored: PartSet, texts: Texts, *, large_bytes: int) -> CompletedJob:
     """Reads a held job back from its raw rows in the lake; `large_bytes`: a larger job is read piece by piece."""
+    job = _read_stored(row, stored, texts, large_bytes)
+    return replace(job, rejected=row.rejected or 0, rejection=row.rejection)
+
+
+def _read_stored(row: JobRow, stored: PartSet, texts: Texts, large_bytes: int) -> CompletedJob:
     job = _record_from_ledger(row)
     size = row.bytes or 0
     batches = stored.job_batches("raw", ["item_index", "item"], {row.job_id: time_of(job)})

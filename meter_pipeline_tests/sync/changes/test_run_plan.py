@@ -8,9 +8,10 @@ from random import Random
 
 import pytest
 
+from meter_pipeline.config.item_rules import PATIENCE
 from meter_pipeline.store.times import iso
 from meter_pipeline.sync.changes.diff import Seen
-from meter_pipeline.sync.changes.runs import PATIENCE, find_runs, plan_steps
+from meter_pipeline.sync.changes.runs import find_runs, plan_steps
 
 _START = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
