@@ -156,7 +156,7 @@ COLUMNS = {
 # Where a column is something else than its name is elsewhere.
 EXCEPTIONS = {
     ("findings", "field"): "Path of the field; null for a test of the job as a whole.",
-    ("item_changes", "previous_job_id"): "The job before it; of a changed or removed item, the last one that showed it.",
+    ("item_changes", "previous_job_id"): "The job before it; of a changed or removed item the last that showed it.",
     ("lake_files", "bytes"): "Size of the file in bytes.",
     ("rejected_items", "bytes"): "Size of the item in bytes.",
     ("rejected_items", "item"): "The item as received; the beginning of one that is larger than METER_MAX_RECORD.",

@@ -7,11 +7,14 @@ import multiprocessing
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy
+from alembic import command
+from alembic.config import Config
 
 from meter_pipeline.api import Job
 from meter_pipeline.store import columns
@@ -313,6 +316,39 @@ def test_a_ledger_without_a_schema_yet_is_migrated_and_keeps_other_tables(tmp_pa
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(database.SCHEMA_VERSION,)]
         assert connection.execute("SELECT count(*) FROM notes").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005"])
+def test_a_ledger_of_an_older_version_is_migrated_with_its_rows(open_ledger: Open, version: str) -> None:
+    url = open_ledger.url  # type: ignore[attr-defined]
+    engine = sqlalchemy.create_engine(
+        f"sqlite:///{url}" if "://" not in url else url.replace("postgresql://", "postgresql+psycopg://")
+    )
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with engine.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+        tables = sqlalchemy.MetaData()
+        tables.reflect(connection, only=["strategies", "jobs"])
+        insert = tables.tables["strategies"].insert()
+        connection.execute(insert.values(strategy_id="a", slug="a", name="A", first_seen_at=_TIME))
+        insert = tables.tables["jobs"].insert()
+        for name in ("Z", "z", "é"):
+            row = {"job_id": name, "strategy_id": "a", "state": "accepted", "known_at": _TIME, "completed_at": _TIME}
+            connection.execute(insert.values(**row, url="https://shop.example/", items=7, bytes=900))
+    engine.dispose()
+    ledger = open_ledger()
+    (strategy_row,) = ledger.strategies()
+    assert (strategy_row.name, strategy_row.readings, strategy_row.identity) == ("A", None, None)
+    jobs = list(ledger.jobs("a", ("accepted",)))
+    assert [(row.job_id, row.items, row.bytes, row.rejected, row.rejection) for row in jobs] == [
+        (name, 7, 900, None, None) for name in ("Z", "z", "é")
+    ]
+    update = {"job_id": "z", "state": "accepted", "rejected": 2, "rejection": "item_index 3: not valid JSON"}
+    commit(ledger, "a", [update])
+    after = list(open_ledger().jobs("a", ("accepted",)))
+    assert after == [jobs[0], replace(jobs[1], **update, revision=after[1].revision), jobs[2]]
 
 
 def test_a_new_ledger_is_made_as_the_migrations_make_it(tmp_path: Path) -> None:
