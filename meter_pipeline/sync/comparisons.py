@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from itertools import takewhile
 from typing import Any
 
@@ -162,7 +163,7 @@ def _row(pair: Pair, answer: Comparison, agrees: bool | None) -> dict[str, Any]:
 
 
 def _have_same_items(lake: Lake, ledger: Ledger, pairs: Sequence[Pair]) -> dict[Pair, bool]:
-    """Whether both jobs of each pair have the same items, in any order."""
+    """Whether both jobs of each pair have the same items, in any order; rejected ones are compared as received."""
     slugs = {row.strategy_id: row.slug for row in ledger.strategies()}
     parts = ledger.parts(sorted({pair.strategy_id for pair in pairs}))
     same = {}
@@ -170,7 +171,10 @@ def _have_same_items(lake: Lake, ledger: Ledger, pairs: Sequence[Pair]) -> dict[
         own = [pair for pair in pairs if pair.strategy_id == strategy_id]
         ids = {id_ for pair in own for id_ in (pair.job_id, pair.previous_job_id)}
         stored = lake.part_set(slugs[strategy_id], parts[strategy_id])
-        hashes = _hashes_by_job(stored.read("results", [_JOB, _HASH], ids))
+        rejected = stored.read("rejected", ["job_id", "item"], ids)
+        digests = [blake2b(item).hexdigest() for item in rejected["item"].to_pylist()]
+        others = pa.table({_JOB: rejected["job_id"], _HASH: pa.array(digests, pa.string())})
+        hashes = _hashes_by_job(pa.concat_tables([stored.read("results", [_JOB, _HASH], ids), others]))
         for pair in own:
             same[pair] = hashes.get(pair.job_id, _NO_HASHES).equals(hashes.get(pair.previous_job_id, _NO_HASHES))
     return same

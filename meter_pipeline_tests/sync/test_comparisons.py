@@ -93,6 +93,22 @@ def test_where_meter_says_otherwise_is_listed(station: Station, empty_sandbox: S
     assert first not in verdicts(station)
 
 
+def test_items_that_could_not_be_loaded_are_compared_as_received(station: Station, empty_sandbox: Sandbox) -> None:
+    jobs = []
+    for damaged in (
+        b'{"title": "Lamp", "price": NaN}',
+        b'{"title": "Lamp", "price": NaN}',
+        b'{"title": "Lamp", "price": }',
+    ):
+        empty_sandbox.advance(hours=1)
+        items = [*({"title": f"Chair {number}", "price": number} for number in range(9)), damaged]
+        jobs.append(empty_sandbox.insert_job("Shop", items=items))
+    station.sync()
+    report = compare(station.client, station.ledger, station.lake)
+    assert (report.compared, report.agreed, report.disagreements) == (2, 2, [])
+    assert {id_: row.content_hash_match for id_, row in verdicts(station).items()} == {jobs[1]: True, jobs[2]: False}
+
+
 def test_a_pair_that_meter_cannot_compare_is_not_requested_again(station: Station, empty_sandbox: Sandbox) -> None:
     first, second, third = run(empty_sandbox, 1, 2, 3)
     station.sync()

@@ -191,7 +191,8 @@ def _plan(found: Iterable[Run]) -> list[RunStep]:
 
 def _find_early(runs: Sequence[Run], run: Run, starts: Mapping[str, int]) -> dict[str, tuple[tuple[Seen, ...], ...]]:
     """`RunStep.early` of a run after others; `starts` are the places of each target's first run."""
-    early = {}
+    early: dict[str, tuple[tuple[Seen, ...], ...]] = {}
+    groups: tuple[tuple[Seen, ...], ...]
     for job in run.jobs:
         start = starts[job.target_id]
         if start <= len(runs) - PATIENCE:
