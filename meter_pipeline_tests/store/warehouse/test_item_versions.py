@@ -26,7 +26,7 @@ _TABLES = """
 CREATE SCHEMA meter;
 CREATE TABLE meter.jobs (
     strategy VARCHAR, job_id VARCHAR, url VARCHAR, parameters VARCHAR, state VARCHAR, items BIGINT,
-    completed_at TIMESTAMPTZ, schedule_id VARCHAR
+    completed_at TIMESTAMPTZ, schedule_id VARCHAR, rejected BIGINT
 );
 CREATE TABLE meter.strategies (slug VARCHAR, identity VARCHAR);
 CREATE TABLE meter.partitions (table_name VARCHAR, strategy VARCHAR, month VARCHAR, revision BIGINT);
@@ -164,7 +164,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, before: Sequence[Job], jobs: Se
     numbered = [(job, place, item) for job in jobs for place, item in enumerate(job.items)]
     rows = {
         "meter.jobs": [
-            (job.strategy, job.job_id, job.url, None, "accepted", len(job.items), job.at, None) for job in jobs
+            (job.strategy, job.job_id, job.url, None, "accepted", len(job.items), job.at, None, 0) for job in jobs
         ],
         "changes": _changes(jobs),
         "results": [
@@ -174,7 +174,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, before: Sequence[Job], jobs: Se
         "items": [(job.strategy, job.job_id, place, job.item(key), job.at) for job, place, (key, _, _) in numbered],
     }
     # A job that is not accepted counts for nothing.
-    rows["meter.jobs"].append(("books", "held", None, None, "held", 5, _START - timedelta(days=3), None))
+    rows["meter.jobs"].append(("books", "held", None, None, "held", 5, _START - timedelta(days=3), None, 0))
     for table, found in rows.items():
         connection.execute(f"DELETE FROM {table}")
         if found:
