@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meter_pipeline.config.settings import Settings
+from meter_pipeline.host.extras import require_extra
 
 if TYPE_CHECKING:
     from meter_pipeline.api import MeterClient
     from meter_pipeline.store.lake.lake import Lake
     from meter_pipeline.store.lake.part_set import PartSet
     from meter_pipeline.store.ledger.ledger import Ledger
+    from meter_pipeline.store.warehouse.open_tables.tables import Export
 
 
 class Store(NamedTuple):
@@ -102,3 +105,40 @@ def open_store(settings: Settings) -> Iterator[Store]:
 
             take_over(ledger, lake)
         yield Store(ledger, lake)
+
+
+def require_tables(settings: Settings) -> None:
+    """Makes sure that the open tables of `settings` can be written, before anything is published.
+
+    Raises:
+        MissingExtraError: They are wanted, and their packages are not installed.
+    """
+    if settings.tables is not None:
+        require_extra(settings.tables, "METER_TABLES=iceberg", "METER_TABLES=none")
+
+
+def export_tables(settings: Settings, store: Store, keep: timedelta | None = None) -> Export | None:
+    """Brings the open tables of `settings` to what the warehouse shows; returns None if there are to be none.
+
+    Args:
+        settings: The settings.
+        store: The open store.
+        keep: How long a snapshot stays after another one took its place; as long as publications when None.
+
+    Raises:
+        StoreError: There is no publication, or the catalog cannot be used.
+    """
+    if settings.tables is None:
+        return None
+    from meter_pipeline.store.warehouse.open_tables.tables import export
+    from meter_pipeline.store.warehouse.publications import KEEP
+
+    return export(
+        store.ledger,
+        store.lake,
+        settings.warehouse,
+        catalog=settings.catalog,
+        lake_url=settings.lake,
+        credential=settings.catalog_credential,
+        keep=KEEP if keep is None else keep,
+    )

@@ -36,6 +36,8 @@ VARIABLES = (
     "METER_API_KEY",
     "METER_API_PREFIX",
     "METER_BASE_URL",
+    "METER_CATALOG_CREDENTIAL",
+    "METER_CATALOG_URL",
     "METER_CONFIG",
     "METER_DATA_DIR",
     "METER_DBT_PROJECT",
@@ -52,6 +54,7 @@ VARIABLES = (
     "METER_PUBLISH_TAGS",
     "METER_SCHEDULES_PER_RUN",
     "METER_SPOOL_DIR",
+    "METER_TABLES",
     "METER_WEBHOOK_SECRET",
 )
 # Set for dbt alone: see `dbt_project/profiles.yml`.
@@ -59,6 +62,8 @@ _DBT_VARIABLES = ("METER_DBT_DATABASE", "METER_DBT_TARGET")
 # Similarity of the shortest name to itself with one letter missing or two swapped. Names of other things, such as
 # METER_KEY_OF_TEAM_A, are less similar.
 _CLOSE = 0.86
+#: Formats of open tables.
+TABLE_FORMATS = ("iceberg",)
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,10 @@ class Settings:
         max_results_assets: Most strategies that have a Dagster asset each. If there are more, only declared ones have.
         schedules_per_run: Most schedules that the sensor syncs in one run.
         publish_every: Least time between publications that the sensor requests; None: it publishes in each run.
+        tables: Format of the open tables that each publication brings up to date: `iceberg`; None for none.
+        catalog_url: URL of the catalog of the open tables; when None, the ledger's PostgreSQL, or else a SQLite file
+            in `data_dir`.
+        catalog_credential: A token for a REST catalog, or a client's `id:secret`. Never shown by `repr`.
         publish_tags: Names and values of Dagster's tags on the job that publishes, by which a launcher places its runs.
     """
 
@@ -109,6 +118,9 @@ class Settings:
     schedules_per_run: int = 100
     publish_every: timedelta | None = None
     publish_tags: tuple[tuple[str, str], ...] = ()
+    tables: str | None = None
+    catalog_url: str | None = field(default=None, repr=False)
+    catalog_credential: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Refuses a data folder that some libraries cannot use: half of the data would be elsewhere, or unreadable.
@@ -149,6 +161,9 @@ class Settings:
             schedules_per_run=_count("METER_SCHEDULES_PER_RUN", values, cls.schedules_per_run, least=1),
             publish_every=_span("METER_PUBLISH_EVERY", values.get("METER_PUBLISH_EVERY")),
             publish_tags=_tags("METER_PUBLISH_TAGS", values.get("METER_PUBLISH_TAGS")),
+            tables=_tables(values.get("METER_TABLES")),
+            catalog_url=values.get("METER_CATALOG_URL"),
+            catalog_credential=values.get("METER_CATALOG_CREDENTIAL"),
         )
 
     @classmethod
@@ -171,6 +186,15 @@ class Settings:
     def lake(self) -> str:
         """The argument of `Lake.open`."""
         return self.lake_url or str(self.data_dir / "lake")
+
+    @property
+    def catalog(self) -> str:
+        """URL of the catalog of the open tables."""
+        if self.catalog_url:
+            return self.catalog_url
+        if self.ledger_url and self.ledger_url.startswith("postgres"):
+            return self.ledger_url
+        return f"sqlite:///{self.data_dir.absolute() / 'catalog.sqlite'}"
 
     @property
     def spool(self) -> Path:
@@ -371,6 +395,13 @@ def _tags(name: str, text: str | None) -> tuple[tuple[str, str], ...]:
     if not isinstance(found, dict):
         raise SettingsError(f'{name} is not a JSON object: give one such as {{"dagster-celery/queue": "publishing"}}')
     return tuple((tag, value if isinstance(value, str) else json.dumps(value)) for tag, value in found.items())
+
+
+def _tables(text: str | None) -> str | None:
+    name = (text or "none").strip().lower()
+    if name not in (*TABLE_FORMATS, "none"):
+        raise SettingsError(f"METER_TABLES={text!r} is no format of tables: give iceberg or none")
+    return None if name == "none" else name
 
 
 def _prefix(text: str) -> str:

@@ -14,6 +14,7 @@ from meter_pipeline.errors import MeterPipelineError
 _MODULES = {
     "charts": ("matplotlib", "PIL"),
     "dagster": ("dagster", "dagster_webserver", "dagster_dbt", "matplotlib"),
+    "iceberg": ("pyiceberg",),
     "dbt": ("dbt.cli", "dbt.adapters.duckdb", "sqlglot"),
     "postgres": ("psycopg",),
 }
@@ -27,7 +28,7 @@ def require_extra(extra: str, needed_by: str, otherwise: str = "") -> None:
     """Makes sure that an extra is installed, without importing it.
 
     Args:
-        extra: Name of the extra in `pyproject.toml`: charts, dagster, dbt or postgres.
+        extra: Name of the extra in `pyproject.toml`: charts, dagster, dbt, iceberg or postgres.
         needed_by: What needs the extra; the message begins with it.
         otherwise: Another way out than to install the extra.
 

@@ -64,7 +64,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         assert run(["sync"]) == 1
         assert run(["publish", "--raw"]) == 0
         sandbox.advance(hours=2)
-        for arguments in (["sync"], ["publish"]):
+        for arguments in (["sync"], ["publish", "--tables", "iceberg"]):
             assert run(arguments) == 0
         yield Reader(folder, sandbox, {"HELD_JOB": held, **_known(folder)})
         set_wait_scale(1)

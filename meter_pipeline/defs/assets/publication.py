@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster._core.definitions.composition import MappedInputPlaceholder
 
+from meter_pipeline.connect import export_tables, require_tables
 from meter_pipeline.defs.assets.models import OWNERS, ModelSpecs
 from meter_pipeline.defs.failures import fail_in_one_line
 from meter_pipeline.defs.keys import STORE_RESOURCE, WAREHOUSE
 from meter_pipeline.defs.metadata.origin import describe_origin
 from meter_pipeline.defs.naming import Keys, Names
+from meter_pipeline.store.errors import StoreError
 
 if TYPE_CHECKING:
     from meter_pipeline.defs.resources import StoreResource
@@ -118,15 +120,24 @@ def _publish(
     """Publishes, and yields what was built; of a rejected candidate, only the test results."""
     selected, selected_checks = keys.list_selected(context), keys.list_selected_checks(context)
     path: Path = store_resource.warehouse
+    settings = store_resource.settings()
+    failure: StoreError | None = None
     with fail_in_one_line(context.log):
         from meter_pipeline.store.warehouse.build import RejectedError, publish
 
+        require_tables(settings)
         with store_resource.open() as store:
             try:
                 publication = publish(store.ledger, store.lake, path, models=project)
             except RejectedError:
                 yield from _report_tests(project.results if project else (), models, selected_checks)
                 raise
+            exported = None
+            try:
+                exported = export_tables(settings, store)
+            except StoreError as error:
+                # The warehouse is published all the same: the run fails when that was said.
+                failure = error
         context.log.info(f"{path}: {'unchanged, nothing to publish' if publication.unchanged else 'published'}")
         version = dg.DataVersion(publication.publication_id)
         rows = _count_rows(path)
@@ -147,8 +158,12 @@ def _publish(
                 yield dg.MaterializeResult(asset, metadata=facts, data_version=version)
         if WAREHOUSE in selected:
             facts = {**origin, **charts.get(WAREHOUSE, {}), **_describe_warehouse(path, publication)}
+            if exported is not None:
+                facts |= {"open tables": exported.tables, "open tables changed": exported.changed}
             yield dg.MaterializeResult(WAREHOUSE, metadata=facts, data_version=version)
         yield from _report_tests(list(results.values()), models, selected_checks)
+        if failure is not None:
+            raise failure
 
 
 def _report_tests(results: Sequence[Result], models: ModelSpecs, selected: Any) -> Iterator[dg.AssetCheckResult]:

@@ -118,7 +118,7 @@ def _sqlite(path: Path) -> Engine:
 
 def _server(url: str) -> Engine:
     try:
-        parsed = make_url(_escaped(url))
+        parsed = make_url(escape_password(url))
         backend = parsed.drivername.partition("+")[0]
         if backend not in ("postgresql", "postgres"):
             raise LedgerError(f"METER_LEDGER_URL: {backend} is no ledger; give a postgresql:// URL")
@@ -131,7 +131,7 @@ def _server(url: str) -> Engine:
         raise LedgerError(f"METER_LEDGER_URL: {error}; install meter-pipeline[postgres]") from None
 
 
-def _escaped(url: str) -> str:
+def escape_password(url: str) -> str:
     """The URL with each @ in the password escaped."""
     scheme, _, rest = url.partition("://")
     authority, slash, path = rest.partition("/")

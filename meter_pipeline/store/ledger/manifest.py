@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
@@ -34,6 +34,17 @@ def read_parts_of(connection: Connection, slug: str) -> list[Part]:
     owner = select(strategies.c.strategy_id).where(strategies.c.slug == slug).scalar_subquery()
     query = select(parts).where((parts.c.strategy_id == owner) & parts.c.revision_out.is_(None))
     return [part_of(row) for row in connection.execute(query.order_by(parts.c.name))]
+
+
+def read_parts_at(connection: Connection, revision: int, shown: Sequence[str]) -> list[tuple[str, Part]]:
+    """The parts of some tables that counted at a revision, each with its strategy's slug.
+
+    A revision whose parts are pinned has all of them; of others, some may be deleted and forgotten.
+    """
+    counted = (parts.c.revision_in <= revision) & (parts.c.revision_out.is_(None) | (parts.c.revision_out > revision))
+    query = select(strategies.c.slug, parts).join(strategies, strategies.c.strategy_id == parts.c.strategy_id)
+    query = query.where(counted & parts.c.table_name.in_(shown)).order_by(parts.c.name)
+    return [(row.slug, part_of(row)) for row in connection.execute(query)]
 
 
 def read_last_changes(connection: Connection, table: str) -> dict[str, int]:
@@ -118,6 +129,15 @@ def find_listed(connection: Connection, names: Sequence[str]) -> set[str]:
 # -- pins --------------------------------------------------------------------------------------------------------------
 
 
+class Pin(NamedTuple):
+    """A pin: its id, the revision that it keeps, whether that may move on, and when it was set, ISO 8601."""
+
+    pin_id: str
+    revision: int
+    is_open: bool
+    pinned_at: str
+
+
 def set_pin(connection: Connection, pin_id: str, place: str, revision: int, *, is_open: bool) -> None:
     """Keeps the parts of a revision, or changes a pin."""
     at = now()
@@ -154,6 +174,12 @@ def read_pins(connection: Connection, place: str) -> Mapping[str, int]:
     is_closed = (pins.c.place == place) & pins.c.is_open.is_(False)
     rows = connection.execute(select(pins.c.pin_id, pins.c.revision).where(is_closed))
     return {pin_id: int(revision) for pin_id, revision in rows}
+
+
+def read_pins_in_order(connection: Connection, place: str) -> list[Pin]:
+    """The pins of a place, in the order in which they were set."""
+    query = select(pins.c.pin_id, pins.c.revision, pins.c.is_open, pins.c.pinned_at).where(pins.c.place == place)
+    return [Pin(*row) for row in connection.execute(query.order_by(pins.c.pinned_at, pins.c.pin_id))]
 
 
 def find_published_revision(connection: Connection) -> int:
