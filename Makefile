@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 DOCS_STAMP := $(VENV)/.installed-docs
+ENGINES_STAMP := $(VENV)/.installed-engines
 DEPLOY_STAMP := $(VENV)/.installed-deploy
 LOCK_VENV := .venv-lock
 TESTS ?= meter_pipeline_tests
@@ -16,7 +17,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 # With it set, every process would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo dev test wheel deploy-test coverage lint format docs lock bench screenshots crash slow clean install
+.PHONY: demo dev test wheel deploy-test engines coverage lint format docs lock bench screenshots crash slow clean install
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -36,6 +37,11 @@ $(BENCH_STAMP): $(STAMP)
 
 $(DOCS_STAMP): $(STAMP)
 	@$(INSTALL) --editable '.[all,dev,docs]'
+	@$(COMPILE)
+	@touch $@
+
+$(ENGINES_STAMP): $(STAMP)
+	@$(INSTALL) --editable '.[all,dev,engines]'
 	@$(COMPILE)
 	@touch $@
 
@@ -60,6 +66,10 @@ wheel: $(STAMP)
 # A deployment of several workers, as processes of this machine; needs redis-server.
 deploy-test: $(DEPLOY_STAMP)
 	@$(BIN)/python -m pytest -m deploy meter_pipeline_tests/deploy
+
+# Other engines read what was loaded; Spark needs Java (Debian: default-jre-headless).
+engines: $(ENGINES_STAMP)
+	@$(BIN)/python -m pytest -m engines meter_pipeline_tests/engines
 
 # The quick tests with branch coverage; .coveragerc says what is left out on purpose. No threshold: read the list of lines.
 # Processes that tests start are measured, too.
@@ -98,7 +108,7 @@ screenshots: $(DOCS_STAMP)
 
 # Everything that takes long: hundreds of kills, every point of a crash, many processes at once, whole builds of the models.
 slow: $(STAMP)
-	@CRASHES=300 PUBLICATIONS=50 DELIVERIES=100 THOROUGH=10 $(BIN)/python -m pytest $(PYTEST_ARGS) -m '' $(TESTS)
+	@CRASHES=300 PUBLICATIONS=50 DELIVERIES=100 THOROUGH=10 $(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not engines' $(TESTS)
 
 crash: $(STAMP)
 	@CRASHES=300 $(BIN)/python -m pytest -m slow meter_pipeline_tests/behaviour/test_crash.py

@@ -1,0 +1,1 @@
+"""Other engines read what was loaded and published."""
