@@ -12,6 +12,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
     NoSuchTableError,
     TableAlreadyExistsError,
 )
@@ -25,6 +26,7 @@ from starlette.routing import Route
 
 TOKEN = "canary-token-5c2ab"
 _STATUS = {
+    NoSuchNamespaceError: 404,
     NoSuchTableError: 404,
     NamespaceAlreadyExistsError: 409,
     TableAlreadyExistsError: 409,
@@ -38,6 +40,7 @@ class RestCatalog:
     Attributes:
         url: Its URL.
         calls: Method and path of each request.
+        failing: Answers that are left until one is lost, and whether its call is carried out before; None: none is.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,6 +48,7 @@ class RestCatalog:
             "served", uri=f"sqlite:///{folder}/served.sqlite", warehouse=f"file://{folder}/served"
         )
         self.calls: list[tuple[str, str]] = []
+        self.failing: tuple[int, bool] | None = None
         table = "/v1/namespaces/{namespace}/tables/{table}"
         routes = [
             Route("/v1/config", self._answer(lambda request, body: {"defaults": {}, "overrides": {}})),
@@ -78,12 +82,24 @@ class RestCatalog:
                 return _refuse(401, "NotAuthorizedException", "no valid token")
             try:
                 content = await request.body()
+                is_lost, is_done = self._count_down()
+                if is_lost and not is_done:
+                    return _refuse(500, "ServerError", "as the test wants")
                 found = work(request, json.loads(content) if content else {})
+                if is_lost:
+                    return _refuse(500, "ServerError", "as the test wants")
             except tuple(_STATUS) as error:
                 return _refuse(_STATUS[type(error)], type(error).__name__, str(error))
             return Response(status_code=204) if found is None else JSONResponse(found)
 
         return answer
+
+    def _count_down(self) -> tuple[bool, bool]:
+        if self.failing is None:
+            return False, False
+        left, is_done = self.failing
+        self.failing = (left - 1, is_done) if left else None
+        return not left, is_done
 
     def _create_namespace(self, request: Request, body: Any) -> Any:
         self._catalog.create_namespace(tuple(body["namespace"]))

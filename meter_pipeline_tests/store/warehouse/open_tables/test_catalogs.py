@@ -104,6 +104,36 @@ def test_a_column_of_another_type_replaces_the_table_behind_rest_as_well(rest: R
     ledger.close()
 
 
+@pytest.mark.parametrize("is_done", [False, True], ids=["refused", "answer lost"])
+def test_an_export_that_breaks_off_anywhere_is_completed_by_the_next(
+    rest: RestCatalog, tmp_path: Path, is_done: bool
+) -> None:
+    ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))
+    lake = str(tmp_path / "lake")
+    shelf = Shelf(ledger, Lake.open(lake), tmp_path / "warehouse.duckdb", rest.url, lake)
+    desk = Desk(ledger, shelf.lake, shelf.path)
+    desk.load("books", "b1", MARCH, "x")
+    shelf.publish()
+    broken: list[str] = []
+    for calls in range(24):
+        desk.load("books", "b1", MARCH, *"abcdef"[: 1 + calls % 5])
+        desk.load(f"toys{calls % 3}", f"t{calls}", APRIL, "x")
+        rest.failing = (calls, is_done)
+        try:
+            shelf.publish(keep_hours=0)
+        except WarehouseError as error:
+            broken.append(str(error))
+        rest.failing = None
+        clean(ledger, shelf.lake, grace=timedelta(0))
+        shelf.assert_snapshots_unchanged()
+        if calls % 2:
+            shelf.publish(keep_hours=0)
+            shelf.assert_equal_to_warehouse()
+    assert len(broken) > 10
+    assert all("as the test wants; check METER_CATALOG_URL" in line for line in broken)
+    ledger.close()
+
+
 @pytest.mark.parametrize(
     ("catalog", "said"),
     [
