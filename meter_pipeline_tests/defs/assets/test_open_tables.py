@@ -14,8 +14,8 @@ def test_a_run_ends_with_the_open_tables_of_what_it_has_published(
     result = pipeline.run()
     (event,) = [found for found in result.get_asset_materialization_events() if found.asset_key.path[-1] == "warehouse"]
     facts = event.materialization.metadata
-    # There are no changes between jobs yet, so that table has no snapshot.
-    assert facts["open tables"].value == facts["open tables changed"].value + 1 > 3
+    # A table without rows has no snapshot yet.
+    assert facts["open tables"].value > facts["open tables changed"].value > 2
 
 
 def test_a_catalog_that_is_down_fails_the_run_in_one_line_after_the_publication(

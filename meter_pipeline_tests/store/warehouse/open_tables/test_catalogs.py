@@ -56,7 +56,7 @@ def test_every_catalog_takes_the_tables_and_their_changes(shelf: Shelf) -> None:
     shelf.assert_equal_to_warehouse()
     shelf.assert_snapshots_unchanged()
     assert shelf.publish(keep_hours=0).changed == 0
-    assert {name: len(table.snapshots()) for name, table in shelf.tables().items()} == {
+    assert {name: len(table.snapshots()) for name, table in shelf.tables().items() if table.snapshots()} == {
         "meter.raw": 1,
         "meter.changes": 1,
         "results.books": 1,
