@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline.sync import sync
+from meter_pipeline_tests.forking import import_before_forks
 
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])
+import_before_forks(__name__)
 
 # Jobs with missing or duplicate rows: there must never be any.
 _TORN = """

@@ -5,7 +5,6 @@ The processes are forked from a server that has imported everything, so that a k
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -17,9 +16,9 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.change_sets import Unseen
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync import sync
+from meter_pipeline_tests.forking import PROCESSES, import_before_forks
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload([__name__])
+import_before_forks(__name__)
 
 #: What a sync of two unseen changes and a late one calls, in this order: owner, method, number of the call.
 CALLS: dict[str, tuple[Any, str, int]] = {
@@ -48,7 +47,7 @@ POINTS = [f"{when} {name}" for name in CALLS for when in ("before", "after")]
 
 def run(folder: str, url: str, key: str, point: str) -> int | None:
     """Syncs until the point; returns the exit code, which is -9 if the point was reached."""
-    process = _SERVER.Process(target=_sync, args=(folder, url, key, point))
+    process = PROCESSES.Process(target=_sync, args=(folder, url, key, point))
     process.start()
     process.join()
     return process.exitcode

@@ -5,7 +5,6 @@ The processes are forked from a server that has imported everything, so that a k
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pathlib
 import shutil
@@ -22,9 +21,9 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync import sync
 from meter_pipeline.sync.limits import Limits
+from meter_pipeline_tests.forking import PROCESSES, import_before_forks
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload([__name__])
+import_before_forks(__name__)
 #: Batches of a few jobs, so that a load has many writes.
 LIMITS = Limits(batch_bytes=3_000, large_bytes=3_000)
 
@@ -41,7 +40,7 @@ def started(
         die_at: The number of the step, before or after a write, at which the sync kills itself.
         ledger: The address of the ledger.
     """
-    process = _SERVER.Process(target=_sync, args=(str(folder), url, key, die_at, ledger))
+    process = PROCESSES.Process(target=_sync, args=(str(folder), url, key, die_at, ledger))
     process.start()
     return process
 

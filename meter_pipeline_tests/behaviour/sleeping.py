@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -15,14 +14,14 @@ import psutil
 
 from meter_pipeline.cli import run
 from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline_tests.forking import PROCESSES, import_before_forks
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload([__name__])
+import_before_forks(__name__)
 
 
 def fall_asleep(output: Path, environment: dict[str, str]) -> BaseProcess:
     """Starts the command and waits until it is stopped; what it prints goes into a file."""
-    process = _SERVER.Process(target=_sync, args=(output, environment))
+    process = PROCESSES.Process(target=_sync, args=(output, environment))
     process.start()
     deadline = time.monotonic() + 60
     while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:

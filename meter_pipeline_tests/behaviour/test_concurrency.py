@@ -11,6 +11,7 @@ from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse.build import publish
 from meter_pipeline_tests.behaviour import crowd
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.forking import PROCESSES
 
 pytestmark = pytest.mark.slow
 
@@ -27,11 +28,11 @@ def test_four_syncs_two_readers_and_a_publisher_do_not_disturb_each_other(
     station = make_station(empty_sandbox, "shared")
     publish(station.ledger, station.lake, station.folder / "warehouse.duckdb")
     folder = str(station.folder)
-    stop = crowd.PROCESSES.Event()
+    stop = PROCESSES.Event()
 
     def start(target: Callable[..., None], *arguments: Any) -> tuple[Any, Any]:
-        answers = crowd.PROCESSES.Queue()
-        process = crowd.PROCESSES.Process(target=target, args=(folder, *arguments, answers))
+        answers = PROCESSES.Queue()
+        process = PROCESSES.Process(target=target, args=(folder, *arguments, answers))
         process.start()
         return process, answers
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import platform
 import threading
@@ -16,7 +15,10 @@ import sqlalchemy
 from meter_pipeline.store.ledger import claims
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.tables import claims as claims_table
+from meter_pipeline_tests.forking import PROCESSES, import_before_forks
 from meter_pipeline_tests.store.records import commit, strategy
+
+import_before_forks(__name__)
 
 Open = Callable[[], Ledger]
 
@@ -72,7 +74,7 @@ def _claim_and_die(url: str) -> None:
 def test_a_claim_ends_with_its_process_at_once(open_ledger: Open) -> None:
     ledger = open_ledger()
     for _ in range(2):
-        process = multiprocessing.get_context("forkserver").Process(
+        process = PROCESSES.Process(
             target=_claim_and_die,
             args=(open_ledger.url,),  # type: ignore[attr-defined]
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -16,10 +15,10 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger import manifest
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse import candidate, pins, publications, published_file
+from meter_pipeline_tests.forking import PROCESSES, import_before_forks
 from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk, Marts
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload([__name__])
+import_before_forks(__name__)
 
 # What publishing calls, in this order: owner, name, and which call it is.
 CALLS: dict[str, tuple[Any, str, int]] = {
@@ -82,7 +81,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_readers_and_the_next_publication_survive_a_kill(desk: Desk, point: str) -> None:
-    process = _SERVER.Process(target=_publish, args=(str(desk.path.parent), point))
+    process = PROCESSES.Process(target=_publish, args=(str(desk.path.parent), point))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import time
@@ -14,12 +13,12 @@ from pathlib import Path
 
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse.build import roll_back
+from meter_pipeline_tests.forking import PROCESSES, import_before_forks
 from meter_pipeline_tests.store.warehouse.delivery.targets import Target
 from meter_pipeline_tests.store.warehouse.desk import APRIL, MARCH, Desk, Marts
 
 _KILLS = int(os.environ.get("DELIVERIES", "10"))
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload([__name__])
+import_before_forks(__name__)
 
 
 def _deliver(target: Target, folder: Path, started: Connection) -> None:
@@ -48,8 +47,8 @@ def test_a_killed_delivery_leaves_one_publication_or_the_other(target: Target, d
     for number in range(_KILLS):
         wanted = number % 2
         roll_back(desk.ledger, desk.path, (first, second)[wanted].publication_id)
-        here, there = _SERVER.Pipe()
-        process = _SERVER.Process(target=_deliver, args=(target, desk.path.parent, there))
+        here, there = PROCESSES.Pipe()
+        process = PROCESSES.Process(target=_deliver, args=(target, desk.path.parent, there))
         process.start()
         here.recv()
         here.poll(seconds * chance.uniform(0, 1.2))
