@@ -108,7 +108,7 @@ screenshots: $(DOCS_STAMP)
 
 # Everything that takes long: hundreds of kills, every point of a crash, many processes at once, whole builds of the models.
 slow: $(STAMP)
-	@CRASHES=300 PUBLICATIONS=50 DELIVERIES=100 THOROUGH=10 $(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not engines' $(TESTS)
+	@CRASHES=300 PUBLICATIONS=50 DELIVERIES=100 THOROUGH=20 $(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not engines' $(TESTS)
 
 crash: $(STAMP)
 	@CRASHES=300 $(BIN)/python -m pytest -m slow meter_pipeline_tests/behaviour/test_crash.py

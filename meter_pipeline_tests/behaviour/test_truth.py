@@ -270,7 +270,7 @@ RULES = (
 
 
 @settings(
-    max_examples=4 * thorough.TIMES,
+    max_examples=2 * thorough.TIMES,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),

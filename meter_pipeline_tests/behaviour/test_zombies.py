@@ -68,7 +68,14 @@ def stopped_before(step: str, others: Callable[[], None], whom: Station) -> Iter
     assert is_awake[0]
 
 
-@pytest.fixture(params=["SQLite, a folder", "PostgreSQL, a folder", "PostgreSQL, an object store"])
+# The quick suite has each kind of ledger and of lake once; what is left is the one with the other, in `make slow`.
+@pytest.fixture(
+    params=[
+        "SQLite, a folder",
+        pytest.param("PostgreSQL, a folder", marks=pytest.mark.slow),
+        "PostgreSQL, an object store",
+    ]
+)
 def pair(
     request: pytest.FixtureRequest, make_station: Callable[..., Station], empty_sandbox: Sandbox
 ) -> tuple[Station, Station]:

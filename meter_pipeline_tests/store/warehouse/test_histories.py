@@ -14,6 +14,7 @@ from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse.build import reading, roll_back
+from meter_pipeline_tests.behaviour.thorough import TIMES
 from meter_pipeline_tests.store.records import job, strategy
 from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk, Marts
 
@@ -35,7 +36,7 @@ def content(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2 * TIMES))
 def test_a_publication_that_carries_tables_on_equals_one_built_in_full(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))

@@ -32,7 +32,7 @@ def rows(station: Station, table: str = "changes") -> list[str]:
 
 
 @settings(
-    max_examples=6 * thorough.TIMES,
+    max_examples=3 * thorough.TIMES,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
@@ -59,7 +59,7 @@ def test_the_feed_of_a_sliding_listing_is_the_truth_in_any_order_of_loading(
 
 
 @settings(
-    max_examples=4 * thorough.TIMES,
+    max_examples=2 * thorough.TIMES,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
@@ -115,7 +115,7 @@ def test_that_a_listing_slides_is_found_whatever_the_order_of_loading(pages: int
 
 
 @settings(
-    max_examples=3 * thorough.TIMES,
+    max_examples=2 * thorough.TIMES,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),

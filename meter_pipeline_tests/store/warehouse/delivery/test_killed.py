@@ -17,7 +17,7 @@ from meter_pipeline_tests.forking import PROCESSES, import_before_forks
 from meter_pipeline_tests.store.warehouse.delivery.targets import Target
 from meter_pipeline_tests.store.warehouse.desk import APRIL, MARCH, Desk, Marts
 
-_KILLS = int(os.environ.get("DELIVERIES", "10"))
+_KILLS = int(os.environ.get("DELIVERIES", "4"))
 import_before_forks(__name__)
 
 
