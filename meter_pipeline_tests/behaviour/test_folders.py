@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from meter_pipeline.cli import run
 from meter_pipeline.commands.dev import dagster_home
-from meter_pipeline.config.settings import Settings, SettingsError
+from meter_pipeline.config.settings import PROJECT, Settings, SettingsError
 from meter_pipeline.defs import build_defs
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import LakeError
@@ -26,8 +27,10 @@ from meter_pipeline.store.ledger.database import connect
 from meter_pipeline.store.warehouse import scans
 
 _NAMES = ["[ab] star*", 'it\'s "5%20" #1 %s', "strategy=x", "{{ 東京 }} $HOME;`a`", "[", "~a, (b) &c!\nd"]
-# Building the models takes a while: what is awkward in the names above, in as few as can be.
-_ALL_IN_FEW = [pytest.param("strategy=x [ab] *", marks=pytest.mark.slow), 'it\'s "5%20" #1 %s {{ 東京 }} $HOME;`a`\n~']
+# What is awkward in the names above, in as few as can be; building all the models takes a while.
+_ALL_IN_FEW = ["strategy=x [ab] *", 'it\'s "5%20" #1 %s {{ 東京 }} $HOME;`a`\n~']
+_MODELS = ["one of its own", pytest.param("all of the pipeline", marks=pytest.mark.slow)]
+_MODEL = "{{ config(materialized='table') }} select * from meter.jobs"
 _URL = ("METER_LEDGER_URL", "METER_LAKE_URL", "METER_API_PREFIX", "DAGSTER_HOME", "METER_DBT_PROJECT")
 
 
@@ -63,11 +66,16 @@ def meter(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("name", _ALL_IN_FEW)
+@pytest.mark.parametrize("models", _MODELS)
 def test_every_command_and_dagster_work_in_a_folder_of_any_name(
-    shop: Sandbox, meter: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    shop: Sandbox, meter: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, models: str
 ) -> None:
     folder = tmp_path / name / name / "data"
     monkeypatch.setenv("METER_DATA_DIR", str(folder))
+    table = "marts.fct_scrape_jobs"
+    if models == "one of its own":
+        monkeypatch.setenv("METER_DBT_PROJECT", str(_write_project(tmp_path / name / "models")))
+        table = "main.all_jobs"
     meter("check")
     meter("sync", ends=1)
     (held,) = (job["job_id"] for job in meter("status", "--json")["problems"])
@@ -81,13 +89,23 @@ def test_every_command_and_dagster_work_in_a_folder_of_any_name(
     assert list(rows[0])[-3:] == ["title", "price", "isbn"]
     items = "select strategy, count(*) as n from meter.items group by all"
     assert meter("query", "--json", items) == [{"strategy": "books", "n": 3}]
-    assert meter("query", "--json", "select count(*) as n from marts.fct_scrape_jobs") == [{"n": 3}]
+    assert meter("query", "--json", f"select count(*) as n from {table}") == [{"n": 3}]
     assert [publication["state"] for publication in meter("publications", "--json")] == ["kept", "current"]
-    meter("report", "--since", "2000-01-01", "--out", str(folder / "report.html"))
-    assert "Tide Tables" in (folder / "report.html").read_text()
+    if models == "all of the pipeline":
+        meter("report", "--since", "2000-01-01", "--out", str(folder / "report.html"))
+        assert "Tide Tables" in (folder / "report.html").read_text()
     meter("publish", "--rollback")
     assert {path.name for path in tmp_path.iterdir()} == {name}
     _see_dagster_work(shop, folder)
+
+
+def _write_project(folder: Path) -> Path:
+    """A dbt project with one model, which is built in a moment."""
+    (folder / "models").mkdir(parents=True)
+    (folder / "dbt_project.yml").write_text("name: own\nversion: '1.0'\nprofile: meter_pipeline\n")
+    shutil.copy(PROJECT / "profiles.yml", folder)
+    (folder / "models" / "all_jobs.sql").write_text(_MODEL)
+    return folder
 
 
 def _see_dagster_work(shop: Sandbox, folder: Path) -> None:

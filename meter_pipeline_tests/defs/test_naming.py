@@ -10,8 +10,9 @@ from pathlib import Path
 
 import dagster as dg
 import pandas as pd
+import yaml
 
-from meter_pipeline import MeterTranslator, build_meter_defs
+from meter_pipeline import MeterComponent, MeterTranslator, build_meter_defs
 from meter_pipeline_tests.defs.conftest import Pipeline, materialized
 
 _EXAMPLE = Path(__file__).parents[2] / "examples" / "own_project"
@@ -77,7 +78,9 @@ def test_dg_knows_the_component_and_scaffolds_it(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    assert "validated successfully" in dg_command("check", "yaml")
+    shipped = yaml.safe_load((project / "scraping" / "defs" / "meter" / "defs.yaml").read_text())
+    assert shipped["type"] == "meter_pipeline.MeterComponent"
+    assert MeterComponent.resolve_from_yaml(yaml.safe_dump(shipped["attributes"]))
     given = ("--data-dir", "shop", "--group", "web", "--owner", "team:web")
     dg_command("scaffold", "defs", "meter_pipeline.MeterComponent", "shop", *given)
     written = (project / "scraping" / "defs" / "shop" / "defs.yaml").read_text()
@@ -85,4 +88,6 @@ def test_dg_knows_the_component_and_scaffolds_it(tmp_path: Path) -> None:
     assert "data_dir: shop" in written
     assert "- team:web" in written
     shutil.rmtree(project / "scraping" / "defs" / "meter")
-    assert "loaded successfully" in dg_command("check", "defs")
+    checked = dg_command("check", "defs")
+    assert "validated successfully" in checked
+    assert "loaded successfully" in checked
