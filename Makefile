@@ -12,12 +12,14 @@ TESTS ?= meter_pipeline_tests
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint requirements.lock
 # On all cores, which pip does not use, and without the packages' own tests. Templates that are no Python are left out.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true
-PYTEST_ARGS ?= -n 2 --dist loadfile
+# In the order of their names: sorted by the number of tests, the files with one long test would come last, to one core.
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 # With it set, every process would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo dev test wheel deploy-test engines coverage lint format docs lock bench screenshots crash slow clean install
+.PHONY: demo dev test wheel deploy-test engines coverage lint lint-style lint-types lint-models lint-defs format docs lock \
+	bench screenshots crash slow clean install
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -77,11 +79,20 @@ coverage: $(STAMP)
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term:skip-covered --cov-report=html $(TESTS)
 
-lint: $(STAMP)
+# With `make --jobs 2 lint`, the types are checked beside the rest.
+lint: lint-types lint-style lint-models lint-defs
+
+lint-style: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+lint-types: $(STAMP)
 	@$(BIN)/mypy
+
+lint-models: $(STAMP)
 	@cd dbt_project && $(CURDIR)/$(BIN)/sqlfluff lint .
+
+lint-defs: $(STAMP)
 	@$(BIN)/dg check defs
 
 format: $(STAMP)

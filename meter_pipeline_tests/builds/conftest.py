@@ -46,21 +46,34 @@ class Desk:
         return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """The wheel of the sdist of the tree, installed with all extras; nothing has been done yet."""
-    return _install(tmp_path_factory.mktemp("wheel"), "all")
-
-
-@pytest.fixture(scope="module")
-def bare_desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """The same wheel, installed without any extra."""
-    return _install(tmp_path_factory.mktemp("core"))
-
-
-def _install(root: Path, *extras: str) -> Desk:
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the sdist of the tree."""
+    root = tmp_path_factory.mktemp("built")
     tree = unpack(build(copy_tree(root / "tree"), "sdist", root / "sdist"), root / "unpacked")
-    programs = install(build(tree, "wheel", root / "dist"), root / "environment", *extras)
+    return build(tree, "wheel", root / "dist")
+
+
+@pytest.fixture(scope="session")
+def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment in which the wheel is installed with all extras."""
+    return install(wheel, tmp_path_factory.mktemp("all") / "environment", "all")
+
+
+@pytest.fixture(scope="module")
+def desk(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """The wheel with all extras; nothing has been done yet."""
+    return _desk(programs, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def bare_desk(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """The same wheel, installed without any extra."""
+    root = tmp_path_factory.mktemp("core")
+    return _desk(install(wheel, root / "environment"), root)
+
+
+def _desk(programs: Path, root: Path) -> Desk:
     for name in ("desk", "home"):
         (root / name).mkdir()
     return Desk(programs, root / "desk")
