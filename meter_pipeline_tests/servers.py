@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from botocore.retries.standard import ExponentialBackoff
 
 from meter_pipeline_tests.object_server import ObjectServer
 from meter_pipeline_tests.pooler import Pooler
@@ -109,7 +110,10 @@ def pooled_url(postgres_url: str) -> Iterator[str]:
 def object_server() -> Iterator[ObjectServer]:
     """An S3 server with the bucket `lakes`."""
     server = ObjectServer()
-    yield server
+    with pytest.MonkeyPatch.context() as patch:
+        # The clients try again at once.
+        patch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0)
+        yield server
     server.stop()
 
 

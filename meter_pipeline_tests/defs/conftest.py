@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from meter_pipeline.api import set_wait_scale
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_client, open_store
 from meter_pipeline.defs import build_defs
@@ -75,6 +76,7 @@ def pipeline(
     monkeypatch.setenv("METER_DATA_DIR", str(tmp_path / "data"))
     # Most tests are about the sync; test_models.py is about the models.
     monkeypatch.setenv("METER_DBT_PROJECT", "none")
+    set_wait_scale(0)
     sandbox.add_strategy("Books", "https://books.example/new")
     sandbox.add_strategy("Lamps", "https://lamps.example/")
     with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
@@ -83,6 +85,7 @@ def pipeline(
             made.scrape("Books", {"title": "Tide Tables", "Price": price}, {"title": "Salt Road", "Price": 9})
             made.scrape("Lamps", {"name": "Moon | Sun", "watt": 40})
         yield made
+    set_wait_scale(1)
 
 
 def logged(pipeline: Pipeline, result: dg.ExecuteInProcessResult) -> list[str]:

@@ -179,6 +179,7 @@ def test_small_files_that_were_written_or_read_are_not_asked_for_again(
         ),
     ],
 )
+@pytest.mark.usefixtures("object_server")
 def test_a_url_that_cannot_be_used_is_one_line_without_its_secrets(broken: str, message: str) -> None:
     with pytest.raises(LakeError, match=f"^{message}") as raised:
         Lake.open(broken)
