@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from meter_pipeline.api import JobBody, MeterClient, set_wait_scale
+from meter_pipeline.api import JobBody, MeterClient
 from meter_pipeline.config import origin
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline_tests.defs.conftest import CANARY, Pipeline, failure, materialized
-
-
-@pytest.fixture
-def _no_waits() -> Iterator[None]:
-    set_wait_scale(0)
-    yield
-    set_wait_scale(1)
 
 
 def test_a_wrong_key_is_one_line_and_no_retry(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +66,6 @@ def test_a_fault_of_this_program_fails_the_run_once_everything_else_is_loaded(
     assert "results/books" in materialized(result)
 
 
-@pytest.mark.usefixtures("_no_waits")
 def test_an_api_that_is_not_there_is_one_line(pipeline: Pipeline) -> None:
     pipeline.sandbox.stop()
     assert "connection refused" in failure(pipeline.run(fails=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from meter_pipeline.api.retries import set_wait_scale
 from meter_pipeline.connect import open_client, open_ledger, open_store
 from meter_pipeline.defs import build_defs, sensors
 from meter_pipeline.sync import sync
@@ -80,14 +78,6 @@ class Daemon:
             raise_on_error=False,
         )
         assert done.success is not fails
-
-
-@pytest.fixture(autouse=True)
-def impatient() -> Iterator[None]:
-    """Waits between attempts are cut short."""
-    set_wait_scale(0.01)
-    yield
-    set_wait_scale(1)
 
 
 @pytest.fixture
