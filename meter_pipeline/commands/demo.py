@@ -27,80 +27,128 @@ if TYPE_CHECKING:
     from meter_pipeline.sandbox import Sandbox
 
 _LATER_DAYS = 1.5
-_SHOP = "new_books"
+# A job has no finding where the API itself contradicts its items, as with another count.
+_BROKEN = """
+select strftime(completed_at, '%m-%d %H:%M') as scraped, findings.field,
+    regexp_replace(coalesce(findings.message, reason), ' \\(such as .*', '') as "held because",
+    findings.samples ->> '$[0]' as seen
+from meter.jobs as jobs
+left join meter.findings as findings on findings.job_id = jobs.job_id and findings.position = 0
+where state = 'held'
+order by completed_at
+limit 20
+"""
+_STATES = """
+with feed as (select job_id, count(*) as changes from meter.item_changes group by job_id),
+result as (select _meter_job_id as job_id, count(*) as items from results.flaky_shop group by job_id)
+select state, count(*) as jobs, sum(jobs.items) as "items scraped", coalesce(sum(result.items), 0) as "rows in results",
+    coalesce(sum(feed.changes), 0) as "rows in the feed"
+from meter.jobs as jobs
+left join result using (job_id)
+left join feed using (job_id)
+where strategy = 'flaky_shop'
+group by state
+order by jobs desc
+"""
 _MOVES = """
-select strategy, label as item, cast(old_price as decimal(18, 2)) as was, cast(new_price as decimal(18, 2)) as now,
-    round(100 * relative_change, 1) as "change %", observed_at as seen
+select strategy, label as item, currency, cast(old_price as decimal(18, 2)) as was,
+    cast(new_price as decimal(18, 2)) as now, round(100 * relative_change, 1) as "change %", observed_at as seen
 from marts.fct_price_changes
 where observed_at > (select max(observed_at) - interval 7 days from marts.fct_price_changes)
 order by abs(relative_change) desc nulls last, observed_at, label
-limit 8
+limit 6
 """
-_VANISHED = """
-select label as posting, first_seen_at as "first seen", removed_at as removed, round(seconds_listed / 3600, 1) as hours
-from marts.dim_items
-where strategy ilike '%job%' and seconds_listed < 2 * 86400
-order by seconds_listed, label
-limit 8
+_VARIANTS = """
+select label as item, field, old_value ->> '$' as was, new_value ->> '$' as now,
+    round(100 * relative_change, 1) as "change %", observed_at as seen
+from meter.item_changes
+inner join marts.dim_items using (strategy, target, item_key)
+where strategy = 'bikes_with_variants' and field like 'variants%' and kind = 'changed'
+order by observed_at desc, label, field
+limit 6
+"""
+# Bikes whose price moved in all shops, the latest first: as the pages write it, and as the numbers read from it.
+_CURRENCIES = """
+with moves as (
+    select label as item, url, old_value ->> '$' as was, new_value ->> '$' as now, new_number as number,
+        new_currency as currency, round(100 * relative_change, 1) as "change %", observed_at as seen,
+        max(observed_at) over (partition by item_key) as latest, count(*) over (partition by item_key) as moves
+    from meter.item_changes
+    inner join marts.dim_items using (strategy, target, url, item_key)
+    where strategy = 'bikes_in_two_shops' and field = 'price'
+)
+select item, url, was, now, number, currency, "change %", seen
+from moves
+where moves > 1
+order by latest desc, item, url
+limit 6
+"""
+# The versions of the product whose price moved most often.
+_PRODUCT = """
+with moved as (
+    select target from meter.item_changes where strategy = 'single_products' and field = 'price' and kind = 'changed'
+    group by target order by count(*) desc, target limit 1
+)
+select items.label as item, version, versions.item ->> 'price' as price, versions.item ->> 'reviews' as reviews,
+    versions.item ->> 'stock' as stock, valid_from as "valid from", valid_to as "valid to"
+from meter.item_versions as versions
+inner join moved using (target)
+inner join marts.dim_items as items using (strategy, target, item_key)
+where strategy = 'single_products'
+order by version
+limit 6
+"""
+_SLIDING = """
+with seen as (
+    select _meter_item_key as item_key, count(distinct _meter_url) as pages from results.classified_adverts
+    group by item_key
+), feed as (
+    select item_key, count(*) filter (where kind = 'added') as came, count(*) filter (where kind = 'removed') as went
+    from meter.item_changes where strategy = 'classified_adverts' group by item_key
+)
+select pages as "stood on pages", count(*) as adverts, coalesce(sum(came), 0) as came, coalesce(sum(went), 0) as went
+from seen
+left join feed using (item_key)
+group by pages
+order by pages
 """
 # Noon of the Tuesday before the last observed day, or the first job if the data is younger.
 _TUESDAY = """
 with days as (
     select max(observed_at) as last, min(observed_at) as first from marts.fct_scrape_jobs
-    where strategy = $strategy and outcome = 'accepted'
+    where strategy = 'new_books' and outcome = 'accepted'
 ), moment as (
     select greatest(
         date_trunc('week', last at time zone 'UTC' - interval 1 day) + interval 36 hours, first at time zone 'UTC'
     ) at time zone 'UTC' as at
     from days
 )
-select moment.at as "as of", items.label as item, json_extract_string(versions.item, '$.price') as price
+select moment.at as "as of", items.label as item, versions.item ->> 'price' as price
 from meter.item_versions as versions
 inner join moment on valid_from <= moment.at and (valid_to is null or valid_to > moment.at)
 inner join marts.dim_items as items using (strategy, item_key)
-where strategy = $strategy
+where strategy = 'new_books'
 order by items.label
-limit 8
+limit 4
 """
-_LATE = """
-select strategy, cast(expected_interval_seconds / 60 as integer) as "every (min)", jobs, late_jobs as late,
-    round(100 * late_share, 1) as "late %", round(longest_lag_seconds / 60, 1) as "longest lag (min)"
-from marts.dim_schedules
-order by late_jobs desc, longest_lag_seconds desc nulls last, strategy
-limit 8
+_VANISHED = """
+select label as posting, first_seen_at as "first seen", removed_at as removed, round(seconds_listed / 3600, 1) as hours
+from marts.dim_items
+where strategy = 'job_board' and seconds_listed < 2 * 86400
+order by seconds_listed, label
+limit 4
 """
-# The versions of the book whose price moved most often.
-_HISTORY = """
-with moved as (
-    select item_key from meter.item_changes where strategy = $strategy and field = 'price' and kind = 'changed'
-    group by item_key order by count(*) desc, item_key limit 1
-)
-select items.label as item, version, json_extract_string(versions.item, '$.price') as price,
-    valid_from as "valid from", valid_to as "valid to"
-from meter.item_versions as versions
-inner join moved using (item_key)
-inner join marts.dim_items as items using (strategy, target, item_key)
-where strategy = $strategy
-order by version
-limit 8
-"""
-_CHANGES = """
-select strftime(observed_at, '%m-%d %H:%M') as seen, strategy, label as item, field, old_value ->> '$' as was,
-    new_value ->> '$' as now
-from meter.item_changes
-inner join marts.dim_items using (strategy, target, item_key)
-where kind = 'changed'
-order by observed_at desc, strategy, label, field
-limit 8
-"""
-_ACTIVITY = """
-select strategy, day, jobs, items, items_added as added, items_removed as removed, items_changed as changed,
-    failed_jobs as failed
-from marts.fct_daily_activity
-order by day desc, strategy
-limit 12
-"""
-_STATES = "pivot meter.jobs on state using count(*) group by strategy order by strategy"
+_QUERIES = {
+    "Broken scrapes of the flaky shop, held before they became data": _BROKEN,
+    "What became of the flaky shop's jobs": _STATES,
+    "Biggest price moves this week": _MOVES,
+    "Prices and stock of variants, inside an array": _VARIANTS,
+    "The same bikes in pounds and in euros": _CURRENCIES,
+    "The page of one product, version by version": _PRODUCT,
+    "Adverts that slide through a listing of five pages, compared as one list": _SLIDING,
+    "What the bookshop looked like last Tuesday": _TUESDAY,
+    "Postings that vanished within two days": _VANISHED,
+}
 
 
 class DemoError(MeterPipelineError):
@@ -110,7 +158,7 @@ class DemoError(MeterPipelineError):
 def demo(
     days: Annotated[float, typer.Option(min=0.1, max=60, help="Virtual days of history before the first sync.")] = 3.0,
 ) -> None:
-    """Load a sandbox's shop, job board and newsroom through Dagster, and show the results."""
+    """Load a sandbox's shops, adverts and job board through Dagster, and show the results."""
     play_demo(Settings.from_env(), days)
 
 
@@ -197,20 +245,10 @@ def _read_number(result: dg.ExecuteInProcessResult, name: str) -> int:
 
 
 def _print_results(warehouse: Path) -> None:
-    queries = {
-        "Biggest price moves this week": _MOVES,
-        "Postings that vanished within two days": _VANISHED,
-        "What the bookshop looked like last Tuesday": _TUESDAY.replace("$strategy", f"'{_SHOP}'"),
-        "Which schedules run late": _LATE,
-        "The price of one book, version by version": _HISTORY.replace("$strategy", f"'{_SHOP}'"),
-        "The latest changes": _CHANGES,
-        "Items and changes per strategy and day": _ACTIVITY,
-        "Jobs by state": _STATES,
-    }
-    for title, sql in queries.items():
+    for title, sql in _QUERIES.items():
         result = run_query(warehouse, sql)
         print_line()
-        print_table(result.columns, result.rows, title, full_options=())
+        print_table(result.columns, result.rows, title, prose=("held because",), full_options=())
     print_line()
 
 
@@ -218,6 +256,8 @@ def _print_next_steps() -> None:
     program = program_name()
     print_line("What next:")
     print_line(f"  {program} dev                   the Dagster UI on the same data, at http://127.0.0.1:3000")
+    print_line(f"  {program} audit                 the held jobs, with all that is wrong with them")
+    print_line(f"  {program} keys                  what identifies the items of each strategy")
     print_line(f'  {program} query "from results.new_books limit 5"')
     print_line(f"  {program} status")
     print_line(f"  {program} report                a page with charts about all of it")

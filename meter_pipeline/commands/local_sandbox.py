@@ -49,10 +49,10 @@ def continue_sandbox(folder: Path, *, first_days: float, port: int = 0) -> Itera
         first_days: Virtual days of history of a new world.
         port: Loopback port; 0 chooses a free one.
     """
-    from meter_pipeline.sandbox import Sandbox
+    from meter_pipeline.sandbox import DEMO_WORLDS, Sandbox
 
     previous = read(folder) or Origin()
-    with Sandbox(seed=previous.seed, port=port) as sandbox:
+    with Sandbox(seed=previous.seed, worlds=DEMO_WORLDS, port=port) as sandbox:
         if previous.reached is None:
             sandbox.advance(days=first_days)
         else:

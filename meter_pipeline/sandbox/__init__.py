@@ -15,9 +15,10 @@ from meter_pipeline.sandbox.faults import Faults, parse_faults
 from meter_pipeline.sandbox.kinds import KINDS
 from meter_pipeline.sandbox.server import Sandbox, Service, create_app, serve
 from meter_pipeline.sandbox.world import World
-from meter_pipeline.sandbox.worlds import WORLDS
+from meter_pipeline.sandbox.worlds import DEMO_WORLDS, WORLDS
 
 __all__ = [
+    "DEMO_WORLDS",
     "KINDS",
     "WORLDS",
     "AlteredJob",

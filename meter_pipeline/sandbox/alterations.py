@@ -1,8 +1,8 @@
 """Alterations: what makes the scrape of a run differ from the page, and on which runs of a schedule.
 
 An alteration is data: a kind, and the field that it concerns. Kinds that break a scrape are in
-`meter_pipeline.sandbox.breaks`, odd but healthy events in `meter_pipeline.sandbox.events`. Plans and draws of a
-schedule choose the runs; each job keeps its alterations, so that a test can ask which jobs are broken, and how.
+`meter_pipeline.sandbox.breaks`, odd but healthy events in `meter_pipeline.sandbox.events`. Plans of a schedule choose
+the runs; each job keeps its alterations, so that a test can ask which jobs are broken, and how.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from meter_pipeline.sandbox.content import Content, dump, from_items, read_json
-from meter_pipeline.sandbox.pages import noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +48,6 @@ class Kind:
     is_healthy: bool
 
 
-class Occasion(Protocol):
-    """Decides which runs of a schedule are altered."""
-
-    def choose(self, run: int, url: str) -> Alteration | None:
-        """The alteration of a run, counted from 0, on a url."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """An alteration of `runs` runs from run `first` on (None: of all later ones), and again after each `every` runs."""
@@ -74,23 +65,6 @@ class Plan:
             return None
         turn = since % self.every if self.every else since
         return self.alteration if self.runs is None or turn < self.runs else None
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """An alteration drawn by chance, of a share of the runs from run `first` on."""
-
-    seed: int
-    share: float
-    choices: tuple[Alteration, ...]
-    first: int = 0
-
-    def choose(self, run: int, url: str) -> Alteration | None:
-        """The alteration of a run, counted from 0, on a url."""
-        drawn = noise(self.seed, url, run, "altered")
-        if run < self.first or drawn >= self.share:
-            return None
-        return self.choices[int(drawn / self.share * len(self.choices))]
 
 
 def change_content(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from meter_pipeline.sandbox.alterations import Alteration, Draw, Plan
+from meter_pipeline.sandbox.alterations import Alteration, Plan
 from meter_pipeline.sandbox.catalogues import CataloguePage, LampPage, MeterPage
 from meter_pipeline.sandbox.kinds import make_alteration
 from meter_pipeline.sandbox.pages import FlakyPage
@@ -111,18 +111,21 @@ def oddpages(world: World) -> None:
 
 
 def flakyshop(world: World) -> None:
-    """Offers whose scrape breaks now and then: it fails, or brings nothing, or wrong items in one of many ways."""
+    """Offers whose scrape fails now and then, and breaks after every few runs, in another way each time."""
     offers = world.add_strategy("Flaky shop", "https://flaky.example/offers", page=FlakyPage(world.seed),
                                 description="name, price and rating of every offer")  # fmt: skip
     schedule = world.add_schedule(offers.strategy_id, interval_seconds=3600, queue_seconds=15 * 60)
-    schedule.occasions.append(Draw(world.seed, 0.14, FLAKY, SOUND_RUNS))
+    schedule.occasions += [
+        Plan(make_alteration(kind, field), SOUND_RUNS + turn * FLAKY_STEP, runs, every=len(FLAKY) * FLAKY_STEP)
+        for turn, (kind, field, runs) in enumerate(FLAKY)
+    ]
 
 
-FLAKY = tuple(
-    make_alteration(kind, field)
-    for kind, field in (
-        ("zero_items", ""), ("null_results", ""), ("wrong_count", ""), ("fewer_items", ""), ("repeated_items", ""),
-        ("field_null", "price"), ("equal_values", "name"), ("currency_mark", "price"), ("other_element", "price"),
-        ("html", "name"), ("consent_text", "name"), ("login_page", ""),
-    )
+#: How the scrape of the flaky shop breaks, in this order: kind, field, runs.
+FLAKY = (
+    ("zero_items", "", 1), ("field_null", "price", 1), ("fewer_items", "", 1), ("currency_mark", "price", 2),
+    ("login_page", "", 1), ("other_element", "price", 1), ("equal_values", "name", 1), ("html", "name", 1),
+    ("repeated_items", "", 1), ("consent_text", "name", 1), ("wrong_count", "", 1), ("null_results", "", 1),
 )  # fmt: skip
+#: Runs from one breakage of the flaky shop to the next.
+FLAKY_STEP = 7

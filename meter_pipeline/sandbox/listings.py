@@ -102,7 +102,14 @@ class BikePage(LampPage):
     def catalogue(self, url: str, at: float) -> list[dict[str, Any]]:
         """The bikes, with prices as numbers, in pounds."""
         items = super().catalogue(url.rpartition("/")[0], at)
-        return [{**item, "price": float(item["price"].replace(",", "")[1:])} for item in items]
+        return [
+            {**item, "name": self._name(item["article"]), "price": float(item["price"].replace(",", "")[1:])}
+            for item in items
+        ]
+
+    def _name(self, article: str) -> str:
+        frame, use, colour = (pick(words, self.seed, article) for words in (_FRAMES, _USES, _COLOURS))
+        return f"{frame} {use}, {colour}"
 
 
 def write_price(pounds: float, currency: str) -> str:

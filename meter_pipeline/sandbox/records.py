@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from meter_pipeline.sandbox.alterations import Alteration, Occasion
+from meter_pipeline.sandbox.alterations import Alteration, Plan
 from meter_pipeline.sandbox.clock import Rhythm
 from meter_pipeline.sandbox.content import Page, Recorded
 
@@ -66,7 +66,7 @@ class Schedule:
     last_run_at: float | None = None
     rhythm: Rhythm | None = None
     runs_so_far: int = 0
-    occasions: list[Occasion] = field(default_factory=list)  # which runs are altered
+    occasions: list[Plan] = field(default_factory=list)  # which runs are altered
     edition: int = 0  # grows with every change of rhythm, so that runs planned before it lapse
     unseen: list[Job] = field(default_factory=list)  # finished runs since the last mark_seen read, oldest first
     jobs: list[Job] = field(default_factory=list)  # oldest first

@@ -59,6 +59,8 @@ WORLDS: dict[str, Callable[[World], None]] = {
 }  # fmt: skip
 #: Served where no world is named.
 DEFAULT_WORLDS = ("bookshop", "jobboard", "newsroom", "flakyshop")
+#: Served beside the demo and the Dagster UI.
+DEMO_WORLDS = ("bookshop", "jobboard", "flakyshop", "variants", "currencies", "products", "sliding")
 
 
 def add_worlds(world: World, names: Sequence[str]) -> None:
