@@ -216,11 +216,11 @@ def test_an_altered_job_differs_from_the_page_as_its_field_says(make_sandbox: Ma
             assert changed == fields
 
 
-def test_the_flaky_shop_breaks_in_every_way_within_six_weeks(make_sandbox: Make) -> None:
-    sandbox = make_sandbox(worlds=["flakyshop"], days=42)
+def test_the_flaky_shop_breaks_in_every_way_within_five_days(make_sandbox: Make) -> None:
+    sandbox = make_sandbox(worlds=["flakyshop"], days=5)
     jobs = sandbox.world.jobs
     broken = sandbox.altered_jobs(is_healthy=False)
-    assert {(job.kind, job.field) for job in broken} == {(each.kind, each.field) for each in FLAKY}
+    assert {(job.kind, job.field) for job in broken} == {(kind, field) for kind, field, _ in FLAKY}
     assert not {job.job_id for job in broken} & {job.job_id for job in jobs[:SOUND_RUNS]}
     assert 0.05 < len(broken) / len(jobs) < 0.2
     failed = [job for job in jobs if job.status == "failed"]

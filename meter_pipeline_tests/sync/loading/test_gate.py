@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.store.ledger.findings import read_findings
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import FindingRow
 from meter_pipeline.sync.limits import Limits
@@ -180,19 +181,25 @@ def test_targets_of_a_strategy_have_their_own_history(station: Station, empty_sa
     assert set(station.jobs("held")) == broken
 
 
-def test_of_a_shop_that_breaks_in_every_way_no_row_of_a_held_kind_is_seen(tmp_path: Path) -> None:
+def test_of_a_shop_that_breaks_in_every_way_no_row_is_seen_and_the_broken_field_is_named(tmp_path: Path) -> None:
     # An old page again and list prices in the place of prices look like any other day.
     may_pass = {"stale_page", "list_price"}
     with Sandbox(worlds=("breakingshop",)) as sandbox, Station(tmp_path / "shop", sandbox) as station:
         sandbox.advance(days=20)
         station.sync()
         loaded = station.jobs("accepted", "held")
-        broken = {job.job_id: job.kind for job in sandbox.altered_jobs(is_healthy=False) if job.job_id in loaded}
+        altered = [job for job in sandbox.altered_jobs(is_healthy=False) if job.job_id in loaded]
+        broken = {job.job_id: job.kind for job in altered}
         empty = {job.job_id for job in sandbox.altered_jobs(is_healthy=True) if job.kind == "empty_night"}
         held = set(station.jobs("held"))
         assert len(set(broken.values())) > 30
         assert {kind for job_id, kind in broken.items() if job_id not in held} <= may_pass
         assert held - empty <= set(broken)
+        found = read_findings(station.ledger, sorted(held))
+        of_a_field = [job for job in altered if job.field and job.job_id in held]
+        assert len({job.kind for job in of_a_field}) > 20
+        assert [job for job in of_a_field if found[job.job_id][0].field != job.field] == []
+        assert all(found[job.job_id][0].message in (loaded[job.job_id].reason or "") for job in of_a_field)
         for slug in station.slugs:
             changes = station.read("changes", slug)
             seen = {*changes["job_id"].to_pylist(), *changes["previous_job_id"].to_pylist()}

@@ -9,7 +9,7 @@ import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Band, Baseline, band
 from meter_pipeline.sync.audit.comparison import compare, match
-from meter_pipeline.sync.audit.families.speaking import job_finding, percent, short
+from meter_pipeline.sync.audit.families.speaking import job_finding, percent, short, spell_range
 from meter_pipeline.sync.audit.findings import FLAGGED, HELD, NEEDED, Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 
@@ -52,7 +52,8 @@ def count_items(baseline: Baseline) -> Iterator[Finding]:
     lost = low - now
     if low >= 2 and drop <= _THREE_FIFTHS and (lost >= 5 or len(counts) >= 5):
         outcome = HELD if drop <= _HALF and lost >= (5 if high > low or len(counts) < 8 else 2) else FLAGGED
-        message = f"{now:,} items, while the last {len(counts)} jobs had {short(low)} to {short(high)}"
+        before = spell_range(short(low), short(high))
+        message = f"{now:,} {'item' if now == 1 else 'items'}, while the last {len(counts)} jobs had {before}"
         yield job_finding("items", outcome, now, message, low=expected * exp(_THREE_FIFTHS))
     elif low >= 10 and log(now) - fewest + spread <= _CUT and (cut := _is_cut(baseline)):
         message = f"{now:,} items, the first ones of the job before: the list is cut; {cut} items were there before"

@@ -13,7 +13,7 @@ import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Baseline, band
 from meter_pipeline.sync.audit.comparison import is_date
-from meter_pipeline.sync.audit.families.speaking import ratio, short, spoken
+from meter_pipeline.sync.audit.families.speaking import ratio, short, spell_range, spoken
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.values import LIST, MEASURE, NUMBER
 from meter_pipeline.sync.items.field_names import rank_name
@@ -61,7 +61,7 @@ def find_levels(baseline: Baseline) -> Iterator[Finding]:
     def say(place: int) -> str:
         return (
             f"{baseline.paths[place]} is {short(float(now[place, 2]))} (median), while it was "
-            f"{short(np.exp(middle.low[place]))} to {short(np.exp(middle.high[place]))} before"
+            f"{spell_range(short(np.exp(middle.low[place])), short(np.exp(middle.high[place])))} before"
         )
 
     yield from spoken(
@@ -93,7 +93,7 @@ def find_impossible_dates(baseline: Baseline) -> Iterator[Finding]:
     def say(place: int) -> str:
         return (
             f"{baseline.paths[place]} is {_spell(now[place, 2])} (median), while it was "
-            f"{_spell(middle.low[place])} to {_spell(middle.high[place])} before"
+            f"{spell_range(_spell(middle.low[place]), _spell(middle.high[place]))} before"
         )
 
     yield from spoken(baseline, "date", held, flagged, seen, say, low=middle.low, high=middle.high)

@@ -85,6 +85,11 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def spell_range(low: str, high: str) -> str:
+    """Two ends as words: `12 to 30`, or `30` where both read the same."""
+    return low if low == high else f"{low} to {high}"
+
+
 def ratio(top: npt.NDArray[np.floating], bottom: npt.NDArray[np.floating]) -> Floats:
     """Quotients, 0 where the divisor is 0."""
     return np.divide(top, bottom, out=np.zeros(np.broadcast(top, bottom).shape), where=bottom > 0)

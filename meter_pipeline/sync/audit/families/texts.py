@@ -9,7 +9,7 @@ from math import log
 import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Band, Baseline, Floats, band, novelty
-from meter_pipeline.sync.audit.families.speaking import percent, ratio, short, spoken
+from meter_pipeline.sync.audit.families.speaking import percent, ratio, short, spell_range, spoken
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import DATE, FIRST_SCRIPT, FLAGS, MEASURE, NEGATIVE, PADDED, TEXT, TIME, URL, ZERO
@@ -136,7 +136,7 @@ def find_other_lengths(baseline: Baseline) -> Iterator[Finding]:
         tail = f", the longest tenth from {short(lengths[place, 2])}" if moved[place] < log(1.6) else ""
         return (
             f"{baseline.paths[place]} has texts of {short(seen[place])} characters (median){tail}, "
-            f"while it had {short(shortest)} to {short(longest)} before"
+            f"while it had {spell_range(short(shortest), short(longest))} before"
         )
 
     yield from spoken(baseline, "length", held, flagged, seen, say, low=np.exp(middle.low), high=np.exp(middle.high))
