@@ -78,7 +78,7 @@ def pictures(run_id: str) -> dict[str, Picture]:
         "checks": Picture("/assets/results/flaky_shop?view=checks", "Execute all", 800, _held),
         "mart": Picture(mart, "[Show Markdown]", 900, _without_columns),
         "chart": Picture(mart, "[Show Markdown]", 900, _large_chart),
-        "lineage": Picture(f"{mart}?view=lineage&lineageScope=upstream&lineageDepth=3", "int_"),
+        "lineage": Picture(f"{mart}?view=lineage&lineageScope=upstream&lineageDepth=3", "int_", 1000),
         "run": Picture(f"/runs/{run_id}", "Succeeded"),
         "sensor": Picture(f"/locations/meter_pipeline/sensors/{_SENSOR}", "Evaluations"),
     }

@@ -37,10 +37,10 @@ def test_the_demo_shows_its_data_and_nothing_of_dagsters_own(desk: Desk, demo: s
 def test_what_the_demo_says_comes_next_can_be_done(desk: Desk, demo: str) -> None:
     lines = demo.split("What next:\n")[1].splitlines()
     commands = [shlex.split(re.split(r" {3,}", line.strip())[0]) for line in lines]
-    assert len(commands) == 5
+    assert len(commands) == 7
     assert "make" not in {word for words in commands for word in words}
     own = [words for words in commands if words[0].endswith("meter-pipeline")]
-    assert [words[1] for words in own] == ["dev", "query", "status", "report"]
+    assert [words[1] for words in own] == ["dev", "audit", "keys", "query", "status", "report"]
     for words in own[1:]:
         desk.run(*words[1:])
     assert (desk.folder / "report.html").is_file()
