@@ -44,14 +44,19 @@ def show_strategy(
     if as_json:
         print_json({**to_document(found), **loaded, "preview": preview})
         return
+    reasons = loaded.pop("text_reasons", {})
     rows = [*to_document(found).items(), *loaded.items()]
     print_table(("field", "value"), [(name, _format_value(value)) for name, value in rows])
+    for name, reason in reasons.items():
+        print_line(f"{name} stays text: {reason}")
     for item in preview:
         print_line(json.dumps(item, ensure_ascii=False))
 
 
 def _describe_loaded(strategy_id: str) -> dict[str, Any]:
-    """What the ledger knows about a strategy: slug, jobs by state, items, key, what is compared, columns, versions."""
+    """What the ledger knows about a strategy: slug, jobs by state, items, key, what is compared, columns,
+    why fields stay text, versions.
+    """
     from meter_pipeline.store.ledger.listings import list_versions
     from meter_pipeline.sync.items.rules import load
 
@@ -69,6 +74,7 @@ def _describe_loaded(strategy_id: str) -> dict[str, Any]:
             "compared_by": rules.compare,
             "compared_by_reason": rules.compare_reason,
             "columns": {column.name: column.kind for column in row.columns},
+            "text_reasons": row.text_reasons,
             "versions_seen": len(list_versions(ledger, "strategy", strategy_id)),
         }
 

@@ -55,6 +55,12 @@ def load(text: str | None) -> dict[str, list[Derived]]:
     }
 
 
+def load_reasons(text: str | None) -> dict[str, str]:
+    """Why fields stay text although their texts look like values, by field, from the ledger's JSON text."""
+    fields = json.loads(text)["fields"] if text else {}
+    return {name: form["reason"] for name, form in fields.items() if "reason" in form}
+
+
 def beside(columns: Sequence[Column], derived: Mapping[str, Sequence[Derived]]) -> list[Column]:
     """Columns of fields, each with the typed columns made from its texts behind it."""
     found = []

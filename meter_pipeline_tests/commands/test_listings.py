@@ -78,6 +78,15 @@ def test_a_strategy_is_shown_with_what_is_loaded_of_it_and_by_its_slug(loaded: S
     assert f"accepted {shown['jobs']['accepted']}, failed 1, held 1" in meter("strategies", "show", "Books").out
 
 
+def test_a_strategy_is_shown_with_the_reasons_why_fields_stay_text(shop: Sandbox, meter: Command) -> None:
+    shop.advance(hours=1)
+    shop.insert_job("Books", items=[{"title": "Dust", "price": 3, "printed": "01/02/2026"}])
+    assert meter("sync").code == 0
+    reason = "no date shows whether the day or the month comes first, as in '01/02/2026'"
+    assert meter("strategies", "show", "books", "--json").document["text_reasons"] == {"printed": reason}
+    assert f"printed stays text: {reason}\n" in meter("strategies", "show", "books").out
+
+
 def test_a_strategy_is_shown_before_anything_is_loaded_and_no_ledger_is_made(
     shop: Sandbox, meter: Command, tmp_path: Path
 ) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _TYPE = 120
 # Maximum characters of a field's name and of an example value.
 _NAME, _EXAMPLE = 80, 60
+# Maximum characters of the reason why a field stays text.
+_REASON = 200
 _SOURCES = PROJECT / "models" / "staging" / "_meter__sources.yml"
 _KEPT_IN = {"schedule_changes": "change_sets"}
 _TYPES = {"INTEGER": "BIGINT", "BOOLEAN": "BOOLEAN", "FLOAT": "DOUBLE"}
@@ -73,15 +75,24 @@ def list_results_columns(strategy: StrategyRow, rows: pa.Table | None = None) ->
 
     fields = {column.name: column for column in strategy.columns}
     schema = pa.schema([*RESULTS, *(pa.field(name, column.type) for name, column in fields.items())])
-    described = _RESULTS | {name: _describe_field(column, rows) for name, column in fields.items()}
+    reasons = strategy.text_reasons
+    described = _RESULTS | {name: _describe_field(column, rows, reasons) for name, column in fields.items()}
     return [
         dg.TableColumn(name=name, type=kind, description=described.get(name))
         for name, kind in zip(schema.names, map(_spell_type, schema.types), strict=True)
     ]
 
 
-def _describe_field(column: Column, rows: pa.Table | None) -> str:
-    """Returns the field's name as received, how many items of the latest job have it, and one of its values."""
+def _describe_field(column: Column, rows: pa.Table | None, reasons: Mapping[str, str]) -> str:
+    """Returns the field's name as received, how many items of the latest job have it, one of its values, and why it
+    stays text, if there is a reason.
+    """
+    text = _describe_values(column, rows)
+    reason = None if column.part else reasons.get(column.field)
+    return f"{text.removesuffix('.')}. Stays text: {escape_markdown(shorten(reason, _REASON))}." if reason else text
+
+
+def _describe_values(column: Column, rows: pa.Table | None) -> str:
     from meter_pipeline.store.derived import describe_part
 
     about = f"{describe_part(column).capitalize()}, read from field" if column.part else "Field"

@@ -41,6 +41,11 @@ class StrategyRow:
         """The typed columns of the strategy's results: those of its fields, each with what was read from its texts."""
         return derived.beside(columns.columns(columns.load(self.fields)), derived.load(self.readings))
 
+    @property
+    def text_reasons(self) -> dict[str, str]:
+        """Why fields stay text although their texts look like dates, prices or other values, by field."""
+        return derived.load_reasons(self.readings)
+
 
 def called(strategies: Sequence[StrategyRow], name: str) -> list[StrategyRow]:
     """The strategies that a user means by `name`: the one with that id or slug, else all with that name at Meter."""

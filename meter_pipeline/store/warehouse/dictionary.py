@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
 
@@ -195,7 +195,8 @@ def comment_on_all(connection: duckdb.DuckDBPyConnection, strategies: Sequence[S
     for strategy in strategies:
         kind = "TABLE" if ("results", strategy.slug, "TABLE") in existing else "VIEW"
         names = existing["results", strategy.slug, kind]
-        fields = {column.name: _describe_field(column) for column in strategy.columns}
+        reasons = strategy.text_reasons
+        fields = {column.name: _describe_field(column, reasons) for column in strategy.columns}
         texts = {**fields, **_RESULTS}
         written = [(column, texts[column]) for column in names if column in texts]
         _write(connection, f'results."{strategy.slug}"', kind, _about(strategy), written)
@@ -218,10 +219,11 @@ def describe_column(table: str, column: str) -> str:
     return EXCEPTIONS.get((table, column)) or COLUMNS[column]
 
 
-def _describe_field(column: Column) -> str:
+def _describe_field(column: Column, reasons: Mapping[str, str]) -> str:
     if column.part:
         return f"{describe_part(column)}, read from field {column.field!r}"
-    return f"field {column.field!r}, {column.kind}"
+    reason = reasons.get(column.field)
+    return f"field {column.field!r}, {column.kind}" + (f": {reason}" if reason else "")
 
 
 def _about(strategy: StrategyRow) -> str:

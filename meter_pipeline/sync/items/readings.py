@@ -47,11 +47,13 @@ class Readings:
         facts: What the texts have shown, by field.
         chosen: How the fields with typed columns are read, by field.
         columns: Their typed columns, by field.
+        reasons: Why fields without typed columns stay text although their texts look like values, by field.
     """
 
     facts: Mapping[str, FieldFacts] = field(default_factory=_nothing)
     chosen: Mapping[str, Reading] = field(default_factory=_nothing)
     columns: Mapping[str, Sequence[Derived]] = field(default_factory=_nothing)
+    reasons: Mapping[str, str] = field(default_factory=_nothing)
 
     def rows_alike(self, other: Readings) -> bool:
         """Whether both make the same rows."""
@@ -83,6 +85,7 @@ class Readings:
         received = columns.columns(fields)
         taken = {*columns.RESERVED, *(column.name for column in received)}
         chosen: dict[str, Reading] = {}
+        reasons: dict[str, str] = {}
         made: dict[str, list[Derived]] = {}
         for column in received:
             own = facts.get(column.field)
@@ -90,12 +93,14 @@ class Readings:
                 continue
             reading = decide(own)
             if not reading.columns:
+                if reading.reason:
+                    reasons[column.field] = reading.reason
                 continue
             names = choose_names(column.name, reading.columns, taken - {column.name})
             taken.update(names.values())
             chosen[column.field] = reading
             made[column.field] = [Derived(part, names[part], _KINDS[type_]) for part, type_ in reading.columns.items()]
-        return Readings(facts, chosen, made)
+        return Readings(facts, chosen, made, reasons)
 
     def read(
         self, name: str, values: Sequence[Any], texts: pa.Array, places: pa.Array, times: pa.Array
@@ -135,6 +140,8 @@ class Readings:
             if name in self.chosen:
                 form["reading"] = json.loads(self.chosen[name].dump())
                 form["columns"] = [[column.part, column.name, column.kind] for column in self.columns[name]]
+            if name in self.reasons:
+                form["reason"] = self.reasons[name]
             forms[name] = form
         return json.dumps({"rules": _RULES, "fields": forms}, separators=(",", ":"))
 
@@ -169,7 +176,7 @@ def load(text: str | None) -> Readings | None:
     fields = form["fields"]
     facts = {name: field_facts.load(json.dumps(own["facts"])) for name, own in fields.items()}
     chosen = {name: field_reading.load(json.dumps(own["reading"])) for name, own in fields.items() if "reading" in own}
-    return Readings(facts, chosen, derived.load(text))
+    return Readings(facts, chosen, derived.load(text), derived.load_reasons(text))
 
 
 def columns_of(fields: Sequence[Field], readings: Readings) -> list[Column]:

@@ -142,7 +142,9 @@ def _decide_money(facts: FieldFacts) -> Reading:
 def _decide_number(facts: FieldFacts) -> Reading:
     """Numbers alone are ids, versions and times as well: only what none of these can be makes a field of numbers."""
     reading = _with_marks(Reading(finding.NUMBER), facts)
-    if reading.overall in ("", MIXED):
+    if reading.overall == MIXED:
+        return Reading(TEXT, "in some numbers the point marks decimals, in others the comma")
+    if not reading.overall:
         return Reading(TEXT)
     if reading.overall == COMMA and facts.has("decimal") and facts.count(finding.NUMBER) >= _FEW:
         return reading

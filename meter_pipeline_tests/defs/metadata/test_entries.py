@@ -122,3 +122,16 @@ def test_a_column_of_results_says_how_its_field_was_received(pipeline: Pipeline)
     assert described["seat_height_cm"] == "Field “Seat Height (cm)”, in 4 of 4 items of the latest job, for example 40"
     assert described["note"] == "Field “note”, in 1 of 4 items of the latest job, for example &lt;b>\\*new\\*&lt;/b>"
     assert described["x_y"] == "Field “\\[x\\](y)”, in 4 of 4 items of the latest job, for example an empty text"
+
+
+def test_a_column_that_stays_text_although_it_looks_like_dates_says_why(pipeline: Pipeline) -> None:
+    pipeline.sandbox.add_strategy("Stools", "https://stools.example/")
+    dates = [("01/02/2026", "2026-02-01"), ("03/04/2026", "2026-02-09")]
+    pipeline.scrape("Stools", *[{"made": made, "sold": sold} for made, sold in dates])
+    schema = metadata(pipeline.run(), "results/stools")["dagster/column_schema"]
+    described = {column.name: column.description for column in schema.schema.columns}
+    assert described["made"] == (
+        "Field “made”, in 2 of 2 items of the latest job, for example 01/02/2026. Stays text: no date shows whether "
+        "the day or the month comes first, as in '01/02/2026'."
+    )
+    assert "text" not in described["sold"] + described["sold_date"]

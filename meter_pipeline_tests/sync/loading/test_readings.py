@@ -369,3 +369,19 @@ def test_texts_seen_are_forgotten_rather_than_kept_without_bound(count: int, mon
             f"{number} {text}" for text in range(3)
         }
     assert len(seen._by_field["price"]) <= 4
+
+
+def test_a_field_that_stays_text_says_why_in_the_warehouse_until_its_texts_decide(tmp_path: Path) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    question = "SELECT comment FROM duckdb_columns() WHERE table_name = 'shop' AND column_name = 'seen'"
+    comments = []
+    with Sandbox(worlds=()) as sandbox, Station(tmp_path, sandbox) as station:
+        sandbox.add_strategy("Shop", items=[])
+        for number, text in enumerate(("01/02/2026", "25/02/2026")):
+            scrape(sandbox, [text, "03/04/2026"], field="seen", start=number)
+            station.sync(config=CONFIG)
+            publish(station.ledger, station.lake, warehouse)
+            with duckdb.connect(str(warehouse), read_only=True) as connection:
+                comments += connection.execute(question).fetchall()
+    reason = "no date shows whether the day or the month comes first, as in '01/02/2026'"
+    assert comments == [(f"field 'seen', text: {reason}",), ("field 'seen', text",)]

@@ -90,6 +90,11 @@ def test_ratings_of_two_scales_are_no_column() -> None:
     assert (reading.kind, reading.reason) == ("text", "ratings out of 10 and of 5")
 
 
+def test_numbers_whose_decimal_marks_contradict_each_other_stay_text_and_say_why() -> None:
+    reading = decide(observe(["1,234.50", "1.234,50", "19.99"]))
+    assert (reading.kind, reading.reason) == ("text", "in some numbers the point marks decimals, in others the comma")
+
+
 def test_one_text_of_another_kind_makes_the_field_text() -> None:
     assert decide(observe(["10%", "20%", "new"])).kind == "text"
     assert decide(observe(["12 reviews", "new"])).kind == "text"
