@@ -89,17 +89,29 @@ def open_known_ledger(settings: Settings) -> Iterator[Ledger | None]:
 
 
 @contextmanager
+def open_lake(settings: Settings) -> Iterator[Lake]:
+    """Opens the lake of `settings`; creates it if it does not exist.
+
+    Raises:
+        LakeError: The lake cannot be opened.
+    """
+    from meter_pipeline.host.scratch import Scratch
+    from meter_pipeline.store.lake.lake import Lake
+
+    with Scratch(settings.spool, settings.keep_free) as scratch:
+        yield Lake.open(settings.lake, scratch)
+
+
+@contextmanager
 def open_store(settings: Settings) -> Iterator[Store]:
     """Opens the ledger and the lake of `settings`; creates them if they do not exist.
 
     Raises:
         StoreError: The ledger or the lake cannot be opened.
     """
-    from meter_pipeline.host.scratch import Scratch
-    from meter_pipeline.store.lake.lake import VERSION, Lake
+    from meter_pipeline.store.lake.lake import VERSION
 
-    with open_ledger(settings) as ledger, Scratch(settings.spool, settings.keep_free) as scratch:
-        lake = Lake.open(settings.lake, scratch)
+    with open_ledger(settings) as ledger, open_lake(settings) as lake:
         if lake.version < VERSION:
             from meter_pipeline.sync.loading.takeover import take_over
 

@@ -9,6 +9,7 @@ import typer
 
 from meter_pipeline.commands.console import print_json, print_line, print_table, to_document
 from meter_pipeline.commands.lookup import find_strategy, open_meter, print_deleted
+from meter_pipeline.commands.noise import describe_noise
 from meter_pipeline.commands.options import Json, StrategyArgument, Yes, confirm, parse_object
 from meter_pipeline.commands.usage import Commands
 from meter_pipeline.config.settings import Settings
@@ -44,28 +45,32 @@ def show_strategy(
     if as_json:
         print_json({**to_document(found), **loaded, "preview": preview})
         return
-    reasons = loaded.pop("text_reasons", {})
+    reasons, noise = loaded.pop("text_reasons", {}), loaded.pop("noise", None)
     rows = [*to_document(found).items(), *loaded.items()]
     print_table(("field", "value"), [(name, _format_value(value)) for name, value in rows])
     for name, reason in reasons.items():
         print_line(f"{name} stays text: {reason}")
+    if noise is not None:
+        print_line(noise)
     for item in preview:
         print_line(json.dumps(item, ensure_ascii=False))
 
 
 def _describe_loaded(strategy_id: str) -> dict[str, Any]:
     """What the ledger knows about a strategy: slug, jobs by state, items, key, what is compared, columns,
-    why fields stay text, versions.
+    why fields stay text, fields that always change, versions.
     """
     from meter_pipeline.store.ledger.listings import list_versions
     from meter_pipeline.sync.items.rules import load
 
-    with open_known_ledger(Settings.from_env()) as ledger:
+    settings = Settings.from_env()
+    with open_known_ledger(settings) as ledger:
         row = None if ledger is None else ledger.strategy(strategy_id)
         if ledger is None or row is None:
             return {}
         rules = load(row.identity)
         counts = [count for count in ledger.counts() if count.slug == row.slug]
+        noise, unread = describe_noise(settings, ledger, [row], row.strategy_id)
         return {
             "slug": row.slug,
             "jobs": {count.state: count.jobs for count in counts},
@@ -75,6 +80,7 @@ def _describe_loaded(strategy_id: str) -> dict[str, Any]:
             "compared_by_reason": rules.compare_reason,
             "columns": {column.name: column.kind for column in row.columns},
             "text_reasons": row.text_reasons,
+            "noise": noise.get(row.slug, unread),
             "versions_seen": len(list_versions(ledger, "strategy", strategy_id)),
         }
 

@@ -122,3 +122,35 @@ def test_schedules_are_listed_with_their_strategy_and_how_many_pages(
     assert "3 pages: https://books.example/0, ..." in done.out
     assert done.out.count("Books") == 2
     assert {row["strategy"] for row in meter("schedules", "list", "--json").document} == {"Books"}
+
+
+def test_fields_that_always_change_are_named_with_what_to_write(shop: Sandbox, meter: Command, tmp_path: Path) -> None:
+    for job in range(7):
+        shop.advance(hours=1)
+        items = [{"id": f"l{place}", "watt": 40, "views": 50 * place + job} for place in range(6)]
+        shop.insert_job("Lamps", url="https://lamps.example/", items=items)
+    meter("sync")
+    message = (
+        "fields that change in nearly every job for nearly every item: views (in 6 of 6 jobs); where they are noise, "
+        "write `ignore: [views]` into meter.yaml"
+    )
+    assert f"lamps: {message}" in " ".join(meter("status").out.split())
+    assert meter("status", "--json").document["noise"] == [{"strategy": "lamps", "finding": message}]
+    assert message in " ".join(meter("strategies", "show", "lamps").out.split())
+    Path("meter.yaml").write_text("strategies:\n  lamps:\n    ignore: [views]\n", encoding="utf-8")
+    meter("sync")
+    assert "nearly every" not in meter("status").out + meter("strategies", "show", "lamps").out
+
+
+def test_status_shows_the_rest_when_changes_cannot_be_read(shop: Sandbox, meter: Command, tmp_path: Path) -> None:
+    for job in range(7):
+        shop.advance(hours=1)
+        shop.insert_job("Lamps", items=[{"id": f"l{place}", "views": 50 * place + job} for place in range(6)])
+    meter("sync")
+    for part in (tmp_path / "data" / "lake").rglob("*.parquet"):
+        if "changes" in part.parts:
+            part.write_bytes(b"")
+    shown = meter("status")
+    assert shown.code == 0
+    assert "fields that always change were not looked for: " in shown.out
+    assert "last sync: " in shown.out

@@ -308,7 +308,7 @@ class Events:
                 "bytes": done.bytes,
             }
         facts |= {"accepted jobs, total": tally.accepted_jobs, "page": make_link(strategy.url)}
-        facts |= changes.describe_key(strategy)
+        facts |= changes.describe_key(strategy) | changes.describe_noise(self._store, strategy)
         return drop_empty(facts)
 
 

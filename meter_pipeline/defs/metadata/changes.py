@@ -69,6 +69,20 @@ def describe_key(strategy: StrategyRow) -> Metadata:
     )
 
 
+def describe_noise(store: Store, strategy: StrategyRow) -> Metadata:
+    """Names the fields that change in nearly every job for nearly every item, as metadata of the results asset."""
+    from meter_pipeline.store.errors import LakeError
+    from meter_pipeline.sync.changes.noise import find_candidates, find_noise
+
+    try:
+        busy = find_candidates(store.ledger, strategy.strategy_id)
+        found = find_noise(store.ledger, store.lake, [strategy], busy).get(strategy.slug)
+    except LakeError:
+        # Damage is reported where rows are needed; a suggestion is not worth a failed run.
+        return {}
+    return drop_empty({"noise": None if found is None else found.message})
+
+
 def _describe_evidence(evidence: Mapping[str, Any]) -> str:
     texts = {
         "coverage": "in {:.0%} of the items",

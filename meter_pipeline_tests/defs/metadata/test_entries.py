@@ -135,3 +135,13 @@ def test_a_column_that_stays_text_although_it_looks_like_dates_says_why(pipeline
         "the day or the month comes first, as in '01/02/2026'."
     )
     assert "text" not in described["sold"] + described["sold_date"]
+
+
+def test_fields_that_always_change_are_named_on_the_page_of_the_results(pipeline: Pipeline) -> None:
+    pipeline.sandbox.add_strategy("Stools", "https://stools.example/")
+    for job in range(6):
+        pipeline.scrape("Stools", *[{"sku": f"S-{n:03}", "views": 50 * n + job} for n in range(6)])
+    result = pipeline.run()
+    facts = metadata(result, "results/stools")
+    assert facts["noise"].value.endswith("where they are noise, write `ignore: [views]` into meter.yaml")
+    assert "noise" not in metadata(result, "results/books")

@@ -1,0 +1,67 @@
+"""Strategies whose items nearly all change from job to job, by the counts of the ledger alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+
+from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.tables import jobs
+
+
+class ComparedJob(NamedTuple):
+    """An accepted job with an earlier one of its target: what it scraped, when, its items, and its rows of changes."""
+
+    strategy_id: str
+    target_id: str
+    job_id: str
+    time: str
+    items: int
+    changes: int
+
+
+def find_busy_jobs(ledger: Ledger, *, latest: int, share: float, strategy_id: str | None = None) -> list[ComparedJob]:
+    """The latest compared jobs of strategies with many changes, by strategy, target and time.
+
+    Args:
+        ledger: The ledger.
+        latest: Number of jobs of each target.
+        share: A strategy is busy if these jobs have as many changes as this share of their items.
+        strategy_id: Only this strategy; all when None.
+    """
+    target = (jobs.c.strategy_id, jobs.c.target_id)
+    newest_first = (jobs.c.completed_at.desc(), jobs.c.job_id.desc())
+    ranked = select(
+        *target,
+        jobs.c.job_id,
+        jobs.c.completed_at,
+        jobs.c["items"].label("loaded"),
+        func.coalesce(jobs.c.changes, 0).label("changes"),
+        func.row_number().over(partition_by=target, order_by=newest_first).label("age"),
+        func.count().over(partition_by=target).label("known"),
+    ).where((jobs.c.state == "accepted") & (jobs.c["items"] > 0))
+    if strategy_id is not None:
+        ranked = ranked.where(jobs.c.strategy_id == strategy_id)
+    every = ranked.subquery()
+    # The first job of a target is compared with nothing.
+    compared = select(every).where((every.c.age <= latest) & (every.c.age < every.c.known)).subquery()
+    busy = (
+        select(compared.c.strategy_id)
+        .group_by(compared.c.strategy_id)
+        .having(func.sum(compared.c.changes) >= share * func.sum(compared.c.loaded))
+    )
+    columns = [compared.c[name] for name in ("strategy_id", "target_id", "job_id", "completed_at", "loaded", "changes")]
+    order = (compared.c.strategy_id, compared.c.target_id, compared.c.completed_at, compared.c.job_id)
+    with ledger.reading() as connection:
+        found = connection.execute(select(*columns).where(compared.c.strategy_id.in_(busy)).order_by(*order))
+        return [ComparedJob(id_, target_id or "", *rest) for id_, target_id, *rest in found]
+
+
+def group_by_strategy(found: Sequence[ComparedJob]) -> dict[str, list[ComparedJob]]:
+    """Jobs by strategy id."""
+    grouped: dict[str, list[ComparedJob]] = {}
+    for job in found:
+        grouped.setdefault(job.strategy_id, []).append(job)
+    return grouped
