@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from meter_pipeline.commands.console import parse_time, print_json, print_line, print_table, to_document
-from meter_pipeline.commands.noise import describe_noise
 from meter_pipeline.commands.options import Json, count
+from meter_pipeline.commands.suggestions import find_suggestions
 from meter_pipeline.commands.tables import format_cell
 from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings
@@ -34,13 +34,13 @@ _MAX_UNKNOWN_STATUSES = 10
 _MAX_FAILING = 10
 # Strategies that are printed because their items have no key, or one that no longer holds.
 _MAX_KEYS = 10
-# Strategies that are printed because a field changes in nearly every job for nearly every item.
-_MAX_NOISE = 5
+# Strategies that are printed because a field always changes, and because their items wrap a list.
+_MAX_SUGGESTED = 5
 
 
 def status(as_json: Json = False) -> None:
     """Show jobs by state and strategy, why jobs are held, failed or unreadable, strategies whose items have no key,
-    fields that always change, late schedules, and the last sync.
+    fields that always change, items that wrap a list, late schedules, and the last sync.
     """
     from meter_pipeline.store.ledger.findings import find_doubts, read_findings
     from meter_pipeline.store.ledger.rows import describe_status
@@ -57,7 +57,7 @@ def status(as_json: Json = False) -> None:
         rejecting = find_rejecting(ledger)
         odd, unended, claims = ledger.odd_statuses(), ledger.unended_sync(), ledger.claims.read()
         strategies = ledger.strategies()
-        noise, unread = describe_noise(settings, ledger, strategies)
+        suggested = find_suggestions(settings, ledger, strategies)
     slugs = {strategy.strategy_id: strategy.slug for strategy in strategies}
     keys = _find_key_troubles(strategies)
     if as_json:
@@ -85,7 +85,8 @@ def status(as_json: Json = False) -> None:
                     {"job_id": j.job_id, "strategy": slugs.get(j.strategy_id), "status": j.status} for j in odd
                 ],
                 "keys": [{"strategy": slug, "finding": message} for slug, message in keys],
-                "noise": [{"strategy": slug, "finding": message} for slug, message in noise.items()],
+                "noise": [{"strategy": slug, "finding": message} for slug, message in suggested.noise.items()],
+                "wrappers": [{"strategy": slug, "finding": message} for slug, message in suggested.wrappers.items()],
                 "gaps": [
                     {
                         "schedule_id": g.schedule_id,
@@ -131,12 +132,17 @@ def status(as_json: Json = False) -> None:
         print_line(f"{slug}: {message}")
     if len(keys) > _MAX_KEYS:
         print_line(f"{len(keys) - _MAX_KEYS:,} more strategies without a key that holds: see `meter-pipeline keys`")
-    for slug, message in list(noise.items())[:_MAX_NOISE]:
+    for slug, message in list(suggested.noise.items())[:_MAX_SUGGESTED]:
         print_line(f"{slug}: {message}")
-    if len(noise) > _MAX_NOISE:
-        print_line(f"{len(noise) - _MAX_NOISE:,} more strategies with fields that always change: see --json")
-    if unread is not None:
-        print_line(unread)
+    if len(suggested.noise) > _MAX_SUGGESTED:
+        more = len(suggested.noise) - _MAX_SUGGESTED
+        print_line(f"{more:,} more strategies with fields that always change: see --json")
+    for slug, message in list(suggested.wrappers.items())[:_MAX_SUGGESTED]:
+        print_line(f"{slug}: {message}")
+    if len(suggested.wrappers) > _MAX_SUGGESTED:
+        print_line(f"{len(suggested.wrappers) - _MAX_SUGGESTED:,} more strategies with such items: see --json")
+    if suggested.unread is not None:
+        print_line(suggested.unread)
     for job in failing[-_MAX_FAILING:]:
         print_line(
             f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} failed at Meter: {job.error or 'no reason given'}"

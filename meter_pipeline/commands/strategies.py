@@ -9,8 +9,8 @@ import typer
 
 from meter_pipeline.commands.console import print_json, print_line, print_table, to_document
 from meter_pipeline.commands.lookup import find_strategy, open_meter, print_deleted
-from meter_pipeline.commands.noise import describe_noise
 from meter_pipeline.commands.options import Json, StrategyArgument, Yes, confirm, parse_object
+from meter_pipeline.commands.suggestions import find_suggestions
 from meter_pipeline.commands.usage import Commands
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import from_iso
@@ -45,13 +45,14 @@ def show_strategy(
     if as_json:
         print_json({**to_document(found), **loaded, "preview": preview})
         return
-    reasons, noise = loaded.pop("text_reasons", {}), loaded.pop("noise", None)
+    reasons = loaded.pop("text_reasons", {})
+    suggested = [loaded.pop(name, None) for name in ("noise", "wrapper")]
     rows = [*to_document(found).items(), *loaded.items()]
     print_table(("field", "value"), [(name, _format_value(value)) for name, value in rows])
     for name, reason in reasons.items():
         print_line(f"{name} stays text: {reason}")
-    if noise is not None:
-        print_line(noise)
+    for line in filter(None, suggested):
+        print_line(line)
     for item in preview:
         print_line(json.dumps(item, ensure_ascii=False))
 
@@ -70,7 +71,7 @@ def _describe_loaded(strategy_id: str) -> dict[str, Any]:
             return {}
         rules = load(row.identity)
         counts = [count for count in ledger.counts() if count.slug == row.slug]
-        noise, unread = describe_noise(settings, ledger, [row], row.strategy_id)
+        suggested = find_suggestions(settings, ledger, [row], row.strategy_id)
         return {
             "slug": row.slug,
             "jobs": {count.state: count.jobs for count in counts},
@@ -80,7 +81,9 @@ def _describe_loaded(strategy_id: str) -> dict[str, Any]:
             "compared_by_reason": rules.compare_reason,
             "columns": {column.name: column.kind for column in row.columns},
             "text_reasons": row.text_reasons,
-            "noise": noise.get(row.slug, unread),
+            "noise": suggested.noise.get(row.slug, suggested.unread),
+            "items_in": rules.items,
+            "wrapper": suggested.wrappers.get(row.slug),
             "versions_seen": len(list_versions(ledger, "strategy", strategy_id)),
         }
 

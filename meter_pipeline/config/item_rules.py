@@ -29,6 +29,7 @@ class ItemRules:
         types: Narrowest types of columns, by field: integer, double, text or json.
         compare: What is compared with what came before: each `page`, or the pages of a `run` as one list; None: the
             data decides.
+        items: Path of an array in each received item whose elements are the items; None: the received ones are.
     """
 
     key: tuple[str, ...] | None = None
@@ -38,13 +39,23 @@ class ItemRules:
     numbers: bool = True
     types: Mapping[str, str] = field(default_factory=lambda: NO_TYPES)
     compare: str | None = None
+    items: str | None = None
 
     @property
     def rules(self) -> tuple[Any, ...]:
         """The rules as a tuple that is equal for rules that make the same rows."""
         types = tuple(sorted(self.types.items()))
         compare = self.compare or PAGE
-        return self.key, tuple(sorted(self.ignore)), self.array_order, self.whitespace, self.numbers, types, compare
+        return (
+            self.key,
+            tuple(sorted(self.ignore)),
+            self.array_order,
+            self.whitespace,
+            self.numbers,
+            types,
+            compare,
+            self.items,
+        )
 
     def rows_alike(self, other: ItemRules) -> bool:
         """Whether both make the same rows."""

@@ -152,6 +152,8 @@ class _Reader:
                 options[option] = self._audit(inner)
             elif option == "owners":
                 options[option] = tuple(self._owner(owner) for owner in self._texts(inner, option))
+            elif option == "items":
+                options[option] = self._single_path(inner, option)
             elif option == "compare":
                 options[option] = self._choice(inner, option, (RUN, PAGE))
             else:
@@ -236,6 +238,12 @@ class _Reader:
                 raise self._error(path, f"{path.value!r} is in {what} twice: remove one")
             paths.append(path.value)
         return tuple(paths)
+
+    def _single_path(self, node: yaml.Node, what: str) -> str:
+        """A single path."""
+        if not isinstance(node, yaml.ScalarNode) or _is_null(node):
+            raise self._error(node, f"{what} must be the path of one field")
+        return self._paths(node, what)[0]
 
     def _types(self, node: yaml.Node) -> dict[str, str]:
         return {column: self._type(kind, column) for column, kind in self._entries(node, "types")}

@@ -152,5 +152,31 @@ def test_status_shows_the_rest_when_changes_cannot_be_read(shop: Sandbox, meter:
             part.write_bytes(b"")
     shown = meter("status")
     assert shown.code == 0
-    assert "fields that always change were not looked for: " in shown.out
+    assert "fields that always change, and wrapped items, were not looked for: " in shown.out
     assert "last sync: " in shown.out
+
+
+def test_items_that_wrap_a_list_are_named_until_meter_yaml_says_where_the_items_are(
+    shop: Sandbox, meter: Command
+) -> None:
+    for job in range(2):
+        shop.advance(hours=1)
+        plans = [{"name": name, "price": f"${price + job}"} for name, price in (("Basic", 10), ("Pro", 30))]
+        shop.insert_job("Plans", url="https://plans.example/", items=[{"title": "Plans", "products": plans}])
+        # Sizes are few beside the rest of the product.
+        shirt = {"title": "Shirt", "about": "It is made of wool. " * 9, "sizes": [{"label": "M", "price": 20 + job}]}
+        shop.insert_job("Shirt", url="https://shirt.example/", items=[shirt])
+    assert meter("sync").code == 0
+    message = (
+        "each job has one item, most of which is the list products; where its elements are the items, write "
+        "`items: products` into meter.yaml"
+    )
+    assert f"plans: {message}" in " ".join(meter("status").out.split())
+    assert meter("status", "--json").document["wrappers"] == [{"strategy": "plans", "finding": message}]
+    assert message in " ".join(meter("strategies", "show", "plans").out.split())
+    Path("meter.yaml").write_text("strategies:\n  plans: {items: products, key: name}\n", encoding="utf-8")
+    assert meter("sync").code == 0
+    shown = meter("strategies", "show", "plans", "--json").document
+    assert (shown["wrapper"], shown["items_in"], shown["items"]) == (None, "products", 4)
+    assert shown["columns"] == {"name": "text", "price": "text", "price_amount": "decimal", "price_currency": "text"}
+    assert meter("status", "--json").document["wrappers"] == []

@@ -35,6 +35,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
         "  books:\n"
         "    key: [isbn, specs.edition]\n"
         "    ignore: scraped_at\n"
+        "    items: page.products\n"
         "    array_order: ignore\n"
         "    whitespace: ignore\n"
         "    numbers: ignore\n"
@@ -50,6 +51,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
     assert (books.key, books.ignore, books.line) == (("isbn", "specs.edition"), ("scraped_at",), 5)
     assert (books.array_order, books.whitespace, books.numbers) == (False, False, False)
     assert (dict(books.types), books.owners) == ({"price": "text"}, ("team:pricing", "ann@example.org"))
+    assert books.items == "page.products"
     assert books.audit == AuditConfig(
         hold=frozenset({"known"}),
         flag=frozenset({"step", "*"}),
@@ -71,6 +73,8 @@ def test_every_option_is_read(tmp_path: Path) -> None:
         ("strategies:\n  a:\n    key: [[isbn]]\n", 3, "key must be a list of names"),
         ("strategies:\n  a:\n    ignore: [x, x]\n", 3, "'x' is in ignore twice"),
         ("strategies:\n  a:\n    array_order: any\n", 3, "array_order must be keep or ignore, not 'any'"),
+        ("strategies:\n  a:\n    items: [rows, more]\n", 3, "items must be the path of one field"),
+        ("strategies:\n  a:\n    items: a..b\n", 3, "'a..b' is not a valid field path"),
         ("strategies:\n  a:\n    types: {price: money}\n", 3, "the type of price must be integer or double"),
         (
             "strategies:\n  a:\n    owners: [bob]\n",

@@ -68,9 +68,17 @@ CHANGES = pa.schema(
 )
 # What the audit knows of each job; a profile's bytes are written by `meter_pipeline.sync.audit.profile`.
 PROFILES = pa.schema([("job_id", pa.string()), ("completed_at", _UTC), ("profile", pa.binary())])
-SCHEMAS = {"raw": RAW, "rejected": REJECTED, "results": RESULTS, "changes": CHANGES, "profiles": PROFILES}
+SCHEMAS = {
+    "raw": RAW,
+    # Where items are elements of received ones: these, which `raw` was made from, and nothing otherwise.
+    "received": RAW,
+    "rejected": REJECTED,
+    "results": RESULTS,
+    "changes": CHANGES,
+    "profiles": PROFILES,
+}
 #: The tables that are written from a job's body; the others are derived from `raw`.
-RECEIVED = ("raw", "rejected", "profiles")
+RECEIVED = ("raw", "received", "rejected", "profiles")
 #: The tables that a warehouse shows.
 SHOWN = ("raw", "rejected", "results", "changes")
 
@@ -85,6 +93,7 @@ class Order(NamedTuple):
 
 ORDER = {
     "raw": Order("job_id", "completed_at", ("item_index",)),
+    "received": Order("job_id", "completed_at", ("item_index",)),
     "rejected": Order("job_id", "completed_at", ("item_index",)),
     "results": Order("_meter_job_id", "_meter_completed_at", ("_meter_item_index",)),
     "changes": Order("job_id", "observed_at", ("item_key", "field")),

@@ -1,11 +1,11 @@
-"""Strategies whose items nearly all change from job to job, by the counts of the ledger alone."""
+"""Strategies whose jobs are unusual by the counts of the ledger: nearly all items change, or each has one item."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.tables import jobs
@@ -65,3 +65,20 @@ def group_by_strategy(found: Sequence[ComparedJob]) -> dict[str, list[ComparedJo
     for job in found:
         grouped.setdefault(job.strategy_id, []).append(job)
     return grouped
+
+
+def find_latest_of_one(ledger: Ledger, *, few: int) -> dict[str, tuple[str, str]]:
+    """The latest accepted job and its time, of strategies with at least `few` accepted jobs, all of one item."""
+    accepted = jobs.c.state == "accepted"
+    every = func.min(jobs.c["items"]) == 1, func.max(jobs.c["items"]) == 1, func.count() >= few
+    single = select(jobs.c.strategy_id).where(accepted).group_by(jobs.c.strategy_id).having(and_(*every))
+    newest_first = (jobs.c.completed_at.desc(), jobs.c.job_id.desc())
+    age = func.row_number().over(partition_by=jobs.c.strategy_id, order_by=newest_first).label("age")
+    ranked = (
+        select(jobs.c.strategy_id, jobs.c.job_id, jobs.c.completed_at, age)
+        .where(accepted & jobs.c.strategy_id.in_(single))
+        .subquery()
+    )
+    query = select(ranked.c.strategy_id, ranked.c.job_id, ranked.c.completed_at).where(ranked.c.age == 1)
+    with ledger.reading() as connection:
+        return {strategy_id: (job_id, time or "") for strategy_id, job_id, time in connection.execute(query)}

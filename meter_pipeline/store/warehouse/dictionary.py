@@ -142,7 +142,7 @@ COLUMNS = {
     "structural_match": "Whether Meter holds the structures to be the same.",
     "structural_signature": "Meter's signature of the results' structure (JSON text).",
     "sync_id": "Id of the run.",
-    "table_name": "Table of the lake: raw, rejected, results or changes.",
+    "table_name": "Table of the lake: raw, received, rejected, results or changes.",
     "target": "Page that the item belongs to, or the schedule whose pages are compared as one list.",
     "test": "Name of the test, as meter.yaml has it.",
     "updated_at": "When it was last changed at Meter.",

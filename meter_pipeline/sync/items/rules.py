@@ -103,8 +103,19 @@ class ChosenRules(ItemRules):
         elif self.compare_source == CONFIGURED:
             # From now on the data decides, with the next jobs.
             rules["compare_source"] = NONE
+        if rules["items"] != self.items:
+            # What was found out about other items says nothing about these.
+            kept = self._forget_found().wanted(replace(config, items=self.items), moment)
+            return replace(kept, items=config.items)
         is_new = key is not None and (key != self.key or self.source != CONFIGURED)
         return replace(self.with_key(key, moment) if is_new else self, **rules)
+
+    def _forget_found(self) -> ChosenRules:
+        """These rules without a key and a way to compare that were found in the data."""
+        rules = replace(self, search=None, pages=None)
+        if self.source not in (CONFIGURED, NONE):
+            rules = replace(rules, key=(), source=NONE, chosen_at=None, evidence=None, by_page=False)
+        return replace(rules, compare=PAGE, compare_source=NONE) if self.compare_source == FOUND else rules
 
     def floor(self, fields: Sequence[Field]) -> tuple[Field, ...]:
         """Fields with no type narrower than configured."""

@@ -39,9 +39,11 @@ def give_up_damaged(context: LoadContext, state: StrategyState) -> StrategyState
 def _find_lost(context: LoadContext, damaged: Set[str]) -> list[JobRow]:
     """The loaded jobs whose items, or whose rejected items, were in a damaged file of one of these tables."""
     lost: dict[str, JobRow] = {}
-    for table, count in (("raw", "items"), ("rejected", "rejected")):
+    for table, count in (("raw", "items"), ("received", "items"), ("rejected", "rejected")):
         if table in damaged:
             stored = context.draft.job_ids(table)
             loaded = context.ledger.jobs(context.strategy_id, ("accepted", "held"))
-            lost |= {row.job_id: row for row in loaded if getattr(row, count) and row.job_id not in stored}
+            # A wrapper may hold an empty list.
+            may_have = (row for row in loaded if getattr(row, count) or table == "received")
+            lost |= {row.job_id: row for row in may_have if row.job_id not in stored}
     return list(lost.values())

@@ -108,7 +108,7 @@ def _state_without(context: LoadContext, state: StrategyState, jobs: Sequence[Jo
 def _fields_without(context: LoadContext, state: StrategyState, jobs: Sequence[JobRow]) -> tuple[Field, ...]:
     """The strategy's fields as its other accepted jobs make them."""
     found: tuple[Field, ...] = ()
-    for fields in _stored_fields(context.draft, _times_of_rest(context, jobs)):
+    for fields in read_fields(context.draft, _times_of_rest(context, jobs)):
         found = columns.merge_fields(found, fields)
         # Fields only ever grow towards those of all jobs: once they are the same, no further job changes them.
         if state.rules.floor(found) == state.fields:
@@ -116,7 +116,7 @@ def _fields_without(context: LoadContext, state: StrategyState, jobs: Sequence[J
     return state.rules.floor(found)
 
 
-def _stored_fields(draft: Draft, times: Mapping[str, str]) -> Iterator[tuple[Field, ...]]:
+def read_fields(draft: Draft, times: Mapping[str, str]) -> Iterator[tuple[Field, ...]]:
     """The fields of jobs in raw, piece by piece, with the stamps that they had when the jobs were loaded."""
     read: Counter[str] = Counter()
     for batch in draft.scan("raw", times, ["job_id", "item"]):

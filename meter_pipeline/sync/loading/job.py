@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -25,11 +25,12 @@ from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.profiler import PieceProfiler
 from meter_pipeline.sync.audit.rules import MAX_FIELDS, Evidence, audit
 from meter_pipeline.sync.changes.diff import Seen
+from meter_pipeline.sync.items.inside import take_out
 from meter_pipeline.sync.items.raw import item_texts, raw_rows, time_of
 from meter_pipeline.sync.items.readings import SeenTexts, merge_facts, observe_objects
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.items.texts import Items, Numbers, Texts
-from meter_pipeline.sync.loading.rejects import Reject, rejected_pieces, sort_out, take_items
+from meter_pipeline.sync.loading.rejects import Piece, Reject, number_after, rejected_pieces, sort_out, take_items
 from meter_pipeline.sync.values.facts import FieldFacts
 
 SAMPLE_ITEMS = 5
@@ -61,6 +62,7 @@ class CompletedJob:
         rejects: The items of a small job that cannot be loaded; those of a large one are in the lake.
         rejected: How many items cannot be loaded.
         rejection: Which is the first of them, and why; None without any.
+        received: What was received of a small job whose items are elements of it; None for other jobs.
         profile: What later verdicts need of its items; None if they were not profiled.
         verdict: The verdict by what precedes it; None if it was not judged.
     """
@@ -78,6 +80,7 @@ class CompletedJob:
     rejects: Sequence[Reject] = ()
     rejected: int = 0
     rejection: str | None = None
+    received: Piece | None = None
     profile: JobProfile | None = None
     verdict: Verdict | None = None
     facts: Mapping[str, FieldFacts] = field(default_factory=dict)
@@ -123,8 +126,17 @@ class CompletedJob:
         return self.time, self.job.job_id
 
 
-def read_body(row: JobRow, body: JobBody, texts: Texts) -> CompletedJob:
-    """Reads and audits a job that fits into memory; nothing is written."""
+def read_body(row: JobRow, body: JobBody, texts: Texts, path: str | None = None) -> CompletedJob:
+    """Reads and audits a job that fits into memory; nothing is written.
+
+    Args:
+        row: The job's row in the ledger.
+        body: Its body.
+        texts: Gets the texts of its items.
+        path: Path of the array whose elements are the items; None if the received items are.
+    """
+    if path is not None:
+        return _read_inside(row, body, texts, path)
     items, positions, rejects = take_items(texts, body.items())
     first = str(rejects[0]) if rejects else None
     evidence = Evidence(body.job, body.shape, len(items), items.width(MAX_FIELDS), len(rejects), first)
@@ -132,15 +144,38 @@ def read_body(row: JobRow, body: JobBody, texts: Texts) -> CompletedJob:
     return replace(job, rejects=rejects, rejected=len(rejects), rejection=first)
 
 
-def read_large_body(row: JobRow, body: JobBody, draft: Draft, profiler: PieceProfiler) -> CompletedJob:
-    """Reads and audits a job too large for memory, writes its raw rows and rejected items, and makes its profile."""
+def _read_inside(row: JobRow, body: JobBody, texts: Texts, path: str) -> CompletedJob:
+    received = sort_out(body.items(), 0)
+    elements = take_out(received.items, path)
+    items, rejects = Items(texts, texts.take(elements)), number_after(len(elements), received.rejects)
+    first = str(rejects[0]) if rejects else None
+    evidence = Evidence(body.job, body.shape, len(received.items), items.width(MAX_FIELDS), len(rejects), first)
+    job = _small_job(row, body.job, body.size, items, np.arange(len(elements)), audit(evidence))
+    return replace(job, rejects=rejects, rejected=len(rejects), rejection=first, received=received)
+
+
+def read_large_body(
+    row: JobRow, body: JobBody, draft: Draft, profiler: PieceProfiler, path: str | None = None
+) -> CompletedJob:
+    """Reads and audits a job too large for memory, writes its raw rows and rejected items, and makes its profile.
+
+    Args:
+        row: The job's row in the ledger.
+        body: Its body.
+        draft: Gets its rows.
+        profiler: Makes its profile.
+        path: Path of the array whose elements are the items; None if the received items are.
+    """
     job = body.job
-    pieces = _Pieces(job, time_of(job), profiler)
+    pieces = _Pieces(job, time_of(job), profiler, path)
     draft.write("raw", pieces.raw_rows(body), RAW)
+    if path is not None:
+        draft.write("received", _received_rows(body), RAW)
     rejected, first = pieces.rejected, pieces.rejection
     if rejected:
-        draft.write("rejected", rejected_pieces(body, PIECE_ITEMS), REJECTED)
-    evidence = Evidence(job, body.shape, pieces.item_count, len(pieces.fields), rejected, first)
+        number = None if path is None else pieces.item_count
+        draft.write("rejected", rejected_pieces(body, PIECE_ITEMS, number), REJECTED)
+    evidence = Evidence(job, body.shape, pieces.received - rejected, len(pieces.fields), rejected, first)
     large = _large_job(row, job, body.size, pieces, audit(evidence))
     return replace(large, profile=profiler.finish(), rejected=rejected, rejection=first)
 
@@ -204,14 +239,25 @@ def _record_from_ledger(row: JobRow) -> Job:
     )
 
 
+def _received_rows(body: JobBody) -> Iterator[pa.Table]:
+    """Rows of `received` of a large job: what was received and can be loaded."""
+    start = 0
+    for received in body.batches(PIECE_ITEMS):
+        piece = sort_out(received, start)
+        start += len(received)
+        if piece.items:
+            yield raw_rows([(body.job, piece.positions)], item_texts(piece.items))
+
+
 class _Pieces:
     """Fields, sample and item count of a large job, gathered piece by piece; `profiler` gets the pieces, too."""
 
-    def __init__(self, job: Job, time: str, profiler: PieceProfiler | None = None) -> None:
+    def __init__(self, job: Job, time: str, profiler: PieceProfiler | None = None, path: str | None = None) -> None:
         self._job = job
         self._time = time
         self._profiler = profiler
-        self._received = 0
+        self._path = path
+        self.received = 0
         self.item_count = 0
         self.fields: tuple[Field, ...] = ()
         self.facts: dict[str, FieldFacts] = {}
@@ -219,20 +265,39 @@ class _Pieces:
         self.problem: str | None = None
         self.sample: list[dict[str, Any]] = []
         self.rejected = 0
-        self.rejection: str | None = None
+        self._first_reject: Reject | None = None
+
+    @property
+    def rejection(self) -> str | None:
+        """Which is the first of the rejected items, and why; None without any."""
+        first = self._first_reject
+        if first is None or self._path is None:
+            return None if first is None else str(first)
+        return str(number_after(self.item_count, [first])[0])
 
     def raw_rows(self, body: JobBody) -> Iterator[pa.Table]:
         """Raw rows of the job, piece by piece; each piece is added to what is gathered."""
         for received in body.batches(PIECE_ITEMS):
             with paused_collection():
-                piece = sort_out(received, self._received)
-                self._received += len(received)
+                piece = sort_out(received, self.received)
+                self.received += len(received)
                 self.rejected += len(piece.rejects)
-                self.rejection = self.rejection or next(map(str, piece.rejects), None)
+                self._first_reject = self._first_reject or next(iter(piece.rejects), None)
                 if not piece.items:
                     continue
-                self._add_values(piece.values)
-                rows = raw_rows([(self._job, piece.positions)], item_texts(piece.items))
+                if self._path is None:
+                    self._add_values(piece.values)
+                    rows: Iterable[pa.Table] = [raw_rows([(self._job, piece.positions)], item_texts(piece.items))]
+                else:
+                    rows = self._inner_rows(take_out(piece.items, self._path))
+            yield from rows
+
+    def _inner_rows(self, elements: list[bytes]) -> Iterator[pa.Table]:
+        for start in range(0, len(elements), PIECE_ITEMS):
+            piece, first = elements[start : start + PIECE_ITEMS], self.item_count
+            with paused_collection():
+                self._add_values(columns.parse(piece))
+                rows = raw_rows([(self._job, np.arange(first, first + len(piece)))], item_texts(piece))
             yield rows
 
     def add_stored(self, items: list[bytes]) -> None:

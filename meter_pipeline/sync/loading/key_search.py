@@ -28,7 +28,11 @@ from meter_pipeline.sync.loading.state import LoadContext, StrategyState
 
 
 def choose_key(
-    context: LoadContext, state: StrategyState, entered: Sequence[CompletedJob], left: Sequence[JobRow]
+    context: LoadContext,
+    state: StrategyState,
+    entered: Sequence[CompletedJob],
+    left: Sequence[JobRow],
+    counts: Mapping[str, int] | None = None,
 ) -> StrategyState:
     """The state with the key that all accepted jobs support; a configured key stays, and is looked after.
 
@@ -37,6 +41,7 @@ def choose_key(
         state: The strategy's state.
         entered: Jobs that are accepted now.
         left: Jobs that were accepted before this load; those that still are, are among `entered`, too.
+        counts: Numbers of items by job where they are not those of the ledger, which has no other jobs with items.
     """
     rules = state.rules
     given = rules.key if rules.source == item_rules.CONFIGURED else None
@@ -45,7 +50,7 @@ def choose_key(
     known = load_search(rules.search)
     if not known.survives([*(job.place for job in entered), *((row.completed_at or "", row.job_id) for row in left)]):
         known = KeySearch()
-    jobs = _list_jobs(context, state, entered, left, known.next_count(is_given=given is not None))
+    jobs = _list_jobs(context, state, entered, left, known.next_count(is_given=given is not None), counts)
     read = _Reader(context.draft, {job.job.job_id: job for job in entered}).read
     found = find_key(jobs, read, known, given)
     if given is not None:
@@ -84,7 +89,12 @@ def _dump(found: KeySearch) -> dict[str, Any] | None:
 
 
 def _list_jobs(
-    context: LoadContext, state: StrategyState, entered: Sequence[CompletedJob], left: Sequence[JobRow], wanted: int
+    context: LoadContext,
+    state: StrategyState,
+    entered: Sequence[CompletedJob],
+    left: Sequence[JobRow],
+    wanted: int,
+    counts: Mapping[str, int] | None,
 ) -> list[JobRef]:
     """All accepted jobs with items; none if fewer than `wanted` of them can be compared."""
     own = {job.job.job_id for job in entered} | {row.job_id for row in left}
@@ -98,6 +108,8 @@ def _list_jobs(
     if context.ledger.count_comparable(context.strategy_id) + len(jobs) < wanted:
         return []
     stored = context.ledger.with_items(context.strategy_id)
+    if counts is not None:
+        stored = [replace(row, items=counts[row.job_id]) for row in stored if counts.get(row.job_id)]
     return jobs + [
         JobRef(row.job_id, row.target_id, row.completed_at, row.items, row.batch_id)
         for row in stored

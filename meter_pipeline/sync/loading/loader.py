@@ -173,12 +173,12 @@ class StrategyLoader:
 
     def _read(self, fetched: Fetched, auditor: Auditor) -> CompletedJob:
         """Reads a body, and leaves it open: a batch that fails is read again in smaller ones."""
-        body, context = fetched.body, self._context
+        body, context, path = fetched.body, self._context, self._state.rules.items
         assert body is not None
         if body.size >= context.limits.large_bytes:
-            return read_large_body(fetched.row, body, context.draft, auditor.profiler(body.job))
+            return read_large_body(fetched.row, body, context.draft, auditor.profiler(body.job), path)
         with paused_collection():
-            return read_body(fetched.row, body, self._memory.texts)
+            return read_body(fetched.row, body, self._memory.texts, path)
 
     def _settle(self, fetched: Fetched) -> Outcome | None:
         """The outcome of a job without a completed body."""

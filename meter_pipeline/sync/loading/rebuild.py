@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.store import columns
+from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake.lake import RAW, Lake
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
@@ -21,10 +22,13 @@ from meter_pipeline.sync.items.readings import PLAIN, survey
 from meter_pipeline.sync.items.results import rewrite
 from meter_pipeline.sync.items.rules import ChosenRules
 from meter_pipeline.sync.limits import Limits
+from meter_pipeline.sync.loading.exchange import read_fields
+from meter_pipeline.sync.loading.key_search import choose_key
 from meter_pipeline.sync.loading.page_search import choose_compare
+from meter_pipeline.sync.loading.relanding import Landed, land_again
 from meter_pipeline.sync.loading.rows import make_feed
 from meter_pipeline.sync.loading.state import LoadContext, StrategyState, find_config, open_context, read_state
-from meter_pipeline.sync.loading.updates import JobUpdate
+from meter_pipeline.sync.loading.updates import KEEP, JobUpdate
 from meter_pipeline.sync.report import Problem, SyncReport
 
 
@@ -46,18 +50,28 @@ def rebuild_rows(
         accepted: The accepted jobs; those of the ledger when None.
         others: Updates of other jobs.
     """
-    fields = state.rules.floor(columns.settle(state.fields))
-    rows = list(context.ledger.jobs(context.strategy_id, ("accepted",))) if accepted is None else accepted
+    rows = list(context.ledger.jobs(context.strategy_id, ("accepted",))) if accepted is None else list(accepted)
     times = times_of(rows)
+    landed: Landed | None = None
     try:
+        if item_rules.load(context.strategy.identity).items != state.rules.items:
+            landed = land_again(context, state.rules.items)
+            rows = [replace(row, items=landed.counts.get(row.job_id, 0)) for row in rows]
+            state = _begin_again(context, state, rows, landed.counts)
+            held = context.ledger.jobs(context.strategy_id, ("held",))
+            others = [*others, *(_recount(JobUpdate(row.job_id, "held"), landed) for row in held)]
+        fields = state.rules.floor(columns.settle(state.fields))
         # Read again: when rows are outdated, the texts behind the readings may be read by other rules now.
         seen = survey(context.draft.scan("raw", times, RAW.names), fields)
         state = replace(state, fields=fields, readings=PLAIN.with_facts(seen).settle(fields, state.rules.types))
         duplicates = rewrite(context.draft, fields, state.identity, times, state.readings)
-        state = choose_compare(context, state, [], [], is_rekeyed=True)
+        entered = [] if landed is None else list(map(seen_before, rows))
+        state = choose_compare(context, state, entered, [], is_rekeyed=True)
         counts = make_feed(context, state).rebuild(state.identity, map(seen_before, rows))
         updates = [
-            JobUpdate(job_id, "accepted", duplicates=duplicates.get(job_id, 0), changes=counts.rows[job_id])
+            _recount(
+                JobUpdate(job_id, "accepted", duplicates=duplicates.get(job_id, 0), changes=counts.rows[job_id]), landed
+            )
             for job_id in times
         ]
         jobs = [update.as_row() for update in (*updates, *others)]
@@ -70,6 +84,24 @@ def rebuild_rows(
         raise
     context.draft.settle()
     return replace(state, version=version, is_outdated=False)
+
+
+def _begin_again(
+    context: LoadContext, state: StrategyState, accepted: Sequence[JobRow], counts: Mapping[str, int]
+) -> StrategyState:
+    """The state with the fields and the key of the items that the accepted jobs have now."""
+    fields: tuple[Field, ...] = ()
+    for found in read_fields(context.draft, times_of(accepted)):
+        fields = columns.merge_fields(fields, found)
+    return choose_key(context, replace(state, fields=fields, is_first=not accepted), [], [], counts)
+
+
+def _recount(update: JobUpdate, landed: Landed | None) -> JobUpdate:
+    """The update of a job with its number of items, if it was landed again."""
+    if landed is None:
+        return update
+    rejection = landed.rejections.get(update.job_id, KEEP)
+    return replace(update, items=landed.counts.get(update.job_id, 0), rejection=rejection)
 
 
 def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, rules: ChosenRules, limits: Limits = Limits()) -> bool:
@@ -123,7 +155,9 @@ def rebuild_outdated(
         current = item_rules.load(strategy.identity)
         wanted = current.wanted(find_config(config, strategy), now())
         is_current = current.rows_alike(wanted) and readings.load(strategy.readings) is not None
-        if is_current or not ledger.with_accepted([strategy.strategy_id]):
+        if is_current:
+            continue
+        if current.items == wanted.items and not ledger.with_accepted([strategy.strategy_id]):
             continue
         try:
             rekey(lake, ledger, strategy, wanted, limits)

@@ -95,12 +95,26 @@ def rejected_rows(job: Job, rejects: Sequence[Reject]) -> pa.Table:
     return pa.table([*about, *values, times], schema=REJECTED)
 
 
-def rejected_pieces(body: JobBody, items: int) -> Iterator[pa.Table]:
-    """Rows of the lake's `rejected` of a job too large for memory, `items` of its items at a time."""
+def number_after(first: int, rejects: Sequence[Reject]) -> list[Reject]:
+    """Rejects in the same order at the positions from `first` on: after items that are elements of received ones."""
+    return [reject._replace(position=position) for position, reject in enumerate(rejects, first)]
+
+
+def rejected_pieces(body: JobBody, items: int, number: int | None = None) -> Iterator[pa.Table]:
+    """Rows of the lake's `rejected` of a job too large for memory.
+
+    Args:
+        body: The job's body.
+        items: How many of its items are in memory at a time.
+        number: The position of the first one where they follow the job's other items; None where each keeps its own.
+    """
     start = 0
     for received in body.batches(items):
         rejects = sort_out(received, start).rejects
         start += len(received)
+        if rejects and number is not None:
+            rejects = number_after(number, rejects)
+            number += len(rejects)
         if rejects:
             yield rejected_rows(body.job, rejects)
 

@@ -18,7 +18,7 @@ from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.changes.in_memory import AtHand
 from meter_pipeline.sync.changes.numbers import NumberReader
 from meter_pipeline.sync.changes.run_feed import open_feed
-from meter_pipeline.sync.items.raw import job_columns, raw_rows
+from meter_pipeline.sync.items.raw import item_texts, job_columns, raw_rows
 from meter_pipeline.sync.items.readings import Readings, columns_of, observe_objects
 from meter_pipeline.sync.items.results import Retyping, alike, results_schema, rewrite, typed, widen
 from meter_pipeline.sync.items.texts import Gathered
@@ -60,6 +60,9 @@ def write_raw(context: LoadContext, memory: ItemMemory, jobs: Sequence[Completed
         rows = Gathered.of(memory.texts, [items.numbers for *_, items in small])
         context.draft.append("raw", raw_rows([(job, positions) for job, positions, _ in small], rows.items()))
     for job in jobs:
+        if job.received is not None and job.received.items:
+            received = raw_rows([(job.job, job.received.positions)], item_texts(job.received.items))
+            context.draft.append("received", received)
         if job.rejects:
             context.draft.append("rejected", rejected_rows(job.job, job.rejects))
 

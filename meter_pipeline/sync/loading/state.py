@@ -127,6 +127,7 @@ def read_state(context: LoadContext, *, is_first: bool | None = None) -> Strateg
     wanted = rules.wanted(context.config, now())
     known = readings.load(strategy.readings)
     is_outdated = not is_first and (known is None or not rules.rows_alike(wanted))
+    is_outdated |= rules.items != wanted.items and bool(context.draft.of("raw"))
     return StrategyState(columns.load(strategy.fields), wanted, strategy.version, is_first, is_outdated, known or PLAIN)
 
 

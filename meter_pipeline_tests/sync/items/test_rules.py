@@ -13,7 +13,7 @@ from meter_pipeline.sync.items.rules import CONFIGURED, ChosenRules, load
 
 _RULES = (
     "key: [id]\nignore: [at]\narray_order: keep\nwhitespace: ignore\nnumbers: ignore\ntypes: {price: text}\n"
-    "compare: run\n"
+    "compare: run\nitems: rows\n"
 )
 
 
