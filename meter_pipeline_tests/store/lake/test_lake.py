@@ -322,7 +322,7 @@ def test_a_damaged_part_is_one_line_with_the_way_out(shelf: Shelf, damage: str) 
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        (b'{"version": 99}', "is of version 99, this program reads up to 2: upgrade it"),
+        (b'{"version": 99}', "is of version 99, this program reads up to 3: upgrade it"),
         (b"no json", "is damaged: delete it if the lake is one of ours"),
         (b"[]", "is damaged: delete it if the lake is one of ours"),
     ],

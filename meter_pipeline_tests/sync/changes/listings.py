@@ -26,7 +26,7 @@ class Day:
 
     def pages(self, count: int) -> list[list[dict[str, Any]]]:
         """The items of each page."""
-        items = [{"sku": name, "price": price} for name, price in self.prices.items()]
+        items = [{"sku": name, "title": f"Thing number {name}", "price": price} for name, price in self.prices.items()]
         return [items[number * ROOM : (number + 1) * ROOM] for number in range(count)]
 
 

@@ -23,6 +23,8 @@ from meter_pipeline.sync.audit.values import TEXT, URL
 # Fields with at most this share of the changes are as they were in an earlier job.
 _CAME_BACK = 0.5
 _LARGE = log(1.4)
+# The largest step whose factor is spelled.
+_MOST_STEP = log(1e300)
 # The prices of a sale: a factor that is a multiple of a twentieth, the same for most items.
 _SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
 
@@ -236,7 +238,8 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
         )
     )
     flagged = ~fine & (large | rigid | one_way | single)
-    seen = np.exp(np.where(changed >= 0.5, moves.overall, moves.step))
+    # Steps of dates are differences, which have no factor and are judged elsewhere.
+    seen = np.exp(np.minimum(np.where(changed >= 0.5, moves.overall, moves.step), _MOST_STEP))
     factors = Band(np.exp(-usual.high), np.exp(usual.high), usual.width, usual.jobs)
 
     def say(place: int) -> str:
