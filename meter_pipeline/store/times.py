@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import overload
 
+_UTC = "+00:00"
+
 
 def iso(moment: datetime | None) -> str | None:
     """A time as the ledger keeps it."""
@@ -16,7 +18,7 @@ def iso(moment: datetime | None) -> str | None:
         except (OverflowError, ValueError):
             # Within a day of either end of the calendar, in a zone whose clock already shows the year beyond.
             moment = moment.replace(tzinfo=timezone.utc)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return moment.isoformat(timespec="microseconds")[: -len(_UTC)] + "Z"
 
 
 def now() -> str:

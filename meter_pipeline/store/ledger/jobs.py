@@ -26,6 +26,12 @@ if TYPE_CHECKING:  # the client is a tenth of a second to import, and publishing
     from meter_pipeline.api import Job
 
 
+def target_of(job: Job) -> str:
+    """The id of a job's target, as `job_values` has it."""
+    values = plain({"url": job.url, "parameters": dump_json(job.parameters) if job.parameters else None})
+    return target_id(values["url"], values["parameters"])
+
+
 def job_values(job: Job) -> dict[str, Any]:
     """The ledger's columns of a job as the API describes it, by name."""
     values = plain(

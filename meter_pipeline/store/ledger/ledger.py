@@ -31,7 +31,7 @@ from meter_pipeline.store.ledger.claims import Claims
 from meter_pipeline.store.ledger.database import connect, readable
 from meter_pipeline.store.ledger.findings import JudgedJobs
 from meter_pipeline.store.ledger.intents import LedgerIntents
-from meter_pipeline.store.ledger.jobs import Commit, job_values
+from meter_pipeline.store.ledger.jobs import Commit, job_values, target_of
 from meter_pipeline.store.ledger.pooling import pools_transactions
 from meter_pipeline.store.ledger.presence import presence_for
 from meter_pipeline.store.ledger.rows import Counts, Gap, ItemsRow, JobRow, Recorded, ScheduleRow, StrategyRow
@@ -41,7 +41,7 @@ from meter_pipeline.store.parts import Part
 if TYPE_CHECKING:  # the client is a tenth of a second to import, and publishing has no use for it
     from meter_pipeline.api import Job, Schedule, Strategy
 
-__all__ = ["Commit", "Ledger", "job_values"]
+__all__ = ["Commit", "Ledger", "job_values", "target_of"]
 
 
 _LOCK = text(

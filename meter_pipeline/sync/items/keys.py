@@ -8,7 +8,7 @@ it. A job that is loaded late leaves no trace: the answer is again that of all j
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meter_pipeline.config.field_paths import parse_path
@@ -92,7 +92,18 @@ class KeySearch:
 
     def dump(self) -> dict[str, Any]:
         """The search as the ledger keeps it."""
-        return asdict(self)
+        search = self.search
+        dumped = search and {
+            **vars(search),
+            "key": _dump_candidate(search.key),
+            "candidates": tuple(map(_dump_candidate, search.candidates)),
+        }
+        return {
+            **vars(self),
+            "key": _dump_candidate(self.key),
+            "search": dumped,
+            "watched": _dump_candidate(self.watched),
+        }
 
 
 def load_search(form: Mapping[str, Any] | None) -> KeySearch:
@@ -119,6 +130,10 @@ def list_candidates(form: Mapping[str, Any] | None) -> tuple[Candidate, ...]:
     if known.search is not None:
         return known.search.candidates
     return () if known.watched is None else (known.watched,)
+
+
+def _dump_candidate(candidate: Candidate | None) -> dict[str, Any] | None:
+    return None if candidate is None else dict(vars(candidate))
 
 
 def _load_candidate(form: Mapping[str, Any] | None) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from meter_pipeline.config.item_rules import PAGE, ItemRules
@@ -128,7 +128,7 @@ class ChosenRules(ItemRules):
 
     def dump(self) -> str:
         """The rules as JSON text, the inverse of `load`."""
-        return json.dumps(asdict(replace(self, types=dict(self.types))), separators=(",", ":"))
+        return json.dumps({**vars(self), "types": dict(self.types)}, separators=(",", ":"))
 
 
 def load(text: str | None) -> ChosenRules:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from meter_pipeline.api import Job
 from meter_pipeline.config.audit_rules import NO_AUDIT_CONFIG
-from meter_pipeline.store.ledger.ledger import job_values
+from meter_pipeline.store.ledger.ledger import target_of
 from meter_pipeline.store.ledger.rows import FindingRow
 from meter_pipeline.sync.audit.baseline import PastJob
 from meter_pipeline.sync.audit.findings import ACCEPTED, HELD, Verdict
@@ -32,7 +32,7 @@ class _Seat:
 
     @classmethod
     def of(cls, job: Job) -> _Seat:
-        return cls(job_values(job)["target_id"], (time_of(job), job.job_id))
+        return cls(target_of(job), (time_of(job), job.job_id))
 
 
 class Auditor:

@@ -101,9 +101,14 @@ class CompletedJob:
         return time_of(self.job)
 
     @cached_property
+    def values(self) -> dict[str, Any]:
+        """The ledger's columns of the job as the API describes it, by name."""
+        return job_values(self.job)
+
+    @cached_property
     def in_feed(self) -> Seen:
         """The job as the change feed identifies it."""
-        values = job_values(self.job)
+        values = self.values
         schedule_id, url, parameters = values["schedule_id"], values["url"], values["parameters"]
         changes = (self.row.changes or 0) if self.row.state == "accepted" else 0
         return Seen(

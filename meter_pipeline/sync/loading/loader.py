@@ -93,7 +93,9 @@ class StrategyLoader:
             StoreError: The lake or the ledger cannot be written; the jobs stay as the ledger has them.
         """
         try:
-            self._write(batch, last=last)
+            # Between the steps the collector would walk all that the batch has in memory, too.
+            with paused_collection():
+                self._write(batch, last=last)
         except DamagedError:
             if not any(fetched.row.loaded for fetched in batch):
                 raise

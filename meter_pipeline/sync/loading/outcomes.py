@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 from meter_pipeline.api import Job, MeterBadResponse
 from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.ledger.ledger import job_values
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.times import iso, now, retry_at
 from meter_pipeline.sync.containment import explain
@@ -54,7 +55,7 @@ def completed_outcome(job: CompletedJob, duplicates: int | None, changes: int | 
     update = JobUpdate(
         job_id,
         state,
-        record=job.job,
+        values=job.values,
         # Derived tables order jobs by it: a time that the API left out is settled here, once.
         completed_at=job.time,
         reason=job.reason,
@@ -97,7 +98,7 @@ def unfinished_outcome(row: JobRow, record: Job) -> Outcome | None:
     update = JobUpdate(
         record.job_id,
         "failed" if has_failed else "known",
-        record=record,
+        values=job_values(record),
         loaded_at=now() if has_failed else None,
         attempts=attempts,
         retry_at=_time_after(_HOURLY) if attempts >= _FREQUENT_ATTEMPTS else None,

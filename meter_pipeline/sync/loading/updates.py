@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias, TypeVar
-
-from meter_pipeline.api import Job
-from meter_pipeline.store.ledger.ledger import job_values
 
 Value = TypeVar("Value")
 
@@ -45,8 +43,8 @@ class JobUpdate:
     Attributes:
         job_id: The job.
         state: Its new state, such as `accepted` or `unreadable`.
-        record: The API's record of the job, whose values replace those in the ledger.
-        completed_at: The time by which derived tables order jobs, ISO 8601; wins over that of `record`.
+        values: The ledger's columns of the job as the API describes it now, by name: see `job_values`.
+        completed_at: The time by which derived tables order jobs, ISO 8601; wins over that of `values`.
         reason: Why the job is held or unreadable.
         items: Loaded items.
         duplicates: Items whose key an earlier item of the job has.
@@ -64,7 +62,7 @@ class JobUpdate:
 
     job_id: str
     state: str
-    record: Job | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
     completed_at: Change[str | None] = KEEP
     reason: Change[str | None] = KEEP
     items: Change[int | None] = KEEP
@@ -82,6 +80,5 @@ class JobUpdate:
 
     def as_row(self) -> dict[str, Any]:
         """The values by column name, as `Ledger.commit` takes them."""
-        record = {} if self.record is None else job_values(self.record)
         changes = {name: value for name in _COLUMNS if (value := getattr(self, name)) is not KEEP}
-        return {**record, "job_id": self.job_id, "state": self.state, **changes}
+        return {**self.values, "job_id": self.job_id, "state": self.state, **changes}

@@ -39,7 +39,7 @@ def test_a_row_names_exactly_the_columns_that_change(values: dict[str, Any]) -> 
 
 def test_the_record_of_the_api_gives_its_columns_except_for_the_time_that_was_settled() -> None:
     record = Job(job_id="job", url="https://books.example/", status="completed", item_count=3)
-    row = JobUpdate("job", "accepted", record=record, completed_at=TIME).as_row()
+    row = JobUpdate("job", "accepted", values=job_values(record), completed_at=TIME).as_row()
     assert row == {**job_values(record), "state": "accepted", "completed_at": TIME}
 
 
