@@ -63,7 +63,7 @@ class Draft(PartSet):
         if not rows.num_rows:
             return
         ordered = in_order(table, rows)
-        self._months[table] |= _months_of(ordered[ORDER[table].time])
+        self._months[table] |= _months_of(table, ordered)
         self._waiting[table].append(ordered)
         if sum(some.nbytes for some in self._waiting[table]) > _WAITING_BYTES:
             self._write_waiting(table, merge=False)
@@ -181,7 +181,8 @@ class Draft(PartSet):
         if not waiting and len(merged) < 2:
             return
         schema = waiting[0].schema if waiting else None
-        ordered = in_order(table, pa.concat_tables(waiting)) if waiting else None
+        # Each of them is in order already.
+        ordered = in_order(table, pa.concat_tables(waiting)) if len(waiting) > 1 else waiting[0] if waiting else None
         self._write(table, self._merged(table, merged, ordered), schema or self._schema_of(merged[0]))
         for part in merged:
             self._leave_out(part)
@@ -269,7 +270,11 @@ def _by_job(table: str, pieces: Iterable[pa.Table]) -> Iterator[tuple[tuple[obje
             yield (piece[order.time][start].as_py(), job_id), piece.slice(start, end - start)
 
 
-def _months_of(times: pa.ChunkedArray) -> set[str]:
-    """The months of times."""
+def _months_of(table: str, rows: pa.Table) -> set[str]:
+    """The months of rows in order."""
+    times = rows[ORDER[table].time]
+    ends = {month_of(times[place].as_py()) for place in (0, -1)}
+    if len(ends) == 1:
+        return ends
     days = pc.unique(pc.floor_temporal(times, unit="month"))
     return {month_of(day) for day in days.to_pylist()}

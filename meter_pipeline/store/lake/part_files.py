@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +31,8 @@ PART_BYTES = 64 * 2**20
 # A row group ends by its rows, or by what it unpacks to (bytes): readers hold one in memory.
 ROW_GROUP_ROWS = 65_536
 ROW_GROUP_BYTES = 16 * 2**20
+# A part whose first row group has no more rows is written without dictionaries.
+_FEW_ROWS = 4_096
 # Rows that are read at a time.
 _BATCH_ROWS = 16_384
 ENDING = ".parquet"
@@ -50,6 +53,8 @@ def owner_of(name: str) -> str:
     return name.rsplit("/", 1)[-1].partition("-")[0]
 
 
+# The strategies of a sync have few schemas beside their results'.
+@lru_cache(maxsize=64)
 def digest_schema(schema: pa.Schema) -> str:
     """A digest of a schema: its columns, their types, and its own metadata."""
     metadata = {
@@ -149,7 +154,10 @@ def write_parts(
         part = _NewPart(table, schema)
         name = name_part(table, slug, owner)
         with files.writing(name) as file:
-            with pq.ParquetWriter(file, schema, compression="zstd", write_statistics=True) as writer:
+            # What a dictionary saves in few rows, compression saves as well, and in half the time.
+            is_small = group.num_rows <= _FEW_ROWS
+            options = {"compression": "zstd", "write_statistics": True, "use_dictionary": not is_small}
+            with pq.ParquetWriter(file, schema, **options) as writer:
                 while group is not None:
                     taken = group if file.tell() < PART_BYTES else part.rest_of_job(group)
                     if taken.num_rows:
