@@ -42,6 +42,7 @@ from meter_pipeline.commands.sync import exit_actions, sync
 from meter_pipeline.commands.usage import Commands, Group
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host.causes import explain
+from meter_pipeline.host.imports import spare_pandas
 
 PROGRAM = "meter-pipeline"
 INTERRUPTED = 130
@@ -83,6 +84,9 @@ def main() -> None:
         # A character that the terminal's encoding lacks must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if sys.argv[1:2] == ["sync"]:
+        # It makes many arrays and no DataFrame.
+        spare_pandas()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -25,6 +25,7 @@ from meter_pipeline.api.spool import Spool
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_client, open_store
+from meter_pipeline.host.imports import spare_pandas
 from meter_pipeline.host.scratch import Scratch
 from meter_pipeline.sync import sharding
 from meter_pipeline.sync.engine import load_share
@@ -226,6 +227,7 @@ def _leave_with_parent(pipe: IO[str]) -> None:
 
 def main() -> int:
     """Loads the share that is described on the standard input."""
+    spare_pandas()
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=_leave_with_parent, args=(sys.stdin,), daemon=True).start()
     progress = _LineProgress(sys.stdout)
