@@ -7,6 +7,7 @@ follows from its item alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Cells:
 
     def _forget(self) -> None:
         self.values = ValueTable()
-        self._columns: dict[tuple[str, ...], int] = {}
+        self._root = _Branch(())
         self.paths: list[tuple[str, ...]] = []
         self._order: tuple[list[int], tuple[tuple[str, ...], ...]] = [], ()
         self._places = np.empty(0, np.int64)
@@ -74,34 +75,45 @@ class Cells:
             codes = np.zeros((max(end * 2, 64), max(width + 4, self._codes.shape[1])), np.int32)
             codes[: self._used, : self._codes.shape[1]] = self._codes[: self._used]
             self._codes = codes
-        for place, (number, row) in enumerate(zip(fresh, rows, strict=True), self._used):
-            self._codes[place, list(row)] = list(row.values())
-            self._places[number] = place
+        places = np.arange(self._used, end)
+        cells = np.array(list(chain.from_iterable(row.items() for row in rows)), np.int64).reshape(-1, 2)
+        self._codes[np.repeat(places, [len(row) for row in rows]), cells[:, 0]] = cells[:, 1]
+        self._places[list(fresh)] = places
         self._used = end
 
     def _flatten(self, item: Any) -> dict[int, int]:
         row: dict[int, int] = {}
         if type(item) is dict:
-            self._add(item, (), row)
+            self._add(item, self._root, row)
         elif item is not None:
-            self._add({"value": item}, (), row)
+            self._add({"value": item}, self._root, row)
         return row
 
-    def _add(self, item: dict[str, Any], path: tuple[str, ...], row: dict[int, int]) -> None:
-        take, columns = self.values.take, self._columns
+    def _add(self, item: dict[str, Any], branch: _Branch, row: dict[int, int]) -> None:
+        find, take, below = self.values.find, self.values.take, branch.below
         for name, value in item.items():
-            here = (*path, name)
+            inner = below.get(name)
+            if inner is None:
+                inner = below[name] = _Branch((*branch.path, name))
             kind = type(value)
-            if kind is dict and value and len(value) <= _MAP_KEYS and len(here) < _MAX_DEPTH:
-                self._add(value, here, row)
+            if kind is dict and value and len(value) <= _MAP_KEYS and len(inner.path) < _MAX_DEPTH:
+                self._add(value, inner, row)
                 continue
-            column = columns.get(here)
-            if column is None:
-                column = self._column(here)
-            row[column] = take(value)
-            if kind is list and value and len(here) < _MAX_DEPTH:
-                self._add({"[]": value[0]}, here, row)
+            if inner.column is None:
+                inner.column = len(self.paths)
+                self.paths.append(inner.path)
+            number = find(value) if kind is str else None
+            row[inner.column] = take(value) if number is None else number
+            if kind is list and value and len(inner.path) < _MAX_DEPTH:
+                self._add({"[]": value[0]}, inner, row)
 
-    def _column(self, path: tuple[str, ...]) -> int:
-        self.paths.append(path)
-        return self._columns.setdefault(path, len(self._columns))
+
+class _Branch:
+    """A field of items, with its column and the fields below it."""
+
+    __slots__ = ("below", "column", "path")
+
+    def __init__(self, path: tuple[str, ...]) -> None:
+        self.path = path
+        self.column: int | None = None
+        self.below: dict[str, _Branch] = {}

@@ -46,12 +46,16 @@ _DAMAGED = re.compile(
     "|\ufffd|[\ud800-\udfff]"
 )
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_PLACEHOLDER_ALONE = re.compile(
+    r"\W*(?:undefined|null|none|nan|n/?a|tbd|todo|error|loading|please wait|placeholder|test|string)\W*$", re.I
+)
 _PLACEHOLDER = re.compile(
-    r"^\W*(?:undefined|null|none|nan|n/?a|tbd|todo|error|loading|please wait|placeholder|test|string)\W*$"
-    r"|\[object \w+\]|\{\{.*\}\}|\$\{.*\}|<%.*%>|\blorem ipsum\b|^data:image/|%[sd]\b"
+    r"\[object \w+\]|\{\{.*\}\}|\$\{.*\}|<%.*%>|\blorem ipsum\b|^data:image/|%[sd]\b"
     r"|\bblank\.(?:gif|png)|\bspacer\.gif|\bplaceholder\b",
     re.I,
 )
+# What an ASCII text with a placeholder within it has: a search for the whole pattern takes longest of all.
+_HINT = re.compile(r"[\[{<%]|data:image/|lorem ipsum|blank\.|spacer|placeholder")
 _DATE = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)(?:$|[T ](\d\d):(\d\d)(?::(\d\d))?)")
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)$")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,12}:)?//\S+$|/[\w.~%-]+(?:/\S*)?$|mailto:\S+$|data:\w+/", re.I)
@@ -64,7 +68,7 @@ _AFTER = re.compile(
 # What is read in one way only, and most prices are.
 _PLAIN = re.compile(r"([$€£¥]?)((?:0|[1-9]\d{0,8})(?:\.\d\d?)?)([€%]?)$")
 _WORD = re.compile(r"w[w'’]*(?:[ ,.;:!?&()/+-]{1,2}w[w'’]*)+|ww+")
-_RUN = re.compile(r"9+|\s+")
+_NINES, _BLANKS = re.compile(r"99+"), re.compile(r"\s+")
 _SCRIPTS = (
     (re.compile("[A-Za-z\u00c0-\u024f]"), 8),
     (re.compile("[\u0370-\u03ff]"), 9),
@@ -111,6 +115,8 @@ class ValueTable:
 
     def __init__(self) -> None:
         self._numbers: dict[Any, int] = {}
+        #: The number of a text that is known; None for another one.
+        self.find = self._numbers.get
         self._rows: list[tuple[int, int, float, int, int, int, int]] = []
         self._buffers = [np.empty(256, dtype) for dtype in _DTYPES]
         self._columns: tuple[npt.NDArray[Any], ...] = ()
@@ -223,11 +229,7 @@ def read_measure(text: str) -> tuple[float, str] | None:
 
 def pattern_of(text: str) -> str:
     """The pattern of a text: words as `w`, digits as `9`, other characters as they are; `9-9-9` for a date."""
-    return _RUN.sub(_shorten, _WORD.sub("w", text.translate(_CLASSES)))[:_PATTERN]
-
-
-def _shorten(run: re.Match[str]) -> str:
-    return "9" if run[0][0] == "9" else " "
+    return _BLANKS.sub(" ", _NINES.sub("9", _WORD.sub("w", text.translate(_CLASSES))))[:_PATTERN]
 
 
 def _decimals(number: float) -> int:
@@ -243,6 +245,12 @@ def _signs(number: float) -> int:
     return (number == 0) << ZERO | (number < 0) << NEGATIVE
 
 
+def _has_placeholder(head: str) -> bool:
+    if _PLACEHOLDER_ALONE.match(head):
+        return True
+    return not (head.isascii() and _HINT.search(head.lower()) is None) and _PLACEHOLDER.search(head) is not None
+
+
 def _text_flags(text: str, head: str) -> int:
     flags = 0
     if "<" in head and _TAG.search(head):
@@ -251,7 +259,7 @@ def _text_flags(text: str, head: str) -> int:
         flags |= 1 << ENTITY
     if _UNPRINTABLE.search(head):
         flags |= 1 << UNPRINTABLE
-    if _PLACEHOLDER.search(head):
+    if _has_placeholder(head):
         flags |= 1 << PLACEHOLDER
     if text[0].isspace() or text[-1].isspace():
         flags |= 1 << PADDED

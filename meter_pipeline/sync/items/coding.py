@@ -7,7 +7,7 @@ of different fields have different codes, and 0 stands for a value that is absen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -34,7 +34,7 @@ class CodeBook:
     """Gives values codes. One book serves all samples of a search, whatever it was used for before."""
 
     def __init__(self) -> None:
-        self._codes: dict[tuple[Path, Any], int] = {}
+        self._root, self._target = _Branch(()), _Branch(TARGET_PATH)
         self._kinds: list[int] = [_OTHER]
         # The spelled text of a code, and whether it is an amount once that was asked.
         self._texts: list[str | None] = [None]
@@ -43,7 +43,7 @@ class CodeBook:
         self._values: list[Any] = []
         self._paths: list[tuple[Path, ...]] = []
         self._coded: list[tuple[int, ...]] = []
-        self._layouts: dict[tuple[Path, ...], tuple[Path, ...]] = {}
+        self._layouts: dict[tuple[_Branch, ...], tuple[Path, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._kinds)
@@ -90,22 +90,43 @@ class CodeBook:
         return np.asarray(~(kinds == _UNFIT).any(axis=0) & ((texts == 0) | (priced * 2 < texts)))
 
     def _learn(self, value: Any, owner: str | None) -> int:
-        paths: list[Path] = []
+        branches: list[_Branch] = []
         codes: list[int] = []
         if owner is not None:
-            paths.append(TARGET_PATH)
-            codes.append(self._code(TARGET_PATH, owner))
-        for path, inner in _flatten(value, (), MAX_FIELDS):
-            paths.append(path)
-            codes.append(self._code(path, inner))
-        layout = tuple(paths)
+            branches.append(self._target)
+            codes.append(self._code(self._target, owner))
+        if type(value) is dict:
+            self._flatten(value, self._root, branches, codes, MAX_FIELDS + len(codes))
+        key = tuple(branches)
+        layout = self._layouts.get(key)
+        if layout is None:
+            layout = self._layouts[key] = tuple(branch.path for branch in branches)
         # The value is kept, so that its id stays its own.
         self._values.append(value)
-        self._paths.append(self._layouts.setdefault(layout, layout))
+        self._paths.append(layout)
         self._coded.append(tuple(codes))
         return len(self._values) - 1
 
-    def _code(self, path: Path, value: Any) -> int:
+    def _flatten(
+        self, item: dict[str, Any], branch: _Branch, branches: list[_Branch], codes: list[int], most: int
+    ) -> None:
+        """Adds the scalars and arrays in an object, up to `most` in all; arrays count as values."""
+        below = branch.below
+        for name, value in item.items():
+            if value is None:
+                continue
+            if len(codes) >= most:
+                return
+            inner = below.get(name)
+            if inner is None:
+                inner = below[name] = _Branch((*branch.path, name))
+            if type(value) is not dict:
+                branches.append(inner)
+                codes.append(self._code(inner, value))
+            elif len(inner.path) < MAX_DEPTH:
+                self._flatten(value, inner, branches, codes, most)
+
+    def _code(self, branch: _Branch, value: Any) -> int:
         kind = type(value)
         if kind is str:
             if not value:
@@ -113,9 +134,9 @@ class CodeBook:
             spelled: Any = value
         else:
             spelled = str(value) if kind is int else value if kind is float else (kind, canonical(value))
-        code = self._codes.get((path, spelled))
+        code = branch.codes.get(spelled)
         if code is None:
-            code = self._codes[path, spelled] = len(self._kinds)
+            code = branch.codes[spelled] = len(self._kinds)
             # A number and its spelling as text have one code, as they are one key.
             is_text = kind is str and not value.isdigit()
             is_fit = kind in (str, int) or (kind is float and value.is_integer())
@@ -125,17 +146,15 @@ class CodeBook:
         return code
 
 
-def _flatten(value: Any, path: Path, room: int) -> Iterator[tuple[Path, Any]]:
-    """The scalars and arrays in an object, with their paths; arrays count as values."""
-    stack = [(path, value)]
-    while stack and room > 0:
-        at, inner = stack.pop()
-        if type(inner) is dict:
-            if len(at) < MAX_DEPTH:
-                stack += [((*at, name), inner[name]) for name in reversed(inner)]
-        elif inner is not None and at:
-            room -= 1
-            yield at, inner
+class _Branch:
+    """A field of items, with the codes of its values and the fields below it."""
+
+    __slots__ = ("below", "codes", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.codes: dict[Any, int] = {}
+        self.below: dict[str, _Branch] = {}
 
 
 def walk(value: Any, path: Path) -> Any:
