@@ -110,10 +110,13 @@ class _Walk:
             yield from self.fields(old, new, ignored, steps, path)
         elif _are_arrays(old, new) and len(steps) <= MAX_DEPTH:
             yield from self._arrays(old, new, ignored, steps, path)
-        elif (self._identity.is_plain and type(old) is str and type(new) is str) or not self._identity.same(
-            old, new, ignored
-        ):
+        elif self._are_other_scalars(old, new) or not self._identity.same(old, new, ignored):
             yield steps, old, new
+
+    def _are_other_scalars(self, old: Any, new: Any) -> bool:
+        """Whether two values are scalars of a kind that differ, which needs no form of theirs; False if unsure."""
+        kind = type(old)
+        return self._identity.is_plain and kind is type(new) and kind in SCALARS and (kind is str or old != new)
 
     def _arrays(
         self, old: list[Any], new: list[Any], ignored: Ignored, steps: Steps, path: Steps
