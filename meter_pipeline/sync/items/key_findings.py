@@ -56,6 +56,10 @@ def _explain_none(known: KeySearch) -> KeyFinding:
     if search is None or not search.steps:
         return KeyFinding("no key yet: no two jobs of one page have items to compare", is_learning=True)
     candidates = _name_candidates(search.candidates)
+    if search.candidates and not any(found.changed for found in search.candidates):
+        return KeyFinding(
+            f"no key yet: no item has changed so far, so nothing tells candidates apart: {candidates}", is_learning=True
+        )
     is_waiting = any(found.verdict == WAITING for found in search.candidates)
     is_little = known.examined < _FEW_JOBS or search.items < _FEW_ITEMS
     if known.examined < _LEARNING_JOBS and (is_waiting or is_little):
