@@ -70,3 +70,12 @@ def test_a_key_that_changes_in_every_job_is_a_warning_that_names_it(pipeline: Pi
     check = evaluate(pipeline, pipeline.run())
     assert not check.passed
     assert (check.description or "").startswith("the key that was found, krell, no longer identifies items: ")
+
+
+def test_items_that_never_change_need_no_key_yet(pipeline: Pipeline) -> None:
+    pipeline.run()
+    for _ in range(12):
+        pipeline.scrape("Books", *(_item(number, 0, 0) for number in range(40)))
+    check = evaluate(pipeline, pipeline.run())
+    assert check.passed
+    assert "no item has changed so far" in (check.description or "")
