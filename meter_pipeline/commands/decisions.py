@@ -116,4 +116,6 @@ def _decide(
         )
         print_line(f"{own.slug}: {moved}; {_THEN}")
         if own.is_rewritten:
-            print_line(f"{own.slug}: its columns are those of its other jobs now")
+            print_line(
+                f"{own.slug}: the rows of its other jobs were made again: columns or a key had come from what left"
+            )

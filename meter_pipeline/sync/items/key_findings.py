@@ -56,7 +56,8 @@ def _explain_none(known: KeySearch) -> KeyFinding:
     if search is None or not search.steps:
         return KeyFinding("no key yet: no two jobs of one page have items to compare", is_learning=True)
     candidates = _name_candidates(search.candidates)
-    if search.candidates and not any(found.changed for found in search.candidates):
+    has_met = any(found.matched for found in search.candidates)
+    if has_met and not any(found.changed for found in search.candidates):
         return KeyFinding(
             f"no key yet: no item has changed so far, so nothing tells candidates apart: {candidates}", is_learning=True
         )
