@@ -77,7 +77,9 @@ def test_the_first_keeps_the_plain_names_and_the_second_has_its_prefix_in_all_of
 ) -> None:
     assert _names(_both(pipeline, shop, tmp_path)) == {
         "jobs": sorted(
-            f"{name}{suffix}" for name in ("drop_jobs", "hold_jobs", "release_jobs", "sync") for suffix in ("", "_shop")
+            f"{name}{suffix}"
+            for name in ("drop_jobs", "hold_jobs", "load", "publish_warehouse", "release_jobs", "sync")
+            for suffix in ("", "_shop")
         ),
         "schedules": ["hourly_sync", "hourly_sync_shop"],
         "sensors": ["schedule_changes", "schedule_changes_shop"],
@@ -154,7 +156,7 @@ def test_each_sensor_asks_for_its_own_job_and_its_step_takes_the_request(
         (request,) = sensor.evaluate_tick(context).run_requests
     assert request.run_config["ops"]["meter_sync_shop"]["config"]["schedules"] == ["shop-books"]
     assert request.tags["meter/asked_by"] == "schedule_changes_shop"
-    assert sensor.job_name == "sync_shop"
+    assert request.job_name == "sync_shop"
     done = defs.resolve_job_def("sync_shop").execute_in_process(
         instance=pipeline.instance, run_config={**QUIET, **request.run_config}
     )

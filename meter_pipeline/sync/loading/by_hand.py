@@ -42,7 +42,7 @@ class Decided:
         slug: The strategy.
         jobs: How many jobs.
         items: Items that entered or left the results.
-        is_rewritten: Whether the rows of the other jobs were made again: columns or a key had come from what left.
+        is_rewritten: Whether rows of the other jobs were made again: columns or a key had come from what left.
     """
 
     slug: str
