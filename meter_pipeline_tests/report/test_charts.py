@@ -29,9 +29,10 @@ create table meter.publications (publication_id varchar);
 create table marts.fct_price_changes (item_id varchar, strategy varchar, field varchar, label varchar, old_price double,
     new_price double, currency varchar, relative_change double, observed_at timestamptz);
 create table marts.fct_item_changes (strategy varchar, job_id varchar, url varchar, parameters varchar,
-    item_key varchar, kind varchar, observed_at timestamptz);
+    item_key varchar, kind varchar, observed_at timestamptz, target varchar as (url));
 create table marts.dim_items (item_id varchar, strategy varchar, url varchar, parameters varchar, item_key varchar,
-    label varchar, first_seen_at timestamptz, last_seen_at timestamptz, removed_at timestamptz, seconds_listed double);
+    label varchar, first_seen_at timestamptz, last_seen_at timestamptz, removed_at timestamptz, seconds_listed double,
+    target varchar as (url));
 create table marts.fct_daily_activity (strategy varchar, day date, jobs int, items int, items_added int,
     items_removed int, items_changed int, held_jobs int, failed_jobs int, unreadable_jobs int);
 create table marts.fct_scrape_jobs (strategy varchar, job_id varchar, schedule_id varchar, url varchar,
