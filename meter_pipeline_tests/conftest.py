@@ -20,6 +20,12 @@ from meter_pipeline_tests.servers import object_server, object_store, pooled_url
 __all__ = ["object_server", "object_store", "pooled_url", "postgres", "postgres_url", "store_place"]
 
 
+@pytest.fixture(autouse=True)
+def _is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output is as wide as it needs: processes that share the tests have the width of a terminal."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
     """Starts sandboxes with whatever `Sandbox` takes; they stop when the test ends."""
