@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 # On all cores, which pip does not use, and without the packages' own tests. Templates that are no Python are left out.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true
 # In the order of their names: sorted by the number of tests, the files with one long test would come last, to one core.
-PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 # With it set, every process would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE

@@ -267,7 +267,7 @@ def test_held_and_released_such_a_job_leaves_no_trace(seed: int, data: st.DataOb
             assert_whole(station)
 
 
-@thoroughly
+@settings(thoroughly, max_examples=2 * thorough.TIMES)
 @given(seed=seeds, pages=pages_of)
 def test_versions_follow_the_feed_and_are_kept_up_as_they_are_built_in_full(seed: int, pages: int) -> None:
     days = live(seed, pages, 7)
