@@ -30,8 +30,8 @@ Place = tuple[str, str]
 
 # Profiles that are kept in memory from batch to batch, of some kilobytes each.
 _MOST_KEPT = 4_000
-# Of the strategy's other targets, the last accepted jobs are known.
-_OTHERS = 60
+#: Most accepted jobs of a strategy that verdicts on its other targets know.
+MOST_OTHERS = 60
 # Members of a strategy at Meter that do not change what it scrapes.
 _DESCRIBING = ("name", "description", "attempts", "status")
 
@@ -147,8 +147,8 @@ class History:
             self._replaced.add(place[1])
         if past.is_accepted:
             insort(self._own, entry)
-            if len(self._own) > 4 * _OTHERS:
-                del self._own[: -2 * _OTHERS]
+            if len(self._own) > 4 * MOST_OTHERS:
+                del self._own[: -2 * MOST_OTHERS]
 
     def settle(self) -> None:
         """Notes that the jobs so far were committed."""
@@ -180,16 +180,16 @@ class History:
     def _accepted_before(self, place: Place) -> list[_Entry]:
         own = self._own[: bisect_left(self._own, place, key=_place_of)]
         is_late = self._latest is not None and place <= self._latest
-        if not is_late and (self._is_new or len(own) >= _OTHERS):
-            return own[-_OTHERS:]
+        if not is_late and (self._is_new or len(own) >= MOST_OTHERS):
+            return own[-MOST_OTHERS:]
         stored = self._stored_others
         if stored is None or is_late:
-            rows = self._judged.accepted_before(place, _OTHERS)
+            rows = self._judged.accepted_before(place, MOST_OTHERS)
             stored = sorted(self._read([row for row in rows if row.job_id not in self._replaced]).values())
         if not is_late:
             self._stored_others = stored
         ids = self._replaced | {entry.place[1] for entry in own}
-        return sorted([*(entry for entry in stored if entry.place[1] not in ids), *own])[-_OTHERS:]
+        return sorted([*(entry for entry in stored if entry.place[1] not in ids), *own])[-MOST_OTHERS:]
 
     def _read(self, rows: Sequence[JudgedRow]) -> dict[str, _Entry]:
         """The entries of jobs by id, with their profiles from the lake, or from their raw items where there is none."""

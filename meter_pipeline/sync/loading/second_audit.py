@@ -31,7 +31,7 @@ from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.auditing import describe, finding_rows
 from meter_pipeline.sync.loading.decisions import DecisionError, claim_strategy, open_current
 from meter_pipeline.sync.loading.exchange import exchange_jobs
-from meter_pipeline.sync.loading.history import History, Place
+from meter_pipeline.sync.loading.history import MOST_OTHERS, History, Place
 from meter_pipeline.sync.loading.job import CompletedJob, read_held_job
 from meter_pipeline.sync.loading.likeness import find_holding
 from meter_pipeline.sync.loading.state import ItemMemory, LoadContext, open_context, read_state
@@ -39,8 +39,6 @@ from meter_pipeline.sync.loading.updates import JobUpdate
 
 # Profiles that are read at a time, of some kilobytes each.
 _PROFILES = 500
-# As many accepted jobs of a strategy are known to verdicts on its other targets while jobs are loaded.
-_OTHERS = 60
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ def _judge_all(context: LoadContext) -> Iterator[_Judged]:
     config = NO_AUDIT_CONFIG if context.config is None else context.config.audit
     history = History(context)
     lines: defaultdict[str, _Line] = defaultdict(_Line)
-    accepted: deque[tuple[str, JobProfile]] = deque(maxlen=_OTHERS)
+    accepted: deque[tuple[str, JobProfile]] = deque(maxlen=MOST_OTHERS)
     for row, data, stored in _read_jobs(context):
         target, time = row.target_id or "", row.completed_at or ""
         profile, line, version = load(data), lines[target], history.version_at(time)
