@@ -147,28 +147,6 @@ def _make_traits(profile: JobProfile) -> _Traits:
     )
 
 
-def is_near(now: JobProfile, last: JobProfile, comparison: Comparison) -> bool:
-    """Whether no test of the job's fields, steps and number of items can speak.
-
-    Args:
-        now: The job.
-        last: The last accepted job before it: no finding is about it, and the same version of the strategy made it.
-        comparison: Both, compared.
-    """
-    return (
-        now.paths == last.paths
-        and now.rows > 0 < last.rows
-        and _FEWEST * last.items <= now.items <= _MOST * last.items
-        and now.repeats - last.repeats < _REPEATS
-        and now.sparse - last.sparse < _SPARSE
-        and comparison.matched > 0
-        and max(comparison.known, comparison.kept) >= _KNOWN
-        and _has_near_items(now, last, comparison)
-        and _has_near_fields(now, last)
-        and _has_few_new(now, last)
-    )
-
-
 def _has_near_items(now: JobProfile, last: JobProfile, comparison: Comparison) -> bool:
     """Whether so few items changed that no test of changes, steps, levels and values of other fields can speak."""
     changed, filled = comparison.changed, comparison.filled
