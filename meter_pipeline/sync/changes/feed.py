@@ -150,11 +150,11 @@ class Feed:
         Returns:
             What was found, with the number of rows of every job that was compared.
         """
-        counts = Counts()
-        wanted, steps = find_comparisons(None if first else self._ledger, self._strategy_id, entered, left)
+        wanted, steps = self._find_comparisons(None if first else self._ledger, entered, left)
         compared = [*(pair.job for pair in wanted), *(job for step in steps for job in step.run.jobs)]
-        self._draft.remove("changes", {job.job_id: job.time for job in (*left, *compared) if job.changes})
-        counts.rows.update({job.job_id: 0 for job in compared})
+        # Those that left as they were: a job that has moved may have rows at another time.
+        self._draft.remove("changes", {job.job_id: job.time for job in (*compared, *left) if job.changes})
+        counts = Counts(rows={job.job_id: 0 for job in compared})
         large = [pair for pair in wanted if pair.previous is not None and pair.bytes >= self._large]
         rest = [pair for pair in wanted if pair not in large]
         self._draft.append("changes", Comparison(self._draft, identity, sides, self._reader).rows(rest, counts).table())
@@ -164,6 +164,12 @@ class Feed:
             self._draft.write("changes", rows, CHANGES)
         self.compare_runs(identity, steps, counts, sides)
         return counts
+
+    def _find_comparisons(
+        self, ledger: Ledger | None, entered: Sequence[Seen], left: Sequence[Seen]
+    ) -> tuple[list[Pair], list[RunStep]]:
+        """The pairs and steps to compare again; `ledger` is None if no job was accepted before."""
+        return find_comparisons(ledger, self._strategy_id, entered, left)
 
     def rebuild(self, identity: Identity, jobs: Iterable[Seen]) -> Counts:
         """Rebuilds all rows from the typed rows of all accepted jobs, given in any order."""

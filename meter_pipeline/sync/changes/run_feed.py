@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from meter_pipeline.config.item_rules import RUN
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.sync.changes.diff import Counts, Seen, Side
+from meter_pipeline.sync.changes.diff import Counts, Pair, Seen
 from meter_pipeline.sync.changes.feed import Feed, seen_before
 from meter_pipeline.sync.changes.numbers import NumberReader
 from meter_pipeline.sync.changes.runs import RunStep, by_list, find_changed, plan_steps
@@ -36,34 +36,21 @@ class RunFeed(Feed):
     `meter_pipeline.sync.changes.runs`.
     """
 
-    def update(
-        self,
-        identity: Identity,
-        entered: Sequence[Seen],
-        left: Sequence[Seen],
-        sides: Mapping[str, Side],
-        *,
-        first: bool,
-    ) -> Counts:
-        """As `Feed.update`."""
+    def _find_comparisons(
+        self, ledger: Ledger | None, entered: Sequence[Seen], left: Sequence[Seen]
+    ) -> tuple[list[Pair], list[RunStep]]:
+        """As `Feed._find_comparisons`."""
         moved = {job.job_id for job in (*entered, *left)}
-        before = {} if first else self._read_lists({job.schedule_id for job in (*entered, *left)})
+        schedule_ids = {job.schedule_id for job in (*entered, *left)}
+        rows = [] if ledger is None else ledger.accepted_of(self._strategy_id, schedule_ids)
+        before = by_list(map(seen_before, rows))
         stayed = by_list(job for jobs in before.values() for job in jobs if job.job_id not in moved)
         now_in = by_list(entered)
-        changed: list[RunStep] = []
-        replaced: dict[str, Seen] = {}
+        steps: list[RunStep] = []
         for name in sorted({*now_in, *by_list(left)}):
-            old = plan_steps(before.get(name, ()))
-            steps = find_changed(old, plan_steps([*stayed.get(name, ()), *now_in.get(name, ())]), moved)
-            changed += steps
-            replaced.update((job.job_id, job) for step in steps for job in step.run.jobs)
-        # As they were: a job that has moved may have rows at another time.
-        replaced.update((job.job_id, job) for job in left)
-        self._draft.remove("changes", {job.job_id: job.time for job in replaced.values() if job.changes})
-        kept = {job.job_id for step in changed for job in step.run.jobs}
-        counts = Counts(rows=dict.fromkeys(sorted(kept), 0))
-        self.compare_runs(identity, changed, counts, sides)
-        return counts
+            now = plan_steps([*stayed.get(name, ()), *now_in.get(name, ())])
+            steps += find_changed(plan_steps(before.get(name, ())), now, moved)
+        return [], steps
 
     def rebuild(self, identity: Identity, jobs: Iterable[Seen]) -> Counts:
         """As `Feed.rebuild`."""
@@ -72,7 +59,3 @@ class RunFeed(Feed):
         self._draft.drop("changes")
         self.compare_runs(identity, [step for name in sorted(lists) for step in plan_steps(lists[name])], counts, {})
         return counts
-
-    def _read_lists(self, schedule_ids: Iterable[str | None]) -> dict[str, list[Seen]]:
-        """The jobs that were accepted before, of some schedules, by list."""
-        return by_list(map(seen_before, self._ledger.accepted_of(self._strategy_id, schedule_ids)))
