@@ -77,11 +77,11 @@ def exchange_jobs(
     leaving = [_without_items(row) for row in left]
     jobs = sorted([*leaving, *entered], key=lambda job: job.place)
     with paused_collection():
-        before = _state_without(context, state, left) if left else state
+        rest = _times_of_rest(context, left) if left else {}
+        before = _state_of(context, state, rest) if left else state
         is_narrower = not rows_fit(state, before)
         duplicates: Mapping[str, int] = {}
         if is_narrower:
-            rest = _times_of_rest(context, left)
             duplicates = rewrite(context.draft, before.fields, before.identity, rest, before.readings)
         memory = memory or ItemMemory()
         typed = write_typed(context, before, memory, jobs)
@@ -97,18 +97,17 @@ def _without_items(row: JobRow) -> CompletedJob:
     return CompletedJob(replace(row, released_at=None), record, row.bytes or 0, row.items or 0, (), HELD, None, [])
 
 
-def _state_without(context: LoadContext, state: StrategyState, jobs: Sequence[JobRow]) -> StrategyState:
-    """The strategy's state with the fields and readings that its other accepted jobs make."""
-    fields = _fields_without(context, state, jobs)
-    rest, known = _times_of_rest(context, jobs), state.readings.facts
-    seen = survey(context.draft.scan("raw", rest, RAW.names), fields, enough=known)
+def _state_of(context: LoadContext, state: StrategyState, times: Mapping[str, str]) -> StrategyState:
+    """The strategy's state with the fields and readings that some jobs make, whose times are given by id."""
+    fields = _fields_of(context, state, times)
+    seen = survey(context.draft.scan("raw", times, RAW.names), fields, enough=state.readings.facts)
     return replace(state, fields=fields, readings=PLAIN.with_facts(seen).settle(fields, state.rules.types))
 
 
-def _fields_without(context: LoadContext, state: StrategyState, jobs: Sequence[JobRow]) -> tuple[Field, ...]:
-    """The strategy's fields as its other accepted jobs make them."""
+def _fields_of(context: LoadContext, state: StrategyState, times: Mapping[str, str]) -> tuple[Field, ...]:
+    """The strategy's fields as some of its jobs make them."""
     found: tuple[Field, ...] = ()
-    for fields in read_fields(context.draft, _times_of_rest(context, jobs)):
+    for fields in read_fields(context.draft, times):
         found = columns.merge_fields(found, fields)
         # Fields only ever grow towards those of all jobs: once they are the same, no further job changes them.
         if state.rules.floor(found) == state.fields:
