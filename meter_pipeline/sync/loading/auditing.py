@@ -16,7 +16,6 @@ from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.profiler import JobItems, PieceProfiler
 from meter_pipeline.sync.audit.verdict import judge
 from meter_pipeline.sync.items.raw import NO_TIME, time_of
-from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.loading.fetch import Fetched
 from meter_pipeline.sync.loading.history import History, Place
 from meter_pipeline.sync.loading.job import CompletedJob
@@ -67,12 +66,10 @@ class Auditor:
             is_large = fetched.body is not None and fetched.body.size >= self._context.limits.large_bytes
             if is_large:
                 # How a large job is read depends on the verdicts on those before it.
-                with paused_collection():
-                    judged += self._judge_waiting(waiting, memory)
+                judged += self._judge_waiting(waiting, memory)
                 waiting = []
             waiting.append((seat, read(fetched)))
-        with paused_collection():
-            return judged + self._judge_waiting(waiting, memory)
+        return judged + self._judge_waiting(waiting, memory)
 
     def profiler(self, job: Job) -> PieceProfiler:
         """Makes the profile of a job that is read piece by piece."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -28,7 +28,6 @@ from meter_pipeline.sync.changes.diff import Seen
 from meter_pipeline.sync.items.inside import take_out
 from meter_pipeline.sync.items.raw import item_texts, raw_rows, time_of
 from meter_pipeline.sync.items.readings import SeenTexts, merge_facts, observe_objects
-from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.items.texts import Items, Numbers, Texts
 from meter_pipeline.sync.loading.rejects import Piece, Reject, number_after, rejected_pieces, sort_out, take_items
 from meter_pipeline.sync.values.facts import FieldFacts
@@ -283,36 +282,29 @@ class _Pieces:
     def raw_rows(self, body: JobBody) -> Iterator[pa.Table]:
         """Raw rows of the job, piece by piece; each piece is added to what is gathered."""
         for received in body.batches(PIECE_ITEMS):
-            with paused_collection():
-                piece = sort_out(received, self.received)
-                self.received += len(received)
-                self.rejected += len(piece.rejects)
-                self._first_reject = self._first_reject or next(iter(piece.rejects), None)
-                if not piece.items:
-                    continue
-                if self._path is None:
-                    self._add_values(piece.values)
-                    rows: Iterable[pa.Table] = [raw_rows([(self._job, piece.positions)], item_texts(piece.items))]
-                else:
-                    rows = self._inner_rows(take_out(piece.items, self._path))
-            yield from rows
+            piece = sort_out(received, self.received)
+            self.received += len(received)
+            self.rejected += len(piece.rejects)
+            self._first_reject = self._first_reject or next(iter(piece.rejects), None)
+            if self._path is not None:
+                yield from self._inner_rows(take_out(piece.items, self._path))
+            elif piece.items:
+                self._add_values(piece.values)
+                yield raw_rows([(self._job, piece.positions)], item_texts(piece.items))
 
     def _inner_rows(self, elements: list[bytes]) -> Iterator[pa.Table]:
         for start in range(0, len(elements), PIECE_ITEMS):
             piece, first = elements[start : start + PIECE_ITEMS], self.item_count
-            with paused_collection():
-                self._add_values(columns.parse(piece))
-                rows = raw_rows([(self._job, np.arange(first, first + len(piece)))], item_texts(piece))
-            yield rows
+            self._add_values(columns.parse(piece))
+            yield raw_rows([(self._job, np.arange(first, first + len(piece)))], item_texts(piece))
 
     def add_stored(self, items: list[bytes]) -> None:
         """Adds the next items of a job in the lake, where a job of an older version may have any."""
         if self.problem is None:
-            with paused_collection():
-                try:
-                    self._add_values(columns.parse(items))
-                except ColumnError as error:
-                    self.problem = str(error)
+            try:
+                self._add_values(columns.parse(items))
+            except ColumnError as error:
+                self.problem = str(error)
 
     def _add_values(self, values: list[Any]) -> None:
         start, self.item_count = self.item_count, self.item_count + len(values)

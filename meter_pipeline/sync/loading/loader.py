@@ -179,8 +179,7 @@ class StrategyLoader:
         assert body is not None
         if body.size >= context.limits.large_bytes:
             return read_large_body(fetched.row, body, context.draft, auditor.profiler(body.job), path)
-        with paused_collection():
-            return read_body(fetched.row, body, self._memory.texts, path)
+        return read_body(fetched.row, body, self._memory.texts, path)
 
     def _settle(self, fetched: Fetched) -> Outcome | None:
         """The outcome of a job without a completed body."""
@@ -191,10 +190,9 @@ class StrategyLoader:
         return unfinished_outcome(fetched.row, fetched.body.job)
 
     def _write_rows(self, jobs: Sequence[CompletedJob]) -> _WrittenBatch:
-        with paused_collection():
-            self._land(jobs)
-            typed = self._type(jobs)
-            return _WrittenBatch(typed, self._compare(jobs, typed))
+        self._land(jobs)
+        typed = self._type(jobs)
+        return _WrittenBatch(typed, self._compare(jobs, typed))
 
     def _land(self, jobs: Sequence[CompletedJob]) -> None:
         write_raw(self._context, self._memory, jobs)
