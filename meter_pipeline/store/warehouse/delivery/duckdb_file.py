@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -18,7 +17,7 @@ from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse.delivery.contents import literal
 from meter_pipeline.store.warehouse.delivery.relations import Column, quote
 from meter_pipeline.store.warehouse.delivery.session import MARK, Session, in_a_target
-from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing
+from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import kind_of
 
 _AS_TEXT = ("numeric", "interval", "rare")
@@ -45,11 +44,6 @@ class DuckdbSession(Session):
         self.execute("BEGIN")
         self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(self.schema)}")
 
-    def execute(self, sql: str) -> list[tuple[Any, ...]]:
-        """Executes a statement."""
-        with self._explained():
-            return self._connection.execute(sql).fetchall()
-
     def load(self, table: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
         """Inserts rows."""
         listed = ", ".join(map(quote, columns))
@@ -67,11 +61,9 @@ class DuckdbSession(Session):
             f"WHERE c.database_name = current_database() AND c.schema_name = {literal(self.schema)} "
             "AND NOT starts_with(c.table_name, '_meter_') ORDER BY c.table_name, c.column_index"
         )
-        found: dict[str, Existing] = {}
-        for table, column, type_, comment in rows:
-            known = found.get(table, Existing({}, (comment or "").endswith(MARK)))
-            found[table] = Existing({**known.columns, column: type_}, known.is_ours)
-        return found
+        return gather_tables(
+            (table, column, type_, (comment or "").endswith(MARK)) for table, column, type_, comment in rows
+        )
 
     def type_of(self, column: Column) -> str:
         """The type of a column."""
@@ -90,14 +82,6 @@ class DuckdbSession(Session):
                 f"AND schema_name = {literal(self.schema)} AND table_name = '{DELIVERIES}'"
             )
         )
-
-    def commit(self) -> None:
-        """Commits, and leaves no log beside the file."""
-        self.execute("COMMIT")
-
-    def close(self) -> None:
-        """Closes the file, which undoes what was not committed."""
-        self._connection.close()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse.delivery.contents import literal
 from meter_pipeline.store.warehouse.delivery.relations import Column, quote
 from meter_pipeline.store.warehouse.delivery.session import MARK, Session
-from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing
+from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import as_plain, kind_of
 
 _TYPES = {
@@ -121,12 +121,7 @@ class PostgresSession(Session):
             f"WHERE c.relnamespace = to_regnamespace({literal(quote(self.schema))}) "
             "AND c.relkind IN ('r', 'v', 'm', 'f', 'p') AND c.relname NOT LIKE '\\_meter\\_%' ORDER BY c.oid, a.attnum"
         )
-        found: dict[str, Existing] = {}
-        for table, column, type_, comment in rows:
-            known = found.setdefault(table, Existing({}, comment.endswith(MARK)))
-            if column is not None:
-                found[table] = Existing({**known.columns, column: type_}, known.is_ours)
-        return found
+        return gather_tables((table, column, type_, comment.endswith(MARK)) for table, column, type_, comment in rows)
 
     def type_of(self, column: Column) -> str:
         """The type of a column."""
@@ -156,10 +151,6 @@ class PostgresSession(Session):
         """Commits."""
         with self._explained():
             self._connection.commit()
-
-    def close(self) -> None:
-        """Closes the connection, which undoes what was not committed."""
-        self._connection.close()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from hashlib import blake2b
 from typing import Any
 
@@ -60,6 +61,8 @@ class Session(ABC):
     has_schemas = True
     #: Whether tables have primary keys and indexes.
     has_keys = True
+    #: The driver's connection.
+    _connection: Any
 
     def __init__(self, address: Address, schema: str) -> None:
         self.address, self.schema = address, schema
@@ -81,8 +84,18 @@ class Session(ABC):
         """
 
     @abstractmethod
+    def _explained(self) -> AbstractContextManager[None]:
+        """Turns the driver's errors into one line with the way out.
+
+        Raises:
+            WarehouseError: The driver has raised an error.
+        """
+
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
         """Executes a statement, and returns its rows."""
+        with self._explained():
+            rows: list[tuple[Any, ...]] = self._connection.execute(sql).fetchall()
+        return rows
 
     @abstractmethod
     def load(self, table: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
@@ -100,13 +113,13 @@ class Session(ABC):
     def select(self, column: Column) -> str:
         """DuckDB's expression for a column's values as `load` takes them."""
 
-    @abstractmethod
     def commit(self) -> None:
         """Makes the delivery visible, all of it at once."""
+        self.execute("COMMIT")
 
-    @abstractmethod
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection, which undoes what was not committed."""
+        self._connection.close()
 
     def comment(self, table: str, relation: Relation) -> None:
         """Writes the comments of a table and its columns, with the mark of a delivery."""

@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -18,7 +17,7 @@ from meter_pipeline.host.causes import LOCKED, find_cause
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse.delivery.relations import Column, Relation, quote
 from meter_pipeline.store.warehouse.delivery.session import MARK, Session, in_a_target
-from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing
+from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import as_plain, kind_of
 
 _TYPES = {
@@ -54,11 +53,6 @@ class SqliteSession(Session):
         """Begins the transaction as a writer: there is one at a time."""
         self.execute("BEGIN IMMEDIATE")
 
-    def execute(self, sql: str) -> list[tuple[Any, ...]]:
-        """Executes a statement."""
-        with self._explained():
-            return self._connection.execute(sql).fetchall()
-
     def load(self, table: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
         """Inserts rows."""
         marks = ", ".join("?" for _ in columns)
@@ -74,11 +68,7 @@ class SqliteSession(Session):
             "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
             "AND m.name NOT LIKE '\\_meter\\_%' ESCAPE '\\'"
         )
-        found: dict[str, Existing] = {}
-        for table, sql, column, type_ in rows:
-            known = found.get(table, Existing({}, MARK in (sql or "")))
-            found[table] = Existing({**known.columns, column: type_}, known.is_ours)
-        return found
+        return gather_tables((table, column, type_, MARK in (sql or "")) for table, sql, column, type_ in rows)
 
     def type_of(self, column: Column) -> str:
         """The type of a column."""
@@ -127,14 +117,6 @@ class SqliteSession(Session):
     def has_state(self) -> bool:
         """Whether the tables about deliveries are there."""
         return bool(self.execute(f"SELECT 1 FROM sqlite_master WHERE name = '{DELIVERIES}'"))  # noqa: S608
-
-    def commit(self) -> None:
-        """Commits."""
-        self.execute("COMMIT")
-
-    def close(self) -> None:
-        """Closes the file, which undoes what was not committed."""
-        self._connection.close()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

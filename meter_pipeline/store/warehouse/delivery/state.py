@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from meter_pipeline.store.warehouse.delivery.contents import Month
@@ -52,3 +52,16 @@ class Existing:
 
     columns: Mapping[str, str]
     is_ours: bool
+
+
+def gather_tables(rows: Iterable[tuple[str, str | None, str, bool]]) -> dict[str, Existing]:
+    """Tables by name, from a row for each column: table, column, type, and whether a delivery made the table.
+
+    A table without columns has one row, whose column is None.
+    """
+    found: dict[str, Existing] = {}
+    for table, column, type_, is_ours in rows:
+        known = found.setdefault(table, Existing({}, is_ours))
+        if column is not None:
+            found[table] = Existing({**known.columns, column: type_}, known.is_ours)
+    return found
