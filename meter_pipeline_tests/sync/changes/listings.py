@@ -105,12 +105,18 @@ def expect(days: Sequence[Day], pages: int) -> list[Happening]:
 
 
 @contextmanager
-def served(days: Sequence[Day], pages: int) -> Iterator[tuple[Sandbox, dict[tuple[int, int], str]]]:
-    """A sandbox with the jobs of a listing, and their ids by day and page; jobs of missing pages are there, too."""
+def open_shop(pages: int) -> Iterator[tuple[Sandbox, list[str], str]]:
+    """A sandbox with a strategy, the URLs of its pages, and the schedule that runs all of them each day."""
     with Sandbox(worlds=()) as sandbox:
         sandbox.add_strategy("Shop", items=[])
         urls = [f"https://shop.example/list?page={page + 1}" for page in range(pages)]
-        schedule = sandbox.add_schedule("Shop", urls=urls, interval_seconds=int(DAY), runs=False)
+        yield sandbox, urls, sandbox.add_schedule("Shop", urls=urls, interval_seconds=int(DAY), runs=False)
+
+
+@contextmanager
+def served(days: Sequence[Day], pages: int) -> Iterator[tuple[Sandbox, dict[tuple[int, int], str]]]:
+    """A sandbox with the jobs of a listing, and their ids by day and page; jobs of missing pages are there, too."""
+    with open_shop(pages) as (sandbox, urls, schedule):
         ids = {}
         for number, day in enumerate(days):
             for page, items in enumerate(day.pages(pages)):

@@ -29,9 +29,9 @@ from meter_pipeline.sync.loading.state import open_context, read_state
 from meter_pipeline.sync.loading.withdraw import hold
 from meter_pipeline_tests.behaviour import thorough
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
+from meter_pipeline_tests.sync.changes.listings import DAY, open_shop
 
 ROOM = 12
-DAY = 86_400.0
 # The last days of a month.
 START = 1_772_150_400.0
 KNOWN = ("nan", "deep", "latin")
@@ -142,10 +142,7 @@ def expect(days: Sequence[Day], pages: int) -> list[Happening]:
 @contextmanager
 def served(days: Sequence[Day], pages: int) -> Iterator[tuple[Sandbox, dict[tuple[int, int], str]]]:
     """A sandbox with the jobs of a listing, and their ids by day and page; missing pages have none."""
-    with Sandbox(worlds=()) as sandbox:
-        sandbox.add_strategy("Shop", items=[])
-        urls = [f"https://shop.example/list?page={page + 1}" for page in range(pages)]
-        schedule = sandbox.add_schedule("Shop", urls=urls, interval_seconds=int(DAY), runs=False)
+    with open_shop(pages) as (sandbox, urls, schedule):
         ids = {}
         for number, day in enumerate(days):
             for page in {*range(pages)} - day.missing:
