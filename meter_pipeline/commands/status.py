@@ -119,28 +119,26 @@ def status(as_json: Json = False) -> None:
         if problem.state != "held":
             named = f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id}"
             print_line(f"{named} is {problem.state}: {problem.reason}")
-    for job in rejecting[:_MAX_REJECTING]:
-        accepted = f"job {job.job_id} was accepted without {job.rejected:,} rejected items"
-        print_line(f"{slugs.get(job.strategy_id, '?')}: {accepted}: {job.rejection}")
-    if len(rejecting) > _MAX_REJECTING:
-        print_line(f"{len(rejecting) - _MAX_REJECTING:,} more jobs with rejected items: see meter.rejected_items")
-    for job in odd[:_MAX_UNKNOWN_STATUSES]:
-        print_line(f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} has {describe_status(job.status)}")
-    if len(odd) > _MAX_UNKNOWN_STATUSES:
-        print_line(f"{len(odd) - _MAX_UNKNOWN_STATUSES:,} more jobs with such a status: see --json")
-    for slug, message in keys[:_MAX_KEYS]:
-        print_line(f"{slug}: {message}")
-    if len(keys) > _MAX_KEYS:
-        print_line(f"{len(keys) - _MAX_KEYS:,} more strategies without a key that holds: see `meter-pipeline keys`")
-    for slug, message in list(suggested.noise.items())[:_MAX_SUGGESTED]:
-        print_line(f"{slug}: {message}")
-    if len(suggested.noise) > _MAX_SUGGESTED:
-        more = len(suggested.noise) - _MAX_SUGGESTED
-        print_line(f"{more:,} more strategies with fields that always change: see --json")
-    for slug, message in list(suggested.wrappers.items())[:_MAX_SUGGESTED]:
-        print_line(f"{slug}: {message}")
-    if len(suggested.wrappers) > _MAX_SUGGESTED:
-        print_line(f"{len(suggested.wrappers) - _MAX_SUGGESTED:,} more strategies with such items: see --json")
+    _print_first(
+        (
+            f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} was accepted without {job.rejected:,} rejected "
+            f"items: {job.rejection}"
+            for job in rejecting
+        ),
+        _MAX_REJECTING,
+        "more jobs with rejected items: see meter.rejected_items",
+    )
+    _print_first(
+        (f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} has {describe_status(job.status)}" for job in odd),
+        _MAX_UNKNOWN_STATUSES,
+        "more jobs with such a status: see --json",
+    )
+    for found, most, more in (
+        (keys, _MAX_KEYS, "more strategies without a key that holds: see `meter-pipeline keys`"),
+        (suggested.noise.items(), _MAX_SUGGESTED, "more strategies with fields that always change: see --json"),
+        (suggested.wrappers.items(), _MAX_SUGGESTED, "more strategies with such items: see --json"),
+    ):
+        _print_first((f"{slug}: {message}" for slug, message in found), most, more)
     if suggested.unread is not None:
         print_line(suggested.unread)
     for job in failing[-_MAX_FAILING:]:
@@ -149,11 +147,14 @@ def status(as_json: Json = False) -> None:
         )
     if len(failing) > _MAX_FAILING:
         print_line(f"{len(failing) - _MAX_FAILING:,} more jobs that failed at Meter: see --json")
-    for silence in silences[:_MAX_GAPS]:
-        since = format_cell(parse_time(silence.since))
-        print_line(f"{silence.slug}: schedule {silence.schedule_id} {silence.describe(since)}")
-    if len(silences) > _MAX_GAPS:
-        print_line(f"{len(silences) - _MAX_GAPS:,} more schedules that are late or paused: see --json")
+    _print_first(
+        (
+            f"{silence.slug}: schedule {silence.schedule_id} {silence.describe(format_cell(parse_time(silence.since)))}"
+            for silence in silences
+        ),
+        _MAX_GAPS,
+        "more schedules that are late or paused: see --json",
+    )
     for gap in gaps[:_MAX_GAPS]:
         print_line(
             f"{gap.slug}: schedule {gap.schedule_id} has no job between {format_cell(parse_time(gap.since))} and "
@@ -184,6 +185,15 @@ def status(as_json: Json = False) -> None:
             print_line(f"{problem['slug'] or 'last sync'}: {Problem(**problem).subject}{problem['reason']}")
 
 
+def _print_first(lines: Iterable[str], most: int, more: str) -> None:
+    """Prints the first `most` lines, and the number of the others before `more`."""
+    listed = list(lines)
+    for line in listed[:most]:
+        print_line(line)
+    if len(listed) > most:
+        print_line(f"{len(listed) - most:,} {more}")
+
+
 def _find_key_troubles(strategies: Iterable[StrategyRow]) -> list[tuple[str, str]]:
     """The strategies whose items have no key, or one that no longer holds, and what to do; by slug."""
     from meter_pipeline.sync.items.key_findings import find_trouble
@@ -203,12 +213,14 @@ def _print_judged(held: Sequence[HeldGroup], doubts: Sequence[Doubt], slugs: Map
     if len(held) > _MAX_HELD:
         rest = sum(len(group.jobs) for group in held[_MAX_HELD:])
         print_line(f"{rest:,} more held jobs: see `meter-pipeline audit`")
-    for doubt in doubts[:_MAX_DOUBTS]:
-        print_line(
+    _print_first(
+        (
             f"{slugs.get(doubt.strategy_id, '?')}: job {doubt.job_id} was accepted with a doubt: {doubt.message}"
-        )
-    if len(doubts) > _MAX_DOUBTS:
-        print_line(f"{len(doubts) - _MAX_DOUBTS:,} more jobs that the audit doubts: see `meter-pipeline audit`")
+            for doubt in doubts
+        ),
+        _MAX_DOUBTS,
+        "more jobs that the audit doubts: see `meter-pipeline audit`",
+    )
     if held:
         print_line(
             "`meter-pipeline audit` shows what was expected and seen, `release JOB` accepts a held job, `drop JOB` not"
