@@ -66,7 +66,7 @@ def choose_identity(codes: Codes, paths: Sequence[Path], table: Sequence[npt.NDA
 
 
 def is_still_unique(ids: Ids, has_value: npt.NDArray[np.bool_]) -> bool:
-    """Whether fields that told the items of an earlier job apart do so for most of these.
+    """Whether fields that identified the items of an earlier job still identify most of these.
 
     Args:
         ids: The ids of distinct items by these fields.
@@ -93,7 +93,7 @@ def _find(item: Any, path: Path) -> Any:
 
 
 def identify(items: Iterable[Any], identity: Sequence[Path]) -> Ids:
-    """The ids of items; an item without the fields, or a job without identity, is told by all it holds."""
+    """The ids of items; without the fields, or in a job without identity, an item is identified by all it holds."""
     if not identity:
         return np.fromiter(map(mark, items), np.uint32)
     ids = []

@@ -38,7 +38,7 @@ _STEP = 1.09
 _YEAR = 365
 # Share of new values, units and patterns.
 _VALUES, _UNITS, _PATTERNS = 0.59, 0.09, 0.34
-# Items of a sketch that is not complete by which it is told from another: no sketch has fewer.
+# Items of an incomplete sketch that are compared with those of another: no sketch has fewer.
 _HEAD = 24
 
 

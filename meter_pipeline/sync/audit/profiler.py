@@ -98,7 +98,7 @@ class Profiler:
         ]
 
     def _find_identity(self, numbers: Numbers, before: tuple[Path, ...]) -> tuple[Path, ...]:
-        """The fields that told the items of the job before apart, if they still do, or others."""
+        """The fields that identified the items of the job before, if they still do, or others."""
         examined = np.unique(numbers[:EXAMINED])
         if before:
             ids = self._identify(before)

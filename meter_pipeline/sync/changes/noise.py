@@ -1,7 +1,7 @@
 """Finds noise in the change feed: fields that change in nearly every job for nearly every item, such as views.
 
-Nothing is counted while jobs are loaded. The ledger's counts say which strategies have so many changes that one field
-could be behind them; only their latest changes are read, and of a large job the first ones in the order of keys.
+Nothing is counted while jobs are loaded. The ledger's counts say which strategies have enough changes for one field to
+be behind them; only their latest changes are read, and of a large job the first ones in the order of keys.
 """
 
 from __future__ import annotations

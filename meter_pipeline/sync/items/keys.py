@@ -22,9 +22,9 @@ SAMPLE_JOBS, SAMPLE_PAGES = 12, 96
 _SAMPLE_ITEMS, _LEAST_JOBS = 20_000, 4
 # The sample is examined again when the number of comparable jobs has grown by this factor.
 _GROWTH = 1.6
-# A key that is final, or configured, is looked after when so many more jobs can be compared.
+# A final or configured key is examined again after this many more comparable jobs; later after this growth.
 _WATCHED_JOBS, _WATCHED_GROWTH, _WATCH_SAMPLE = 8, 1.05, 4
-# A key is final with this many comparisons, of so many items with so many changes around it; or after this many
+# A key is final after this many comparisons with this many matched items and changes around it, or after this many
 # comparable jobs.
 _SURE_STEPS, _SURE_MATCHED, _SURE_CHANGES, _ENOUGH_EXAMINED = 3, 100, 3, 60
 # Differences in stability and uniqueness up to this are no difference.
@@ -238,7 +238,7 @@ class _Line:
         self.comparable = len(self._ends)
 
     def until(self, count: int) -> list[JobRef]:
-        """The jobs up to the one with which so many can be compared; the first job alone for 0."""
+        """The jobs up to the one that makes `count` of them comparable; the first job alone for 0."""
         return self._jobs[: self._ends[count - 1] if count else 1]
 
     def counts(self, known: KeySearch) -> Iterator[int]:

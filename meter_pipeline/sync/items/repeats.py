@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from meter_pipeline.store.lake.tables import find_runs
 from meter_pipeline.sync.items.identity import PLAIN, Identity, canonical
 
-#: Size of a job, in bytes of its items' texts, up to which items with equal keys are told apart by content. In a larger
+#: Size of a job, in bytes of its items' texts, up to which items with equal keys are numbered by content. In a larger
 #: job they are numbered as they come: it is never in memory as a whole.
 MOST_BYTES = 8 * 2**20
 # A text with a digit in it is an amount or a count up to this length; a longer one is a title or an address.

@@ -21,7 +21,7 @@ _NO_EXAMPLES: Mapping[str, str] = MappingProxyType({})
 # Bits of the set that counts distinct texts of a kind: each text sets one, and the number of texts is estimated from
 # the share that is set, within some per cent up to several thousand.
 _BITS = 1024
-# So many bits are about 700 texts that are no value of any kind.
+# This many bits are set by about 700 texts that are no value of any kind.
 _TEXT_BITS = 512
 _EXAMPLE = 40
 
@@ -35,7 +35,7 @@ class FieldFacts:
         evidence: What single texts prove: see `meter_pipeline.sync.values.finding`.
         languages: Mask of the languages that have all names of months that were seen.
         examples: By kind, the first of its texts in the order of characters, shortened.
-        is_text: Whether so many texts are no values that the field stays text for ever. Its texts need not be observed.
+        is_text: Whether enough texts are no values for the field to stay text for ever; nothing is observed then.
     """
 
     seen: Mapping[str, int] = field(default_factory=lambda: _NONE)

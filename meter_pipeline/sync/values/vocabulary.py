@@ -23,7 +23,7 @@ _TABLES = (
     currencies.SIGNS, price_words.BEFORE, price_words.AFTER, price_words.FREE, price_words.EMPTY, quantities.NOUNS,
     relative.WORDS, scales.SCALES, scales.LONG_SCALE, months.MONTHS, months.WEEKDAYS,
 )  # fmt: skip
-# Scripts from here on run words together, so words of theirs are not told apart.
+# Scripts from here on write words without spaces, so their words cannot be separated.
 _FIRST_JOINED = "\u0590"
 
 
