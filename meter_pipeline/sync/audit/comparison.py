@@ -53,16 +53,15 @@ class Steps:
 class Comparison:
     """A job beside an earlier one; arrays have one entry a field of the later job, zero for a field it alone has.
 
+    Most jobs are so near to the last one that no test looks at their fields: what is said of these is computed when it
+    is asked for, while both profiles are still in use.
+
     Attributes:
         known: Share of the job's items that the earlier job has.
         kept: Share of the earlier job's items that the job has.
         now_items: Number of the job's items that were looked up.
         matched: Number of items in both.
-        filled: Number of matched items with a value in both jobs.
-        changed: Share of these whose value differs.
         any_changed: Share of matched items with any different value.
-        head: Whether the kept items are the first ones of the earlier job: share of items before the last kept one
-            that were kept.
         places: Where the matched items are in the sketch of each job.
     """
 
@@ -70,20 +69,56 @@ class Comparison:
     kept: float
     now_items: int
     matched: int
-    filled: Floats
-    changed: Floats
     any_changed: float
-    head: float
     _pair: tuple[weakref.ref[JobProfile], weakref.ref[JobProfile]]
     places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
-    @cached_property
-    def steps(self) -> Steps:
-        """How numbers moved; both profiles must still be in use."""
+    @property
+    def _profiles(self) -> tuple[JobProfile, JobProfile]:
         now, before = (profile() for profile in self._pair)
         assert now is not None
         assert before is not None
-        return _steps(now, before, *self.places, self.changed)
+        return now, before
+
+    @cached_property
+    def _counts(self) -> tuple[Floats, Floats]:
+        now, before = self._profiles
+        filled, changed = np.zeros(len(now.paths)), np.zeros(len(now.paths))
+        if self.matched:
+            mine, new, old = _matched_marks(now, before, self.places)
+            both = (new != 0) & (old != 0)
+            filled[mine] = both.sum(axis=0)
+            if self.any_changed:
+                changed[mine] = ((new != old) & both).sum(axis=0)
+                changed /= np.maximum(filled, 1)
+        return filled, changed
+
+    @property
+    def filled(self) -> Floats:
+        """Number of matched items with a value in both jobs."""
+        return self._counts[0]
+
+    @property
+    def changed(self) -> Floats:
+        """Share of the matched items with a value in both jobs whose value differs."""
+        return self._counts[1]
+
+    @property
+    def head(self) -> float:
+        """Whether the kept items are the first ones of the earlier job.
+
+        Returns:
+            Share of items before the last kept one that were kept.
+        """
+        if not self.matched:
+            return 0.0
+        places = self._profiles[1].sketch.places
+        return float(self.matched / (places <= places[self.places[1]].max()).sum())
+
+    @cached_property
+    def steps(self) -> Steps:
+        """How numbers moved."""
+        return _steps(*self._profiles, *self.places, self.changed)
 
     @property
     def moved(self) -> float:
@@ -134,38 +169,30 @@ def shared_fields(now: JobProfile, before: JobProfile) -> tuple[npt.NDArray[np.i
 
 def _compare(now: JobProfile, before: JobProfile) -> Comparison:
     here, there, ours, theirs = match(now.sketch, before.sketch)
-    mine, other = shared_fields(now, before)
-    count = len(now.paths)
-    filled, changed = np.zeros(count), np.zeros(count)
     any_changed = 0.0
     if len(here):
-        new, old = now.sketch.marks[here][:, mine], before.sketch.marks[there][:, other]
-        differs = new != old
-        any_changed = float(differs.any(axis=1).mean())
-        both = (new != 0) & (old != 0)
-        filled[mine] = both.sum(axis=0)
-        if any_changed:
-            changed[mine] = (differs & both).sum(axis=0)
-            changed /= np.maximum(filled, 1)
+        _, new, old = _matched_marks(now, before, (here, there))
+        any_changed = np.count_nonzero((new != old).any(axis=1)) / len(here)
     return Comparison(
         known=len(here) / ours if ours else float("nan"),
         kept=len(here) / theirs if theirs else float("nan"),
         now_items=ours,
         matched=len(here),
-        filled=filled,
-        changed=changed,
         any_changed=any_changed,
-        head=_head(before.sketch, there),
         _pair=(weakref.ref(now), weakref.ref(before)),
         places=(here, there),
     )
 
 
-def _head(before: Sketch, there: npt.NDArray[np.int64]) -> float:
-    if not len(there):
-        return 0.0
-    places = before.places
-    return float(len(there) / (places <= places[there].max()).sum())
+def _matched_marks(
+    now: JobProfile, before: JobProfile, places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+) -> tuple[npt.NDArray[np.int64] | slice, npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Places of the fields that both jobs have in the later one, and the marks of matched items in these fields."""
+    new, old = now.sketch.marks[places[0]], before.sketch.marks[places[1]]
+    if now.paths == before.paths:
+        return slice(None), new, old
+    mine, other = shared_fields(now, before)
+    return mine, new[:, mine], old[:, other]
 
 
 def numbers_of(profile: JobProfile, rows: npt.NDArray[np.int64], fields: npt.NDArray[np.int64]) -> Floats:

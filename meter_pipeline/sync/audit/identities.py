@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meter_pipeline.sync.audit.cells import Codes
-from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, MEASURE, NUMBER, TEXT, URL, is_value, mark
+from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, FORMS, MEASURE, NUMBER, TEXT, URL, is_value, mark
 from meter_pipeline.sync.items.field_names import rank_name
 
 Path = tuple[str, ...]
@@ -27,7 +27,7 @@ _UNIQUE, _STILL_UNIQUE = 0.9, 0.6
 _PAIRED = 6
 _TITLES = ("name", "title", "headline", "heading")
 _MIX = 0x9E3779B1
-_FITTING = (TEXT, URL, NUMBER, MEASURE)
+_IS_FITTING = np.isin(np.arange(len(FORMS)), (TEXT, URL, NUMBER, MEASURE))
 
 
 def choose_identity(codes: Codes, paths: Sequence[Path], table: Sequence[npt.NDArray[Any]]) -> tuple[Path, ...]:
@@ -45,7 +45,7 @@ def choose_identity(codes: Codes, paths: Sequence[Path], table: Sequence[npt.NDA
             continue
         cells = forms[codes[:, column]]
         filled = cells > EMPTY
-        if filled.sum() < _UNIQUE * len(codes) or not np.isin(cells[filled], _FITTING).all():
+        if filled.sum() < _UNIQUE * len(codes) or not _IS_FITTING[cells[filled]].all():
             continue
         rank = rank_name(path[-1])
         is_number = bool((cells == NUMBER).any() or (cells == MEASURE).mean() > 0.5)

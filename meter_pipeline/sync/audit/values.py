@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -57,6 +58,7 @@ _PLACEHOLDER = re.compile(
 # What an ASCII text with a placeholder within it has: a search for the whole pattern takes longest of all.
 _HINT = re.compile(r"[\[{<%]|data:image/|lorem ipsum|blank\.|spacer|placeholder")
 _DATE = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)(?:$|[T ](\d\d):(\d\d)(?::(\d\d))?)")
+_DATE_BEGIN = re.compile(r"\d{4}[-/]")
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)$")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,12}:)?//\S+$|/[\w.~%-]+(?:/\S*)?$|mailto:\S+$|data:\w+/", re.I)
 _MEASURE = re.compile(r"^([^\d]{0,12}?)([-+−]?\d[\d.,'’\u00a0\u202f ]*\d|[-+−]?\d)([^\d]{0,12})$")
@@ -69,6 +71,15 @@ _AFTER = re.compile(
 _PLAIN = re.compile(r"([$€£¥]?)((?:0|[1-9]\d{0,8})(?:\.\d\d?)?)([€%]?)$")
 _WORD = re.compile(r"w[w'’]*(?:[ ,.;:!?&()/+-]{1,2}w[w'’]*)+|ww+")
 _NINES, _BLANKS = re.compile(r"99+"), re.compile(r"\s+")
+# Texts of other characters than these are examined one by one: their letters are of several kinds.
+_UNUSUAL = re.compile("[^\x00-\x7f£€¥]")
+_LETTERS, _DIGITS = bytes(range(65, 91)) + bytes(range(97, 123)), bytes(range(48, 58))
+_SHAPES = bytes.maketrans(_LETTERS + _DIGITS, b"w" * len(_LETTERS) + b"9" * len(_DIGITS))
+# Shapes of texts with a placeholder, and of addresses that are known by their letters.
+_LIKE_PLACEHOLDER = re.compile(r"\W*(?:w{3,11}|w/?w|w{6} w{4})\W*$|[\[{<%]|w{5}")
+_LIKE_URL = re.compile(r"(?:ww)?wwww:")
+# The shapes of a strategy's texts are few beside its texts.
+_MOST_SHAPES = 8_192
 _SCRIPTS = (
     (re.compile("[A-Za-z\u00c0-\u024f]"), 8),
     (re.compile("[\u0370-\u03ff]"), 9),
@@ -169,21 +180,27 @@ class ValueTable:
             return EMPTY, 0, _NOTHING, 0, 0, 0, 0
         form, number, unit = TEXT, _NOTHING, 0
         head = text if len(text) <= _EXAMINED else text[:_EXAMINED]
-        flags = _text_flags(text, head)
-        first = head.lstrip()[:1]
+        is_usual = head.isascii() or _UNUSUAL.search(head) is None
+        shape = _know_shape(head.encode().translate(_SHAPES)) if is_usual else _examine(head)
+        flags = shape.flags
+        if shape.may_be_placeholder and _has_placeholder(head):
+            flags |= 1 << PLACEHOLDER
+        if "&" in head and _ENTITY.search(head):
+            flags |= 1 << ENTITY
+        if text[0].isspace() or text[-1].isspace():
+            flags |= 1 << PADDED
         if len(text) <= _MEASURE_LENGTH:
-            found = read_date(text) if first.isdigit() else None
+            found = read_date(text) if shape.may_be_date else None
             if found is not None:
                 form, number = (DATE if len(text) <= 10 else TIME), found
-            elif (measure := read_measure(text)) is not None:
+            elif shape.may_be_measure and (measure := read_measure(text)) is not None:
                 form, number, name = MEASURE, *measure
                 unit = mark(name)
                 self.units.setdefault(unit, name)
                 flags |= _signs(number)
-        if form == TEXT and _URL.match(head.strip()):
+        if form == TEXT and (shape.is_url or (shape.may_be_url and _URL.match(head.strip()))):
             form = URL
-        pattern = crc32(pattern_of(head).encode("utf-8", "surrogatepass"))
-        return form, mark(text), number, len(text), flags, pattern, unit
+        return form, mark(text), number, len(text), flags, shape.pattern, unit
 
 
 _HASHABLE = frozenset({int, float, bool, type(None)})
@@ -251,23 +268,55 @@ def _has_placeholder(head: str) -> bool:
     return not (head.isascii() and _HINT.search(head.lower()) is None) and _PLACEHOLDER.search(head) is not None
 
 
-def _text_flags(text: str, head: str) -> int:
-    flags = 0
-    if "<" in head and _TAG.search(head):
-        flags |= 1 << HTML
-    if "&" in head and _ENTITY.search(head):
-        flags |= 1 << ENTITY
+class _Shape(NamedTuple):
+    """What follows from a text whichever letters and digits it has, and what these may make of it.
+
+    Attributes:
+        pattern: The mark of its pattern.
+        flags: Its flags, apart from those of placeholders, entities and blanks around it.
+        is_url: Whether it is an address.
+    """
+
+    pattern: int
+    flags: int
+    is_url: bool
+    may_be_url: bool
+    may_be_date: bool
+    may_be_measure: bool
+    may_be_placeholder: bool
+
+
+@lru_cache(_MOST_SHAPES)
+def _know_shape(shape: bytes) -> _Shape:
+    """What texts share that differ in their letters and digits alone; these are given as `w` and `9`."""
+    text = shape.decode()
+    return _examine(text)._replace(
+        may_be_url=_LIKE_URL.match(text.strip()) is not None,
+        may_be_placeholder=_LIKE_PLACEHOLDER.search(text) is not None,
+    )
+
+
+def _examine(head: str) -> _Shape:
+    flags = (1 << HTML if "<" in head and _TAG.search(head) else 0) | _find_scripts(head)
     if _UNPRINTABLE.search(head):
         flags |= 1 << UNPRINTABLE
-    if _has_placeholder(head):
-        flags |= 1 << PLACEHOLDER
-    if text[0].isspace() or text[-1].isspace():
-        flags |= 1 << PADDED
+    stripped = head.strip()
+    return _Shape(
+        crc32(pattern_of(head).encode("utf-8", "surrogatepass")),
+        flags,
+        is_url=_URL.match(stripped) is not None,
+        may_be_url=False,
+        may_be_date=_DATE_BEGIN.match(head) is not None,
+        may_be_measure=_MEASURE.match(stripped) is not None,
+        may_be_placeholder=True,
+    )
+
+
+def _find_scripts(head: str) -> int:
     if head.isascii():
         # The case of a letter differs from its other case.
-        return flags | (1 << FIRST_SCRIPT if head.upper() != head.lower() else 0)
-    if _DAMAGED.search(head):
-        flags |= 1 << DAMAGED
+        return 1 << FIRST_SCRIPT if head.upper() != head.lower() else 0
+    flags = 1 << DAMAGED if _DAMAGED.search(head) else 0
     for script, bit in _SCRIPTS:
         if script.search(head):
             flags |= 1 << bit

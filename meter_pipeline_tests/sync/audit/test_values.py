@@ -85,3 +85,23 @@ def test_equal_numbers_have_one_mark_and_a_boolean_another() -> None:
     assert mark(1) == mark(1.0)
     assert mark(True) not in (mark(1), mark(False), mark(None))
     assert mark({"b": 1}) != mark({"b": 2})
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "flags", "other"),
+    [
+        ("2024-05-17", "date", set(), "2024-99-99"),
+        ("mailto:anna@example.org", "URL", {"Latin"}, "tomail:anna@example.org"),
+        ("data:image/png", "URL", {"Latin", "placeholders"}, "aabb:image/png"),
+        ("loading", "text", {"Latin", "placeholders"}, "leading"),
+        ("n/a", "text", {"Latin", "placeholders"}, "a/b"),
+        ("/img/spacer.gif", "URL", {"Latin", "placeholders"}, "/img/square.gif"),
+        ("a &#xab; b", "text", {"Latin", "HTML entities"}, "a &#xyz; b"),
+        ("Abcd 12", "text", {"Latin"}, "US$ 12"),
+        ("7 %s", "text", {"Latin", "placeholders"}, "7 %x"),
+    ],
+)
+def test_letters_and_digits_tell_apart_texts_of_one_shape(text: str, form: str, flags: set[str], other: str) -> None:
+    assert describe(other) != (form, flags)
+    assert describe(text) == (form, flags)
+    assert describe(other) != (form, flags)
