@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,7 +40,8 @@ class CodeBook:
         # The spelled text of a code, and whether it is an amount once that was asked.
         self._texts: list[str | None] = [None]
         self._amounts: list[int] = [0]
-        self._rows: dict[tuple[int, str | None], int] = {}
+        # By the id of an item, with its target where that is one of its values.
+        self._rows: dict[int | tuple[int, str], int] = {}
         self._values: list[Any] = []
         self._paths: list[tuple[Path, ...]] = []
         self._coded: list[tuple[int, ...]] = []
@@ -50,15 +52,12 @@ class CodeBook:
 
     def rows(self, sample: JobSample) -> list[int]:
         """The row of each item of a sample: the same for the same item."""
-        known = self._rows
-        owners: Sequence[str | None] = sample.owners or [None] * len(sample.values)
-        found = []
-        for value, owner in zip(sample.values, owners, strict=True):
-            row = known.get((id(value), owner))
-            if row is None:
-                row = known[id(value), owner] = self._learn(value, owner)
-            found.append(row)
-        return found
+        known, ids = self._rows, list(map(id, sample.values))
+        keys: list[Any] = ids if sample.owners is None else list(zip(ids, sample.owners, strict=True))
+        for place, key in enumerate(keys):
+            if key not in known:
+                known[key] = self._learn(sample.values[place], sample.owners and sample.owners[place])
+        return list(map(known.__getitem__, keys))
 
     def paths(self, row: int) -> tuple[Path, ...]:
         """The fields of a row."""
@@ -261,14 +260,15 @@ class CodedJobs:
 def code_jobs(samples: Sequence[JobSample], book: CodeBook) -> CodedJobs:
     """The values of samples as codes."""
     rows = [book.rows(sample) for sample in samples]
-    local: dict[int, int] = {}
-    at = [np.array([local.setdefault(row, len(local)) for row in found], np.int64) for found in rows]
-    layouts = dict.fromkeys(book.paths(row) for row in local)
+    local = list(dict.fromkeys(chain.from_iterable(rows)))
+    place_of = np.empty(max(local, default=-1) + 1, np.int64)
+    place_of[local] = np.arange(len(local))
+    layouts = dict.fromkeys(map(book.paths, local))
     paths = tuple(dict.fromkeys(path for layout in layouts for path in layout))[:MAX_FIELDS]
-    matrix = book.matrix(list(local), paths)
+    matrix = book.matrix(local, paths)
     fields = np.zeros(len(book), np.int64)
     fields[matrix] = np.arange(len(paths))
-    jobs = [CodedJob(sample, matrix[places], fields) for sample, places in zip(samples, at, strict=True)]
+    jobs = [CodedJob(sample, matrix[place_of[found]], fields) for sample, found in zip(samples, rows, strict=True)]
     return CodedJobs(paths, jobs, book.find_fit(matrix))
 
 

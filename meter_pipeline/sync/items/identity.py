@@ -187,10 +187,10 @@ def _arrange_within(value: Any, order: bool | None) -> Any:
         if kinds & _NESTED:
             value = [_arrange_within(inner, order) for inner in value]
         return _arrange(value, order)
-    if type(value) is dict and any(type(inner) in _NESTED for inner in value.values()):
-        return {
-            name: _arrange_within(inner, order) if type(inner) in _NESTED else inner for name, inner in value.items()
-        }
+    if type(value) is dict:
+        nested = [(name, inner) for name, inner in value.items() if type(inner) in _NESTED]
+        changed = {name: new for name, inner in nested if (new := _arrange_within(inner, order)) is not inner}
+        return value | changed if changed else value
     return value
 
 

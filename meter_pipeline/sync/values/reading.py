@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
@@ -62,6 +64,21 @@ class Reading:
             own = {"amount": AMOUNT, "currency": pa.string()}
             return own | {"unit": pa.string()} if self.unit else own
         return dict(_COLUMNS[self.kind])
+
+    @cached_property
+    def mark_of(self) -> dict[str, str]:
+        """`marks` by style."""
+        return dict(self.marks)
+
+    @cached_property
+    def meaning(self) -> dict[str, str]:
+        """`currencies` by shared sign."""
+        return dict(self.currencies)
+
+    @cached_property
+    def known(self) -> dict[str, Any]:
+        """What texts were read as, for who reads them again: see `meter_pipeline.sync.values.recognition.measure`."""
+        return {}
 
     @property
     def is_number(self) -> bool:

@@ -47,6 +47,8 @@ _SIGNED_SHARE = 0.2
 _FEW = 3
 _DATES = (finding.DATE, finding.LOCAL, finding.ZONED)
 _LARGEST = Decimal(10) ** 26
+# Texts of a field whose numbers are kept.
+_MOST_KNOWN = 20_000
 
 
 def decide(facts: FieldFacts) -> Reading:
@@ -198,9 +200,10 @@ def read(
     types = reading.columns
     if reading.kind == TEXT:
         return {}
+    if reading.is_number:
+        measured = [measure(reading, text) if text is not None else None for text in given]
+        return {suffix: pa.array(_list_part(measured, suffix), type_) for suffix, type_ in types.items()}
     found = [finding.find(text) if text is not None else None for text in given]
-    if reading.kind == finding.MONEY:
-        return _read_money(reading, found)
     if reading.kind == finding.RELATIVE:
         if moment is None:
             raise ValueError("relative times need the time of the job")
@@ -222,14 +225,33 @@ class Measured(NamedTuple):
 
 
 def measure(reading: Reading, text: str) -> Measured | None:
-    """The number of one text, as the typed column of its field has it; None where that has none."""
-    found = finding.find(text)
+    """The number of one text, as the typed column of its field has it; None where that has none.
+
+    The typed columns and the change feed read the same texts: what they were read as is kept with the reading.
+    """
+    known = reading.known
+    if text not in known:
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[text] = _measure(reading, finding.find(text))
+    found: Measured | None = known[text]
+    return found
+
+
+def _measure(reading: Reading, found: Finding) -> Measured | None:
     if reading.kind == finding.MONEY:
-        return _price(reading, dict(reading.marks), dict(reading.currencies), found)
-    if reading.kind not in _NUMBERS:
-        return None
-    number = _CONVERSIONS[reading.kind](reading, found)
+        return _price(reading, found)
+    number = _CONVERSIONS[reading.kind](reading, found) if reading.is_number else None
     return None if number is None else Measured(number)
+
+
+def _list_part(measured: Sequence[Measured | None], suffix: str) -> list[Any]:
+    """The column of this suffix."""
+    if suffix == "currency":
+        return [found.currency if found is not None else None for found in measured]
+    if suffix == "unit":
+        return [found.unit if found is not None else None for found in measured]
+    return [found.number if found is not None else None for found in measured]
 
 
 def measure_alone(text: str) -> Measured | None:
@@ -239,7 +261,7 @@ def measure_alone(text: str) -> Measured | None:
     if not isinstance(price, Price):
         return None
     if found.kind == finding.MONEY:
-        return _price(_ALONE, {}, {}, found)
+        return _price(_ALONE, found)
     return None if price.number.lone else Measured(amount_of(price))
 
 
@@ -256,31 +278,18 @@ def _before(found: Finding | None, moment: datetime) -> datetime | None:
     return found.value.before(_in_utc(moment)) if found is not None and isinstance(found.value, Age) else None
 
 
-def _read_money(reading: Reading, found: Sequence[Finding | None]) -> dict[str, pa.Array]:
-    marks, meant = dict(reading.marks), dict(reading.currencies)
-    amounts: list[Any] = []
-    currencies: list[str | None] = []
-    units: list[str | None] = []
-    for text in found:
-        price = _price(reading, marks, meant, text) if text is not None else None
-        amounts.append(price.number if price else None)
-        currencies.append(price.currency if price else None)
-        units.append(price.unit if price else None)
-    arrays = {"amount": amounts, "currency": currencies, "unit": units}
-    return {suffix: pa.array(arrays[suffix], type_) for suffix, type_ in reading.columns.items()}
-
-
-def _price(reading: Reading, marks: dict[str, str], meant: dict[str, str], found: Finding) -> Measured | None:
+def _price(reading: Reading, found: Finding) -> Measured | None:
     """The price of one text."""
-    amount = _amount(reading, marks, found)
+    amount = _amount(reading, found)
     if amount is None:
         return None
     price = found.value if isinstance(found.value, Price) else None
     currency = (price and price.currency) or reading.only or None
-    return Measured(amount, meant.get(currency, currency) if currency else None, price.unit or None if price else None)
+    meant = reading.meaning.get(currency, currency) if currency else None
+    return Measured(amount, meant, price.unit or None if price else None)
 
 
-def _amount(reading: Reading, marks: dict[str, str], found: Finding) -> Decimal | None:
+def _amount(reading: Reading, found: Finding) -> Decimal | None:
     if found.kind == finding.FREE:
         return Decimal(0)
     price = found.value
@@ -292,7 +301,7 @@ def _amount(reading: Reading, marks: dict[str, str], found: Finding) -> Decimal 
         return None
     groups = True
     if price.number.lone:
-        read_as = _lone_groups(reading, marks, price)
+        read_as = _lone_groups(reading, price)
         if read_as is None:
             return None
         groups = read_as
@@ -314,7 +323,7 @@ def _fits(amount: Decimal) -> bool:
     return isinstance(exponent, int) and exponent >= -12 and abs(amount) < _LARGEST
 
 
-def _lone_groups(reading: Reading, marks: dict[str, str], price: Price) -> bool | None:
+def _lone_groups(reading: Reading, price: Price) -> bool | None:
     """Whether the only mark of an amount, three digits before its end, groups thousands; None if that is open."""
     mark = DECIMAL_OF[price.number.lone]
     style = price.style
@@ -324,8 +333,8 @@ def _lone_groups(reading: Reading, marks: dict[str, str], price: Price) -> bool 
     usual = usual_decimal(price.currency, price.before, price.spaced, price.number.lone) if not price.unit else None
     if price.scale != 1:
         # `1.234 million` is a usual way to write 1,234,000. Only English words in English order tell.
-        return mark == COMMA if price.english and marks.get(style, POINT) == POINT else None
-    shown = marks.get(style)
+        return mark == COMMA if price.english and reading.mark_of.get(style, POINT) == POINT else None
+    shown = reading.mark_of.get(style)
     if shown is not None:
         if shown != mark:
             return True
@@ -341,7 +350,7 @@ def _value(reading: Reading, number: Spelled, style: str) -> Decimal | None:
     """A number that is no money."""
     if not number.lone:
         return number.value()
-    shown = dict(reading.marks).get(style)
+    shown = reading.mark_of.get(style)
     if shown is None:
         return None
     if shown != DECIMAL_OF[number.lone]:
@@ -394,7 +403,6 @@ def _time(reading: Reading, found: Finding) -> datetime | None:
     return moment.time(moment.mark in reading.day_first, dict(reading.months))
 
 
-_NUMBERS = frozenset({finding.NUMBER, finding.PERCENT, finding.RATING, finding.COUNT})
 _ALONE = Reading(finding.MONEY)
 _CONVERSIONS: dict[str, Callable[[Reading, Finding], Any]] = {
     finding.NUMBER: _number,
