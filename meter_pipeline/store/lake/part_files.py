@@ -60,8 +60,19 @@ def digest_schema(schema: pa.Schema) -> str:
     metadata = {
         key.decode(): value.decode() for key, value in (schema.metadata or {}).items() if key != b"ARROW:schema"
     }
-    spelled = json.dumps([[(field.name, str(field.type)) for field in schema], sorted(metadata.items())])
+    spelled = json.dumps([[(field.name, _spell(field.type)) for field in schema], sorted(metadata.items())])
     return hashlib.blake2b(spelled.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
+
+
+def _spell(kind: pa.DataType) -> str:
+    """A type as text. Names within lists and maps are left out: Parquet has others than Arrow, and a file's stay."""
+    if pa.types.is_list(kind):
+        return f"list<item: {_spell(kind.value_type)}>"
+    if pa.types.is_map(kind):
+        return f"map<{_spell(kind.key_type)}, {_spell(kind.item_type)}>"
+    if pa.types.is_struct(kind):
+        return f"struct<{', '.join(f'{field.name}: {_spell(field.type)}' for field in kind)}>"
+    return str(kind)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

@@ -158,6 +158,42 @@ def test_the_number_of_parts_and_how_often_a_row_is_written_grow_with_the_logari
     assert written <= (sum(sizes) + 32 * 2**10 * len(sizes)) * steps
 
 
+SCALARS = st.sampled_from([pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("us", "UTC"), pa.date32()])
+TYPES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        inner.map(pa.list_),
+        inner.map(lambda kind: pa.map_(pa.string(), kind)),
+        st.lists(inner, min_size=1, max_size=3).map(lambda kinds: pa.struct(zip("abc", kinds, strict=False))),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(TYPES, min_size=1, max_size=4))
+def test_a_schema_has_the_same_digest_once_it_was_read_back_from_a_file(types: list[pa.DataType]) -> None:
+    schema = pa.schema(zip("abcd", types, strict=False))
+    file = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), file)
+    read = pq.read_schema(pa.BufferReader(file.getvalue()))
+    assert part_files.digest_schema(read) == part_files.digest_schema(schema)
+
+
+def test_parts_that_are_written_again_without_a_job_keep_their_schema_also_with_lists(lake: Lake) -> None:
+    listed = rows(("a", 0, 5), ("b", 1, 5)).append_column("tags", pa.array([["x"]] * 10, pa.list_(pa.string())))
+    draft = lake.draft("s", [], "ledger")
+    for job_id in "ab":
+        draft.append("raw", listed.filter(pa.compute.equal(listed["job_id"], job_id)))
+        draft.of("raw")
+    draft.append("raw", rows(("c", 2, 5), ("d", 3, 5)).append_column("tags", listed["tags"]))
+    draft.of("raw")
+    draft.remove("raw", {"d": iso_of(3)})
+    added = draft.change().added
+    assert [part.rows for part in added] == [5, 5, 5]
+    assert len({part.schema for part in added}) == 1
+
+
 DAYS = st.integers(-40, 400)
 
 
