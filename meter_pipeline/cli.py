@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -125,8 +126,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     try:
         # Not `app(...)`: that replaces the hook for uncaught exceptions, which makes their text safe for a terminal.
-        command = typer.main.get_command(app)
-        code = command(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        code = _command()(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         # Typer turns a KeyboardInterrupt into this exit code and prints nothing.
         if code != INTERRUPTED:
@@ -147,6 +147,12 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     print_stderr("interrupted")
     return INTERRUPTED
+
+
+@cache
+def _command() -> Any:
+    """All commands with their options; finding these out takes as long as many a command."""
+    return typer.main.get_command(app)
 
 
 def _is_for_the_user(error: Exception) -> bool:

@@ -31,8 +31,6 @@ from meter_pipeline.store.warehouse.raw_side import (
 from meter_pipeline.store.warehouse.snapshot import Snapshot, read_snapshot
 
 _LAKE = ("FROM meter_lake.changes", "FROM meter_lake.results", "FROM meter_lake.raw")
-# For statements over the whole history: they spill to disk instead of growing with it.
-_LARGE: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "400MB", "preserve_insertion_order": False}
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,9 @@ def stage(
             create_lake_views(connection, snapshot, root, carried)
             audit_rows(connection)
         connection.execute("CHECKPOINT")
-    with explained(path), duckdb.connect(str(folder / publications.FILE), config=_LARGE) as connection:
+        # Statements over the whole history: they use all cores, and spill to disk instead of growing with it.
+        connection.execute("RESET threads")
+        connection.execute("SET preserve_insertion_order = false")
         versions_of = None if base is None else base.publication.ledger_revision
         item_versions.update(connection, *_LAKE, versions_of)
         connection.execute("CHECKPOINT")

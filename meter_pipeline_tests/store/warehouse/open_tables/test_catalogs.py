@@ -12,6 +12,7 @@ from meter_pipeline.store.cleaning import clean
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline_tests.behaviour import thorough
 from meter_pipeline_tests.object_server import ObjectServer
 from meter_pipeline_tests.servers import SECRET
 from meter_pipeline_tests.store.warehouse.desk import APRIL, MARCH, Desk
@@ -115,7 +116,9 @@ def test_an_export_that_breaks_off_anywhere_is_completed_by_the_next(
     desk.load("books", "b1", MARCH, "x")
     shelf.publish()
     broken: list[str] = []
-    for calls in range(24):
+    # One of two calls fails in this way, the other in the other way; in `make slow`, every call fails in both.
+    failing = range(24) if thorough.TIMES > 1 else range(int(is_done), 24, 2)
+    for calls in failing:
         desk.load("books", "b1", MARCH, *"abcdef"[: 1 + calls % 5])
         desk.load(f"toys{calls % 3}", f"t{calls}", APRIL, "x")
         rest.failing = (calls, is_done)
@@ -126,10 +129,10 @@ def test_an_export_that_breaks_off_anywhere_is_completed_by_the_next(
         rest.failing = None
         clean(ledger, shelf.lake, grace=timedelta(0))
         shelf.assert_snapshots_unchanged()
-        if calls % 2:
+        if calls % 4 > 1:
             shelf.publish(keep_hours=0)
             shelf.assert_equal_to_warehouse()
-    assert len(broken) > 10
+    assert len(broken) > 0.4 * len(failing)
     assert all("as the test wants; check METER_CATALOG_URL" in line for line in broken)
     ledger.close()
 
