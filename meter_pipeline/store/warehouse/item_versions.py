@@ -102,7 +102,7 @@ WITH accepted AS (
     WHERE state = 'accepted'
 ),
 first AS (
-    SELECT strategy, any_value(since) AS since, min((completed_at, job_id)) AS place
+    SELECT strategy, any_value(since) AS since, min(struct_pack(at := completed_at, id := job_id)) AS place
     FROM accepted
     GROUP BY strategy, target, url, parameters
 ),
@@ -116,7 +116,7 @@ early AS (
 found AS (
     SELECT strategy, job_id, item_key, 'first' AS kind, 0 AS field_changes, NULL AS previous_job_id
     FROM (
-        SELECT strategy, place[2] AS job_id FROM first WHERE place[1] >= since
+        SELECT strategy, place.id AS job_id FROM first WHERE place.at >= since
         UNION ALL
         SELECT strategy, job_id FROM early WHERE completed_at >= since
     )
