@@ -6,6 +6,10 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 DOCS_STAMP := $(VENV)/.installed-docs
 ENGINES_STAMP := $(VENV)/.installed-engines
+# PyPI has the extensions of DuckDB for some releases only. That release is beside the environment, and comes first on the
+# path of the tests that need one.
+EXTENSIONS := $(VENV)/extensions
+EXTENDED_DUCKDB := 1.5.5
 DEPLOY_STAMP := $(VENV)/.installed-deploy
 LOCK_VENV := .venv-lock
 TESTS ?= meter_pipeline_tests
@@ -45,6 +49,9 @@ $(DOCS_STAMP): $(STAMP)
 $(ENGINES_STAMP): $(STAMP)
 	@$(INSTALL) --editable '.[all,dev,engines]'
 	@$(COMPILE)
+	@rm -rf $(EXTENSIONS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(EXTENSIONS) \
+		$(foreach name,duckdb duckdb-extension-httpfs,$(name)==$(EXTENDED_DUCKDB))
 	@touch $@
 
 $(DEPLOY_STAMP): $(STAMP)
@@ -72,6 +79,7 @@ deploy-test: $(DEPLOY_STAMP)
 # Other engines read what was loaded; Spark needs Java (Debian: default-jre-headless).
 engines: $(ENGINES_STAMP)
 	@$(BIN)/python -m pytest -m engines meter_pipeline_tests/engines
+	@PYTHONPATH=$(CURDIR)/$(EXTENSIONS) $(BIN)/python -m pytest -m extensions meter_pipeline_tests/engines
 
 # The quick tests with branch coverage; .coveragerc says what is left out on purpose. No threshold: read the list of lines.
 # Processes that tests start are measured, too.
@@ -119,7 +127,7 @@ screenshots: $(DOCS_STAMP)
 
 # Everything that takes long: hundreds of kills, every point of a crash, many processes at once, whole builds of the models.
 slow: $(STAMP)
-	@CRASHES=300 PUBLICATIONS=50 DELIVERIES=100 THOROUGH=20 $(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not engines' $(TESTS)
+	@CRASHES=300 PUBLICATIONS=50 DELIVERIES=100 THOROUGH=20 $(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not engines and not extensions' $(TESTS)
 
 crash: $(STAMP)
 	@CRASHES=300 $(BIN)/python -m pytest -m slow meter_pipeline_tests/behaviour/test_crash.py

@@ -37,7 +37,8 @@ def deliver(
             wanted = config.deliver[name]
             # One target that is down keeps no other from what is new.
             try:
-                delivery = send(ledger, settings.warehouse, wanted, wanted.resolve(read_variable), full=full)
+                address = wanted.resolve(read_variable)
+                delivery = send(ledger, settings.warehouse, wanted, address, full=full, lake_url=settings.lake)
             except MeterPipelineError as error:
                 failed.append(error)
                 if len(chosen) > 1:

@@ -63,7 +63,15 @@ def publish(
             published = roll_back(store.ledger, settings.warehouse, publication)
         else:
             models = None if raw or settings.dbt_project is None else Project(settings.dbt_project)
-            published = build(store.ledger, store.lake, settings.warehouse, models=models, force=force, keep=hours)
+            published = build(
+                store.ledger,
+                store.lake,
+                settings.warehouse,
+                models=models,
+                force=force,
+                keep=hours,
+                cache=settings.lake_cache,
+            )
         exported = export_tables(settings, store, hours)
     if as_json:
         print_json({**published.as_dict(), **({} if exported is None else {"open_tables": exported.as_dict()})})

@@ -59,7 +59,8 @@ def query(
     """
     if as_json + (as_csv or safe_csv) + vertical > 1:
         raise typer.BadParameter("--json, --csv and --vertical exclude each other")
-    result = run_query(Settings.from_env().warehouse, sql)
+    settings = Settings.from_env()
+    result = run_query(settings.warehouse, sql, settings.lake)
     if as_csv or safe_csv:
         write_csv(result, sys.stdout, safe=safe_csv)
     elif as_json:
@@ -75,8 +76,13 @@ def query(
         )
 
 
-def run_query(warehouse: Path, sql: str) -> QueryResult:
+def run_query(warehouse: Path, sql: str, lake_url: str | None = None) -> QueryResult:
     """Runs `sql` on the published warehouse.
+
+    Args:
+        warehouse: The published file.
+        sql: The query.
+        lake_url: The lake's URL, for a warehouse that reads a lake on S3 in place.
 
     Raises:
         WarehouseError: There is no warehouse yet, or it is damaged.
@@ -86,7 +92,7 @@ def run_query(warehouse: Path, sql: str) -> QueryResult:
 
     from meter_pipeline.store.warehouse.build import reading
 
-    with reading(warehouse) as connection:
+    with reading(warehouse, lake_url) as connection:
         try:
             cursor = connection.execute(sql)
             if cursor is None:

@@ -30,7 +30,9 @@ def report(
     settings = Settings.from_env()
     now = origin.clock(settings.data_dir)
     notes = [note] if (note := origin.notice(settings.data_dir)) else []
-    print_line(f"wrote {write_report(settings.warehouse, out, since=parse_since(since, now), now=now, notes=notes)}")
+    start = parse_since(since, now)
+    page = write_report(settings.warehouse, out, since=start, now=now, notes=notes, lake_url=settings.lake)
+    print_line(f"wrote {page}")
 
 
 def write_report(
@@ -40,6 +42,7 @@ def write_report(
     since: datetime | None = None,
     now: datetime | None = None,
     notes: Sequence[str] = (),
+    lake_url: str | None = None,
 ) -> Path:
     """Writes the page and returns its path.
 
@@ -50,6 +53,7 @@ def write_report(
             two weeks.
         now: The present time of the data; the current time by default.
         notes: Lines at the top of the page, such as that the data is a sandbox's.
+        lake_url: The lake's URL, for a warehouse that reads a lake on S3 in place.
 
     Raises:
         WarehouseError: There is no warehouse, or its models are missing or of another version.
@@ -63,7 +67,7 @@ def write_report(
 
     span = Span(since, now or datetime.now(timezone.utc))
     charted_since = min(since, span.now - _MIN_CHARTED) if since else None
-    with reading(warehouse) as connection:
+    with reading(warehouse, lake_url) as connection:
         try:
             facts = gather(connection, span)
             drawn = charts.all_of(connection, charted_since)

@@ -42,6 +42,7 @@ VARIABLES = (
     "METER_DATA_DIR",
     "METER_DBT_PROJECT",
     "METER_KEEP_FREE",
+    "METER_LAKE_CACHE",
     "METER_LAKE_URL",
     "METER_LEDGER_URL",
     "METER_MAX_BODY",
@@ -77,6 +78,8 @@ class Settings:
         data_dir: Folder of the ledger, the lake, the warehouse and the inbox.
         ledger_url: SQLAlchemy URL of a shared ledger; a SQLite file in `data_dir` when `None`.
         lake_url: URL of a shared lake; a folder in `data_dir` when `None`.
+        lake_cache: Whether publishing copies the files of a lake on an object store to this machine; if not, the
+            warehouse reads them on S3.
         webhook_secret: The secret that Meter sends with each webhook; several are separated by commas. Never shown by
             `repr`.
         max_requests_per_second: Upper bound on calls to the API; None for no bound.
@@ -104,6 +107,7 @@ class Settings:
     data_dir: Path = Path("data")
     ledger_url: str | None = field(default=None, repr=False)
     lake_url: str | None = field(default=None, repr=False)
+    lake_cache: bool = True
     webhook_secret: str | None = field(default=None, repr=False)
     max_requests_per_second: float | None = None
     processes: int = 1
@@ -147,6 +151,7 @@ class Settings:
             data_dir=_data_dir(values),
             ledger_url=_path_or_url("METER_LEDGER_URL", values.get("METER_LEDGER_URL")),
             lake_url=_path_or_url("METER_LAKE_URL", values.get("METER_LAKE_URL")),
+            lake_cache=_lake_cache(values.get("METER_LAKE_CACHE")),
             webhook_secret=values.get("METER_WEBHOOK_SECRET"),
             max_requests_per_second=_rate(values.get("METER_MAX_REQUESTS_PER_SECOND")),
             processes=_processes(values.get("METER_PROCESSES")),
@@ -402,6 +407,13 @@ def _tables(text: str | None) -> str | None:
     if name not in (*TABLE_FORMATS, "none"):
         raise SettingsError(f"METER_TABLES={text!r} is no format of tables: give iceberg or none")
     return None if name == "none" else name
+
+
+def _lake_cache(text: str | None) -> bool:
+    name = (text or "local").strip().lower()
+    if name not in ("local", "none"):
+        raise SettingsError(f"METER_LAKE_CACHE={text!r} is unknown: give local, or none to read a lake on S3 in place")
+    return name == "local"
 
 
 def _prefix(text: str) -> str:

@@ -22,6 +22,11 @@ from meter_pipeline.config.settings import VARIABLES, Settings, SettingsError, m
         ("METER_MAX_RESULTS_ASSETS", "many", "METER_MAX_RESULTS_ASSETS='many' is not a whole number from 0 to"),
         ("METER_SCHEDULES_PER_RUN", "0", "METER_SCHEDULES_PER_RUN='0' is not a whole number from 1 to"),
         ("METER_PUBLISH_TAGS", "[]", "METER_PUBLISH_TAGS is not a JSON object"),
+        (
+            "METER_LAKE_CACHE",
+            "off",
+            "METER_LAKE_CACHE='off' is unknown: give local, or none to read a lake on S3 in place",
+        ),
         ("METER_TABLES", "delta", "METER_TABLES='delta' is no format of tables: give iceberg or none"),
         ("METER_PUBLISH_EVERY", "often", "METER_PUBLISH_EVERY='often' is not a duration: give one such as 15m"),
     ],

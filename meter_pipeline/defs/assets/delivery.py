@@ -81,7 +81,8 @@ def _deliver(store: "StoreResource", name: str) -> "Delivery":
         raise make_failure(f"meter.yaml has no target {name!r} any more: reload the definitions", retry=False)
     try:
         with open_ledger(settings) as ledger:
-            return deliver(ledger, store.warehouse, target, target.resolve(read_variable))
+            address = target.resolve(read_variable)
+            return deliver(ledger, store.warehouse, target, address, lake_url=settings.lake)
     except (DeliveryConfigError, MissingExtraError) as error:
         raise make_failure(str(error), retry=False) from None
 

@@ -128,7 +128,7 @@ def _publish(
         require_tables(settings)
         with store_resource.open() as store:
             try:
-                publication = publish(store.ledger, store.lake, path, models=project)
+                publication = publish(store.ledger, store.lake, path, models=project, cache=settings.lake_cache)
             except RejectedError:
                 yield from _report_tests(project.results if project else (), models, selected_checks)
                 raise
@@ -140,13 +140,13 @@ def _publish(
                 failure = error
         context.log.info(f"{path}: {'unchanged, nothing to publish' if publication.unchanged else 'published'}")
         version = dg.DataVersion(publication.publication_id)
-        rows = _count_rows(path)
+        rows = _count_rows(path, settings.lake)
         results = (
             {result.unique_id: result for result in project.results} if project and not publication.unchanged else {}
         )
-        charts = _draw_charts(path) if project else {}
+        charts = _draw_charts(path, settings.lake) if project else {}
         origin = describe_origin(store_resource.settings().data_dir)
-        lineage = _read_lineage(path, project, models, keys) if project else {}
+        lineage = _read_lineage(path, settings.lake, project, models, keys) if project else {}
         for unique_id, asset in models.keys.items():
             if asset in selected:
                 facts = {
@@ -209,11 +209,11 @@ def _describe_warehouse(path: Path, publication: Publication) -> dict[str, Any]:
     }
 
 
-def _count_rows(path: Path) -> dict[str, int]:
+def _count_rows(path: Path, lake_url: str) -> dict[str, int]:
     """Counts the rows of the tables that dbt built; not of views, which could read the whole lake."""
     from meter_pipeline.store.warehouse.build import reading
 
-    with reading(path) as connection:
+    with reading(path, lake_url) as connection:
         tables = connection.execute(
             "SELECT schema_name, table_name FROM duckdb_tables() WHERE schema_name NOT IN ('meter', 'results')"
         ).fetchall()
@@ -224,14 +224,16 @@ def _count_rows(path: Path) -> dict[str, int]:
         return dict(counts)
 
 
-def _read_lineage(path: Path, project: Project, models: ModelSpecs, keys: Keys) -> dict[dg.AssetKey, dict[str, Any]]:
+def _read_lineage(
+    path: Path, lake_url: str, project: Project, models: ModelSpecs, keys: Keys
+) -> dict[dg.AssetKey, dict[str, Any]]:
     """Returns the column lineage of each model."""
     from meter_pipeline.defs.metadata.lineage import trace_models
     from meter_pipeline.store.warehouse.build import reading
     from meter_pipeline.store.warehouse.lineage import column_lineage
 
     columns: dict[tuple[str, str], list[str]] = {}
-    with reading(path) as connection:
+    with reading(path, lake_url) as connection:
         rows = connection.execute(
             "SELECT lower(schema_name), lower(table_name), column_name FROM duckdb_columns() WHERE NOT internal "
             "ORDER BY ALL"
@@ -241,8 +243,8 @@ def _read_lineage(path: Path, project: Project, models: ModelSpecs, keys: Keys) 
     return trace_models(column_lineage(project, columns), models.keys, models.sources, keys)
 
 
-def _draw_charts(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
+def _draw_charts(path: Path, lake_url: str) -> dict[dg.AssetKey, dict[str, Any]]:
     """Draws the charts, by the asset that each belongs to."""
     from meter_pipeline.defs.metadata.charts import draw_charts
 
-    return draw_charts(path)
+    return draw_charts(path, lake_url)

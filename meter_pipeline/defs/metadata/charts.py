@@ -25,15 +25,20 @@ _PLACES = {
 }
 
 
-def draw_charts(path: Path) -> dict[dg.AssetKey, dict[str, Any]]:
-    """Draws the charts, by the asset that each belongs to; without the ones whose mart the warehouse lacks."""
+def draw_charts(path: Path, lake_url: str | None = None) -> dict[dg.AssetKey, dict[str, Any]]:
+    """Draws the charts, by the asset that each belongs to; without the ones whose mart the warehouse lacks.
+
+    Args:
+        path: The published file.
+        lake_url: The lake's URL, for a warehouse that reads a lake on S3 in place.
+    """
     import duckdb
 
     from meter_pipeline.report import charts
     from meter_pipeline.store.warehouse.build import reading
 
     found: defaultdict[dg.AssetKey, dict[str, Any]] = defaultdict(dict)
-    with reading(path) as connection:
+    with reading(path, lake_url) as connection:
         for draw in charts.CHARTS:
             # Your own dbt project may have no marts of these names, or other columns in them.
             with suppress(duckdb.CatalogException, duckdb.BinderException):

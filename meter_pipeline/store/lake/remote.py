@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -18,6 +18,9 @@ from meter_pipeline.host.scratch import Scratch, ScratchError
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.lake.interface import Files
 from meter_pipeline.store.lake.stores import ArrowStore, ObjectState, ObjectStore
+
+if TYPE_CHECKING:
+    from meter_pipeline.store.lake.s3 import S3Access
 
 # Objects up to this size (bytes) are read whole: one request instead of one for each column.
 _READ_WHOLE_BYTES = 32 * 2**20
@@ -82,6 +85,19 @@ class RemoteFiles(Files):
         with self._explained():
             return self._store.size(self._key(name))
 
+    def s3_access(self) -> S3Access | None:
+        """How another client reads the objects; None for a store other than S3.
+
+        Raises:
+            LakeError: There are no keys.
+        """
+        if not self.url.startswith("s3://"):
+            return None
+        store: Any = self._store
+        with self._explained():
+            found: S3Access = store.access()
+        return found
+
     def fetch(self, name: str, path: Path) -> None:
         """Copies an object to a file of this machine.
 
@@ -124,7 +140,8 @@ class RemoteFiles(Files):
             self._store.copy(self._key(name), self._key(new))
 
     def uri(self, name: str) -> str:
-        return f"{self.url}/{name}"
+        # Clients of S3 take an address literally: what the URL of the lake spells as %20 is a blank in it.
+        return f"s3://{self._key(name)}" if self.url.startswith("s3://") else f"{self.url}/{name}"
 
     def forget(self) -> None:
         self._kept = _Kept()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 import botocore.session
@@ -18,6 +18,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     IncompleteReadError,
+    NoCredentialsError,
     ReadTimeoutError,
     ResponseStreamingError,
 )
@@ -39,7 +40,31 @@ _DELETED_AT_ONCE = 1_000
 # A reader of a few columns gets as much as this at a time (bytes): row groups have their columns side by side.
 _RANGE_BYTES = 4 * 2**20
 _BROKEN_OFF = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+# Where AWS looks for a bucket when no region is named.
+_REGION = "us-east-1"
 _OPTIONS = {"region", "scheme", "endpoint_override", "tls_ca_file_path"}
+
+
+class S3Access(NamedTuple):
+    """How another client reads the same objects.
+
+    Attributes:
+        key: The id of an access key.
+        secret: Its secret.
+        token: The token of keys that expire; None for others.
+        region: The region.
+        endpoint: Host and port of a store other than AWS; None for AWS.
+        is_encrypted: Whether it is reached by https.
+        authorities: A file with the certificates to trust; None for those of the system.
+    """
+
+    key: str
+    secret: str
+    token: str | None
+    region: str
+    endpoint: str | None
+    is_encrypted: bool
+    authorities: str | None
 
 
 class S3Store:
@@ -56,7 +81,9 @@ class S3Store:
         options = _read_options(query)
         key, _, secret = keys.partition(":")
         endpoint, scheme = options.get("endpoint_override"), options.get("scheme", "https")
-        self._client: Any = botocore.session.get_session().create_client(
+        self._keys, self._options = (unquote(key), unquote(secret)), options
+        self._session = botocore.session.get_session()
+        self._client: Any = self._session.create_client(
             "s3",
             region_name=options.get("region"),
             endpoint_url=f"{scheme}://{endpoint}" if endpoint else None,
@@ -75,6 +102,28 @@ class S3Store:
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
+        )
+
+    def access(self) -> S3Access:
+        """How another client reads the objects, with keys that may expire within the hour.
+
+        Raises:
+            NoCredentialsError: There are no keys.
+        """
+        key, secret, token = *self._keys, None
+        if not key:
+            found = self._session.get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            key, secret, token = found.get_frozen_credentials()
+        return S3Access(
+            key,
+            secret,
+            token,
+            region=self._client.meta.region_name or _REGION,
+            endpoint=self._options.get("endpoint_override"),
+            is_encrypted=self._options.get("scheme", "https") == "https",
+            authorities=self._options.get("tls_ca_file_path"),
         )
 
     def list_below(self, prefix: str) -> Iterable[tuple[str, ObjectState]]:

@@ -13,7 +13,7 @@ models, so that a changed model is built in full, and only from a file that is a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from meter_pipeline.store.lake.files import RemoteFiles
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger import manifest
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.warehouse import lake_cache, pins, publications
+from meter_pipeline.store.warehouse import in_place, lake_cache, pins, publications
 from meter_pipeline.store.warehouse.candidate import Candidate, stage
 from meter_pipeline.store.warehouse.failures import damaged_file_named, explain_unreadable, explained
 from meter_pipeline.store.warehouse.models import Built, Models
@@ -47,7 +47,14 @@ __all__ = [
 
 
 def publish(
-    ledger: Ledger, lake: Lake, path: Path, *, models: Models | None = None, force: bool = False, keep: timedelta = KEEP
+    ledger: Ledger,
+    lake: Lake,
+    path: Path,
+    *,
+    models: Models | None = None,
+    force: bool = False,
+    keep: timedelta = KEEP,
+    cache: bool = True,
 ) -> Publication:
     """Builds the warehouse from ledger and lake and replaces the file at `path` with it.
 
@@ -58,19 +65,24 @@ def publish(
         models: Models to build before it is published.
         force: Build it even when nothing has changed since the last one, and all of it in full.
         keep: How long older publications stay.
+        cache: Whether the parts of a lake on an object store are copied to this machine; if not, the views read them
+            where they are, which needs S3 and DuckDB's extension httpfs.
 
     Raises:
         RejectedError: A test of the models or the audit failed; the old file stays as it is.
         WarehouseError: It cannot be built or written; the old file stays as it is.
     """
+    remote = lake.files if isinstance(lake.files, RemoteFiles) and not cache else None
+    root = None if remote is None else in_place.require(remote)
     with damaged_file_named(ledger, lake), explained(path), publications.publishing(path):
         publications.record(path)
-        if not force and (last := _find_up_to_date(ledger, path, models)) is not None:
+        last = None if force else _find_up_to_date(ledger, path, models)
+        if last is not None and (not isinstance(lake.files, RemoteFiles) or _reads_from(path, root)):
             with suppress(StoreError, OSError):
                 pins.tidy_pins(ledger, path)
             return last
         publications.sweep(path)
-        publication = _build(ledger, lake, path, models, carry=not force)
+        publication = _build(ledger, lake, path, models, carry=not force, remote=remote)
         # It is published: what cannot be done now, the next one does.
         with suppress(StoreError, OSError):
             publications.record(path)
@@ -78,12 +90,17 @@ def publish(
         return publication
 
 
-def _build(ledger: Ledger, lake: Lake, path: Path, models: Models | None, *, carry: bool) -> Publication:
+def _build(
+    ledger: Ledger, lake: Lake, path: Path, models: Models | None, *, carry: bool, remote: RemoteFiles | None
+) -> Publication:
     """Builds a candidate and shows it; one that fails is deleted, one that is rejected is kept."""
     folder = publications.begin(path)
     try:
-        candidate = stage(ledger, lake, path, folder, models=models, carry=carry)
-        built = models.build(candidate.file) if models is not None else None
+        candidate = stage(ledger, lake, path, folder, models=models, carry=carry, remote=remote)
+        built = None
+        if models is not None:
+            with nullcontext() if remote is None else in_place.connected(candidate.file, remote):
+                built = models.build(candidate.file)
         return candidate.publish(built)
     except RejectedError as error:
         with suppress(OSError):
@@ -118,6 +135,13 @@ def _find_up_to_date(ledger: Ledger, path: Path, models: Models | None) -> Publi
     return Publication(**{**last.as_dict(), "unchanged": True})
 
 
+def _reads_from(path: Path, root: str | None) -> bool:
+    """Whether the views of the published file read the lake at this address; None: files of this machine."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        has_parts = bool(connection.execute("FROM meter.lake_files LIMIT 1").fetchall())
+        return in_place.find_root(connection) == root or not has_parts
+
+
 def roll_back(ledger: Ledger, path: Path, publication_id: str | None = None) -> Publication:
     """Puts an older publication back, until something new is published.
 
@@ -132,11 +156,16 @@ def roll_back(ledger: Ledger, path: Path, publication_id: str | None = None) -> 
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading(path: Path, lake_url: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the published warehouse.
 
+    Args:
+        path: The published file.
+        lake_url: The lake's URL, with its keys and options, for a warehouse that reads a lake on S3 in place.
+
     Raises:
-        WarehouseError: There is none, or it is damaged.
+        WarehouseError: There is none, it is damaged, or it reads a lake on S3 in place and cannot.
+        LakeError: There are no keys for that lake.
     """
     if not path.exists():
         raise WarehouseError(f"there is no warehouse at {path}: run `meter-pipeline sync` and `meter-pipeline publish`")
@@ -145,4 +174,5 @@ def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     except duckdb.Error as error:
         raise explain_unreadable(path, error) from None
     with connection:
+        in_place.connect_if_read_in_place(connection, lake_url)
         yield connection

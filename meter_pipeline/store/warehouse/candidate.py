@@ -16,7 +16,15 @@ from sqlalchemy import Connection
 from meter_pipeline.store.lake.files import LocalFiles, RemoteFiles
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.warehouse import dictionary, item_versions, lake_cache, ledger_tables, pins, publications
+from meter_pipeline.store.warehouse import (
+    dictionary,
+    in_place,
+    item_versions,
+    lake_cache,
+    ledger_tables,
+    pins,
+    publications,
+)
 from meter_pipeline.store.warehouse.audit import audit_files, audit_rows
 from meter_pipeline.store.warehouse.failures import explained
 from meter_pipeline.store.warehouse.layout import LAYOUT
@@ -84,7 +92,14 @@ class Candidate:
 
 
 def stage(
-    ledger: Ledger, lake: Lake, path: Path, folder: Path, *, models: Models | None = None, carry: bool = True
+    ledger: Ledger,
+    lake: Lake,
+    path: Path,
+    folder: Path,
+    *,
+    models: Models | None = None,
+    carry: bool = True,
+    remote: RemoteFiles | None = None,
 ) -> Candidate:
     """Builds and audits the raw side of a warehouse, and copies the incremental tables of `models` into it.
 
@@ -95,6 +110,7 @@ def stage(
         folder: The candidate's empty folder; its parts are pinned under its name.
         models: The models that are going to be built.
         carry: Whether tables are copied from the current publication; if not, they are built in full.
+        remote: The files of a lake that the views are to read in place; None: they read files of this machine.
 
     Raises:
         RejectedError: The lake has not the rows that the ledger counts.
@@ -116,7 +132,9 @@ def stage(
             pins.close_pin(ledger, path, folder.name, snapshot.revision)
             item_versions.create(connection, None if base is None else LAST)
             carried = _carry_tables(connection, base, models)
-        root = _find_root(lake, path, snapshot)
+        root = _find_root(lake, path, snapshot, remote)
+        if remote is not None:
+            in_place.connect_lake(connection, remote)
         with _transaction(connection):
             create_lake_views(connection, snapshot, root, carried)
             audit_rows(connection)
@@ -146,12 +164,15 @@ def _create_ledger_tables(
     create_ledger_tables(connection, snapshot, jobs, carries_jobs=base is not None)
 
 
-def _find_root(lake: Lake, path: Path, snapshot: Snapshot) -> str:
-    """Where the views find the parts; those of an object store are copied there.
+def _find_root(lake: Lake, path: Path, snapshot: Snapshot, remote: RemoteFiles | None) -> str:
+    """Where the views find the parts; those of an object store are copied there, unless they are read in place.
 
     Raises:
         RejectedError: A part is missing.
     """
+    if remote is not None:
+        in_place.audit_objects(remote, snapshot)
+        return in_place.root_of(remote)
     if isinstance(lake.files, RemoteFiles):
         folder = lake_cache.folder_of(path)
         names, sizes = (snapshot.parts[column].to_pylist() for column in ("name", "bytes"))

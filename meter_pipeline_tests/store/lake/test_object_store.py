@@ -194,6 +194,20 @@ def test_a_secret_may_be_spelled_with_its_slashes_and_a_folder_with_an_at(object
         assert Lake.open(spelled).files.url == "s3://lakes/a@b"
 
 
+def test_the_address_of_a_file_is_the_one_that_other_clients_of_s3_take(
+    object_store: str, object_server: ObjectServer
+) -> None:
+    files = open_files(store_url("lakes/a%20folder%25", object_store))
+    with files.writing("raw/part") as file:
+        file.write(b"rows")
+    assert files.uri("raw/part") == "s3://lakes/a folder%/raw/part"
+    client = fs.S3FileSystem(
+        access_key="AKIACANARY", secret_key=SECRET, endpoint_override=object_server.address, scheme="http"
+    )
+    assert client.open_input_file(files.uri("raw/part").removeprefix("s3://")).read() == b"rows"
+    files.delete(["raw/part"])
+
+
 def test_a_missing_bucket_is_one_line(object_store: str) -> None:
     with pytest.raises(
         LakeError,

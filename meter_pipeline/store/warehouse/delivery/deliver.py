@@ -65,7 +65,15 @@ class Delivery:
         return asdict(self)
 
 
-def deliver(ledger: Ledger, path: Path, target: DeliveryTarget, address: Address, *, full: bool = False) -> Delivery:
+def deliver(
+    ledger: Ledger,
+    path: Path,
+    target: DeliveryTarget,
+    address: Address,
+    *,
+    full: bool = False,
+    lake_url: str | None = None,
+) -> Delivery:
     """Sends the publication at `path` to a target, in one transaction: only what differs from what the target has.
 
     Args:
@@ -74,6 +82,7 @@ def deliver(ledger: Ledger, path: Path, target: DeliveryTarget, address: Address
         target: What to deliver.
         address: Where to.
         full: Send everything again.
+        lake_url: The lake's URL, with its keys and options, for a publication that reads a lake on S3 in place.
 
     Raises:
         WarehouseError: There is no publication, or the target refuses. The target keeps what it has.
@@ -88,7 +97,7 @@ def deliver(ledger: Ledger, path: Path, target: DeliveryTarget, address: Address
         if held is not None and _is_up_to_date(held, kept, target, existing):
             difference, sent = Difference((), (), ()), {}
         else:
-            with reading(kept.file) as source:
+            with reading(kept.file, lake_url) as source:
                 # Times leave DuckDB in UTC, and a large table leaves it in pieces.
                 source.execute("SET TimeZone = 'UTC'; SET memory_limit = '400MB'")
                 known = held.tables if held is not None else {}

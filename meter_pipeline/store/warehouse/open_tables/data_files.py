@@ -5,7 +5,8 @@ They come from the footers of the parts; no row is read.
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,11 +26,11 @@ class Footers:
     """Footers of parts, each read once.
 
     Args:
-        root: The folder of the parts on this machine.
+        source: Gives a part as PyArrow's readers accept it: a path, or an open file.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, source: Callable[[Part], Any]) -> None:
+        self._source = source
         self._read: dict[str, pq.FileMetaData] = {}
 
     def columns(self, part: Part) -> pa.Schema:
@@ -67,5 +68,5 @@ class Footers:
 
     def _footer(self, part: Part) -> pq.FileMetaData:
         if part.name not in self._read:
-            self._read[part.name] = pq.read_metadata(self._root / part.name)
+            self._read[part.name] = pq.read_metadata(self._source(part))
         return self._read[part.name]

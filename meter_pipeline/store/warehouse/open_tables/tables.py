@@ -120,6 +120,14 @@ def _arrange(lake: Lake, parts: Iterable[tuple[str, Part]]) -> dict[Name, dict[s
     return found
 
 
+def _find_source(lake: Lake, path: Path, part: Part) -> Any:
+    """A part, for a reader of its footer: the copy that the publication has made, if it has made one."""
+    copy = lake_cache.folder_of(path) / part.name
+    if not isinstance(lake.files, LocalFiles) and copy.is_file():
+        return copy
+    return lake.files.source(part.name, part.bytes)
+
+
 class _Exporter:
     """One export: see `export`."""
 
@@ -137,9 +145,7 @@ class _Exporter:
         self._ledger, self._path, self._catalog = ledger, path, catalog
         self._place, self._publication = place, publication
         self._limit = str(iso(datetime.now(timezone.utc) - keep))
-        # Of a lake on an object store, the publication has made copies.
-        local = lake.files.root if isinstance(lake.files, LocalFiles) else lake_cache.folder_of(path)
-        self._footers = Footers(local)
+        self._footers = Footers(lambda part: _find_source(lake, path, part))
         self._added = self._removed = self._changed = self._expired = 0
 
     def run(self, members: Mapping[Name, Mapping[str, Member]]) -> Export:
