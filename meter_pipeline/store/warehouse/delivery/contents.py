@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import duckdb
 
-from meter_pipeline.store.warehouse.delivery.relations import Relation, quote
+from meter_pipeline.store.warehouse.delivery.dialect import STANDARD, Dialect, quote
+from meter_pipeline.store.warehouse.delivery.relations import Relation
 
 
 class Month(NamedTuple):
@@ -62,14 +63,14 @@ def read_contents(
     ]
 
 
-def condition(relation: Relation, months: Collection[Month], *, in_target: bool, time_as_text: bool = False) -> str:
+def condition(relation: Relation, months: Collection[Month], dialect: Dialect = STANDARD, *, in_target: bool) -> str:
     """An SQL condition for the rows of some months.
 
     Args:
         relation: The relation.
         months: The months; one that a relation is not divided by is ignored.
+        dialect: The spelling of the database that the condition is for.
         in_target: Whether columns have their names in the target.
-        time_as_text: Whether times are text in ISO 8601.
     """
     name = (lambda column: relation.column(column).target) if in_target else (lambda column: column)
     by_month: dict[str, set[str]] = {}
@@ -79,17 +80,12 @@ def condition(relation: Relation, months: Collection[Month], *, in_target: bool,
     for month, strategies in sorted(by_month.items()):
         terms = []
         if relation.by_strategy:
-            terms.append(_among(quote(name("strategy")), strategies))
+            terms.append(_among(dialect.quote(name("strategy")), strategies, dialect))
         if relation.time is not None:
             is_date = relation.column(relation.time).type == "DATE"
-            terms.append(_within(quote(name(relation.time)), month, is_date=is_date, as_text=time_as_text))
+            terms.append(_within(dialect.quote(name(relation.time)), month, is_date, dialect))
         found.append(f"({' AND '.join(terms)})" if terms else "true")
     return " OR ".join(found) or "false"
-
-
-def literal(text: str) -> str:
-    """A text as SQL."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _read_revisions(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[Month, str]]:
@@ -131,22 +127,16 @@ def _month_of(relation: Relation) -> str:
     return f"strftime({time}, '%Y-%m')"
 
 
-def _among(column: str, strategies: Collection[str]) -> str:
-    listed = f"{column} IN ({', '.join(map(literal, sorted(strategies)))})"
+def _among(column: str, strategies: Collection[str], dialect: Dialect) -> str:
+    listed = f"{column} IN ({', '.join(map(dialect.literal, sorted(strategies)))})"
     return f"({listed} OR {column} IS NULL)" if "" in strategies else listed
 
 
-def _within(column: str, month: str, *, is_date: bool, as_text: bool) -> str:
+def _within(column: str, month: str, is_date: bool, dialect: Dialect) -> str:
     if not month:
         return f"{column} IS NULL"
-    first, after = _bounds(month)
-    if as_text:
-        return f"{column} >= '{first}' AND {column} < '{after}'"
-    if is_date:
-        return f"{column} >= DATE '{first}' AND {column} < DATE '{after}'"
-    # Constants, since files and row groups of the lake are skipped by them alone.
-    kind = "TIMESTAMP WITH TIME ZONE"
-    return f"{column} >= {kind} '{first} 00:00:00+00' AND {column} < {kind} '{after} 00:00:00+00'"
+    first, after = (dialect.first_moment(day, is_date) for day in _bounds(month))
+    return f"{column} >= {first} AND {column} < {after}"
 
 
 def _bounds(month: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from hashlib import blake2b
 import duckdb
 
 from meter_pipeline.store.errors import WarehouseError
+from meter_pipeline.store.warehouse.delivery.dialect import quote
 
 # The most that PostgreSQL keeps of a name, in bytes; a longer one would be cut off, and two names become one.
 _MAX_NAME_BYTES = 63
@@ -96,11 +97,6 @@ class Relation:
         """Its name in the warehouse, as SQL."""
         schema, _, name = self.source.partition(".")
         return f"{quote(schema)}.{quote(name)}"
-
-
-def quote(name: str) -> str:
-    """A name as SQL, in double quotes."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def read_relations(connection: duckdb.DuckDBPyConnection, patterns: Sequence[str]) -> list[Relation]:

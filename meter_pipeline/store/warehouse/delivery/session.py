@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from hashlib import blake2b
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -14,8 +15,9 @@ import pyarrow as pa
 from meter_pipeline.config.deliveries import Address
 from meter_pipeline.host.causes import Cause
 from meter_pipeline.store.chunks import chunks
-from meter_pipeline.store.warehouse.delivery.contents import Month, condition, literal
-from meter_pipeline.store.warehouse.delivery.relations import Column, Relation, quote
+from meter_pipeline.store.warehouse.delivery.contents import Month, condition
+from meter_pipeline.store.warehouse.delivery.dialect import STANDARD, Dialect
+from meter_pipeline.store.warehouse.delivery.relations import Column, Relation
 from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, PARTITIONS, TABLES, Existing, Held, HeldTable
 
 #: The beginning of the name of a table that is being filled.
@@ -55,8 +57,8 @@ class Session(ABC):
 
     #: Types of columns that deliveries write about themselves.
     types: Mapping[str, str]
-    #: Whether times are compared as text.
-    time_as_text = False
+    #: How names, texts and times are spelt.
+    dialect: Dialect = STANDARD
     #: Whether tables are in a schema.
     has_schemas = True
     #: Whether tables have primary keys and indexes.
@@ -125,7 +127,7 @@ class Session(ABC):
         """Writes the comments of a table and its columns, with the mark of a delivery."""
         self.comment_on(table, self.describe(relation))
         statements = [
-            f"COMMENT ON COLUMN {self.name(table)}.{quote(column.target)} IS {literal(column.comment)}"
+            f"COMMENT ON COLUMN {self.written(table)}.{self.quote(column.target)} IS {self.literal(column.comment)}"
             for column in relation.columns
             if column.comment
         ]
@@ -138,7 +140,19 @@ class Session(ABC):
 
     def name(self, table: str) -> str:
         """A table's name as SQL."""
-        return f"{quote(self.schema)}.{quote(table)}"
+        return f"{self.quote(self.schema)}.{self.quote(table)}"
+
+    def written(self, table: str) -> str:
+        """The name, as SQL, of what statements that change a table write to: the table itself in a transaction."""
+        return self.name(table)
+
+    def quote(self, name: str) -> str:
+        """A name as SQL."""
+        return self.dialect.quote(name)
+
+    def literal(self, text: str) -> str:
+        """A text as SQL."""
+        return self.dialect.literal(text)
 
     # -- tables
 
@@ -150,14 +164,14 @@ class Session(ABC):
 
     def define(self, relation: Relation) -> str:
         """The columns of a table, as SQL."""
-        return ", ".join(f"{quote(column.target)} {self.type_of(column)}" for column in relation.columns)
+        return ", ".join(f"{self.quote(column.target)} {self.type_of(column)}" for column in relation.columns)
 
     def put_in_place(self, table: str, relation: Relation, old: Existing | None) -> None:
         """Gives a table that was filled its name, keys, indexes and comments."""
         grants = self.read_grants(relation.target) if old is not None else []
         if old is not None:
             self.drop(relation.target)
-        self.execute(f"ALTER TABLE {self.name(table)} RENAME TO {quote(relation.target)}")
+        self.execute(f"ALTER TABLE {self.name(table)} RENAME TO {self.quote(relation.target)}")
         if self.has_keys:
             self.add_keys(relation)
         for statement in grants:
@@ -166,7 +180,7 @@ class Session(ABC):
     def add_keys(self, relation: Relation) -> None:
         """Adds the primary key, and an index by which months are found again."""
         if relation.key:
-            columns = ", ".join(quote(relation.column(name).target) for name in relation.key)
+            columns = ", ".join(self.quote(relation.column(name).target) for name in relation.key)
             self.execute(f"ALTER TABLE {self.name(relation.target)} ADD PRIMARY KEY ({columns})")
         self.add_index(relation)
 
@@ -174,7 +188,7 @@ class Session(ABC):
         """Adds an index by which months are found again."""
         dividing = [*(["strategy"] if relation.by_strategy else []), *([relation.time] if relation.time else [])]
         if dividing:
-            columns = ", ".join(quote(relation.column(name).target) for name in dividing)
+            columns = ", ".join(self.quote(relation.column(name).target) for name in dividing)
             self.execute(f"CREATE INDEX ON {self.name(relation.target)} ({columns})")
 
     def read_grants(self, table: str) -> list[str]:
@@ -188,16 +202,22 @@ class Session(ABC):
     def add_columns(self, table: str, columns: Iterable[Column]) -> None:
         """Adds columns to a table."""
         for column in columns:
-            self.execute(f"ALTER TABLE {self.name(table)} ADD COLUMN {quote(column.target)} {self.type_of(column)}")
+            self.execute(
+                f"ALTER TABLE {self.written(table)} ADD COLUMN {self.quote(column.target)} {self.type_of(column)}"
+            )
 
     def delete(self, relation: Relation, months: Collection[Month] | None) -> None:
         """Deletes the rows of some months, or all rows."""
         if months is None:
-            self.execute(f"DELETE FROM {self.name(relation.target)}")  # noqa: S608
+            self.empty(relation.target)
             return
         for some in chunks(sorted(months)):
-            where = condition(relation, some, in_target=True, time_as_text=self.time_as_text)
-            self.execute(f"DELETE FROM {self.name(relation.target)} WHERE {where}")  # noqa: S608
+            where = condition(relation, some, self.dialect, in_target=True)
+            self.execute(f"DELETE FROM {self.written(relation.target)} WHERE {where}")  # noqa: S608
+
+    def empty(self, table: str) -> None:
+        """Deletes all rows of a table."""
+        self.execute(f"DELETE FROM {self.written(table)}")  # noqa: S608
 
     # -- what the target says that it has
 
@@ -206,7 +226,7 @@ class Session(ABC):
         if not self.has_state():
             return None
         rows = self.execute(
-            f"SELECT target_id, number, delivery_id, publication_id, patterns, format FROM {self.name(DELIVERIES)} "  # noqa: S608
+            f"SELECT target_id, number, delivery_id, publication_id, patterns FROM {self.name(DELIVERIES)} "  # noqa: S608
             "ORDER BY number DESC LIMIT 1"
         )
         if not rows:
@@ -222,7 +242,7 @@ class Session(ABC):
                 f"SELECT table_name, source, columns, key_columns, basis FROM {self.name(TABLES)}"  # noqa: S608
             )
         }
-        target_id, number, delivery_id, publication_id, patterns, _ = rows[0]
+        target_id, number, delivery_id, publication_id, patterns = rows[0]
         return Held(target_id, number, delivery_id, publication_id, tuple(json.loads(patterns)), tables)
 
     @abstractmethod
@@ -232,32 +252,36 @@ class Session(ABC):
     def reset_state(self) -> None:
         """Creates the tables about deliveries, in the place of any that are there."""
         for table, columns in _STATE_TABLES.items():
-            self.execute(f"DROP TABLE IF EXISTS {self.name(table)}")
-            listed = ", ".join(f"{name} {self.types[kind]}" for name, kind in columns.items())
-            self.execute(f"CREATE TABLE {self.name(table)} ({listed})")
+            listed = ", ".join(f"{self.quote(name)} {self.types[kind]}" for name, kind in columns.items())
+            self.recreate(table, listed)
             self.comment_on(table, _ABOUT[table])
+
+    def recreate(self, table: str, columns: str) -> None:
+        """Creates an empty table, in the place of any that is there."""
+        self.execute(f"DROP TABLE IF EXISTS {self.name(table)}")
+        self.execute(f"CREATE TABLE {self.name(table)} ({columns})")
 
     def comment_on(self, table: str, text: str) -> None:
         """Writes the comment of a table."""
-        self.execute(f"COMMENT ON TABLE {self.name(table)} IS {literal(text)}")
+        self.execute(f"COMMENT ON TABLE {self.written(table)} IS {self.literal(text)}")
 
     def write_table_state(self, name: str, before: HeldTable | None, after: HeldTable | None) -> None:
         """Notes the states of a table's months; only what differs is written."""
         old = before.states if before is not None else {}
         new = after.states if after is not None else {}
-        gone = sorted(month for month, state in old.items() if new.get(month) != state)
-        for some in chunks(gone):
-            listed = ", ".join(f"({literal(strategy)}, {literal(month)})" for strategy, month in some)
+        gone = [month for month, state in old.items() if new.get(month) != state]
+        # In the order of months: the condition names each of them once.
+        for some in chunks(sorted(gone, key=lambda month: (month.month, month.strategy))):
             self.execute(
-                f"DELETE FROM {self.name(PARTITIONS)} WHERE table_name = {literal(name)} "  # noqa: S608
-                f"AND (strategy, month) IN (VALUES {listed})"
+                f"DELETE FROM {self.written(PARTITIONS)} WHERE table_name = {self.literal(name)} "  # noqa: S608
+                f"AND ({self._any_of(some)})"
             )
         self._insert(
             PARTITIONS, [(name, *month, state) for month, state in sorted(new.items()) if old.get(month) != state]
         )
         if before is not None and after is not None and _describe(name, before) == _describe(name, after):
             return
-        self.execute(f"DELETE FROM {self.name(TABLES)} WHERE table_name = {literal(name)}")  # noqa: S608
+        self.execute(f"DELETE FROM {self.written(TABLES)} WHERE table_name = {self.literal(name)}")  # noqa: S608
         if after is not None:
             self._insert(TABLES, [_describe(name, after)])
 
@@ -265,10 +289,19 @@ class Session(ABC):
         """Notes a delivery; `values` are those of the columns, in their order."""
         self._insert(DELIVERIES, [tuple(values[name] for name in _STATE_TABLES[DELIVERIES])])
 
+    def _any_of(self, months: Sequence[Month]) -> str:
+        return " OR ".join(
+            f"month = {self.literal(month)} AND strategy IN ({', '.join(self.literal(slug) for slug, _ in some)})"
+            for month, some in groupby(months, key=lambda month: month.month)
+        )
+
     def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         for some in chunks(list(rows)):
-            listed = ", ".join(f"({', '.join(map(_value, row))})" for row in some)
-            self.execute(f"INSERT INTO {self.name(table)} VALUES {listed}")  # noqa: S608
+            listed = ", ".join(f"({', '.join(map(self._value, row))})" for row in some)
+            self.execute(f"INSERT INTO {self.written(table)} VALUES {listed}")  # noqa: S608
+
+    def _value(self, value: Any) -> str:
+        return self.literal(value) if isinstance(value, str) else repr(value)
 
 
 def in_a_target(cause: Cause) -> str:
@@ -278,7 +311,3 @@ def in_a_target(cause: Cause) -> str:
 
 def _describe(name: str, table: HeldTable) -> tuple[Any, ...]:
     return name, table.source, json.dumps(dict(table.columns)), json.dumps(table.key), table.basis
-
-
-def _value(value: Any) -> str:
-    return literal(value) if isinstance(value, str) else repr(value)

@@ -15,7 +15,8 @@ import pyarrow as pa
 from meter_pipeline.config.deliveries import Address
 from meter_pipeline.host.causes import LOCKED, find_cause
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline.store.warehouse.delivery.relations import Column, Relation, quote
+from meter_pipeline.store.warehouse.delivery.dialect import Dialect, quote
+from meter_pipeline.store.warehouse.delivery.relations import Column, Relation
 from meter_pipeline.store.warehouse.delivery.session import MARK, Session, in_a_target
 from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import as_plain, kind_of
@@ -40,7 +41,8 @@ class SqliteSession(Session):
     """
 
     types = {"bigint": "INTEGER", "text": "TEXT", "double": "REAL", "time": "TEXT"}
-    time_as_text = True
+    # Times are text in ISO 8601.
+    dialect = Dialect(first_moment=lambda day, is_date: f"'{day}'")
     has_schemas = False
 
     def __init__(self, address: Address, schema: str) -> None:
