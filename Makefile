@@ -76,9 +76,9 @@ wheel: $(STAMP)
 deploy-test: $(DEPLOY_STAMP)
 	@$(BIN)/python -m pytest -m deploy meter_pipeline_tests/deploy
 
-# Other engines read what was loaded; Spark needs Java (Debian: default-jre-headless).
+# Other engines read what was loaded, or get it by delivery; Spark needs Java (Debian: default-jre-headless).
 engines: $(ENGINES_STAMP)
-	@$(BIN)/python -m pytest -m engines meter_pipeline_tests/engines
+	@$(BIN)/python -m pytest -m engines meter_pipeline_tests/engines meter_pipeline_tests/store/warehouse/delivery
 	@PYTHONPATH=$(CURDIR)/$(EXTENSIONS) $(BIN)/python -m pytest -m extensions meter_pipeline_tests/engines
 
 # The quick tests with branch coverage; .coveragerc says what is left out on purpose. No threshold: read the list of lines.

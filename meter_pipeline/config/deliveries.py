@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from meter_pipeline.errors import MeterPipelineError
 
@@ -32,6 +32,15 @@ _SCHEMES = {
     "sqlite": "sqlite",
     "duckdb": "duckdb",
     "md": "duckdb",
+    "clickhouse": "clickhouse",
+    "clickhouses": "clickhouse",
+}
+# Targets that are servers, with an address that every client of theirs knows.
+_SERVERS = {"postgresql": "postgresql://user@host/database", "clickhouse": "clickhouse://user@host:8123/database"}
+_ADDRESSES = "postgresql:, clickhouse:, sqlite:, duckdb:, md:"
+_NO_SCHEMAS = {
+    "sqlite": "a SQLite file has no schemas: remove `schema`",
+    "clickhouse": "ClickHouse has databases in the place of schemas: remove `schema`, and name the database in `to`",
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -52,7 +61,7 @@ class Address:
     """Where a target is.
 
     Attributes:
-        kind: postgresql, sqlite or duckdb.
+        kind: postgresql, clickhouse, sqlite or duckdb.
         url: The URL or path to connect to, which may hold a password. Never shown by `repr`.
         shown: The same without a password, for messages.
         secrets: What must not be in a message, in every spelling.
@@ -77,7 +86,7 @@ class DeliveryTarget:
     Attributes:
         name: Its name there, which is the name of its asset in Dagster as well.
         to: The address, with the names of variables in the place of secrets.
-        schema: The schema for the tables; a SQLite file has none.
+        schema: The schema for the tables; a SQLite file has none, and of ClickHouse the address names the database.
         tables: What is delivered, as `schema.name` of the warehouse, with `*` as wildcard.
         line: The line in the file.
     """
@@ -126,13 +135,13 @@ def check_target(name: str, to: str, schema: str | None, tables: tuple[str, ...]
     if to.startswith(_WHOLE) and not _VARIABLE.fullmatch(f"${{{to.removeprefix(_WHOLE)}}}"):
         return "env: must be followed by the name of an environment variable"
     if not is_variable and scheme not in _SCHEMES:
-        return "`to` must begin with postgresql:, sqlite:, duckdb: or env:"
+        return f"`to` must begin with {_ADDRESSES} or env:"
     if not is_variable and _holds_password(to):
         return "`to` holds a password: write ${NAME} in its place, and put it into the environment variable NAME"
     if schema is not None and not _SCHEMA.fullmatch(schema):
         return f"{schema!r} is not a valid name of a schema: give letters, digits and _"
-    if schema is not None and scheme == "sqlite":
-        return "a SQLite file has no schemas: remove `schema`"
+    if schema is not None and (refusal := _NO_SCHEMAS.get(_SCHEMES.get(scheme, ""))) is not None:
+        return refusal
     wrong = [pattern for pattern in tables if not _TABLE.fullmatch(pattern)]
     if wrong:
         return f"{wrong[0]!r} is not a table of the warehouse: write schema.name, as marts.* or results.new_books"
@@ -152,9 +161,8 @@ def parse_address(url: str, where: str) -> Address:
     scheme, colon, rest = url.partition(":")
     kind = _SCHEMES.get(scheme.partition("+")[0])
     if not colon or kind is None:
-        raise DeliveryConfigError(f"{where} is not an address that can be delivered to: give postgresql://, sqlite:/// "
-                                  "or duckdb:///")  # fmt: skip
-    if kind != "postgresql":
+        raise DeliveryConfigError(f"{where} is not an address that can be delivered to: begin it with {_ADDRESSES}")
+    if kind not in _SERVERS:
         path = url if scheme == "md" else rest.removeprefix("///").removeprefix("//")
         if not path:
             raise DeliveryConfigError(f"{where} names no file: give {scheme}:///folder/file")
@@ -163,27 +171,35 @@ def parse_address(url: str, where: str) -> Address:
         full = path if scheme == "md" else str(Path(path).expanduser())
         return Address(kind, full, shown, _spell(path.partition("?")[2]))
     try:
-        found = _Parts(f"//{rest.removeprefix('//')}")
+        found = _Parts(kind, f"//{rest.removeprefix('//')}")
     except ValueError:
-        raise DeliveryConfigError(f"{where} is not a URL: give postgresql://user@host/database") from None
-    return Address(kind, f"postgresql://{found.netloc}{found.path_and_query}", found.shown, found.secrets)
+        raise DeliveryConfigError(f"{where} is not a URL: give {_SERVERS[kind]}") from None
+    if kind == "clickhouse":
+        if not found.database:
+            raise DeliveryConfigError(f"{where} names no database: give {_SERVERS[kind]}")
+        is_secure = scheme == "clickhouses" or _asks_for_tls(found.query)
+        return Address(kind, f"clickhouse{'s' * is_secure}://{found.address}", found.shown, found.secrets)
+    return Address(kind, f"postgresql://{found.address}", found.shown, found.secrets)
 
 
 class _Parts:
-    """The parts of a PostgreSQL URL, whose password may hold an @ that was not escaped."""
+    """The parts of a server's URL, whose password may hold an @ that was not escaped."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, kind: str, text: str) -> None:
         authority, slash, path = text[2:].partition("/")
         user, at, host = authority.rpartition("@")
         name, colon, password = user.partition(":")
         password = password.replace("@", "%40")
-        self.netloc = f"{name}{colon}{password}{at}{host}"
-        self.path_and_query = f"{slash}{path}"
-        database, _, query = path.partition("?")
-        given = [value for option in query.split("&") if (value := _password_of(option))]
+        self.address = f"{name}{colon}{password}{at}{host}{slash}{path}"
+        self.database, _, self.query = path.partition("?")
+        options = self.query.split("&")
+        given = [value for option in options if (value := _password_of(option) or _token_of(option))]
         self.secrets = tuple(spelling for secret in (password, *given) for spelling in _spell(secret))
-        address = urlsplit(f"//{host}")
-        self.shown = f"postgresql://{address.netloc}{slash}{database}"
+        self.shown = f"{kind}://{urlsplit(f'//{host}').netloc}{slash}{self.database}"
+
+
+def _asks_for_tls(query: str) -> bool:
+    return dict(parse_qsl(query)).get("secure", "").lower() in ("1", "true", "yes", "on")
 
 
 def _password_of(option: str) -> str:

@@ -50,7 +50,8 @@ def test_every_module_of_the_engine_and_the_command_line_can_be_imported(bare_de
         # Alembic runs these, within a migration.
         " 'meter_pipeline.store.ledger.migrations.', 'meter_pipeline.__main__',"
         # These need an extra, and are imported when they are used.
-        " 'meter_pipeline.store.warehouse.open_tables.', 'meter_pipeline.store.warehouse.delivery.postgres');"
+        " 'meter_pipeline.store.warehouse.open_tables.', 'meter_pipeline.store.warehouse.delivery.postgres',"
+        " 'meter_pipeline.store.warehouse.delivery.clickhouse');"
         "walk = pkgutil.walk_packages(meter_pipeline.__path__, 'meter_pipeline.', onerror=lambda name: None);"
         "names = [module.name for module in walk if not module.name.startswith(others)];"
         "print(*(importlib.import_module(name).__name__ for name in names))"

@@ -41,13 +41,15 @@ def test_every_option_of_a_target_is_read(tmp_path: Path) -> None:
     [
         ("analytics: {}", "analytics needs `to`"),
         ("Analytics: {to: 'env:URL'}", "'Analytics' is not a valid name of a target"),
-        ("a: {to: 'oracle://db'}", "`to` must begin with postgresql:, sqlite:, duckdb: or env:"),
+        ("a: {to: 'oracle://db'}", "`to` must begin with postgresql:, clickhouse:, sqlite:, duckdb:, md: or env:"),
         ("a: {to: 'env:'}", "env: must be followed by the name of an environment variable"),
         ("a: {to: 'postgresql://me:canary@db/x'}", r"`to` holds a password: write \$\{NAME\} in its place"),
         ("a: {to: 'postgresql://me:canary${X}@db/x'}", "`to` holds a password"),
         ("a: {to: 'postgresql://db/x?password=canary'}", "`to` holds a password"),
         ("a: {to: 'md:x?motherduck_token=canary'}", "`to` holds a password"),
+        ("a: {to: 'clickhouse://me:canary@db/x'}", "`to` holds a password"),
         ("a: {to: 'sqlite:///x', schema: meter}", "a SQLite file has no schemas"),
+        ("a: {to: 'clickhouse://db/x', schema: meter}", "ClickHouse has databases in the place of schemas"),
         ("a: {to: 'env:URL', schema: 'a b'}", "'a b' is not a valid name of a schema"),
         ("a: {to: 'env:URL', tables: [books]}", "'books' is not a table of the warehouse: write schema.name"),
         ("a: {to: 'env:URL', tables: []}", "`tables` is empty"),
@@ -102,3 +104,15 @@ def test_a_variable_that_is_not_set_or_holds_nothing_usable_is_named_and_not_quo
 def test_addresses_lead_where_they_say(url: str, kind: str, path: str) -> None:
     address = parse_address(url, "to")
     assert (address.kind, address.url) == (kind, path)
+
+
+def test_a_clickhouse_address_names_a_database_and_may_ask_for_tls() -> None:
+    def url_of(url: str) -> str:
+        return parse_address(url, "to").url
+
+    assert url_of("clickhouse://me@db:8123/all?secure=true") == "clickhouses://me@db:8123/all?secure=true"
+    assert url_of("clickhouses://me@db/all") == "clickhouses://me@db/all"
+    assert url_of("clickhouse://me@db/all?secure=no") == "clickhouse://me@db/all?secure=no"
+    assert parse_address("clickhouses://me:canary@db/all?ca_cert=x", "to").shown == "clickhouse://db/all"
+    with pytest.raises(DeliveryConfigError, match=r"to names no database: give clickhouse://user@host:8123/database"):
+        parse_address("clickhouse://me:canary@db", "to")

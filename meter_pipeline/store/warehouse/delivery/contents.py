@@ -40,7 +40,8 @@ class Content:
     rows: str
 
 
-_YEAR_AND_MONTH = re.compile(r"\d{4}-\d{2}")
+# What every kind of target has as a time; beyond it, some have another time in its place.
+_MONTH = re.compile(r"(?:19|20|21)\d\d-\d\d")
 
 
 def read_contents(
@@ -115,8 +116,8 @@ def _read_hashed(connection: duckdb.DuckDBPyConnection, relation: Relation, *, k
         f"SELECT {strategy}, {month}, count(*) || '.' || sum(hash({columns})) || '.' || sum(hash({columns}, 1)) "  # noqa: S608
         f"FROM {rows_of} GROUP BY ALL"
     ).fetchall()
-    if relation.time is not None and not all(_YEAR_AND_MONTH.fullmatch(month) or not month for _, month, _ in rows):
-        # A time beyond the calendar, such as infinity, is in no month.
+    if relation.time is not None and not all(_MONTH.fullmatch(month) or not month for _, month, _ in rows):
+        # A time beyond all calendars, such as infinity, is in no month.
         return _read_hashed(connection, replace(relation, time=None), keep=keep)
     return Content(relation, {Month(slug, month): state for slug, month, state in rows}, rows_of)
 

@@ -131,6 +131,11 @@ def open_session(address: Address, schema: str) -> Session:
         from meter_pipeline.store.warehouse.delivery.postgres import PostgresSession
 
         return PostgresSession(address, schema)
+    if address.kind == "clickhouse":
+        require_extra("clickhouse", "delivery to ClickHouse")
+        from meter_pipeline.store.warehouse.delivery.clickhouse import ClickHouseSession
+
+        return ClickHouseSession(address, schema)
     if address.kind == "sqlite":
         from meter_pipeline.store.warehouse.delivery.sqlite import SqliteSession
 
@@ -171,10 +176,11 @@ def _is_up_to_date(held: Held, kept: Kept, target: DeliveryTarget, existing: Map
 
 
 def _basis(kept: Kept) -> Any:
-    """States of the lake's months mean equal rows only within one layout of the warehouse."""
+    """States mean equal rows within one layout of the warehouse, and within one division into months."""
 
     def basis(content: Content) -> str:
-        return f"{FORMAT}.{kept.layout}" if content.relation.lake is not None else str(FORMAT)
+        relation = content.relation
+        return f"{FORMAT}.{kept.layout}" if relation.lake is not None else f"{FORMAT}.{relation.time or ''}"
 
     return basis
 

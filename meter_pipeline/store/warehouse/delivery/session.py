@@ -281,7 +281,8 @@ class Session(ABC):
         )
         if before is not None and after is not None and _describe(name, before) == _describe(name, after):
             return
-        self.execute(f"DELETE FROM {self.written(TABLES)} WHERE table_name = {self.literal(name)}")  # noqa: S608
+        if before is not None:
+            self.execute(f"DELETE FROM {self.written(TABLES)} WHERE table_name = {self.literal(name)}")  # noqa: S608
         if after is not None:
             self._insert(TABLES, [_describe(name, after)])
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline_tests.store.warehouse.delivery.targets import KINDS, Target
+from meter_pipeline_tests.clickhouse_server import PASSWORD, USER, ClickHouseServer
+from meter_pipeline_tests.store.warehouse.delivery.targets import HEAVY_KINDS, KINDS, Target, ask_clickhouse
 from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk
+
+
+@pytest.fixture(scope="session")
+def clickhouse() -> Iterator[str]:
+    """A ClickHouse server; the URL of it, without a database."""
+    with ClickHouseServer() as server:
+        yield f"clickhouse://{USER}:{quote(PASSWORD, safe='')}@{server.address}"
 
 
 @pytest.fixture
@@ -22,6 +31,10 @@ def make_target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
     def make(kind: str) -> Target:
         if kind == "postgresql":
             target = Target(kind, request.getfixturevalue("postgres"), f"meter_{uuid.uuid4().hex[:8]}")
+        elif kind == "clickhouse":
+            url, name = request.getfixturevalue("clickhouse"), f"meter_{uuid.uuid4().hex[:8]}"
+            ask_clickhouse(url, f"CREATE DATABASE {name}")
+            target = Target(kind, f"{url}/{name}", "")
         else:
             target = Target(kind, f"{kind}:///{tmp_path / f'target.{kind}'}", "meter")
         made.append(target)
@@ -31,9 +44,11 @@ def make_target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
     for target in made:
         if target.kind == "postgresql":
             target.ask(f"DROP SCHEMA IF EXISTS {target.schema} CASCADE")
+        elif target.kind == "clickhouse":
+            ask_clickhouse(target.url.rpartition("/")[0], f"DROP DATABASE {target.url.rpartition('/')[2]}")
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, *(pytest.param(kind, marks=pytest.mark.engines) for kind in HEAVY_KINDS)])
 def target(request: pytest.FixtureRequest, make_target: Callable[[str], Target]) -> Target:
     """An empty target of each kind."""
     return make_target(request.param)

@@ -1,4 +1,4 @@
-"""Targets of a test: PostgreSQL, SQLite and DuckDB, read by their own clients, and what they are to hold."""
+"""Targets of a test, one of each kind, read by their own clients, and what they are to hold."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from meter_pipeline.store.warehouse.delivery.deliver import Delivery, deliver
 from meter_pipeline.store.warehouse.delivery.relations import name_in_target, shorten
 
 KINDS = ("postgresql", "sqlite", "duckdb")
+#: Kinds whose servers are heavy: `make engines` runs their tests.
+HEAVY_KINDS = ("clickhouse",)
 Content = Mapping[str, tuple[tuple[str, ...], list[str]]]
 
 
@@ -44,7 +46,9 @@ class Target:
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """What the target's own client answers; `SCHEMA.` stands for the schema."""
-        sql = sql.replace("SCHEMA.", "" if self.kind == "sqlite" else f"{self.schema}.")
+        sql = sql.replace("SCHEMA.", "" if self.kind in ("sqlite", "clickhouse") else f"{self.schema}.")
+        if self.kind == "clickhouse":
+            return ask_clickhouse(self.url, sql)
         if self.kind == "postgresql":
             with psycopg.connect(self.url, autocommit=True) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
@@ -60,6 +64,8 @@ class Target:
         """Names of the delivered tables."""
         if self.kind == "sqlite":
             sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        elif self.kind == "clickhouse":
+            sql = "SELECT name FROM system.tables WHERE database = currentDatabase()"
         else:
             sql = f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{self.schema}'"
         return sorted(name for (name,) in self.ask(sql) if not name.startswith("_meter_"))
@@ -77,6 +83,9 @@ class Target:
     def _columns(self, name: str) -> list[str]:
         if self.kind == "sqlite":
             return [column for (column,) in self.ask(f"SELECT name FROM pragma_table_info('{name}')")]
+        if self.kind == "clickhouse":
+            sql = f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{name}'"
+            return [column for (column,) in self.ask(sql)]
         return [
             column
             for (column,) in self.ask(
@@ -84,6 +93,17 @@ class Target:
                 f"WHERE table_schema = '{self.schema}' AND table_name = '{name}'"
             )
         ]
+
+
+def ask_clickhouse(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """What a ClickHouse server answers, with times in UTC."""
+    import clickhouse_connect
+
+    with clickhouse_connect.get_client(dsn=url, tz_mode="aware") as client:
+        if sql.startswith("SELECT"):
+            return [tuple(row) for row in client.query(sql).result_rows]
+        client.command(sql)
+    return []
 
 
 def expected(path: Path, *, left_out: tuple[str, ...] = ()) -> Content:

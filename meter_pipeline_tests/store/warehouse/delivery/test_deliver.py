@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.warehouse.build import Built
 from meter_pipeline.store.warehouse.delivery.deliver import open_session
-from meter_pipeline_tests.store.warehouse.delivery.targets import Target, expected
+from meter_pipeline_tests.store.warehouse.delivery.targets import KINDS, Target, expected
 from meter_pipeline_tests.store.warehouse.desk import APRIL, Desk, Marts
 
 
@@ -45,6 +47,15 @@ def test_a_publication_that_brings_nothing_new_for_the_tables_is_noted(target: T
     assert target.ask("SELECT number, publication_id FROM SCHEMA._meter_deliveries ORDER BY number")[1:] == [
         (2, sent.publication_id)
     ]
+
+
+def test_a_time_beyond_the_calendars_of_targets_loses_and_doubles_no_row(target: Target, desk: Desk) -> None:
+    target.tables = ("marts.plans",)
+    for until in ("infinity", "2026-04-01 00:00:00+00", "9999-12-31 00:00:00+00"):
+        desk.touch()
+        desk.publish(Plans(until))
+        target.deliver(desk.ledger, desk.path)
+        assert target.ask("SELECT id FROM SCHEMA.plans ORDER BY id") == [(1,), (2,)]
 
 
 def test_tables_that_are_no_longer_chosen_are_dropped(target: Target, desk: Desk) -> None:
@@ -118,6 +129,7 @@ def test_a_table_of_somebody_else_is_never_touched(target: Target, desk: Desk) -
     assert target.ask("SELECT mine FROM SCHEMA.jobs") == [(1,)]
 
 
+@pytest.mark.parametrize("target", KINDS, indirect=True)
 def test_of_two_deliveries_at_once_one_leaves(target: Target, desk: Desk) -> None:
     target.deliver(desk.ledger, desk.path)
     # A process of its own: within one, DuckDB shares a file.
@@ -186,6 +198,24 @@ def test_a_warehouse_that_is_not_there_or_was_changed_is_not_delivered(target: T
         target.deliver(desk.ledger, desk.path)
 
 
+class Plans(Marts):
+    """A model of two rows, whose dividing times are a given one and one in March."""
+
+    def __init__(self, until: str) -> None:
+        super().__init__(version=until, carried=())
+        self._until = until
+
+    def build(self, file: Path) -> Built:
+        """Builds it."""
+        with duckdb.connect(str(file)) as connection:
+            connection.execute("CREATE SCHEMA IF NOT EXISTS marts")
+            connection.execute(
+                f"CREATE OR REPLACE TABLE marts.plans AS SELECT 1 AS id, TIMESTAMPTZ '{self._until}' AS valid_to "
+                "UNION ALL SELECT 2, TIMESTAMPTZ '2026-03-05 00:00:00+00'"
+            )
+        return Built("invocation", 1)
+
+
 def _others(desk: Desk, target: Target) -> tuple[str, ...]:
     """Tables of `meter` that are not delivered."""
     rows = desk.ask("SELECT DISTINCT 'meter.' || table_name FROM duckdb_columns() WHERE schema_name = 'meter'")
@@ -198,6 +228,9 @@ def _fingerprint(target: Target) -> object:
             (name, target.ask(f'SELECT xmin::text, ctid::text FROM SCHEMA."{name}" ORDER BY 2'))
             for name in [*target.names(), "_meter_deliveries", "_meter_tables", "_meter_partitions"]
         ]
+    if target.kind == "clickhouse":
+        return target.ask("SELECT name, uuid, metadata_modification_time, total_rows FROM system.tables "
+                          "WHERE database = currentDatabase() ORDER BY name")  # fmt: skip
     return hashlib.sha256(Path(target.address.url).read_bytes()).hexdigest()
 
 

@@ -16,7 +16,7 @@ from meter_pipeline.sync.loading.release import release
 from meter_pipeline.sync.loading.withdraw import hold
 from meter_pipeline_tests.behaviour.station import Station, flagging
 from meter_pipeline_tests.behaviour.thorough import TIMES
-from meter_pipeline_tests.store.warehouse.delivery.targets import KINDS, Target, expected
+from meter_pipeline_tests.store.warehouse.delivery.targets import HEAVY_KINDS, KINDS, Target, expected
 from meter_pipeline_tests.store.warehouse.desk import Marts
 
 # Each shape comes in the first rounds; `make slow` has longer histories.
@@ -34,11 +34,17 @@ _SHAPES: list[Callable[[int], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.parametrize("kinds", [KINDS, pytest.param(HEAVY_KINDS, marks=pytest.mark.engines)], ids=["light", "heavy"])
 @pytest.mark.parametrize("seed", range(TIMES))
 def test_a_target_equals_the_warehouse_after_any_history(
-    make_target: Callable[[str], Target], empty_sandbox: Sandbox, station: Station, tmp_path: Path, seed: int
+    make_target: Callable[[str], Target],
+    empty_sandbox: Sandbox,
+    station: Station,
+    tmp_path: Path,
+    seed: int,
+    kinds: tuple[str, ...],
 ) -> None:
-    targets = [make_target(kind) for kind in KINDS]
+    targets = [make_target(kind) for kind in kinds]
     chance = random.Random(seed)
     config, path, version = flagging(*_NAMES), tmp_path / "warehouse.duckdb", "one"
     for name in _NAMES:
