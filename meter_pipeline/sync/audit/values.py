@@ -191,9 +191,10 @@ class ValueTable:
             flags |= 1 << PADDED
         if len(text) <= _MEASURE_LENGTH:
             found = read_date(text) if shape.may_be_date else None
+            measure = read_measure(text) if shape.may_be_measure and found is None else None
             if found is not None:
                 form, number = (DATE if len(text) <= 10 else TIME), found
-            elif shape.may_be_measure and (measure := read_measure(text)) is not None:
+            elif measure is not None:
                 form, number, name = MEASURE, *measure
                 unit = mark(name)
                 self.units.setdefault(unit, name)

@@ -52,11 +52,13 @@ class CodeBook:
 
     def rows(self, sample: JobSample) -> list[int]:
         """The row of each item of a sample: the same for the same item."""
-        known, ids = self._rows, list(map(id, sample.values))
-        keys: list[Any] = ids if sample.owners is None else list(zip(ids, sample.owners, strict=True))
+        known, values, owners = self._rows, sample.values, sample.owners
+        keys: list[Any] = list(map(id, values))
+        if owners is not None:
+            keys = list(zip(keys, owners, strict=True))
         for place, key in enumerate(keys):
             if key not in known:
-                known[key] = self._learn(sample.values[place], sample.owners and sample.owners[place])
+                known[key] = self._learn(values[place], None if owners is None else owners[place])
         return list(map(known.__getitem__, keys))
 
     def paths(self, row: int) -> tuple[Path, ...]:
