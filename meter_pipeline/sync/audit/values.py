@@ -195,7 +195,7 @@ class ValueTable:
             if found is not None:
                 form, number = (DATE if len(text) <= 10 else TIME), found
             elif measure is not None:
-                form, number, name = MEASURE, *measure
+                form, (number, name) = MEASURE, measure
                 unit = mark(name)
                 self.units.setdefault(unit, name)
                 flags |= _signs(number)
