@@ -109,7 +109,10 @@ def _sqlite(path: Path) -> Engine:
     def _begun(connection: Connection) -> None:
         options = connection.get_execution_options()
         # The next sync repeats a commit that a power cut undid, so most commits need not wait for the disk.
-        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options.get('durable') else 'NORMAL'}")
+        wanted = "FULL" if options.get("durable") else "NORMAL"
+        if connection.info.get("synchronous") != wanted:
+            connection.exec_driver_sql(f"PRAGMA synchronous={wanted}")
+            connection.info["synchronous"] = wanted
         # A reader that starts to write would fail at once, whatever the time-out: writers begin as writers.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
 

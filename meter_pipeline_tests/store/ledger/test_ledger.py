@@ -540,3 +540,11 @@ def test_a_ledger_has_a_name_of_its_own_and_keeps_it(open_ledger: Open, tmp_path
     names = {open_ledger().name, open_ledger().name}
     assert len(names) == 1
     assert re.fullmatch("[0-9a-f]{8}", names.pop())
+
+
+def test_only_durable_transactions_wait_for_the_disk_whatever_came_before_them(ledger: Ledger) -> None:
+    waits = []
+    for is_durable in (False, True, True, False, True):
+        with ledger.writing(durable=is_durable) as connection:
+            waits.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2)
+    assert waits == [False, True, True, False, True]
