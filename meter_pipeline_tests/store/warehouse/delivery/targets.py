@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -22,6 +23,7 @@ from meter_pipeline.store.warehouse.delivery.relations import name_in_target, sh
 KINDS = ("postgresql", "sqlite", "duckdb")
 #: Kinds whose servers are heavy: `make engines` runs their tests.
 HEAVY_KINDS = ("clickhouse",)
+Ask = Callable[[str], list[tuple[Any, ...]]]
 Content = Mapping[str, tuple[tuple[str, ...], list[str]]]
 
 
@@ -44,55 +46,74 @@ class Target:
         wanted = DeliveryTarget("analytics", self.url, self.schema, self.tables)
         return deliver(ledger, path, wanted, self.address, full=full)
 
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """What the target's own client answers; `SCHEMA.` stands for the schema."""
-        sql = sql.replace("SCHEMA.", "" if self.kind in ("sqlite", "clickhouse") else f"{self.schema}.")
-        if self.kind == "clickhouse":
-            return ask_clickhouse(self.url, sql)
+    @contextmanager
+    def session(self) -> Iterator[Ask]:
+        """A session of the target's own client, as a function that answers SQL; `SCHEMA.` stands for the schema."""
+        prefix = "" if self.kind in ("sqlite", "clickhouse") else f"{self.schema}."
+        with self._client() as client:
+            yield lambda sql: client(sql.replace("SCHEMA.", prefix))
+
+    @contextmanager
+    def _client(self) -> Iterator[Ask]:
         if self.kind == "postgresql":
             with psycopg.connect(self.url, autocommit=True) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
-                cursor = connection.execute(sql.encode())
-                return cursor.fetchall() if cursor.description else []
-        if self.kind == "sqlite":
+                yield lambda sql: _fetch(connection.execute(sql))
+        elif self.kind == "clickhouse":
+            yield lambda sql: ask_clickhouse(self.url, sql)
+        elif self.kind == "sqlite":
             with sqlite3.connect(self.address.url) as lite:
-                return lite.execute(sql).fetchall()
-        with duckdb.connect(self.address.url) as duck:
-            return duck.execute(sql).fetchall()
+                yield lambda sql: lite.execute(sql).fetchall()
+        else:
+            with duckdb.connect(self.address.url) as duck:
+                yield lambda sql: duck.execute(sql).fetchall()
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """What the target's own client answers in a session of its own."""
+        with self.session() as ask:
+            return ask(sql)
 
     def names(self) -> list[str]:
         """Names of the delivered tables."""
+        with self.session() as ask:
+            return self._names(ask)
+
+    def content(self) -> Content:
+        """The rows of every delivered table, by name, with the columns in the order of their names."""
+        found = {}
+        with self.session() as ask:
+            for name in self._names(ask):
+                sources = {shorten(source): source for source in self._columns(ask, name)}
+                columns = sorted(sources)
+                rows = ask(f"SELECT {', '.join(map(_quote, columns))} FROM SCHEMA.{_quote(name)}")
+                found[name] = (tuple(columns), sorted(json.dumps([_plain(cell) for cell in row]) for row in rows))
+        return found
+
+    def _names(self, ask: Ask) -> list[str]:
         if self.kind == "sqlite":
             sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
         elif self.kind == "clickhouse":
             sql = "SELECT name FROM system.tables WHERE database = currentDatabase()"
         else:
             sql = f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{self.schema}'"
-        return sorted(name for (name,) in self.ask(sql) if not name.startswith("_meter_"))
+        return sorted(name for (name,) in ask(sql) if not name.startswith("_meter_"))
 
-    def content(self) -> Content:
-        """The rows of every delivered table, by name, with the columns in the order of their names."""
-        found = {}
-        for name in self.names():
-            sources = {shorten(source): source for source in self._columns(name)}
-            columns = sorted(sources)
-            rows = self.ask(f"SELECT {', '.join(map(_quote, columns))} FROM SCHEMA.{_quote(name)}")
-            found[name] = (tuple(columns), sorted(json.dumps([_plain(cell) for cell in row]) for row in rows))
-        return found
-
-    def _columns(self, name: str) -> list[str]:
+    def _columns(self, ask: Ask, name: str) -> list[str]:
         if self.kind == "sqlite":
-            return [column for (column,) in self.ask(f"SELECT name FROM pragma_table_info('{name}')")]
-        if self.kind == "clickhouse":
+            sql = f"SELECT name FROM pragma_table_info('{name}')"
+        elif self.kind == "clickhouse":
             sql = f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{name}'"
-            return [column for (column,) in self.ask(sql)]
-        return [
-            column
-            for (column,) in self.ask(
+        else:
+            sql = (
                 "SELECT column_name FROM information_schema.columns "
                 f"WHERE table_schema = '{self.schema}' AND table_name = '{name}'"
             )
-        ]
+        return [column for (column,) in ask(sql)]
+
+
+def _fetch(cursor: psycopg.Cursor[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows of a statement that has some."""
+    return cursor.fetchall() if cursor.description else []
 
 
 def ask_clickhouse(url: str, sql: str) -> list[tuple[Any, ...]]:
