@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import logging
 from collections.abc import Callable
@@ -93,11 +92,10 @@ class Chart:
 
     def _make_figure(self, width: float, height: float, style: Style) -> Figure:
         # Without pyplot, which keeps global state and wants a window system and the main thread.
-        _load_fonts()
+        figure_class = _import_figure()
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-        from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="none")
+        figure = figure_class(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="none")
         self.draw(figure, style)
         for axes in figure.axes:
             if axes.get_label() == "<colorbar>":
@@ -116,9 +114,7 @@ class Chart:
         return figure
 
     def _render_small(self, lines: int) -> bytes:
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=_SMALL_SIZE, dpi=_SMALL_DPI, facecolor="none")
+        figure = _import_figure()(figsize=_SMALL_SIZE, dpi=_SMALL_DPI, facecolor="none")
         self.draw(figure, Style(lines))
         figure.subplots_adjust(0, 0.02, 1, 0.98)
         for axes in figure.axes:
@@ -136,8 +132,8 @@ def shorten(text: str, most: int = _LABEL) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _load_fonts() -> None:
-    """Imports matplotlib's list of fonts without the warning that it is being built; then restores logging.
+def _import_figure() -> type[Figure]:
+    """Imports matplotlib without the warning that its list of fonts is being built; then restores logging.
 
     Charts are drawn in processes that also run a user's code, which may want that log.
     """
@@ -145,9 +141,10 @@ def _load_fonts() -> None:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        importlib.import_module("matplotlib.font_manager")
+        from matplotlib.figure import Figure
     finally:
         logger.setLevel(level)
+    return Figure
 
 
 def _render_png(figure: Figure, colours: int) -> bytes:
