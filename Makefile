@@ -22,8 +22,8 @@ PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 # With it set, every process would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo dev test wheel deploy-test engines coverage lint lint-style lint-types lint-models lint-defs format docs lock \
-	bench screenshots crash slow clean install
+.PHONY: demo dev test wheel check deploy-test engines coverage lint lint-style lint-types lint-models lint-defs format docs \
+	lock bench screenshots crash slow clean install
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -71,6 +71,10 @@ test: $(STAMP)
 # What somebody has who never saw the repository: a wheel, built here, in an environment with nothing but what it needs.
 wheel: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m wheel meter_pipeline_tests/builds
+
+# The quick tests and the wheel in one run: on several cores, neither waits for the last test of the other.
+check: $(STAMP)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not slow and not deploy and not engines' $(TESTS)
 
 # A deployment of several workers, as processes of this machine; needs redis-server.
 deploy-test: $(DEPLOY_STAMP)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from meter_pipeline_tests.builds.building import build, copy_tree, install, unpack
 
@@ -47,17 +50,40 @@ class Desk:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the sdist of the tree."""
-    root = tmp_path_factory.mktemp("built")
-    tree = unpack(build(copy_tree(root / "tree"), "sdist", root / "sdist"), root / "unpacked")
-    return build(tree, "wheel", root / "dist")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Path]], Path]:
+    """Makes something in a folder that all processes of this run share: the first one makes it, the others wait."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def make(name: str, function: Callable[[Path], Path]) -> Path:
+        folder, made = shared / name, shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not made.exists():
+                # Of a process that failed to make it.
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                made.write_text(str(function(folder)))
+            return Path(made.read_text())
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(make_once: Callable[[str, Callable[[Path], Path]], Path]) -> Path:
+    """The wheel of the sdist of the tree."""
+
+    def make(root: Path) -> Path:
+        tree = unpack(build(copy_tree(root / "tree"), "sdist", root / "sdist"), root / "unpacked")
+        return build(tree, "wheel", root / "dist")
+
+    return make_once("built", make)
+
+
+@pytest.fixture(scope="session")
+def programs(wheel: Path, make_once: Callable[[str, Callable[[Path], Path]], Path]) -> Path:
     """The programs of an environment in which the wheel is installed with all extras."""
-    return install(wheel, tmp_path_factory.mktemp("all") / "environment", "all")
+    return make_once("all", lambda root: install(wheel, root / "environment", "all"))
 
 
 @pytest.fixture(scope="module")
