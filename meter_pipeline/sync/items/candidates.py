@@ -12,7 +12,8 @@ from typing import Any
 from meter_pipeline.config.field_paths import Path, parse_path, spell_path
 from meter_pipeline.store.columns import snake
 from meter_pipeline.sync.items.coding import CodeBook
-from meter_pipeline.sync.items.evidence import Evidence, Fields, Measures
+from meter_pipeline.sync.items.evidence import Evidence, Fields
+from meter_pipeline.sync.items.measures import Measures
 from meter_pipeline.sync.items.samples import TARGET_PATH, JobSample
 
 FIELDS, TARGET = "fields", "target"
@@ -25,16 +26,20 @@ _MIN_AGREEMENT = 0.4
 # What it takes to accept a key: pairs of items in which it stayed, and how many of these changed in another field. Any
 # of these is enough; numbers, which can be different by chance, need more.
 _ENOUGH = ((6, 3), (12, 2), (20, 1))
-_ENOUGH_NUMBERS = ((20, 6),)
+# An id that looks like one and that no other item ever had, in a list where nothing but the items changes.
+_ENOUGH_CODES = (*_ENOUGH, (40, 0))
+_ENOUGH_NUMBERS = ((20, 6), (60, 3))
 _ENOUGH_REPEATED = ((40, 6),)
-# A name or a title is different in each of a few items whether it identifies them or not.
-_ENOUGH_FEW_WORDS = ((24, 3),)
-_FEW_ITEMS, _MANY_PAIRS = 8, 100
+# A name or a title that may have been rewritten in this share of items, for all that was seen, needs more, too.
+_ENOUGH_UNSETTLED = ((24, 3),)
+_UNSETTLED, _MOST_UNSETTLED, _MANY_PAIRS = 0.1, 0.6, 100
 # Share of items whose number may change for all that was seen, and the same for numbers of many digits, which are
 # seldom amounts or counts.
 _UNSURE_LOSS, _UNSURE_LOSS_LONG, _LONG_NUMBER = 0.035, 0.1, 10**7
 # Epochs in seconds and milliseconds: long, and as likely to change as any time.
 _TIMES = ((10**9, 2 * 10**9), (10**12, 2 * 10**12))
+# Two or three short numbers: times of day, dates, versions, results. These are no more of a code than a number is.
+_READING = re.compile(r"\W{0,2}[vV]?\d{1,4}(?:[:.,/x×-]\d{1,4}){1,2}\W{0,2}")
 # Repeats that numbers drawn at random would have, and the share of these that still counts as few.
 _SURPRISING, _SELDOM = 8, 0.25
 # Repeats of a number that tell whether whole items repeat.
@@ -259,13 +264,18 @@ def _rate_all(evidence: Evidence, candidates: Iterable[Fields]) -> list[_Rated]:
 
 
 def _wait_for_better(found: _Rated, rated: Sequence[_Rated]) -> _Rated:
-    """A name or title waits while another field has done better so far, and only needs more jobs to be accepted."""
+    """A field waits while another one has done better so far, and only needs more jobs to be accepted.
+
+    A name or title waits for one that has done as well, too.
+    """
     measures = found.measures
-    if found.verdict != ACCEPTED or found.shape != _WORDS or len(found.fields) > 1:
+    if found.verdict != ACCEPTED or len(found.fields) > 1:
         return found
     for other in rated:
         loss, own = other.measures.loss, measures.loss
         is_better = loss < own or (loss == own and measures.matched < _MANY_PAIRS)
+        if found.shape != _WORDS:
+            is_better = loss <= own and other.measures.matched > measures.matched and measures.matched < _MANY_PAIRS
         if other.verdict == WAITING and is_better and other.measures.uniqueness >= measures.uniqueness:
             names = " + ".join(map(spell_path, other.fields))
             return replace(
@@ -279,14 +289,14 @@ def _is_present(measures: Measures) -> bool:
 
 
 def _is_unique(measures: Measures) -> bool:
-    return 1 - measures.uniqueness <= _bound(measures, 1)
+    # In a short list one repeat is more than an exception: so few items are different by chance.
+    bound = _bound(measures, 1) if measures.most_items >= _MANY_ITEMS else _TOLERATED
+    return 1 - measures.uniqueness <= bound
 
 
 def _bound(measures: Measures, deviations: int) -> float:
-    """What share of items may be exceptions: 5 %, and in long lists some standard deviations more."""
-    count = measures.most_items
-    spread = deviations * (_TOLERATED * (1 - _TOLERATED) / count) ** 0.5 if count >= _MANY_ITEMS else 0.0
-    return _TOLERATED + spread
+    """What share of items may be exceptions: 5 %, and some standard deviations more."""
+    return _TOLERATED + deviations * (_TOLERATED * (1 - _TOLERATED) / max(measures.most_items, 1)) ** 0.5
 
 
 def _first_reason(evidence: Evidence, fields: Fields, measures: Measures) -> str | None:
@@ -338,6 +348,8 @@ def _reason_against(measures: Measures, shape: int, *, is_single: bool = True) -
     most = _MAX_LOSS_NUMBERS if shape >= _LONG else _MAX_LOSS_WORDS if shape == _WORDS else _MAX_LOSS
     if measures.loss > most:
         return f"changes in {measures.loss:.0%} of items that are otherwise the same"
+    if measures.replaced > _MAX_LOSS:
+        return f"stays while all else is replaced in {measures.replaced:.0%} of items"
     if measures.agreement is not None and measures.agreement < _MIN_AGREEMENT:
         return f"items with the same value agree in {measures.agreement:.0%} of the rest only"
     return None
@@ -348,14 +360,20 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
     if measures.is_position:
         return REFUSED, "numbers the places of a list that has not moved"
     is_number = shape >= _LONG
-    enough = _ENOUGH_PAGE if fields == (TARGET_PATH,) else _ENOUGH_NUMBERS if is_number else _ENOUGH
-    if shape == _WORDS and len(fields) == 1 and measures.most_items < _FEW_ITEMS:
-        enough = _ENOUGH_FEW_WORDS
+    enough: Sequence[tuple[int, int]] = _ENOUGH_NUMBERS if is_number else _ENOUGH
+    if fields == (TARGET_PATH,):
+        enough = _ENOUGH_PAGE
+    elif shape == _CODES:
+        enough = _ENOUGH_CODES
+    if shape == _WORDS and len(fields) == 1 and measures.unsettled > _UNSETTLED * measures.matched:
+        enough = _ENOUGH_UNSETTLED
     if measures.repeated and measures.most_items < _MANY_ITEMS:
         # In a short list one repeat more or less decides whether a field is unique.
         enough = _ENOUGH_REPEATED
     if not any(measures.matched >= matched and measures.changed >= changed for matched, changed in enough):
         return WAITING, f"too little seen: {measures.matched} items met again, {measures.changed} with changes"
+    if shape == _WORDS and len(fields) == 1 and measures.unsettled > _MOST_UNSETTLED * measures.matched:
+        return WAITING, "nothing tells whether items left or were renamed"
     if is_number and measures.checked < max(_ENOUGH_NUMBERS[0][0], measures.matched / 2):
         return REFUSED, "numbers that may be different by chance: the rest of an item does not identify it"
     if is_number and measures.unsure > (_UNSURE_LOSS if shape == _SPREAD else _UNSURE_LOSS_LONG):
@@ -383,6 +401,8 @@ def _shape_of(evidence: Evidence, path: Path) -> int:
     if path == TARGET_PATH:
         return _PAGE
     values = evidence.values(path)
+    if values and all(type(value) is str and _READING.fullmatch(value) for value in values[:500]):
+        return _SPREAD
     numbers = [number for value in values if (number := _read_number(value)) is not None]
     if numbers and len(numbers) == len(values):
         low, high = min(numbers), max(numbers)

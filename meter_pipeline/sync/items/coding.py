@@ -90,6 +90,12 @@ class CodeBook:
         texts = (kinds[:_SHAPED] == _TEXT).sum(axis=0)
         return np.asarray(~(kinds == _UNFIT).any(axis=0) & ((texts == 0) | (priced * 2 < texts)))
 
+    def find_words(self, matrix: Codes) -> Mask:
+        """Which columns hold mostly text."""
+        shaped = matrix[:_SHAPED]
+        texts = np.array(self._kinds, np.int8)[shaped] == _TEXT
+        return np.asarray(texts.sum(axis=0) * 2 > np.count_nonzero(shaped, axis=0))
+
     def _learn(self, value: Any, owner: str | None) -> int:
         branches: list[_Branch] = []
         codes: list[int] = []
@@ -252,11 +258,13 @@ class CodedJobs:
         paths: The fields, in the order of their first occurrence.
         jobs: The samples, in their order.
         is_fit: Which fields could identify items: text or whole numbers, and no amounts of money.
+        are_words: Which of these are mostly text.
     """
 
     paths: tuple[Path, ...]
     jobs: list[CodedJob]
     is_fit: Mask
+    are_words: Mask
 
 
 def code_jobs(samples: Sequence[JobSample], book: CodeBook) -> CodedJobs:
@@ -271,7 +279,8 @@ def code_jobs(samples: Sequence[JobSample], book: CodeBook) -> CodedJobs:
     fields = np.zeros(len(book), np.int64)
     fields[matrix] = np.arange(len(paths))
     jobs = [CodedJob(sample, matrix[place_of[found]], fields) for sample, found in zip(samples, rows, strict=True)]
-    return CodedJobs(paths, jobs, book.find_fit(matrix))
+    is_fit = book.find_fit(matrix)
+    return CodedJobs(paths, jobs, is_fit, is_fit & book.find_words(matrix))
 
 
 def join_fields(jobs: Sequence[CodedJob], fields: Sequence[int]) -> list[Coded]:

@@ -8,7 +8,7 @@ turn up with another one: the field changes of its own. Both are measured betwee
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from math import exp
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,9 @@ from meter_pipeline.sync.items.coding import (
     join_fields,
     walk,
 )
+from meter_pipeline.sync.items.measures import Measures
 from meter_pipeline.sync.items.pairing import Pairs, pair_codes, pair_marks, rank_numbers
+from meter_pipeline.sync.items.partners import Partners, thin, weigh_fields
 from meter_pipeline.sync.items.samples import BLOCK_ITEMS, TARGET_PATH, JobSample, mix, number_of, place_of
 
 Fields = tuple[Path, ...]
@@ -37,79 +39,16 @@ _STEADY = 0.2
 _LASTING = 0.9
 # A field with the same value nearly everywhere tells nothing about a pairing.
 _INFORMATIVE = 0.9
-# A candidate is believed about another one only if its own pairs agree this well.
-_TRUSTED = 0.4
 _FEW_PAIRS = 4
 # Copies of an item agree above chance in this share of its other fields.
 _ALIKE = 0.5
 # With fewer items that were recognised by their other fields, another candidate is asked.
 _FEW_CHECKED = 20
 _MOST_OTHERS, _MOST_RIVALS = 48, 4
+# Fields of an item that tell by differing all at once that another item is in its place, and what counts as chance.
+_FEW_REPLACED, _CHANCE = 2, 0.05
 # Repeats that independent fields would have had, and the share of these that still counts as none.
 _SURPRISING, _SELDOM = 3.0, 0.25
-
-
-@dataclass
-class Measures:
-    """What is known about a candidate; counts are sums over all jobs or all pairs of consecutive jobs.
-
-    Attributes:
-        items: Number of sampled items.
-        present: Number of those with a value in each field.
-        repeated: Number of those whose value an earlier item of the job has.
-        most_items: Items of the largest sample.
-        most_values: Different values in the job that has most.
-        matched: Pairs of items with the same value in consecutive jobs.
-        changed: Those of them of which another field changed.
-        smaller: Items with a value in the smaller job of each pair, of which all could match if none came or left.
-        agreement: Share of the other fields that agree in the pairs, 0 as often as by chance and 1 always; None where
-            no other field tells anything.
-        changes: Estimated number of items that kept all else and changed this value.
-        recognised: Number of items among which these changes were found.
-        checked: Number of items that were recognised without it, by other fields.
-        unsure: Share of recognised items whose value may have changed for all that was seen; 1 without any.
-        are_copies: Whether items with the same value are whole items that repeat.
-        is_by_ranks: Whether the agreement is that of the order of numbers, since no value stays the same.
-        is_position: Whether the values number the items' places from the same start in every job.
-    """
-
-    items: int = 0
-    present: int = 0
-    repeated: float = 0.0
-    most_items: int = 0
-    most_values: int = 0
-    matched: int = 0
-    changed: int = 0
-    smaller: float = 0.0
-    agreement: float | None = None
-    changes: float = 0.0
-    recognised: float = 0.0
-    checked: int = 0
-    unsure: float = 1.0
-    are_copies: bool = False
-    is_position: bool = False
-    is_by_ranks: bool = False
-
-    @property
-    def presence(self) -> float:
-        """Share of items with a value."""
-        return self.present / self.items if self.items else 0.0
-
-    @property
-    def uniqueness(self) -> float:
-        """Share of values that no earlier item of the job has."""
-        return 1 - self.repeated / self.present if self.present else 0.0
-
-    @property
-    def is_trusted(self) -> bool:
-        """Whether its pairs are good enough to tell of other candidates that they change."""
-        is_good = self.agreement is not None and self.agreement >= _TRUSTED
-        return is_good and not self.is_by_ranks and not self.is_position
-
-    @property
-    def loss(self) -> float:
-        """Share of recognised items whose value changed."""
-        return min(self.changes / self.recognised, 1.0) if self.recognised else 0.0
 
 
 class _Step:
@@ -173,10 +112,16 @@ class Evidence:
         smaller = sum((step.smaller for step in self._steps), np.zeros(width))
         shared = sum((step.shared for step in self._steps), np.zeros(width))
         self._overlap = np.divide(shared, smaller, out=np.zeros(width), where=smaller > 0)
+        self._placed: dict[Fields, bool] = {}
         #: The fields that tell whether two items are the same.
         self._others = self._choose_others()
         self._above: dict[Fields, tuple[Numbers, Numbers]] = {}
+        self._weighed: dict[Fields, tuple[Numbers, Numbers]] = {}
         self._marks: dict[int, Codes] = {}
+        # In how many pairs of items of the same job each field agrees, and the number of these pairs.
+        self._alike = sum((_count_alike(job) for job in self._jobs), np.zeros(width))
+        self._combinations = sum(len(job) * (len(job) - 1) // 2 for job in self._jobs)
+        self._are_words = coded.are_words
 
     @property
     def steps(self) -> int:
@@ -187,6 +132,8 @@ class Evidence:
         chosen = np.zeros(len(self.paths), np.bool_)
         for step in self._steps:
             chosen |= step.tells
+        # The place of an item is that of the list: what comes to it after an item left, has it, too.
+        chosen[[place for place in np.flatnonzero(chosen) if self._is_place(int(place))]] = False
         telling = np.flatnonzero(chosen)
         if len(telling) > _MOST_OTHERS:
             # Beyond some dozens, more fields tell no more; but those that move must be among them.
@@ -270,7 +217,7 @@ class Evidence:
     def compare(self, candidates: Mapping[Fields, Measures]) -> None:
         """Adds what consecutive jobs show about candidates to their measures."""
         for fields, measures in candidates.items():
-            measures.is_position = self._ordered and len(fields) == 1 and self._numbers_places(fields)
+            measures.is_position = self._is_position(fields)
             columns, others = self._columns(fields), self._others_than(fields)
             for step in self._steps:
                 old, new = columns[step.old], columns[step.new]
@@ -380,7 +327,13 @@ class Evidence:
     def _add_changes(self, fields: Fields, measures: Measures, rivals: Sequence[Fields], steady: Mask) -> None:
         """Counts items that are recognised without the candidate and have another value of it."""
         changes, recognised, measures.checked, bound = self._changes_by_rest(fields, steady)
-        found = [(changes, recognised)]
+        partners = self._seek_partners(fields, steady)
+        measures.unsettled = partners.unsettled
+        measures.replaced = self._replaced(fields, steady)
+        found = [
+            (changes, recognised),
+            (_beyond_chance(partners.found, partners.explained), measures.matched + partners.found),
+        ]
         bounds = [bound] if measures.checked >= _FEW_CHECKED else []
         for rival in rivals:
             if not set(rival) & set(fields):
@@ -394,11 +347,12 @@ class Evidence:
         """Changes of a candidate in the pairs of another one, where these agree in other fields."""
         changes = recognised = 0
         columns, rest = self._columns(fields), np.flatnonzero(self._others_than((*fields, *rival), steady))
+        agree, differ = self._weigh(rival)
         for step in self._steps:
             pairs = step.pairs[rival]
             old, new = columns[step.old].codes[pairs.old], columns[step.new].codes[pairs.new]
-            weights = 1 - step.chance[rest]
-            known = (old > 0) & (new > 0) & (step.equal(rival)[:, rest] @ weights >= 0.5 * weights.sum() - 1e-9)
+            odds = np.where(step.equal(rival)[:, rest], agree[rest], differ[rest]).sum(axis=1)
+            known = (old > 0) & (new > 0) & (odds >= 0)
             recognised += int(known.sum())
             changes += int((known & (old != new)).sum())
         return float(changes), float(recognised)
@@ -421,15 +375,93 @@ class Evidence:
             # Items that found no partner by the candidate, and whose other fields another one of these has.
             gone = np.flatnonzero((old.codes > 0) & (new.counts[old.codes] == 0))
             come = np.flatnonzero((new.codes > 0) & (old.counts[new.codes] == 0))
-            expected = min(len(gone), len(come), len(gone) * len(come) * float(np.prod(step.chance[rest])))
+            expected = len(gone) * len(come) * float(np.prod(step.chance[rest]))
+            stayed = step.pairs[fields].old
+            if expected * 2 > min(len(gone), len(come)):
+                # Too many to count as if each met another one: what certainly differs shows how many meet.
+                expected = float(min(len(gone), len(come)))
+                if len(stayed) * 2 >= len(gone):
+                    chosen = thin(stayed, len(gone))
+                    expected = min(by_rest.count_shared(chosen, come) * len(gone) / len(chosen), expected)
             again = by_rest.count_shared(gone, come)
             found, again_found, explained = found + differs, again_found + again, explained + expected
             recognised += max(int(known.sum()), len(step.pairs[fields].old) + again)
             checked += int(known.sum())
         raw = max(found, again_found)
-        # Few coincidences vary most: what one standard deviation more of them explains, is no change.
-        changes = max(raw - 1.2 * explained - explained**0.5, 0.0)
+        changes = _beyond_chance(raw, explained)
         return changes, recognised, checked, _bound(max(raw - 1.2 * explained, 0.0), raw, recognised)
+
+    def _seek_partners(self, fields: Fields, steady: Mask) -> Partners:
+        """What became of the items that found no partner by the candidate, as far as their other fields tell."""
+        partners = Partners()
+        others = self._others_than((*fields, TARGET_PATH), steady)
+        rest, columns = np.flatnonzero(others), self._columns(fields)
+        agree, differ = self._weigh(fields)
+        weights = agree[rest], differ[rest]
+        for step in self._steps:
+            old, new = columns[step.old], columns[step.new]
+            gone = np.flatnonzero((old.codes > 0) & (new.counts[old.codes] == 0))
+            come = np.flatnonzero((new.codes > 0) & (old.counts[new.codes] == 0))
+            partners.add(step.old_job.matrix[:, rest], step.new_job.matrix[:, rest], gone, come, weights)
+        return partners
+
+    def _weigh(self, fields: Fields) -> tuple[Numbers, Numbers]:
+        """What each field says for two items being the same if it agrees, and if not, by the pairs of a candidate."""
+        found = self._weighed.get(fields)
+        if found is None:
+            same = sum((step.equal(fields).sum(axis=0) for step in self._steps), np.zeros(len(self.paths)))
+            pairs = sum(len(step.pairs[fields].old) for step in self._steps)
+            found = self._weighed[fields] = weigh_fields(same, pairs, self._alike, self._combinations)
+        return found
+
+    def _is_place(self, place: int) -> bool:
+        """Whether a field numbers the places of items, the same in every job, whatever stands there."""
+        return (
+            self._ordered
+            and all(
+                np.array_equal(step.old_job.matrix[:both, place], step.new_job.matrix[:both, place])
+                for step in self._steps
+                if (both := min(len(step.old_job), len(step.new_job)))
+            )
+            and self._is_position((self.paths[place],))
+        )
+
+    def _is_position(self, fields: Fields) -> bool:
+        if not self._ordered or len(fields) > 1:
+            return False
+        found = self._placed.get(fields)
+        if found is None:
+            is_unique = self.count(fields).uniqueness >= _LASTING
+            found = self._placed[fields] = is_unique and self._numbers_places(fields)
+        return found
+
+    def _replaced(self, fields: Fields, steady: Mask) -> float:
+        """Share of the pairs in which all else differs at once, where single changes do not explain that.
+
+        It is asked of values none of which comes or goes: these can be places that items come to and leave.
+        """
+        rest = np.flatnonzero(self._others_than((*fields, TARGET_PATH), steady))
+        if not len(rest) or not self._is_closed(fields):
+            return 0.0
+        pairs = np.concatenate([step.equal(fields)[:, rest] for step in self._steps])
+        differing = (~pairs).sum(axis=0)
+        # What stands for the same places as the candidate tells as little of what stands there.
+        alone = [self.count((self.paths[place],)).uniqueness < _LASTING for place in rest]
+        told = (differing > 0) | np.array(alone, np.bool_)
+        if np.count_nonzero(told) < _FEW_REPLACED or not self._are_words[rest[told]].any():
+            return 0.0
+        explained = float(np.prod((differing[told] + 0.5) / (len(pairs) + 1))) * len(pairs)
+        found = int((~pairs[:, told]).all(axis=1).sum())
+        return found / len(pairs) if found and _tail(found, explained) < _CHANCE else 0.0
+
+    def _is_closed(self, fields: Fields) -> bool:
+        """Whether no value of a candidate comes or goes."""
+        columns = self._columns(fields)
+        for step in self._steps:
+            old, new = columns[step.old], columns[step.new]
+            if (new.counts[old.codes[old.codes > 0]] == 0).any() or (old.counts[new.codes[new.codes > 0]] == 0).any():
+                return False
+        return bool(self._steps)
 
     def _mark(self, number: int) -> Codes:
         """A hash of each item's value in each field, absent ones included; a sum of them is a hash of several."""
@@ -441,9 +473,28 @@ class Evidence:
         return found
 
 
+def _beyond_chance(found: float, explained: float) -> float:
+    """Few coincidences vary most: what one standard deviation more of them explains, is no change."""
+    return max(found - 1.2 * explained - explained**0.5, 0.0)
+
+
 def _bound(changes: float, raw: float, recognised: float) -> float:
     """What share of items may have changed: two standard deviations more than what chance does not explain."""
     return min((changes + 2 * (raw + 1) ** 0.5) / recognised, 1.0) if recognised else 1.0
+
+
+def _tail(found: int, expected: float) -> float:
+    """How probable it is that as many as found, or more, are seen where some are expected."""
+    term = below = exp(-expected)
+    for number in range(1, found):
+        term *= expected / number
+        below += term
+    return 1 - below
+
+
+def _count_alike(job: CodedJob) -> Numbers:
+    lacking = len(job) - job.present
+    return (job.by_field(job.counts * (job.counts - 1.0)) + lacking * (lacking - 1.0)) / 2
 
 
 def _rate(pair: tuple[float, float]) -> float:

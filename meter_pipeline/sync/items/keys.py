@@ -12,16 +12,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from meter_pipeline.config.field_paths import parse_path
-from meter_pipeline.sync.items.candidates import FIELDS, REFUSED, TARGET, Candidate, Search, examine, guess, rank
+from meter_pipeline.sync.items.candidates import (
+    ACCEPTED,
+    FIELDS,
+    REFUSED,
+    TARGET,
+    Candidate,
+    Search,
+    examine,
+    guess,
+    rank,
+)
 from meter_pipeline.sync.items.coding import CodeBook
 from meter_pipeline.sync.items.samples import TARGET_PATH, WHOLE_ITEMS, JobSample, sample_size
 
-# Jobs of a sample, and pages of one item each in a sample: many of these weigh less than one list.
-SAMPLE_JOBS, SAMPLE_PAGES = 12, 96
-# Items that all these jobs have together in a sample, but never fewer jobs than this.
+# Most jobs of a sample, and the same of pages of one item each: many of these weigh less than one list.
+SAMPLE_JOBS, SAMPLE_PAGES = 48, 96
+# As many jobs are sampled as have about this many items together, but never fewer than this; of large jobs, which have
+# more items each, as many as have at most so many items, and never fewer than this.
+_ENOUGH_ITEMS, _USUAL_JOBS = 120, 12
 _SAMPLE_ITEMS, _LEAST_JOBS = 20_000, 4
 # The sample is examined again when the number of comparable jobs has grown by this factor.
-_GROWTH = 1.6
+_GROWTH = 1.35
 # A final or configured key is examined again after this many more comparable jobs; later after this growth.
 _WATCHED_JOBS, _WATCHED_GROWTH, _WATCH_SAMPLE = 8, 1.05, 4
 # A key is final after this many comparisons with this many matched items and changes around it, or after this many
@@ -205,7 +217,8 @@ def _kept(key: Candidate | None, search: Search) -> Candidate | None:
     if now is None or now.verdict == REFUSED:
         return best
     if best is None:
-        return now
+        # With more to go by than before, a doubt is a doubt; with less, the older jobs still count.
+        return now if now.verdict == ACCEPTED or now.matched < key.matched else None
     is_better = best.stability > now.stability + _TIE or best.uniqueness > now.uniqueness + _TIE
     return best if is_better or (key.kind == TARGET and best.kind == FIELDS) else now
 
@@ -260,18 +273,20 @@ class _Line:
             yield count
 
 
-def choose_sample(jobs: Sequence[JobRef], most: int = SAMPLE_JOBS) -> list[JobRef]:
+def choose_sample(jobs: Sequence[JobRef], most: int | None = None) -> list[JobRef]:
     """The latest jobs of the busiest targets, in order of time: a list's items change more the longer one waits.
 
     Args:
         jobs: Jobs in order of time.
-        most: How many, of lists; fewer of large ones.
+        most: How many, of lists; fewer of large ones. None for more of small ones, whose jobs tell little each.
     """
     by_target: dict[str, list[JobRef]] = {}
     for job in jobs:
         by_target.setdefault(job.target_id, []).append(job)
     busiest = sorted(by_target.items(), key=lambda entry: (-len(entry[1]), entry[0]))
     largest = max(map(sample_size, (job.items for job in jobs)))
+    if most is None:
+        most = min(max(_ENOUGH_ITEMS // largest, _USUAL_JOBS), SAMPLE_JOBS)
     room = SAMPLE_PAGES if _is_one_item_each(jobs) else min(most, max(_SAMPLE_ITEMS // largest, _LEAST_JOBS))
     deep = max(room // max(sum(len(group) > 1 for group in by_target.values()), 1), 4)
     sample: list[JobRef] = []

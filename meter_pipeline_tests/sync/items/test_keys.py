@@ -173,6 +173,103 @@ def test_a_large_job_is_sampled_in_blocks_that_jobs_of_its_size_share() -> None:
     assert len(set(positions.tolist()) & set(sample_positions(1_000_100).tolist())) > 15_000
 
 
+@pytest.mark.parametrize("kind", ["list", "keyless"])
+def test_many_jobs_of_a_few_items_give_the_evidence_that_one_large_job_gives(kind: str) -> None:
+    outcomes: list[str] = []
+    for seed in range(40):
+        invented = invent(500 + seed, kind, items=3 + seed % 4, days=24)
+        found = find_key(invented.refs, invented.read).key
+        is_right = not invented.keys if found is None else invented.is_right(found.fields)
+        outcomes.append("right" if is_right else "none" if found is None else f"wrong: {seed} {found.spell()}")
+    assert [outcome for outcome in outcomes if outcome.startswith("wrong")] == []
+    assert outcomes.count("right") >= 0.8 * len(outcomes), outcomes
+
+
+def replaced(draw: random.Random, slot: Callable[[int], str], share: float, *, items: int = 20) -> list[JobSample]:
+    """Jobs of a page with fixed places, at some of which other things stand each time."""
+
+    def thing() -> Item:
+        return {
+            "sorte": draw.choice(("Holz", "Glas", "Stein", "Ton", "Blech", "Kork")),
+            "marke": draw.choice("ABCDEFGH") + " Werke",
+            "preis": draw.randint(1, 60),
+            "klicks": draw.randint(0, 10**6),
+        }
+
+    things = [thing() for _ in range(items)]
+    pages = []
+    for _ in range(12):
+        pages.append([{"platz": slot(place), **found} for place, found in enumerate(things)])
+        things = [thing() if draw.random() < share else {**old, "klicks": old["klicks"] + 7} for old in things]
+    return pages_of(pages)
+
+
+@pytest.mark.parametrize("share", [0.08, 0.2, 0.5])
+@pytest.mark.parametrize(
+    "slot", [lambda place: f"S{place * 7919 % 1_009}", lambda place: f"Halle {'abcdefghijklmnopqrst'[place]}"]
+)
+def test_a_place_at_which_other_things_stand_now_and_then_is_no_key(slot: Callable[[int], str], share: float) -> None:
+    search = search_key(replaced(random.Random(2), slot, share))
+    assert search.key is None
+    assert candidate(search, "platz").verdict == REFUSED
+
+
+def test_an_id_of_items_all_of_whose_fields_change_one_by_one_stays_a_key() -> None:
+    draw = random.Random(4)
+    items = [{"zorp": f"Z-{n * 7919}", "sorte": "ab", "marke": "x y", "preis": n} for n in range(20)]
+    pages = []
+    for day in range(12):
+        pages.append([dict(item) for item in items])
+        for item in items:
+            for name in ("sorte", "marke", "preis"):
+                if draw.random() < 0.15:
+                    item[name] = f"{draw.choice('abcdefgh')} {draw.choice('qrstuv')}" if name != "preis" else day * 31
+    assert fields_of(search_key(pages_of(pages))) == ("zorp",)
+
+
+@pytest.mark.parametrize("shape", ["{h:02}:{m:02}", "v{h}.{m}.1", "{h}-{m}", "2026-{h}-{m}"])
+def test_two_or_three_short_numbers_are_a_value_and_no_code(shape: str) -> None:
+    draw = random.Random(8)
+
+    def spell() -> str:
+        return shape.format(h=draw.randint(1, 23), m=draw.randint(0, 59))
+
+    items: list[Item] = [{"wann": spell(), "sorte": draw.choice("pqrs"), "klicks": n} for n in range(5)]
+    pages = []
+    for _ in range(4):
+        pages.append([dict(item) for item in items])
+        items = [{**item, "klicks": item["klicks"] + draw.randint(1, 9)} for item in items]
+    assert search_key(pages_of(pages)).key is None
+
+
+def test_a_title_waits_while_nothing_tells_whether_items_left_or_were_renamed() -> None:
+    draw = random.Random(9)
+    marks = [f"{word} works" for word in "abcdefghijkl"]
+    pages = []
+    titles = [f"thing {draw.random()}".replace("0.", "of ") for _ in range(60)]
+    owners = [draw.choice(marks) for _ in titles]
+    for day in range(6):
+        pages.append([{"titel": t, "marke": m, "tag": f"day {day}"} for t, m in zip(titles, owners, strict=True)])
+        titles = [f"thing {draw.random()}".replace("0.", "of ") if draw.random() < 0.5 else title for title in titles]
+    assert search_key(pages_of(pages)).key is None
+
+
+def test_a_key_is_given_up_when_more_jobs_show_that_another_field_does_better() -> None:
+    draw = random.Random(12)
+    items: list[Item] = [{"zorp": f"{n * 7919:x}q1", "krell": f"K{n * 104_729:x}z", "x": n} for n in range(3)]
+    pages = []
+    for day in range(16):
+        pages.append([dict(item) for item in items])
+        for item in items:
+            item["x"] += draw.randint(1, 9)
+            if day >= 3 and draw.random() < 0.1:
+                item["zorp"] = f"{draw.getrandbits(30):x}q1"
+    samples = {page.job_id: page for page in pages_of(pages)}
+    refs = [JobRef(page.job_id, page.target_id, page.time, page.items) for page in samples.values()]
+    found = find_key(refs, lambda sample: [samples[ref.job_id] for ref in sample])
+    assert fields_of(found) == ("krell",)
+
+
 def test_the_key_of_large_lists_is_found_in_their_samples_even_if_they_are_shuffled() -> None:
     draw = random.Random(3)
     pages = []
