@@ -15,8 +15,10 @@ from sqlalchemy import Connection
 
 from meter_pipeline.store.lake.files import LocalFiles, RemoteFiles
 from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.ledger import facts
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse import (
+    contents,
     dictionary,
     in_place,
     item_versions,
@@ -24,21 +26,18 @@ from meter_pipeline.store.warehouse import (
     ledger_tables,
     pins,
     publications,
+    published_file,
 )
 from meter_pipeline.store.warehouse.audit import audit_files, audit_rows
 from meter_pipeline.store.warehouse.failures import explained
 from meter_pipeline.store.warehouse.layout import LAYOUT
 from meter_pipeline.store.warehouse.models import Built, Models
 from meter_pipeline.store.warehouse.publications import Kept, Publication
-from meter_pipeline.store.warehouse.raw_side import (
-    LAST,
-    create_lake_views,
-    create_ledger_tables,
-    create_table,
-)
+from meter_pipeline.store.warehouse.raw_side import create_lake_views, create_ledger_tables, query_table, replace_table
 from meter_pipeline.store.warehouse.snapshot import Snapshot, read_snapshot
 
-_LAKE = ("FROM meter_lake.changes", "FROM meter_lake.results", "FROM meter_lake.raw")
+# Deleted rows stay in a file's blocks among those that are kept: publications after which tables are written again.
+_REWRITTEN_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Candidate:
             )
             with _transaction(connection):
                 history = [*publications.history(self.path), publication]
-                create_table(connection, "meter.publications", _history_table(history))
+                replace_table(connection, "meter.publications", _history_table(history))
                 dictionary.comment_on_table(connection, "publications")
             # No log is left beside the file.
             connection.execute("CHECKPOINT")
@@ -101,7 +100,9 @@ def stage(
     carry: bool = True,
     remote: RemoteFiles | None = None,
 ) -> Candidate:
-    """Builds and audits the raw side of a warehouse, and copies the incremental tables of `models` into it.
+    """Builds and audits the raw side of a warehouse, beside the incremental tables of `models`.
+
+    It goes on from a copy of the current publication, so that it costs what has changed since.
 
     Args:
         ledger: The ledger to show.
@@ -109,7 +110,7 @@ def stage(
         path: The file that people open, which the candidate is to replace.
         folder: The candidate's empty folder; its parts are pinned under its name.
         models: The models that are going to be built.
-        carry: Whether tables are copied from the current publication; if not, they are built in full.
+        carry: Whether it goes on from the current publication; if not, everything is built in full.
         remote: The files of a lake that the views are to read in place; None: they read files of this machine.
 
     Raises:
@@ -117,51 +118,65 @@ def stage(
         WarehouseError: It cannot be built or written.
     """
     started = time.monotonic()
-    last = publications.find_current(path) if carry else None
     pins.open_pin(ledger, path, folder.name)
+    base = _copy_base(ledger, path, folder / publications.FILE) if carry else None
+    since = None if base is None else base.publication.ledger_revision
     # Thousands of small statements: handing each to other threads takes longer than the statement.
     with (
         explained(path),
         duckdb.connect(str(folder / publications.FILE), config={"threads": 1, "memory_limit": "400MB"}) as connection,
     ):
-        with _attached(connection, last) as base, _transaction(connection):
-            with ledger.reading_state() as state:
-                snapshot = read_snapshot(state)
-                base = _choose_base(state, path, base, snapshot)
-                _create_ledger_tables(connection, state, snapshot, base)
-            pins.close_pin(ledger, path, folder.name, snapshot.revision)
-            item_versions.create(connection, None if base is None else LAST)
+        with _transaction(connection):
             carried = _carry_tables(connection, base, models)
+            if base is not None and len(publications.history(path)) % _REWRITTEN_EVERY == 0:
+                _rewrite_tables(connection)
+            with ledger.reading_state() as state:
+                snapshot = read_snapshot(state, since)
+                _create_ledger_tables(connection, state, snapshot, since)
+            pins.close_pin(ledger, path, folder.name, snapshot.revision)
+            if base is None:
+                item_versions.create(connection)
         root = _find_root(lake, path, snapshot, remote)
         if remote is not None:
             in_place.connect_lake(connection, remote)
         with _transaction(connection):
-            create_lake_views(connection, snapshot, root, carried)
+            create_lake_views(connection, snapshot, root, carried, goes_on=base is not None)
             audit_rows(connection)
         connection.execute("CHECKPOINT")
         # Statements over the whole history: they use all cores, and spill to disk instead of growing with it.
         connection.execute("RESET threads")
         connection.execute("SET preserve_insertion_order = false")
-        versions_of = None if base is None else base.publication.ledger_revision
-        item_versions.update(connection, *_LAKE, versions_of)
+        item_versions.update(connection, _find_rows(snapshot, root), since)
         connection.execute("CHECKPOINT")
     version = models.version if models is not None else None
     return Candidate(path, folder, snapshot, version, started)
 
 
-def _choose_base(state: Connection, path: Path, last: Kept | None, snapshot: Snapshot) -> Kept | None:
-    """The publication that tables are carried from: one of this layout, of an earlier state of this ledger."""
-    if last is None or last.layout != LAYOUT or last.publication.ledger_revision > snapshot.revision:
+def _copy_base(ledger: Ledger, path: Path, file: Path) -> Kept | None:
+    """Copies the file of the current publication, for a candidate that goes on from it.
+
+    Returns:
+        The publication; None if there is none of this layout, as it was finished, of an earlier state of this ledger.
+    """
+    last = publications.find_current(path)
+    if last is None or last.layout != LAYOUT or not last.is_intact:
         return None
-    return last if pins.is_pinned(state, path, last.publication) else None
+    with ledger.reading() as connection:
+        is_earlier = last.publication.ledger_revision <= facts.read_revision(connection)
+        if not is_earlier or not pins.is_pinned(connection, path, last.publication):
+            return None
+    published_file.copy_content(last.file, file)
+    if not last.is_intact:
+        file.unlink()
+        return None
+    return last
 
 
 def _create_ledger_tables(
-    connection: duckdb.DuckDBPyConnection, state: Connection, snapshot: Snapshot, base: Kept | None
+    connection: duckdb.DuckDBPyConnection, state: Connection, snapshot: Snapshot, since: int | None
 ) -> None:
-    since = None if base is None else base.publication.ledger_revision
     jobs = ledger_tables.job_batches(state, snapshot.slugs, since)
-    create_ledger_tables(connection, snapshot, jobs, carries_jobs=base is not None)
+    create_ledger_tables(connection, snapshot, jobs, goes_on=since is not None)
 
 
 def _find_root(lake: Lake, path: Path, snapshot: Snapshot, remote: RemoteFiles | None) -> str:
@@ -183,6 +198,19 @@ def _find_root(lake: Lake, path: Path, snapshot: Snapshot, remote: RemoteFiles |
     return str(lake.files.root)
 
 
+def _find_rows(snapshot: Snapshot, root: str) -> item_versions.FindRows:
+    """Queries of the parts that may have the rows, and of no others.
+
+    A query of all parts finds these by comparing each part with each strategy.
+    """
+
+    def find_rows(table: str, slugs: Sequence[str], since: str) -> str:
+        names = (snapshot.names[table].get(slug, ()) for slug in slugs)
+        return query_table(root, table, [name for of_strategy in names for name in of_strategy])
+
+    return find_rows
+
+
 @contextmanager
 def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """A single transaction, since each commit waits for the disk."""
@@ -191,38 +219,32 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.commit()
 
 
-@contextmanager
-def _attached(connection: duckdb.DuckDBPyConnection, last: Kept | None) -> Iterator[Kept | None]:
-    """Attaches a publication as the database `LAST`; yields None if its file is not as it was finished."""
-    if last is None or not last.is_intact:
-        yield None
-        return
-    connection.execute(f"ATTACH '{_quoted(last.file)}' AS {LAST} (READ_ONLY)")
-    yield last
-    connection.execute(f"DETACH {LAST}")
-
-
 def _carry_tables(connection: duckdb.DuckDBPyConnection, base: Kept | None, models: Models | None) -> int | None:
-    """Copies the incremental tables from a publication, if that was built from the same models.
+    """Keeps the incremental tables of a copied publication that was built from the same models, and no other model.
 
     Returns:
         The ledger's revision that they are of; None if there are none.
     """
-    if base is None or models is None or not models.carried or base.publication.models_version != models.version:
+    if base is None:
         return None
-    existing = {
-        f"{schema}.{name}"
-        for schema, name in connection.execute(
-            "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ?", [LAST]
-        ).fetchall()
-    }
+    existing = contents.list_contents(connection)
+    tables = {entry.full_name for entry in existing if entry.kind == "TABLE"}
+    carried: set[str] = set()
     # All or none: there is one revision for all of them.
-    if not {*models.carried} <= existing:
-        return None
-    for table in models.carried:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")
-        connection.execute(f"CREATE TABLE {table} AS FROM {LAST}.{table}")
-    return base.publication.ledger_revision
+    if models is not None and base.publication.models_version == models.version and tables.issuperset(models.carried):
+        carried = {*models.carried}
+    kept = carried | {name.split(".")[0] for name in carried}
+    contents.drop(
+        connection, (entry for entry in existing if not contents.is_own(entry) and entry.full_name not in kept)
+    )
+    return base.publication.ledger_revision if carried else None
+
+
+def _rewrite_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Writes all tables again, without the room of rows that were deleted."""
+    for entry in contents.list_contents(connection):
+        if entry.kind == "TABLE":
+            connection.execute(f"CREATE OR REPLACE TABLE {entry.quoted} AS FROM {entry.quoted}")
 
 
 def _history_table(history: Sequence[Publication]) -> pa.Table:
@@ -239,8 +261,3 @@ def _history_table(history: Sequence[Publication]) -> pa.Table:
         place = table.schema.get_field_index(name)
         table = table.set_column(place, name, table[name].cast(pa.string()))
     return table
-
-
-def _quoted(text: object) -> str:
-    """Text as it stands between the quotes of an SQL string."""
-    return str(text).replace("'", "''")

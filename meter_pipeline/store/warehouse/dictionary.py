@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import duckdb
 
@@ -181,37 +182,27 @@ _RESULTS = {
 
 
 def comment_on_all(connection: duckdb.DuckDBPyConnection, strategies: Sequence[StrategyRow]) -> None:
-    """Writes the comments of all existing tables and views."""
-    existing = _columns(connection)
-    for (schema, name, kind), names in existing.items():
-        if schema == "meter":
-            _write(
-                connection,
-                f"meter.{name}",
-                kind,
-                TABLES[name],
-                [(column, describe_column(name, column)) for column in names],
-            )
-    for strategy in strategies:
-        kind = "TABLE" if ("results", strategy.slug, "TABLE") in existing else "VIEW"
-        names = existing["results", strategy.slug, kind]
-        reasons = strategy.text_reasons
-        fields = {column.name: _describe_field(column, reasons) for column in strategy.columns}
-        texts = {**fields, **_RESULTS}
-        written = [(column, texts[column]) for column in names if column in texts]
-        _write(connection, f'results."{strategy.slug}"', kind, _about(strategy), written)
+    """Writes the comments of all existing tables and views, where they are not there yet."""
+    rows = {strategy.slug: strategy for strategy in strategies}
+    for relation in _relations(connection):
+        if relation.schema == "meter" and relation.name in TABLES:
+            _comment_on_own(connection, relation)
+        elif relation.schema == "results":
+            strategy = rows[relation.name]
+            reasons = strategy.text_reasons
+            fields = {column.name: _describe_field(column, reasons) for column in strategy.columns}
+            relation.write(connection, _about(strategy), {**fields, **_RESULTS})
 
 
 def comment_on_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Writes the comments of one table of the schema `meter`."""
-    names = _columns(connection)["meter", name, "TABLE"]
-    _write(
-        connection,
-        f"meter.{name}",
-        "TABLE",
-        TABLES[name],
-        [(column, describe_column(name, column)) for column in names],
-    )
+    for relation in _relations(connection, name):
+        _comment_on_own(connection, relation)
+
+
+def _comment_on_own(connection: duckdb.DuckDBPyConnection, relation: _Relation) -> None:
+    texts = {column: describe_column(relation.name, column) for column in relation.columns}
+    relation.write(connection, TABLES[relation.name], texts)
 
 
 def describe_column(table: str, column: str) -> str:
@@ -231,32 +222,51 @@ def _about(strategy: StrategyRow) -> str:
     return "Items of accepted jobs: " + "; ".join(" ".join(text.split()) for text in parts if text)
 
 
-def _columns(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str, str], list[str]]:
-    """The columns of each table and view of `meter` and `results`, by schema, name and kind (TABLE or VIEW)."""
-    found: dict[tuple[str, str, str], list[str]] = {}
-    rows = connection.execute(
-        "SELECT schema_name, table_name, kind, column_name FROM duckdb_columns() JOIN ("
-        "SELECT database_name, schema_name, table_name, 'TABLE' AS kind FROM duckdb_tables() UNION ALL "
-        "SELECT database_name, schema_name, view_name, 'VIEW' FROM duckdb_views() WHERE NOT internal"
-        ") USING (database_name, schema_name, table_name) "
-        "WHERE database_name = current_database() AND schema_name IN ('meter', 'results') ORDER BY ALL"
-    ).fetchall()
-    for schema, name, kind, column in rows:
-        found.setdefault((schema, name, kind), []).append(column)
-    return found
+class _Relation(NamedTuple):
+    """A table or view, its comment, and those of its columns by name."""
+
+    schema: str
+    name: str
+    kind: str
+    comment: str | None
+    columns: Mapping[str, str | None]
+
+    def write(self, connection: duckdb.DuckDBPyConnection, about: str, texts: Mapping[str, str]) -> None:
+        """Writes the comments that differ."""
+        if statements := list(self._statements(about, texts)):
+            connection.execute(";".join(statements))
+
+    def _statements(self, about: str, texts: Mapping[str, str]) -> Iterator[str]:
+        name = f'{self.schema}."{self.name}"'
+        if self.comment != about:
+            yield f"COMMENT ON {self.kind} {name} IS {_text(about)}"
+        for column, comment in self.columns.items():
+            if column in texts and texts[column] != comment:
+                quoted = column.replace('"', '""')
+                yield f'COMMENT ON COLUMN {name}."{quoted}" IS {_text(texts[column])}'
 
 
-def _write(
-    connection: duckdb.DuckDBPyConnection, name: str, kind: str, about: str, columns: Sequence[tuple[str, str]]
-) -> None:
-    connection.execute(";".join(_statements(name, kind, about, columns)))
-
-
-def _statements(name: str, kind: str, about: str, columns: Sequence[tuple[str, str]]) -> Iterator[str]:
-    yield f"COMMENT ON {kind} {name} IS {_text(about)}"
-    for column, text in columns:
-        quoted = column.replace('"', '""')
-        yield f'COMMENT ON COLUMN {name}."{quoted}" IS {_text(text)}'
+def _relations(connection: duckdb.DuckDBPyConnection, name: str | None = None) -> list[_Relation]:
+    """The tables and views of `meter` and `results`, or the one of a name in `meter`."""
+    own = "schema_name IN ('meter', 'results')" if name is None else f"schema_name = 'meter' AND name = {_text(name)}"
+    rows = connection.execute(f"""
+        SELECT schema_name, name, kind, about.comment, list(column_name), list(texts.comment)
+        FROM (
+            SELECT database_name, schema_name, table_name AS name, 'TABLE' AS kind, comment FROM duckdb_tables()
+            UNION ALL
+            SELECT database_name, schema_name, view_name, 'VIEW', comment FROM duckdb_views() WHERE NOT internal
+        ) AS about
+        JOIN (
+            SELECT database_name, schema_name, table_name AS name, column_name, comment FROM duckdb_columns()
+        ) AS texts USING (database_name, schema_name, name)
+        WHERE database_name = current_database() AND {own}
+        GROUP BY ALL
+        ORDER BY ALL
+    """).fetchall()  # noqa: S608
+    return [
+        _Relation(schema, named, kind, about, dict(zip(columns, texts, strict=True)))
+        for schema, named, kind, about, columns, texts in rows
+    ]
 
 
 def _text(text: str) -> str:

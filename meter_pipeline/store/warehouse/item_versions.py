@@ -8,7 +8,8 @@ others are closed, opened or added again from the events since then. So the tabl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import duckdb
 
@@ -16,6 +17,10 @@ from meter_pipeline.config.item_rules import PATIENCE
 from meter_pipeline.store.warehouse import targets
 
 TABLE = "meter.kept_item_versions"
+
+#: Makes a query of a table of the lake (`results` in its common columns), with `strategy`: the rows of some strategies
+#: since a time, among which there may be others.
+FindRows: TypeAlias = Callable[[str, Sequence[str], str], str]
 
 # Jobs of this many items are read together (number of items): a bound for memory, and few scans for many strategies.
 _BATCH_ITEMS = 4_000_000
@@ -65,22 +70,24 @@ GROUP BY ALL
 """
 _READ_STALE = "SELECT strategy, month, items FROM all_stale ORDER BY strategy"
 
-# The lake's rows since then. Files and row groups are skipped by constants, not by the values of a join.
+# The lake's rows since then. Row groups are skipped by constants, not by the values of a join.
 _CHANGED = """
-SELECT strategy, job_id, item_key, kind, previous_job_id FROM ({changes})
-WHERE strategy IN ({slugs}) AND observed_at >= TIMESTAMPTZ '{since}'
+SELECT strategy, job_id, item_key, kind, previous_job_id FROM ({rows})
+WHERE observed_at >= TIMESTAMPTZ '{since}'
 """
 _KEYED = """
 SELECT
     strategy, _meter_job_id AS job_id, _meter_item_index AS item_index, _meter_item_key AS item_key,
     _meter_item_hash AS item_hash
-FROM ({results})
-WHERE strategy IN ({slugs}) AND _meter_completed_at >= TIMESTAMPTZ '{since}'
+FROM ({rows})
+WHERE _meter_completed_at >= TIMESTAMPTZ '{since}'
 """
 _RECEIVED = """
-SELECT strategy, job_id, item_index, item FROM ({items})
-WHERE strategy IN ({slugs}) AND completed_at >= TIMESTAMPTZ '{since}'
+SELECT strategy, job_id, item_index, item FROM ({rows})
+WHERE completed_at >= TIMESTAMPTZ '{since}'
 """
+
+_VIEWS = (("changed", _CHANGED, "changes"), ("keyed", _KEYED, "results"), ("received", _RECEIVED, "raw"))
 
 # The last version before then of each item; `row` is its row in the table.
 _STANDING = f"""
@@ -200,39 +207,30 @@ FROM (SELECT *, {_NAMES} AS names FROM received JOIN located USING (strategy, jo
 _AS_WRITTEN = "SET disabled_optimizers = 'join_order,build_side_probe_side'"
 
 
-def create(connection: duckdb.DuckDBPyConnection, last: str | None) -> None:
-    """Creates the table, and the view that shows it; `meter.jobs` must exist.
-
-    Args:
-        connection: The candidate's file.
-        last: The attached database that rows are carried from; None if there is none.
-    """
+def create(connection: duckdb.DuckDBPyConnection) -> None:
+    """Creates the empty table, and the view that shows it; `meter.jobs` must exist."""
     connection.execute(f"CREATE TABLE {TABLE} ({_COLUMNS})")
     connection.execute(f"CREATE VIEW meter.item_versions AS {VIEW}")
-    if last is not None:
-        connection.execute(f"INSERT INTO {TABLE} FROM {last}.{TABLE}")
 
 
-def update(
-    connection: duckdb.DuckDBPyConnection, changes: str, results: str, items: str, carried_revision: int | None
-) -> None:
+def update(connection: duckdb.DuckDBPyConnection, find_rows: FindRows, carried_revision: int | None) -> None:
     """Brings the table up to date with the lake; `meter.partitions` must exist.
 
     Args:
         connection: The candidate's file.
-        changes: A query of the lake's `changes`, with `strategy`.
-        results: A query of the lake's `results` in their common columns, with `strategy`.
-        items: A query of the lake's `raw`, with `strategy`.
+        find_rows: Makes queries of the lake's rows.
         carried_revision: The ledger's revision that the table's rows are of; None if it has none.
     """
     since_revision = -1 if carried_revision is None else carried_revision
     connection.execute(_STALE, [since_revision])
     for batch in _batches(connection.execute(_READ_STALE).fetchall()):
-        slugs = ", ".join("'" + slug.replace("'", "''") + "'" for slug, _ in batch)
+        slugs = [slug for slug, _ in batch]
         since = f"{min(month for _, month in batch)}-01 00:00:00+00"
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE stale AS FROM all_stale WHERE strategy IN ({slugs})")
-        for name, select in (("changed", _CHANGED), ("keyed", _KEYED), ("received", _RECEIVED)):
-            query = select.format(changes=changes, results=results, items=items, slugs=slugs, since=since)
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE stale AS FROM all_stale WHERE strategy IN (SELECT unnest(?))", [slugs]
+        )
+        for name, select, table in _VIEWS:
+            query = select.format(rows=find_rows(table, slugs, since), since=since)
             connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
         for statement in (_STANDING, _EVENTS, _CLOSE, _FORGET, _AS_WRITTEN, _LOCATE, _ADD):
             connection.execute(statement)

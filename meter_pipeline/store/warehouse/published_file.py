@@ -55,7 +55,8 @@ def replace_by_copy(path: Path, original: Path) -> None:
     """Replaces the file at `path` by a copy of a sealed file, atomically; readers see the one or the other."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        _copy(original, temporary)
+        copy_content(original, temporary)
+        _wait_for_disk(temporary)
         state = original.stat()
         os.utime(temporary, ns=(state.st_atime_ns, state.st_mtime_ns))
         temporary.chmod(_READ_ONLY)
@@ -92,11 +93,14 @@ def _block_log(path: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _copy(original: Path, copy: Path) -> None:
-    """Copies a file, by sharing its blocks where the file system can, and waits until the disk has it."""
+def copy_content(original: Path, copy: Path) -> None:
+    """Copies what is in a file to one that can be written, by sharing its blocks where the file system can."""
     if not _share(original, copy):
         shutil.copyfile(original, copy)
-    descriptor = os.open(copy, os.O_RDONLY)
+
+
+def _wait_for_disk(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

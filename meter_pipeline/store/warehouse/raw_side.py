@@ -7,7 +7,8 @@ Whoever changes what one of these shows under the same name raises `layout.LAYOU
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from meter_pipeline.store.lake.lake import SCHEMAS, results_schema
 from meter_pipeline.store.lake.tables import SHOWN
 from meter_pipeline.store.ledger.rows import StrategyRow
-from meter_pipeline.store.warehouse import dictionary, ledger_tables, scans, views
+from meter_pipeline.store.warehouse import contents, dictionary, ledger_tables, scans, views
 from meter_pipeline.store.warehouse.snapshot import Snapshot
 
 _SQL_TYPES = {
@@ -26,40 +27,34 @@ _SQL_TYPES = {
     pa.binary(): "BLOB",
     pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
 }
-#: The database, attached to a candidate, that tables are carried from.
-LAST = "last_publication"
 
 
 def create_ledger_tables(
-    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, jobs: Iterator[pa.RecordBatch], *, carries_jobs: bool
+    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, jobs: Iterator[pa.RecordBatch], *, goes_on: bool = False
 ) -> None:
     """Creates the tables of the schema `meter` that show the ledger.
 
     Args:
-        connection: The candidate's empty file.
+        connection: The candidate's file: empty, or a copy of a publication.
         snapshot: The ledger to show.
         jobs: The rows of `meter.jobs`.
-        carries_jobs: Whether these are only the jobs that differ from those of the database `LAST`.
+        goes_on: Whether the file is a copy, and these are only the jobs that have changed since.
     """
-    connection.execute("CREATE SCHEMA meter; CREATE SCHEMA results")
+    if not goes_on:
+        connection.execute("CREATE SCHEMA meter; CREATE SCHEMA results; CREATE SCHEMA meter_lake")
     for name, table in ledger_tables.tables_of(snapshot.rows).items():
-        create_table(connection, f"meter.{name}", table)
+        replace_table(connection, f"meter.{name}", table)
     incoming = _Batches(jobs)
     try:
-        if not carries_jobs:
-            create_table(connection, "meter.jobs", incoming.reader)
-            return
-        create_table(connection, "changed_jobs", incoming.reader, temporary=True)
+        if goes_on:
+            _update(connection, "meter.jobs", incoming.reader, keys=["job_id"])
+        else:
+            replace_table(connection, "meter.jobs", incoming.reader)
     except duckdb.Error:
         # DuckDB tells it in words of its own.
         if incoming.error is not None:
             raise incoming.error from None
         raise
-    connection.execute(
-        f"CREATE TABLE meter.jobs AS FROM (FROM {LAST}.meter.jobs ANTI JOIN changed_jobs USING (job_id)) "
-        "UNION ALL FROM changed_jobs"
-    )
-    connection.execute("DROP TABLE changed_jobs")
 
 
 class _Batches:
@@ -78,7 +73,12 @@ class _Batches:
 
 
 def create_lake_views(
-    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, root: str, carried_revision: int | None
+    connection: duckdb.DuckDBPyConnection,
+    snapshot: Snapshot,
+    root: str,
+    carried_revision: int | None,
+    *,
+    goes_on: bool = False,
 ) -> None:
     """Creates all that shows the lake, and the comments of all tables and views.
 
@@ -87,43 +87,82 @@ def create_lake_views(
         snapshot: The ledger and its manifest.
         root: The folder or URL that the names of parts are below.
         carried_revision: The ledger's revision that incremental tables are carried from; None if there are none.
+        goes_on: Whether the file is a copy of a publication, and the partitions are only those that have changed since.
     """
     # There is nothing to optimize, which for thousands of small statements takes half of the time.
     connection.execute("PRAGMA disable_optimizer")
-    create_table(connection, "meter.lake_files", _list_files(snapshot, root))
-    create_table(connection, "meter.partitions", snapshot.partitions)
+    right = _drop_outdated_results(connection, snapshot, root) if goes_on else set()
+    replace_table(connection, "meter.lake_files", _list_files(snapshot, root))
+    if goes_on:
+        _update(connection, "meter.partitions", snapshot.partitions, keys=["table_name", "strategy", "month"])
+    else:
+        replace_table(connection, "meter.partitions", snapshot.partitions)
     changed = "true" if carried_revision is None else f"revision > {carried_revision:d}"
     _create_view(
         connection,
         "meter.changed_partitions",
         f"SELECT table_name, strategy, month FROM meter.partitions WHERE {changed}",  # noqa: S608
     )
-    connection.execute("CREATE SCHEMA meter_lake")
     for table in SHOWN:
-        _create_view(connection, f"meter_lake.{table}", _table_query(snapshot, root, table))
+        names = [name for of_strategy in snapshot.names[table].values() for name in of_strategy]
+        _create_view(connection, f"meter_lake.{table}", query_table(root, table, names))
         connection.execute(f"COMMENT ON VIEW meter_lake.{table} IS 'What views of `meter` read: the parts of {table}.'")
-    _create_view(connection, "meter.items", "FROM meter_lake.raw")
-    _create_view(connection, "meter.rejected_items", "FROM meter_lake.rejected")
-    _create_view(connection, "meter.item_changes", views.item_changes("FROM meter_lake.changes"))
+    if not goes_on:
+        _create_view(connection, "meter.items", "FROM meter_lake.raw")
+        _create_view(connection, "meter.rejected_items", "FROM meter_lake.rejected")
+        _create_view(connection, "meter.item_changes", views.item_changes("FROM meter_lake.changes"))
     for strategy in snapshot.strategies:
-        _create_results(connection, root, strategy, snapshot.names["results"].get(strategy.slug, []))
+        if strategy.slug not in right:
+            _create_results(connection, root, strategy, snapshot.names["results"].get(strategy.slug, []))
     dictionary.comment_on_all(connection, snapshot.strategies)
     connection.execute("PRAGMA enable_optimizer")
 
 
-def create_table(
-    connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table | pa.RecordBatchReader, *, temporary: bool = False
+def replace_table(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+    """Creates a table from Arrow rows, in the place of one that there may be."""
+    with _incoming(connection, rows):
+        connection.execute(f"CREATE OR REPLACE TABLE {name} AS FROM incoming")
+
+
+def _update(
+    connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table | pa.RecordBatchReader, keys: Sequence[str]
 ) -> None:
-    """Creates a table from Arrow rows."""
+    """Inserts rows into a table, in the place of those with the same keys."""
+    with _incoming(connection, rows):
+        connection.execute("CREATE TEMP TABLE changed AS FROM incoming")
+    condition = " AND ".join(f"old.{key} = changed.{key}" for key in keys)
+    connection.execute(f"DELETE FROM {name} AS old USING changed WHERE {condition}")  # noqa: S608
+    connection.execute(f"INSERT INTO {name} FROM changed; DROP TABLE changed")
+
+
+@contextmanager
+def _incoming(connection: duckdb.DuckDBPyConnection, rows: pa.Table | pa.RecordBatchReader) -> Iterator[None]:
+    """Gives Arrow rows the name `incoming`."""
     connection.register("incoming", rows)
     try:
-        connection.execute(f"CREATE {'TEMP ' if temporary else ''}TABLE {name} AS FROM incoming")
+        yield
     finally:
         connection.unregister("incoming")
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> None:
-    connection.execute(f"CREATE VIEW {name} AS {select}")
+    connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
+
+
+def _drop_outdated_results(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, root: str) -> set[str]:
+    """Drops tables and views of strategies' results but for those that show the same files; returns their slugs."""
+    shown = dict(
+        connection.execute(
+            "SELECT strategy, list(file ORDER BY rowid) FROM meter.lake_files WHERE table_name = 'results' GROUP BY ALL"
+        ).fetchall()
+    )
+    wanted = {slug: [f"{root}/{name}" for name in names] for slug, names in snapshot.names["results"].items()}
+    results = [entry for entry in contents.list_contents(connection) if entry.schema == "results" and entry.name]
+    right = {
+        entry.name for entry in results if entry.kind == "VIEW" and shown.get(entry.name) == wanted.get(entry.name, [])
+    }
+    contents.drop(connection, (entry for entry in results if entry.name not in right))
+    return right
 
 
 def _list_files(snapshot: Snapshot, root: str) -> pa.Table:
@@ -135,9 +174,14 @@ def _list_files(snapshot: Snapshot, root: str) -> pa.Table:
     return pa.table([kept[name] for name in names], names)
 
 
-def _table_query(snapshot: Snapshot, root: str, table: str) -> str:
-    """A query of the pipeline's own columns of a table of the lake, of all strategies; valid without any file too."""
-    names = [name for of_strategy in snapshot.names[table].values() for name in of_strategy]
+def query_table(root: str, table: str, names: Sequence[str]) -> str:
+    """A query of the pipeline's own columns of a table of the lake, with `strategy`; valid without any part too.
+
+    Args:
+        root: The folder or URL that the names of parts are below.
+        table: The table.
+        names: Names of parts, of any strategies.
+    """
     if names:
         return f"SELECT strategy, {', '.join(SCHEMAS[table].names)} FROM {scans.of_table(root, names)}"  # noqa: S608
     # DuckDB has no Parquet file to read the columns from yet.
@@ -151,4 +195,4 @@ def _create_results(connection: duckdb.DuckDBPyConnection, root: str, strategy: 
     if names:
         _create_view(connection, name, f"SELECT * FROM {scans.of_strategy(root, names)}")  # noqa: S608
     else:
-        create_table(connection, name, results_schema(strategy.columns).empty_table())
+        replace_table(connection, name, results_schema(strategy.columns).empty_table())

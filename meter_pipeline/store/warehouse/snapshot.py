@@ -30,7 +30,8 @@ class Snapshot:
         revision: The ledger's revision.
         rows: Rows of the ledger's small tables, by table name.
         parts: The parts that count of the tables in `SHOWN`: the ledger's columns, and `strategy`, the slug.
-        partitions: When each month of a strategy last changed: table_name, strategy, month, revision.
+        partitions: When each month of a strategy last changed: table_name, strategy, month, revision; all, or
+            those that have changed since another state.
     """
 
     revision: int
@@ -58,12 +59,19 @@ class Snapshot:
         return found
 
 
-def read_snapshot(connection: Connection) -> Snapshot:
-    """What a transaction sees that sees one state of the ledger: see `Ledger.reading_state`."""
+def read_snapshot(connection: Connection, since: int | None = None) -> Snapshot:
+    """What a transaction sees that sees one state of the ledger: see `Ledger.reading_state`.
+
+    Args:
+        connection: The transaction.
+        since: A revision: only partitions that have changed after it; all when None.
+    """
     rows = {name: list(connection.execute(select(tables.metadata.tables[name]))) for name in READ}
     slugs = {row.strategy_id: row.slug for row in rows["strategies"]}
     parts = _with_slug(read_table(connection, tables.parts, _PARTS, f"revision_out IS NULL AND {_IS_SHOWN}"), slugs)
-    partitions = _with_slug(read_table(connection, tables.partitions, _PARTITIONS, _IS_SHOWN), slugs)
+    is_new = "true" if since is None else f"revision > {since:d}"
+    changed = read_table(connection, tables.partitions, _PARTITIONS, f"{_IS_SHOWN} AND {is_new}")
+    partitions = _with_slug(changed, slugs)
     return Snapshot(
         revision=facts.read_revision(connection),
         rows=rows,

@@ -31,8 +31,8 @@ class Recorder:
 
     def execute(self, statement: str) -> duckdb.DuckDBPyConnection:
         """Runs a statement."""
-        if statement.lstrip().startswith("CREATE VIEW"):
-            self.statements.append(" ".join(statement.split()))
+        if statement.lstrip().startswith(("CREATE VIEW", "CREATE OR REPLACE VIEW")):
+            self.statements.append(" ".join(statement.split()).replace("OR REPLACE ", "", 1))
         return self._connection.execute(statement)
 
     def __getattr__(self, name: str) -> Any:
@@ -49,8 +49,8 @@ def lines(tmp_path: Path, ledger: Ledger, lake: Lake) -> list[str]:
         recorder: Any = Recorder(connection)
         snapshot = read_snapshot(state)
         jobs = ledger_tables.job_batches(state, snapshot.slugs)
-        raw_side.create_ledger_tables(recorder, snapshot, jobs, carries_jobs=False)
-        item_versions.create(recorder, None)
+        raw_side.create_ledger_tables(recorder, snapshot, jobs)
+        item_versions.create(recorder)
         raw_side.create_lake_views(recorder, snapshot, root, None)
         found = connection.execute(
             "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "

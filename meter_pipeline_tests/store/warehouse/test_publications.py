@@ -14,8 +14,8 @@ import pytest
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.warehouse import publications
-from meter_pipeline.store.warehouse.build import RejectedError, roll_back
+from meter_pipeline.store.warehouse import candidate, contents, publications
+from meter_pipeline.store.warehouse.build import Built, RejectedError, reading, roll_back
 from meter_pipeline_tests.store.warehouse.desk import ALL, APRIL, MARCH, Desk, Marts
 
 # How often readers are published over; more with `make slow`.
@@ -75,6 +75,43 @@ def test_other_models_start_from_nothing(desk: Desk) -> None:
     assert not done.unchanged
     assert models.rebuilt == [("books", "2026-03")]
     assert desk.publish(models).unchanged
+
+
+def test_nothing_that_former_models_made_is_in_the_next_publication(desk: Desk) -> None:
+    class Former(Marts):
+        def build(self, file: Path) -> Built:
+            with duckdb.connect(str(file)) as connection:
+                connection.execute(
+                    "CREATE SCHEMA former; CREATE TYPE former.size AS ENUM ('s', 'l'); CREATE SEQUENCE former.numbers;"
+                    "CREATE TABLE former.sizes (size former.size, number BIGINT DEFAULT nextval('former.numbers'));"
+                    "CREATE VIEW former.shown AS FROM former.sizes; CREATE MACRO former.twice(a) AS 2 * a;"
+                    'CREATE MACRO many() AS TABLE FROM former.sizes; CREATE TABLE "odd "" name" AS SELECT 1 AS a;'
+                    "CREATE TABLE meter.own AS SELECT 1 AS a; CREATE VIEW results.no_strategy AS SELECT 1 AS a"
+                )
+            return super().build(file)
+
+    desk.publish(Marts(), force=True)
+    with reading(desk.path) as connection:
+        before = contents.list_contents(connection)
+    desk.touch()
+    desk.publish(Former(version="former"))
+    with reading(desk.path) as connection:
+        assert len(contents.list_contents(connection)) == len(before) + 10
+    desk.touch()
+    desk.publish(Marts())
+    with reading(desk.path) as connection:
+        assert contents.list_contents(connection) == before
+
+
+def test_a_file_does_not_grow_with_the_number_of_publications(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidate, "_REWRITTEN_EVERY", 4)
+    kept = [f"{number:05}" for number in range(20_000)]
+    sizes = []
+    for number in range(13):
+        desk.load("lamps", "many", MARCH, *kept[number:])
+        desk.publish(Marts())
+        sizes.append(desk.path.stat().st_size)
+    assert max(sizes[4:]) < 3 * sizes[0]
 
 
 def test_an_older_publication_can_be_put_back_until_something_new_is_published(desk: Desk) -> None:

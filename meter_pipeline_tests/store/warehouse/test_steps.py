@@ -41,7 +41,7 @@ STEPS: list[tuple[Any, str]] = [
     (publications, "finish"),
     (publications, "seal"),
     (publications, "show"),
-    (published_file, "_copy"),
+    (published_file, "copy_content"),
     (published_file, "_block_log"),
     (publications, "expire"),
     (pins, "tidy_pins"),
