@@ -14,7 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import checks, gate, growth, report, sensing
+from benchmarks import account, checks, gate, growth, report, sensing
+from benchmarks.account import ACCOUNT
 from benchmarks.contenders import CONTENDERS, DLT, DOWNLOAD, FLOOR, TUNED, Contender, environment, imports
 from benchmarks.gate import GATE
 from benchmarks.growth import GROWTH
@@ -25,7 +26,7 @@ from benchmarks.server import Served
 from benchmarks.worlds import QUICK, WORKLOADS, Totals, Workload, write_world
 
 NOTHING_NEW = "nothing-new"
-NAMES = (*WORKLOADS, NOTHING_NEW, SENSING, GATE, GROWTH)
+NAMES = (*WORKLOADS, NOTHING_NEW, SENSING, GATE, GROWTH, ACCOUNT)
 WARM_UP = Workload("warm-up", 2, 2, 10, "2 strategies x 2 jobs x 10 items")
 
 
@@ -55,6 +56,8 @@ def main() -> int:
                     document[GROWTH] = growth.measure(
                         place, quick=options.quick, runs=options.runs, timeout=options.timeout
                     )
+                elif name == ACCOUNT:
+                    document[ACCOUNT] = account.measure(place, quick=options.quick, timeout=options.timeout)
                 else:
                     document["workloads"][name] = _workload(name, chosen, place, options)
         except (RunFailed, checks.LoadDiffers) as error:

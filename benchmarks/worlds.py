@@ -40,6 +40,7 @@ class Workload:
     Attributes:
         changed: Share of the items that have other values than in the job before.
         columns: Number of columns that items have beside those of a book.
+        still: Number of the latest jobs whose items are those of the job before.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Workload:
     about: str
     changed: float = CHANGED
     columns: int = 0
+    still: int = 0
 
 
 WORKLOADS = {
@@ -158,7 +160,7 @@ def _runs(workload: Workload, number: int) -> Iterator[list[Item]]:
     items = [_item(rng, number, serial, workload.columns) for serial in range(workload.items)]
     serial = len(items)
     yield items
-    for _ in range(workload.jobs - 1):
+    for _ in range(workload.jobs - 1 - workload.still):
         kept = [
             _item(rng, number, old.serial, workload.columns) if rng.random() < workload.changed else old
             for old in items
@@ -168,6 +170,8 @@ def _runs(workload: Workload, number: int) -> Iterator[list[Item]]:
             kept.append(_item(rng, number, serial, workload.columns))
             serial += 1
         items = kept
+        yield items
+    for _ in range(workload.still):
         yield items
 
 

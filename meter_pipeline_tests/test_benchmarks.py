@@ -9,15 +9,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from benchmarks import checks, floor, gate, growth, report
+from benchmarks import account, checks, floor, gate, growth, report
 from benchmarks.contenders import FLOOR, OURS
 from benchmarks.download import download
 from benchmarks.history import History
+from benchmarks.lengthen import Past, lengthen
 from benchmarks.measure import Cost, RunFailed, run
 from benchmarks.server import API_KEY, Served
 from benchmarks.worlds import Totals, Workload, write_world
@@ -241,6 +243,40 @@ def test_the_growth_suite_loads_with_the_command_line_and_checks_what_arrived(tm
         pipeline.check(jobs=6, items=24)
         with pytest.raises(checks.LoadDiffers, match="6 jobs and 24 items instead of 7 and 24"):
             pipeline.compare(jobs=7, items=24)
+
+
+def test_an_account_that_was_made_old_is_as_if_its_past_had_been_loaded(tmp_path: Path) -> None:
+    size = account.Size(Workload("old", 2, 3, 6, "", changed=0.5, still=1), Past(9, timedelta(days=5), hold=2))
+    write_world(size.world, tmp_path / "world")
+    data = tmp_path / "data"
+    with Served(tmp_path / "world") as server:
+        pipeline = growth.Pipeline(server, tmp_path, 120)
+        server.show(2)
+        pipeline("sync")
+        assert lengthen(data, size.past) == 18
+        server.reset()
+        pipeline("sync")
+        assert "job" not in server.counts()
+        names = [measured.name for measured in account._many_items(pipeline, server, data, size)]
+        assert names[0] == "publish --raw, in full"
+        assert len(names) == 9
+    with duckdb.connect(str(data / "warehouse.duckdb"), read_only=True) as warehouse:
+        # The items of a job are those that stood when it ran, and each change is one between two jobs.
+        differs = warehouse.execute("""
+            SELECT count(*) FROM (
+                SELECT strategy, job_id, item FROM meter.items
+                EXCEPT ALL
+                SELECT jobs.strategy, jobs.job_id, item FROM meter.jobs JOIN meter.item_versions AS versions
+                ON jobs.strategy = versions.strategy AND valid_from <= completed_at
+                AND (valid_to IS NULL OR valid_to > completed_at)
+            )
+        """).fetchall()
+        changed = warehouse.execute(
+            "SELECT count(DISTINCT job_id), count(DISTINCT strategy) FROM meter.item_changes"
+        ).fetchall()
+    assert differs == [(0,)]
+    # A page turns after each second run of the past, and once between the two jobs that were loaded.
+    assert changed == [(2 * 5, 2)]
 
 
 def test_the_floor_loads_the_whole_world(many: tuple[Served, Totals], tmp_path: Path) -> None:
