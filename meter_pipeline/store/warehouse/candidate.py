@@ -141,7 +141,8 @@ def stage(
             in_place.connect_lake(connection, remote)
         with _transaction(connection):
             create_lake_views(connection, snapshot, root, carried, goes_on=base is not None)
-            audit_rows(connection)
+        dictionary.comment_on_all(connection, snapshot.strategies)
+        audit_rows(connection)
         connection.execute("CHECKPOINT")
         # Statements over the whole history: they use all cores, and spill to disk instead of growing with it.
         connection.execute("RESET threads")

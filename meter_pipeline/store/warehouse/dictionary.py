@@ -180,24 +180,34 @@ _RESULTS = {
     "_meter_item_hash": COLUMNS["item_hash"],
 }
 
+# Each comment leaves a copy of its view in memory until the transaction ends: views that are commented on in one.
+_AT_ONCE = 100
+
 
 def comment_on_all(connection: duckdb.DuckDBPyConnection, strategies: Sequence[StrategyRow]) -> None:
-    """Writes the comments of all existing tables and views, where they are not there yet."""
+    """Writes the comments of all existing tables and views, where they are not there yet; no transaction is open."""
     rows = {strategy.slug: strategy for strategy in strategies}
-    for relation in _relations(connection):
-        if relation.schema == "meter" and relation.name in TABLES:
-            _comment_on_own(connection, relation)
-        elif relation.schema == "results":
-            strategy = rows[relation.name]
-            reasons = strategy.text_reasons
-            fields = {column.name: _describe_field(column, reasons) for column in strategy.columns}
-            relation.write(connection, _about(strategy), {**fields, **_RESULTS})
+    relations = _relations(connection)
+    for start in range(0, len(relations), _AT_ONCE):
+        connection.begin()
+        for relation in relations[start : start + _AT_ONCE]:
+            if relation.schema == "meter" and relation.name in TABLES:
+                _comment_on_own(connection, relation)
+            elif relation.schema == "results":
+                _comment_on_results(connection, relation, rows[relation.name])
+        connection.commit()
 
 
 def comment_on_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Writes the comments of one table of the schema `meter`."""
     for relation in _relations(connection, name):
         _comment_on_own(connection, relation)
+
+
+def _comment_on_results(connection: duckdb.DuckDBPyConnection, relation: _Relation, strategy: StrategyRow) -> None:
+    reasons = strategy.text_reasons
+    fields = {column.name: _describe_field(column, reasons) for column in strategy.columns}
+    relation.write(connection, _about(strategy), {**fields, **_RESULTS})
 
 
 def _comment_on_own(connection: duckdb.DuckDBPyConnection, relation: _Relation) -> None:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from meter_pipeline.store.lake.lake import SCHEMAS, results_schema
 from meter_pipeline.store.lake.tables import SHOWN
 from meter_pipeline.store.ledger.rows import StrategyRow
-from meter_pipeline.store.warehouse import contents, dictionary, ledger_tables, scans, views
+from meter_pipeline.store.warehouse import contents, ledger_tables, scans, views
 from meter_pipeline.store.warehouse.snapshot import Snapshot
 
 _SQL_TYPES = {
@@ -80,7 +80,7 @@ def create_lake_views(
     *,
     goes_on: bool = False,
 ) -> None:
-    """Creates all that shows the lake, and the comments of all tables and views.
+    """Creates all that shows the lake.
 
     Args:
         connection: The candidate's file, with the ledger's tables.
@@ -114,7 +114,6 @@ def create_lake_views(
     for strategy in snapshot.strategies:
         if strategy.slug not in right:
             _create_results(connection, root, strategy, snapshot.names["results"].get(strategy.slug, []))
-    dictionary.comment_on_all(connection, snapshot.strategies)
     connection.execute("PRAGMA enable_optimizer")
 
 
