@@ -56,6 +56,11 @@ class PostgresServer:
         """Stops the server, as a crash would."""
         self._run("pg_ctl", "-m", "immediate", "stop")
 
+    def own(self, folder: Path) -> None:
+        """Gives a folder to the user that the server runs as."""
+        if self._user:
+            os.chown(folder, _NOBODY, _NOBODY)
+
     def _run(self, program: str, *arguments: str) -> None:
         command = [self._programs / program, "-D", str(self._data), *arguments]
         subprocess.run(command, check=True, cwd=self._folder, stdout=subprocess.DEVNULL, **self._user)

@@ -110,7 +110,18 @@ def _inspect(path: Path, text: str) -> Cause:
         return FULL
     if "readonly" in text:
         return FORBIDDEN if path.exists() else GONE
+    # SQLite calls it an error of the disk, too; a limit is rare, and a broken disk is rarer.
+    if _are_files_limited():
+        return TOO_LARGE
     return BROKEN
+
+
+def _are_files_limited() -> bool:
+    """Whether this process may write files up to a size only."""
+    # Not every system has it.
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
 
 
 def _is_writable(path: Path) -> bool:
