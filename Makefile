@@ -51,7 +51,7 @@ $(ENGINES_STAMP): $(STAMP)
 	@$(COMPILE)
 	@rm -rf $(EXTENSIONS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(EXTENSIONS) \
-		$(foreach name,duckdb duckdb-extension-httpfs,$(name)==$(EXTENDED_DUCKDB))
+		$(foreach name,duckdb $(addprefix duckdb-extension-,avro ducklake httpfs iceberg),$(name)==$(EXTENDED_DUCKDB))
 	@touch $@
 
 $(DEPLOY_STAMP): $(STAMP)

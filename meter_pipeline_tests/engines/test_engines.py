@@ -6,98 +6,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.warehouse.build import reading
-from meter_pipeline_tests.behaviour.station import Station, flagging
-from meter_pipeline_tests.store.warehouse.delivery.targets import Target
-from meter_pipeline_tests.store.warehouse.open_tables.shelf import Shelf
+from meter_pipeline_tests.engines.history import SUMS, Facts, History, read_with_duckdb
 
 pytestmark = pytest.mark.engines
-
-#: Rows, the sum of prices, the first and the last time (microseconds since 1970), the number of tags, the sum of
-#: `seller.since`, and the rows of sellers without one.
-Facts = tuple[int, float, int, int, int, int, int]
-
-
-@dataclass
-class History:
-    """A published history with its open tables.
-
-    Attributes:
-        folder: The data folder.
-        shelf: The open tables.
-        files: The parts of the strategy's results.
-        postgres: Where the publication was delivered.
-    """
-
-    folder: Path
-    shelf: Shelf
-    files: list[str]
-    postgres: Target
-
-    def location(self, name: str) -> Path:
-        """The folder of an open table."""
-        return Path(self.shelf.table(name).location().removeprefix("file://"))
-
-
-@pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[History]:
-    """Two strategies over forty days, in several loads, with columns that come later and a type that changes."""
-    folder = tmp_path_factory.mktemp("engines")
-    with Sandbox(worlds=()) as sandbox, Station(folder, sandbox) as station:
-        for name in ("Books", "Toys"):
-            sandbox.add_strategy(name, items=[])
-        shelf = Shelf(
-            station.ledger,
-            station.lake,
-            folder / "warehouse.duckdb",
-            f"sqlite:///{folder}/catalog.sqlite",
-            str(folder / "lake"),
-        )
-        for number in range(8):
-            sandbox.advance(hours=120)
-            for name in ("Books", "Toys")[: 1 + number % 2]:
-                sandbox.insert_job(name, items=[_item(number, place) for place in range(20 + number)])
-            station.sync(config=flagging("Books", "Toys"))
-            shelf.publish()
-        files = [station.lake.files.uri(part.name) for part in station.parts("books", "results")]
-        target = Target("postgresql", postgres, "engines", ("results.*", "meter.items"))
-        target.deliver(station.ledger, shelf.path)
-        yield History(folder, shelf, files, target)
-        target.ask("DROP SCHEMA engines CASCADE")
-
-
-def _item(number: int, place: int) -> dict[str, Any]:
-    item: dict[str, Any] = {
-        "id": place,
-        "price": place if number < 3 else place + 0.25,
-        "title": f"Tom’s no. {place} ✓",
-    }
-    if number >= 2:
-        item["tags"] = ["new", "näh", ""][: place % 4]
-        item["seller"] = {"name": "A", "since": 2000 + place} if place % 3 else {"name": "B", "since": None}
-    return item
-
-
-_SUMS = (
-    "count(*), sum(price), min({time}), max({time}), sum({tags}), sum(seller.since), "
-    "count(*) FILTER (WHERE seller.name = 'B' AND seller.since IS NULL)"
-)
-
-
-def _read_with_duckdb(history: History) -> tuple[Facts, dict[str, int]]:
-    sums = _SUMS.format(time="epoch_us(_meter_completed_at)", tags="len(tags)")
-    with reading(history.shelf.path) as connection:
-        (facts,) = connection.execute(f"SELECT {sums} FROM results.books").fetchall()
-        rows = connection.execute("SELECT strategy, count(*) FROM meter.items GROUP BY ALL").fetchall()
-    return facts, dict(rows)
 
 
 def _read_with_pyiceberg(history: History) -> tuple[Facts, dict[str, int]]:
@@ -187,7 +104,7 @@ def _read_files_with_datafusion(history: History) -> tuple[Facts, None]:
     for file in history.files[1:]:
         frame = frame.union(context.read_parquet(file))
     context.register_view("books", frame)
-    sums = _SUMS.format(time="CAST(_meter_completed_at AS BIGINT)", tags="cardinality(tags)")
+    sums = SUMS.format(time="CAST(_meter_completed_at AS BIGINT)", tags="cardinality(tags)")
     sums = sums.replace("seller.since", "seller['since']").replace("seller.name", "seller['name']")
     (row,) = context.sql(f"SELECT {sums} FROM books").to_arrow_table().to_pylist()
     return tuple(row.values()), None
@@ -205,7 +122,7 @@ def _read_files_with_spark(history: History) -> tuple[Facts, None]:
     )
     try:
         session.read.parquet(*history.files).createOrReplaceTempView("books")
-        sums = _SUMS.format(
+        sums = SUMS.format(
             time="unix_micros(_meter_completed_at)", tags="CASE WHEN tags IS NOT NULL THEN size(tags) END"
         )
         (row,) = session.sql(f"SELECT {sums} FROM books").collect()
@@ -215,7 +132,7 @@ def _read_files_with_spark(history: History) -> tuple[Facts, None]:
 
 
 def _read_with_postgresql(history: History) -> tuple[Facts, dict[str, int]]:
-    sums = _SUMS.format(
+    sums = SUMS.format(
         time="(extract(epoch from _meter_completed_at) * 1000000)::bigint", tags="jsonb_array_length(tags)"
     )
     sums = sums.replace("sum(seller.since)", "sum((seller ->> 'since')::bigint)::bigint")
@@ -244,7 +161,7 @@ def test_an_engine_reads_what_the_warehouse_shows(
 ) -> None:
     # chDB reads only what lies below the working folder.
     monkeypatch.chdir(history.folder)
-    facts, rows = _read_with_duckdb(history)
+    facts, rows = read_with_duckdb(history)
     assert facts[0] == sum(20 + number for number in range(8))
     assert all(facts)
     found, counts = READERS[engine](history)
