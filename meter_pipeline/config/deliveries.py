@@ -47,6 +47,9 @@ _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TABLE = re.compile(r"[\w*]+\.[\w*]+")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WHOLE = "env:"
+_MOTHERDUCK = "md:"
+# Variables that MotherDuck's own client reads; the first one is the option of its address as well.
+_TOKENS = ("motherduck_token", "MOTHERDUCK_TOKEN")
 _HIDDEN = "***"
 # Shorter passwords are parts of ordinary words, so that removing them would only make a message unreadable.
 _SHORTEST = 4
@@ -123,7 +126,20 @@ class DeliveryTarget:
             # A password may hold any character, and stands where a URL gives some of them a meaning.
             head = _VARIABLE.sub(lambda found: quote(value_of(found[1]), safe=""), head)
             url = head + at + _VARIABLE.sub(lambda found: value_of(found[1]), tail)
-        return parse_address(url, where)
+        return parse_address(_with_token(url, where, read) if url.startswith(_MOTHERDUCK) else url, where)
+
+
+def _with_token(url: str, where: str, read: Callable[[str], str | None]) -> str:
+    """The address with MotherDuck's token: without one, its client would open a browser and wait for somebody."""
+    query = url.partition("?")[2]
+    if any(map(_token_of, query.split("&"))):
+        return url
+    token = next(filter(None, map(read, _TOKENS)), None)
+    if token is None:
+        raise DeliveryConfigError(
+            f"{where}: {_TOKENS[0]} is not set: put MotherDuck's token into the environment or .env"
+        )
+    return f"{url}{'&' if query else '?'}{_TOKENS[0]}={token}"
 
 
 def check_target(name: str, to: str, schema: str | None, tables: tuple[str, ...]) -> str | None:
@@ -164,12 +180,14 @@ def parse_address(url: str, where: str) -> Address:
         raise DeliveryConfigError(f"{where} is not an address that can be delivered to: begin it with {_ADDRESSES}")
     if kind not in _SERVERS:
         path = url if scheme == "md" else rest.removeprefix("///").removeprefix("//")
+        if path.partition("?")[0] == _MOTHERDUCK:
+            raise DeliveryConfigError(f"{where} names no database: give md:database")
         if not path:
             raise DeliveryConfigError(f"{where} names no file: give {scheme}:///folder/file")
         shown = path.partition("?")[0]
         # A tilde is resolved by shells alone.
         full = path if scheme == "md" else str(Path(path).expanduser())
-        return Address(kind, full, shown, _spell(path.partition("?")[2]))
+        return Address(kind, full, shown, _secrets_of(path.partition("?")[2]))
     try:
         found = _Parts(kind, f"//{rest.removeprefix('//')}")
     except ValueError:
@@ -192,14 +210,17 @@ class _Parts:
         password = password.replace("@", "%40")
         self.address = f"{name}{colon}{password}{at}{host}{slash}{path}"
         self.database, _, self.query = path.partition("?")
-        options = self.query.split("&")
-        given = [value for option in options if (value := _password_of(option) or _token_of(option))]
-        self.secrets = tuple(spelling for secret in (password, *given) for spelling in _spell(secret))
+        self.secrets = (*_spell(password), *_secrets_of(self.query))
         self.shown = f"{kind}://{urlsplit(f'//{host}').netloc}{slash}{self.database}"
 
 
 def _asks_for_tls(query: str) -> bool:
     return dict(parse_qsl(query)).get("secure", "").lower() in ("1", "true", "yes", "on")
+
+
+def _secrets_of(query: str) -> tuple[str, ...]:
+    given = (_password_of(option) or _token_of(option) for option in query.split("&"))
+    return tuple(spelling for secret in given for spelling in _spell(secret))
 
 
 def _password_of(option: str) -> str:

@@ -116,3 +116,19 @@ def test_a_clickhouse_address_names_a_database_and_may_ask_for_tls() -> None:
     assert parse_address("clickhouses://me:canary@db/all?ca_cert=x", "to").shown == "clickhouse://db/all"
     with pytest.raises(DeliveryConfigError, match=r"to names no database: give clickhouse://user@host:8123/database"):
         parse_address("clickhouse://me:canary@db", "to")
+
+
+@pytest.mark.parametrize("variable", ["motherduck_token", "MOTHERDUCK_TOKEN"])
+def test_motherduck_gets_its_token_from_the_environment_and_never_waits_for_a_browser(variable: str) -> None:
+    target = DeliveryTarget("a", "md:analytics")
+    address = target.resolve({variable: "canary1"}.get)
+    assert (address.url, address.shown) == ("md:analytics?motherduck_token=canary1", "md:analytics")
+    assert address.scrub("refused: canary1") == "refused: ***"
+    given = DeliveryTarget("a", "md:analytics?motherduck_token=${MINE}").resolve({"MINE": "canary2"}.get)
+    assert (given.url, given.scrub("canary2")) == ("md:analytics?motherduck_token=canary2", "***")
+    with pytest.raises(
+        DeliveryConfigError, match=r"deliver\.a\.to: motherduck_token is not set: put MotherDuck's token"
+    ):
+        target.resolve({}.get)
+    with pytest.raises(DeliveryConfigError, match=r"names no database: give md:database"):
+        DeliveryTarget("a", "md:").resolve({variable: "canary"}.get)

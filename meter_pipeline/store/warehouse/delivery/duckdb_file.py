@@ -5,6 +5,7 @@ Tables have neither keys nor indexes: DuckDB refuses to delete a key and to inse
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -20,6 +21,7 @@ from meter_pipeline.store.warehouse.delivery.session import MARK, Session, in_a_
 from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import kind_of
 
+_NO_EXTENSION = re.compile(r"extension .?motherduck", re.IGNORECASE)
 _AS_TEXT = ("numeric", "interval", "rare")
 
 
@@ -90,7 +92,12 @@ class DuckdbSession(Session):
         except duckdb.Error as error:
             cause = find_cause(error)
             line = str(error).strip().splitlines()[0]
-            if cause == LOCKED or "lock" in line.lower():
+            if _NO_EXTENSION.search(line) is not None:
+                line = (
+                    "DuckDB's extension motherduck is missing, and could not be downloaded; run `INSTALL motherduck` "
+                    f"in DuckDB {duckdb.__version__} where the network allows it"
+                )
+            elif cause == LOCKED or "lock" in line.lower():
                 line = "another delivery, or another program, has it open; deliver again when it is closed"
             elif cause is not None:
                 line = f"{line}: {in_a_target(cause)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -240,3 +241,26 @@ def test_a_file_that_cannot_be_written_is_one_line_about_that_file(desk: Desk, u
         Target("file", url, "meter").deliver(desk.ledger, desk.path)
     assert "\n" not in str(failure.value)
     assert "METER_DATA_DIR" not in str(failure.value)
+
+
+def test_motherduck_without_its_extension_is_one_line_without_the_token(desk: Desk, tmp_path: Path) -> None:
+    # An extension for this release of DuckDB may be in the home folder.
+    code = (
+        "import sys\n"
+        "from meter_pipeline.config.deliveries import parse_address\n"
+        "from meter_pipeline.store.warehouse.delivery.deliver import open_session\n"
+        "try:\n"
+        "    open_session(parse_address('md:x?motherduck_token=canary', 'to'), 'meter')\n"
+        "except Exception as error:\n"
+        "    print(type(error).__name__, error)\n"
+    )
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "HTTP_PROXY": "http://127.0.0.1:1",
+        "HTTPS_PROXY": "http://127.0.0.1:1",
+    }
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("WarehouseError md:x: DuckDB's extension motherduck is missing, and could not be")
+    assert shown.stdout.count("\n") == 1
+    assert "canary" not in shown.stdout + shown.stderr
