@@ -34,17 +34,20 @@ _SCHEMES = {
     "md": "duckdb",
     "clickhouse": "clickhouse",
     "clickhouses": "clickhouse",
+    "bigquery": "bigquery",
 }
 # Targets that are servers, with an address that every client of theirs knows.
 _SERVERS = {"postgresql": "postgresql://user@host/database", "clickhouse": "clickhouse://user@host:8123/database"}
-_ADDRESSES = "postgresql:, clickhouse:, sqlite:, duckdb:, md:"
+_ADDRESSES = "postgresql:, clickhouse:, bigquery:, sqlite:, duckdb:, md:"
 _NO_SCHEMAS = {
     "sqlite": "a SQLite file has no schemas: remove `schema`",
     "clickhouse": "ClickHouse has databases in the place of schemas: remove `schema`, and name the database in `to`",
+    "bigquery": "`to` names the dataset of BigQuery already: remove `schema`",
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TABLE = re.compile(r"[\w*]+\.[\w*]+")
+_DATASET = re.compile(r"bigquery://(?:[\w.-]+:)?[\w-]+/\w+")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WHOLE = "env:"
 _MOTHERDUCK = "md:"
@@ -64,7 +67,7 @@ class Address:
     """Where a target is.
 
     Attributes:
-        kind: postgresql, clickhouse, sqlite or duckdb.
+        kind: postgresql, clickhouse, bigquery, sqlite or duckdb.
         url: The URL or path to connect to, which may hold a password. Never shown by `repr`.
         shown: The same without a password, for messages.
         secrets: What must not be in a message, in every spelling.
@@ -89,7 +92,8 @@ class DeliveryTarget:
     Attributes:
         name: Its name there, which is the name of its asset in Dagster as well.
         to: The address, with the names of variables in the place of secrets.
-        schema: The schema for the tables; a SQLite file has none, and of ClickHouse the address names the database.
+        schema: The schema for the tables; a SQLite file has none, and of ClickHouse and BigQuery the address names the
+            database or dataset.
         tables: What is delivered, as `schema.name` of the warehouse, with `*` as wildcard.
         line: The line in the file.
     """
@@ -178,6 +182,11 @@ def parse_address(url: str, where: str) -> Address:
     kind = _SCHEMES.get(scheme.partition("+")[0])
     if not colon or kind is None:
         raise DeliveryConfigError(f"{where} is not an address that can be delivered to: begin it with {_ADDRESSES}")
+    if kind == "bigquery":
+        shown = url.partition("?")[0]
+        if not _DATASET.fullmatch(shown):
+            raise DeliveryConfigError(f"{where} names no dataset: give bigquery://project/dataset")
+        return Address(kind, url, shown)
     if kind not in _SERVERS:
         path = url if scheme == "md" else rest.removeprefix("///").removeprefix("//")
         if path.partition("?")[0] == _MOTHERDUCK:

@@ -12,6 +12,7 @@ from meter_pipeline.errors import MeterPipelineError
 
 # Modules that are there exactly when an extra of pyproject.toml is installed.
 _MODULES = {
+    "bigquery": ("google.cloud.bigquery",),
     "clickhouse": ("clickhouse_connect",),
     "charts": ("matplotlib", "PIL"),
     "dagster": ("dagster", "dagster_webserver", "dagster_dbt", "matplotlib"),
@@ -29,7 +30,7 @@ def require_extra(extra: str, needed_by: str, otherwise: str = "") -> None:
     """Makes sure that an extra is installed, without importing it.
 
     Args:
-        extra: Name of the extra in `pyproject.toml`: charts, clickhouse, dagster, dbt, iceberg or postgres.
+        extra: Name of the extra in `pyproject.toml`: bigquery, charts, clickhouse, dagster, dbt, iceberg or postgres.
         needed_by: What needs the extra; the message begins with it.
         otherwise: Another way out than to install the extra.
 

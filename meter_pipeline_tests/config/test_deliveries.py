@@ -41,7 +41,7 @@ def test_every_option_of_a_target_is_read(tmp_path: Path) -> None:
     [
         ("analytics: {}", "analytics needs `to`"),
         ("Analytics: {to: 'env:URL'}", "'Analytics' is not a valid name of a target"),
-        ("a: {to: 'oracle://db'}", "`to` must begin with postgresql:, clickhouse:, sqlite:, duckdb:, md: or env:"),
+        ("a: {to: 'oracle://db'}", "`to` must begin with postgresql:, clickhouse:, bigquery:, sqlite:, duckdb:"),
         ("a: {to: 'env:'}", "env: must be followed by the name of an environment variable"),
         ("a: {to: 'postgresql://me:canary@db/x'}", r"`to` holds a password: write \$\{NAME\} in its place"),
         ("a: {to: 'postgresql://me:canary${X}@db/x'}", "`to` holds a password"),
@@ -50,6 +50,7 @@ def test_every_option_of_a_target_is_read(tmp_path: Path) -> None:
         ("a: {to: 'clickhouse://me:canary@db/x'}", "`to` holds a password"),
         ("a: {to: 'sqlite:///x', schema: meter}", "a SQLite file has no schemas"),
         ("a: {to: 'clickhouse://db/x', schema: meter}", "ClickHouse has databases in the place of schemas"),
+        ("a: {to: 'bigquery://p/d', schema: meter}", "`to` names the dataset of BigQuery already: remove `schema`"),
         ("a: {to: 'env:URL', schema: 'a b'}", "'a b' is not a valid name of a schema"),
         ("a: {to: 'env:URL', tables: [books]}", "'books' is not a table of the warehouse: write schema.name"),
         ("a: {to: 'env:URL', tables: []}", "`tables` is empty"),
@@ -85,7 +86,7 @@ def test_a_whole_url_may_be_in_a_variable() -> None:
 def test_a_variable_that_is_not_set_or_holds_nothing_usable_is_named_and_not_quoted() -> None:
     with pytest.raises(DeliveryConfigError, match=r"deliver\.a\.to: URL is not set"):
         DeliveryTarget("a", "env:URL").resolve({}.get)
-    for url in ("canary", "canary://x", "sqlite://", "duckdb:", "postgresql://me:canary@[db/x"):
+    for url in ("canary", "canary://x", "sqlite://", "duckdb:", "postgresql://me:canary@[db/x", "bigquery://canary"):
         with pytest.raises(DeliveryConfigError, match=r"deliver\.a\.to") as failure:
             DeliveryTarget("a", "env:URL").resolve({"URL": url}.get)
         assert "canary" not in str(failure.value)
@@ -99,6 +100,7 @@ def test_a_variable_that_is_not_set_or_holds_nothing_usable_is_named_and_not_quo
         ("duckdb:out.duckdb", "duckdb", "out.duckdb"),
         ("md:my_db", "duckdb", "md:my_db"),
         ("postgres://db/x", "postgresql", "postgresql://db/x"),
+        ("bigquery://my-project/my_data?location=EU", "bigquery", "bigquery://my-project/my_data?location=EU"),
     ],
 )
 def test_addresses_lead_where_they_say(url: str, kind: str, path: str) -> None:

@@ -136,6 +136,11 @@ def open_session(address: Address, schema: str) -> Session:
         from meter_pipeline.store.warehouse.delivery.clickhouse import ClickHouseSession
 
         return ClickHouseSession(address, schema)
+    if address.kind == "bigquery":
+        require_extra("bigquery", "delivery to BigQuery")
+        from meter_pipeline.store.warehouse.delivery.bigquery import BigQuerySession
+
+        return BigQuerySession(address, schema)
     if address.kind == "sqlite":
         from meter_pipeline.store.warehouse.delivery.sqlite import SqliteSession
 

@@ -11,6 +11,7 @@ import pytest
 
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline_tests.bigquery_server import BigQueryServer
 from meter_pipeline_tests.clickhouse_server import PASSWORD, USER, ClickHouseServer
 from meter_pipeline_tests.store.warehouse.delivery.targets import HEAVY_KINDS, KINDS, Target, ask_clickhouse
 from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk
@@ -21,6 +22,13 @@ def clickhouse() -> Iterator[str]:
     """A ClickHouse server; the URL of it, without a database."""
     with ClickHouseServer() as server:
         yield f"clickhouse://{USER}:{quote(PASSWORD, safe='')}@{server.address}"
+
+
+@pytest.fixture(scope="session")
+def bigquery_server() -> Iterator[BigQueryServer]:
+    """A stand-in for BigQuery."""
+    with BigQueryServer() as server:
+        yield server
 
 
 @pytest.fixture
@@ -35,6 +43,9 @@ def make_target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
             url, name = request.getfixturevalue("clickhouse"), f"meter_{uuid.uuid4().hex[:8]}"
             ask_clickhouse(url, f"CREATE DATABASE {name}")
             target = Target(kind, f"{url}/{name}", "")
+        elif kind == "bigquery":
+            server: BigQueryServer = request.getfixturevalue("bigquery_server")
+            target = Target(kind, server.address(f"meter_{uuid.uuid4().hex[:8]}"), "")
         else:
             target = Target(kind, f"{kind}:///{tmp_path / f'target.{kind}'}", "meter")
         made.append(target)

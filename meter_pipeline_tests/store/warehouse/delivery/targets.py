@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 import psycopg
+import sqlglot
 
 from meter_pipeline.config.deliveries import Address, DeliveryTarget, parse_address
 from meter_pipeline.store.ledger.ledger import Ledger
@@ -21,8 +24,8 @@ from meter_pipeline.store.warehouse.delivery.deliver import Delivery, deliver
 from meter_pipeline.store.warehouse.delivery.relations import name_in_target, shorten
 
 KINDS = ("postgresql", "sqlite", "duckdb")
-#: Kinds whose servers are heavy: `make engines` runs their tests.
-HEAVY_KINDS = ("clickhouse",)
+#: Kinds whose clients or servers are heavy: `make engines` runs their tests.
+HEAVY_KINDS = ("clickhouse", "bigquery")
 Ask = Callable[[str], list[tuple[Any, ...]]]
 Content = Mapping[str, tuple[tuple[str, ...], list[str]]]
 
@@ -41,6 +44,11 @@ class Target:
         """Its address."""
         return parse_address(self.url, "to")
 
+    @property
+    def dataset(self) -> str:
+        """The dataset of BigQuery."""
+        return urlsplit(self.url).path.strip("/")
+
     def deliver(self, ledger: Ledger, path: Path, *, full: bool = False) -> Delivery:
         """Delivers the publication at `path`."""
         wanted = DeliveryTarget("analytics", self.url, self.schema, self.tables)
@@ -49,7 +57,8 @@ class Target:
     @contextmanager
     def session(self) -> Iterator[Ask]:
         """A session of the target's own client, as a function that answers SQL; `SCHEMA.` stands for the schema."""
-        prefix = "" if self.kind in ("sqlite", "clickhouse") else f"{self.schema}."
+        schemas = {"sqlite": "", "clickhouse": "", "bigquery": f'"a-project"."{self.dataset}".'}
+        prefix = schemas.get(self.kind, f"{self.schema}.")
         with self._client() as client:
             yield lambda sql: client(sql.replace("SCHEMA.", prefix))
 
@@ -61,6 +70,9 @@ class Target:
                 yield lambda sql: _fetch(connection.execute(sql))
         elif self.kind == "clickhouse":
             yield lambda sql: ask_clickhouse(self.url, sql)
+        elif self.kind == "bigquery":
+            with open_bigquery(self.url) as google:
+                yield lambda sql: [tuple(row) for row in google.query(_to_bigquery(sql)).result()]
         elif self.kind == "sqlite":
             with sqlite3.connect(self.address.url) as lite:
                 yield lambda sql: lite.execute(sql).fetchall()
@@ -94,6 +106,10 @@ class Target:
             sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
         elif self.kind == "clickhouse":
             sql = "SELECT name FROM system.tables WHERE database = currentDatabase()"
+        elif self.kind == "bigquery":
+            with open_bigquery(self.url) as client:
+                names = [item.table_id for item in client.list_tables(self.dataset)]
+            return sorted(name for name in names if not name.startswith("_meter_"))
         else:
             sql = f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{self.schema}'"
         return sorted(name for (name,) in ask(sql) if not name.startswith("_meter_"))
@@ -103,6 +119,9 @@ class Target:
             sql = f"SELECT name FROM pragma_table_info('{name}')"
         elif self.kind == "clickhouse":
             sql = f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{name}'"
+        elif self.kind == "bigquery":
+            with open_bigquery(self.url) as client:
+                return [column.name for column in client.get_table(f"{self.dataset}.{name}").schema]
         else:
             sql = (
                 "SELECT column_name FROM information_schema.columns "
@@ -125,6 +144,20 @@ def ask_clickhouse(url: str, sql: str) -> list[tuple[Any, ...]]:
             return [tuple(row) for row in client.query(sql).result_rows]
         client.command(sql)
     return []
+
+
+def open_bigquery(url: str) -> closing[Any]:
+    """The client of BigQuery, for the stand-in of an address."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
+
+    options = {"api_endpoint": parse_qs(urlsplit(url).query)["endpoint"][0]}
+    return closing(bigquery.Client("a-project", credentials=AnonymousCredentials(), client_options=options))
+
+
+def _to_bigquery(sql: str) -> str:
+    (statement,) = sqlglot.transpile(sql, read="postgres", write="bigquery")
+    return statement
 
 
 def expected(path: Path, *, left_out: tuple[str, ...] = ()) -> Content:
@@ -159,6 +192,8 @@ def _plain(cell: Any) -> Any:
         return cell.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f+00:00")
     if isinstance(cell, date):
         return cell.isoformat()
+    if isinstance(cell, Decimal):
+        return format(cell, "f")
     if isinstance(cell, (dict, list)):
         return json.dumps(_escaped(cell), sort_keys=True)
     if isinstance(cell, str) and cell[:1] in ("{", "["):

@@ -232,6 +232,9 @@ def _fingerprint(target: Target) -> object:
     if target.kind == "clickhouse":
         return target.ask("SELECT name, uuid, metadata_modification_time, total_rows FROM system.tables "
                           "WHERE database = currentDatabase() ORDER BY name")  # fmt: skip
+    if target.kind == "bigquery":
+        about = ("_meter_deliveries", "_meter_tables", "_meter_partitions")
+        return target.content(), [target.ask(f"SELECT * FROM SCHEMA.{name} ORDER BY 1, 2, 3") for name in about]
     return hashlib.sha256(Path(target.address.url).read_bytes()).hexdigest()
 
 
