@@ -155,16 +155,10 @@ def _to_document(job: JobRow, findings: Findings) -> dict[str, Any]:
 
 
 def _audit_again(store: Store, strategies: Sequence[StrategyRow], config: Any, *, apply: bool, as_json: bool) -> None:
-    from meter_pipeline.sync import DecisionError, audit_again
+    from meter_pipeline.sync.loading.by_hand import audit_by_hand
 
-    audits: list[SecondAudit] = []
-    problems: list[str] = []
-    for row in strategies:
-        try:
-            audits.append(audit_again(store.ledger, store.lake, row.strategy_id, apply=apply, config=config))
-        except DecisionError as error:
-            # Others load this one; the verdicts on the other strategies have nothing to do with it.
-            problems.append(str(error))
+    ids = [row.strategy_id for row in strategies]
+    audits, problems = audit_by_hand(store.ledger, store.lake, ids, config, apply=apply)
     if as_json:
         print_json(
             {

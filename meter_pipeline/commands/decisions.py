@@ -36,12 +36,20 @@ def release(
             autocompletion=complete.held_jobs,
         ),
     ] = None,
+    items: Annotated[
+        bool,
+        typer.Option(
+            "--items",
+            help="Also let rejected items of these jobs in, of accepted ones, too: NaN becomes null, and what is no "
+            "JSON even so stays out.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Accept held jobs by hand: their items enter results and the change feed as they are."""
     if not job and all_like is None:
         raise typer.BadParameter("give the ids of held jobs, or --all-like JOB: `meter-pipeline status` lists them")
-    _decide("release", job or (), as_json, all_like=all_like)
+    _decide("release", job or (), as_json, all_like=all_like, items=items)
 
 
 def hold(
@@ -94,6 +102,7 @@ def _decide(
     *,
     reason: str | None = None,
     all_like: str | None = None,
+    items: bool = False,
     check: Callable[[Ledger, Sequence[str]], None] | None = None,
 ) -> None:
     """Does what the user decides and prints it; `check` may refuse or ask first."""
@@ -104,17 +113,25 @@ def _decide(
     with open_store(settings) as store:
         if check is not None:
             check(store.ledger, jobs)
-        decided = decide_by_hand(store.ledger, store.lake, Request(verb, jobs, reason, all_like), config)
+        decided = decide_by_hand(store.ledger, store.lake, Request(verb, jobs, reason, all_like, items), config)
     done = DONE[verb]
     if as_json:
-        print_json({done: [{"strategy": own.slug, "jobs": own.jobs, "items": own.items} for own in decided]})
+        documents = [{"strategy": own.slug, "jobs": own.jobs, "items": own.items} for own in decided]
+        if items:
+            documents = [document | {"left": own.left} for document, own in zip(documents, decided, strict=True)]
+        print_json({done: documents})
         return
     for own in decided:
-        jobs_done, items = count(own.jobs, "job"), count(own.items, "item")
-        moved = (
-            f"{jobs_done} with {items} {done}" if verb == "release" else f"{jobs_done} {done}, {items} left the results"
-        )
+        jobs_done, counted = count(own.jobs, "job"), count(own.items, "item")
+        if items:
+            moved = f"{count(own.items, 'rejected item')} of {jobs_done} let in"
+        elif verb == "release":
+            moved = f"{jobs_done} with {counted} {done}"
+        else:
+            moved = f"{jobs_done} {done}, {counted} left the results"
         print_line(f"{own.slug}: {moved}; {_THEN}")
+        if own.rejection is not None:
+            print_line(f"{own.slug}: {count(own.left, 'item')} cannot be read and stay out: {own.rejection}")
         if own.is_rewritten:
             print_line(
                 f"{own.slug}: the rows of its other jobs were made again: columns or a key had come from what left"

@@ -1,8 +1,10 @@
 """The pipeline without an orchestrator: discover, land, audit, refine. `sync` is the one way in;
-`hold`, `release` and `drop` are what a person decides about jobs, `audit_again` judges loaded jobs once more."""
+`hold`, `release`, `release_items` and `drop` are what a person decides about jobs, `audit_again` judges loaded jobs
+once more."""
 
 from meter_pipeline.sync.engine import sync
 from meter_pipeline.sync.loading.decisions import DecisionError
+from meter_pipeline.sync.loading.readmission import Readmission, release_items
 from meter_pipeline.sync.loading.release import release
 from meter_pipeline.sync.loading.second_audit import ChangedVerdict, SecondAudit, audit_again
 from meter_pipeline.sync.loading.withdraw import drop, hold
@@ -14,6 +16,7 @@ __all__ = [
     "DecisionError",
     "Problem",
     "Progress",
+    "Readmission",
     "SecondAudit",
     "SelectionError",
     "StrategyReport",
@@ -22,5 +25,6 @@ __all__ = [
     "drop",
     "hold",
     "release",
+    "release_items",
     "sync",
 ]

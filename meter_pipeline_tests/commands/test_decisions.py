@@ -72,3 +72,23 @@ def test_a_job_is_dropped_only_when_the_user_agrees(meter: Command, ids: list[st
 def test_an_unknown_job_is_one_line(command: str, meter: Command, ids: list[str]) -> None:
     done = meter(command, "nobody")
     assert (done.code, done.err) == (2, "meter-pipeline: no job nobody: see `meter-pipeline jobs list`\n")
+
+
+def test_rejected_items_are_let_in_and_those_that_cannot_be_read_are_named(meter: Command, shop: Sandbox) -> None:
+    items = [json.dumps({"title": f"Book {number}", "price": number}).encode() for number in range(12)]
+    items[3], items[9] = b'{"title":"Book 3","price":NaN}', b"{'title': 9}"
+    job = shop.insert_job("Books", items=items)
+    meter("sync")
+    done = meter("release", job, "--items")
+    assert done.code == 0
+    first, second = done.out.splitlines()
+    assert first == "books: 1 rejected item of 1 job let in; publish the warehouse to see it"
+    assert second.startswith(f"books: 1 item cannot be read and stay out: job {job}, item_index 9: not valid JSON")
+    refused = meter("release", job, "--items")
+    assert (refused.code, "none of its 1 rejected items can be read" in refused.err) == (2, True)
+    other = shop.insert_job("Books", items=[*items[:3], *items[3:4] * 2])
+    meter("sync")
+    assert json.loads(meter("release", other, "--items", "--json").out) == {
+        "released": [{"strategy": "books", "jobs": 1, "items": 2, "left": 0}]
+    }
+    assert states(meter)[other] == "accepted"

@@ -56,7 +56,7 @@ class Pipeline:
         with open_store(self.settings) as store, open_client(self.settings) as client:
             return sync(client, store.ledger, store.lake)
 
-    def scrape(self, strategy: str, *items: dict[str, Any], **fields: Any) -> str:
+    def scrape(self, strategy: str, *items: dict[str, Any] | bytes, **fields: Any) -> str:
         """One more job of a strategy; returns its id."""
         self.sandbox.advance(hours=1)
         return self.sandbox.insert_job(strategy, items=list(items), **fields)

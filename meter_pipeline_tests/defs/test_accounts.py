@@ -78,7 +78,7 @@ def test_the_first_keeps_the_plain_names_and_the_second_has_its_prefix_in_all_of
     assert _names(_both(pipeline, shop, tmp_path)) == {
         "jobs": sorted(
             f"{name}{suffix}"
-            for name in ("drop_jobs", "hold_jobs", "load", "publish_warehouse", "release_jobs", "sync")
+            for name in ("audit_again", "drop_jobs", "hold_jobs", "load", "publish_warehouse", "release_jobs", "sync")
             for suffix in ("", "_shop")
         ),
         "schedules": ["hourly_sync", "hourly_sync_shop"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -95,3 +96,46 @@ def test_a_mistake_fails_the_run_in_one_line(
 ) -> None:
     pipeline.sync()
     assert message in failure(decide(pipeline, verb, fails=True, **config))
+
+
+def test_rejected_items_are_let_in_from_the_launchpad(pipeline: Pipeline) -> None:
+    job = pipeline.scrape("Books", *({"title": f"Book {n}"} for n in range(8)), b'{"title":"x","price":NaN}')
+    pipeline.sync()
+    result = decide(pipeline, "release", jobs=[job], items=True)
+    assert "books: 1 jobs released, 1 items" in logged(pipeline, result)
+    with open_store(pipeline.settings) as store:
+        (row,) = store.ledger.jobs(ids=[job])
+    assert (row.items, row.rejected) == (9, 0)
+    assert "has no rejected items" in failure(decide(pipeline, "release", fails=True, jobs=[job], items=True))
+
+
+def audit_again(pipeline: Pipeline, *, fails: bool = False, **config: Any) -> dg.ExecuteInProcessResult:
+    """Launches the job `audit_again`."""
+    result = (
+        pipeline.defs()
+        .resolve_job_def("audit_again")
+        .execute_in_process(
+            instance=pipeline.instance,
+            run_config={**QUIET, "ops": {"meter_audit": {"config": config}}},
+            raise_on_error=False,
+        )
+    )
+    assert result.success is not fails
+    return result
+
+
+def test_jobs_are_judged_again_from_the_launchpad_and_the_verdicts_count_when_they_are_applied(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    for _ in range(4):
+        pipeline.scrape("Boots", *({"title": f"Boot {n}", "price": n + 1.5} for n in range(12)))
+    empty = pipeline.scrape("Boots", *({"title": f"Boot {n}", "price": None} for n in range(12)))
+    pipeline.sync()
+    assert states(pipeline)[empty] == "held"
+    (tmp_path / "meter.yaml").write_text("strategies:\n  boots:\n    audit:\n      flag: ['*']\n")
+    result = audit_again(pipeline, strategies=["boots"])
+    assert any(f"boots: job {empty}: held, now flagged: price" in line for line in logged(pipeline, result))
+    assert states(pipeline)[empty] == "held"
+    audit_again(pipeline, strategies=["boots"], apply=True)
+    assert states(pipeline)[empty] == "accepted"
+    assert "no strategy nobody" in failure(audit_again(pipeline, fails=True, strategies=["nobody"]))

@@ -93,6 +93,15 @@ class Draft(PartSet):
         for part in old:
             self._leave_out(part)
 
+    def exchange(self, table: str, jobs: Mapping[str, str], pieces: Iterable[pa.Table], schema: pa.Schema) -> None:
+        """Replaces the rows of jobs by others, which come in order and may be read from the table itself."""
+        old, times = self.of(table), set(jobs.values())
+        self._months[table] |= {month_of(time) for time in times}
+        self.write(table, pieces, schema)
+        for part in old:
+            if part.may_hold(times):
+                self._remove_from(part, table, set(jobs))
+
     def drop(self, table: str) -> None:
         """Removes all rows of a table."""
         self._waiting[table] = []

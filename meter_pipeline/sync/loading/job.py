@@ -191,7 +191,7 @@ def read_held_job(row: JobRow, stored: PartSet, texts: Texts, *, large_bytes: in
 
 
 def _read_stored(row: JobRow, stored: PartSet, texts: Texts, large_bytes: int) -> CompletedJob:
-    job = _record_from_ledger(row)
+    job = record_from_ledger(row)
     size = row.bytes or 0
     batches = stored.job_batches("raw", ["item_index", "item"], {row.job_id: time_of(job)})
     if size >= large_bytes:
@@ -228,7 +228,7 @@ def _choose_reason(row: JobRow, audited: str | None) -> str | None:
     return audited if row.held_at is None else row.reason or BY_HAND
 
 
-def _record_from_ledger(row: JobRow) -> Job:
+def record_from_ledger(row: JobRow) -> Job:
     """The API's record of a job, as far as the ledger has it."""
     return Job(
         job_id=row.job_id,

@@ -76,7 +76,7 @@ def completed_outcome(job: CompletedJob, duplicates: int | None, changes: int | 
 
 
 def released_update(job: CompletedJob, duplicates: int | None, changes: int) -> JobUpdate:
-    """The update of a held job that a user accepted."""
+    """The update of a job that a user accepted, or whose rejected items a user let in."""
     return JobUpdate(
         job.job.job_id,
         "accepted",
@@ -86,6 +86,8 @@ def released_update(job: CompletedJob, duplicates: int | None, changes: int) -> 
         changes=changes,
         released_at=job.released_at,
         held_at=None,
+        rejected=job.rejected,
+        rejection=job.rejection,
     )
 
 
