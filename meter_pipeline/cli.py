@@ -126,7 +126,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     try:
         # Not `app(...)`: that replaces the hook for uncaught exceptions, which makes their text safe for a terminal.
-        code = _command()(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        code = _build_commands()(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         # Typer turns a KeyboardInterrupt into this exit code and prints nothing.
         if code != INTERRUPTED:
@@ -150,7 +150,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 @cache
-def _command() -> Any:
+def _build_commands() -> Any:
     """All commands with their options; finding these out takes as long as many a command."""
     return typer.main.get_command(app)
 
