@@ -18,11 +18,13 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true
 # In the order of their names: sorted by the number of tests, the files with one long test would come last, to one core.
 PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
+# Which tests `make test` runs. CI adds those of the wheel: in one run, neither waits for the last test of the other.
+MARKS ?= not slow and not wheel and not deploy and not engines and not extensions
 
 # With it set, every process would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo dev test wheel check deploy-test engines coverage lint lint-style lint-types lint-models lint-defs format docs \
+.PHONY: demo dev test wheel deploy-test engines coverage lint lint-style lint-types lint-models lint-defs format docs \
 	lock bench screenshots crash slow clean install
 .DEFAULT_GOAL := demo
 
@@ -66,15 +68,11 @@ dev: $(STAMP)
 	@$(BIN)/meter-pipeline dev
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m '$(MARKS)' $(TESTS)
 
 # What somebody has who never saw the repository: a wheel, built here, in an environment with nothing but what it needs.
 wheel: $(STAMP)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m wheel meter_pipeline_tests/builds
-
-# The quick tests and the wheel in one run: on several cores, neither waits for the last test of the other.
-check: $(STAMP)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not slow and not deploy and not engines' $(TESTS)
 
 # A deployment of several workers, as processes of this machine; needs redis-server.
 deploy-test: $(DEPLOY_STAMP)
