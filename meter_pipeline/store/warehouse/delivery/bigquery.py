@@ -405,7 +405,8 @@ class BigQuerySession(Session):
             reason, way_out = str(error), "check the address and the network"
         else:
             return
-        raise WarehouseError(self.address.scrub(f"{self.address.shown}: {' '.join(reason.split())}; {way_out}"))
+        line = " ".join(reason.split()).rstrip(".")
+        raise WarehouseError(self.address.scrub(f"{self.address.shown}: {line}; {way_out}"))
 
 
 def _stage_schema(columns: Iterable[str], types: dict[str, str]) -> list[bigquery.SchemaField]:
