@@ -205,9 +205,8 @@ def _find_rows(snapshot: Snapshot, root: str) -> item_versions.FindRows:
     A query of all parts finds these by comparing each part with each strategy.
     """
 
-    def find_rows(table: str, slugs: Sequence[str], since: str) -> str:
-        names = (snapshot.names[table].get(slug, ()) for slug in slugs)
-        return query_table(root, table, [name for of_strategy in names for name in of_strategy])
+    def find_rows(table: str, slugs: Sequence[str], since: datetime) -> str:
+        return query_table(root, table, snapshot.find_names(table, slugs, since))
 
     return find_rows
 

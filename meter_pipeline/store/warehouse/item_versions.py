@@ -9,6 +9,7 @@ others are closed, opened or added again from the events since then. So the tabl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import TypeAlias
 
 import duckdb
@@ -20,7 +21,7 @@ TABLE = "meter.kept_item_versions"
 
 #: Makes a query of a table of the lake (`results` in its common columns), with `strategy`: the rows of some strategies
 #: since a time, among which there may be others.
-FindRows: TypeAlias = Callable[[str, Sequence[str], str], str]
+FindRows: TypeAlias = Callable[[str, Sequence[str], datetime], str]
 
 # Jobs of this many items are read together (number of items): a bound for memory, and few scans for many strategies.
 _BATCH_ITEMS = 4_000_000
@@ -225,7 +226,7 @@ def update(connection: duckdb.DuckDBPyConnection, find_rows: FindRows, carried_r
     connection.execute(_STALE, [since_revision])
     for batch in _batches(connection.execute(_READ_STALE).fetchall()):
         slugs = [slug for slug, _ in batch]
-        since = f"{min(month for _, month in batch)}-01 00:00:00+00"
+        since = datetime.fromisoformat(f"{min(month for _, month in batch)}-01T00:00:00+00:00")
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE stale AS FROM all_stale WHERE strategy IN (SELECT unnest(?))", [slugs]
         )

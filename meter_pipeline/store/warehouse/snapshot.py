@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -52,10 +53,25 @@ class Snapshot:
     @cached_property
     def names(self) -> dict[str, dict[str, list[str]]]:
         """Names of the parts by table of the lake and slug."""
-        found: dict[str, dict[str, list[str]]] = {table: {} for table in SHOWN}
+        return {
+            table: {slug: [name for name, _ in parts] for slug, parts in by_slug.items()}
+            for table, by_slug in self._ends.items()
+        }
+
+    def find_names(self, table: str, slugs: Iterable[str], since: datetime) -> list[str]:
+        """Names of the parts of a table that may have rows of some strategies since a time."""
+        found = (part for slug in slugs for part in self._ends[table].get(slug, ()))
+        return [name for name, last_at in found if last_at >= since.timestamp() * 1e6]
+
+    @cached_property
+    def _ends(self) -> dict[str, dict[str, list[tuple[str, int]]]]:
+        """Name and latest time (microseconds since 1970) of the parts by table of the lake and slug."""
+        found: dict[str, dict[str, list[tuple[str, int]]]] = {table: {} for table in SHOWN}
         columns = (self.parts[name].to_pylist() for name in ("table_name", "strategy", "name"))
-        for table, slug, name in zip(*columns, strict=True):
-            found[table].setdefault(slug, []).append(name)
+        for table, slug, name, last_at in zip(
+            *columns, self.parts["last_at"].cast(pa.int64()).to_pylist(), strict=True
+        ):
+            found[table].setdefault(slug, []).append((name, last_at))
         return found
 
 

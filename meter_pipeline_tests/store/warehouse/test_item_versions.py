@@ -42,7 +42,7 @@ CREATE TABLE items (strategy VARCHAR, job_id VARCHAR, item_index BIGINT, item VA
 """
 
 
-def _find_rows(table: str, slugs: Sequence[str], since: str) -> str:
+def _find_rows(table: str, slugs: Sequence[str], since: datetime) -> str:
     return f"FROM {'items' if table == 'raw' else table}"
 
 
