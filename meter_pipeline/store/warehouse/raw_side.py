@@ -89,14 +89,14 @@ def create_lake_views(
         carried_revision: The ledger's revision that incremental tables are carried from; None if there are none.
         goes_on: Whether the file is a copy of a publication, and the partitions are only those that have changed since.
     """
-    # There is nothing to optimize, which for thousands of small statements takes half of the time.
-    connection.execute("PRAGMA disable_optimizer")
     right = _drop_outdated_results(connection, snapshot, root) if goes_on else set()
     replace_table(connection, "meter.lake_files", _list_files(snapshot, root))
     if goes_on:
         _update(connection, "meter.partitions", snapshot.partitions, keys=["table_name", "strategy", "month"])
     else:
         replace_table(connection, "meter.partitions", snapshot.partitions)
+    # From here on there is nothing to optimize, which for thousands of small statements takes half of the time.
+    connection.execute("PRAGMA disable_optimizer")
     changed = "true" if carried_revision is None else f"revision > {carried_revision:d}"
     _create_view(
         connection,
