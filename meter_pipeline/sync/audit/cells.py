@@ -23,6 +23,14 @@ _MAX_DEPTH = 6
 _MOST_CELLS = 6_000_000
 
 
+def as_object(item: Any) -> dict[str, Any]:
+    """An item as an object: a row of a table, which is an array, by its columns, and anything else as a value."""
+    if type(item) is dict:
+        return item
+    is_row = type(item) is list and 0 < len(item) <= _MAP_KEYS and not any(type(cell) in (dict, list) for cell in item)
+    return {"value": {str(place): cell for place, cell in enumerate(item)} if is_row else item}
+
+
 class Cells:
     """Rows of items, each kept by the number of its item's text, so that repeated items are taken apart once.
 
@@ -83,10 +91,8 @@ class Cells:
 
     def _flatten(self, item: Any) -> dict[int, int]:
         row: dict[int, int] = {}
-        if type(item) is dict:
-            self._add(item, self._root, row)
-        elif item is not None:
-            self._add({"value": item}, self._root, row)
+        if item is not None:
+            self._add(as_object(item), self._root, row)
         return row
 
     def _add(self, item: dict[str, Any], branch: _Branch, row: dict[int, int]) -> None:

@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 # Items whose values moved by the same factor, up to rounding, to call a step rigid.
 _SAME_FACTOR = 0.004
 _SOME_CHANGED = 3
+# By how much a rank grows from item to item at most, gaps included.
+_RANK_STEP = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,13 +294,16 @@ def _quartiles(cells: Floats) -> Floats:
 
 
 def follows_order(profile: JobProfile) -> npt.NDArray[np.bool_]:
-    """Whether the numbers of each field follow the order of the items, as a rank does."""
+    """Whether the numbers of each field number the items, as a rank does: prices of a list in their order do not."""
     cached: npt.NDArray[np.bool_] | None = profile.memory.get("order")
     if cached is None:
         cached = profile.memory["order"] = np.zeros(len(profile.paths), np.bool_)
+        places = np.sort(profile.sketch.places)
         numbers = profile.sketch.numbers[np.argsort(profile.sketch.places, kind="stable")]
         if len(numbers) >= 4:
             with np.errstate(invalid="ignore"):
                 grows = (np.diff(numbers, axis=0) > 0).mean(axis=0)
-            cached[profile.sketch.numeric] = (grows >= 0.97) | (grows <= 0.03) & ~np.isnan(numbers).any(axis=0)
+                steps = np.abs(numbers[-1] - numbers[0]) / max((places[-1] - places[0]) * profile.items, 1)
+            in_order = (grows >= 0.97) | (grows <= 0.03) & ~np.isnan(numbers).any(axis=0)
+            cached[profile.sketch.numeric] = in_order & (steps <= _RANK_STEP)
     return cached

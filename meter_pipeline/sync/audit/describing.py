@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.store.columns import spell_json
-from meter_pipeline.sync.audit.cells import Cells, Codes
+from meter_pipeline.sync.audit.cells import Cells, Codes, as_object
 from meter_pipeline.sync.audit.identities import Path
 from meter_pipeline.sync.audit.profile import LENGTH_QUANTILES, NUMBER_QUANTILES, JobProfile, Shares, Sketch
-from meter_pipeline.sync.audit.values import ABSENT, EMPTY, FLAGS, FORMS, MEASURE, NUMBER, TEXT
+from meter_pipeline.sync.audit.values import ABSENT, EMPTY, FLAGS, FORMS, MEASURE, NUMBER, TEXT, URL
 
 Ids = npt.NDArray[np.uint32]
 Numbers = npt.NDArray[np.int64]
@@ -257,7 +257,8 @@ class _Counted:
             slots, counts = self._slots[chosen], self._counts[chosen]
             marks = self.table[column][self._values[chosen]].astype(np.int64)
         else:
-            chosen = self._forms == MEASURE if column == 6 else (self._forms >= TEXT) | (self._forms == NUMBER)
+            one, other = (MEASURE, URL) if column == 6 else (NUMBER, TEXT)
+            chosen = (self._forms == one) | (self._forms == other if column == 6 else self._forms >= other)
             keys = self._slots[chosen] << 32 | self.table[column][self._values[chosen]]
             order = np.argsort(keys, kind="stable")
             keys, weights = keys[order], self._counts[chosen][order]
@@ -350,13 +351,13 @@ def _sketches(counted: _Counted, jobs: Sequence[ChosenItems]) -> list[Sketch]:
 
 
 def _find(item: Any, path: Path) -> Any:
-    value = item
-    for place, name in enumerate(path):
+    value: Any = None if item is None else as_object(item)
+    for name in path:
         if type(value) is dict:
             value = value.get(name)
         elif name == "[]" and type(value) is list:
             value = value[0] if value else None
-        elif not (place == 0 and name == "value"):
+        else:
             return None
     return value
 

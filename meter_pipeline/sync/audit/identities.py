@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meter_pipeline.sync.audit.cells import Codes
+from meter_pipeline.sync.audit.cells import Codes, as_object
 from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, FORMS, MEASURE, NUMBER, TEXT, URL, is_value, mark
 from meter_pipeline.sync.items.field_names import rank_name
 
@@ -55,7 +55,8 @@ def choose_identity(codes: Codes, paths: Sequence[Path], table: Sequence[npt.NDA
         candidates.append((bool(rank) and unique >= _UNIQUE, not is_number, title, rank, unique, path, column))
     alone = [entry for entry in candidates if entry[4] >= _UNIQUE and (entry[0] or entry[1])]
     if alone:
-        return (min(alone, key=lambda entry: (not entry[0], -entry[2], -entry[3], len(entry[5]), entry[5]))[5],)
+        alone.sort(key=lambda entry: (not entry[0], -entry[2], -entry[3], entry[4] < 1, len(entry[5]), entry[5]))
+        return (alone[0][5],)
     # A name with a category rather than a name with a price.
     ordered = sorted(candidates, key=lambda entry: (not entry[1], -round(entry[4], 1), entry[5]))
     for one, other in combinations(ordered[:_PAIRED], 2):
@@ -86,7 +87,7 @@ def have_values(items: Iterable[Any], identity: Sequence[Path]) -> npt.NDArray[n
 
 
 def _find(item: Any, path: Path) -> Any:
-    value: Any = item if type(item) is dict else {"value": item}
+    value: Any = as_object(item)
     for name in path:
         value = value.get(name) if type(value) is dict else None
     return value

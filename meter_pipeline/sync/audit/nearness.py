@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from meter_pipeline.sync.audit.comparison import Comparison, is_date, numbers_in_both
 from meter_pipeline.sync.audit.families.belonging import PAIRED_FIELDS
-from meter_pipeline.sync.audit.families.levels import EARLIEST
+from meter_pipeline.sync.audit.families.levels import EARLIEST, FAR_DAYS
 from meter_pipeline.sync.audit.profile import JobProfile, Shares
-from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, FLAGS, MEASURE, NEGATIVE, NUMBER, PADDED, ZERO
+from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, FLAGS, MEASURE, NEGATIVE, NUMBER, PADDED, URL, ZERO
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -35,7 +35,6 @@ _FACTORS = np.array([[1.7], [2.1]])
 _LEVEL = 1.7
 # The factor by which the median number has to move where few do.
 _STEP = 1.09
-_YEAR = 365
 # Share of new values, units and patterns.
 _VALUES, _UNITS, _PATTERNS = 0.59, 0.09, 0.34
 # Items of an incomplete sketch that are compared with those of another: no sketch has fewer.
@@ -202,7 +201,7 @@ def _has_near_fields(now: JobProfile, last: JobProfile) -> bool:
     dates = ours.dates
     if not dates.any():
         return True
-    is_near = np.abs(ours.middle - theirs.middle) < _YEAR
+    is_near = np.abs(ours.middle - theirs.middle) < FAR_DAYS
     is_near &= (ours.middle >= EARLIEST) | (theirs.middle <= EARLIEST)
     return bool((is_near | ~dates).all())
 
@@ -223,7 +222,7 @@ def _share_new(now: JobProfile, last: JobProfile, name: str) -> float:
     if not new:
         return 0.0
     shares: Shares = getattr(now, name)
-    totals = now.forms[:, MEASURE] if name == "units" else now.filled
+    totals = now.forms[:, MEASURE] + now.forms[:, URL] if name == "units" else now.filled
     sums: dict[int, float] = {}
     for key in new:
         field = key >> 32

@@ -84,7 +84,7 @@ class JobProfile:
         lengths: Quantiles of the lengths of each field's texts, in characters.
         values: The most frequent values.
         patterns: The most frequent patterns of texts.
-        units: The most frequent units of numbers written as text.
+        units: The most frequent units of numbers written as text, and hosts of addresses.
         unit_names: The units, by mark.
         sketch: Some items one by one.
         samples: For each field its values in two items, and in the item with the fewest values; as JSON, cut.

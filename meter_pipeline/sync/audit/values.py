@@ -61,6 +61,7 @@ _DATE = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)(?:$|[T ](\d\d):(\d\d)(?::(\d\d)
 _DATE_BEGIN = re.compile(r"\d{4}[-/]")
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)$")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,12}:)?//\S+$|/[\w.~%-]+(?:/\S*)?$|mailto:\S+$|data:\w+/", re.I)
+_HOST = re.compile(r"(?:https?:)?//([^/?#\s]{1,60})", re.I)
 _MEASURE = re.compile(r"^([^\d]{0,12}?)([-+−]?\d[\d.,'’\u00a0\u202f ]*\d|[-+−]?\d)([^\d]{0,12})$")
 # Before a number only a currency or a sign is a unit: `LH101` and `Oak 12` are names.
 _BEFORE = re.compile(rf"(?:{CURRENCY}|[^\w\s]{{1,2}}|)")
@@ -69,6 +70,10 @@ _AFTER = re.compile(
 )
 # What is read in one way only, and most prices are.
 _PLAIN = re.compile(r"([$€£¥]?)((?:0|[1-9]\d{0,8})(?:\.\d\d?)?)([€%]?)$")
+# A currency beside the digits of a text with other words.
+_SIGN = re.compile(rf"{CURRENCY}(?=\s?\d)|(?<=\d){CURRENCY}|(?<=\d\s){CURRENCY}")
+# Where a text of some shape may have such a currency.
+_MAY_HAVE_SIGN = re.compile(r"[^\d\s]\s?\d|\d\s?[^\d\s]")
 _WORD = re.compile(r"w[w'’]*(?:[ ,.;:!?&()/+-]{1,2}w[w'’]*)+|ww+")
 _NINES, _BLANKS = re.compile(r"99+"), re.compile(r"\s+")
 # Texts of other characters than these are examined one by one: their letters are of several kinds.
@@ -201,6 +206,9 @@ class ValueTable:
                 flags |= _signs(number)
         if form == TEXT and (shape.is_url or (shape.may_be_url and _URL.match(head.strip()))):
             form = URL
+            host = found_host[1] if (found_host := _HOST.match(head)) else ""
+            unit = mark(host)
+            self.units.setdefault(unit, host)
         return form, mark(text), number, len(text), flags, shape.pattern, unit
 
 
@@ -233,16 +241,23 @@ def read_measure(text: str) -> tuple[float, str] | None:
         return float(plain[2]), plain[1] or plain[3]
     parts = _MEASURE.match(text.strip())
     if parts is None:
-        return None
+        return _read_among_words(text)
     before, digits, after = parts[1], parts[2], parts[3].strip()
     if not ((_BEFORE.fullmatch(before) or _BEFORE.fullmatch(before.strip("-+− "))) and _AFTER.fullmatch(after)):
-        return None
+        return _read_among_words(text)
     number = read_amount(text.strip())
     if number is None:
         number = read_amount(digits)
     if number is None or abs(number) > 1e37:
         return None
     return number, " ".join(filter(None, (before.strip(" -+−"), after)))[:_UNIT_LENGTH]
+
+
+def _read_among_words(text: str) -> tuple[float, str] | None:
+    """The amount and the currency of a text such as `from £48` or `3,98 €/kg`."""
+    currency = _SIGN.search(text)
+    number = None if currency is None else read_amount(text)
+    return None if number is None or currency is None or abs(number) > 1e37 else (number, currency[0])
 
 
 def pattern_of(text: str) -> str:
@@ -308,7 +323,7 @@ def _examine(head: str) -> _Shape:
         is_url=_URL.match(stripped) is not None,
         may_be_url=False,
         may_be_date=_DATE_BEGIN.match(head) is not None,
-        may_be_measure=_MEASURE.match(stripped) is not None,
+        may_be_measure=(_MEASURE.match(stripped) or _MAY_HAVE_SIGN.search(head)) is not None,
         may_be_placeholder=True,
     )
 

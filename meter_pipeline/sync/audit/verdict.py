@@ -13,7 +13,7 @@ from operator import attrgetter
 from meter_pipeline.config.audit_rules import NO_AUDIT_CONFIG, AuditConfig
 from meter_pipeline.sync.audit.baseline import MOST_JOBS, Baseline, PastJob
 from meter_pipeline.sync.audit.comparison import compare
-from meter_pipeline.sync.audit.families import belonging, counts, fields, levels, steps, texts
+from meter_pipeline.sync.audit.families import belonging, counts, fields, levels, states, steps, texts
 from meter_pipeline.sync.audit.families.counts import FEWEST_MOVED
 from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD, NEEDED, Finding, Verdict
 from meter_pipeline.sync.audit.nearness import Near, find_near, may_be_again
@@ -34,6 +34,7 @@ _OF_ROWS: tuple[tuple[Callable[[Baseline], Iterator[Finding]], Callable[[Near], 
     (texts.find_new_units, _NEW),
     (texts.find_new_patterns, _NEW),
     (texts.find_other_lengths, _FIELDS),
+    (states.find_inverted, _ITEMS),
     (steps.find_steps, _ITEMS),
     (belonging.find_other_fields, _ITEMS),
     (belonging.find_other_items, _ITEMS),

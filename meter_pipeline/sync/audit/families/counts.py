@@ -31,13 +31,15 @@ def count_items(baseline: Baseline) -> Iterator[Finding]:
     now = baseline.now.items
     counts = [profile.items for profile in baseline.profiles]
     plain = _one(baseline, "items", counts)
-    if not plain.known[0]:
+    if not plain.known[0] or (now == 0 and 0 in counts):
         return
     low, high = float(plain.low[0]), float(plain.high[0])
     if now == 0:
         if low > 0:
-            # Of a page with one to three items that come and go, none are left sooner or later.
-            outcome = HELD if low - (high - low) > 0 or low >= 5 else FLAGGED
+            # Of a page whose number of items swings as far as it is from zero, none are left sooner or later. Jobs
+            # that were held in between are no reason to expect that.
+            swing = (high - low) * (0.5 + 2 / len(counts)) + (sqrt(low) if high > low else 0)
+            outcome = HELD if low > swing else FLAGGED
             yield job_finding(
                 "items", outcome, 0, f"no items, while the last {len(counts)} jobs had at least {short(low)}", low=low
             )
@@ -79,7 +81,7 @@ def count_repeats(baseline: Baseline) -> Iterator[Finding]:
     usual = _one(baseline, "repeats", [profile.repeats for profile in baseline.profiles])
     excess = float(usual.above(np.array([now.repeats]))[0])
     repeated = now.repeats * now.rows
-    if excess < 0.05 or repeated < 0.9 or not now.identity:
+    if excess < 0.05 or repeated < 0.9:
         return
     if excess >= 0.2 or (excess >= 0.1 and repeated >= 5):
         outcome = HELD
@@ -88,7 +90,8 @@ def count_repeats(baseline: Baseline) -> Iterator[Finding]:
     else:
         return
     message = (
-        f"{percent(now.repeats)} of the items repeat an earlier item of the job (by {', '.join(now.identity)}), "
+        f"{percent(now.repeats)} of the items repeat an earlier item of the job "
+        f"(by {', '.join(now.identity) or 'all they hold'}), "
         f"while at most {percent(float(usual.high[0]))} did before"
     )
     yield job_finding("repeats", outcome, now.repeats, message, high=float(usual.high[0] + usual.width[0]))
@@ -149,20 +152,50 @@ def _find_page(now: JobProfile, others: Iterable[JobProfile]) -> JobProfile | No
 
 def find_stale(baseline: Baseline) -> Iterator[Finding]:
     """A page that is again as it was some jobs ago, though it changes from job to job."""
-    if len(baseline.profiles) < 5 or baseline.now.rows < 5:
+    # After a job with a doubt, the page as it was before is no news.
+    if len(baseline.profiles) < 5 or baseline.now.rows < 5 or baseline.accepted[-1].outcome == FLAGGED:
         return
     comparison = compare(baseline.now, baseline.profiles[-1])
     past = [found for found in baseline.comparisons if found is not None]
     if comparison is None or len(past) < 4:
         return
 
-    # Only where every job differed from the one before, and this one does.
+    # Only where every job differed from the one before, and this one does; or where items went and others came back.
     least = min(found.moved for found in past)
-    if least < FEWEST_MOVED or comparison.moved < least:
+    is_exchange = comparison.known < 1 and comparison.kept < 1 and comparison.moved * baseline.now.rows >= 3
+    if comparison.moved < FEWEST_MOVED or not (is_exchange or FEWEST_MOVED <= least <= comparison.moved):
         return
-    for place in range(len(baseline.profiles) - 3, -1, -1):
-        earlier = compare(baseline.now, baseline.profiles[place])
-        if earlier is not None and earlier.matched >= 5 and earlier.moved == 0:
-            message = f"the items are again those of {baseline.profiles[place].time}: an old page, as from a cache"
-            yield job_finding("stale", FLAGGED, 1.0, message)
+    old = _find_again(baseline.now, baseline.profiles[:-2])
+    if old is None:
+        return
+    # Of few things that come and go, all have been seen sooner or later.
+    for place in range(2, len(baseline.profiles)):
+        if _brings_nothing_new(baseline.profiles[place], baseline.profiles[:place]):
             return
+    message = f"the items are again those of {old.time}: an old page, as from a cache"
+    yield job_finding("stale", FLAGGED, 1.0, message)
+
+
+def _find_again(now: JobProfile, earlier: Sequence[JobProfile]) -> JobProfile | None:
+    """The latest of some jobs that had the same items with the same values."""
+    for profile in reversed(earlier):
+        found = compare(now, profile)
+        if found is not None and found.matched >= 5 and found.moved == 0:
+            return profile
+    return None
+
+
+def _brings_nothing_new(job: JobProfile, earlier: Sequence[JobProfile]) -> bool:
+    """Whether a job differs from the one before it, and has only items that some job had before with these values."""
+    last = compare(job, earlier[-1])
+    if last is None or last.moved == 0:
+        return False
+    fresh = np.ones(len(job.sketch.ids), np.bool_)
+    for profile in reversed(earlier):
+        found = compare(job, profile)
+        if found is None or profile.paths != job.paths:
+            continue
+        here, there = found.places
+        same = (job.sketch.marks[here] == profile.sketch.marks[there]).all(axis=1)
+        fresh[here[same]] = False
+    return not fresh.any()

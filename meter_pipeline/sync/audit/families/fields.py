@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import log
 
 import numpy as np
 
@@ -11,8 +12,12 @@ from meter_pipeline.sync.audit.families.speaking import percent, ratio, short, s
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.values import BOOLEAN, EMPTY, FORMS, MEASURE, NUMBER, TEXT
 
+# The logarithm of what chance does not do.
+_RARE = log(150)
 # A field with no more different values, each in several items, is a state.
 _STATES = 6
+# Jobs that a field lasts for before it is missed, and values that it has in them.
+_LASTED, _ENOUGH = 5, 30
 # Shares of the usual number of values that may be missing.
 _FLAG_LOST, _HOLD_LOST, _HOLD_LOST_ALWAYS_FULL = 0.25, 0.7, 0.4
 
@@ -25,7 +30,11 @@ def find_emptier(baseline: Baseline) -> Iterator[Finding]:
     history = baseline.filled_past / baseline.rows_past
     # A job without items says nothing about its fields.
     mask = baseline.mask("filled") & np.array([[profile.rows > 0] for profile in baseline.profiles])
-    usual = band(history, mask)
+    # A field that came some jobs ago is judged by those that have it, once it has lasted.
+    since = np.maximum.accumulate(history > 0, axis=0) & mask
+    is_late = (since.sum(axis=0) >= _LASTED) & (since != mask).any(axis=0)
+    is_late &= np.where(since, baseline.filled_past, 0).sum(axis=0) >= _ENOUGH
+    usual = band(history, np.where(is_late, since, mask))
     share = baseline.filled_now / rows
     low = np.maximum(usual.low - usual.width, 0)
     lost = np.where(usual.known & (low > 0), 1 - share / np.maximum(low, 1e-9), 0)
@@ -36,6 +45,8 @@ def find_emptier(baseline: Baseline) -> Iterator[Finding]:
     steady = usual.low >= 0.97
     sure = (expected >= 4) | (steady & (expected >= 1.9)) | (steady & (usual.jobs >= 5))
     held = sure & ((lost >= _HOLD_LOST) | (always & (lost >= _HOLD_LOST_ALWAYS_FULL))) & (lost > noise)
+    # What came for a sale goes with it.
+    held &= ~is_late | (usual.jobs >= 2 * _LASTED)
     flagged = (lost >= _FLAG_LOST) & (lost > noise) & ((expected >= 3) | steady)
     present = baseline.seen(lambda profile: profile.forms[:, EMPTY - 1 :].sum(axis=1) + profile.forms[:, EMPTY]) > 0
 
@@ -96,8 +107,11 @@ def find_equal(baseline: Baseline) -> Iterator[Finding]:
     # The chance that independent values agree as much as this.
     common = np.clip(usual.high + usual.width, 1e-6, 0.999)
     surprise = count * -np.log(common)
-    unique = usual.high <= 1.01 / np.maximum(np.min(np.where(past >= 2, past, np.inf), axis=0, initial=np.inf), 1)
-    sure = (surprise >= 12) | (unique & (count >= 2))
+    # Where no two items ever agreed, pairs of items bound the chance that two do; that all of two or three do is rare.
+    use = baseline.mask("equal") & (past >= 2)
+    unique = (~use | (baseline.past(lambda profile: profile.distinct) >= past)).all(axis=0)
+    pairs = np.where(use, past * (past - 1) / 2, 0).sum(axis=0)
+    sure = (surprise >= 12) | (unique & ((count - 1) * np.log(np.maximum(pairs, 1)) >= _RARE))
     # Of a state, as "in stock" is one, all items may have the same, though they did not before.
     is_state = (distinct.high <= _STATES) & (distinct.high * 4 <= count)
     held = (seen >= 0.9) & (excess >= 0.25) & sure & (distinct.low >= 2) & ~is_state

@@ -5,22 +5,24 @@ Where a job has most of the items of the job before, the steps of these items sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from math import log
 
 import numpy as np
 
-from meter_pipeline.sync.audit.baseline import Baseline, band
+from meter_pipeline.sync.audit.baseline import Baseline, Floats, Mask, band
 from meter_pipeline.sync.audit.comparison import is_date
 from meter_pipeline.sync.audit.families.speaking import ratio, short, spell_range, spoken
 from meter_pipeline.sync.audit.findings import Finding
-from meter_pipeline.sync.audit.values import LIST, MEASURE, NUMBER
+from meter_pipeline.sync.audit.values import LIST, MEASURE, NUMBER, read_date
 from meter_pipeline.sync.items.field_names import rank_name
 
 _HOLD_APART, _FLAG = log(1.8), log(1.7)
 EARLIEST = date(1985, 1, 1).toordinal() - 719163
 _YEAR = 365
+#: Days by which dates may differ from those before, whatever they differed by so far.
+FAR_DAYS = 60
 
 
 def find_levels(baseline: Baseline) -> Iterator[Finding]:
@@ -33,10 +35,19 @@ def find_levels(baseline: Baseline) -> Iterator[Finding]:
     judged &= ratio(forms[:, LIST], baseline.filled_now) < 0.5
     judged &= np.array([not _is_name(baseline, path) for path in baseline.paths], np.bool_)
     comparison = baseline.nearest[1] if baseline.nearest is not None else None
+    has_steps = np.zeros(len(count), np.bool_)
     if comparison is not None and comparison.matched >= 0.5 * max(comparison.now_items, 1):
-        # These have been judged by their steps, where there were enough of them.
-        judged &= baseline.spread(baseline.now, comparison.steps.compared) < 3
+        # These have been judged by their steps, where there were enough of them; numbers on both sides of zero have
+        # no steps that say how large they are.
+        has_steps = baseline.spread(baseline.now, comparison.steps.compared) >= 3
+        changed, filled = (baseline.spread(baseline.now, found) for found in (comparison.changed, comparison.filled))
+        judged &= ~has_steps | _has_both_signs(past) & (changed >= 0.5) & (filled >= 5)
     judged &= (count >= 8) & ~np.isnan(now[:, 2])
+    if not judged.any():
+        return
+    signed = judged & has_steps
+    yield from _find_scales(baseline, now, past, signed)
+    judged &= ~signed
     if not judged.any():
         return
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -69,6 +80,33 @@ def find_levels(baseline: Baseline) -> Iterator[Finding]:
     )
 
 
+def _has_both_signs(past: Floats) -> Mask:
+    with np.errstate(invalid="ignore"):
+        return np.asarray((past[:, :, 0] < 0).any(axis=0) & (past[:, :, -1] > 0).any(axis=0))
+
+
+def _find_scales(baseline: Baseline, now: Floats, past: Floats, signed: Mask) -> Iterator[Finding]:
+    """Numbers on both sides of zero whose whole range is another size, such as hundredths for whole degrees."""
+    if not signed.any():
+        return
+    with np.errstate(divide="ignore", invalid="ignore"):
+        seen, sizes = np.log(now[:, 4] - now[:, 0]), np.log(past[:, :, 4] - past[:, :, 0])
+    seen[~np.isfinite(seen)], sizes[~np.isfinite(sizes)] = np.nan, np.nan
+    usual = band(sizes, baseline.mask("level"), baseline.patience)
+    moved = np.maximum(usual.above(seen), usual.below(seen))
+    moved = np.where(np.isnan(moved), -np.inf, moved)
+    held, flagged = signed & (moved >= log(8)), signed & (moved >= log(4))
+
+    def say(place: int) -> str:
+        return (
+            f"{baseline.paths[place]} is {short(float(now[place, 0]))} to {short(float(now[place, 4]))}, a range of "
+            f"another size than before"
+        )
+
+    size, low, high = (np.exp(np.nan_to_num(column)) for column in (seen, usual.low, usual.high))
+    yield from spoken(baseline, "level", held, flagged, size, say, low=low, high=high)
+
+
 def _is_name(baseline: Baseline, path: str) -> bool:
     """Whether a field's numbers are names, of which none is larger than another."""
     return path in baseline.now.identity or rank_name(path.rsplit(".", 1)[-1]) > 0
@@ -89,6 +127,10 @@ def find_impossible_dates(baseline: Baseline) -> Iterator[Finding]:
     held = dates & middle.known & (moved > 2 * _YEAR) & (outside > _YEAR)
     held |= dates & middle.known & (seen < EARLIEST) & (middle.low > EARLIEST)
     flagged = dates & middle.known & (moved > _YEAR) & (outside > 0)
+    # Neither as late as before nor as long before the job as before.
+    until = band(_days_of([profile.time for profile in baseline.profiles])[:, None] - past[:, :, 2], mask)
+    away = _days_of([baseline.now.time])[0] - seen
+    flagged |= dates & (np.minimum(moved, np.maximum(until.above(away), until.below(away))) > FAR_DAYS) & (outside > 0)
 
     def say(place: int) -> str:
         return (
@@ -97,6 +139,10 @@ def find_impossible_dates(baseline: Baseline) -> Iterator[Finding]:
         )
 
     yield from spoken(baseline, "date", held, flagged, seen, say, low=middle.low, high=middle.high)
+
+
+def _days_of(times: Sequence[str]) -> Floats:
+    return np.array([read_date(time) or 0.0 for time in times])
 
 
 def _spell(days: float) -> str:

@@ -137,13 +137,14 @@ class _Moves:
     spread: Floats
 
 
-def _moves(baseline: Baseline, comparison: Comparison) -> _Moves:
+def _moves(baseline: Baseline, last: JobProfile, comparison: Comparison) -> _Moves:
     steps = comparison.steps
     dates = baseline.spread(baseline.now, is_date(baseline.now)) > 0
     columns = (steps.compared, steps.changed, steps.up, steps.step, steps.overall, steps.rigid, steps.spread)
     spread = [_spread(baseline, column) for column in columns]
     # A rank says where an item stands, not how much it has.
     ranks = baseline.spread(baseline.now, follows_order(baseline.now)) > 0
+    ranks &= baseline.spread(last, follows_order(last)) > 0
     for column in (0, 1):
         spread[column] = np.where(dates | ranks, 0, spread[column])
     return _Moves(*spread)
@@ -190,19 +191,26 @@ def is_sale(step: Floats) -> Mask:
     return np.asarray((np.abs(twentieths - np.round(twentieths)) < 0.05) & (step > _SALE_LOW) & (step < _SALE_HIGH))
 
 
-def _is_counter(baseline: Baseline, *, share_moving: float = 0.3) -> Mask:
-    """Fields whose numbers only grew, in most items, as those that count: these start from zero one day."""
+def _is_counter(baseline: Baseline, *, share_moving: float = 0.3, of_moving: bool = False) -> Mask:
+    """Fields whose numbers only grew, in most items, as those that count: these start from zero one day.
+
+    Args:
+        baseline: The job and those before it.
+        share_moving: The least share of the numbers that grows from job to job, on average.
+        of_moving: Whether jobs in which none grew are left out, as for teams that play every third day.
+    """
     up = baseline.past_steps(_share_up)
     share = baseline.past_steps(_changed_share)
     moving = (~np.isnan(up)).sum(axis=0)
     lowest = np.where(moving > 0, np.where(np.isnan(up), 1.0, up).min(axis=0, initial=1.0), 0)
-    shares = np.where(np.isnan(share), 0, share).mean(axis=0)
+    share = np.where(np.isnan(share), 0, share)
+    shares = share.sum(axis=0) / (np.maximum((share > 0).sum(axis=0), 1) if of_moving else len(share))
     return np.asarray((lowest >= 0.95) & (moving >= 2) & (shares >= share_moving))
 
 
 def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
     """Numbers: most of them by a large factor, or all by the same."""
-    moves = _moves(baseline, comparison)
+    moves = _moves(baseline, last, comparison)
     compared, changed = np.maximum(moves.compared, 1), ratio(moves.changed, moves.compared)
     usual = _past(baseline, test, _overall_size)
     usual_changed = _past(baseline, test, _changed_share)
@@ -228,11 +236,15 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     # The way back from a sale that has been going on for as long as the page is known.
     end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
     fine |= end & _equals_other_field(baseline, last)
+    # A sale where prices change every day: all fell alike, in so far as they ever moved alike.
+    usual_spread = _past(baseline, test, _step_spread)
+    swings = (usual_changed.high >= 0.5) & (moves.spread <= usual_spread.high + usual_spread.width)
+    may_be_sale = swings & (moves.overall < 0) & (moves.overall > _SALE_LOW)
     held = (
         ~fine
         & ~end
         & (
-            large & (compared >= 3)
+            large & (compared >= 3) & ~may_be_sale
             | single & (beyond >= log(8))
             | rigid & (np.abs(moves.step) >= 0.05) & (moves.changed >= 8)
         )
@@ -272,9 +284,15 @@ def _has_both_signs(baseline: Baseline) -> Mask:
         return np.asarray((numbers[:, :, 0] < 0).any(axis=0) & (numbers[:, :, -1] > 0).any(axis=0))
 
 
+def _is_whole(baseline: Baseline) -> Mask:
+    """Whether the numbers of each field are whole, as counts are."""
+    numbers = baseline.seen(lambda profile: profile.numbers, np.nan)
+    return np.asarray((np.nan_to_num(numbers) % 1 == 0).all(axis=1))
+
+
 def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
     """Numbers: an unusual share of them, all in one direction."""
-    moves = _moves(baseline, comparison)
+    moves = _moves(baseline, last, comparison)
     changed = ratio(moves.changed, moves.compared)
     usual = _past(baseline, test, _changed_share)
     usual_step = _past(baseline, test, _step_size)
@@ -285,7 +303,8 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
     size = np.abs(moves.step)
     sale = is_sale(moves.step) & (moves.rigid >= 0.6) | _few_factors(baseline, comparison)
     # What has only grown so far goes on growing: matches played, reviews.
-    fine = sale | _is_counter(baseline) | _is_counter(baseline, share_moving=0.1) & (moves.up >= 0.95)
+    fine = sale | _is_counter(baseline)
+    fine |= _is_counter(baseline, share_moving=0.1, of_moving=True) & _is_whole(baseline) & (moves.up >= 0.95)
     end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
     fine |= end & _equals_other_field(baseline, last)
     usual_spread = _past(baseline, test, _step_spread)
@@ -311,6 +330,9 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
     # On most days few numbers move.
     shares = baseline.past_steps(_changed_share)
     strict &= (np.nan_to_num(shares) <= 0.3).mean(axis=0) >= 0.5
+    # On others many do, some up and some down, always.
+    always_mixed = (past_way.jobs >= 3) & (past_way.high + past_way.width <= 0.9)
+    strict |= ~fine & always_mixed & one_way & (moves.changed >= 15) & (size >= log(1.1))
     flagged |= strict | shuffled
     held = ~fine & ~end & one_way & surprising & (excess >= 0.25) & same & (size >= log(1.25))
     held |= shuffled & (excess >= 0.6) & (moves.spread - usual_spread.high >= log(3)) & (usual.high <= 0.3)

@@ -39,7 +39,7 @@ def find_marks(baseline: Baseline) -> Iterator[Finding]:
             held = (excess >= 0.3) & ((number >= 3) | few)
             flagged = (excess >= 0.05) & (number >= 2) | (excess >= 0.6)
         elif flag == PADDED:
-            held, flagged = excess < -np.inf, (excess >= 0.5) & (number >= 3)
+            held, flagged = excess < -np.inf, (excess >= 0.5) & ((number >= 3) | few)
         elif flag in (ZERO, NEGATIVE):
             held = (excess >= 0.85) & (number >= 5) & (usual.high <= 0.1)
             flagged = (excess >= 0.4) & (number >= 4) | few
@@ -62,26 +62,32 @@ def _named(flag: str) -> str:
 
 
 def find_new_units(baseline: Baseline) -> Iterator[Finding]:
-    """Another currency or unit beside numbers that are written as text."""
-    measures = baseline.seen(lambda profile: profile.forms[:, MEASURE])
-    past = baseline.past(lambda profile: profile.forms[:, MEASURE])
+    """Another currency or unit beside numbers that are written as text, and addresses on another host."""
+    measures = baseline.seen(_with_units)
+    past = baseline.past(_with_units)
     mask = baseline.mask("unit") & (past > 0)
-    new = novelty(baseline, lambda profile: profile.units, mask, lambda profile: profile.forms[:, MEASURE])
+    new = novelty(baseline, lambda profile: profile.units, mask, _with_units)
     jobs = mask.sum(axis=0)
     excess = np.where(jobs >= 3, new.seen - 1.5 * new.usual, 0)
     steady = (measures * 2 >= baseline.filled_now) & (new.usual <= 0.2)
-    held = steady & (excess >= 0.5)
+    links = baseline.seen(lambda profile: profile.forms[:, URL]) > 0
+    # Pages move to other hosts and stay as they are.
+    held = steady & (excess >= 0.5) & ~links
     flagged = (new.seen - 3 * new.usual >= 0.1) & (excess * measures >= 1.5) & (jobs >= 3)
 
     def say(place: int) -> str:
         names = baseline.now.unit_names
         unit = names.get(int(new.newest[place]), "")
-        written = f"the unit {unit!r}" if unit else "no unit"
+        written = f"the {'host' if links[place] else 'unit'} {unit!r}" if unit else "no unit"
         known = sorted({name for profile in baseline.profiles for name in _units(profile, baseline.paths[place])})
         before = ", ".join(repr(name) if name else "none" for name in known[:4])
         return f"{baseline.paths[place]} has {written} in {percent(new.seen[place])} of its values; before: {before}"
 
     yield from spoken(baseline, "unit", held, flagged, new.seen, say, high=1.5 * new.usual + 0.1)
+
+
+def _with_units(profile: JobProfile) -> Floats:
+    return np.asarray(profile.forms[:, MEASURE] + profile.forms[:, URL], np.float64)
 
 
 def _units(profile: JobProfile, path: str) -> list[str]:
