@@ -11,7 +11,8 @@ import typer
 
 from meter_pipeline.commands.console import print_json, print_table
 from meter_pipeline.commands.options import Json
-from meter_pipeline.config.settings import Settings, SettingsError, misspellings
+from meter_pipeline.config.settings import Settings, misspellings
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.connect import open_client, open_ledger
 from meter_pipeline.host.causes import explain
 from meter_pipeline.host.scratch import Scratch, ScratchError

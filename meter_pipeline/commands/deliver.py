@@ -9,7 +9,8 @@ import typer
 from meter_pipeline.commands.console import print_json, print_line, print_stderr
 from meter_pipeline.commands.options import Json
 from meter_pipeline.config.meter_yaml import Config, load_config
-from meter_pipeline.config.settings import Settings, read_variable
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.variables import read_variable
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.errors import MeterPipelineError
 

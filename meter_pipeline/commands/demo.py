@@ -17,7 +17,8 @@ from meter_pipeline.commands.console import print_line, print_table
 from meter_pipeline.commands.dev import dagster_home
 from meter_pipeline.commands.query import run_query
 from meter_pipeline.config import origin
-from meter_pipeline.config.settings import Settings, environment
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.variables import environment
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host.extras import require_extra
 

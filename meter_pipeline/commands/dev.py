@@ -19,7 +19,8 @@ import typer
 from meter_pipeline.commands import local_sandbox
 from meter_pipeline.commands.console import print_stderr
 from meter_pipeline.config import origin
-from meter_pipeline.config.settings import Settings, SettingsError
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.host import shipped
 from meter_pipeline.host.addresses import open_listener
 from meter_pipeline.host.extras import require_extra

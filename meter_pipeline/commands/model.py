@@ -15,7 +15,8 @@ import typer
 
 from meter_pipeline.commands.console import print_line
 from meter_pipeline.commands.options import StrategyArgument
-from meter_pipeline.config.settings import Settings, SettingsError
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.host import shipped
 from meter_pipeline.store.errors import StoreError

@@ -15,7 +15,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from meter_pipeline.config.settings import Settings, SettingsError
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.variables import SettingsError
 
 SEED = 7
 _MARKER = "sandbox.json"

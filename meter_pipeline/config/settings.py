@@ -5,28 +5,19 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
-
-from meter_pipeline.errors import MeterPipelineError
+from meter_pipeline.config.variables import SettingsError, read_variables
 from meter_pipeline.host import shipped
 from meter_pipeline.host.folders import refusal
 from meter_pipeline.host.sizes import KEEP_FREE, MAX_BODY, MAX_PAGE, MAX_RECORD, parse_size
 from meter_pipeline.text.durations import parse_duration
 
 PROJECT = shipped.DBT_PROJECT
-
-
-class SettingsError(MeterPipelineError):
-    """A setting is missing or unusable; the message is one line with the way out."""
 
 
 # More processes than this send more requests than the API answers well.
@@ -143,7 +134,7 @@ class Settings:
         Raises:
             SettingsError: A value cannot be used.
         """
-        values = _values(env, dotenv)
+        values = read_variables(env, dotenv)
         return cls(
             api_key=values.get("METER_API_KEY"),
             base_url=_url(values.get("METER_BASE_URL", cls.base_url)),
@@ -178,7 +169,7 @@ class Settings:
         Raises:
             SettingsError: `dotenv` cannot be read.
         """
-        values = _values(env, dotenv)
+        values = read_variables(env, dotenv)
         url = _path_or_url("METER_LEDGER_URL", values.get("METER_LEDGER_URL"))
         return cls(data_dir=_data_dir(values), ledger_url=url)
 
@@ -236,7 +227,7 @@ def misspellings(env: Mapping[str, str] | None = None, dotenv: Path | None = Pat
         SettingsError: `dotenv` cannot be read.
     """
     known, found = (*VARIABLES, *_DBT_VARIABLES), []
-    for name in sorted(_values(env, dotenv)):
+    for name in sorted(read_variables(env, dotenv)):
         # A setting's name with a suffix, such as METER_API_KEY_2, belongs to another account.
         if name in known or name.startswith(tuple(f"{setting}_" for setting in known)):
             continue
@@ -245,66 +236,8 @@ def misspellings(env: Mapping[str, str] | None = None, dotenv: Path | None = Pat
     return found
 
 
-def _values(env: Mapping[str, str] | None, dotenv: Path | None) -> dict[str, str]:
-    """Variables that are not empty; the environment wins over `dotenv`."""
-    values: dict[str, str] = {}
-    if dotenv is not None and dotenv.is_file():
-        values.update({name: value for name, value in _dotenv(dotenv).items() if value})
-    values.update({name: value for name, value in (os.environ if env is None else env).items() if value})
-    return values
-
-
 def _data_dir(values: Mapping[str, str]) -> Path:
     return resolve_path("METER_DATA_DIR", values.get("METER_DATA_DIR", "data"))
-
-
-def _dotenv(path: Path) -> dict[str, str | None]:
-    """The names and values of a `.env` file; a line that the parser would skip is an error."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"{path} cannot be read: {reason}") from None
-    for line in parse_stream(StringIO(text)):
-        if line.error:
-            raise SettingsError(f"{path}:{line.original.line}: not a valid setting: write NAME=value, quotes closed")
-    return dotenv_values(stream=StringIO(text))
-
-
-def read_variable(name: str, dotenv: Path | None = Path(".env")) -> str | None:
-    """A variable of the environment, else of `dotenv`; None if it is unset or empty.
-
-    Raises:
-        SettingsError: `dotenv` cannot be read.
-    """
-    return os.environ.get(name) or (_dotenv(dotenv).get(name) if dotenv and dotenv.is_file() else None) or None
-
-
-def require_variable(name: str) -> str:
-    """A variable of the environment or of `.env`.
-
-    Raises:
-        SettingsError: The variable is not set.
-    """
-    value = read_variable(name)
-    if value is None:
-        raise SettingsError(f"{name} is not set: put it into the environment or .env")
-    return value
-
-
-@contextmanager
-def environment(given: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables of this process's environment while the block runs, and restores them afterwards."""
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def resolve_path(name: str, text: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timezone
 
-from meter_pipeline.config.settings import SettingsError
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.text.durations import parse_duration
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
-from meter_pipeline.config.settings import Settings, SettingsError, read_variable
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.variables import SettingsError, read_variable
 
 _log = logging.getLogger(__name__)
 _SECRET = re.compile(r"://[^/?#]*:[^?#]*@|[?&][^=&]*(?:token|secret|key|sig|password)[^=&]*=", re.IGNORECASE)

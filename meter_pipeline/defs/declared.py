@@ -17,7 +17,7 @@ from uuid import UUID
 import dagster as dg
 
 from meter_pipeline.config.meter_yaml import Config
-from meter_pipeline.config.settings import SettingsError
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.defs.keys import find_slug, make_results_key
 
 if TYPE_CHECKING:

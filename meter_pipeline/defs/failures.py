@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from meter_pipeline.config.meter_yaml import ConfigError
-from meter_pipeline.config.settings import SettingsError
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.text.printable import PrintableLog, make_printable, printable
 
 

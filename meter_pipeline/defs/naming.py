@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from meter_pipeline.config.settings import SettingsError
+from meter_pipeline.config.variables import SettingsError
 
 _ODD = re.compile(r"[^A-Za-z0-9_]+")
 

@@ -16,7 +16,8 @@ import dagster as dg
 from pydantic import Field
 
 from meter_pipeline.config import origin
-from meter_pipeline.config.settings import Settings, require_variable, resolve_path
+from meter_pipeline.config.settings import Settings, resolve_path
+from meter_pipeline.config.variables import require_variable
 from meter_pipeline.connect import Store, open_client, open_store
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from meter_pipeline.config.settings import SettingsError
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.defs.keys import METER_RESOURCE, STORE_RESOURCE, SYNC_STEP
 from meter_pipeline.defs.naming import Names
 from meter_pipeline.defs.resources import MeterResource, StoreResource

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from meter_pipeline.api import MeterAuthError, MeterConfigError, MeterError
 from meter_pipeline.config.meter_yaml import ConfigError
-from meter_pipeline.config.settings import SettingsError
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.sync.selection import SelectionError
 

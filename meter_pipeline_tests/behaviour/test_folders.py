@@ -18,7 +18,8 @@ import pytest
 
 from meter_pipeline.cli import run
 from meter_pipeline.commands.dev import dagster_home
-from meter_pipeline.config.settings import PROJECT, Settings, SettingsError
+from meter_pipeline.config.settings import PROJECT, Settings
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.defs import build_defs
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import LakeError

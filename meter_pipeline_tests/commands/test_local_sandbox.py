@@ -9,7 +9,8 @@ import pytest
 
 from meter_pipeline.commands import local_sandbox
 from meter_pipeline.config import origin
-from meter_pipeline.config.settings import Settings, SettingsError
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.connect import open_client, open_store
 from meter_pipeline.sandbox import DEMO_WORLDS, Sandbox
 from meter_pipeline.sync import sync

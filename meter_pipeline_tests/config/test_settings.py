@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_pipeline.config.settings import VARIABLES, Settings, SettingsError, misspellings
+from meter_pipeline.config.settings import VARIABLES, Settings, misspellings
+from meter_pipeline.config.variables import SettingsError
 
 
 @pytest.mark.parametrize(

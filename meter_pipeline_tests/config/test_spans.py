@@ -6,8 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from meter_pipeline.config.settings import SettingsError
 from meter_pipeline.config.spans import parse_since
+from meter_pipeline.config.variables import SettingsError
 
 NOW = datetime(2026, 3, 2, 6, tzinfo=timezone.utc)
 

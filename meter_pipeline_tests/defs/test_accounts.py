@@ -19,7 +19,8 @@ import pytest
 from dagster._core.test_utils import environ
 
 from meter_pipeline import MeterComponent, MeterTranslator, build_meter_defs
-from meter_pipeline.config.settings import PROJECT, Settings, SettingsError
+from meter_pipeline.config.settings import PROJECT, Settings
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.defs.account import Account
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, failure, materialized

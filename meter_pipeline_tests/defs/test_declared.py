@@ -12,7 +12,8 @@ import pytest
 
 from meter_pipeline import build_meter_defs, merge_meter_defs
 from meter_pipeline.config.meter_yaml import Config
-from meter_pipeline.config.settings import Settings, SettingsError
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.defs.declared import EXISTS, find_declared_strategies
 from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, failure, materialized

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_pipeline.config.settings import Settings, SettingsError
+from meter_pipeline.config.settings import Settings
+from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.host.sizes import parse_size, spell_size
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 
 from meter_pipeline.config.deliveries import DeliveryConfigError, DeliveryTarget
 from meter_pipeline.config.meter_yaml import Config, load_config
-from meter_pipeline.config.settings import read_variable
+from meter_pipeline.config.variables import read_variable
 from meter_pipeline.defs.assets.models import OWNERS
 from meter_pipeline.defs.failures import fail_in_one_line, make_failure
 from meter_pipeline.defs.keys import STORE_RESOURCE, WAREHOUSE, make_delivery_key

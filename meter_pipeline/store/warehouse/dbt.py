@@ -20,7 +20,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-from meter_pipeline.config.settings import environment
+from meter_pipeline.config.variables import environment
 from meter_pipeline.host.causes import explain
 from meter_pipeline.host.extras import require_extra
 from meter_pipeline.store.errors import RejectedError, StoreError
