@@ -87,8 +87,9 @@ def _describe_field(column: Column, rows: pa.Table | None, reasons: Mapping[str,
     """Returns the field's name as received, how many items of the latest job have it, one of its values, and why it
     stays text, if there is a reason.
     """
-    text = _describe_values(column, rows)
-    reason = None if column.part else reasons.get(column.field)
+    from meter_pipeline.store.derived import explain_text
+
+    text, reason = _describe_values(column, rows), explain_text(column, reasons)
     return f"{text.removesuffix('.')}. Stays text: {escape_markdown(shorten(reason, _REASON))}." if reason else text
 
 

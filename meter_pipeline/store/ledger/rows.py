@@ -39,11 +39,11 @@ class StrategyRow:
     @property
     def columns(self) -> list[columns.Column]:
         """The typed columns of the strategy's results: those of its fields, each with what was read from its texts."""
-        return derived.beside(columns.columns(columns.load(self.fields)), derived.load(self.readings))
+        return derived.columns_of(columns.load(self.fields), derived.load(self.readings))
 
     @property
     def text_reasons(self) -> dict[str, str]:
-        """Why fields stay text although their texts look like dates, prices or other values, by field."""
+        """Why fields stay text although their texts look like dates, prices or other values, by path."""
         return derived.load_reasons(self.readings)
 
 

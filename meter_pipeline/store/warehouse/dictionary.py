@@ -8,7 +8,7 @@ from typing import NamedTuple
 import duckdb
 
 from meter_pipeline.store.columns import Column
-from meter_pipeline.store.derived import describe_part
+from meter_pipeline.store.derived import describe_part, explain_text
 from meter_pipeline.store.ledger.rows import StrategyRow
 
 TABLES = {
@@ -223,7 +223,7 @@ def describe_column(table: str, column: str) -> str:
 def _describe_field(column: Column, reasons: Mapping[str, str]) -> str:
     if column.part:
         return f"{describe_part(column)}, read from field {column.field!r}"
-    reason = reasons.get(column.field)
+    reason = explain_text(column, reasons)
     return f"field {column.field!r}, {column.kind}" + (f": {reason}" if reason else "")
 
 

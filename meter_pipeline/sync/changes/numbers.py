@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.sync.values.reading import Reading
 from meter_pipeline.sync.values.recognition import Measured, is_free, measure, measure_alone
 
@@ -40,11 +39,11 @@ class NumberReader:
     """Reads values as numbers: texts of a field with a reading by that, all others by themselves.
 
     Args:
-        readings: How fields at the top level are read, by name.
+        readings: How fields are read, by path.
     """
 
     def __init__(self, readings: Mapping[str, Reading] = _NO_READINGS) -> None:
-        self._readings = {spell_path((name,)): reading for name, reading in readings.items()}
+        self._readings = readings
         # By field and text: the same few values, such as prices, occur in many rows.
         self._known: dict[tuple[str | None, str], Measured | None] = {}
 

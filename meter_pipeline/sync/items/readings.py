@@ -1,8 +1,9 @@
 """How the texts of a strategy's fields are read: what they have shown so far, and the typed columns made from them.
 
-Only fields at the top level of items are read, and of these only texts: a field with a number here and a text there has
-typed values for the texts. The facts of a field are those of all its texts in accepted jobs, in whatever order these
-were loaded, and readings and names follow from facts and fields alone.
+Fields of items are read, and those of objects in them, at any depth, but not in arrays; and of these only texts: a
+field with a number here and a text there has typed values for the texts. Fields are written as paths. The facts of a
+field are those of all its texts in accepted jobs, in whatever order these were loaded, and readings and names follow
+from facts and fields alone.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from meter_pipeline.config.field_paths import spell_path
+from meter_pipeline.config.field_paths import Path, parse_path, spell_path
+from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store import columns, derived
-from meter_pipeline.store.columns import Column, Field
-from meter_pipeline.store.derived import Derived
+from meter_pipeline.store.columns import Column, Field, Type
+from meter_pipeline.store.derived import Derived, find_text_fields
 from meter_pipeline.sync.values import facts as field_facts
 from meter_pipeline.sync.values import reading as field_reading
 from meter_pipeline.sync.values.facts import FieldFacts, merge, observe
@@ -29,7 +31,8 @@ from meter_pipeline.sync.values.reading import Reading
 from meter_pipeline.sync.values.recognition import decide, read
 
 # Goes up when the rules by which texts are read change: rows are then made again from raw.
-_RULES = 1
+# 2: texts of fields in objects are read.
+_RULES = 2
 # Texts of a field that are remembered; more than this are seldom prices or dates.
 _MOST_SEEN = 20_000
 _KINDS = {type_: kind for kind, type_ in derived.TYPES.items()}
@@ -44,10 +47,10 @@ class Readings:
     """How the texts of a strategy's fields are read.
 
     Attributes:
-        facts: What the texts have shown, by field.
-        chosen: How the fields with typed columns are read, by field.
-        columns: Their typed columns, by field.
-        reasons: Why fields without typed columns stay text although their texts look like values, by field.
+        facts: What the texts have shown, by path of the field.
+        chosen: How the fields with typed columns are read, by path.
+        columns: Their typed columns, by path.
+        reasons: Why fields without typed columns stay text although their texts look like values, by path.
     """
 
     facts: Mapping[str, FieldFacts] = field(default_factory=_nothing)
@@ -62,7 +65,7 @@ class Readings:
     @property
     def moving(self) -> tuple[str, ...]:
         """Paths of the fields whose texts change although nothing else does, such as `2 days ago`."""
-        return tuple(spell_path((name,)) for name, reading in self.chosen.items() if reading.moves)
+        return tuple(path for path, reading in self.chosen.items() if reading.moves)
 
     def numbers_alike(self, other: Readings) -> bool:
         """Whether both read the same numbers."""
@@ -73,60 +76,77 @@ class Readings:
         facts = merge_facts(self.facts, more)
         return self if facts == self.facts else replace(self, facts=facts)
 
-    def settle(self, fields: Sequence[Field], types: Mapping[str, str]) -> Readings:
+    def settle(self, fields: Sequence[Field], rules: ItemRules) -> Readings:
         """The readings that follow from the facts.
 
         Args:
             fields: The strategy's fields; a typed column never takes the name of a field's column.
-            types: Types of `meter.yaml`, by field: what is text there has no typed columns.
+            rules: Those of `meter.yaml`: a field whose type is text there has no typed columns.
         """
-        texts = {item.name for item in fields if item.type.kind == "text"}
-        facts = {name: own for name, own in self.facts.items() if name in texts}
-        received = columns.columns(fields)
-        taken = {*columns.RESERVED, *(column.name for column in received)}
+        texts = {spell_path(text.path): text for text in find_text_fields(fields)}
+        facts = {path: own for path, own in self.facts.items() if path in texts}
+        taken = {*columns.RESERVED, *columns.names(fields, columns.RESERVED)}
         chosen: dict[str, Reading] = {}
         reasons: dict[str, str] = {}
         made: dict[str, list[Derived]] = {}
-        for column in received:
-            own = facts.get(column.field)
-            if own is None or own.is_text or types.get(column.field) == "text":
+        # Fields of items come first: their columns keep their names, whatever is found in objects.
+        for path, text in sorted(texts.items(), key=lambda entry: len(entry[1].path) > 1):
+            own = facts.get(path)
+            if own is None or own.is_text or rules.type_of(text.path) == "text":
                 continue
             reading = decide(own)
             if not reading.columns:
                 if reading.reason:
-                    reasons[column.field] = reading.reason
+                    reasons[path] = reading.reason
                 continue
-            names = choose_names(column.name, reading.columns, taken - {column.name})
+            names = choose_names(text.name, reading.columns, taken)
             taken.update(names.values())
-            chosen[column.field] = reading
-            made[column.field] = [Derived(part, names[part], _KINDS[type_]) for part, type_ in reading.columns.items()]
+            chosen[path] = reading
+            made[path] = [Derived(part, names[part], _KINDS[type_]) for part, type_ in reading.columns.items()]
         return Readings(facts, chosen, made, reasons)
 
     def read(
-        self, name: str, values: Sequence[Any], texts: pa.Array, places: pa.Array, times: pa.Array
+        self, item: Field, values: Sequence[Any], column: pa.Array, places: pa.Array, times: pa.Array
     ) -> Iterator[pa.Array]:
-        """The typed columns made from a field's texts.
+        """The typed columns made from a field's texts, or from those in its objects, in the order of `columns_of`.
 
         Args:
-            name: The field.
+            item: The field.
             values: Its values in distinct items.
-            texts: The same as a column.
+            column: The same as a column.
             places: The place of each row's item among these.
             times: When the job of each row ended: relative times count from it.
         """
-        reading = self.chosen.get(name)
-        if reading is None:
-            return
-        if not {str, type(None)}.issuperset(map(type, values)):
-            # Numbers beside texts are spelled as texts in the column.
-            texts = pa.array([value if type(value) is str else None for value in values], pa.string())
-        encoded = texts.dictionary_encode()
-        numbers = encoded.indices.take(places)
-        if reading.moves:
-            made, numbers = _read_moving(reading, encoded.dictionary, numbers, times)
-        else:
-            made = read(reading, encoded.dictionary)
-        yield from (made[column.part].take(numbers) for column in self.columns[name])
+        for path, texts in self._find_texts((item.name,), item.type, values, column):
+            reading = self.chosen[path]
+            encoded = texts.dictionary_encode()
+            numbers = encoded.indices.take(places)
+            if reading.moves:
+                made, numbers = _read_moving(reading, encoded.dictionary, numbers, times)
+            else:
+                made = read(reading, encoded.dictionary)
+            yield from (made[own.part].take(numbers) for own in self.columns[path])
+
+    def _find_texts(
+        self, path: Path, kind: Type, values: Sequence[Any], column: pa.Array
+    ) -> Iterator[tuple[str, pa.Array]]:
+        """The fields with typed columns at or below a path, each with its texts in distinct items."""
+        if kind.kind == "text" and (spelled := spell_path(path)) in self.chosen:
+            if not {str, type(None)}.issuperset(map(type, values)):
+                # Numbers beside texts are spelled as texts in the column.
+                column = pa.array([value if type(value) is str else None for value in values], pa.string())
+            yield spelled, column
+        elif kind.fields and path in self._parents:
+            for place, inner in enumerate(kind.fields):
+                if inner.type.kind == "text" or inner.type.fields:
+                    own = [None if value is None else value.get(inner.name) for value in values]
+                    yield from self._find_texts((*path, inner.name), inner.type, own, column.field(place))
+
+    @cached_property
+    def _parents(self) -> frozenset[Path]:
+        """Paths of the objects that have fields with typed columns in them, at any depth."""
+        paths = map(parse_path, self.chosen)
+        return frozenset(path[:length] for path in paths for length in range(1, len(path)))
 
     def dump(self) -> str:
         """The readings as the ledger keeps them; the inverse of `load`."""
@@ -181,7 +201,7 @@ def load(text: str | None) -> Readings | None:
 
 def columns_of(fields: Sequence[Field], readings: Readings) -> list[Column]:
     """The columns of a strategy: those of its fields, each with the typed columns made from its texts."""
-    return derived.beside(columns.columns(fields), readings.columns)
+    return derived.columns_of(fields, readings.columns)
 
 
 class SeenTexts:
@@ -207,7 +227,7 @@ def observe_objects(
     known: Mapping[str, FieldFacts],
     seen: SeenTexts,
 ) -> dict[str, FieldFacts]:
-    """The facts of items' texts, by field.
+    """The facts of items' texts, by path of the field.
 
     Args:
         objects: The items.
@@ -215,18 +235,34 @@ def observe_objects(
         known: Facts that there are already; nothing more is found out about fields that are text for ever.
         seen: Texts whose facts are among those known; gets those of the items.
     """
-    found = {}
-    for item in fields:
-        name = item.name
-        if item.type.kind == "text" and not (name in known and known[name].is_text):
-            new = seen.take_new(name, {values.get(name) for values in objects})
-            if new:
-                found[name] = observe(value for value in new if type(value) is str)
+    found: dict[str, FieldFacts] = {}
+    _observe(objects, fields, (), known, seen, found)
     return found
 
 
+def _observe(
+    objects: Sequence[Mapping[str, Any]],
+    fields: Iterable[Field],
+    path: Path,
+    known: Mapping[str, FieldFacts],
+    seen: SeenTexts,
+    found: dict[str, FieldFacts],
+) -> None:
+    for item in fields:
+        name = item.name
+        if item.type.kind == "text":
+            spelled = spell_path((*path, name))
+            if not (spelled in known and known[spelled].is_text):
+                new = seen.take_new(spelled, {values.get(name) for values in objects})
+                if new:
+                    found[spelled] = observe(value for value in new if type(value) is str)
+        elif item.type.fields:
+            inner = [value for values in objects if (value := values.get(name)) is not None]
+            _observe(inner, item.type.fields, (*path, name), known, seen, found)
+
+
 def merge_facts(one: Mapping[str, FieldFacts], other: Mapping[str, FieldFacts]) -> dict[str, FieldFacts]:
-    """The facts of both, by field."""
+    """The facts of both, by path of the field."""
     merged = dict(one)
     for name, own in other.items():
         merged[name] = merge(merged[name], own) if name in merged else own

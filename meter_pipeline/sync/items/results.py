@@ -109,7 +109,7 @@ def typed(
     """
     own: list[pa.Array] = []
     for field, values, column in rows.distinct_columns(fields):
-        own += [rows.spread(column), *readings.read(field.name, values, column, rows.places, about[-1])]
+        own += [rows.spread(column), *readings.read(field, values, column, rows.places, about[-1])]
     return pa.table([*about, keys, rows.hashes(), *own], results_schema(fields, readings))
 
 

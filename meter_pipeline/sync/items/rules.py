@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from meter_pipeline.config.field_paths import Path
 from meter_pipeline.config.item_rules import PAGE, ItemRules
 from meter_pipeline.config.meter_yaml import StrategyConfig
 from meter_pipeline.store import columns
@@ -117,14 +118,22 @@ class ChosenRules(ItemRules):
             rules = replace(rules, key=(), source=NONE, chosen_at=None, evidence=None, by_page=False)
         return replace(rules, compare=PAGE, compare_source=NONE) if self.compare_source == FOUND else rules
 
-    def floor(self, fields: Sequence[Field]) -> tuple[Field, ...]:
-        """Fields with no type narrower than configured."""
-        return tuple(
-            Field(column.name, columns.merge(column.type, _TYPES[self.types[column.name]]), column.first)
-            if column.name in self.types
-            else column
-            for column in fields
-        )
+    def floor(self, fields: Sequence[Field], path: Path = ()) -> tuple[Field, ...]:
+        """Fields with no type narrower than configured.
+
+        Args:
+            fields: Fields of items, or of the objects at a path.
+            path: The path.
+        """
+        return tuple(self._floor(item, (*path, item.name)) for item in fields) if self.types else tuple(fields)
+
+    def _floor(self, item: Field, path: Path) -> Field:
+        kind, wanted = self._floor_within(item.type, path), self.type_of(path)
+        return Field(item.name, kind if wanted is None else columns.merge(kind, _TYPES[wanted]), item.first)
+
+    def _floor_within(self, kind: Type, path: Path) -> Type:
+        element = None if kind.element is None else self._floor_within(kind.element, path)
+        return Type(kind.kind, self.floor(kind.fields, path), element)
 
     def dump(self) -> str:
         """The rules as JSON text, the inverse of `load`."""

@@ -101,7 +101,7 @@ def _state_of(context: LoadContext, state: StrategyState, times: Mapping[str, st
     """The strategy's state with the fields and readings that some jobs make, whose times are given by id."""
     fields = _fields_of(context, state, times)
     seen = survey(context.draft.scan("raw", times, RAW.names), fields, enough=state.readings.facts)
-    return replace(state, fields=fields, readings=PLAIN.with_facts(seen).settle(fields, state.rules.types))
+    return replace(state, fields=fields, readings=PLAIN.with_facts(seen).settle(fields, state.rules))
 
 
 def _fields_of(context: LoadContext, state: StrategyState, times: Mapping[str, str]) -> tuple[Field, ...]:

@@ -63,7 +63,7 @@ def rebuild_rows(
         fields = state.rules.floor(columns.settle(state.fields))
         # Read again: when rows are outdated, the texts behind the readings may be read by other rules now.
         seen = survey(context.draft.scan("raw", times, RAW.names), fields)
-        state = replace(state, fields=fields, readings=PLAIN.with_facts(seen).settle(fields, state.rules.types))
+        state = replace(state, fields=fields, readings=PLAIN.with_facts(seen).settle(fields, state.rules))
         duplicates = rewrite(context.draft, fields, state.identity, times, state.readings)
         entered = [] if landed is None else list(map(seen_before, rows))
         state = choose_compare(context, state, entered, [], is_rekeyed=True)

@@ -202,7 +202,7 @@ def _read_values(
         readings = readings.with_facts(job.facts)
     if readings is state.readings and fields == state.fields:
         return readings
-    return readings.settle(fields, state.rules.types)
+    return readings.settle(fields, state.rules)
 
 
 def rows_fit(state: StrategyState, after: StrategyState) -> bool:

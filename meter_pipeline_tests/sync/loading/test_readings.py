@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store import columns
@@ -320,7 +321,14 @@ VALUES = st.one_of(
     st.sampled_from([*EUROS, *DOLLARS, "1.500", "1.500 €", "free", "sold out", "12/02/2026", "13/02/2026", "4K views"]),
     st.sampled_from([None, 5, 2.5, True, "", "\ud800", "5 %", "3 hours ago", "2026-02-13T10:00:00Z", "CHF 7.50 / kg"]),
 )
-ITEMS = st.lists(st.dictionaries(st.sampled_from(["price", "price_amount", "Price", "day"]), VALUES), max_size=12)
+NAMES = st.sampled_from(["price", "price_amount", "Price", "day"])
+INNER = st.dictionaries(st.sampled_from(["price", "Price", "amount", "o.price"]), VALUES, max_size=3)
+OBJECTS = st.one_of(INNER, st.dictionaries(st.just("in"), INNER), st.lists(INNER, max_size=2))
+ITEMS = st.lists(
+    st.dictionaries(NAMES, VALUES)
+    | st.dictionaries(st.sampled_from(["o", "o.price", "o_price", "o_price_amount"]), VALUES | OBJECTS),
+    max_size=12,
+)
 
 
 def observed(
@@ -332,7 +340,7 @@ def observed(
     for batch in batches:
         for item in batch:
             fields = columns.merge_fields(fields, columns.infer_fields([item], ("", json.dumps(item), 0)))
-        found = found.with_facts(observe_objects(batch, fields, found.facts, seen)).settle(fields, {})
+        found = found.with_facts(observe_objects(batch, fields, found.facts, seen)).settle(fields, ItemRules())
     return found, fields
 
 
