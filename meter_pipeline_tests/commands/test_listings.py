@@ -169,7 +169,7 @@ def test_items_that_wrap_a_list_are_named_until_meter_yaml_says_where_the_items_
     assert meter("sync").code == 0
     message = (
         "each job has one item, most of which is the list products; where its elements are the items, write "
-        "`items: products` into meter.yaml"
+        "`items: products, key: name` into meter.yaml"
     )
     assert f"plans: {message}" in " ".join(meter("status").out.split())
     assert meter("status", "--json").document["wrappers"] == [{"strategy": "plans", "finding": message}]

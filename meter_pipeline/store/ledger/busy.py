@@ -67,18 +67,42 @@ def group_by_strategy(found: Sequence[ComparedJob]) -> dict[str, list[ComparedJo
     return grouped
 
 
-def find_latest_of_one(ledger: Ledger, *, few: int) -> dict[str, tuple[str, str]]:
-    """The latest accepted job and its time, of strategies with at least `few` accepted jobs, all of one item."""
+def find_latest_of_one(ledger: Ledger, *, few: int, latest: int) -> dict[str, dict[str, str]]:
+    """The latest accepted jobs of strategies that have at least `few` accepted jobs, all of one item.
+
+    Args:
+        ledger: The ledger.
+        few: Number of accepted jobs from which on a strategy counts.
+        latest: Number of jobs: the strategy's latest one, and those before it on the same target.
+
+    Returns:
+        By strategy id, the times of these jobs by id, the latest job first.
+    """
     accepted = jobs.c.state == "accepted"
     every = func.min(jobs.c["items"]) == 1, func.max(jobs.c["items"]) == 1, func.count() >= few
     single = select(jobs.c.strategy_id).where(accepted).group_by(jobs.c.strategy_id).having(and_(*every))
     newest_first = (jobs.c.completed_at.desc(), jobs.c.job_id.desc())
-    age = func.row_number().over(partition_by=jobs.c.strategy_id, order_by=newest_first).label("age")
+    target = func.coalesce(jobs.c.target_id, "")
+    own, of_target = [jobs.c.strategy_id], [jobs.c.strategy_id, target]
     ranked = (
-        select(jobs.c.strategy_id, jobs.c.job_id, jobs.c.completed_at, age)
+        select(
+            jobs.c.strategy_id,
+            jobs.c.job_id,
+            jobs.c.completed_at,
+            target.label("target"),
+            func.first_value(target).over(partition_by=own, order_by=newest_first).label("latest_target"),
+            func.row_number().over(partition_by=of_target, order_by=newest_first).label("age"),
+        )
         .where(accepted & jobs.c.strategy_id.in_(single))
         .subquery()
     )
-    query = select(ranked.c.strategy_id, ranked.c.job_id, ranked.c.completed_at).where(ranked.c.age == 1)
+    query = (
+        select(ranked.c.strategy_id, ranked.c.job_id, ranked.c.completed_at)
+        .where((ranked.c.target == ranked.c.latest_target) & (ranked.c.age <= latest))
+        .order_by(ranked.c.strategy_id, ranked.c.age)
+    )
+    found: dict[str, dict[str, str]] = {}
     with ledger.reading() as connection:
-        return {strategy_id: (job_id, time or "") for strategy_id, job_id, time in connection.execute(query)}
+        for strategy_id, job_id, time in connection.execute(query):
+            found.setdefault(strategy_id, {})[job_id] = time or ""
+    return found

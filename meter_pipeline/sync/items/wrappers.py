@@ -2,56 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from meter_pipeline.config.field_paths import spell_path
+from meter_pipeline.config.field_paths import Path, spell_path
 from meter_pipeline.store import columns
+from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.busy import find_latest_of_one
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import StrategyRow
 from meter_pipeline.sync.items import rules as item_rules
+from meter_pipeline.sync.items.elements import Arrays, choose_element_key
+from meter_pipeline.sync.items.identity import NOTHING, Ignored
 from meter_pipeline.sync.items.inside import take_out
 
-# Jobs that say enough, and the share of the item's bytes that the array's elements have.
-_FEW_JOBS, _SHARE = 2, 0.5
+# Jobs that say enough, jobs whose elements are compared, and the share of the item's bytes that the elements have.
+_FEW_JOBS, _COMPARED, _SHARE = 2, 4, 0.5
 
 
 class LoneItem(NamedTuple):
-    """A strategy with one item a job: path of its only array of objects, its latest job, and the time of that job."""
+    """A strategy with one item a job: path of the array in it, and times of its latest jobs by id, the latest first."""
 
     strategy: StrategyRow
-    path: str
-    job_id: str
-    time: str
+    path: Path
+    jobs: Mapping[str, str]
 
 
 def find_lone_items(ledger: Ledger, strategies: Sequence[StrategyRow]) -> list[LoneItem]:
-    """The strategies whose jobs all have one item with exactly one array of objects, by the ledger alone."""
+    """The strategies whose jobs all have one item with a single array of objects, by the ledger alone."""
     lists = {row.strategy_id: _find_list(row) for row in strategies}
     if not any(lists.values()):
         return []
-    latest = find_latest_of_one(ledger, few=_FEW_JOBS)
+    latest = find_latest_of_one(ledger, few=_FEW_JOBS, latest=_COMPARED)
     return [
-        LoneItem(row, path, *latest[row.strategy_id])
+        LoneItem(row, path, latest[row.strategy_id])
         for row in strategies
         if (path := lists[row.strategy_id]) is not None and row.strategy_id in latest
     ]
 
 
-def _find_list(row: StrategyRow) -> str | None:
-    """The path of the only array of objects in a strategy's items; None if it has another number of them, or a rule."""
+def _find_list(row: StrategyRow) -> Path | None:
+    """The path of the only array of objects in a strategy's items; None if it has another number of them, or a rule.
+
+    An array counts as the only one if no other is as far outside: `data.results` may stand beside `page.links.more`.
+    """
     if row.identity and item_rules.load(row.identity).items is not None:
         return None
-    found = [
-        field.name
-        for field in columns.load(row.fields)
-        if field.type.element is not None and field.type.element.kind == "struct"
-    ]
-    return spell_path(found) if len(found) == 1 else None
+    level: list[tuple[Path, Field]] = [((item.name,), item) for item in columns.load(row.fields)]
+    while level:
+        found = [path for path, item in level if item.type.element is not None and item.type.element.kind == "struct"]
+        if found:
+            return found[0] if len(found) == 1 else None
+        level = [((*path, inner.name), inner) for path, item in level for inner in item.type.fields]
+    return None
 
 
 def find_wrappers(ledger: Ledger, lake: Lake, lone: Iterable[LoneItem]) -> dict[str, str]:
@@ -60,18 +67,54 @@ def find_wrappers(ledger: Ledger, lake: Lake, lone: Iterable[LoneItem]) -> dict[
     Raises:
         LakeError: An item cannot be read.
     """
-    import yaml
-
     found = {}
-    for strategy, path, job_id, time in lone:
+    for strategy, path, jobs in lone:
         stored = lake.part_set(strategy.slug, ledger.parts_of(strategy.slug))
-        rows = stored.job_rows("raw", ["item"], {job_id: time})
-        items = rows["item"].cast(pa.binary()).to_pylist()
-        elements = take_out(items, path)
-        if elements != items and sum(map(len, elements)) > _SHARE * sum(map(len, items)):
-            rule = yaml.safe_dump({"items": path}, allow_unicode=True, width=float("inf")).strip()
+        rows = stored.job_rows("raw", ["job_id", "item"], jobs)
+        items = dict(zip(rows["job_id"].to_pylist(), rows["item"].cast(pa.binary()).to_pylist(), strict=True))
+        spelled = spell_path(path)
+        inside = [take_out([items[job_id]], spelled) for job_id in jobs if job_id in items]
+        latest = [items[job_id] for job_id in jobs if job_id in items][:1]
+        if inside and inside[0] != latest and sum(map(len, inside[0])) > _SHARE * sum(map(len, latest)):
+            key = _choose_key(strategy, path, [columns.parse(elements) for elements in reversed(inside)])
             found[strategy.slug] = (
-                f"each job has one item, most of which is the list {path}; where its elements are the items, write "
-                f"`{rule}` into meter.yaml"
+                f"each job has one item, most of which is the list {spelled}; where its elements are the items, write "
+                f"`{_spell_rule(spelled, key)}` into meter.yaml"
             )
     return found
+
+
+def _choose_key(strategy: StrategyRow, path: Path, jobs: Sequence[Sequence[Any]]) -> tuple[Path, ...]:
+    """The fields by which the change feed matches the elements; none while nothing in them has changed.
+
+    Args:
+        strategy: The strategy.
+        path: Path of the array.
+        jobs: The elements in consecutive jobs.
+    """
+    identity = item_rules.load(strategy.identity).identity
+    ignored: Ignored | None = identity.ignored
+    for name in path:
+        ignored = None if ignored is None else ignored.get(name, NOTHING)
+    if ignored is None:
+        return ()
+    # Any field tells one element from no other, and of elements that stay as they are every field stays the same.
+    changed: list[Arrays] = [
+        (
+            [identity.normalize(element, ignored) for element in old],
+            [identity.normalize(element, ignored) for element in new],
+        )
+        for old, new in pairwise(jobs)
+        if min(len(old), len(new)) > 1 and not identity.same(old, new, ignored)
+    ]
+    return choose_element_key(changed).paths if changed else ()
+
+
+def _spell_rule(path: str, key: Sequence[Path]) -> str:
+    """The rule as it stands in a line of `meter.yaml`."""
+    import yaml
+
+    names = [spell_path(field) for field in key]
+    rule = {"items": path} | ({"key": names[0] if len(names) == 1 else names} if names else {})
+    text: str = yaml.safe_dump(rule, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf"))
+    return text.strip()[1:-1]
