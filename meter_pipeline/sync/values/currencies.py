@@ -14,6 +14,8 @@ _CODES = """
     TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG
 """
 CODES = words(_CODES)
+COINS = words("BTC ETH USDT USDC LTC XRP DOGE")
+"""Usual codes of money that ISO 4217 does not list."""
 
 # Signs and words by currency. Those that several currencies share stand for themselves.
 _SIGNS = """
@@ -31,14 +33,15 @@ _SIGNS = """
     ₮ | BDT: ৳ Tk Tk. টাকা | AED: د.إ د.إ. درهم Dhs Dhs. AED. | SAR: ر.س ر.س. ⃁ | QAR: ر.ق ر.ق. | KWD: د.ك د.ك.
     BHD: د.ب د.ب. | OMR: ر.ع ر.ع. | JOD: د.أ د.أ. | EGP: ج.م ج.م. E£ LE L.E. | NGN: ₦ | GHS: GH₵ GH¢ GHC | KES:
     KSh KSh. Ksh Ksh. KES. TZS: TSh | UGX: USh | PAB: B/. B/ | PEN: S/ S/. | GTQ: Q | CRC: ₡ | PYG: ₲ Gs. Gs |
-    VES: Bs.S Bs.D Bs.F VEF | ZAR: R AFN: ؋ | IQD: د.ع | MAD: د.م | TND: د.ت | LYD: د.ل | YER: ر.ي | DZD: د.ج DA
+    VES: Bs.S Bs.D Bs.F VEF | ZAR: R AFN: ؋ | IQD: د.ع | MAD: د.م د.م. | TND: د.ت | LYD: د.ل | YER: ر.ي | DZD: د.ج DA
     | LBP: ل.ل | SYP: ل.س | SDG: ج.س | ETB: ብር ALL: Lekë lekë Lek lek | LKR: රු රු. | NPR: नेरू रू | UZS: so'm
     сўм | BAM: KM КМ | XPF: FCFP | MOP: MOP$ | TOP: T$ | WST: WS$ AOA: Kz | MVR: Rf | ERN: Nfk | MZN: MTn MT
-    CUP: CUC$ | ISK: ISK. íkr | MAD: MAD. | TND: DT | AMD: ֏ դր. | MMK: MMK.
+    CUP: CUC$ | ISK: ISK. íkr | MAD: MAD. | TND: DT | AMD: ֏ դր. | MMK: MMK. BTC: ₿ XBT
+    | ETH: Ξ
 """
 _SHARED = """
     $ kr kr. Kr Kr. KR ¥ Rs Rs. RS. ₨ lei Lei LEI leu 元 руб руб. р. р сом сум C$ B$ Bs Bs. ﷼ ريال ریال تومان
-    CFA F_CFA FCFA L L. Br $b dollars dollar
+    CFA F_CFA FCFA L L. Br $b dollars dollar DH Dh dh
 """
 # Signs that are words or letters of other meanings too: they need an amount that looks like one.
 WEAK = words(
@@ -66,6 +69,7 @@ _FAMILIES = {
     "CFA": "XOF XAF",
     "L": "HNL MDL",
     "Br": "ETB BYN",
+    "DH": "AED MAD",
 }
 FAMILIES = {sign: frozenset(codes.split()) for sign, codes in _FAMILIES.items()}
 """The currencies that a shared sign can mean."""
@@ -77,7 +81,7 @@ _SPELLINGS = {
     **dict.fromkeys(["ريال", "ریال"], "﷼"),
     **dict.fromkeys(["F CFA", "FCFA"], "CFA"),
     **dict.fromkeys(["Bs.", "$b"], "Bs"),
-    **{"L.": "L", "Br.": "Br", "dollars": "$", "dollar": "$"},
+    **{"L.": "L", "Br.": "Br", "Dh": "DH", "dh": "DH", "dollars": "$", "dollar": "$"},
 }
 
 WITHOUT_DECIMALS = words(
@@ -98,10 +102,10 @@ ENGLISH = words("""$ USD GBP AUD NZD CAD HKD SGD INR Rs PKR PHP MYR KES NGN ZAR 
 
 
 def _table() -> dict[str, str]:
-    table = {code: code for code in CODES} | {code: code.upper() for code in _SMALL}
+    table = {code: code for code in CODES | COINS} | {code: code.upper() for code in _SMALL}
     code = ""
     for word in _SIGNS.split():
-        if word.endswith(":") and word[:-1] in CODES:
+        if word.endswith(":") and word[:-1] in CODES | COINS:
             code = word[:-1]
         elif word != "|":
             table[word.replace("_", " ").strip()] = code

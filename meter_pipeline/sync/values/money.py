@@ -24,7 +24,9 @@ from meter_pipeline.sync.values.scales import ENGLISH_WORDS, LONG_SCALE, find_sc
 _NUMBERS = re.compile(NUMBER)
 # `,-` `.--` `:-` `/-`: the amount has no decimals.
 _ENDING = re.compile(r"(?:[.,:]|/)-{1,2}(?![\d-])")
-_HAS_SIGN = re.compile(r"[$£€¥₹₩₽₺₪₫฿₴₦₱₡₲₸₼₾₭₮৳៛₵円元원]|\b(?:USD|EUR|GBP|CHF|CAD|AUD|JPY|CNY|INR)\b")
+_DECORATION = " *!†‡§→►▶•·✓✔🔥"
+_FOOTNOTES = tuple("¹²³⁴⁵⁶⁷⁸⁹")
+_HAS_SIGN = re.compile(r"[$£€¥₹₩₽₺₪₫฿₴₦₱₡₲₸₼₾₭₮৳៛₵₿円元원]|\b(?:USD|EUR|GBP|CHF|CAD|AUD|JPY|CNY|INR)\b")
 
 
 class Price(NamedTuple):
@@ -129,32 +131,45 @@ def _beside(before: str, after: str) -> _Beside | None:
     currency = _agreed(first, last) if first and last else first or last
     if currency is None:
         return None
-    style = f"{sign_before}{' ' if spaced_before else ''}<" if first else f">{' ' if spaced_after else ''}{after}"
+    # `$4.320 CLP` is another style than `$4.32`.
+    both = f"{after}|" if first and last else ""
+    style = f"{both}{sign_before}{' ' if spaced_before else ''}<" if first else f">{' ' if spaced_after else ''}{after}"
     return _Beside(negative, bool(ending), scale, word, currency, style if currency else ending, sign_before or after)
 
 
 def find_price(text: str) -> Price | None:
     """The price in a cleaned text, or None if the text is not exactly one price or number."""
-    if was := price_words.WAS_NOW.fullmatch(text):
+    text = _without_decoration(text)
+    if was := price_words.WAS_NOW.fullmatch(text) or price_words.NOW_WAS.fullmatch(text):
         old, new = find_price(was["old"]), find_price(was["new"])
         return new if old and new and (old.currency == new.currency) else None
     if "%" in text:
         text = price_words.NOTES.sub(" ", text).strip()
     unit = ""
     may_have_unit = "/" in text or (" " in text and text[-1:].isalpha()) or text.endswith(".")
+    counted = ""
     if may_have_unit and (found := price_words.UNIT.search(text)):
-        unit, text = found["unit"].strip().lower(), text[: found.start()]
+        unit, text = (found["unit"] or found["often"]).strip(), text[: found.start()]
+        counted = unit.lstrip("0123456789., ") if unit[0].isdigit() else ""
     places = [match.span() for match in _NUMBERS.finditer(text)]
     if len(places) == 2:
-        return _with_cents(text, places, unit)
+        return _with_cents(text, places, unit.lower())
     if len(places) != 1:
         return None
     start, end = places[0]
     beside = _beside(text[:start], text[end:])
-    if beside is None:
+    # `416 Ft / 665 Ft`: what looks like feet is a second price.
+    if beside is None or (counted and _currency(counted) == beside.currency):
         return None
     number = spell(text[start:end], beside.whole_only)
-    return _price(number, beside, unit) if number is not None else None
+    return _price(number, beside, unit.lower()) if number is not None else None
+
+
+def _without_decoration(text: str) -> str:
+    """The text without arrows, ticks and marks of footnotes around it."""
+    text = text.strip(_DECORATION)
+    # A raised digit at a digit may be cents, at a metre it makes a square one.
+    return text[:-1].rstrip() if text[-1:] in _FOOTNOTES and not text[-2:-1].isalnum() else text
 
 
 def _with_cents(text: str, places: list[tuple[int, int]], unit: str) -> Price | None:
@@ -178,7 +193,7 @@ def _price(number: Spelled, beside: _Beside, unit: str) -> Price | None:
             return None
         if beside.scale != 1 and beside.word in ("k", "K") and digits > 3:
             return None
-    if not currency and (beside.scale != 1 or unit or (number.spaced and not beside.whole_only)):
+    if not currency and (beside.scale != 1 or ((unit or number.spaced) and not beside.whole_only)):
         return None
     if beside.word in LONG_SCALE and not _is_english(number, beside):
         return None

@@ -21,6 +21,7 @@ from meter_pipeline.sync.values.finding import Finding
 from meter_pipeline.sync.values.money import Price, amount_of
 from meter_pipeline.sync.values.months import AMBIGUOUS, find_month
 from meter_pipeline.sync.values.numbers import COMMA, DECIMAL_OF, POINT, Spelled
+from meter_pipeline.sync.values.price_words import is_measured
 from meter_pipeline.sync.values.quantities import Count, Percentage, Rating
 from meter_pipeline.sync.values.reading import MIXED, TEXT, Reading
 from meter_pipeline.sync.values.relative import Age
@@ -147,7 +148,9 @@ def _decide_number(facts: FieldFacts) -> Reading:
     if reading.overall == MIXED:
         return Reading(TEXT, "in some numbers the point marks decimals, in others the comma")
     if not reading.overall:
-        return Reading(TEXT)
+        example = facts.examples[finding.NUMBER]
+        lone = facts.has("lone ")
+        return Reading(TEXT, f"no number shows whether its mark begins decimals, as in {example!r}" if lone else "")
     if reading.overall == COMMA and facts.has("decimal") and facts.count(finding.NUMBER) >= _FEW:
         return reading
     grouped = facts.has("grouped ") and facts.has("decimal", "small")
@@ -330,7 +333,8 @@ def _lone_groups(reading: Reading, price: Price) -> bool | None:
     if style in reading.contrary:
         return None
     # Prices of a litre or a kilogram do have three decimals.
-    usual = usual_decimal(price.currency, price.before, price.spaced, price.number.lone) if not price.unit else None
+    measured = is_measured(price.unit)
+    usual = usual_decimal(price.currency, price.before, price.spaced, price.number.lone) if not measured else None
     if price.scale != 1:
         # `1.234 million` is a usual way to write 1,234,000. Only English words in English order tell.
         return mark == COMMA if price.english and reading.mark_of.get(style, POINT) == POINT else None

@@ -35,6 +35,9 @@ def _plain(character: str) -> str | None:
         return ","
     if character in "￥¥":
         return "¥"
+    # The wave dash of Japanese.
+    if character == "〜":
+        return "~"
     category = unicodedata.category(character)
     if category in ("Zs", "Zl", "Zp", "Cc"):
         return " "

@@ -16,12 +16,12 @@ _OTHERS = " ".join(
     pattern.pattern
     for pattern in (
         *dates.PATTERNS, *relative.PATTERNS, *quantities.PATTERNS,
-        price_words.UNIT, price_words.NOTES, price_words.WAS_NOW,
+        price_words.UNIT, price_words.NOTES, price_words.WAS_NOW, price_words.NOW_WAS,
     )
 )  # fmt: skip
 _TABLES = (
     currencies.SIGNS, price_words.BEFORE, price_words.AFTER, price_words.FREE, price_words.EMPTY, quantities.NOUNS,
-    relative.WORDS, scales.SCALES, scales.LONG_SCALE, months.MONTHS, months.WEEKDAYS,
+    relative.WORDS, scales.SCALES, scales.LONG_SCALE, scales.PREFIXED, months.MONTHS, months.WEEKDAYS,
 )  # fmt: skip
 # Scripts from here on write words without spaces, so their words cannot be separated.
 _FIRST_JOINED = "\u0590"
@@ -32,8 +32,8 @@ def _gather() -> frozenset[str]:
     # `stars?` in a pattern is two words.
     short = " ".join(_OPTIONAL.findall(_OTHERS))
     found = set(_WORD.findall(f"{text} {short}".lower()))
-    # `utc+1`, `10h`, `3m`: letters at digits.
-    return frozenset(found | set("abcdefghijklmnopqrstuvwxyzº"))
+    # `utc+1`, `10h`, `3m`: letters at digits, and marks of footnotes.
+    return frozenset(found | set("abcdefghijklmnopqrstuvwxyzº¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 _VOCABULARY = _gather()
