@@ -140,18 +140,23 @@ def _beside(before: str, after: str) -> _Beside | None:
 def find_price(text: str) -> Price | None:
     """The price in a cleaned text, or None if the text is not exactly one price or number."""
     text = _without_decoration(text)
-    if was := price_words.WAS_NOW.fullmatch(text) or price_words.NOW_WAS.fullmatch(text):
-        old, new = find_price(was["old"]), find_price(was["new"])
-        return new if old and new and (old.currency == new.currency) else None
-    if "%" in text:
-        text = price_words.NOTES.sub(" ", text).strip()
-    unit = ""
-    may_have_unit = "/" in text or (" " in text and text[-1:].isalpha()) or text.endswith(".")
-    counted = ""
-    if may_have_unit and (found := price_words.UNIT.search(text)):
+    places = _find_numbers(text)
+    if not places:
+        return None
+    if len(places) > 1:
+        if was := price_words.WAS_NOW.fullmatch(text) or price_words.NOW_WAS.fullmatch(text):
+            old, new = find_price(was["old"]), find_price(was["new"])
+            return new if old and new and (old.currency == new.currency) else None
+        if "%" in text:
+            text = price_words.NOTES.sub(" ", text).strip()
+            places = _find_numbers(text)
+    unit = counted = ""
+    last = text[-1]
+    may_have_unit = "/" in text or (" " in text and last > "9" and last.isalnum()) or last == "."
+    if may_have_unit and places and (found := price_words.UNIT.search(text, places[0][1])):
         unit, text = (found["unit"] or found["often"]).strip(), text[: found.start()]
         counted = unit.lstrip("0123456789., ") if unit[0].isdigit() else ""
-    places = [match.span() for match in _NUMBERS.finditer(text)]
+        places = [place for place in places if place[1] <= len(text)]
     if len(places) == 2:
         return _with_cents(text, places, unit.lower())
     if len(places) != 1:
@@ -163,6 +168,10 @@ def find_price(text: str) -> Price | None:
         return None
     number = spell(text[start:end], beside.whole_only)
     return _price(number, beside, unit.lower()) if number is not None else None
+
+
+def _find_numbers(text: str) -> list[tuple[int, int]]:
+    return [match.span() for match in _NUMBERS.finditer(text)]
 
 
 def _without_decoration(text: str) -> str:
