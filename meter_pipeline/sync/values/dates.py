@@ -15,11 +15,16 @@ from meter_pipeline.sync.values.months import ALL_LANGUAGES, AMBIGUOUS, MONTHS, 
 # Other calendars are now in other centuries: Persian in the 15th, Nepali in the 2080s, Thai in the 26th.
 _YEARS = range(1800, 2070)
 _CLOCK = (
-    r"(?P<hour>\d{1,2})(?::|h|時|时)(?P<minute>\d{2})分?(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
+    r"(?:(?P<part>上午|下午|午前|午後|오전|오후) ?)?"
+    r"(?P<hour>\d{1,2})(?::|h|時|时|시 ?)(?P<minute>\d{2})[分분]?(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
     r"(?: ?(?P<half>[ap]\.?m\.?)(?![a-z]))?"
-    r"(?: ?(?P<zone>z|utc|gmt|(?:utc|gmt)?[+-]\d{2}:?\d{2}|[+-]\d{2}|\(utc\)))?(?: uhr| h)?"
+    r"(?: ?(?P<zone>z|utc|gmt|(?:utc|gmt)?[+-]\d{2}:?\d{2}|[+-]\d{2}|(?:utc|gmt)[+-]\d{1,2}|\(utc\)))?(?: uhr| h)?"
 )
-_TIME = rf"(?:(?:,? (?:at|um|à|a las|alle|às|klo|kl\.?|om|o|в|-)? ?|t| )?{_CLOCK})?"
+_AFTERNOON = ("下午", "午後", "오후")
+_AT = r"at|um|à|a las|alle ore|alle|ore|às|klo|kl\.?|om|o|в|о|la|lúc|pukul|@|-"
+_TIME = rf"(?:(?:,? (?:{_AT})? ?|t| )?{_CLOCK})?"
+# Finnish, Danish and Italian clocks have a point, which is one of a time after the word for it.
+_POINTED_CLOCK = re.compile(r"(?<= )(klo|kl\.?|ore) (\d{1,2})\.(\d{2})$")
 _YEAR_FIRST = re.compile(
     rf"(?P<year>\d{{4}})(?P<mark>\. |[-/.])(?P<month>\d{{1,2}})(?P=mark)(?P<day>\d{{1,2}})\.?{_TIME}"
 )
@@ -29,6 +34,7 @@ _YEAR_LAST = re.compile(
 )
 _HAS_YEAR = re.compile(r"\d{4}")
 _SHORT_YEAR = re.compile(r"\d{1,2}([-/.])\d{1,2}\1\d{2}(?: .*)?")
+_SHORT_NAMED = re.compile(r"\d{1,2}\.?[ /-](?P<name>[^\W\d_][^\d/ -]*)[ /-]'?\d{2}")
 _EAST_ASIAN = re.compile(
     r"(?P<year>\d{4}) ?[年년] ?(?P<month>\d{1,2}) ?[月월] ?(?P<day>\d{1,2}) ?[日일号]?"
     r"(?: ?\(?(?:[月火水木金土日](?:曜日?)?|[월화수목금토일](?:요일)?|(?:星期|周|週)?[一二三四五六日])\)?)?"
@@ -40,11 +46,12 @@ _VIETNAMESE = re.compile(
 # Vowel signs of Indian scripts are no letters to `re`.
 _NAME = r"(?P<name>[^\W\d_](?:[^\d,_/]*[^\d\s,_/.:-])?)\.?"
 _DAY_FIRST = re.compile(
-    r"(?:le |den |el |am |on |the )?"
-    rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|º|\.|-a|:e)?[ -]?(?:of |de |do |d'|di )?{_NAME}"
-    rf"[ ,-]{{1,2}}(?:de |del |do |ค\.ศ\. ?)?(?P<year>\d{{4}})(?: ?(?:г\.?|р\.?|г\. в|m\.|\.))?{_TIME}"
+    r"(?:le |den |d\. |el |am |on |the )?"
+    rf"(?P<day>\d{{1,2}})(?:(?:st|nd|rd|th|er|-a|:e)(?![^\W\d_])|\.?º|°|\.)?[ /-]?(?:of |de |do |d'|di )?{_NAME}"
+    r"[ ,/-]{1,2}(?:de |del |do |ค\.ศ\. ?)?"
+    rf"(?P<year>\d{{4}})(?: ?(?:года|року|roku|г\.?|р\.?|г\. в|r\.|m\.|\.))?{_TIME}"
 )
-_MONTH_FIRST = re.compile(rf"{_NAME} ?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}}){_TIME}")
+_MONTH_FIRST = re.compile(rf"{_NAME}[ -]?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,?[ -](?P<year>\d{{4}}){_TIME}")
 # 2026. március 1., 2026 m. kovo 1 d., 2026 mars 1.
 _YEAR_NAME = re.compile(
     rf"(?P<year>\d{{4}})(?:\.|-| m\.| г\.|(?:ko|eko)\b)?[ -]{_NAME}[ -](?P<day>\d{{1,2}})(?:\.|a| d\.)?{_TIME}"
@@ -53,7 +60,13 @@ _YEAR_NAME = re.compile(
 _YEAR_AFTER_TIME = re.compile(rf"{_NAME} {{1,2}}(?P<day>\d{{1,2}}) {_CLOCK} (?P<year>\d{{4}})")
 # 2026. gada 1. marts, 2026 ж. 1 наурыз.
 _YEAR_DAY = re.compile(rf"(?P<year>\d{{4}})(?:\. gada| ж\.) (?P<day>\d{{1,2}})\.? {_NAME}{_TIME}")
-_LEADING = re.compile(r"^(?:posted|published|updated|last updated|added|created|date)(?: on)?:? (?=.)")
+_LEADING = re.compile(
+    r"^(?:(?:(?:posted|published|(?:last )?(?:updated|modified)|added|created|released|release date|date|"
+    r"veröffentlicht|aktualisiert|erschienen|publié|mis à jour|publicado|actualizado|atualizado|pubblicato|aggiornato|"
+    r"gepubliceerd|publicerad|uppdaterad|opublikowano|dodano|опубликовано|обновлено|добавлено)"
+    r"(?: on| am| le| el| il| em| op)?|le|el|il):? |"
+    r"(?:公開日|更新日|発売日|投稿日|发布于|发布时间|更新时间|게시일|등록일):? ?)(?=.)"
+)
 _WEEKDAY = re.compile(r"([^\W\d_][^\d,]*?)(?:ที่)?[.,]{0,2} (?=\d|[^\d, ]+ \d)")
 _WEEKDAY_LAST = re.compile(r",? \(?([^\d,()]+?)\)?$")
 
@@ -119,7 +132,10 @@ def _date(year: int, month: int, day: int) -> date | None:
 
 def has_short_year(text: str) -> bool:
     """Whether a cleaned text is a date with a year of two digits."""
-    return _SHORT_YEAR.fullmatch(text) is not None
+    if _SHORT_YEAR.fullmatch(text):
+        return True
+    named = _SHORT_NAMED.fullmatch(text.lower())
+    return named is not None and (named["name"] in MONTHS or _bare(named["name"]) in MONTHS)
 
 
 def find_moment(text: str) -> Moment | None:
@@ -128,6 +144,8 @@ def find_moment(text: str) -> Moment | None:
         return None
     text = text.lower().replace("i̇", "i")
     text = _LEADING.sub("", text, count=1)
+    if "." in text[-4:]:
+        text = _POINTED_CLOCK.sub(r"\1 \2:\3", text)
     # The short name of a month is that of a day elsewhere: `mar 1, 2026`.
     if (found := _find(text)) is not None:
         return found
@@ -186,10 +204,12 @@ def _moment(match: re.Match[str], month: int, day: int, mark: str = "", name: st
 
 def _clock(match: re.Match[str]) -> tuple[int, int, int, int] | None:
     hour, minute, second = int(match["hour"]), int(match["minute"]), int(match["second"] or 0)
-    if half := match["half"]:
-        if not 1 <= hour <= 12:
+    half, part = match["half"], match["part"]
+    if half or part:
+        if not 1 <= hour <= 12 or (half and part):
             return None
-        hour = hour % 12 + (12 if half[0] == "p" else 0)
+        is_afternoon = half[0] == "p" if half else part in _AFTERNOON
+        hour = hour % 12 + (12 if is_afternoon else 0)
     if hour > 23 or minute > 59 or second > 59:
         return None
     return hour, minute, second, int((match["fraction"] or "").ljust(6, "0")[:6])

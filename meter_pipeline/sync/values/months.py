@@ -132,6 +132,7 @@ _MORE = {
     "fr": "jan:1 fév:2 fev:2 fevrier:2 avril:4 août:8 aout:8 decembre:12 dec:12",
     "es": "setiembre:9 set:9 sep:9",
     "it": "sett:9",
+    "id": "agt:8",
     "ru": "фев:2 сен:9 ноя:11",
     "ar": "شباط:2 آذار:3 نيسان:4 أيار:5 حزيران:6 تموز:7 آب:8 أيلول:9 ابريل:4 اغسطس:8 اكتوبر:10",
 }
@@ -144,7 +145,7 @@ _WEEKDAYS = """
     woensdag wo donderdag vrijdag vr zaterdag za zondag zo måndag mån tisdag tis onsdag ons torsdag tors
     fredag fre lördag lör söndag sön mandag man tirsdag tirs lørdag lør søndag søn tir tor maanantaina
     maanantai tiistaina ti tiistai keskiviikkona ke keskiviikko torstaina to torstai perjantaina pe
-    perjantai lauantaina la lauantai sunnuntai su mánudagur mán þriðjudagur þri miðvikudagur mið
+    perjantai lauantaina la lauantai sunnuntaina sunnuntai su mánudagur mán þriðjudagur þri miðvikudagur mið
     fimmtudagur fim föstudagur fös laugardagur lau sunnudagur poniedziałek pon wtorek wt środa śr
     czwartek czw piątek pt sobota sob niedziela niedz pondělí po úterý út středa st čtvrtek čt pátek pá
     neděle ne pondelok utorok ut streda štvrtok št piatok pi nedeľa ponedjeljak utorak uto srijeda sri
