@@ -19,33 +19,28 @@ COINS = words("BTC ETH USDT USDC LTC XRP DOGE")
 
 # Signs and words by currency. Those that several currencies share stand for themselves.
 _SIGNS = """
-    USD: US$ U$S U$D USD$ $US $USD US-$ dollars_US US_dollars US_dollar | EUR: € euro euros Euro Euros EURO ευρώ евро |
-    GBP: £ £GBP GBP£ pounds UKP CAD: CA$ CAD$ $CAD $CA CAN$ $CAN CDN$ Can$ $_CA $_CAD | AUD: A$ AU$ AUD$ $AUD $AU |
-    NZD: NZ$
-    NZD$ $NZ $NZD HKD: HK$ HKD$ $HK $HKD 港幣 港元 | SGD: S$ SG$ SGD$ $SGD | TWD: NT$ TW$ NTD TWD$ 新臺幣 新台幣
-    | MXN: MX$ MXN$ $MXN Mex$ BRL: R$ reais BRL$ | UYU: $U UY$ | ARS: AR$ ARS$ $ARS | CLP: CLP$ CL$ $CLP | COP:
-    COP$ COL$ $COP | DOP: RD$ | JMD: J$ JA$ TTD: TT$ | BBD: Bds$ | XCD: EC$ | BZD: BZ$ | FJD: FJ$ | NAD: N$ |
-    GYD: G$ | CHF: SFr. SFr Fr. Fr sFr. CHf. Franken JPY: 円 JP¥ JPY¥ 日元 日圓 | CNY: CN¥ RMB 人民币 元人民币
-    人民幣 CNY¥ | KRW: ₩ 원 | INR: ₹ ₹. रु रु. रुपये INR₹ PLN: zł zl zł. złotych PLN. | CZK: Kč Kc Kčs korun
-    CZK. | HUF: Ft Ft. forint | RUB: ₽ | UAH: ₴ грн грн. гривень BGN: лв лв. лева | RSD: дин дин. din din. RSD.
-    | MKD: ден ден. | TRY: ₺ TL lira | ILS: ₪ ש"ח שח ש״ח NIS | KZT: ₸ тг тг. тенге GEL: ₾ ლარი | AZN: ₼ | THB: ฿
-    บาท Baht baht | VND: ₫ đ Đ đồng VNĐ vnđ dong | IDR: Rp Rp. | MYR: RM | PHP: ₱ Php PhP KHR: ៛ | LAK: ₭ | MNT:
-    ₮ | BDT: ৳ Tk Tk. টাকা | AED: د.إ د.إ. درهم Dhs Dhs. AED. | SAR: ر.س ر.س. ⃁ | QAR: ر.ق ر.ق. | KWD: د.ك د.ك.
-    BHD: د.ب د.ب. | OMR: ر.ع ر.ع. | JOD: د.أ د.أ. | EGP: ج.م ج.م. E£ LE L.E. | NGN: ₦ | GHS: GH₵ GH¢ GHC | KES:
-    KSh KSh. Ksh Ksh. KES. TZS: TSh | UGX: USh | PAB: B/. B/ | PEN: S/ S/. | GTQ: Q | CRC: ₡ | PYG: ₲ Gs. Gs |
-    VES: Bs.S Bs.D Bs.F VEF | ZAR: R AFN: ؋ | IQD: د.ع | MAD: د.م د.م. | TND: د.ت | LYD: د.ل | YER: ر.ي | DZD: د.ج DA
-    | LBP: ل.ل | SYP: ل.س | SDG: ج.س | ETB: ብር ALL: Lekë lekë Lek lek | LKR: රු රු. | NPR: नेरू रू | UZS: so'm
-    сўм | BAM: KM КМ | XPF: FCFP | MOP: MOP$ | TOP: T$ | WST: WS$ AOA: Kz | MVR: Rf | ERN: Nfk | MZN: MTn MT
-    CUP: CUC$ | ISK: ISK. íkr | MAD: MAD. | TND: DT | AMD: ֏ դր. | MMK: MMK. BTC: ₿ XBT
-    | ETH: Ξ
+    USD: U$S U$D US-$ dollars_US US_dollars US_dollar EUR: € euro euros Euro Euros EURO ευρώ евро GBP: £ pounds
+    UKP CAD: CAN$ $CAN CDN$ Can$ $_CA $_CAD AUD: A$ HKD: 港幣 港元 SGD: S$ TWD: NT$ NTD 新臺幣 新台幣 MXN: Mex$ BRL: R$
+    reais BRL$ UYU: $U COP: COL$ DOP: RD$ JMD: J$ JA$ BBD: Bds$ XCD: EC$ NAD: N$ GYD: G$ CHF: SFr. SFr Fr. Fr
+    sFr. CHf. Franken JPY: 円 日元 日圓 CNY: RMB 人民币 元人民币 人民幣 KRW: ₩ 원 INR: ₹ ₹. रु रु. रुपये INR₹ PLN: zł zl zł.
+    złotych PLN. CZK: Kč Kc Kčs korun CZK. HUF: Ft Ft. forint RUB: ₽ UAH: ₴ грн грн. гривень BGN: лв лв. лева
+    RSD: дин дин. din din. RSD. MKD: ден ден. TRY: ₺ TL lira ILS: ₪ ש"ח שח ש״ח NIS KZT: ₸ тг тг. тенге GEL: ₾
+    ლარი AZN: ₼ THB: ฿ บาท Baht baht VND: ₫ đ Đ đồng VNĐ vnđ dong IDR: Rp Rp. MYR: RM PHP: ₱ Php PhP KHR: ៛ LAK:
+    ₭ MNT: ₮ BDT: ৳ Tk Tk. টাকা AED: د.إ د.إ. درهم Dhs Dhs. AED. SAR: ر.س ر.س. ⃁ QAR: ر.ق ر.ق. KWD: د.ك د.ك.
+    BHD: د.ب د.ب. OMR: ر.ع ر.ع. JOD: د.أ د.أ. EGP: ج.م ج.م. E£ LE L.E. NGN: ₦ GHS: GH₵ GH¢ GHC KES: KSh KSh. Ksh
+    Ksh. KES. TZS: TSh UGX: USh PAB: B/. B/ PEN: S/ S/. GTQ: Q CRC: ₡ PYG: ₲ Gs. Gs VES: Bs.S Bs.D Bs.F VEF ZAR:
+    R AFN: ؋ IRR: ر.إ. ر.إ IQD: د.ع MAD: د.م د.م. TND: د.ت LYD: د.ل YER: ر.ي DZD: د.ج DA LBP: ل.ل SYP: ل.س SDG:
+    ج.س ETB: ብር ALL: Lekë lekë Lek lek LKR: රු රු. NPR: नेरू रू UZS: so'm сўм BAM: KM КМ XPF: FCFP MOP: MOP$
+    TOP: T$ WST: WS$ AOA: Kz MVR: Rf ERN: Nfk MZN: MTn MT CUP: CUC$ ISK: ISK. íkr Ikr SEK: Skr NOK: Nkr DKK: Dkr
+    GBP: UK£ MAD: MAD. TND: DT AMD: ֏ դր. MMK: MMK. BTC: ₿ XBT ETH: Ξ
 """
 _SHARED = """
     $ kr kr. Kr Kr. KR ¥ Rs Rs. RS. ₨ lei Lei LEI leu 元 руб руб. р. р сом сум C$ B$ Bs Bs. ﷼ ريال ریال تومان
-    CFA F_CFA FCFA L L. Br $b dollars dollar DH Dh dh
+    CFA F_CFA FCFA L L. Br $b dollars dollar DH Dh dh SR
 """
 # Signs that are words or letters of other meanings too: they need an amount that looks like one.
 WEAK = words(
-    """Q L L. R Fr. Fr Ft Ft. LE DT RM TL Bs B/ Gs р din lira pounds dong F KM КМ DA Kz Rf Br MT Lek lek"""
+    """Q L L. R Fr. Fr Ft Ft. LE DT RM TL Bs B/ Gs р din lira pounds dong F SR KM КМ DA Kz Rf Br MT Lek lek"""
 ) | words("""ALL TOP TRY CUP PEN MAD GEL BAM SOS MOP COP BOB SAR AMD ERN DOP RON SEK STN LAK CAD EUR""")
 # Lower-case codes that are no words.
 _SMALL = words(
@@ -70,7 +65,9 @@ _FAMILIES = {
     "L": "HNL MDL",
     "Br": "ETB BYN",
     "DH": "AED MAD",
+    "SR": "SAR SCR",
 }
+_ALSO_SHARED = {"£": ["GBP", "EGP", "LBP", "SYP", "SDG", "SSP", "GIP", "FKP", "SHP"]}
 FAMILIES = {sign: frozenset(codes.split()) for sign, codes in _FAMILIES.items()}
 """The currencies that a shared sign can mean."""
 _SPELLINGS = {
@@ -88,6 +85,8 @@ WITHOUT_DECIMALS = words(
     """JPY KRW VND CLP PYG ISK HUF IDR XOF XAF XPF UGX RWF GNF KMF DJF BIF VUV LAK MMK IRR IQD CFA UZS تومان KHR COP"""
 )
 """Currencies whose prices have no decimals, by law or by custom."""
+THREE_DECIMALS = words("BHD IQD JOD KWD LYD OMR TND")
+"""Currencies whose prices have three decimals by law."""
 # Either mark groups: their units are so small that rates of exchange have no three decimals either, as those of yen do.
 _ALWAYS_GROUPED = words("VND IDR LAK KHR MMK UGX IRR IQD PYG GNF UZS XOF XAF CFA RWF BIF DJF KMF VUV XPF تومان")
 # Where three digits after the only mark are thousands although no other value says so: prices in these currencies are
@@ -107,11 +106,19 @@ def _table() -> dict[str, str]:
     for word in _SIGNS.split():
         if word.endswith(":") and word[:-1] in CODES | COINS:
             code = word[:-1]
-        elif word != "|":
+        else:
             table[word.replace("_", " ").strip()] = code
     for sign in _SHARED.split():
         sign = sign.replace("_", " ")
         table[sign] = _SPELLINGS.get(sign, sign)
+    # `£GB`, `MX$`, `CNY¥`: a shared sign with the country or the code at it.
+    for sign, codes in (FAMILIES | _ALSO_SHARED).items():
+        for mark in (
+            (code[:length] for code in codes for length in (2, 3)) if len(sign) == 1 and not sign.isalpha() else ()
+        ):
+            code = next(code for code in codes if code.startswith(mark))
+            table.setdefault(mark + sign, code)
+            table.setdefault(sign + mark, code)
     return table
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from meter_pipeline.sync.values import finding
-from meter_pipeline.sync.values.currencies import may_mean, usual_decimal
+from meter_pipeline.sync.values.currencies import THREE_DECIMALS, may_mean, usual_decimal
 from meter_pipeline.sync.values.dates import Moment
 from meter_pipeline.sync.values.facts import FieldFacts, load, merge, observe
 from meter_pipeline.sync.values.finding import Finding
@@ -342,7 +342,7 @@ def _lone_groups(reading: Reading, price: Price) -> bool | None:
     if shown is not None:
         if shown != mark:
             return True
-        return False if style in reading.long else None
+        return False if style in reading.long or price.currency in THREE_DECIMALS else None
     if usual is not None:
         return True
     # Other styles of the field agree, and custom does not contradict them.

@@ -11,6 +11,7 @@ import unicodedata
 DECIMAL_ARABIC = "\u066b"
 """Arabic decimal separator, which has no second reading and stays as it is."""
 _GROUPS = "'’‘ʼʻ′´`＇\u066c"
+_WIDE_SIGNS = {"￥": "¥", "￡": "£", "￦": "₩", "￠": "¢"}
 _MINUS = "−﹣－"
 
 
@@ -33,8 +34,8 @@ def _plain(character: str) -> str | None:
         return chr(ord(character) - 0xFEE0)
     if character == "\u060c":
         return ","
-    if character in "￥¥":
-        return "¥"
+    if character in _WIDE_SIGNS:
+        return _WIDE_SIGNS[character]
     # The wave dash of Japanese.
     if character == "〜":
         return "~"

@@ -7,11 +7,21 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
+from babel.numbers import format_currency, get_currency_precision
 
 from meter_pipeline.sync.values.reading import Reading
 from meter_pipeline.sync.values.recognition import decide, observe, read
-from meter_pipeline_tests.sync.values.markets import MARKETS, OPEN_SIZES, SIZES, Row, open_source
+from meter_pipeline_tests.sync.values.markets import MARKETS, OPEN_SIZES, SIZES, Row, disguise, open_source
 
+_LOCALES = """
+    en_US en_GB en_IN de_DE de_CH fr_FR fr_CA es_ES es_MX es_AR pt_BR pt_PT it_IT nl_NL sv_SE da_DK nb_NO fi_FI pl_PL
+    cs_CZ hu_HU ro_RO bg_BG hr_HR ru_RU uk_UA tr_TR el_GR he_IL ar_EG ar_AE fa_IR hi_IN bn_BD th_TH vi_VN id_ID ja_JP
+    ko_KR zh_CN zh_TW lt_LT ka_GE kk_KZ af_ZA sw_KE
+"""
+_CURRENCIES = """
+    USD EUR GBP CHF JPY CNY INR SEK NOK DKK PLN CZK HUF RUB UAH TRY BRL MXN CAD AUD KRW VND IDR THB ILS AED SAR ZAR NGN
+    KES ARS COP EGP RON BGN ISK SGD
+"""
 # Markets whose signs are shared with other markets: a mixture has no way to tell the currency of a bare sign.
 _OWN_SIGNS = sorted(name for name, market in MARKETS.items() if " " not in market.codes)
 
@@ -20,7 +30,7 @@ def _judge(rows: Sequence[Row]) -> tuple[int, int]:
     """Asserts that no amount is wrong; returns how many plain prices have one, and how many there are."""
     texts = [row.text for row in rows]
     columns = read(decide(observe(texts)), texts)
-    amounts = columns["amount"].to_pylist()
+    amounts = columns["amount"].to_pylist() if columns else [None] * len(rows)
     read_rows = [(row, amount) for row, amount in zip(rows, amounts, strict=True) if amount is not None]
     assert [(row.text, amount) for row, amount in read_rows if amount != row.amount] == []
     return sum(row.plain for row, _ in read_rows), sum(row.plain for row in rows)
@@ -50,6 +60,22 @@ def test_currencies_of_markets_with_signs_of_their_own_are_those_of_the_market()
         found = read(decide(observe(texts)), texts)
         for row, amount, currency in zip(rows, found["amount"].to_pylist(), found["currency"].to_pylist(), strict=True):
             assert amount is None or currency is None or currency in row.codes, (row, currency)
+
+
+def test_any_currency_in_the_format_of_any_locale_is_right_or_empty() -> None:
+    random_ = random.Random(20)
+    present = total = 0
+    for _ in range(200):
+        locale, currency = random_.choice(_LOCALES.split()), random_.choice(_CURRENCIES.split())
+        decimals = get_currency_precision(currency)
+        rows = []
+        for _ in range(25):
+            amount = Decimal(int(10 ** random_.uniform(0.5 + decimals, 6 + decimals))).scaleb(-decimals)
+            text = format_currency(amount, currency, locale=locale)
+            rows.append(Row(disguise(random_, text), amount, True, frozenset()))
+        found, all_ = _judge(rows)
+        present, total = present + found, total + all_
+    assert present >= 0.95 * total
 
 
 def _sized(forms: str, number: Decimal, mark: str) -> list[str]:
