@@ -18,6 +18,7 @@ from meter_pipeline.sync.changes.numbers import NumberReader
         ("-£5", -5), ("£-5", -5), ("−3,5", -3.5), (" 7 ", 7), ("$0", 0), ("£3.99 each", 3.99), ("from £5", 5),
         ("Price: 5 zł", 5), ("€2/kg", 2), ("€2/100g", 2), ("$1.5k", 1500), ("₹1,23,456.50", 123456.5),
         ("Rs. 500", 500), ("1,200円", 1200), ("5,- kr", 5), ("US$ 12 incl. VAT", 12),
+        ("£5.00 (was £6)", 5),
     ],
 )  # fmt: skip
 def test_numbers_and_money(value: object, number: float) -> None:
@@ -29,7 +30,7 @@ def test_numbers_and_money(value: object, number: float) -> None:
     "value",
     [
         None, True, "", "hello", "007", "2026-03-02", "5 %", "1,2,3", "1.2.3", "5 kg", "4 for £10", "$5 - $10", "($5)",
-        "£5.00 (was £6)", "5 MHz fast", "Free", [1], {"a": 1}, "£", "9" * 50, 10**400, "\ud800", "1,234", "1.234",
+        "5 MHz fast", "Free", [1], {"a": 1}, "£", "9" * 50, 10**400, "\ud800", "1,234", "1.234",
         "S$5 off", "100 RPM", "x" * 2000,
     ],
 )  # fmt: skip
