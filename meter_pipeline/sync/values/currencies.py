@@ -21,7 +21,7 @@ COINS = words("BTC ETH USDT USDC LTC XRP DOGE")
 _SIGNS = """
     USD: U$S U$D US-$ dollars_US US_dollars US_dollar EUR: € euro euros Euro Euros EURO ευρώ евро GBP: £ pounds
     UKP CAD: CAN$ $CAN CDN$ Can$ $_CA $_CAD AUD: A$ HKD: 港幣 港元 SGD: S$ TWD: NT$ NTD 新臺幣 新台幣 MXN: Mex$ BRL: R$
-    reais BRL$ UYU: $U COP: COL$ DOP: RD$ JMD: J$ JA$ BBD: Bds$ XCD: EC$ NAD: N$ GYD: G$ CHF: SFr. SFr Fr. Fr
+    reais BRL$ UYU: $U COP: COL$ DOP: RD$ JMD: J$ JA$ BBD: Bds$ XCD: EC$ NAD: N$ GYD: G$ CHF: SFr. SFr Sfr. Fr. Fr
     sFr. CHf. Franken JPY: 円 日元 日圓 CNY: RMB 人民币 元人民币 人民幣 KRW: ₩ 원 INR: ₹ ₹. रु रु. रुपये INR₹ PLN: zł zl zł.
     złotych PLN. CZK: Kč Kc Kčs korun CZK. HUF: Ft Ft. forint RUB: ₽ UAH: ₴ грн грн. гривень BGN: лв лв. лева
     RSD: дин дин. din din. RSD. MKD: ден ден. TRY: ₺ TL lira ILS: ₪ ש"ח שח ש״ח NIS KZT: ₸ тг тг. тенге GEL: ₾

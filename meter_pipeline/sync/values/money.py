@@ -22,8 +22,8 @@ from meter_pipeline.sync.values.numbers import COMMA, NUMBER, Spelled, spell
 from meter_pipeline.sync.values.scales import ENGLISH_WORDS, LONG_SCALE, find_scale
 
 _NUMBERS = re.compile(NUMBER)
-# `,-` `.--` `:-` `/-`: the amount has no decimals.
-_ENDING = re.compile(r"(?:[.,:]|/)-{1,2}(?![\d-])")
+# `,-` `.--` `:-` `/-` `/=`: the amount has no decimals.
+_ENDING = re.compile(r"(?:[.,:]|/)-{1,2}(?![\d-])|/=")
 _DECORATION = " *!†‡§→►▶•·✓✔🔥"
 _FOOTNOTES = tuple("¹²³⁴⁵⁶⁷⁸⁹")
 _HAS_SIGN = re.compile(r"[$£€¥₹₩₽₺₪₫฿₴₦₱₡₲₸₼₾₭₮৳៛₵₿円元원]|\b(?:USD|EUR|GBP|CHF|CAD|AUD|JPY|CNY|INR)\b")

@@ -9,6 +9,7 @@ from meter_pipeline.sync.values.words import words
 # Whole phrases before or after a single price that do not change its meaning: from, price, now and only; tax, delivery
 # without a price of its own, and how it is paid.
 _BEFORE = """
+    v.a. vanaf_prijs
     from from: starting_at starting_from starts_at prices_from as_low_as price price: now now: only only: just sale
     sale: sale_price special_price current_price our_price your_price regular_price list_price retail_price price_from
     mrp m.r.p. mrp: m.r.p.: msrp rrp total total: nur ab schon_ab bereits_ab jetzt preis preis: einzelpreis
@@ -25,6 +26,7 @@ _BEFORE = """
     税別 정가 판매가 판매가: 할인가 가격 가격: 최저가 특가 쿠폰가
 """
 _AFTER = """
+    incl._of_all_taxes inclusive_of_all_taxes
     only each ea ea. each. apiece now onwards and_up nett ono o.n.o. o.n.o or_best_offer negotiable tax_included
     tax_incl. tax_incl incl._tax incl_tax inc_tax inc._tax incl._taxes including_tax plus_tax plus_taxes +_tax +_taxes
     before_tax inc_vat inc._vat incl_vat incl._vat including_vat ex_vat ex._vat excl_vat excl._vat exc_vat exc._vat
@@ -51,7 +53,7 @@ _MEASURES = (
 )
 _TIMES = (
     r"hour|hr|h|hora|heure|stunde|std|ora|uur|tim|час|saat|jam|day|tag|jour|día|dia|giorno|dag|dzień|den|день|сутки|gün|hari|"
-    r"ngày|วัน|日|night|nt|nacht|nuit|noche|noite|notte|natt|nat|noc|ночь|gece|malam|đêm|คืน|晚|泊|박|week|wk|woche|semaine|"
+    r"ngày|วัน|日|night|nt|nacht|nuit|noche|noite|notte|natt|nat|noc|ночь|нощ|gece|malam|đêm|คืน|晚|泊|박|week|wk|woche|semaine|"
     r"semana|settimana|uge|uke|vecka|tydzień|týden|неделю|month|mo|mth|mon|mes|mois|monat|mese|mês|maand|mnd|md|mdr|måned|"
     r"mån|månad|kk|kuukausi|miesiąc|mies|měsíc|mesiac|lună|hó|hónap|мес|месяц|міс|місяць|месец|μήνα|ay|bulan|bln|tháng|"
     r"เดือน|月|월|year|yr|annum|an|jahr|año|anno|ano|jaar|år|rok|год|yıl|tahun|năm|ปี|年|년"
@@ -64,7 +66,8 @@ _PIECES = (
 _PER = r"per|pro|pr\.?|je|par|por|al|a|an|each|na|za|за|в|la"
 UNIT = re.compile(
     rf" ?(?:(?:/ ?|\b(?:{_PER}) )(?P<unit>(?:\d+(?:[.,]\d+)? ?)?(?:{_MEASURES}|{_TIMES}|{_PIECES}))"
-    r"|(?P<often>\b(?:pcm|pw|pppn|p\.m\.?|p\. m|p\.a|monthly|weekly|yearly|monatlich|mtl|jährlich|mensuels?)))\.?$",
+    r"|(?P<often>\b(?:pcm|pm|p/m|pw|pppn|p\.m\.?|p\. m|p\.a|monthly|weekly|yearly|monatlich|mtl|"
+    r"jährlich|mensuels?)))\.?$",
     re.IGNORECASE,
 )
 """A unit of measure after a price: `/kg`, `/ 300g`, `per month`."""
