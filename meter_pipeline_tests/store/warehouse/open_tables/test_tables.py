@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from pyiceberg.expressions.visitors import _ManifestEvalVisitor, visit
+from pyiceberg.manifest import ManifestFile
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.cleaning import clean
@@ -224,6 +227,22 @@ def test_the_number_of_manifests_stays_small(shelf: Shelf, desk: Desk) -> None:
     snapshot = table.current_snapshot()
     assert snapshot is not None
     assert len(snapshot.manifests(table.io)) <= 17
+    shelf.assert_equal_to_warehouse()
+
+
+def test_files_that_go_are_found_however_the_librarys_threads_take_turns(
+    shelf: Shelf, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def examine_slowly(visitor: _ManifestEvalVisitor, manifest: ManifestFile) -> bool:
+        visitor.partition_fields = manifest.partitions or []
+        time.sleep(0.005)
+        return bool(visit(visitor.partition_filter, visitor))
+
+    monkeypatch.setattr(_ManifestEvalVisitor, "eval", examine_slowly)
+    for number in range(6):
+        for slug in ("books", "toys"):
+            desk.load(slug, f"{slug}{number}", MARCH + number * timedelta(hours=1), "a")
+            shelf.publish()
     shelf.assert_equal_to_warehouse()
 
 
