@@ -28,7 +28,7 @@ _MIN_AGREEMENT = 0.4
 _ENOUGH = ((6, 3), (12, 2), (20, 1))
 # An id that looks like one and that no other item ever had, in a list where nothing but the items changes.
 _ENOUGH_CODES = (*_ENOUGH, (40, 0))
-_ENOUGH_NUMBERS = ((20, 6), (60, 3))
+_ENOUGH_NUMBERS = ((20, 6), (60, 1))
 _ENOUGH_REPEATED = ((40, 6),)
 # A name or a title that may have been rewritten in this share of items, for all that was seen, needs more, too.
 _ENOUGH_UNSETTLED = ((24, 3),)
@@ -50,6 +50,12 @@ _STAYS = "stays with an item while other fields change"
 # Shapes of values, best first: codes and addresses, the page that stands for its item, other text, numbers of many
 # digits, and numbers that chance may have made different.
 _CODES, _PAGE, _WORDS, _LONG, _SPREAD = range(5)
+# Any of these is enough, too, in lists of few items, by the shape of the values: pairs of items of which another field
+# changed, where several pairs without a change count as much as one with it.
+_STRONG = {_CODES: 1.5, _WORDS: 3.0, _LONG: 4.0}
+_WITHOUT_CHANGE = 8
+# A number of many digits that stays is rather an id than a text that stays is, which may still be edited.
+_ORDER = (_CODES, _PAGE, _LONG, _WORDS, _SPREAD)
 _MANY_ITEMS = 20
 # A value that comes back less often than this has come back by chance.
 _SELDOM_MATCHED = 0.02
@@ -350,6 +356,9 @@ def _reason_against(measures: Measures, shape: int, *, is_single: bool = True) -
         return f"changes in {measures.loss:.0%} of items that are otherwise the same"
     if measures.replaced > _MAX_LOSS:
         return f"stays while all else is replaced in {measures.replaced:.0%} of items"
+    is_name = shape == _WORDS and is_single
+    if measures.reused > _MAX_LOSS * measures.matched and (is_name or measures.reused > 1):
+        return f"came back {measures.reused} times with another item"
     if measures.agreement is not None and measures.agreement < _MIN_AGREEMENT:
         return f"items with the same value agree in {measures.agreement:.0%} of the rest only"
     return None
@@ -370,10 +379,16 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
     if measures.repeated and measures.most_items < _MANY_ITEMS:
         # In a short list one repeat more or less decides whether a field is unique.
         enough = _ENOUGH_REPEATED
-    if not any(measures.matched >= matched and measures.changed >= changed for matched, changed in enough):
+    is_plain = enough in (_ENOUGH, _ENOUGH_CODES, _ENOUGH_NUMBERS)
+    is_strong = is_plain and shape in _STRONG and _strength(measures) >= _STRONG[shape]
+    if not is_strong and not any(
+        measures.matched >= matched and measures.changed >= changed for matched, changed in enough
+    ):
         return WAITING, f"too little seen: {measures.matched} items met again, {measures.changed} with changes"
     if shape == _WORDS and len(fields) == 1 and measures.unsettled > _MOST_UNSETTLED * measures.matched:
         return WAITING, "nothing tells whether items left or were renamed"
+    if is_number and is_strong and measures.loss == 0 and measures.agreement is not None:
+        return None
     if is_number and measures.checked < max(_ENOUGH_NUMBERS[0][0], measures.matched / 2):
         return REFUSED, "numbers that may be different by chance: the rest of an item does not identify it"
     if is_number and measures.unsure > (_UNSURE_LOSS if shape == _SPREAD else _UNSURE_LOSS_LONG):
@@ -381,6 +396,11 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
     if measures.agreement is None:
         return REFUSED, "nothing else of an item stays with it"
     return None
+
+
+def _strength(measures: Measures) -> float:
+    """How much the pairs show: one that stayed while another field changed counts as much as several that did not."""
+    return measures.changed + measures.matched / _WITHOUT_CHANGE
 
 
 def _is_named_key(fields: Fields) -> bool:
@@ -446,7 +466,15 @@ def _preference(found: _Rated, order: Mapping[Path, int], targets: int | None) -
     is_page = found.fields == (TARGET_PATH,)
     is_few = targets is not None and targets < _FEW_TARGETS
     at = [order.get(path, 0) for path in found.fields]
-    return (place, *evidence, not (is_page and is_few), min(named, _KEY_WORDS.index("name")), found.shape, named, at)
+    return (
+        place,
+        *evidence,
+        not (is_page and is_few),
+        min(named, _KEY_WORDS.index("name")),
+        _ORDER.index(found.shape),
+        named,
+        at,
+    )
 
 
 def _candidate(found: _Rated) -> Candidate:

@@ -28,6 +28,7 @@ from meter_pipeline.sync.items.coding import (
 from meter_pipeline.sync.items.measures import Measures
 from meter_pipeline.sync.items.pairing import Pairs, pair_codes, pair_marks, rank_numbers
 from meter_pipeline.sync.items.partners import Partners, thin, weigh_fields
+from meter_pipeline.sync.items.returns import find_returns
 from meter_pipeline.sync.items.samples import BLOCK_ITEMS, TARGET_PATH, JobSample, mix, number_of, place_of
 
 Fields = tuple[Path, ...]
@@ -47,6 +48,8 @@ _FEW_CHECKED = 20
 _MOST_OTHERS, _MOST_RIVALS = 48, 4
 # Fields of an item that tell by differing all at once that another item is in its place, and what counts as chance.
 _FEW_REPLACED, _CHANCE = 2, 0.05
+# The odds against two items being the same, if all their texts differ, from which they count as different ones.
+_OTHER = 1.0
 # Repeats that independent fields would have had, and the share of these that still counts as none.
 _SURPRISING, _SELDOM = 3.0, 0.25
 
@@ -73,6 +76,8 @@ class _Step:
         self.tells = self.chance < _INFORMATIVE
         self.shared = before.by_field(np.minimum(before.counts, after.counts))
         self.smaller = np.minimum(before.present, after.present)
+        #: Fields with one value for all items, which tells when the job ran, and nothing about items.
+        self.is_of_job = (before.distinct <= 1) & (after.distinct <= 1)
         self.pairs: dict[Fields, Pairs] = {}
         self._equal: dict[Fields, Mask] = {}
 
@@ -115,6 +120,8 @@ class Evidence:
         self._placed: dict[Fields, bool] = {}
         #: The fields that tell whether two items are the same.
         self._others = self._choose_others()
+        #: The fields whose changes are changes of items: those, and all that are alike in nearly all items.
+        self._movable = self._others | ~sum((step.tells for step in self._steps), np.zeros(width, np.bool_))
         self._above: dict[Fields, tuple[Numbers, Numbers]] = {}
         self._weighed: dict[Fields, tuple[Numbers, Numbers]] = {}
         self._marks: dict[int, Codes] = {}
@@ -218,14 +225,13 @@ class Evidence:
         """Adds what consecutive jobs show about candidates to their measures."""
         for fields, measures in candidates.items():
             measures.is_position = self._is_position(fields)
-            columns, others = self._columns(fields), self._others_than(fields)
+            columns, movable = self._columns(fields), self._without(self._movable, fields)
             for step in self._steps:
                 old, new = columns[step.old], columns[step.new]
                 pairs = step.pairs[fields] = pair_codes(old, new)
                 measures.matched += len(pairs.old)
                 measures.smaller += min(old.present, new.present) * self.samples[step.new].share
-                # A field with one value for all items tells when the job ran, and nothing about items.
-                measures.changed += int((~step.equal(fields)[:, others & step.tells]).any(axis=1).sum())
+                measures.changed += int((~step.equal(fields)[:, movable & ~step.is_of_job]).any(axis=1).sum())
             self._above[fields] = self._above_chance(fields)
         steady = self._steady_fields(candidates)
         for fields, measures in candidates.items():
@@ -238,10 +244,11 @@ class Evidence:
 
     def _others_than(self, fields: Fields, among: Mask | None = None) -> Mask:
         """The fields that tell whether two items are the same without some of them."""
-        chosen = self._others.copy() if among is None else self._others & among
-        for path in fields:
-            if path in self._places:
-                chosen[self._places[path]] = False
+        return self._without(self._others if among is None else self._others & among, fields)
+
+    def _without(self, chosen: Mask, fields: Fields) -> Mask:
+        chosen = chosen.copy()
+        chosen[[self._places[path] for path in fields if path in self._places]] = False
         return chosen
 
     def _numbers_places(self, fields: Fields) -> bool:
@@ -330,6 +337,7 @@ class Evidence:
         partners = self._seek_partners(fields, steady)
         measures.unsettled = partners.unsettled
         measures.replaced = self._replaced(fields, steady)
+        measures.reused = self._reused(fields, steady)
         found = [
             (changes, recognised),
             (_beyond_chance(partners.found, partners.explained), measures.matched + partners.found),
@@ -453,6 +461,20 @@ class Evidence:
         explained = float(np.prod((differing[told] + 0.5) / (len(pairs) + 1))) * len(pairs)
         found = int((~pairs[:, told]).all(axis=1).sum())
         return found / len(pairs) if found and _tail(found, explained) < _CHANCE else 0.0
+
+    def _reused(self, fields: Fields, steady: Mask) -> int:
+        """How often a value is that of another item later: in the next job, or when it comes back after others."""
+        rest = np.flatnonzero(self._others_than((*fields, TARGET_PATH), steady))
+        words = self._are_words[rest]
+        if len(rest) < _FEW_REPLACED or not words.any():
+            return 0
+        agree, differ = (weights[rest] for weights in self._weigh(fields))
+        matrices = [job.matrix for job in self._jobs]
+        found = find_returns(self.samples, self._columns(fields), matrices, rest)
+        equal = np.concatenate([found, *(step.equal(fields)[:, rest] for step in self._steps)])
+        # A number that moves tells for an item by what it keeps, and little against it.
+        odds = np.where(equal, agree, np.where(words, differ, 0.0)).sum(axis=1)
+        return int(((odds <= -_OTHER) & ((~equal).sum(axis=1) >= _FEW_REPLACED)).sum())
 
     def _is_closed(self, fields: Fields) -> bool:
         """Whether no value of a candidate comes or goes."""

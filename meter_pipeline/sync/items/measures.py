@@ -29,6 +29,7 @@ class Measures:
         unsure: Share of recognised items whose value may have changed for all that was seen; 1 without any.
         unsettled: Items whose value is gone, and of which nothing tells whether they left or have another value.
         replaced: Share of the pairs in which all words differ at once, more often than they would one by one.
+        reused: Times that a value is that of another item later, all of whose other fields differ.
         are_copies: Whether items with the same value are whole items that repeat.
         is_by_ranks: Whether the agreement is that of the order of numbers, since no value stays the same.
         is_position: Whether the values number the items' places from the same start in every job.
@@ -49,6 +50,7 @@ class Measures:
     unsure: float = 1.0
     unsettled: int = 0
     replaced: float = 0.0
+    reused: int = 0
     are_copies: bool = False
     is_position: bool = False
     is_by_ranks: bool = False

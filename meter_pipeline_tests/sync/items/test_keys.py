@@ -185,6 +185,65 @@ def test_many_jobs_of_a_few_items_give_the_evidence_that_one_large_job_gives(kin
     assert outcomes.count("right") >= 0.8 * len(outcomes), outcomes
 
 
+@pytest.mark.parametrize(
+    ("items", "days", "least"), [((2, 4), 6, 0.5), ((2, 4), 12, 0.7), ((5, 12), 4, 0.65), ((5, 12), 8, 0.75)]
+)
+def test_a_few_items_in_a_few_jobs_mostly_get_their_key_and_never_a_wrong_one(
+    items: tuple[int, int], days: int, least: float
+) -> None:
+    right = 0
+    for seed in range(30):
+        low, high = items
+        invented = invent(7_000 + seed, "list", items=low + seed % (high - low + 1), days=days)
+        found = find_key(invented.refs, invented.read).key
+        assert found is None or invented.is_right(found.fields), (seed, found.spell())
+        right += found is not None
+    assert right >= least * 30
+
+
+@pytest.mark.parametrize("moved", [1, 2])
+def test_a_name_that_stays_while_a_price_of_one_item_changes_is_a_key(moved: int) -> None:
+    names = [f"Shirt {'abcdefghijklmnop'[number]}edar" for number in range(16)]
+    pages = []
+    for day in range(6):
+        # The same prices everywhere tell no item from another one; the one that changes does.
+        items: list[Item] = [
+            {"name": name, "sizes": {size: {"price": 20.0} for size in "SML"}, "images": [f"{name[6:]}.jpg"]}
+            for name in names
+        ]
+        for item in items[3 : 3 + moved]:
+            item["sizes"]["M"]["price"] = 15.0 if day > 2 else 20.0
+        pages.append(items)
+    search = search_key(pages_of(pages))
+    assert fields_of(search) == ("name",)
+    assert candidate(search, "name").changed == moved
+
+
+def test_a_field_with_one_value_for_all_items_is_no_change_of_items() -> None:
+    pages = [[{"zorp": f"thing {'abcd'[n]}", "x": n, "day": f"day {day}"} for n in range(4)] for day in range(4)]
+    assert candidate(search_key(pages_of(pages)), "zorp").changed == 0
+
+
+@pytest.mark.parametrize("gap", [0, 3])
+def test_a_name_that_stands_for_another_item_later_is_no_key(gap: int) -> None:
+    draw = random.Random(3)
+    names = [f"{word} works" for word in "abcdefgh"]
+    items: list[Item] = []
+    pages = []
+    for day in range(16):
+        if day % (gap + 1) == 0:
+            # Two items leave, and others come with names that are free: of the two, or of others that left before.
+            free = [name for name in names if name not in {item["titel"] for item in items[2:]}]
+            items = items[2:] + [
+                {"titel": name, "sorte": f"sort {draw.random()}", "preis": draw.randint(1, 10**4)}
+                for name in draw.sample(free, 6 - len(items[2:]))
+            ]
+        pages.append([{**item, "klicks": draw.randint(1, 10**6)} for item in items])
+    search = search_key(pages_of(pages))
+    assert search.key is None or search.key.fields != ("titel",)
+    assert candidate(search, "titel").verdict == REFUSED
+
+
 def replaced(draw: random.Random, slot: Callable[[int], str], share: float, *, items: int = 20) -> list[JobSample]:
     """Jobs of a page with fixed places, at some of which other things stand each time."""
 
