@@ -53,10 +53,14 @@ _CODES, _PAGE, _WORDS, _LONG, _SPREAD = range(5)
 # Any of these is enough, too, in lists of few items, by the shape of the values: pairs of items of which another field
 # changed, where several pairs without a change count as much as one with it.
 _STRONG = {_CODES: 1.5, _WORDS: 3.0, _LONG: 4.0}
-_WITHOUT_CHANGE = 8
+_WITHOUT_CHANGE, _STRONG_AGREEMENT = 8, 0.6
+# What a text needs that does not wait for a number, and two fields of a short list that may be different by chance.
+_STRONG_ALONE, _STRONG_TOGETHER, _STEPS_TOGETHER, _AGREEMENT_TOGETHER = 10, 9, 6, 0.85
 # A number of many digits that stays is rather an id than a text that stays is, which may still be edited.
 _ORDER = (_CODES, _PAGE, _LONG, _WORDS, _SPREAD)
 _MANY_ITEMS = 20
+# In a longer list two fields show whether they belong together.
+_SHORT = 12
 # A value that comes back less often than this has come back by chance.
 _SELDOM_MATCHED = 0.02
 _PAIRED_FIELDS = 12
@@ -157,6 +161,7 @@ class _Rated:
     verdict: str
     reason: str
     shape: int = 0
+    spread: int = 0
 
 
 def rank(samples: Sequence[JobSample], book: CodeBook | None = None, *, with_targets: bool = False) -> Search:
@@ -265,8 +270,26 @@ def _rate_all(evidence: Evidence, candidates: Iterable[Fields]) -> list[_Rated]:
     evidence.compare(compared)
     for fields, measures in compared.items():
         shape = _shape(evidence, fields)
-        rated.append(_Rated(fields, measures, *_judge(fields, measures, shape), shape))
+        if len(fields) > 1 and not evidence.belong_together(fields):
+            rated.append(_rate_by_chance(evidence, fields, measures))
+        else:
+            rated.append(_Rated(fields, measures, *_judge(fields, measures, shape), shape))
     return rated
+
+
+def _rate_by_chance(evidence: Evidence, fields: Fields, measures: Measures) -> _Rated:
+    """Fields of a short list that so few values of each could be different by chance: their jobs must show the more."""
+    # Each field must be fit to be a part of a key, as these do not show that they belong together.
+    shape = max(_shape_of(evidence, path) for path in fields)
+    verdict, reason = _judge(fields, measures, shape, may_be_chance=True)
+    is_enough = _strength(measures) >= _STRONG_TOGETHER and evidence.steps >= _STEPS_TOGETHER
+    is_enough = is_enough and (measures.agreement or 0) >= _AGREEMENT_TOGETHER
+    if verdict == ACCEPTED and measures.reused:
+        verdict, reason = REFUSED, f"came back {measures.reused} times with another item"
+    elif verdict == ACCEPTED and not is_enough:
+        verdict, reason = WAITING, "too little seen: so few values of each could be different by chance"
+    spread = sum(evidence.count((path,)).most_values for path in fields)
+    return _Rated(fields, measures, verdict, reason, shape, spread)
 
 
 def _wait_for_better(found: _Rated, rated: Sequence[_Rated]) -> _Rated:
@@ -275,14 +298,18 @@ def _wait_for_better(found: _Rated, rated: Sequence[_Rated]) -> _Rated:
     A name or title waits for one that has done as well, too.
     """
     measures = found.measures
-    if found.verdict != ACCEPTED or len(found.fields) > 1:
+    may_be_chance = found.spread > 0
+    if found.verdict != ACCEPTED or (len(found.fields) > 1 and not may_be_chance):
         return found
     for other in rated:
         loss, own = other.measures.loss, measures.loss
         is_better = loss < own or (loss == own and measures.matched < _MANY_PAIRS)
-        if found.shape != _WORDS:
+        if found.shape != _WORDS and not may_be_chance:
             is_better = loss <= own and other.measures.matched > measures.matched and measures.matched < _MANY_PAIRS
-        if other.verdict == WAITING and is_better and other.measures.uniqueness >= measures.uniqueness:
+        # In a short list any number is different by chance: what has stayed often enough does not wait for it.
+        is_rival = other.shape != _SPREAD or other.measures.most_items >= _MANY_ITEMS or _is_named_key(other.fields)
+        is_rival = is_rival or may_be_chance or _strength(measures) < _STRONG_ALONE
+        if other.verdict == WAITING and is_rival and is_better and other.measures.uniqueness >= measures.uniqueness:
             names = " + ".join(map(spell_path, other.fields))
             return replace(
                 found, verdict=WAITING, reason=f"{names} has done as well or better, and waits for more jobs"
@@ -313,7 +340,8 @@ def _first_reason(evidence: Evidence, fields: Fields, measures: Measures) -> str
         return _lacking(measures)
     if not _is_unique(measures):
         return _repeating(measures)
-    if len(fields) > 1 and not evidence.belong_together(fields):
+    is_short = measures.most_items <= _SHORT and not measures.repeated and measures.presence == 1
+    if len(fields) > 1 and not is_short and not evidence.belong_together(fields):
         return "different by chance: so few values of each would repeat no more often in any case"
     return None
 
@@ -326,12 +354,12 @@ def _repeating(measures: Measures) -> str:
     return f"{1 - measures.uniqueness:.0%} of items repeat another one's"
 
 
-def _judge(fields: Fields, measures: Measures, shape: int) -> tuple[str, str]:
+def _judge(fields: Fields, measures: Measures, shape: int, *, may_be_chance: bool = False) -> tuple[str, str]:
     """The verdict on a candidate that single jobs do not rule out, and why."""
-    against = _reason_against(measures, shape, is_single=len(fields) == 1)
+    against = _reason_against(measures, shape, is_single=len(fields) == 1 or may_be_chance)
     if against is not None:
         return REFUSED, against
-    if _is_named_key(fields) and _is_flawless(measures):
+    if not may_be_chance and _is_named_key(fields) and _is_flawless(measures):
         # Not decided by the name: nothing tells for or against, and the next jobs can still refute it.
         doubt = _doubt(fields, measures, shape)
         return (
@@ -351,6 +379,8 @@ def _reason_against(measures: Measures, shape: int, *, is_single: bool = True) -
         return "numbers that different items have, as if drawn by chance"
     if shape == _WORDS and is_single and measures.repeated and not measures.are_copies:
         return "names that different items have"
+    if not is_single and measures.repeated and not measures.are_copies:
+        return "together, too, values that different items have"
     most = _MAX_LOSS_NUMBERS if shape >= _LONG else _MAX_LOSS_WORDS if shape == _WORDS else _MAX_LOSS
     if measures.loss > most:
         return f"changes in {measures.loss:.0%} of items that are otherwise the same"
@@ -379,8 +409,9 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
     if measures.repeated and measures.most_items < _MANY_ITEMS:
         # In a short list one repeat more or less decides whether a field is unique.
         enough = _ENOUGH_REPEATED
-    is_plain = enough in (_ENOUGH, _ENOUGH_CODES, _ENOUGH_NUMBERS)
-    is_strong = is_plain and shape in _STRONG and _strength(measures) >= _STRONG[shape]
+    is_strong = shape in _STRONG and _strength(measures) >= _STRONG[shape]
+    is_strong = is_strong and (measures.agreement or 0) >= _STRONG_AGREEMENT
+    is_strong = is_strong and enough in (_ENOUGH, _ENOUGH_CODES, _ENOUGH_NUMBERS)
     if not is_strong and not any(
         measures.matched >= matched and measures.changed >= changed for matched, changed in enough
     ):

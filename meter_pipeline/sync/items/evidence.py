@@ -48,8 +48,9 @@ _FEW_CHECKED = 20
 _MOST_OTHERS, _MOST_RIVALS = 48, 4
 # Fields of an item that tell by differing all at once that another item is in its place, and what counts as chance.
 _FEW_REPLACED, _CHANCE = 2, 0.05
-# The odds against two items being the same, if all their texts differ, from which they count as different ones.
-_OTHER = 1.0
+# The odds against two items being the same from which they count as different ones, by their texts and by all fields:
+# the same item would seem another one in less than 2 % of cases.
+_OTHER_WORDS, _OTHER = 1.0, 4.0
 # Repeats that independent fields would have had, and the share of these that still counts as none.
 _SURPRISING, _SELDOM = 3.0, 0.25
 
@@ -465,16 +466,18 @@ class Evidence:
     def _reused(self, fields: Fields, steady: Mask) -> int:
         """How often a value is that of another item later: in the next job, or when it comes back after others."""
         rest = np.flatnonzero(self._others_than((*fields, TARGET_PATH), steady))
-        words = self._are_words[rest]
-        if len(rest) < _FEW_REPLACED or not words.any():
+        if len(rest) < _FEW_REPLACED:
             return 0
+        words = self._are_words[rest]
         agree, differ = (weights[rest] for weights in self._weigh(fields))
         matrices = [job.matrix for job in self._jobs]
         found = find_returns(self.samples, self._columns(fields), matrices, rest)
         equal = np.concatenate([found, *(step.equal(fields)[:, rest] for step in self._steps)])
-        # A number that moves tells for an item by what it keeps, and little against it.
-        odds = np.where(equal, agree, np.where(words, differ, 0.0)).sum(axis=1)
-        return int(((odds <= -_OTHER) & ((~equal).sum(axis=1) >= _FEW_REPLACED)).sum())
+        # A number that moves tells for an item by what it keeps; against it only together with much else.
+        by_words = np.where(equal, agree, np.where(words, differ, 0.0)).sum(axis=1)
+        by_all = np.where(equal, agree, differ).sum(axis=1)
+        is_other = (by_words <= -_OTHER_WORDS) | (by_all <= -_OTHER)
+        return int((is_other & ((~equal).sum(axis=1) >= _FEW_REPLACED)).sum())
 
     def _is_closed(self, fields: Fields) -> bool:
         """Whether no value of a candidate comes or goes."""

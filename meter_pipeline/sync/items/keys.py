@@ -39,6 +39,8 @@ _WATCHED_JOBS, _WATCHED_GROWTH, _WATCH_SAMPLE = 8, 1.05, 4
 # A key is final after this many comparisons with this many matched items and changes around it, or after this many
 # comparable jobs.
 _SURE_STEPS, _SURE_MATCHED, _SURE_CHANGES, _ENOUGH_EXAMINED = 3, 100, 3, 60
+# In lists of fewer items on average, two fields together are never sure by that.
+_FEW_ITEMS = 20
 # Differences in stability and uniqueness up to this are no difference.
 _TIE = 0.005
 _ONE_ITEM_SHARE = 0.9
@@ -204,6 +206,9 @@ def _search_again(
 def _is_sure(key: Candidate | None, search: Search) -> bool:
     """Whether a key has been seen so often that no later job is needed to confirm it."""
     if key is None or search.steps < _SURE_STEPS:
+        return False
+    if len(key.fields) > 1 and search.items < _FEW_ITEMS * search.jobs:
+        # Items that are still to come may have the same two values: so far a short list has had few.
         return False
     return key.matched >= _SURE_MATCHED and key.changed >= _SURE_CHANGES
 

@@ -201,6 +201,41 @@ def test_a_few_items_in_a_few_jobs_mostly_get_their_key_and_never_a_wrong_one(
     assert right >= least * 30
 
 
+def test_invented_pairs_of_a_few_items_get_their_key_from_many_jobs() -> None:
+    right = 0
+    for seed in range(24):
+        invented = invent(9_000 + seed, "pair", items=5 + seed % 8, days=24)
+        found = find_key(invented.refs, invented.read).key
+        assert found is None or invented.is_right(found.fields), (seed, found.spell())
+        right += found is not None
+    assert right >= 0.75 * 24
+
+
+def hours(days: int, *, moves: bool) -> list[JobSample]:
+    """The hours of three rooms on two days, of which one price changes a day, or the rooms of two as well."""
+    draw = random.Random(5)
+    rooms = ["blue room", "red room", "attic", "blue room", "red room", "attic"]
+    items: list[Item] = [
+        {"room": room, "day": "Monday" if place < 3 else "Friday", "price": 5.5 + place, "open": "ab"[place % 2]}
+        for place, room in enumerate(rooms)
+    ]
+    pages = []
+    for day in range(days):
+        pages.append([dict(item) for item in items])
+        for item in draw.sample(items, 1):
+            item["price"] = draw.randint(4, 90) + 0.25
+        if moves and day % 2:
+            first, second = draw.sample(items[:3], 2)
+            first["room"], second["room"] = second["room"], first["room"]
+    return pages_of(pages)
+
+
+def test_two_fields_of_a_short_list_are_a_key_once_many_jobs_have_shown_it() -> None:
+    assert search_key(hours(2, moves=False)).key is None
+    assert fields_of(search_key(hours(16, moves=False))) == ("room", "day")
+    assert search_key(hours(16, moves=True)).key is None
+
+
 @pytest.mark.parametrize("moved", [1, 2])
 def test_a_name_that_stays_while_a_price_of_one_item_changes_is_a_key(moved: int) -> None:
     names = [f"Shirt {'abcdefghijklmnop'[number]}edar" for number in range(16)]
