@@ -47,6 +47,7 @@ _FEW_REPEATS = 2
 # A page that has always had one item: it is about that item until all of it changes.
 _ENOUGH_PAGE = ((1, 1),)
 _STAYS = "stays with an item while other fields change"
+SELDOM_BACK = "items that came back had not changed, and most did not come back"
 # Shapes of values, best first: codes and addresses, the page that stands for its item, other text, numbers of many
 # digits, and numbers that chance may have made different.
 _CODES, _PAGE, _WORDS, _LONG, _SPREAD = range(5)
@@ -416,6 +417,9 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
         measures.matched >= matched and measures.changed >= changed for matched, changed in enough
     ):
         return WAITING, f"too little seen: {measures.matched} items met again, {measures.changed} with changes"
+    if not measures.changed and measures.matched < measures.smaller / 2:
+        # Ids that are made again in each job look like those of items that never come back.
+        return WAITING, SELDOM_BACK
     if shape == _WORDS and len(fields) == 1 and measures.unsettled > _MOST_UNSETTLED * measures.matched:
         return WAITING, "nothing tells whether items left or were renamed"
     if is_number and is_strong and measures.loss == 0 and measures.agreement is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meter_pipeline.sync.items.candidates import FIELDS, REFUSED, WAITING, Candidate
+from meter_pipeline.sync.items.candidates import FIELDS, REFUSED, SELDOM_BACK, WAITING, Candidate
 from meter_pipeline.sync.items.keys import KeySearch, load_search
 from meter_pipeline.sync.items.rules import CONFIGURED, NONE, ChosenRules
 
@@ -56,7 +56,7 @@ def _explain_none(known: KeySearch) -> KeyFinding:
     if search is None or not search.steps:
         return KeyFinding("no key yet: no two jobs of one page have items to compare", is_learning=True)
     candidates = _name_candidates(search.candidates)
-    has_met = any(found.matched for found in search.candidates)
+    has_met = any(found.matched and found.reason != SELDOM_BACK for found in search.candidates)
     if has_met and not any(found.changed for found in search.candidates):
         return KeyFinding(
             f"no key yet: no item has changed so far, so nothing tells candidates apart: {candidates}", is_learning=True

@@ -80,8 +80,8 @@ class _Swap(_OverwriteFiles):
     """
 
     def _build_manifest_evaluator(self, spec_id: int) -> Callable[[ManifestFile], bool]:
-        # The library's filter keeps the manifest that it examines in itself, and threads share it: now and then it passes
-        # over one with files that go. Manifests are few, and all of them were read to find these files.
+        # The library's filter keeps the manifest that it examines in itself, and threads share it: now and then it
+        # passes over one with files that go. Manifests are few, and all of them were read to find these files.
         return lambda manifest: True
 
     def _process_manifests(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
