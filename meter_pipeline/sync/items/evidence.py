@@ -77,8 +77,8 @@ class _Step:
         self.tells = self.chance < _INFORMATIVE
         self.shared = before.by_field(np.minimum(before.counts, after.counts))
         self.smaller = np.minimum(before.present, after.present)
-        #: Fields with one value for all items, which tells when the job ran, and nothing about items.
-        self.is_of_job = (before.distinct <= 1) & (after.distinct <= 1)
+        #: Fields with one value for all items of a list, which tells when the job ran, and nothing about items.
+        self.is_of_job = (before.distinct <= 1) & (after.distinct <= 1) & (count > 1)
         self.pairs: dict[Fields, Pairs] = {}
         self._equal: dict[Fields, Mask] = {}
 

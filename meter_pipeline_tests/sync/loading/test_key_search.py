@@ -227,8 +227,9 @@ def test_a_key_that_was_found_late_keys_the_whole_history_in_one_commit(
     make_station: Callable[..., Station], empty_sandbox: Sandbox
 ) -> None:
     station = make_station(empty_sandbox)
+    names = ("amber", "birch", "cedar", "ebony", "fir", "hazel", "larch", "maple", "oak", "pine")
     for day in range(5):
-        items = [{"zorp": f"z{n}", "kind": n % 3, "price": n + (day > 2) * (n < 4)} for n in range(10)]
+        items = [{"zorp": name, "kind": n % 3, "price": n + (day > 2) * (n < 4)} for n, name in enumerate(names)]
         empty_sandbox.advance(days=1)
         empty_sandbox.insert_job("Late", url="https://late.test/", items=items)
         report = station.sync()
