@@ -36,9 +36,6 @@ from meter_pipeline.store.warehouse.publications import Kept, Publication
 from meter_pipeline.store.warehouse.raw_side import create_lake_views, create_ledger_tables, query_table, replace_table
 from meter_pipeline.store.warehouse.snapshot import Snapshot, read_snapshot
 
-# Deleted rows stay in a file's blocks among those that are kept: publications after which tables are written again.
-_REWRITTEN_EVERY = 20
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -128,8 +125,6 @@ def stage(
     ):
         with _transaction(connection):
             carried = _carry_tables(connection, base, models)
-            if base is not None and len(publications.history(path)) % _REWRITTEN_EVERY == 0:
-                _rewrite_tables(connection)
             with ledger.reading_state() as state:
                 snapshot = read_snapshot(state, since)
                 _create_ledger_tables(connection, state, snapshot, since)
@@ -238,13 +233,6 @@ def _carry_tables(connection: duckdb.DuckDBPyConnection, base: Kept | None, mode
         connection, (entry for entry in existing if not contents.is_own(entry) and entry.full_name not in kept)
     )
     return base.publication.ledger_revision if carried else None
-
-
-def _rewrite_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Writes all tables again, without the room of rows that were deleted."""
-    for entry in contents.list_contents(connection):
-        if entry.kind == "TABLE":
-            connection.execute(f"CREATE OR REPLACE TABLE {entry.quoted} AS FROM {entry.quoted}")
 
 
 def _history_table(history: Sequence[Publication]) -> pa.Table:

@@ -13,7 +13,6 @@ import pytest
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.warehouse import candidate
 from meter_pipeline.store.warehouse.build import reading, roll_back
 from meter_pipeline_tests.behaviour.thorough import TIMES
 from meter_pipeline_tests.store.records import job, strategy
@@ -38,10 +37,7 @@ def content(path: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @pytest.mark.parametrize("seed", range(2 * TIMES))
-def test_a_publication_that_carries_tables_on_equals_one_built_in_full(
-    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(candidate, "_REWRITTEN_EVERY", 3)
+def test_a_publication_that_carries_tables_on_equals_one_built_in_full(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))
     lake = Lake.open(str(tmp_path / "lake"))

@@ -14,7 +14,7 @@ import pytest
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.warehouse import candidate, contents, publications
+from meter_pipeline.store.warehouse import contents, publications
 from meter_pipeline.store.warehouse.build import Built, RejectedError, reading, roll_back
 from meter_pipeline_tests.store.warehouse.desk import ALL, APRIL, MARCH, Desk, Marts
 
@@ -103,11 +103,10 @@ def test_nothing_that_former_models_made_is_in_the_next_publication(desk: Desk) 
         assert contents.list_contents(connection) == before
 
 
-def test_a_file_does_not_grow_with_the_number_of_publications(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(candidate, "_REWRITTEN_EVERY", 4)
+def test_a_file_does_not_grow_with_the_number_of_publications(desk: Desk) -> None:
     kept = [f"{number:05}" for number in range(20_000)]
     sizes = []
-    for number in range(13):
+    for number in range(9):
         desk.load("lamps", "many", MARCH, *kept[number:])
         desk.publish(Marts())
         sizes.append(desk.path.stat().st_size)
