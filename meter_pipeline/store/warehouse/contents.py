@@ -9,6 +9,7 @@ import duckdb
 
 from meter_pipeline.store.lake.tables import SHOWN
 from meter_pipeline.store.warehouse import dictionary
+from meter_pipeline.store.warehouse.sql import quote
 
 # Views come before the tables that they read, tables before the sequences and types that they use.
 _ALL = """
@@ -45,7 +46,7 @@ class Entry(NamedTuple):
     @property
     def quoted(self) -> str:
         """The full name as it stands in SQL."""
-        return ".".join('"' + name.replace('"', '""') + '"' for name in (self.schema, self.name) if name)
+        return ".".join(quote(name) for name in (self.schema, self.name) if name)
 
 
 def list_contents(connection: duckdb.DuckDBPyConnection) -> list[Entry]:

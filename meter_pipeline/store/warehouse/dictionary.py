@@ -10,6 +10,7 @@ import duckdb
 from meter_pipeline.store.columns import Column
 from meter_pipeline.store.derived import describe_part, explain_text
 from meter_pipeline.store.ledger.rows import StrategyRow
+from meter_pipeline.store.warehouse.sql import literal, quote
 
 TABLES = {
     "strategies": "Extraction plans at Meter, one row a strategy.",
@@ -247,18 +248,17 @@ class _Relation(NamedTuple):
             connection.execute(";".join(statements))
 
     def _statements(self, about: str, texts: Mapping[str, str]) -> Iterator[str]:
-        name = f'{self.schema}."{self.name}"'
+        name = f"{self.schema}.{quote(self.name)}"
         if self.comment != about:
-            yield f"COMMENT ON {self.kind} {name} IS {_text(about)}"
+            yield f"COMMENT ON {self.kind} {name} IS {literal(about)}"
         for column, comment in self.columns.items():
             if column in texts and texts[column] != comment:
-                quoted = column.replace('"', '""')
-                yield f'COMMENT ON COLUMN {name}."{quoted}" IS {_text(texts[column])}'
+                yield f"COMMENT ON COLUMN {name}.{quote(column)} IS {literal(texts[column])}"
 
 
 def _relations(connection: duckdb.DuckDBPyConnection, name: str | None = None) -> list[_Relation]:
     """The tables and views of `meter` and `results`, or the one of a name in `meter`."""
-    own = "schema_name IN ('meter', 'results')" if name is None else f"schema_name = 'meter' AND name = {_text(name)}"
+    own = "schema_name IN ('meter', 'results')" if name is None else f"schema_name = 'meter' AND name = {literal(name)}"
     rows = connection.execute(f"""
         SELECT schema_name, name, kind, about.comment, list(column_name), list(texts.comment)
         FROM (
@@ -277,7 +277,3 @@ def _relations(connection: duckdb.DuckDBPyConnection, name: str | None = None) -
         _Relation(schema, named, kind, about, dict(zip(columns, texts, strict=True)))
         for schema, named, kind, about, columns, texts in rows
     ]
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

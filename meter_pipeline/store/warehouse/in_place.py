@@ -19,6 +19,7 @@ from meter_pipeline.store.errors import RejectedError, WarehouseError
 from meter_pipeline.store.lake.files import RemoteFiles, open_files
 from meter_pipeline.store.lake.interface import Files
 from meter_pipeline.store.warehouse.snapshot import Snapshot
+from meter_pipeline.store.warehouse.sql import literal
 
 _SETTING = "METER_LAKE_CACHE=none"
 _SCHEME = "s3://"
@@ -79,8 +80,7 @@ def connect_lake(connection: duckdb.DuckDBPyConnection, files: Files) -> None:
         WarehouseError: The extension is not installed, or the lake is not on S3.
         LakeError: There are no keys for the lake.
     """
-    access = files.s3_access() if isinstance(files, RemoteFiles) else None
-    if access is None or not isinstance(files, RemoteFiles):
+    if not isinstance(files, RemoteFiles) or (access := files.s3_access()) is None:
         raise WarehouseError("the warehouse reads a lake on S3, and METER_LAKE_URL names another lake: publish again")
     _load_extension(connection)
     # Parts never change: what is known of one stays true.
@@ -149,7 +149,7 @@ def _load_extension(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("SET autoinstall_known_extensions = false")
     packaged = _find_packaged()
     try:
-        connection.execute("LOAD httpfs" if packaged is None else f"LOAD {quote_text(packaged)}")
+        connection.execute("LOAD httpfs" if packaged is None else f"LOAD {literal(str(packaged))}")
     except duckdb.Error as error:
         reason = str(error).strip().splitlines()[0]
         raise WarehouseError(
@@ -157,11 +157,6 @@ def _load_extension(connection: duckdb.DuckDBPyConnection) -> None:
             "install it once by `python -c \"import duckdb; duckdb.execute('INSTALL httpfs')\"`, "
             "or unset METER_LAKE_CACHE and publish with --force"
         ) from None
-
-
-def quote_text(text: object) -> str:
-    """Text as an SQL literal."""
-    return "'" + str(text).replace("'", "''") + "'"
 
 
 def _find_packaged() -> Path | None:

@@ -22,12 +22,12 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from meter_pipeline.config.deliveries import Address
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse.delivery.dialect import Dialect
-from meter_pipeline.store.warehouse.delivery.dialect import quote as in_duckdb
 from meter_pipeline.store.warehouse.delivery.relations import Column, Relation
 from meter_pipeline.store.warehouse.delivery.session import MARK
 from meter_pipeline.store.warehouse.delivery.staged import StagedSession
 from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, PARTITIONS, TABLES, Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import kind_of
+from meter_pipeline.store.warehouse.sql import quote as in_duckdb
 
 # Whatever it logs it raises as well, and an error that is raised becomes one line.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
@@ -221,8 +221,8 @@ class ClickHouseSession(StagedSession):
         """Creates an empty table."""
         order: list[str] = []
         if relation is not None:
-            dividing = [*(["strategy"] if relation.by_strategy else []), *([relation.time] if relation.time else [])]
-            order = [_quote(relation.column(name).target) for name in dict.fromkeys([*dividing, *relation.key])]
+            names = dict.fromkeys([*relation.dividing, *relation.key])
+            order = [_quote(relation.column(name).target) for name in names]
         self.execute(
             f"CREATE TABLE IF NOT EXISTS {_quote(table)} ({columns}) ENGINE = MergeTree ORDER BY ({', '.join(order)}) "
             "SETTINGS allow_nullable_key = 1"

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import duckdb
 
-from meter_pipeline.store.warehouse.delivery.dialect import STANDARD, Dialect, quote
+from meter_pipeline.store.warehouse.delivery.dialect import STANDARD, Dialect
 from meter_pipeline.store.warehouse.delivery.relations import Relation
+from meter_pipeline.store.warehouse.sql import quote
 
 
 class Month(NamedTuple):

@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
-def quote(name: str) -> str:
-    """A name as SQL, in double quotes."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text as SQL."""
-    return "'" + text.replace("'", "''") + "'"
+from meter_pipeline.store.warehouse.sql import literal, quote
 
 
 def _first_moment(day: str, is_date: bool) -> str:

@@ -15,11 +15,11 @@ import pyarrow as pa
 from meter_pipeline.config.deliveries import Address
 from meter_pipeline.host.causes import LOCKED, find_cause
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline.store.warehouse.delivery.dialect import literal, quote
 from meter_pipeline.store.warehouse.delivery.relations import Column
 from meter_pipeline.store.warehouse.delivery.session import MARK, Session, in_a_target
 from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import kind_of
+from meter_pipeline.store.warehouse.sql import literal, quote
 
 _NO_EXTENSION = re.compile(r"extension .?motherduck", re.IGNORECASE)
 _AS_TEXT = ("numeric", "interval", "rare")

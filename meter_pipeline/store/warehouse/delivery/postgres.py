@@ -17,11 +17,11 @@ import pyarrow.csv as csv
 
 from meter_pipeline.config.deliveries import Address
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline.store.warehouse.delivery.dialect import literal, quote
 from meter_pipeline.store.warehouse.delivery.relations import Column
 from meter_pipeline.store.warehouse.delivery.session import MARK, Session
 from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import as_plain, kind_of
+from meter_pipeline.store.warehouse.sql import literal, quote
 
 _TYPES = {
     "boolean": "boolean",

@@ -15,7 +15,7 @@ from hashlib import blake2b
 import duckdb
 
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline.store.warehouse.delivery.dialect import quote
+from meter_pipeline.store.warehouse.sql import quote
 
 # The most that PostgreSQL keeps of a name, in bytes; a longer one would be cut off, and two names become one.
 _MAX_NAME_BYTES = 63
@@ -91,6 +91,11 @@ class Relation:
     def column(self, name: str) -> Column:
         """The column of a name in the warehouse."""
         return next(column for column in self.columns if column.name == name)
+
+    @property
+    def dividing(self) -> tuple[str, ...]:
+        """The columns that divide it into months, named as in the warehouse."""
+        return (*(("strategy",) if self.by_strategy else ()), *((self.time,) if self.time else ()))
 
     @property
     def quoted(self) -> str:

@@ -186,9 +186,8 @@ class Session(ABC):
 
     def add_index(self, relation: Relation) -> None:
         """Adds an index by which months are found again."""
-        dividing = [*(["strategy"] if relation.by_strategy else []), *([relation.time] if relation.time else [])]
-        if dividing:
-            columns = ", ".join(self.quote(relation.column(name).target) for name in dividing)
+        if relation.dividing:
+            columns = ", ".join(self.quote(relation.column(name).target) for name in relation.dividing)
             self.execute(f"CREATE INDEX ON {self.name(relation.target)} ({columns})")
 
     def read_grants(self, table: str) -> list[str]:

@@ -15,11 +15,12 @@ import pyarrow as pa
 from meter_pipeline.config.deliveries import Address
 from meter_pipeline.host.causes import LOCKED, find_cause
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline.store.warehouse.delivery.dialect import Dialect, quote
+from meter_pipeline.store.warehouse.delivery.dialect import Dialect
 from meter_pipeline.store.warehouse.delivery.relations import Column, Relation
 from meter_pipeline.store.warehouse.delivery.session import MARK, Session, in_a_target
 from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import as_plain, kind_of
+from meter_pipeline.store.warehouse.sql import quote
 
 _TYPES = {
     "boolean": "INTEGER",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meter_pipeline.store.warehouse.delivery.dialect import quote
+from meter_pipeline.store.warehouse.sql import quote
 
 #: Kinds of types by DuckDB's name; what is missing here is nested, decimal or rare.
 _KINDS = {
