@@ -31,6 +31,19 @@ def as_object(item: Any) -> dict[str, Any]:
     return {"value": {str(place): cell for place, cell in enumerate(item)} if is_row else item}
 
 
+def find_value(item: Any, path: tuple[str, ...]) -> Any:
+    """The value of an item in a column; None where it has none."""
+    value: Any = as_object(item)
+    for name in path:
+        if type(value) is dict:
+            value = value.get(name)
+        elif name == "[]" and type(value) is list:
+            value = value[0] if value else None
+        else:
+            return None
+    return value
+
+
 class Cells:
     """Rows of items, each kept by the number of its item's text, so that repeated items are taken apart once.
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.store.columns import spell_json
-from meter_pipeline.sync.audit.cells import Cells, Codes, as_object
+from meter_pipeline.sync.audit.cells import Cells, Codes, find_value
 from meter_pipeline.sync.audit.identities import Path
 from meter_pipeline.sync.audit.profile import LENGTH_QUANTILES, NUMBER_QUANTILES, JobProfile, Shares, Sketch
 from meter_pipeline.sync.audit.values import ABSENT, EMPTY, FLAGS, FORMS, MEASURE, NUMBER, TEXT, URL
@@ -158,7 +158,7 @@ class Describer:
                 item = self._items[number]
                 known = self._samples[number] = (
                     layout.paths,
-                    [_spell(_find(item, path), length) for path in layout.paths],
+                    [_spell(find_value(item, path), length) for path in layout.paths],
                 )
             columns.append(known[1])
         if len(self._samples) > _MOST_SAMPLES:
@@ -257,8 +257,10 @@ class _Counted:
             slots, counts = self._slots[chosen], self._counts[chosen]
             marks = self.table[column][self._values[chosen]].astype(np.int64)
         else:
-            one, other = (MEASURE, URL) if column == 6 else (NUMBER, TEXT)
-            chosen = (self._forms == one) | (self._forms == other if column == 6 else self._forms >= other)
+            if column == 6:
+                chosen = (self._forms == MEASURE) | (self._forms == URL)
+            else:
+                chosen = (self._forms == NUMBER) | (self._forms >= TEXT)
             keys = self._slots[chosen] << 32 | self.table[column][self._values[chosen]]
             order = np.argsort(keys, kind="stable")
             keys, weights = keys[order], self._counts[chosen][order]
@@ -348,18 +350,6 @@ def _sketches(counted: _Counted, jobs: Sequence[ChosenItems]) -> list[Sketch]:
             )
         )
     return sketches
-
-
-def _find(item: Any, path: Path) -> Any:
-    value: Any = None if item is None else as_object(item)
-    for name in path:
-        if type(value) is dict:
-            value = value.get(name)
-        elif name == "[]" and type(value) is list:
-            value = value[0] if value else None
-        else:
-            return None
-    return value
 
 
 def _spell(value: Any, length: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meter_pipeline.sync.audit.cells import Codes, as_object
+from meter_pipeline.sync.audit.cells import Codes, find_value
 from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, FORMS, MEASURE, NUMBER, TEXT, URL, is_value, mark
 from meter_pipeline.sync.items.field_names import rank_name
 
@@ -82,15 +82,8 @@ def is_still_unique(ids: Ids, has_value: npt.NDArray[np.bool_]) -> bool:
 
 def have_values(items: Iterable[Any], identity: Sequence[Path]) -> npt.NDArray[np.bool_]:
     """Whether items have a value in each of some fields; one line an item."""
-    found = [[is_value(_find(item, path)) for path in identity] for item in items]
+    found = [[is_value(find_value(item, path)) for path in identity] for item in items]
     return np.array(found, np.bool_).reshape(len(found), len(identity))
-
-
-def _find(item: Any, path: Path) -> Any:
-    value: Any = as_object(item)
-    for name in path:
-        value = value.get(name) if type(value) is dict else None
-    return value
 
 
 def identify(items: Iterable[Any], identity: Sequence[Path]) -> Ids:
@@ -101,7 +94,7 @@ def identify(items: Iterable[Any], identity: Sequence[Path]) -> Ids:
     for item in items:
         combined = 0
         for path in identity:
-            value = _find(item, path)
+            value = find_value(item, path)
             if value is None or value == "":
                 combined = mark(item)
                 break

@@ -17,7 +17,7 @@ from meter_pipeline.sync.audit.comparison import Comparison, is_date, numbers_in
 from meter_pipeline.sync.audit.families.belonging import PAIRED_FIELDS
 from meter_pipeline.sync.audit.families.levels import EARLIEST, FAR_DAYS
 from meter_pipeline.sync.audit.profile import JobProfile, Shares
-from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, FLAGS, MEASURE, NEGATIVE, NUMBER, PADDED, URL, ZERO
+from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, FLAGS, MEASURE, NEGATIVE, NUMBER, PADDED, ZERO
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -222,7 +222,7 @@ def _share_new(now: JobProfile, last: JobProfile, name: str) -> float:
     if not new:
         return 0.0
     shares: Shares = getattr(now, name)
-    totals = now.forms[:, MEASURE] + now.forms[:, URL] if name == "units" else now.filled
+    totals = now.with_units if name == "units" else now.filled
     sums: dict[int, float] = {}
     for key in new:
         field = key >> 32

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from meter_pipeline.sync.audit.values import EMPTY, FLAGS, FORMS
+from meter_pipeline.sync.audit.values import EMPTY, FLAGS, FORMS, MEASURE, URL
 
 Counts = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float32]
@@ -119,6 +119,11 @@ class JobProfile:
     def filled(self) -> Counts:
         """In how many rows each field has a value."""
         return self.forms[:, EMPTY + 1 :].sum(axis=1)
+
+    @cached_property
+    def with_units(self) -> Counts:
+        """In how many rows each field has what may have a unit: a number written as text, or an address on a host."""
+        return self.forms[:, MEASURE] + self.forms[:, URL]
 
     @cached_property
     def top(self) -> Counts:

@@ -41,7 +41,7 @@ def find_levels(baseline: Baseline) -> Iterator[Finding]:
         # no steps that say how large they are.
         has_steps = baseline.spread(baseline.now, comparison.steps.compared) >= 3
         changed, filled = (baseline.spread(baseline.now, found) for found in (comparison.changed, comparison.filled))
-        judged &= ~has_steps | _has_both_signs(past) & (changed >= 0.5) & (filled >= 5)
+        judged &= ~has_steps | have_both_signs(past) & (changed >= 0.5) & (filled >= 5)
     judged &= (count >= 8) & ~np.isnan(now[:, 2])
     if not judged.any():
         return
@@ -80,7 +80,8 @@ def find_levels(baseline: Baseline) -> Iterator[Finding]:
     )
 
 
-def _has_both_signs(past: Floats) -> Mask:
+def have_both_signs(past: Floats) -> Mask:
+    """Whether the numbers of each field lie on both sides of zero, by their quantiles in the jobs before."""
     with np.errstate(invalid="ignore"):
         return np.asarray((past[:, :, 0] < 0).any(axis=0) & (past[:, :, -1] > 0).any(axis=0))
 

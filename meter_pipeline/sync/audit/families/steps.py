@@ -15,6 +15,7 @@ import numpy as np
 from meter_pipeline.sync.audit.baseline import LOOKED_BACK, Band, Baseline, Floats, Mask, band
 from meter_pipeline.sync.audit.comparison import Comparison, compare, follows_order, is_date, values_changed
 from meter_pipeline.sync.audit.families.belonging import crossed_fields
+from meter_pipeline.sync.audit.families.levels import have_both_signs
 from meter_pipeline.sync.audit.families.speaking import percent, ratio, short, spoken
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.profile import JobProfile
@@ -226,7 +227,7 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     # On the page of one product, only what no price does.
     single = (compared <= 2) & (usual.jobs >= 4) & (changed >= 1) & (beyond >= log(3))
     # Numbers on both sides of zero have no factors that say much.
-    steady = ~_has_both_signs(baseline)
+    steady = ~have_both_signs(baseline.past(lambda profile: profile.numbers, np.nan))
     large = steady & (beyond >= _LARGE - 0.02) & many & (changed >= 0.5)
     rigid = known & (moves.rigid >= 0.8) & (changed >= 0.6) & (moves.changed >= 4) & (usual_rigid.high <= 0.5)
     exact = (moves.rigid >= 0.95) & (moves.changed >= 12) & (np.abs(moves.step) >= 0.03)
@@ -278,12 +279,6 @@ def _few_factors(baseline: Baseline, comparison: Comparison) -> Mask:
     return _spread(baseline, comparison.steps.round) >= 0.85
 
 
-def _has_both_signs(baseline: Baseline) -> Mask:
-    numbers = baseline.past(lambda profile: profile.numbers, np.nan)
-    with np.errstate(invalid="ignore"):
-        return np.asarray((numbers[:, :, 0] < 0).any(axis=0) & (numbers[:, :, -1] > 0).any(axis=0))
-
-
 def _is_whole(baseline: Baseline) -> Mask:
     """Whether the numbers of each field are whole, as counts are."""
     numbers = baseline.seen(lambda profile: profile.numbers, np.nan)
@@ -309,7 +304,7 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
     fine |= end & _equals_other_field(baseline, last)
     usual_spread = _past(baseline, test, _step_spread)
     shuffled = (
-        ~_has_both_signs(baseline)
+        ~have_both_signs(baseline.past(lambda profile: profile.numbers, np.nan))
         & (excess >= 0.5)
         & (moves.changed >= 6)
         & (moves.spread - usual_spread.high >= log(2))

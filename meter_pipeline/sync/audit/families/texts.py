@@ -63,10 +63,10 @@ def _named(flag: str) -> str:
 
 def find_new_units(baseline: Baseline) -> Iterator[Finding]:
     """Another currency or unit beside numbers that are written as text, and addresses on another host."""
-    measures = baseline.seen(_with_units)
-    past = baseline.past(_with_units)
+    measures = baseline.seen(lambda profile: profile.with_units)
+    past = baseline.past(lambda profile: profile.with_units)
     mask = baseline.mask("unit") & (past > 0)
-    new = novelty(baseline, lambda profile: profile.units, mask, _with_units)
+    new = novelty(baseline, lambda profile: profile.units, mask, lambda profile: profile.with_units)
     jobs = mask.sum(axis=0)
     excess = np.where(jobs >= 3, new.seen - 1.5 * new.usual, 0)
     steady = (measures * 2 >= baseline.filled_now) & (new.usual <= 0.2)
@@ -84,10 +84,6 @@ def find_new_units(baseline: Baseline) -> Iterator[Finding]:
         return f"{baseline.paths[place]} has {written} in {percent(new.seen[place])} of its values; before: {before}"
 
     yield from spoken(baseline, "unit", held, flagged, new.seen, say, high=1.5 * new.usual + 0.1)
-
-
-def _with_units(profile: JobProfile) -> Floats:
-    return np.asarray(profile.forms[:, MEASURE] + profile.forms[:, URL], np.float64)
 
 
 def _units(profile: JobProfile, path: str) -> list[str]:
