@@ -382,8 +382,7 @@ class Evidence:
             known = (before > 0) & (after > 0)
             differs = int((known & (before != after)).sum())
             # Items that found no partner by the candidate, and whose other fields another one of these has.
-            gone = np.flatnonzero((old.codes > 0) & (new.counts[old.codes] == 0))
-            come = np.flatnonzero((new.codes > 0) & (old.counts[new.codes] == 0))
+            gone, come = _without_partner(old, new)
             expected = len(gone) * len(come) * float(np.prod(step.chance[rest]))
             stayed = step.pairs[fields].old
             if expected * 2 > min(len(gone), len(come)):
@@ -409,8 +408,7 @@ class Evidence:
         weights = agree[rest], differ[rest]
         for step in self._steps:
             old, new = columns[step.old], columns[step.new]
-            gone = np.flatnonzero((old.codes > 0) & (new.counts[old.codes] == 0))
-            come = np.flatnonzero((new.codes > 0) & (old.counts[new.codes] == 0))
+            gone, come = _without_partner(old, new)
             partners.add(step.old_job.matrix[:, rest], step.new_job.matrix[:, rest], gone, come, weights)
         return partners
 
@@ -456,11 +454,11 @@ class Evidence:
         differing = (~pairs).sum(axis=0)
         # What stands for the same places as the candidate tells as little of what stands there.
         alone = [self.count((self.paths[place],)).uniqueness < _LASTING for place in rest]
-        told = (differing > 0) | np.array(alone, np.bool_)
-        if np.count_nonzero(told) < _FEW_REPLACED or not self._are_words[rest[told]].any():
+        telling = (differing > 0) | np.array(alone, np.bool_)
+        if np.count_nonzero(telling) < _FEW_REPLACED or not self._are_words[rest[telling]].any():
             return 0.0
-        explained = float(np.prod((differing[told] + 0.5) / (len(pairs) + 1))) * len(pairs)
-        found = int((~pairs[:, told]).all(axis=1).sum())
+        explained = float(np.prod((differing[telling] + 0.5) / (len(pairs) + 1))) * len(pairs)
+        found = int((~pairs[:, telling]).all(axis=1).sum())
         return found / len(pairs) if found and _tail(found, explained) < _CHANCE else 0.0
 
     def _reused(self, fields: Fields, steady: Mask) -> int:
@@ -482,11 +480,8 @@ class Evidence:
     def _is_closed(self, fields: Fields) -> bool:
         """Whether no value of a candidate comes or goes."""
         columns = self._columns(fields)
-        for step in self._steps:
-            old, new = columns[step.old], columns[step.new]
-            if (new.counts[old.codes[old.codes > 0]] == 0).any() or (old.counts[new.codes[new.codes > 0]] == 0).any():
-                return False
-        return bool(self._steps)
+        lone = (_without_partner(columns[step.old], columns[step.new]) for step in self._steps)
+        return bool(self._steps) and not any(len(gone) or len(come) for gone, come in lone)
 
     def _mark(self, number: int) -> Codes:
         """A hash of each item's value in each field, absent ones included; a sum of them is a hash of several."""
@@ -496,6 +491,13 @@ class Evidence:
             # An absent value is another one in each field.
             found = self._marks[number] = mix(np.where(codes > 0, codes, -1 - np.arange(codes.shape[1])))
         return found
+
+
+def _without_partner(old: Coded, new: Coded) -> tuple[Codes, Codes]:
+    """The items of two consecutive jobs whose value the other job does not have."""
+    gone = np.flatnonzero((old.codes > 0) & (new.counts[old.codes] == 0))
+    come = np.flatnonzero((new.codes > 0) & (old.counts[new.codes] == 0))
+    return gone, come
 
 
 def _beyond_chance(found: float, explained: float) -> float:

@@ -73,9 +73,9 @@ def find_wrappers(ledger: Ledger, lake: Lake, lone: Iterable[LoneItem]) -> dict[
         rows = stored.job_rows("raw", ["job_id", "item"], jobs)
         items = dict(zip(rows["job_id"].to_pylist(), rows["item"].cast(pa.binary()).to_pylist(), strict=True))
         spelled = spell_path(path)
-        inside = [take_out([items[job_id]], spelled) for job_id in jobs if job_id in items]
-        latest = [items[job_id] for job_id in jobs if job_id in items][:1]
-        if inside and inside[0] != latest and sum(map(len, inside[0])) > _SHARE * sum(map(len, latest)):
+        received = [items[job_id] for job_id in jobs if job_id in items]
+        inside = [take_out([item], spelled) for item in received]
+        if inside and inside[0] != received[:1] and sum(map(len, inside[0])) > _SHARE * len(received[0]):
             key = _choose_key(strategy, path, [columns.parse(elements) for elements in reversed(inside)])
             found[strategy.slug] = (
                 f"each job has one item, most of which is the list {spelled}; where its elements are the items, write "

@@ -249,12 +249,9 @@ def _measure(reading: Reading, found: Finding) -> Measured | None:
 
 
 def _list_part(measured: Sequence[Measured | None], suffix: str) -> list[Any]:
-    """The column of this suffix."""
-    if suffix == "currency":
-        return [found.currency if found is not None else None for found in measured]
-    if suffix == "unit":
-        return [found.unit if found is not None else None for found in measured]
-    return [found.number if found is not None else None for found in measured]
+    """The values of the typed column with this suffix."""
+    name = suffix if suffix in ("currency", "unit") else "number"
+    return [None if found is None else getattr(found, name) for found in measured]
 
 
 def measure_alone(text: str) -> Measured | None:

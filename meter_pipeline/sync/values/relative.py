@@ -96,9 +96,7 @@ class Age(NamedTuple):
     unit: str
 
     def before(self, moment: datetime) -> datetime:
-        """
-        The time this long before `moment`; midnight of that day for days and more, which say no hour.
-        """
+        """The time this long before `moment`; midnight of that day for days and more, which say no hour."""
         if self.unit in (SECOND, MINUTE, HOUR):
             return moment - timedelta(**{f"{self.unit}s": self.number})
         midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -116,9 +114,7 @@ class Age(NamedTuple):
 
 
 def find_age(text: str) -> Age | None:
-    """
-    The age that a cleaned text states, or None if the is not exactly that.
-    """
+    """The age that a cleaned text states, or None if the text is not exactly that."""
     if len(text) > 40:
         return None
     text = text.lower()
