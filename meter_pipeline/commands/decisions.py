@@ -40,8 +40,8 @@ def release(
         bool,
         typer.Option(
             "--items",
-            help="Also let rejected items of these jobs in, of accepted ones, too: NaN becomes null, and what is no "
-            "JSON even so stays out.",
+            help="Also let rejected items of these jobs in, of accepted ones, too: NaN becomes null, and an item that "
+            "cannot be mended stays out.",
         ),
     ] = False,
     as_json: Json = False,

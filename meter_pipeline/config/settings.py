@@ -18,8 +18,6 @@ from meter_pipeline.host.sizes import KEEP_FREE, MAX_BODY, MAX_PAGE, MAX_RECORD,
 from meter_pipeline.text.durations import parse_duration
 
 PROJECT = shipped.DBT_PROJECT
-
-
 # More processes than this send more requests than the API answers well.
 _MOST_PROCESSES = 4
 _MOST_COUNTED = 1_000_000

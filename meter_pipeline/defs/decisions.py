@@ -44,7 +44,7 @@ class ReleaseConfig(_JobsConfig):
     items: bool = Field(
         default=False,
         description="Whether rejected items of these jobs are let in, of accepted ones, too: NaN becomes null, and "
-        "what is no JSON even so stays out.",
+        "an item that cannot be mended stays out.",
     )
 
 

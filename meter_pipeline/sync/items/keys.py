@@ -28,8 +28,8 @@ from meter_pipeline.sync.items.samples import TARGET_PATH, WHOLE_ITEMS, JobSampl
 
 # Most jobs of a sample, and the same of pages of one item each: many of these weigh less than one list.
 SAMPLE_JOBS, SAMPLE_PAGES = 48, 96
-# As many jobs are sampled as have about this many items together, but never fewer than this; of large jobs, which have
-# more items each, as many as have at most so many items, and never fewer than this.
+# Small jobs: enough of them to have this many items together, and this number at least. Large jobs: no more of them
+# than have this many items together, but this number at least.
 _ENOUGH_ITEMS, _USUAL_JOBS = 120, 12
 _SAMPLE_ITEMS, _LEAST_JOBS = 20_000, 4
 # The sample is examined again when the number of comparable jobs has grown by this factor.

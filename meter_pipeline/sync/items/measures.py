@@ -67,7 +67,7 @@ class Measures:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether its pairs are good enough to tell of other candidates that they change."""
+        """Whether its pairs are good enough to show that another candidate changes."""
         is_good = self.agreement is not None and self.agreement >= _TRUSTED
         return is_good and not self.is_by_ranks and not self.is_position
 

@@ -20,7 +20,7 @@ def mend(item: bytes) -> bytes:
     texts a backslash that begins no escape, or a control character, stands for itself.
 
     Raises:
-        ColumnError: It is no JSON for another reason.
+        ColumnError: It is not JSON for another reason.
     """
     mended = _TOKEN.sub(_mend_token, item.decode("utf-8", "replace")).encode()
     if len(columns.parse([mended])) != 1:

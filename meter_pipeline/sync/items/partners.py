@@ -61,7 +61,7 @@ class Partners:
 
 
 def thin(places: Codes, most: int) -> Codes:
-    """At most so many of some places, evenly."""
+    """All places, or `most` of them at even distances."""
     return places if len(places) <= most else places[np.arange(most) * len(places) // most]
 
 

@@ -63,7 +63,7 @@ def complete(target: Target, desk: Desk) -> None:
 
 @contextmanager
 def files_limited(size: int) -> Iterator[None]:
-    """Files of this process may have so many bytes while the block runs."""
+    """Limits the size of the files that this process writes, in bytes, while the block runs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
