@@ -25,6 +25,7 @@ import msgspec
 import pyarrow as pa
 
 from meter_pipeline.errors import MeterPipelineError
+from meter_pipeline.store.field_values import FieldValues
 from meter_pipeline.store.keyed_names import are_data
 from meter_pipeline.text.nesting import MAX_LEVELS, TOO_DEEP, is_too_deep
 
@@ -157,11 +158,15 @@ def infer(values: Sequence[Any], stamp: Stamp, depth: int = 0) -> Type:
 
 def infer_fields(values: Sequence[dict[str, Any]], stamp: Stamp, depth: int = 0) -> tuple[Field, ...]:
     """The fields of objects, in the order in which they first appear."""
+    return infer_columns(FieldValues(values), stamp, depth)
+
+
+def infer_columns(values: FieldValues, stamp: Stamp, depth: int = 0) -> tuple[Field, ...]:
+    """`infer_fields` for objects that are taken apart already."""
     time, job, start = stamp
-    keys = dict.fromkeys(chain.from_iterable(values))
     return tuple(
-        Field(key, infer([value.get(key) for value in values], stamp, depth), (time, job, start + position))
-        for position, key in enumerate(keys)
+        Field(name, infer(values[name], stamp, depth), (time, job, start + position))
+        for position, name in enumerate(values.names)
     )
 
 
@@ -270,7 +275,8 @@ def _texts(values: Sequence[Any]) -> pa.Array:
 def _structs(values: Sequence[Any], kind: Type) -> pa.Array:
     missing = [value is None for value in values]
     rows = [{} if value is None else value for value in values] if any(missing) else values
-    children = [build([row.get(item.name) for row in rows], item.type) for item in kind.fields]
+    inner = FieldValues(rows)
+    children = [build(inner[item.name], item.type) for item in kind.fields]
     return pa.StructArray.from_arrays(children, fields=list(arrow_type(kind)), mask=pa.array(missing, pa.bool_()))
 
 
@@ -288,7 +294,7 @@ def _lists(values: Sequence[Any], element: Type) -> pa.Array:
 def spell(value: Any) -> str:
     """A scalar as text: text unchanged, numbers and booleans as in JSON, half surrogates as escapes."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode() if not _encodable(value) else value
+        return value if _encodable(value) else value.encode("utf-8", "backslashreplace").decode()
     return spell_json(value)
 
 

@@ -44,6 +44,13 @@ def find_value(item: Any, path: tuple[str, ...]) -> Any:
     return value
 
 
+def find_values(items: Sequence[Any], path: tuple[str, ...]) -> list[Any]:
+    """`find_value` of many items."""
+    if len(path) == 1 and set(map(type, items)) == {dict}:
+        return [item.get(path[0]) for item in items]
+    return [find_value(item, path) for item in items]
+
+
 class Cells:
     """Rows of items, each kept by the number of its item's text, so that repeated items are taken apart once.
 

@@ -7,14 +7,14 @@ verdicts must not change with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from meter_pipeline.sync.audit.cells import Codes, find_value
+from meter_pipeline.sync.audit.cells import Codes, find_values
 from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, FORMS, MEASURE, NUMBER, TEXT, URL, is_value, mark
 from meter_pipeline.sync.items.field_names import rank_name
 
@@ -26,7 +26,7 @@ EXAMINED = 512
 _UNIQUE, _STILL_UNIQUE = 0.9, 0.6
 _PAIRED = 6
 _TITLES = ("name", "title", "headline", "heading")
-_MIX = 0x9E3779B1
+_TIMES, _MIX, _LOW, _SHIFT = map(np.uint64, (31, 0x9E3779B1, 0xFFFFFFFF, 15))
 _IS_FITTING = np.isin(np.arange(len(FORMS)), (TEXT, URL, NUMBER, MEASURE))
 
 
@@ -80,25 +80,24 @@ def is_still_unique(ids: Ids, has_value: npt.NDArray[np.bool_]) -> bool:
     return bool(len(np.unique(ids[is_whole])) + (not is_whole.all()) >= _STILL_UNIQUE * count)
 
 
-def have_values(items: Iterable[Any], identity: Sequence[Path]) -> npt.NDArray[np.bool_]:
+def have_values(items: Sequence[Any], identity: Sequence[Path]) -> npt.NDArray[np.bool_]:
     """Whether items have a value in each of some fields; one line an item."""
-    found = [[is_value(find_value(item, path)) for path in identity] for item in items]
-    return np.array(found, np.bool_).reshape(len(found), len(identity))
+    found = [list(map(is_value, find_values(items, path))) for path in identity]
+    return np.array(found, np.bool_).reshape(len(found), len(items)).T
 
 
-def identify(items: Iterable[Any], identity: Sequence[Path]) -> Ids:
+def identify(items: Sequence[Any], identity: Sequence[Path]) -> Ids:
     """The ids of items; without the fields, or in a job without identity, an item is identified by all it holds."""
     if not identity:
         return np.fromiter(map(mark, items), np.uint32)
-    ids = []
-    for item in items:
-        combined = 0
-        for path in identity:
-            value = find_value(item, path)
-            if value is None or value == "":
-                combined = mark(item)
-                break
-            combined = (combined * 31 + mark(value)) * _MIX & 0xFFFFFFFF
-            combined ^= combined >> 15
-        ids.append(combined)
-    return np.array(ids, np.uint32)
+    # In 64 bits, of which the lower 32 are right whatever the others become.
+    ids = np.zeros(len(items), np.uint64)
+    is_whole = np.ones(len(items), np.bool_)
+    for path in identity:
+        values = find_values(items, path)
+        ids = (ids * _TIMES + np.fromiter(map(mark, values), np.uint64, len(values))) * _MIX & _LOW
+        ids ^= ids >> _SHIFT
+        is_whole &= np.fromiter((value is not None and value != "" for value in values), np.bool_, len(values))
+    for place in np.flatnonzero(~is_whole).tolist():
+        ids[place] = mark(items[place])
+    return ids.astype(np.uint32)

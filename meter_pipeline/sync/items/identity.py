@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Context, Decimal
 from hashlib import blake2b
+from itertools import chain
+from operator import is_
 from typing import Any, TypeAlias
 
 import msgspec
@@ -20,18 +22,20 @@ import numpy as np
 from meter_pipeline.config.field_paths import Path, parse_path
 from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store.columns import spell, spell_json
+from meter_pipeline.store.field_values import FieldValues
 
 #: The key of an item that is known by its page.
 PAGE_KEY = "page"
 
-_encode = msgspec.json.Encoder(order="sorted").encode
+_ENCODER = msgspec.json.Encoder(order="sorted")
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d+)?")
 # A number in JSON with more significant digits than this is rounded before it is compared.
 _EXACT = Context(prec=2_000)
 _AMBIGUOUS = re.compile(r'".*|.*#\d+', re.DOTALL)
 # Elements whose order makes no difference unless the rules keep it. Two numbers may be a score, an array a table's row.
 _UNORDERED = frozenset({str, dict, type(None)})
-_NESTED, _TEXTS = frozenset({dict, list}), {str}
+_NESTED: frozenset[type] = frozenset({dict, list})
+_TEXTS: frozenset[type] = frozenset({str})
 SCALARS = frozenset({str, int, float, bool})
 
 Ignored: TypeAlias = Mapping[str, Any]
@@ -110,20 +114,20 @@ class Identity:
         if not self.key:
             return hashes
         if len(self.key) == 1:
-            found = [self._key_value(value, self.key[0]) for value in values]
+            found = self._key_values(values, self.key[0])
             return [hash_ if key is None else _spell(key) for key, hash_ in zip(found, hashes, strict=True)]
         keys = []
-        for value, hash_ in zip(values, hashes, strict=True):
-            parts = [self._key_value(value, path) for path in self.key]
+        for hash_, *parts in zip(hashes, *(self._key_values(values, path) for path in self.key), strict=True):
             keys.append(hash_ if None in parts else canonical([_spell(part) for part in parts]).decode())
         return keys
 
-    def _key_value(self, value: Any, path: Path) -> Any:
+    def _key_values(self, values: Sequence[Any], path: Path) -> list[Any]:
+        """The value of each item in a field of the key; None where it is absent or empty."""
         for name in path:
-            value = value.get(name) if type(value) is dict else None
-        if not self.is_plain or type(value) not in SCALARS:
-            value = None if value is None else self.normalize(value)
-        return None if value == "" else value
+            values = [value.get(name) if type(value) is dict else None for value in values]
+        if not self.is_plain or not SCALARS.issuperset(map(type, values)):
+            values = [None if value is None else self.normalize(value) for value in values]
+        return [None if value == "" else value for value in values]
 
 
 def _tree(paths: Iterable[Path]) -> Ignored:
@@ -143,20 +147,24 @@ PLAIN = Identity(ItemRules())
 
 def item_hashes(values: Sequence[Any], items: Sequence[bytes], *, order: bool | None = None) -> list[str]:
     """`Identity.hashes` under rules that compare scalars as they are; `order` as `ItemRules.array_order`."""
-    hashes = []
-    for value, item in zip(values, items, strict=True):
+    arranged = list(values) if order is True else _arrange_all(values, order)
+    for place, item in enumerate(items):
         if b"null" in item or b"-0" in item:
-            value = _clean(value, order=order)
-        elif order is not True and b"[" in item:
-            value = _arrange_within(value, order)
-        hashes.append(_hash(canonical(value)))
-    return hashes
+            arranged[place] = _clean(values[place], order=order)
+    return list(map(_hash, _spell_all(arranged)))
+
+
+def _spell_all(values: Sequence[Any]) -> list[bytes]:
+    try:
+        return _ENCODER.encode_lines(values).split(b"\n")[:-1]
+    except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
+        return list(map(canonical, values))
 
 
 def canonical(value: Any) -> bytes:
     """A value as JSON with sorted keys: the same bytes for the same value."""
     try:
-        return _encode(value)
+        return _ENCODER.encode(value)
     except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
@@ -178,15 +186,35 @@ def _clean(value: Any, *, order: bool | None) -> Any:
     return 0.0 if isinstance(value, float) and value == 0 else value
 
 
+def _arrange_all(values: Sequence[Any], order: bool | None) -> list[Any]:
+    """Values with all arrays in them arranged; of objects field by field, since few fields have anything to arrange."""
+    kinds = set(map(type, values))
+    if kinds == {list} and _TEXTS.issuperset(map(type, chain.from_iterable(values))):
+        return [value if len(value) < 2 or (new := sorted(value)) == value else new for value in values]
+    if kinds != {dict}:
+        return [_arrange_within(value, order) for value in values]
+    arranged = list(values)
+    by_field = FieldValues(values)
+    for name in by_field.names:
+        column = by_field[name]
+        if _NESTED.isdisjoint(map(type, column)):
+            continue
+        places = [place for place, value in enumerate(column) if type(value) in _NESTED]
+        inner = [column[place] for place in places]
+        for place, old, new in zip(places, inner, _arrange_all(inner, order), strict=True):
+            if new is not old:
+                arranged[place] = arranged[place] | {name: new}
+    return arranged
+
+
 def _arrange_within(value: Any, order: bool | None) -> Any:
-    """A value with all arrays in it arranged; faster than `_clean`."""
+    """A value with all arrays in it arranged; the same object where they are."""
     if type(value) is list:
-        kinds = set(map(type, value))
-        if kinds == _TEXTS:
-            return value if len(value) < 2 or order else sorted(value)
-        if kinds & _NESTED:
-            value = [_arrange_within(inner, order) for inner in value]
-        return _arrange(value, order)
+        inner = value
+        if not _NESTED.isdisjoint(map(type, value)):
+            inner = [_arrange_within(element, order) for element in value]
+        arranged = _arrange(inner, order)
+        return value if all(map(is_, arranged, value)) else arranged
     if type(value) is dict:
         nested = [(name, inner) for name, inner in value.items() if type(inner) in _NESTED]
         changed = {name: new for name, inner in nested if (new := _arrange_within(inner, order)) is not inner}
@@ -223,7 +251,10 @@ def _digits(text: str) -> str:
 def _spell(value: Any) -> str:
     """A key's value as text, so that 2 and "2" are one key; a text that another value could be spelled as is quoted."""
     if isinstance(value, str):
-        return spell_json(value) if _AMBIGUOUS.fullmatch(value) else spell(value)
+        # A search for one character is far faster than a pattern.
+        if ("#" in value or '"' in value) and _AMBIGUOUS.fullmatch(value):
+            return spell_json(value)
+        return value if value.isascii() else spell(value)
     return "0.0" if isinstance(value, float) and value == 0 else canonical(value).decode()
 
 

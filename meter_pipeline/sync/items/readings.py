@@ -23,6 +23,7 @@ from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store import columns, derived
 from meter_pipeline.store.columns import Column, Field, Type
 from meter_pipeline.store.derived import Derived, find_text_fields
+from meter_pipeline.store.field_values import FieldValues
 from meter_pipeline.sync.values import facts as field_facts
 from meter_pipeline.sync.values import reading as field_reading
 from meter_pipeline.sync.values.facts import FieldFacts, merge, observe
@@ -222,7 +223,7 @@ class SeenTexts:
 
 
 def observe_objects(
-    objects: Sequence[Mapping[str, Any]],
+    objects: Sequence[dict[str, Any]],
     fields: Iterable[Field],
     known: Mapping[str, FieldFacts],
     seen: SeenTexts,
@@ -235,13 +236,20 @@ def observe_objects(
         known: Facts that there are already; nothing more is found out about fields that are text for ever.
         seen: Texts whose facts are among those known; gets those of the items.
     """
+    return observe_columns(FieldValues(objects), fields, known, seen)
+
+
+def observe_columns(
+    values: FieldValues, fields: Iterable[Field], known: Mapping[str, FieldFacts], seen: SeenTexts
+) -> dict[str, FieldFacts]:
+    """`observe_objects` for items that are taken apart already."""
     found: dict[str, FieldFacts] = {}
-    _observe(objects, fields, (), known, seen, found)
+    _observe(values, fields, (), known, seen, found)
     return found
 
 
 def _observe(
-    objects: Sequence[Mapping[str, Any]],
+    values: FieldValues,
     fields: Iterable[Field],
     path: Path,
     known: Mapping[str, FieldFacts],
@@ -253,11 +261,11 @@ def _observe(
         if item.type.kind == "text":
             spelled = spell_path((*path, name))
             if not (spelled in known and known[spelled].is_text):
-                new = seen.take_new(spelled, {values.get(name) for values in objects})
+                new = seen.take_new(spelled, set(values[name]))
                 if new:
                     found[spelled] = observe(value for value in new if type(value) is str)
         elif item.type.fields:
-            inner = [value for values in objects if (value := values.get(name)) is not None]
+            inner = FieldValues([value for value in values[name] if value is not None])
             _observe(inner, item.type.fields, (*path, name), known, seen, found)
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError
+from meter_pipeline.store.field_values import FieldValues
 from meter_pipeline.sync.items.identity import PLAIN, Identity, number_occurrences
 from meter_pipeline.sync.items.raw import item_texts
 from meter_pipeline.sync.items.repeats import MOST_BYTES, number_by_content
@@ -217,10 +218,11 @@ class Gathered:
         """The keys of the rows, without occurrence numbers."""
         return self.spread(pa.array([self.texts.keys[number] for number in self.used], pa.string()))
 
-    def distinct_columns(self, fields: Sequence[columns.Field]) -> Iterator[tuple[columns.Field, list[Any], pa.Array]]:
+    def distinct_columns(
+        self, fields: Sequence[columns.Field]
+    ) -> Iterator[tuple[columns.Field, Sequence[Any], pa.Array]]:
         """Each field with its values in the distinct texts, as they are and as a column; the fields must hold all."""
-        objects = self.texts.chosen(self.used)
+        by_field = FieldValues(self.texts.chosen(self.used))
         for field in fields:
-            name = field.name
-            values = [item.get(name) for item in objects]
+            values = by_field[field.name]
             yield field, values, columns.build(values, field.type)

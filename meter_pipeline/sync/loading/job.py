@@ -14,6 +14,7 @@ import pyarrow as pa
 from meter_pipeline.api import Job, JobBody
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError, Field
+from meter_pipeline.store.field_values import FieldValues
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import RAW, REJECTED
 from meter_pipeline.store.lake.part_set import PartSet
@@ -27,7 +28,7 @@ from meter_pipeline.sync.audit.rules import MAX_FIELDS, Evidence, audit
 from meter_pipeline.sync.changes.diff import Seen
 from meter_pipeline.sync.items.inside import take_out
 from meter_pipeline.sync.items.raw import item_texts, raw_rows, time_of
-from meter_pipeline.sync.items.readings import SeenTexts, merge_facts, observe_objects
+from meter_pipeline.sync.items.readings import SeenTexts, merge_facts, observe_columns
 from meter_pipeline.sync.items.texts import Items, Numbers, Texts
 from meter_pipeline.sync.loading.rejects import Piece, Reject, number_after, rejected_pieces, sort_out, take_items
 from meter_pipeline.sync.values.facts import FieldFacts
@@ -36,7 +37,7 @@ SAMPLE_ITEMS = 5
 #: The reason of a job that a user holds without giving another.
 BY_HAND = "held by hand"
 # Items of a large job that are in memory at a time.
-PIECE_ITEMS = 10_000
+PIECE_ITEMS = 2_500
 # More fields than a piece of a job can have.
 PIECE_FIELDS = 1_000_000
 _NO_POSITIONS = np.empty(0, np.int64)
@@ -310,9 +311,10 @@ class _Pieces:
         start, self.item_count = self.item_count, self.item_count + len(values)
         objects = columns.as_objects(values)
         # Far apart, so that fields of a later piece come after those of an earlier one, as in one piece.
-        fields = columns.infer_fields(objects, (self._time, self._job.job_id, start * PIECE_FIELDS))
+        by_field = FieldValues(objects)
+        fields = columns.infer_columns(by_field, (self._time, self._job.job_id, start * PIECE_FIELDS))
         self.fields = columns.merge_fields(self.fields, fields)
-        self.facts = merge_facts(self.facts, observe_objects(objects, fields, self.facts, self._seen))
+        self.facts = merge_facts(self.facts, observe_columns(by_field, fields, self.facts, self._seen))
         self.sample = self.sample or objects[:SAMPLE_ITEMS]
         if self._profiler is not None:
             self._profiler.feed(values)
