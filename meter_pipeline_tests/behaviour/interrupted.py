@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-import alembic.command  # noqa: F401 - a new ledger imports it: paid once here instead of after every fork
-
 from meter_pipeline.api import MeterClient
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger

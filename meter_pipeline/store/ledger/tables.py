@@ -1,11 +1,14 @@
-"""The ledger's tables. Times are ISO 8601 text in UTC with microseconds, so that they sort as text on any database."""
+"""The ledger's tables, as the last migration leaves them.
+
+Times are ISO 8601 text in UTC with microseconds, so that they sort as text on any database.
+"""
 
 from __future__ import annotations
 
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -25,11 +28,11 @@ strategies = Table(
     Column("name", Text),
     Column("url", Text),
     Column("description", Text),
-    Column("scraper_type", String),
-    Column("created_at", String),
-    Column("updated_at", String),
+    Column("scraper_type", Text),
+    Column("created_at", Text),
+    Column("updated_at", Text),
     Column("first_seen_at", String, nullable=False),
-    Column("deleted_at", String),
+    Column("deleted_at", Text),
     Column("fields", Text, nullable=False, server_default="[]"),
     # The strategy's item rules, as JSON: see `meter_pipeline.sync.items.rules`.
     Column("identity", Text),
@@ -43,20 +46,20 @@ schedules = Table(
     "schedules",
     metadata,
     Column("schedule_id", String, primary_key=True),
-    Column("strategy_id", String),
+    Column("strategy_id", Text),
     Column("url", Text),
     Column("urls", Text),
-    Column("schedule_type", String),
+    Column("schedule_type", Text),
     Column("interval_seconds", Integer),
-    Column("cron_expression", String),
+    Column("cron_expression", Text),
     Column("enabled", Boolean),
     Column("webhook_url", Text),
-    Column("next_run_at", String),
-    Column("last_run_at", String),
-    Column("created_at", String),
-    Column("updated_at", String),
+    Column("next_run_at", Text),
+    Column("last_run_at", Text),
+    Column("created_at", Text),
+    Column("updated_at", Text),
     Column("first_seen_at", String, nullable=False),
-    Column("deleted_at", String),
+    Column("deleted_at", Text),
 )
 
 # Every version of a strategy or schedule that was ever seen; members that change with every run are left out.
@@ -75,30 +78,30 @@ jobs = Table(
     metadata,
     Column("job_id", String, primary_key=True),
     Column("strategy_id", String, nullable=False),
-    Column("schedule_id", String),
-    Column("batch_id", String),
+    Column("schedule_id", Text),
+    Column("batch_id", Text),
     Column("url", Text),
     Column("parameters", Text),
-    Column("status", String),
+    Column("status", Text),
     Column("state", String, nullable=False),
     Column("reason", Text),
-    Column("item_count", Integer),
-    Column("items", Integer),
-    Column("bytes", Integer),
-    Column("content_hash", String),
+    Column("item_count", BigInteger),
+    Column("items", BigInteger),
+    Column("bytes", BigInteger),
+    Column("content_hash", Text),
     Column("structural_signature", Text),
     Column("error", Text),
-    Column("created_at", String),
-    Column("started_at", String),
-    Column("completed_at", String),
+    Column("created_at", Text),
+    Column("started_at", Text),
+    Column("completed_at", Text),
     Column("known_at", String, nullable=False),
-    Column("loaded_at", String),
+    Column("loaded_at", Text),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("retry_at", String),
+    Column("retry_at", Text),
     # A digest of URL and parameters, since URLs can be longer than an index allows.
     Column("target_id", String),
     # Items whose key an earlier item of the job has.
-    Column("duplicates", Integer),
+    Column("duplicates", BigInteger),
     # When a held job was accepted by hand.
     Column("released_at", String),
     # Its rows in the lake's table `changes`.
@@ -106,9 +109,9 @@ jobs = Table(
     # The audit's verdict: accepted, flagged, held or learning (n of m); NULL for a job that was not judged.
     Column("audit", String),
     # The ledger's revision at the last change of this row.
-    Column("revision", Integer, nullable=False, server_default="0"),
+    Column("revision", BigInteger, nullable=False, server_default="0"),
     # When it was held by hand, until it is released.
-    Column("held_at", String),
+    Column("held_at", Text),
     # Items that could not be loaded, and why the first of them could not.
     Column("rejected", Integer),
     Column("rejection", Text),
@@ -145,15 +148,15 @@ parts = Table(
     Column("name", String, primary_key=True),
     Column("table_name", String, nullable=False),
     Column("strategy_id", String, nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("bytes", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
     # Times of the first and the last job with rows in it.
     Column("first_at", String, nullable=False),
     Column("last_at", String, nullable=False),
     Column("schema", String, nullable=False),
     # The revisions from which on it counts, and counts no longer.
-    Column("revision_in", Integer, nullable=False),
-    Column("revision_out", Integer),
+    Column("revision_in", BigInteger, nullable=False),
+    Column("revision_out", BigInteger),
     Column("left_at", String),
     Index("parts_by_strategy", "strategy_id", "revision_out"),
     Index("parts_by_revision_out", "revision_out"),
@@ -166,7 +169,7 @@ partitions = Table(
     Column("strategy_id", String, primary_key=True),
     Column("table_name", String, primary_key=True),
     Column("month", String, primary_key=True),
-    Column("revision", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
 )
 
 # Readers of older revisions: publications of the warehouse, and candidates that are being built.
@@ -176,7 +179,7 @@ pins = Table(
     Column("pin_id", String, primary_key=True),
     # The warehouse's machine and path.
     Column("place", String, nullable=False),
-    Column("revision", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
     # Whether the revision may still move on: a candidate reads what counts after the pin was set.
     Column("is_open", Boolean, nullable=False),
     Column("pinned_at", String, nullable=False),
@@ -192,7 +195,7 @@ claims = Table(
     Column("name", String, primary_key=True),
     Column("holder_id", String, nullable=False),
     Column("machine", String, nullable=False),
-    Column("process_id", Integer, nullable=False),
+    Column("process_id", BigInteger, nullable=False),
     Column("work", String, nullable=False),
     Column("since", String, nullable=False),
     # When the holder last said that it still works.
@@ -208,8 +211,8 @@ change_sets = Table(
     Column("schedule_id", String, primary_key=True),
     Column("job_id", String, primary_key=True),
     Column("first_seen_at", String, nullable=False),
-    Column("item_count", Integer),
-    Column("acknowledged_at", String),
+    Column("item_count", BigInteger),
+    Column("acknowledged_at", Text),
 )
 
 # The last peek at each schedule's unseen changes.
@@ -218,16 +221,16 @@ peeks = Table(
     metadata,
     Column("schedule_id", String, primary_key=True),
     # The schedule's `last_run_at` up to which there is nothing left to do.
-    Column("run_at", String),
+    Column("run_at", Text),
     # The schedule's `last_run_at` at the last peek, if that peek left something to do.
-    Column("tried_at", String),
-    Column("peeked_at", String),
+    Column("tried_at", Text),
+    Column("peeked_at", Text),
     # Peeks that left something to do, and when to peek again.
     Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("retry_at", String),
+    Column("retry_at", Text),
     # When an acknowledging read began whose answer is not noted yet, and the latest job time known then.
-    Column("marking_at", String),
-    Column("marking_after", String),
+    Column("marking_at", Text),
+    Column("marking_after", Text),
 )
 
 # Meter's own comparison of two consecutive accepted jobs of a target.
@@ -240,7 +243,7 @@ job_comparisons = Table(
     Column("content_hash_match", Boolean),
     Column("structural_match", Boolean),
     Column("semantic_similarity", Float),
-    Column("item_count_difference", Integer),
+    Column("item_count_difference", BigInteger),
     Column("structural_changes", Text),
     Column("compared_at", String, nullable=False),
     Column("agrees", Boolean),
@@ -251,8 +254,8 @@ walks = Table(
     "walks",
     metadata,
     Column("scope", String, primary_key=True),
-    Column("complete_to", String),
-    Column("walked_at", String),
+    Column("complete_to", Text),
+    Column("walked_at", Text),
 )
 
 intents = Table(
@@ -263,8 +266,8 @@ intents = Table(
     Column("fingerprint", String, nullable=False),
     Column("before", Text, nullable=False),
     Column("opened_at", String, nullable=False),
-    Column("resolved_at", String),
-    Column("resource_id", String),
+    Column("resolved_at", Text),
+    Column("resource_id", Text),
     Index("intents_by_fingerprint", "kind", "fingerprint"),
 )
 
@@ -273,7 +276,7 @@ syncs = Table(
     metadata,
     Column("sync_id", String, primary_key=True),
     Column("started_at", String, nullable=False),
-    Column("finished_at", String),
+    Column("finished_at", Text),
     Column("report", Text),
 )
 

@@ -5,21 +5,15 @@ from __future__ import annotations
 import json
 import multiprocessing
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy
-from alembic import command
-from alembic.config import Config
 
 from meter_pipeline.api import Job
 from meter_pipeline.store import columns
 from meter_pipeline.store.errors import LedgerError, StaleError
-from meter_pipeline.store.ledger import database
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.manifest import SWEPT_BEFORE
@@ -276,127 +270,15 @@ def test_several_processes_open_migrate_and_write_at_once(open_ledger: Open) -> 
     assert versions(ledger) == [("strategy", "a", 1), ("strategy", "b", 1)]
 
 
-def test_a_ledger_of_a_newer_version_is_refused_in_one_line(open_ledger: Open) -> None:
+def test_a_job_of_more_than_two_gibibytes_is_recorded(open_ledger: Open) -> None:
     ledger = open_ledger()
-    with ledger.writing() as connection:
-        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(LedgerError, match=r"^the ledger is of schema 9999, .* upgrade meter_pipeline$"):
-        open_ledger()
-
-
-def test_a_database_of_another_program_is_refused_in_one_line(open_ledger: Open) -> None:
-    ledger = open_ledger()
-    with ledger.writing() as connection:
-        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = '16e3655b4d9b'"))
-    with pytest.raises(LedgerError, match=r"^the database .* another program's tables .* a database of its own"):
-        open_ledger()
-
-
-def test_text_is_in_the_order_of_its_characters_in_any_locale(postgres_url: str) -> None:
-    ledger = Ledger.open(postgres_url)
-    query = sqlalchemy.text(
-        "SELECT table_name, column_name, collation_name FROM information_schema.columns WHERE table_schema = "
-        "current_schema() AND data_type IN ('text', 'character varying') AND table_name <> 'alembic_version'"
-    )
-    with ledger.reading() as connection:
-        found = connection.execute(query).all()
-    ledger.close()
-    assert len(found) > 50
-    assert [row for row in found if row.collation_name != "C"] == []
-
-
-def test_a_ledger_without_a_schema_yet_is_migrated_and_keeps_other_tables(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
-        connection.execute("CREATE TABLE notes (text)")
-    ledger = Ledger.open(str(path))
+    ledger.record_strategies([strategy("a")])
     ledger.record_jobs([job("j", "a")])
-    ledger.close()
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(database.SCHEMA_VERSION,)]
-        assert connection.execute("SELECT count(*) FROM notes").fetchone() == (0,)
-
-
-@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005"])
-def test_a_ledger_of_an_older_version_is_migrated_with_its_rows(open_ledger: Open, version: str) -> None:
-    url = open_ledger.url  # type: ignore[attr-defined]
-    engine = sqlalchemy.create_engine(
-        f"sqlite:///{url}" if "://" not in url else url.replace("postgresql://", "postgresql+psycopg://")
-    )
-    config = Config()
-    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
-    with engine.connect() as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, version)
-        tables = sqlalchemy.MetaData()
-        tables.reflect(connection, only=["strategies", "jobs"])
-        insert = tables.tables["strategies"].insert()
-        connection.execute(insert.values(strategy_id="a", slug="a", name="A", first_seen_at=_TIME))
-        insert = tables.tables["jobs"].insert()
-        for name in ("Z", "z", "é"):
-            row = {"job_id": name, "strategy_id": "a", "state": "accepted", "known_at": _TIME, "completed_at": _TIME}
-            connection.execute(insert.values(**row, url="https://shop.example/", items=7, bytes=900))
-    engine.dispose()
-    ledger = open_ledger()
-    (strategy_row,) = ledger.strategies()
-    assert (strategy_row.name, strategy_row.readings, strategy_row.identity) == ("A", None, None)
-    jobs = list(ledger.jobs("a", ("accepted",)))
-    assert [(row.job_id, row.items, row.bytes, row.rejected, row.rejection) for row in jobs] == [
-        (name, 7, 900, None, None) for name in ("Z", "z", "é")
-    ]
-    update = {"job_id": "z", "state": "accepted", "rejected": 2, "rejection": "item_index 3: not valid JSON"}
-    commit(ledger, "a", [update])
-    after = list(open_ledger().jobs("a", ("accepted",)))
-    assert after == [jobs[0], replace(jobs[1], **update, revision=after[1].revision), jobs[2]]
-
-
-def test_a_new_ledger_is_made_as_the_migrations_make_it(tmp_path: Path) -> None:
-    made, migrated = tmp_path / "made.sqlite", tmp_path / "migrated.sqlite"
-    with sqlite3.connect(migrated) as connection:
-        connection.execute("CREATE TABLE notes (text)")  # a file with a table is migrated step by step
-    for path in (made, migrated):
-        Ledger.open(str(path)).close()
-    assert _schema(made) == _schema(migrated)
-    assert "jobs" in _schema(made)
-
-
-def _schema(path: Path) -> dict[str, Any]:
-    """What a program can notice of a SQLite file's tables: columns with affinity and default, keys, indexes."""
-    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
-    found = sqlalchemy.inspect(engine)
-    alike = {"BIGINT": "INTEGER", "VARCHAR": "TEXT"}
-    schema: dict[str, Any] = {}
-    for table in found.get_table_names():
-        if table == "notes":
-            continue
-        columns = []
-        for column in found.get_columns(table):
-            type_, default = str(column["type"]), column["default"]
-            # A default of '0' for a number is stored as the number.
-            values = (alike.get(type_, type_), column["nullable"], default and default.strip("'"))
-            columns.append((column["name"], *values))
-        indexes = sorted((index["name"] or "", tuple(index["column_names"])) for index in found.get_indexes(table))
-        unique = sorted(tuple(constraint["column_names"]) for constraint in found.get_unique_constraints(table))
-        key = found.get_pk_constraint(table)["constrained_columns"]
-        schema[table] = (sorted(columns), indexes, unique, key)
-    engine.dispose()
-    return schema
-
-
-def test_the_migrations_make_the_tables_that_the_program_uses(open_ledger: Open) -> None:
-    with open_ledger().reading() as connection:
-        found = sqlalchemy.inspect(connection)
-        for table in database_tables():
-            made = {column["name"] for column in found.get_columns(table.name)}
-            assert made == {column.name for column in table.columns}, table.name
-
-
-def database_tables() -> Any:
-    """The tables as the code declares them."""
-    from meter_pipeline.store.ledger import tables
-
-    return tables.metadata.sorted_tables
+    update = {"job_id": "j", "state": "accepted", "items": 3 * 2**31, "bytes": 5 * 2**31}
+    large = Part("results/a.parquet", "results", 3 * 2**31, 5 * 2**31, _TIME, _TIME, "schema")
+    commit(ledger, "a", [update], parts=PartsChange([large]))
+    (row,) = ledger.jobs("a", ("accepted",))
+    assert (row.items, row.bytes) == (3 * 2**31, 5 * 2**31)
 
 
 @pytest.mark.parametrize("content", [b"no database, but long enough to be read as one" * 30, b"\0" * 4096])
