@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
     Column,
     Connection,
+    Dialect,
     Engine,
     MetaData,
     PrimaryKeyConstraint,
@@ -23,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from meter_pipeline.host.causes import DAMAGED, find_cause
 from meter_pipeline.store.errors import LedgerError, RecordError
@@ -189,16 +192,23 @@ def _migrate(engine: Engine) -> None:
 
 def _create(connection: Connection) -> None:
     """Makes all tables of a new ledger as they are after the last migration."""
-    tables = MetaData()
+    for statement in _creation(type(connection.dialect)):
+        connection.exec_driver_sql(statement)
+    connection.execute(_stamp.insert().values(version_num=SCHEMA_VERSION))
+
+
+@cache
+def _creation(backend: type[Dialect]) -> list[str]:
+    """The statements that make all tables."""
+    dialect, tables = backend(), MetaData()
     for table in metadata.sorted_tables:
         for column in table.to_metadata(tables).columns:
             # Text sorts by its characters, whatever the locale of a server's database.
-            if connection.dialect.name == "postgresql" and isinstance(column.type, String):
+            if dialect.name == "postgresql" and isinstance(column.type, String):
                 column.type = type(column.type)(collation="C")
-    # Their names are free: asked for each, a server answers two dozen times.
-    tables.create_all(connection, checkfirst=False)
-    _stamp.create(connection)
-    connection.execute(_stamp.insert().values(version_num=SCHEMA_VERSION))
+    made = [_stamp, *tables.sorted_tables]
+    indexes = [index for table in made for index in table.indexes]
+    return [str(item.compile(dialect=dialect)) for item in (*map(CreateTable, made), *map(CreateIndex, indexes))]
 
 
 def _upgrade(connection: Connection) -> None:
