@@ -25,7 +25,7 @@ _NAME, _EXAMPLE = 80, 60
 _REASON = 200
 _SOURCES = PROJECT / "models" / "staging" / "_meter__sources.yml"
 _KEPT_IN = {"schedule_changes": "change_sets"}
-_TYPES = {"INTEGER": "BIGINT", "BOOLEAN": "BOOLEAN", "FLOAT": "DOUBLE"}
+_TYPES = {int: "BIGINT", bool: "BOOLEAN", float: "DOUBLE"}
 # Columns that no table of the ledger has.
 _COMPUTED = {
     "version": "BIGINT",
@@ -126,7 +126,7 @@ def _ledger_types(table: str) -> dict[str, str]:
     from meter_pipeline.store.ledger import tables
 
     found = tables.metadata.tables.get(table)
-    return {} if found is None else {column.name: _TYPES.get(str(column.type), "VARCHAR") for column in found.columns}
+    return {} if found is None else {column.name: _TYPES.get(column.type.python_type, "VARCHAR") for column in found.columns}
 
 
 @cache

@@ -22,6 +22,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+from botocore.loaders import Loader
 
 from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.lake.stores import PIECE_BYTES, ObjectState
@@ -42,6 +43,9 @@ _RANGE_BYTES = 4 * 2**20
 _BROKEN_OFF = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 # Where AWS looks for a bucket when no region is named.
 _REGION = "us-east-1"
+# Descriptions of AWS's services, which a client is made from: read once per process. A session keeps keys, too, so each
+# store has its own.
+_DESCRIPTIONS = Loader()
 _OPTIONS = {"region", "scheme", "endpoint_override", "tls_ca_file_path"}
 
 
@@ -83,6 +87,7 @@ class S3Store:
         endpoint, scheme = options.get("endpoint_override"), options.get("scheme", "https")
         self._keys, self._options = (unquote(key), unquote(secret)), options
         self._session = botocore.session.get_session()
+        self._session.register_component("data_loader", _DESCRIPTIONS)
         self._client: Any = self._session.create_client(
             "s3",
             region_name=options.get("region"),

@@ -14,7 +14,7 @@ from pyarrow import csv
 from sqlalchemy import Connection, Table
 
 _UTC = pa.timestamp("us", tz="UTC")
-_TYPES = {"INTEGER": pa.int64(), "BOOLEAN": pa.bool_(), "FLOAT": pa.float64()}
+_TYPES = {int: pa.int64(), bool: pa.bool_(), float: pa.float64()}
 # Size of the rows that are parsed together (bytes).
 _BLOCK_BYTES = 4 * 2**20
 _FETCHED_ROWS = 1_000
@@ -28,7 +28,7 @@ def schema_of(table: Table, hidden: Sequence[str] = ()) -> pa.Schema:
 
 def type_of(column: Any) -> pa.DataType:
     """The Arrow type of a column of the ledger."""
-    return _UTC if column.name.endswith("_at") else _TYPES.get(str(column.type), pa.string())
+    return _UTC if column.name.endswith("_at") else _TYPES.get(column.type.python_type, pa.string())
 
 
 def read_batches(
