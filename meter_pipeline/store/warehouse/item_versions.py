@@ -71,25 +71,31 @@ GROUP BY ALL
 """
 _READ_STALE = "SELECT strategy, month, items FROM all_stale ORDER BY strategy"
 
-# The lake's rows since then. Row groups are skipped by constants, not by the values of a join.
+# The lake's rows since then, of which each file is read once. Row groups are skipped by constants, not by the values of
+# a join.
 _CHANGED = """
-SELECT strategy, job_id, item_key, kind, previous_job_id FROM ({rows})
+CREATE OR REPLACE TEMP TABLE moved AS
+SELECT
+    job_id, item_key, any_value(kind) AS kind, count(*) FILTER (kind = 'changed') AS field_changes,
+    any_value(previous_job_id) AS previous_job_id
+FROM ({rows})
 WHERE observed_at >= TIMESTAMPTZ '{since}'
+GROUP BY job_id, item_key
 """
 _KEYED = """
-SELECT
-    strategy, _meter_job_id AS job_id, _meter_item_index AS item_index, _meter_item_key AS item_key,
-    _meter_item_hash AS item_hash
-FROM ({rows})
-WHERE _meter_completed_at >= TIMESTAMPTZ '{since}'
+CREATE OR REPLACE TEMP TABLE keyed AS
+SELECT job_id, item_key, item_index, item_hash, is_first
+FROM (
+    SELECT
+        _meter_job_id AS job_id, _meter_item_index AS item_index, _meter_item_key AS item_key,
+        _meter_item_hash AS item_hash
+    FROM ({rows})
+    WHERE _meter_completed_at >= TIMESTAMPTZ '{since}'
+)
+JOIN telling USING (job_id)
+LEFT JOIN (FROM moved WHERE kind <> 'removed') AS moved USING (job_id, item_key)
+WHERE is_first OR kind IS NOT NULL
 """
-_RECEIVED = """
-SELECT strategy, job_id, item_index, item FROM ({rows})
-WHERE completed_at >= TIMESTAMPTZ '{since}'
-"""
-
-_VIEWS = (("changed", _CHANGED, "changes"), ("keyed", _KEYED, "results"), ("received", _RECEIVED, "raw"))
-
 # The last version before then of each item; `row` is its row in the table.
 _STANDING = f"""
 CREATE OR REPLACE TEMP TABLE standing AS
@@ -101,16 +107,17 @@ WHERE valid_from < since AND (next_from IS NULL OR next_from >= since)
 # A condition of strategies with jobs that rejected items.
 _REJECTS = "strategy IN (SELECT strategy FROM meter.jobs WHERE state = 'accepted' AND rejected > 0)"
 _FOLLOWING = "PARTITION BY strategy, target, parameters, item_key ORDER BY step, seen_at, job_id"
-# Those versions, then all events since then, with what each says of the version that it begins.
-_EVENTS = f"""
-CREATE OR REPLACE TEMP TABLE events AS
-WITH accepted AS (
-    SELECT strategy, job_id, {targets.SELECT} AS target, url, parameters, completed_at, since
-    FROM meter.jobs JOIN stale USING (strategy)
-    WHERE state = 'accepted'
-),
-first AS (
-    SELECT strategy, any_value(since) AS since, min(struct_pack(at := completed_at, id := job_id)) AS place
+_ACCEPTED = f"""
+CREATE OR REPLACE TEMP TABLE accepted AS
+SELECT strategy, job_id, {targets.SELECT} AS target, url, parameters, completed_at, since
+FROM meter.jobs JOIN stale USING (strategy)
+WHERE state = 'accepted'
+"""  # noqa: S608
+# Jobs since then that may begin versions: the first of each page, and those with changes.
+_TELLING = f"""
+CREATE OR REPLACE TEMP TABLE telling AS
+WITH first AS (
+    SELECT min(struct_pack(at := completed_at, id := job_id)) AS place, any_value(since) AS since
     FROM accepted
     GROUP BY strategy, target, url, parameters
 ),
@@ -120,35 +127,45 @@ early AS (
     WHERE {_REJECTS}
     QUALIFY row_number() OVER (PARTITION BY strategy, target, url, parameters ORDER BY completed_at, job_id)
         BETWEEN 2 AND {PATIENCE}
-),
-found AS (
-    SELECT strategy, job_id, item_key, 'first' AS kind, 0 AS field_changes, NULL AS previous_job_id
-    FROM (
-        SELECT strategy, place.id AS job_id FROM first WHERE place.at >= since
-        UNION ALL
-        SELECT strategy, job_id FROM early WHERE completed_at >= since
-    )
-    JOIN keyed USING (strategy, job_id)
+)
+SELECT job_id, bool_or(is_first) AS is_first
+FROM (
+    SELECT place.id AS job_id, true AS is_first FROM first WHERE place.at >= since
     UNION ALL
+    SELECT job_id, true FROM early WHERE completed_at >= since
+    UNION ALL
+    SELECT job_id, false FROM moved WHERE kind <> 'removed'
+)
+GROUP BY job_id
+"""  # noqa: S608
+# Those versions, then all events since then, with what each says of the version that it begins.
+_EVENTS = f"""
+CREATE OR REPLACE TEMP TABLE events AS
+WITH found AS (
     SELECT
-        strategy, job_id, item_key, any_value(kind), count(*) FILTER (kind = 'changed'), any_value(previous_job_id)
-    FROM changed
-    GROUP BY strategy, job_id, item_key
+        job_id, item_key, 'first' AS kind, 0 AS field_changes, NULL AS previous_job_id, item_index, item_hash
+    FROM keyed
+    WHERE is_first
+    UNION ALL
+    SELECT job_id, item_key, kind, field_changes, previous_job_id, item_index, item_hash
+    FROM moved LEFT JOIN keyed USING (job_id, item_key)
 ),
 placed AS (
     SELECT
         2 AS step, NULL AS row, strategy, target, url, parameters, item_key, kind, completed_at AS seen_at, job_id,
-        previous_job_id, (kind <> 'removed')::INTEGER AS version, field_changes, completed_at AS first_seen_at
-    FROM found JOIN accepted USING (strategy, job_id)
+        previous_job_id, (kind <> 'removed')::INTEGER AS version, field_changes, completed_at AS first_seen_at,
+        item_index, item_hash
+    FROM found JOIN accepted USING (job_id)
     WHERE completed_at >= since
     UNION ALL
     SELECT
         0, row, strategy, target, url, parameters, item_key, 'kept', valid_from, first_job_id, NULL, version,
-        field_changes, first_seen_at
+        field_changes, first_seen_at, NULL, NULL
     FROM standing
     UNION ALL
     SELECT
-        1, NULL, strategy, target, url, parameters, item_key, 'removed', valid_to, NULL, last_job_id, 0, 0, valid_to
+        1, NULL, strategy, target, url, parameters, item_key, 'removed', valid_to, NULL, last_job_id, 0, 0, valid_to,
+        NULL, NULL
     FROM standing
     WHERE valid_to < since
 ),
@@ -162,7 +179,7 @@ settled AS (
     QUALIFY kind <> 'first' OR coalesce(lag(kind) OVER ({_FOLLOWING}, kind = 'first'), 'removed') = 'removed'
 )
 SELECT
-    row, strategy, target, url, parameters, item_key, kind, seen_at, job_id,
+    row, strategy, target, url, parameters, item_key, kind, seen_at, job_id, item_index, item_hash,
     sum(version) OVER (following ROWS UNBOUNDED PRECEDING)::BIGINT AS version,
     sum(field_changes) OVER (following ROWS UNBOUNDED PRECEDING)::BIGINT AS field_changes,
     first_value(first_seen_at) OVER following AS first_seen_at,
@@ -184,13 +201,6 @@ WHERE kept.rowid = events.row AND (kept.valid_to, kept.next_from, kept.last_job_
 
 _FORGET = f"DELETE FROM {TABLE} AS kept USING stale WHERE kept.strategy = stale.strategy AND valid_from >= since"  # noqa: S608
 
-# Both sides of a join are large; the right one, which is kept in memory, is the one with new versions alone.
-_LOCATE = """
-CREATE OR REPLACE TEMP TABLE located AS
-SELECT events.* EXCLUDE (row, kind), item_index, item_hash
-FROM keyed JOIN (FROM events WHERE kind NOT IN ('kept', 'removed')) AS events USING (strategy, job_id, item_key)
-"""
-
 # The readable name of an item: the first of the usual naming fields that it has, else its key.
 _LABEL = "coalesce(names[1], names[2], names[3], names[4], item_key)"
 # DuckDB refuses some texts that are JSON to others, such as half a surrogate.
@@ -201,11 +211,21 @@ _NAMES = (
 _ADD = f"""
 INSERT INTO {TABLE} BY NAME
 SELECT
-    * EXCLUDE (job_id, item_index, seen_at, names, item), job_id AS first_job_id, seen_at AS valid_from,
+    * EXCLUDE (row, kind, job_id, item_index, seen_at, names, item), job_id AS first_job_id, seen_at AS valid_from,
     {_LABEL} AS label, item
-FROM (SELECT *, {_NAMES} AS names FROM received JOIN located USING (strategy, job_id, item_index))
+FROM (
+    SELECT *, {_NAMES} AS names
+    FROM (SELECT job_id, item_index, item FROM ({{rows}}) WHERE completed_at >= TIMESTAMPTZ '{{since}}')
+    JOIN (FROM events WHERE item_index IS NOT NULL) AS events USING (job_id, item_index)
+)
 """  # noqa: S608
+# The right side of a join is kept in memory: it is the one with new versions alone.
 _AS_WRITTEN = "SET disabled_optimizers = 'join_order,build_side_probe_side'"
+# Each with the table of the lake that it reads, if it reads any.
+_STATEMENTS = (
+    (_STANDING, None), (_ACCEPTED, None), (_CHANGED, "changes"), (_TELLING, None), (_KEYED, "results"),
+    (_EVENTS, None), (_CLOSE, None), (_FORGET, None), (_ADD, "raw"),
+)  # fmt: skip
 
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:
@@ -230,12 +250,12 @@ def update(connection: duckdb.DuckDBPyConnection, find_rows: FindRows, carried_r
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE stale AS FROM all_stale WHERE strategy IN (SELECT unnest(?))", [slugs]
         )
-        for name, select, table in _VIEWS:
-            query = select.format(rows=find_rows(table, slugs, since), since=since)
-            connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
-        for statement in (_STANDING, _EVENTS, _CLOSE, _FORGET, _AS_WRITTEN, _LOCATE, _ADD):
-            connection.execute(statement)
-        connection.execute("RESET disabled_optimizers; DROP VIEW changed; DROP VIEW keyed; DROP VIEW received")
+        for statement, table in _STATEMENTS:
+            if table is None:
+                connection.execute(statement)
+            else:
+                reading = statement.format(rows=find_rows(table, slugs, since), since=since)
+                connection.execute(f"{_AS_WRITTEN}; {reading}; RESET disabled_optimizers")
     connection.execute("DROP TABLE all_stale")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -236,3 +238,49 @@ def test_rows_of_unchanged_strategies_and_of_earlier_months_are_not_touched() ->
             "SELECT strategy, item_key, valid_from FROM meter.item_versions WHERE item <> 'untouched'"
         ).fetchall()
     assert touched == [("books", "a", late.at)]
+
+
+def _count_opened(connection: duckdb.DuckDBPyConnection, work: Callable[[], object]) -> Counter[str]:
+    """How often each Parquet file is opened by some work."""
+    connection.execute("CALL enable_logging('FileSystem')")
+    work()
+    connection.execute("CALL disable_logging()")
+    paths = connection.execute(
+        "SELECT path FROM duckdb_logs_parsed('FileSystem') WHERE op = 'OPEN' AND path LIKE '%.parquet'"
+    ).fetchall()
+    connection.execute("CALL truncate_duckdb_logs()")
+    return Counter(path for (path,) in paths)
+
+
+def test_each_file_is_opened_as_often_as_for_a_single_query_of_it(tmp_path: Path) -> None:
+    jobs = [Job("books", None, day, day, (("a", day, 0), ("b", 0, 0))) for day in (0, 5, 11, 30)]
+
+    def scan(table: str) -> str:
+        return f"FROM read_parquet({[str(file) for file in sorted((tmp_path / table).glob('*'))]!r})"
+
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(_TABLES)
+        item_versions.create(connection)
+        _fill(connection, [], jobs)
+        for table in ("changes", "results", "items"):
+            (tmp_path / table).mkdir()
+            for part in range(2):
+                connection.execute(
+                    f"COPY (FROM {table} WHERE rowid % 2 = {part}) TO '{tmp_path / table / str(part)}.parquet'"
+                )
+        once = Counter[str]()
+        for table in ("changes", "results", "items"):
+            once += _count_opened(
+                connection, partial(connection.execute, f"CREATE TEMP TABLE once_{table} AS {scan(table)}")
+            )
+        opened = _count_opened(
+            connection,
+            lambda: item_versions.update(
+                connection, lambda table, slugs, since: scan("items" if table == "raw" else table), 1
+            ),
+        )
+        found = connection.execute(f"SELECT {_COLUMNS} FROM meter.item_versions").fetchall()
+    assert sorted(found, key=repr) == _expected(jobs)
+    assert opened == once
+    assert len(opened) == 6
