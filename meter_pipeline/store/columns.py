@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -188,6 +189,8 @@ def _number(values: Sequence[Any], kinds: set[type]) -> Type:
 _WORD = re.compile(r"([a-z\d])([A-Z])|([A-Z]+)([A-Z][a-z])")
 
 
+# Most strategies of an account share most of their names.
+@lru_cache(maxsize=4_096)
 def snake(name: str) -> str:
     """A field's name as a column name: lower case, words joined by `_`, no `_` in front; letters of any script stay."""
     text = _WORD.sub(lambda m: f"{m[1] or m[3]}_{m[2] or m[4]}", name)

@@ -66,9 +66,9 @@ def read_table(connection: Connection, table: Table, schema: pa.Schema, where: s
 def _gather(rows: Iterator[bytes], separator: bytes) -> Iterator[bytes]:
     waiting: list[bytes] = []
     size = 0
-    for row in rows:
-        waiting.append(row)
-        size += len(row)
+    for text in rows:
+        waiting.append(text)
+        size += len(text)
         if size > _BLOCK_BYTES:
             yield separator.join(waiting)
             waiting, size = [], 0
@@ -77,14 +77,14 @@ def _gather(rows: Iterator[bytes], separator: bytes) -> Iterator[bytes]:
 
 
 def _sqlite_rows(connection: Connection, table: str, names: Sequence[str], where: str) -> Iterator[bytes]:
-    """Rows of SQLite; its %Q quotes a value as CSV does, and writes a null as the bare word."""
+    """Rows of SQLite, some in each text; its %Q quotes a value as CSV does, and writes a null as the bare word."""
     quoted = ",".join(["%Q"] * len(names))
     columns = ",".join(f'"{name}"' for name in names)
     cursor = connection.connection.cursor()
     try:
         cursor.execute(f"SELECT CAST(printf('{quoted}', {columns}) AS BLOB) FROM {table} WHERE {where}")  # noqa: S608
         while rows := cursor.fetchmany(_FETCHED_ROWS):
-            yield from [row[0] for row in rows]
+            yield b"\n".join([row[0] for row in rows])
     finally:
         cursor.close()
 

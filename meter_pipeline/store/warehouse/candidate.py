@@ -134,6 +134,9 @@ def stage(
         root = _find_root(lake, path, snapshot, remote)
         if remote is not None:
             in_place.connect_lake(connection, remote)
+        else:
+            # Each file is read once: what is kept of it in memory until the limit is reached is never asked for.
+            connection.execute("SET enable_external_file_cache = false")
         with _transaction(connection):
             create_lake_views(connection, snapshot, root, carried, goes_on=base is not None)
         dictionary.comment_on_all(connection, snapshot.strategies)

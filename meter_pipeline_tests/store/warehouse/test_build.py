@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy import text
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import StoreError, WarehouseError
+from meter_pipeline.store.warehouse import item_versions
 from meter_pipeline.store.warehouse.build import RejectedError, current, publish, reading
 from meter_pipeline_tests.behaviour.station import Station
 
@@ -201,3 +203,18 @@ def test_the_file_is_readable_by_any_duckdb(station: Station, make_sandbox: Call
     publish(station.ledger, station.lake, path)
     with duckdb.connect(str(path), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM meter.items").fetchone() == (3,)
+
+
+def test_what_publishing_reads_of_the_lake_does_not_stay_in_memory(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update, kept = item_versions.update, []
+
+    def update_and_look(connection: duckdb.DuckDBPyConnection, *arguments: Any) -> None:
+        update(connection, *arguments)
+        kept.extend(connection.execute("SELECT path FROM duckdb_external_file_cache()").fetchall())
+
+    monkeypatch.setattr(item_versions, "update", update_and_look)
+    publish(station.ledger, station.lake, station.folder / "warehouse.duckdb")
+    assert one(station.folder / "warehouse.duckdb", "SELECT count(*) FROM meter.item_versions") == 3
+    assert kept == []
