@@ -5,20 +5,17 @@ BigQuery has no locks, but it creates a table once. So the lock is a table that 
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 from google.api_core import exceptions
 from google.cloud import bigquery
 
 from meter_pipeline.store.errors import WarehouseError
+from meter_pipeline.store.warehouse.delivery.holder import LEASE, RENEWAL, describe_refusal, has_ended, name_holder
 
 #: Name of the table.
 LOCK = "_meter_lock"
-# A lock that is older was left by a killed delivery; a delivery renews its own while it works.
-_LEASE, _RENEWAL = timedelta(minutes=30), timedelta(minutes=5)
 
 
 @dataclass
@@ -30,8 +27,8 @@ class Lock:
 
     def renew(self) -> None:
         """Puts the end of the lock off; a request every five minutes, however often it is called."""
-        if self.table.expires < _now() + _LEASE - _RENEWAL:
-            self.table.expires = _now() + _LEASE
+        if self.table.expires < _now() + LEASE - RENEWAL:
+            self.table.expires = _now() + LEASE
             self.table = self.client.update_table(self.table, ["expires"])
 
     def release(self) -> None:
@@ -51,7 +48,7 @@ def acquire(client: bigquery.Client, name: bigquery.TableReference, shown: str) 
         WarehouseError: Another delivery holds it.
     """
     wanted = bigquery.Table(name)
-    wanted.description, wanted.expires = f"{socket.gethostname()} {os.getpid()}", _now() + _LEASE
+    wanted.description, wanted.expires = name_holder(), _now() + LEASE
     try:
         return Lock(client, client.create_table(wanted))
     except exceptions.Conflict:
@@ -59,10 +56,7 @@ def acquire(client: bigquery.Client, name: bigquery.TableReference, shown: str) 
     try:
         found = client.get_table(name)
         if not _is_over(found):
-            raise WarehouseError(
-                f"{shown}: another delivery is under way, or was cut off on another machine less than "
-                f"{_LEASE.seconds // 60} minutes ago; deliver again when it has ended"
-            )
+            raise WarehouseError(describe_refusal(shown))
         # Refused when somebody else has changed it since it was read: the table has its etag.
         found.description, found.expires = wanted.description, wanted.expires
         return Lock(client, client.update_table(found, ["description", "expires"]))
@@ -72,19 +66,7 @@ def acquire(client: bigquery.Client, name: bigquery.TableReference, shown: str) 
 
 def _is_over(lock: bigquery.Table) -> bool:
     """Whether the delivery that holds a lock has ended without deleting it, as far as this machine can know."""
-    if lock.expires is not None and lock.expires <= _now():
-        return True
-    host, _, process = (lock.description or "").partition(" ")
-    # Windows has no signal that only asks.
-    if os.name != "posix" or host != socket.gethostname() or not process.isdecimal():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    return (lock.expires is not None and lock.expires <= _now()) or has_ended(lock.description or "")
 
 
 def _now() -> datetime:

@@ -26,7 +26,7 @@ from meter_pipeline.store.warehouse.delivery.relations import Column, Relation
 from meter_pipeline.store.warehouse.delivery.session import MARK
 from meter_pipeline.store.warehouse.delivery.staged import StagedSession
 from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, PARTITIONS, TABLES, Existing, gather_tables
-from meter_pipeline.store.warehouse.delivery.types import kind_of
+from meter_pipeline.store.warehouse.delivery.types import clamp, kind_of
 from meter_pipeline.store.warehouse.sql import quote as in_duckdb
 
 # Whatever it logs it raises as well, and an error that is raised becomes one line.
@@ -173,10 +173,10 @@ class ClickHouseSession(StagedSession):
             value = f"to_json({name})" if kind == "json" and column.type != "JSON" else name
             return f"CAST({value} AS VARCHAR) AS {name}"
         if kind == "date":
-            return f"{_clamp(name, 'DATE', _FIRST_DAY, _LAST_DAY)} AS {name}"
+            return f"{clamp(name, 'DATE', _FIRST_DAY, _LAST_DAY)} AS {name}"
         if kind in ("time", "timestamp"):
             type_ = "TIMESTAMPTZ" if kind == "time" else "TIMESTAMP"
-            return f"{_clamp(name, type_, _FIRST_DAY, f'{_LAST_DAY} 23:59:59.999999')} AS {name}"
+            return f"{clamp(name, type_, _FIRST_DAY, f'{_LAST_DAY} 23:59:59.999999')} AS {name}"
         return name
 
     def name(self, table: str) -> str:
@@ -271,11 +271,6 @@ def _root_of(error: BaseException) -> BaseException:
     reason = getattr(error, "reason", None)
     cause = reason if isinstance(reason, BaseException) else error.__cause__
     return error if cause is None else _root_of(cause)
-
-
-def _clamp(name: str, type_: str, first: str, last: str) -> str:
-    least = f"least(greatest({name}, {type_} '{first}'), {type_} '{last}')"
-    return f"CASE WHEN {name} IS NOT NULL THEN {least} END"
 
 
 def _as_stream(columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:

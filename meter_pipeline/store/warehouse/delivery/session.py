@@ -24,7 +24,8 @@ from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, PARTITIONS
 _NEW = "_meter_new_"
 #: The end of the comment of every table that a delivery has made.
 MARK = "Delivered by meter-pipeline."
-_STATE_TABLES = {
+#: The tables about deliveries, with their columns and the kinds of their types (keys of `Session.types`).
+STATE_TABLES = {
     DELIVERIES: {
         "number": "bigint",
         "delivery_id": "text",
@@ -40,7 +41,8 @@ _STATE_TABLES = {
     TABLES: {"table_name": "text", "source": "text", "columns": "text", "key_columns": "text", "basis": "text"},
     PARTITIONS: {"table_name": "text", "strategy": "text", "month": "text", "state": "text"},
 }
-_ABOUT = {
+#: Their comments.
+ABOUT = {
     DELIVERIES: "Deliveries of publications into this schema; the one with the highest number is what it holds.",
     TABLES: "Tables that were delivered, with the tables of the warehouse that they come from.",
     PARTITIONS: "Months of each delivered table, with the state in which they were sent.",
@@ -154,6 +156,10 @@ class Session(ABC):
         """A text as SQL."""
         return self.dialect.literal(text)
 
+    def fold(self, name: str) -> str:
+        """A name of a table or column as this target has it."""
+        return name
+
     # -- tables
 
     def create(self, relation: Relation) -> str:
@@ -224,9 +230,9 @@ class Session(ABC):
         """What the target has; None if it does not say."""
         if not self.has_state():
             return None
+        listed = ", ".join(map(self.quote, ("target_id", "number", "delivery_id", "publication_id", "patterns")))
         rows = self.execute(
-            f"SELECT target_id, number, delivery_id, publication_id, patterns FROM {self.name(DELIVERIES)} "  # noqa: S608
-            "ORDER BY number DESC LIMIT 1"
+            f"SELECT {listed} FROM {self.name(DELIVERIES)} ORDER BY {self.quote('number')} DESC LIMIT 1"  # noqa: S608
         )
         if not rows:
             return None
@@ -238,7 +244,7 @@ class Session(ABC):
         tables = {
             table: HeldTable(source, json.loads(columns), tuple(json.loads(key)), basis, states.get(table, {}))
             for table, source, columns, key, basis in self.execute(
-                f"SELECT table_name, source, columns, key_columns, basis FROM {self.name(TABLES)}"  # noqa: S608
+                f"SELECT table_name, source, {self.quote('columns')}, key_columns, basis FROM {self.name(TABLES)}"  # noqa: S608
             )
         }
         target_id, number, delivery_id, publication_id, patterns = rows[0]
@@ -250,10 +256,10 @@ class Session(ABC):
 
     def reset_state(self) -> None:
         """Creates the tables about deliveries, in the place of any that are there."""
-        for table, columns in _STATE_TABLES.items():
+        for table, columns in STATE_TABLES.items():
             listed = ", ".join(f"{self.quote(name)} {self.types[kind]}" for name, kind in columns.items())
             self.recreate(table, listed)
-            self.comment_on(table, _ABOUT[table])
+            self.comment_on(table, ABOUT[table])
 
     def recreate(self, table: str, columns: str) -> None:
         """Creates an empty table, in the place of any that is there."""
@@ -287,7 +293,7 @@ class Session(ABC):
 
     def write_delivery(self, values: Mapping[str, Any]) -> None:
         """Notes a delivery; `values` are those of the columns, in their order."""
-        self._insert(DELIVERIES, [tuple(values[name] for name in _STATE_TABLES[DELIVERIES])])
+        self._insert(DELIVERIES, [tuple(values[name] for name in STATE_TABLES[DELIVERIES])])
 
     def _any_of(self, months: Sequence[Month]) -> str:
         return " OR ".join(

@@ -61,6 +61,12 @@ def as_plain(name: str, type_: str) -> str:
     return f"CAST({column} AS VARCHAR) AS {column}" if kind in _AS_TEXT else column
 
 
+def clamp(value: str, type_: str, first: str, last: str) -> str:
+    """DuckDB's expression for a value, or for the nearest of a type between two that a database reaches."""
+    least = f"least(greatest({value}, {type_} '{first}'), {type_} '{last}')"
+    return f"CASE WHEN {value} IS NOT NULL THEN {least} END"
+
+
 def _without_nul_escapes(text: str) -> str:
     # An escaped backslash is set aside, since `\\u0000` is a backslash and a word; no control character is in JSON.
     aside = rf"replace({text}, '\\', chr(1))"

@@ -59,7 +59,7 @@ def test_nothing_but_tables_is_left(target: Target, desk: Desk) -> None:
 def test_more_tables_than_a_transaction_takes_come_in_several(
     target: Target, desk: Desk, bigquery_server: BigQueryServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"{_MODULE}._MAX_TABLES", 2)
+    monkeypatch.setattr(f"{_MODULE}.BigQuerySession.max_tables", 2)
     target.deliver(desk.ledger, desk.path)
     assert target.content() == expected(desk.path)
     desk.load("books", "b2", APRIL, "c")
