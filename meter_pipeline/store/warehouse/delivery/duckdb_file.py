@@ -16,8 +16,8 @@ from meter_pipeline.config.deliveries import Address
 from meter_pipeline.host.causes import LOCKED, find_cause
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse.delivery.relations import Column
-from meter_pipeline.store.warehouse.delivery.session import MARK, Session, in_a_target
-from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing, gather_tables
+from meter_pipeline.store.warehouse.delivery.session import MARK, STATE_TABLES, Session, in_a_target
+from meter_pipeline.store.warehouse.delivery.state import Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import kind_of
 from meter_pipeline.store.warehouse.sql import literal, quote
 
@@ -78,12 +78,11 @@ class DuckdbSession(Session):
 
     def has_state(self) -> bool:
         """Whether the tables about deliveries are there."""
-        return bool(
-            self.execute(
-                f"SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() "  # noqa: S608
-                f"AND schema_name = {literal(self.schema)} AND table_name = '{DELIVERIES}'"
-            )
+        rows = self.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() "  # noqa: S608
+            f"AND schema_name = {literal(self.schema)}"
         )
+        return STATE_TABLES.keys() <= {name for (name,) in rows}
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -18,8 +18,8 @@ import pyarrow.csv as csv
 from meter_pipeline.config.deliveries import Address
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse.delivery.relations import Column
-from meter_pipeline.store.warehouse.delivery.session import MARK, Session
-from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing, gather_tables
+from meter_pipeline.store.warehouse.delivery.session import MARK, STATE_TABLES, Session
+from meter_pipeline.store.warehouse.delivery.state import Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import as_plain, kind_of
 from meter_pipeline.store.warehouse.sql import literal, quote
 
@@ -137,8 +137,10 @@ class PostgresSession(Session):
 
     def has_state(self) -> bool:
         """Whether the tables about deliveries are there."""
-        table = literal(f"{quote(self.schema)}.{quote(DELIVERIES)}")
-        return bool(self.execute(f"SELECT 1 WHERE to_regclass({table}) IS NOT NULL"))
+        rows = self.execute(
+            f"SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace({literal(quote(self.schema))})"  # noqa: S608
+        )
+        return STATE_TABLES.keys() <= {name for (name,) in rows}
 
     def read_grants(self, table: str) -> list[str]:
         """Grants of a table."""

@@ -17,8 +17,8 @@ from meter_pipeline.host.causes import LOCKED, find_cause
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse.delivery.dialect import Dialect
 from meter_pipeline.store.warehouse.delivery.relations import Column, Relation
-from meter_pipeline.store.warehouse.delivery.session import MARK, Session, in_a_target
-from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, Existing, gather_tables
+from meter_pipeline.store.warehouse.delivery.session import MARK, STATE_TABLES, Session, in_a_target
+from meter_pipeline.store.warehouse.delivery.state import Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import as_plain, kind_of
 from meter_pipeline.store.warehouse.sql import quote
 
@@ -119,7 +119,7 @@ class SqliteSession(Session):
 
     def has_state(self) -> bool:
         """Whether the tables about deliveries are there."""
-        return bool(self.execute(f"SELECT 1 FROM sqlite_master WHERE name = '{DELIVERIES}'"))  # noqa: S608
+        return STATE_TABLES.keys() <= {name for (name,) in self.execute("SELECT name FROM sqlite_master")}
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
