@@ -29,7 +29,8 @@ from meter_pipeline.store.warehouse.delivery.dialect import Dialect
 from meter_pipeline.store.warehouse.delivery.planned import Described, PlannedSession, staged_name
 from meter_pipeline.store.warehouse.delivery.relations import Column
 from meter_pipeline.store.warehouse.delivery.state import DELIVERIES
-from meter_pipeline.store.warehouse.delivery.types import as_plain, kind_of
+from meter_pipeline.store.warehouse.delivery.types import as_plain, clamp, kind_of
+from meter_pipeline.store.warehouse.sql import quote as in_duckdb
 
 _TYPES = {
     "boolean": "BOOL",
@@ -48,6 +49,8 @@ _TYPES = {
 _LABELS = {"delivered_by": "meter-pipeline"}
 # Staging tables that a killed delivery has left are deleted by BigQuery.
 _STAGING_LIFE = timedelta(days=1)
+# What its days and times reach.
+_FIRST_DAY, _LAST_DAY = "0001-01-01", "9999-12-31"
 # BigQuery: 100 tables in a transaction, 1,048,576 characters in a query. Three tables are those about deliveries.
 _MAX_TABLES, _MAX_CHARACTERS = 97, 900_000
 # BigQuery's limit, in characters.
@@ -246,7 +249,13 @@ class BigQuerySession(PlannedSession):
         return _TYPES.get(kind_of(column.type), "STRING")
 
     def select(self, column: Column) -> str:
-        """The values of a column."""
+        """The values of a column; a day that BigQuery does not have becomes the nearest that it has."""
+        name, kind = in_duckdb(column.name), kind_of(column.type)
+        if kind == "date":
+            return f"{clamp(name, 'DATE', _FIRST_DAY, _LAST_DAY)} AS {name}"
+        if kind == "time":
+            last = f"{_LAST_DAY} 23:59:59.999999"
+            return f"{clamp(name, 'TIMESTAMPTZ', _FIRST_DAY, last)} AS {name}"
         return as_plain(column.name, column.type)
 
     def name(self, table: str) -> str:
