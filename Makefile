@@ -10,6 +10,8 @@ ENGINES_STAMP := $(VENV)/.installed-engines
 # path of the tests that need one.
 EXTENSIONS := $(VENV)/extensions
 EXTENDED_DUCKDB := 1.5.5
+# A stand-in for Snowflake, with the releases that it asks for. It runs as a process of its own.
+FAKESNOW := $(VENV)/fakesnow
 DEPLOY_STAMP := $(VENV)/.installed-deploy
 LOCK_VENV := .venv-lock
 TESTS ?= meter_pipeline_tests
@@ -54,6 +56,9 @@ $(ENGINES_STAMP): $(STAMP)
 	@rm -rf $(EXTENSIONS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(EXTENSIONS) \
 		$(foreach name,duckdb $(addprefix duckdb-extension-,avro ducklake httpfs iceberg),$(name)==$(EXTENDED_DUCKDB))
+	@rm -rf $(FAKESNOW)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(FAKESNOW) \
+		fakesnow==0.12.1 duckdb==2.0.1 sqlglot==30.22.0
 	@touch $@
 
 $(DEPLOY_STAMP): $(STAMP)

@@ -35,18 +35,25 @@ _SCHEMES = {
     "clickhouse": "clickhouse",
     "clickhouses": "clickhouse",
     "bigquery": "bigquery",
+    "snowflake": "snowflake",
 }
 # Targets that are servers, with an address that every client of theirs knows.
-_SERVERS = {"postgresql": "postgresql://user@host/database", "clickhouse": "clickhouse://user@host:8123/database"}
-_ADDRESSES = "postgresql:, clickhouse:, bigquery:, sqlite:, duckdb:, md:"
+_SERVERS = {
+    "postgresql": "postgresql://user@host/database",
+    "clickhouse": "clickhouse://user@host:8123/database",
+    "snowflake": "snowflake://user@account/database/schema?warehouse=name",
+}
+_ADDRESSES = "postgresql:, clickhouse:, bigquery:, snowflake:, sqlite:, duckdb:, md:"
 _NO_SCHEMAS = {
     "sqlite": "a SQLite file has no schemas: remove `schema`",
     "clickhouse": "ClickHouse has databases in the place of schemas: remove `schema`, and name the database in `to`",
     "bigquery": "`to` names the dataset of BigQuery already: remove `schema`",
+    "snowflake": "`to` names the schema of Snowflake already: remove `schema`",
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TABLE = re.compile(r"[\w*]+\.[\w*]+")
+_SNOWFLAKE_PATH = re.compile(r"[A-Za-z_][\w$]*/[A-Za-z_][\w$]*")
 _DATASET = re.compile(r"bigquery://(?:[\w.-]+:)?[\w-]+/\w+")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WHOLE = "env:"
@@ -67,7 +74,7 @@ class Address:
     """Where a target is.
 
     Attributes:
-        kind: postgresql, clickhouse, bigquery, sqlite or duckdb.
+        kind: postgresql, clickhouse, bigquery, snowflake, sqlite or duckdb.
         url: The URL or path to connect to, which may hold a password. Never shown by `repr`.
         shown: The same without a password, for messages.
         secrets: What must not be in a message, in every spelling.
@@ -92,8 +99,8 @@ class DeliveryTarget:
     Attributes:
         name: Its name there, which is the name of its asset in Dagster as well.
         to: The address, with the names of variables in the place of secrets.
-        schema: The schema for the tables; a SQLite file has none, and of ClickHouse and BigQuery the address names the
-            database or dataset.
+        schema: The schema for the tables; a SQLite file has none, and of ClickHouse, BigQuery and Snowflake the address
+            names the database, dataset or schema.
         tables: What is delivered, as `schema.name` of the warehouse, with `*` as wildcard.
         line: The line in the file.
     """
@@ -129,7 +136,14 @@ class DeliveryTarget:
             head, at, tail = self.to.rpartition("@")
             # A password may hold any character, and stands where a URL gives some of them a meaning.
             head = _VARIABLE.sub(lambda found: quote(value_of(found[1]), safe=""), head)
-            url = head + at + _VARIABLE.sub(lambda found: value_of(found[1]), tail)
+            place, mark, query = tail.partition("?")
+            place = _VARIABLE.sub(lambda found: value_of(found[1]), place)
+            is_server = _SCHEMES.get(self.to.partition(":")[0]) in _SERVERS
+            # So it does in the options of a server, which its client decodes.
+            query = _VARIABLE.sub(
+                lambda found: quote(value_of(found[1]), safe="") if is_server else value_of(found[1]), query
+            )
+            url = head + at + place + mark + query
         return parse_address(_with_token(url, where, read) if url.startswith(_MOTHERDUCK) else url, where)
 
 
@@ -201,12 +215,14 @@ def parse_address(url: str, where: str) -> Address:
         found = _Parts(kind, f"//{rest.removeprefix('//')}")
     except ValueError:
         raise DeliveryConfigError(f"{where} is not a URL: give {_SERVERS[kind]}") from None
+    if kind == "snowflake" and not (found.account and _SNOWFLAKE_PATH.fullmatch(found.database)):
+        raise DeliveryConfigError(f"{where} names no account, database and schema: give {_SERVERS[kind]}")
     if kind == "clickhouse":
         if not found.database:
             raise DeliveryConfigError(f"{where} names no database: give {_SERVERS[kind]}")
         is_secure = scheme == "clickhouses" or _asks_for_tls(found.query)
         return Address(kind, f"clickhouse{'s' * is_secure}://{found.address}", found.shown, found.secrets)
-    return Address(kind, f"postgresql://{found.address}", found.shown, found.secrets)
+    return Address(kind, f"{kind}://{found.address}", found.shown, found.secrets)
 
 
 class _Parts:
@@ -220,7 +236,8 @@ class _Parts:
         self.address = f"{name}{colon}{password}{at}{host}{slash}{path}"
         self.database, _, self.query = path.partition("?")
         self.secrets = (*_spell(password), *_secrets_of(self.query))
-        self.shown = f"{kind}://{urlsplit(f'//{host}').netloc}{slash}{self.database}"
+        self.account = urlsplit(f"//{host}").netloc
+        self.shown = f"{kind}://{self.account}{slash}{self.database}"
 
 
 def _asks_for_tls(query: str) -> bool:
@@ -234,7 +251,7 @@ def _secrets_of(query: str) -> tuple[str, ...]:
 
 def _password_of(option: str) -> str:
     name, _, value = option.partition("=")
-    return value if "password" in name.lower() else ""
+    return value if any(word in name.lower() for word in ("password", "pwd", "passphrase")) else ""
 
 
 def _holds_password(to: str) -> bool:

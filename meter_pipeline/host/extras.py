@@ -19,6 +19,7 @@ _MODULES = {
     "iceberg": ("pyiceberg",),
     "dbt": ("dbt.cli", "dbt.adapters.duckdb", "sqlglot"),
     "postgres": ("psycopg",),
+    "snowflake": ("snowflake.connector",),
 }
 
 
@@ -30,7 +31,8 @@ def require_extra(extra: str, needed_by: str, otherwise: str = "") -> None:
     """Makes sure that an extra is installed, without importing it.
 
     Args:
-        extra: Name of the extra in `pyproject.toml`: bigquery, charts, clickhouse, dagster, dbt, iceberg or postgres.
+        extra: Name of the extra in `pyproject.toml`: bigquery, charts, clickhouse, dagster, dbt, iceberg,
+            postgres or snowflake.
         needed_by: What needs the extra; the message begins with it.
         otherwise: Another way out than to install the extra.
 

@@ -51,7 +51,8 @@ def test_every_module_of_the_engine_and_the_command_line_can_be_imported(bare_de
         " 'meter_pipeline.store.ledger.migrations.', 'meter_pipeline.__main__',"
         # These need an extra, and are imported when they are used.
         " 'meter_pipeline.store.warehouse.open_tables.', 'meter_pipeline.store.warehouse.delivery.postgres',"
-        " 'meter_pipeline.store.warehouse.delivery.clickhouse', 'meter_pipeline.store.warehouse.delivery.bigquery');"
+        " 'meter_pipeline.store.warehouse.delivery.clickhouse', 'meter_pipeline.store.warehouse.delivery.bigquery',"
+        " 'meter_pipeline.store.warehouse.delivery.snowflake');"
         "walk = pkgutil.walk_packages(meter_pipeline.__path__, 'meter_pipeline.', onerror=lambda name: None);"
         "names = [module.name for module in walk if not module.name.startswith(others)];"
         "print(*(importlib.import_module(name).__name__ for name in names))"
@@ -144,5 +145,5 @@ def test_the_extra_all_has_every_extra_that_users_can_choose() -> None:
         named = {inner for text in own for inner in re.findall(r"[\w-]+", text.partition("[")[2])}
         return {name}.union(*map(reach, named))
 
-    # Celery has its place on the machines of a deployment alone, and the client of BigQuery is many packages.
-    assert {*extras} - reach("all") == {"bench", "bigquery", "celery", "dev", "docs", "engines"}
+    # Celery has its place on the machines of a deployment alone, and some clients are many packages.
+    assert {*extras} - reach("all") == {"bench", "bigquery", "celery", "dev", "docs", "engines", "snowflake"}

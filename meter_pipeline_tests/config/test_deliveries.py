@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ def test_every_option_of_a_target_is_read(tmp_path: Path) -> None:
     [
         ("analytics: {}", "analytics needs `to`"),
         ("Analytics: {to: 'env:URL'}", "'Analytics' is not a valid name of a target"),
-        ("a: {to: 'oracle://db'}", "`to` must begin with postgresql:, clickhouse:, bigquery:, sqlite:, duckdb:"),
+        ("a: {to: 'oracle://db'}", "`to` must begin with postgresql:, clickhouse:, bigquery:, snowflake:, sqlite:"),
         ("a: {to: 'env:'}", "env: must be followed by the name of an environment variable"),
         ("a: {to: 'postgresql://me:canary@db/x'}", r"`to` holds a password: write \$\{NAME\} in its place"),
         ("a: {to: 'postgresql://me:canary${X}@db/x'}", "`to` holds a password"),
@@ -51,6 +52,8 @@ def test_every_option_of_a_target_is_read(tmp_path: Path) -> None:
         ("a: {to: 'sqlite:///x', schema: meter}", "a SQLite file has no schemas"),
         ("a: {to: 'clickhouse://db/x', schema: meter}", "ClickHouse has databases in the place of schemas"),
         ("a: {to: 'bigquery://p/d', schema: meter}", "`to` names the dataset of BigQuery already: remove `schema`"),
+        ("a: {to: 'snowflake://me@acc/d/s', schema: meter}", "`to` names the schema of Snowflake already: remove"),
+        ("a: {to: 'snowflake://me@acc/d/s?private_key_file_pwd=canary'}", "`to` holds a password"),
         ("a: {to: 'env:URL', schema: 'a b'}", "'a b' is not a valid name of a schema"),
         ("a: {to: 'env:URL', tables: [books]}", "'books' is not a table of the warehouse: write schema.name"),
         ("a: {to: 'env:URL', tables: []}", "`tables` is empty"),
@@ -118,6 +121,17 @@ def test_a_clickhouse_address_names_a_database_and_may_ask_for_tls() -> None:
     assert parse_address("clickhouses://me:canary@db/all?ca_cert=x", "to").shown == "clickhouse://db/all"
     with pytest.raises(DeliveryConfigError, match=r"to names no database: give clickhouse://user@host:8123/database"):
         parse_address("clickhouse://me:canary@db", "to")
+
+
+def test_a_snowflake_address_names_account_database_and_schema() -> None:
+    target = DeliveryTarget("a", "snowflake://me:${PASSWORD}@org-acc/all/meter?role=loader&token=${TOKEN}")
+    address = target.resolve({"PASSWORD": "canary@1", "TOKEN": "a+b&canary=2"}.get)
+    assert (address.kind, address.shown) == ("snowflake", "snowflake://org-acc/all/meter")
+    assert dict(parse_qsl(urlsplit(address.url).query)) == {"role": "loader", "token": "a+b&canary=2"}
+    assert address.scrub("canary@1, canary%401, a+b&canary=2") == "***, ***, ***"
+    for url in ("snowflake://me@acc", "snowflake://me@acc/all", "snowflake://me@acc/all/a.b", "snowflake:///all/meter"):
+        with pytest.raises(DeliveryConfigError, match=r"to names no account, database and schema: give snowflake://"):
+            parse_address(url, "to")
 
 
 @pytest.mark.parametrize("variable", ["motherduck_token", "MOTHERDUCK_TOKEN"])

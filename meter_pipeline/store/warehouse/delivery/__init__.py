@@ -9,7 +9,9 @@ target, and in the ledger a fact with the ids of the last deliveries.
     difference   what a target lacks, from both: no I/O
     state        what a target says that it has
     dialect      how a target spells names, texts and times
-    session      the SQL that all targets share; postgres, sqlite, duckdb_file and bigquery have the rest
+    session      the SQL that all targets share; postgres, sqlite and duckdb_file have the rest
+    planned      what targets whose transactions change rows alone share; bigquery and snowflake have the rest
     staged       what targets without transactions over several tables share; clickhouse has the rest
+    holder       who holds a lock that outlives its delivery
     deliver      the function that does it all
 """

@@ -101,7 +101,7 @@ def deliver(
                 # Times leave DuckDB in UTC, and a large table leaves it in pieces.
                 source.execute("SET TimeZone = 'UTC'; SET memory_limit = '400MB'")
                 known = held.tables if held is not None else {}
-                contents = read_contents(source, read_relations(source, target.tables), known)
+                contents = read_contents(source, read_relations(source, target.tables, session.fold), known)
                 difference = compare(contents, _basis(kept), session.type_of, held, existing)
                 sent = _apply(source, session, difference, held, existing)
             _record(ledger, session, target, kept, held, sum(sent.values()), started)
@@ -141,6 +141,11 @@ def open_session(address: Address, schema: str) -> Session:
         from meter_pipeline.store.warehouse.delivery.bigquery import BigQuerySession
 
         return BigQuerySession(address, schema)
+    if address.kind == "snowflake":
+        require_extra("snowflake", "delivery to Snowflake")
+        from meter_pipeline.store.warehouse.delivery.snowflake import SnowflakeSession
+
+        return SnowflakeSession(address, schema)
     if address.kind == "sqlite":
         from meter_pipeline.store.warehouse.delivery.sqlite import SqliteSession
 

@@ -7,7 +7,7 @@ was at the last delivery is not sent again. See `contents` for how that is found
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import blake2b
@@ -104,8 +104,15 @@ class Relation:
         return f"{quote(schema)}.{quote(name)}"
 
 
-def read_relations(connection: duckdb.DuckDBPyConnection, patterns: Sequence[str]) -> list[Relation]:
+def read_relations(
+    connection: duckdb.DuckDBPyConnection, patterns: Sequence[str], fold: Callable[[str], str] = str
+) -> list[Relation]:
     """The relations that match one of some patterns, in the order of their names in the target.
+
+    Args:
+        connection: The publication's file.
+        patterns: `schema.name`, with `*` as wildcard.
+        fold: What becomes of a name in the target: some databases have all names in one case.
 
     Raises:
         WarehouseError: A pattern matches none, or two relations would become the same table.
@@ -120,7 +127,8 @@ def read_relations(connection: duckdb.DuckDBPyConnection, patterns: Sequence[str
             raise WarehouseError(f"the warehouse has no table {pattern}: see `meter-pipeline query 'show all tables'`")
     views = _read_views(connection)
     relations = [
-        replace(_describe(name, columns[name], comments.get(name), keys), is_view=name in views) for name in chosen
+        _fold(replace(_describe(name, columns[name], comments.get(name), keys), is_view=name in views), fold)
+        for name in chosen
     ]
     _refuse_collisions(relations)
     return sorted(relations, key=lambda relation: relation.target)
@@ -162,6 +170,11 @@ def _describe(
         owner=name if schema == "results" else None,
         comment=comment,
     )
+
+
+def _fold(relation: Relation, fold: Callable[[str], str]) -> Relation:
+    columns = tuple(replace(column, target=fold(column.target)) for column in relation.columns)
+    return replace(relation, target=fold(relation.target), columns=columns)
 
 
 def _read_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, list[Column]]:

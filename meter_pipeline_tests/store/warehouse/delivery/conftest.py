@@ -13,6 +13,7 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline_tests.bigquery_server import BigQueryServer
 from meter_pipeline_tests.clickhouse_server import PASSWORD, USER, ClickHouseServer
+from meter_pipeline_tests.snowflake_server import SnowflakeServer
 from meter_pipeline_tests.store.warehouse.delivery.targets import HEAVY_KINDS, KINDS, Target, ask_clickhouse
 from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk
 
@@ -31,6 +32,13 @@ def bigquery_server() -> Iterator[BigQueryServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def snowflake_server() -> Iterator[SnowflakeServer]:
+    """A stand-in for Snowflake."""
+    with SnowflakeServer() as server:
+        yield server
+
+
 @pytest.fixture
 def make_target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Target]]:
     """Makes empty targets by their kind."""
@@ -46,6 +54,9 @@ def make_target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
         elif kind == "bigquery":
             server: BigQueryServer = request.getfixturevalue("bigquery_server")
             target = Target(kind, server.address(f"meter_{uuid.uuid4().hex[:8]}"), "")
+        elif kind == "snowflake":
+            service: SnowflakeServer = request.getfixturevalue("snowflake_server")
+            target = Target(kind, service.address(f"meter_{uuid.uuid4().hex[:8]}"), "")
         else:
             target = Target(kind, f"{kind}:///{tmp_path / f'target.{kind}'}", "meter")
         made.append(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -11,7 +12,7 @@ from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import duckdb
 import psycopg
@@ -25,7 +26,7 @@ from meter_pipeline.store.warehouse.delivery.relations import name_in_target, sh
 
 KINDS = ("postgresql", "sqlite", "duckdb")
 #: Kinds whose clients or servers are heavy: `make engines` runs their tests.
-HEAVY_KINDS = ("clickhouse", "bigquery")
+HEAVY_KINDS = ("clickhouse", "bigquery", "snowflake")
 Ask = Callable[[str], list[tuple[Any, ...]]]
 Content = Mapping[str, tuple[tuple[str, ...], list[str]]]
 
@@ -49,6 +50,11 @@ class Target:
         """The dataset of BigQuery."""
         return urlsplit(self.url).path.strip("/")
 
+    @property
+    def path(self) -> str:
+        """The schema of Snowflake with its database, as SQL."""
+        return ".".join(f'"{part.upper()}"' for part in urlsplit(self.url).path.strip("/").split("/"))
+
     def deliver(self, ledger: Ledger, path: Path, *, full: bool = False) -> Delivery:
         """Delivers the publication at `path`."""
         wanted = DeliveryTarget("analytics", self.url, self.schema, self.tables)
@@ -57,7 +63,8 @@ class Target:
     @contextmanager
     def session(self) -> Iterator[Ask]:
         """A session of the target's own client, as a function that answers SQL; `SCHEMA.` stands for the schema."""
-        schemas = {"sqlite": "", "clickhouse": "", "bigquery": f'"a-project"."{self.dataset}".'}
+        schemas = {"sqlite": "", "clickhouse": "", "bigquery": f'"a-project"."{self.dataset}".',
+                   "snowflake": f"{self.path}."}  # fmt: skip
         prefix = schemas.get(self.kind, f"{self.schema}.")
         with self._client() as client:
             yield lambda sql: client(sql.replace("SCHEMA.", prefix))
@@ -73,6 +80,9 @@ class Target:
         elif self.kind == "bigquery":
             with open_bigquery(self.url) as google:
                 yield lambda sql: [tuple(row) for row in google.query(_to_bigquery(sql)).result()]
+        elif self.kind == "snowflake":
+            with open_snowflake(self.url) as snow:
+                yield lambda sql: _ask_snowflake(snow, sql)
         elif self.kind == "sqlite":
             with sqlite3.connect(self.address.url) as lite:
                 yield lambda sql: lite.execute(sql).fetchall()
@@ -110,6 +120,12 @@ class Target:
             with open_bigquery(self.url) as client:
                 names = [item.table_id for item in client.list_tables(self.dataset)]
             return sorted(name for name in names if not name.startswith("_meter_"))
+        elif self.kind == "snowflake":
+            sql = (
+                "SELECT TABLE_NAME FROM information_schema.tables "
+                f"WHERE TABLE_SCHEMA = '{self.path.split('.')[1][1:-1]}'"
+            )
+            return sorted(name for (name,) in _lowered(ask(sql)) if not name.startswith("_meter_"))
         else:
             sql = f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{self.schema}'"
         return sorted(name for (name,) in ask(sql) if not name.startswith("_meter_"))
@@ -122,6 +138,13 @@ class Target:
         elif self.kind == "bigquery":
             with open_bigquery(self.url) as client:
                 return [column.name for column in client.get_table(f"{self.dataset}.{name}").schema]
+        elif self.kind == "snowflake":
+            schema = self.path.split(".")[1][1:-1]
+            sql = (
+                "SELECT COLUMN_NAME FROM information_schema.columns "
+                f"WHERE TABLE_SCHEMA = '{schema}' AND TABLE_NAME = '{_upper(name)}'"
+            )
+            return [column for (column,) in _lowered(ask(sql))]
         else:
             sql = (
                 "SELECT column_name FROM information_schema.columns "
@@ -153,6 +176,32 @@ def open_bigquery(url: str) -> closing[Any]:
 
     options = {"api_endpoint": parse_qs(urlsplit(url).query)["endpoint"][0]}
     return closing(bigquery.Client("a-project", credentials=AnonymousCredentials(), client_options=options))
+
+
+def open_snowflake(url: str) -> closing[Any]:
+    """The client of Snowflake, for the stand-in of an address."""
+    import snowflake.connector
+
+    parts = urlsplit(url)
+    options = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    login = {"user": parts.username, "password": unquote(parts.password or ""), "account": "an-account"}
+    database = parts.path.strip("/").partition("/")[0]
+    return closing(snowflake.connector.connect(**login, **options, database=database, network_timeout=60))
+
+
+def _ask_snowflake(client: Any, sql: str) -> list[tuple[Any, ...]]:
+    with client.cursor() as cursor:
+        # Names are in capitals there.
+        rows = cursor.execute(re.sub(r'"[^"]*"', lambda name: _upper(name[0]), sql)).fetchall()
+        return [tuple(row) for row in rows]
+
+
+def _upper(name: str) -> str:
+    return re.sub("[a-z]", lambda letter: letter[0].upper(), name)
+
+
+def _lowered(rows: list[tuple[Any, ...]]) -> list[tuple[str, ...]]:
+    return [tuple(re.sub("[A-Z]", lambda letter: letter[0].lower(), name) for name in row) for row in rows]
 
 
 def _to_bigquery(sql: str) -> str:
