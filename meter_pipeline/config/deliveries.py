@@ -111,6 +111,11 @@ class DeliveryTarget:
     tables: tuple[str, ...] = DEFAULT_TABLES
     line: int = field(default=0, compare=False)
 
+    @property
+    def kind(self) -> str | None:
+        """The kind of database, as in `Address`; None where a variable holds the whole address."""
+        return _SCHEMES.get(self.to.partition(":")[0].partition("+")[0])
+
     def resolve(self, read: Callable[[str], str | None]) -> Address:
         """The address with what its variables hold.
 
@@ -138,7 +143,7 @@ class DeliveryTarget:
             head = _VARIABLE.sub(lambda found: quote(value_of(found[1]), safe=""), head)
             place, mark, query = tail.partition("?")
             place = _VARIABLE.sub(lambda found: value_of(found[1]), place)
-            is_server = _SCHEMES.get(self.to.partition(":")[0]) in _SERVERS
+            is_server = self.kind in _SERVERS
             # So it does in the options of a server, which its client decodes.
             query = _VARIABLE.sub(
                 lambda found: quote(value_of(found[1]), safe="") if is_server else value_of(found[1]), query

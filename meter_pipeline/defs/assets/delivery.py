@@ -43,7 +43,7 @@ def _build(target: DeliveryTarget, keys: Keys, names: Names) -> dg.AssetsDefinit
                 description=f"The tables {', '.join(f'`{pattern}`' for pattern in target.tables)} of the published "
                 f"warehouse in the target `{target.name}`. Each publication arrives whole or not at all.",
                 group_name="deliveries",
-                kinds={_KINDS.get(target.to.partition(":")[0], "table")},
+                kinds={_KINDS.get(target.kind) or str(target.kind)},
                 owners=OWNERS,
             )
         ],
@@ -66,7 +66,8 @@ def _build(target: DeliveryTarget, keys: Keys, names: Names) -> dg.AssetsDefinit
     return deliver
 
 
-_KINDS = {"postgresql": "postgres", "postgres": "postgres", "sqlite": "sqlite", "duckdb": "duckdb", "md": "duckdb"}
+# Where Dagster has another name for a kind of database.
+_KINDS = {None: "table", "postgresql": "postgres"}
 
 
 def _deliver(store: "StoreResource", name: str) -> "Delivery":

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from meter_pipeline.config.deliveries import DeliveryTarget
+from meter_pipeline.config.meter_yaml import Config
+from meter_pipeline.defs.assets.delivery import build_delivery_assets
 from meter_pipeline_tests.defs.conftest import Pipeline, failure, logged, materialized
 
 _SECRET = "canary/s3cret"
@@ -52,6 +55,23 @@ def test_a_target_that_is_down_fails_its_own_step_alone_and_in_one_line(
     assert "\n" not in line.strip()
     kept = [*logged(pipeline, result), line, repr(list(result.all_events))]
     assert not [text for text in kept if "s3cret" in text]
+
+
+@pytest.mark.parametrize(
+    ("to", "kind"),
+    [
+        ("postgres://me@db/x", "postgres"),
+        ("md:x", "duckdb"),
+        ("clickhouses://me@db/x", "clickhouse"),
+        ("bigquery://p/d", "bigquery"),
+        ("snowflake://me@account/d/s", "snowflake"),
+        ("env:URL", "table"),
+    ],
+)
+def test_an_asset_shows_the_kind_of_its_database(to: str, kind: str) -> None:
+    (assets,) = build_delivery_assets(Config(deliver={"there": DeliveryTarget("there", to)}))
+    (spec,) = assets.specs
+    assert spec.kinds == {kind}
 
 
 def test_a_variable_that_is_not_set_is_named(pipeline: Pipeline, tmp_path: Path) -> None:

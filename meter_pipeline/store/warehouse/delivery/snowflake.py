@@ -285,7 +285,7 @@ class SnowflakeSession(PlannedSession):
         parts = [self._define(column, table) for column in table.columns]
         if table.key:
             parts.append(f"PRIMARY KEY ({', '.join(map(_quote, table.key))})")
-        self.run(f"CREATE OR REPLACE TABLE {self.name(name)} ({', '.join(parts)}) COMMENT = {_literal(table.comment)}")
+        self.run(f"CREATE TABLE {self.name(name)} ({', '.join(parts)}) COMMENT = {_literal(table.comment)}")
 
     def _define(self, column: str, table: Described) -> str:
         comment = table.comments.get(column)

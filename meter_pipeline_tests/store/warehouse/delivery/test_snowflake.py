@@ -89,7 +89,7 @@ def test_nothing_but_tables_is_left(target: Target, desk: Desk) -> None:
 @pytest.mark.parametrize(
     "refused",
     [
-        r"CREATE OR REPLACE TABLE.*RESULTS_SHOES",
+        r"CREATE TABLE.*RESULTS_SHOES",
         r"ADD COLUMN",
         r"UPDATE.*PUBLICATION_ID",
         r"COPY GRANTS",
