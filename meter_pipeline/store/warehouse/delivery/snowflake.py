@@ -78,6 +78,7 @@ _WAYS_OUT = {
     250001: _CREDENTIALS,
     251005: "name a user: snowflake://user@account/database/schema",
     251006: "give a password, or a key by ?private_key_file=",
+    251007: "check the options of the address",
     606: "name a warehouse in the address, as ?warehouse=NAME, or give this user a default one",
     2003: "check the names of database and schema, or grant this role the right to use them",
     2043: "check the names of database and schema, or grant this role the right to use them",
@@ -130,18 +131,25 @@ class SnowflakeSession(PlannedSession):
         self._holder = f"{name_holder()} {uuid.uuid4().hex}"
         self._stage = f"_meter_stage_{uuid.uuid4().hex}"
         self._is_locked, self._renewed_at = False, 0.0
-        with self._explained():
-            self._connection = snowflake.connector.connect(
-                account=url.netloc.rpartition("@")[2],
-                user=unquote(url.username or ""),
-                **({"password": unquote(url.password)} if url.password else {}),
-                **options,
-                session_parameters=_SESSION,
-                autocommit=True,
-                login_timeout=_LOGIN_SECONDS,
-                network_timeout=_NETWORK_SECONDS,
-                application="meter_pipeline",
-            )
+        try:
+            with self._explained():
+                self._connection = snowflake.connector.connect(
+                    account=url.netloc.rpartition("@")[2],
+                    user=unquote(url.username or ""),
+                    **({"password": unquote(url.password)} if url.password else {}),
+                    **options,
+                    session_parameters=_SESSION,
+                    autocommit=True,
+                    login_timeout=_LOGIN_SECONDS,
+                    network_timeout=_NETWORK_SECONDS,
+                    application="meter_pipeline",
+                )
+        except (ValueError, TypeError) as error:
+            # The driver reads keys by a library whose errors it lets pass.
+            reason = str(error).partition(". See ")[0]
+            raise WarehouseError(
+                address.scrub(f"{address.shown}: {reason}; check the options, the key file and its password")
+            ) from None
 
     # -- one delivery at a time
 
@@ -362,7 +370,9 @@ class SnowflakeSession(PlannedSession):
 def _explain(error: Exception, shown: str, scrub: Callable[[str], str]) -> str:
     text = getattr(error, "raw_msg", None) or getattr(error, "msg", None) or str(error) or type(error).__name__
     number = getattr(error, "errno", None)
-    if isinstance(error, (OSError, errors.OperationalError)):
+    if isinstance(error, OSError) and error.filename:
+        way_out = "check the path"
+    elif isinstance(error, (OSError, errors.OperationalError)):
         way_out = "check the account's name and the network"
     else:
         way_out = _WAYS_OUT.get(number or 0, "deliver again")

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,17 @@ from meter_pipeline_tests.store.warehouse.desk import APRIL, Desk, Marts
 # They need Snowflake's connector, which is no dependency of the quick tests.
 pytestmark = pytest.mark.engines
 _DDL = re.compile("CREATE|ALTER|DROP|COMMENT")
+
+
+def _make_key(password: bytes) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(password),
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -185,7 +197,9 @@ def test_wrong_passwords_names_and_servers_are_one_line_without_a_secret(
         good.replace(f"port={snowflake_server.port}", f"port={port}"): "; check the account's name and the network",
         f"{good}&sslmode=off": "the address has an unknown option 'sslmode': give warehouse, role, authenticator",
         f"{good}&authenticator=externalbrowser": "the authenticator externalbrowser waits for somebody: give a key by",
-        f"{good}&authenticator=SNOWFLAKE_JWT&private_key_file=/nowhere/key.p8&private_key_file_pwd=canary1": "key.p8",
+        f"{good}&authenticator=SNOWFLAKE_JWT&private_key_file=/no/k&private_key_file_pwd=canary1": "; check the path$",
+        f"{good}&authenticator=nonsense": "Unknown authenticator: nonsense; check the options of the address$",
+        f"{good.replace(str(snowflake_server.port), 'here')}": "'here'; check the options, the key file",
     }
     monkeypatch.setattr("meter_pipeline.store.warehouse.delivery.snowflake._LOGIN_SECONDS", 2)
     for url, reason in urls.items():
@@ -194,6 +208,27 @@ def test_wrong_passwords_names_and_servers_are_one_line_without_a_secret(
         line = str(failure.value)
         assert "\n" not in line
         assert not any(secret in line for secret in (PASSWORD, "canary/@1", "canary1"))
+
+
+@pytest.mark.parametrize(
+    ("is_key", "password", "reason"),
+    [
+        (True, "&private_key_file_pwd=canary1", "Incorrect password, could not decrypt key"),
+        (True, "", "Password was not given but private key is encrypted"),
+        (False, "", "Unable to load PEM file"),
+    ],
+)
+def test_a_key_that_cannot_be_read_is_one_line(
+    desk: Desk, tmp_path: Path, is_key: bool, password: str, reason: str
+) -> None:
+    key = tmp_path / "key.p8"
+    key.write_bytes(_make_key(b"right") if is_key else b"canary1")
+    url = f"snowflake://me@an-account/d/s?authenticator=SNOWFLAKE_JWT&private_key_file={key}{password}"
+    with pytest.raises(WarehouseError) as failure:
+        Target("snowflake", url, "").deliver(desk.ledger, desk.path)
+    assert str(failure.value) == (
+        f"snowflake://an-account/d/s: {reason}; check the options, the key file and its password"
+    )
 
 
 def _change_everything(target: Target, desk: Desk) -> None:
