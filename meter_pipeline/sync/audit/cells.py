@@ -7,7 +7,6 @@ follows from its item alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -97,25 +96,26 @@ class Cells:
         return self._order
 
     def _learn(self, items: Sequence[Any], fresh: dict[int, None]) -> None:
-        rows = [self._flatten(items[number]) for number in fresh]
-        width, end = len(self.paths), self._used + len(rows)
+        columns: list[int] = []
+        numbers: list[int] = []
+        ends: list[int] = []
+        for number in fresh:
+            item = items[number]
+            if item is not None:
+                self._add(as_object(item), self._root, columns, numbers)
+            ends.append(len(columns))
+        width, end = len(self.paths), self._used + len(ends)
         if end > self._codes.shape[0] or width > self._codes.shape[1]:
             codes = np.zeros((max(end * 2, 64), max(width + 4, self._codes.shape[1])), np.int32)
             codes[: self._used, : self._codes.shape[1]] = self._codes[: self._used]
             self._codes = codes
         places = np.arange(self._used, end)
-        cells = np.array(list(chain.from_iterable(row.items() for row in rows)), np.int64).reshape(-1, 2)
-        self._codes[np.repeat(places, [len(row) for row in rows]), cells[:, 0]] = cells[:, 1]
+        self._codes[np.repeat(places, np.diff(ends, prepend=0)), columns] = numbers
         self._places[list(fresh)] = places
         self._used = end
 
-    def _flatten(self, item: Any) -> dict[int, int]:
-        row: dict[int, int] = {}
-        if item is not None:
-            self._add(as_object(item), self._root, row)
-        return row
-
-    def _add(self, item: dict[str, Any], branch: _Branch, row: dict[int, int]) -> None:
+    def _add(self, item: dict[str, Any], branch: _Branch, columns: list[int], numbers: list[int]) -> None:
+        """Adds the columns of an object and the numbers of its values to two lists."""
         find, take, below = self.values.find, self.values.take, branch.below
         for name, value in item.items():
             inner = below.get(name)
@@ -123,15 +123,16 @@ class Cells:
                 inner = below[name] = _Branch((*branch.path, name))
             kind = type(value)
             if kind is dict and value and len(value) <= _MAP_KEYS and len(inner.path) < _MAX_DEPTH:
-                self._add(value, inner, row)
+                self._add(value, inner, columns, numbers)
                 continue
             if inner.column is None:
                 inner.column = len(self.paths)
                 self.paths.append(inner.path)
             number = find(value) if kind is str else None
-            row[inner.column] = take(value) if number is None else number
+            columns.append(inner.column)
+            numbers.append(take(value) if number is None else number)
             if kind is list and value and len(inner.path) < _MAX_DEPTH:
-                self._add({"[]": value[0]}, inner, row)
+                self._add({"[]": value[0]}, inner, columns, numbers)
 
 
 class _Branch:

@@ -73,11 +73,36 @@ def is_still_unique(ids: Ids, has_value: npt.NDArray[np.bool_]) -> bool:
         ids: The ids of distinct items by these fields.
         has_value: Whether each item has a value in each of the fields; one column a field.
     """
-    count = len(ids)
-    if not count or (has_value.sum(axis=0) < _UNIQUE * count).any():
-        return False
+    return bool(are_still_unique(ids, has_value, np.array([len(ids)]))[0])
+
+
+def are_still_unique(
+    ids: Ids, has_value: npt.NDArray[np.bool_], lengths: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Whether fields that identified the items of an earlier job still identify most items of each of several jobs.
+
+    Args:
+        ids: The ids of the jobs' distinct items by these fields, job after job.
+        has_value: Whether each item has a value in each of the fields; one column a field.
+        lengths: Number of distinct items of each job.
+    """
+    count = len(lengths)
+    job = np.repeat(np.arange(count), lengths)
+    is_filled = [np.bincount(job[column], minlength=count) >= _UNIQUE * lengths for column in has_value.T]
     is_whole = has_value.all(axis=1)
-    return bool(len(np.unique(ids[is_whole])) + (not is_whole.all()) >= _STILL_UNIQUE * count)
+    whole = job[is_whole]
+    unique = np.bincount(sort_once(whole << 32 | ids[is_whole]) >> 32, minlength=count)
+    has_other = np.bincount(whole, minlength=count) < lengths
+    is_unique: npt.NDArray[np.bool_] = (lengths > 0) & (unique + has_other >= _STILL_UNIQUE * lengths)
+    return is_unique & np.all(is_filled, axis=0)
+
+
+def sort_once(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The keys in order, each once; sorts them in place. `np.unique` takes several times as long for few keys."""
+    keys.sort()
+    is_new = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
+    return keys[is_new]
 
 
 def have_values(items: Sequence[Any], identity: Sequence[Path]) -> npt.NDArray[np.bool_]:

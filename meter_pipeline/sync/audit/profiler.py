@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,16 @@ import numpy.typing as npt
 from meter_pipeline.config.field_paths import parse_path
 from meter_pipeline.sync.audit.cells import Cells
 from meter_pipeline.sync.audit.describing import ChosenItems, Describer, Ids, Numbers
-from meter_pipeline.sync.audit.identities import EXAMINED, Path, choose_identity, have_values, identify, is_still_unique
+from meter_pipeline.sync.audit.identities import (
+    EXAMINED,
+    Path,
+    are_still_unique,
+    choose_identity,
+    have_values,
+    identify,
+    is_still_unique,
+    sort_once,
+)
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import ABSENT
 from meter_pipeline.sync.items.texts import Items, Texts
@@ -74,37 +84,70 @@ class Profiler:
             jobs: The jobs.
             before: The identity of the last accepted job before these, by target.
         """
-        last = {target_id: tuple(map(parse_path, identity)) for target_id, identity in before.items()}
-        chosen: list[ChosenItems] = []
+        identities = self._find_identities(jobs, before)
+        distinct_jobs: list[tuple[JobItems, tuple[Path, ...]]] = []
         same: list[int] = []
         previous: tuple[bytes, tuple[Path, ...]] | None = None
-        for job in jobs:
-            numbers = job.items.numbers
-            identity = self._find_identity(numbers, last.get(job.target_id, ()))
-            last[job.target_id] = identity
-            content = numbers.tobytes(), identity
+        for job, identity in zip(jobs, identities, strict=True):
+            content = job.items.numbers.tobytes(), identity
             if content != previous:
-                ids = self._identify(identity)[numbers]
-                at = np.arange(len(numbers))
-                chosen.append(
-                    _choose(self._cells, self._texts.values, numbers, ids, identity, len(numbers), job.time, at)
-                )
+                distinct_jobs.append((job, identity))
                 previous = content
-            same.append(len(chosen) - 1)
-        profiles = self._describer.describe(chosen)
+            same.append(len(distinct_jobs) - 1)
+        profiles = self._describer.describe(self._choose(distinct_jobs))
         return [
             profiles[place] if profiles[place].time == job.time else replace(profiles[place], time=job.time, memory={})
             for job, place in zip(jobs, same, strict=True)
         ]
 
-    def _find_identity(self, numbers: Numbers, before: tuple[Path, ...]) -> tuple[Path, ...]:
-        """The fields that identified the items of the job before, if they still do, or others."""
-        examined = np.unique(numbers[:EXAMINED])
-        if before:
-            ids = self._identify(before)
-            if is_still_unique(ids[examined], self._has_value[examined]):
-                return before
-        return _choose_identity(self._cells, self._texts.values, examined)
+    def _find_identities(
+        self, jobs: Sequence[JobItems], before: Mapping[str, tuple[str, ...]]
+    ) -> list[tuple[Path, ...]]:
+        """The fields that identify the items of each job: those of the job before it, if they still do, or others."""
+        found: list[tuple[Path, ...]] = [()] * len(jobs)
+        by_target: dict[str, list[int]] = {}
+        for place, job in enumerate(jobs):
+            by_target.setdefault(job.target_id, []).append(place)
+        for target_id, places in by_target.items():
+            identity = tuple(map(parse_path, before.get(target_id, ())))
+            start, together = 0, len(places)
+            while start < len(places):
+                some = places[start : start + together]
+                kept = self._count_identified([jobs[place].items.numbers for place in some], identity)
+                if not kept:
+                    examined = np.unique(jobs[some[0]].items.numbers[:EXAMINED])
+                    identity = _choose_identity(self._cells, self._texts.values, examined)
+                    # Few at first: where every job needs others, no job is examined again and again.
+                    kept, together = 1, 1
+                for place in some[:kept]:
+                    found[place] = identity
+                start, together = start + kept, 2 * together
+        return found
+
+    def _count_identified(self, jobs: Sequence[Numbers], identity: tuple[Path, ...]) -> int:
+        """How many of the jobs, from the first on, have items that some fields still identify."""
+        if not identity:
+            return 0
+        examined = [numbers[:EXAMINED] for numbers in jobs]
+        job = np.repeat(np.arange(len(jobs)), list(map(len, examined)))
+        distinct = sort_once(job << 32 | np.concatenate(examined))
+        numbers, lengths = distinct & 0xFFFFFFFF, np.bincount(distinct >> 32, minlength=len(jobs))
+        ids = self._identify(identity)[numbers]
+        is_unique = are_still_unique(ids, self._has_value[numbers], lengths)
+        return len(jobs) if is_unique.all() else int(is_unique.argmin())
+
+    def _choose(self, jobs: Sequence[tuple[JobItems, tuple[Path, ...]]]) -> list[ChosenItems]:
+        """What is described of jobs, each given with the fields that identify its items."""
+        if not jobs:
+            return []
+        numbers = [job.items.numbers for job, _ in jobs]
+        ids = [self._identify(identity)[own] for own, (_, identity) in zip(numbers, jobs, strict=True)]
+        return [
+            _choose(
+                self._cells, self._texts.values, own, own_ids, identity, len(own), job.time, np.arange(len(own)), first
+            )
+            for (job, identity), own, own_ids, first in zip(jobs, numbers, ids, _find_firsts(ids), strict=True)
+        ]
 
     def _identify(self, identity: tuple[Path, ...]) -> Ids:
         """The ids of all texts."""
@@ -177,6 +220,22 @@ def _choose_identity(cells: Cells, items: Sequence[Any], numbers: Numbers) -> tu
     return choose_identity(rows, cells.paths, cells.values.columns()) if len(rows) else ()
 
 
+def _find_firsts(jobs: Sequence[Ids]) -> list[tuple[Ids, Numbers]]:
+    """The distinct ids of each job in order, and the place of the first item with each, given the ids of its items."""
+    lengths = np.array(list(map(len, jobs)))
+    keys = np.repeat(np.arange(len(jobs)), lengths) << 32 | np.concatenate(jobs)
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    is_new = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
+    once = keys[is_new]
+    job = once >> 32
+    firsts = order[is_new] - (np.cumsum(lengths) - lengths)[job]
+    ids = (once & 0xFFFFFFFF).astype(np.uint32)
+    bounds = np.searchsorted(job, np.arange(len(jobs) + 1)).tolist()
+    return [(ids[begin:end], firsts[begin:end]) for begin, end in pairwise(bounds)]
+
+
 def _choose(
     cells: Cells,
     items: Sequence[Any],
@@ -186,15 +245,19 @@ def _choose(
     count: int,
     time: str,
     at: Numbers,
+    found: tuple[Ids, Numbers] | None = None,
 ) -> ChosenItems:
-    """What is described of a job of `count` items, given all of them or those with the smallest ids."""
-    distinct, firsts = np.unique(ids, return_index=True)
+    """What is described of a job of `count` items, given all of them or those with the smallest ids.
+
+    `found` has the distinct ids and the place of the first item with each, where they are known.
+    """
+    distinct, firsts = found or _find_firsts([ids])[0]
     rows = _most_rows(cells, items, numbers, ids, distinct)
     is_complete = len(numbers) == count and len(distinct) <= rows
     if len(distinct) > rows:
         chosen = np.flatnonzero(ids < distinct[rows])
         numbers, at, ids = numbers[chosen], at[chosen], ids[chosen]
-        firsts = np.unique(ids, return_index=True)[1]
+        firsts = _find_firsts([ids])[0][1]
     return ChosenItems(time, count, identity, numbers, ids, at, firsts, is_complete)
 
 

@@ -38,6 +38,8 @@ _UNIT_LENGTH = 12
 _USUAL_DECIMALS = 2
 # Distinct values that are remembered; then the table starts again.
 MOST_VALUES = 300_000
+# Numbers, and texts of so few characters, whose facts all tables share: some megabytes.
+_MOST_KNOWN, _SHORT = 16_384, 24
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,80}>|<!--")
 _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#x[0-9a-fA-F]{2,5});")
@@ -122,8 +124,21 @@ def mark(value: Any) -> int:
     if type(value) is bool:
         return 1 + value
     if type(value) is int or type(value) is float:
-        return crc32(b"%r" % float(value)) if abs(value) < 2**53 else crc32(b"%r" % value)
+        # With a zero added, minus zero is zero.
+        return crc32(b"%r" % (value + 0.0)) if abs(value) < 2**53 else crc32(b"%r" % value)
     return 0 if value is None else crc32(spell_json(value).encode())
+
+
+class _Facts(NamedTuple):
+    """What is known of a value.
+
+    Attributes:
+        columns: Its form, mark, number, length, flags, pattern and unit.
+        unit_name: Its unit; None for a value without.
+    """
+
+    columns: tuple[int, int, float, int, int, int, int]
+    unit_name: str | None = None
 
 
 class ValueTable:
@@ -137,7 +152,7 @@ class ValueTable:
         self._buffers = [np.empty(256, dtype) for dtype in _DTYPES]
         self._columns: tuple[npt.NDArray[Any], ...] = ()
         self.units: dict[int, str] = {}
-        self._add((ABSENT, 0, _NOTHING, 0, 0, 0, 0))
+        self._add(_Facts((ABSENT, 0, _NOTHING, 0, 0, 0, 0)))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -148,7 +163,11 @@ class ValueTable:
         key = value if kind is str else (kind, value) if kind in _HASHABLE else (kind, spell_json(value))
         number = self._numbers.get(key)
         if number is None:
-            number = self._numbers[key] = self._add(self._describe(value, kind))
+            if kind is str:
+                facts = _know_text(value) if len(value) <= _SHORT else _describe_text(value)
+            else:
+                facts = _know_number(value) if kind in _NUMERIC else _describe(value, kind)
+            number = self._numbers[key] = self._add(facts)
         return number
 
     def columns(self) -> tuple[npt.NDArray[Any], ...]:
@@ -162,57 +181,68 @@ class ValueTable:
             self._columns = tuple(buffer[:count] for buffer in self._buffers)
         return self._columns
 
-    def _add(self, row: tuple[int, int, float, int, int, int, int]) -> int:
-        self._rows.append(row)
+    def _add(self, facts: _Facts) -> int:
+        self._rows.append(facts.columns)
+        if facts.unit_name is not None:
+            self.units.setdefault(facts.columns[-1], facts.unit_name)
         return len(self._rows) - 1
 
-    def _describe(self, value: Any, kind: type) -> tuple[int, int, float, int, int, int, int]:
-        if kind is str:
-            return self._describe_text(value)
-        if value is None:
-            return NULL, 0, _NOTHING, 0, 0, 0, 0
-        if kind is bool:
-            return BOOLEAN, mark(value), _NOTHING, 0, 0, 0, 0
-        if kind is int or kind is float:
-            number = float(value) if abs(value) < 1e37 else _NOTHING
-            return NUMBER, mark(value), number, 0, _signs(number), _decimals(number), 0
-        if not value:
-            return EMPTY, 0, _NOTHING, 0, 0, 0, 0
-        return (LIST if kind is list else OBJECT), mark(value), float(len(value)), 0, 0, 0, 0
 
-    def _describe_text(self, text: str) -> tuple[int, int, float, int, int, int, int]:
-        if not text or text.isspace():
-            return EMPTY, 0, _NOTHING, 0, 0, 0, 0
-        form, number, unit = TEXT, _NOTHING, 0
-        head = text if len(text) <= _EXAMINED else text[:_EXAMINED]
-        is_usual = head.isascii() or _UNUSUAL.search(head) is None
-        shape = _know_shape(head.encode().translate(_SHAPES)) if is_usual else _examine(head)
-        flags = shape.flags
-        if shape.may_be_placeholder and _has_placeholder(head):
-            flags |= 1 << PLACEHOLDER
-        if "&" in head and _ENTITY.search(head):
-            flags |= 1 << ENTITY
-        if text[0].isspace() or text[-1].isspace():
-            flags |= 1 << PADDED
-        if len(text) <= _MEASURE_LENGTH:
-            found = read_date(text) if shape.may_be_date else None
-            measure = read_measure(text) if shape.may_be_measure and found is None else None
-            if found is not None:
-                form, number = (DATE if len(text) <= 10 else TIME), found
-            elif measure is not None:
-                form, (number, name) = MEASURE, measure
-                unit = mark(name)
-                self.units.setdefault(unit, name)
-                flags |= _signs(number)
-        if form == TEXT and (shape.is_url or (shape.may_be_url and _URL.match(head.strip()))):
-            form = URL
-            host = found_host[1] if (found_host := _HOST.match(head)) else ""
-            unit = mark(host)
-            self.units.setdefault(unit, host)
-        return form, mark(text), number, len(text), flags, shape.pattern, unit
+def _describe(value: Any, kind: type) -> _Facts:
+    """The facts about a value that is neither a text nor a number."""
+    if value is None:
+        return _Facts((NULL, 0, _NOTHING, 0, 0, 0, 0))
+    if kind is bool:
+        return _Facts((BOOLEAN, mark(value), _NOTHING, 0, 0, 0, 0))
+    if not value:
+        return _Facts((EMPTY, 0, _NOTHING, 0, 0, 0, 0))
+    return _Facts(((LIST if kind is list else OBJECT), mark(value), float(len(value)), 0, 0, 0, 0))
 
 
-_HASHABLE = frozenset({int, float, bool, type(None)})
+# The same prices, ratings and names come again in strategy after strategy, and facts follow from a value alone.
+@lru_cache(_MOST_KNOWN, typed=True)
+def _know_number(value: int | float) -> _Facts:
+    number = value + 0.0 if abs(value) < 1e37 else _NOTHING
+    return _Facts((NUMBER, mark(value), number, 0, _signs(number), _decimals(number), 0))
+
+
+@lru_cache(_MOST_KNOWN)
+def _know_text(text: str) -> _Facts:
+    return _describe_text(text)
+
+
+def _describe_text(text: str) -> _Facts:
+    if not text or text.isspace():
+        return _Facts((EMPTY, 0, _NOTHING, 0, 0, 0, 0))
+    form, number, unit, unit_name = TEXT, _NOTHING, 0, None
+    head = text if len(text) <= _EXAMINED else text[:_EXAMINED]
+    is_usual = head.isascii() or _UNUSUAL.search(head) is None
+    shape = _know_shape(head.encode().translate(_SHAPES)) if is_usual else _examine(head)
+    flags = shape.flags
+    if shape.may_be_placeholder and _has_placeholder(head):
+        flags |= 1 << PLACEHOLDER
+    if "&" in head and _ENTITY.search(head):
+        flags |= 1 << ENTITY
+    if text[0].isspace() or text[-1].isspace():
+        flags |= 1 << PADDED
+    if len(text) <= _MEASURE_LENGTH:
+        found = read_date(text) if shape.may_be_date else None
+        measure = read_measure(text) if shape.may_be_measure and found is None else None
+        if found is not None:
+            form, number = (DATE if len(text) <= 10 else TIME), found
+        elif measure is not None:
+            form, (number, unit_name) = MEASURE, measure
+            unit = mark(unit_name)
+            flags |= _signs(number)
+    if form == TEXT and (shape.is_url or (shape.may_be_url and _URL.match(head.strip()))):
+        form = URL
+        unit_name = host[1] if (host := _HOST.match(head)) else ""
+        unit = mark(unit_name)
+    return _Facts((form, mark(text), number, len(text), flags, shape.pattern, unit), unit_name)
+
+
+_NUMERIC = frozenset({int, float})
+_HASHABLE = _NUMERIC | {bool, type(None)}
 _DTYPES = (np.uint8, np.uint32, np.float64, np.int64, np.uint32, np.uint32, np.uint32)
 
 

@@ -85,6 +85,24 @@ def test_equal_numbers_have_one_mark_and_a_boolean_another() -> None:
     assert mark(1) == mark(1.0)
     assert mark(True) not in (mark(1), mark(False), mark(None))
     assert mark({"b": 1}) != mark({"b": 2})
+    assert mark(-0.0) == mark(0.0) == mark(0)
+
+
+@pytest.mark.parametrize(
+    "values", [[0.0, -0.0], [1, 1.0, True], ["£4.50", "4.50"], ["Oak", "Oak" * 20, "//oak.example/a"]]
+)
+def test_what_is_known_of_a_value_does_not_depend_on_the_values_before_it(values: list[object]) -> None:
+    def facts(table: ValueTable, value: object) -> list[str]:
+        number = table.take(value)
+        return [repr(column[number]) for column in table.columns()]
+
+    tables = [ValueTable() for _ in values]
+    alone = [facts(table, value) for table, value in zip(tables, values, strict=True)]
+    for step in (1, -1):
+        together = ValueTable()
+        assert [facts(together, value) for value in values[::step]] == alone[::step]
+        for table in tables:
+            assert table.units.items() <= together.units.items()
 
 
 @pytest.mark.parametrize(
