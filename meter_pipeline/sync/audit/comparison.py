@@ -152,12 +152,13 @@ def match(now: Sketch, before: Sketch) -> tuple[npt.NDArray[np.int64], npt.NDArr
             limit = min(limit, int(sketch.ids[-1]) + 1)
     ours, theirs = now.ids, before.ids
     if limit < 2**32:
-        ours, theirs = ours[: np.searchsorted(ours, limit)], theirs[: np.searchsorted(theirs, limit)]
+        ours, theirs = ours[: ours.searchsorted(limit)], theirs[: theirs.searchsorted(limit)]
     if not len(ours) or not len(theirs):
         return np.empty(0, np.int64), np.empty(0, np.int64), len(ours), len(theirs)
-    at = np.minimum(np.searchsorted(theirs, ours), len(theirs) - 1)
+    at = theirs.searchsorted(ours)
+    at[at == len(theirs)] -= 1
     found = theirs[at] == ours
-    return np.flatnonzero(found), at[found], len(ours), len(theirs)
+    return found.nonzero()[0], at[found], len(ours), len(theirs)
 
 
 def shared_fields(now: JobProfile, before: JobProfile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

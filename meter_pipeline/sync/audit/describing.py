@@ -25,8 +25,9 @@ from meter_pipeline.sync.audit.values import ABSENT, EMPTY, FLAGS, FORMS, MEASUR
 Ids = npt.NDArray[np.uint32]
 Numbers = npt.NDArray[np.int64]
 
-# Cells that are described together.
+# Cells that are described together, and counters for each cell at most.
 _MOST_CELLS = 400_000
+_MOST_EMPTY = 12
 # Numbers in a sketch, and the items that this makes.
 _SKETCHED, _MOST_SKETCHED, _FEWEST_SKETCHED = 4_500, 256, 24
 MOST_FIELDS = 1_000
@@ -112,9 +113,9 @@ class Describer:
         if paths is not self._paths:
             self._paths, self._layouts = paths, {}
         names = self._cells.values.units
-        for place, job in enumerate(jobs):
+        spelled = {identity: tuple(map(spell_path, identity)) for identity in {job.identity for job in jobs}}
+        for place, (job, (begin, end)) in enumerate(zip(jobs, pairwise(counted.offsets.tolist()), strict=True)):
             layout = self._layout(counted.used[place], paths)
-            begin, end = counted.offsets[place], counted.offsets[place + 1]
             shown = job.firsts[:2].tolist()
             if sparse[place]:
                 shown.append(min(emptiest(place), key=job.ids.__getitem__))
@@ -125,7 +126,7 @@ class Describer:
                 rows=len(job.numbers),
                 repeats=1 - len(job.firsts) / len(job.ids),
                 sparse=sparse[place],
-                identity=tuple(map(spell_path, job.identity)),
+                identity=spelled[job.identity],
                 paths=layout.spelled,
                 forms=forms[begin:end],
                 flags=flags[begin:end],
@@ -217,15 +218,12 @@ class _Counted:
         self.slots = int(self.offsets[-1])
         self.is_filled = table[0] > EMPTY
         slot = np.cumsum(self.used.reshape(-1), dtype=np.int64).reshape(self.used.shape) - 1
-        keys = (slot << 32)[self.job] | codes
-        keys = keys.reshape(-1) if self.used.all() else keys[self.used[self.job]]
-        keys.sort()
-        is_new = np.ones(len(keys), np.bool_)
-        np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
-        starts = np.flatnonzero(is_new)
-        once = keys[starts]
-        self._counts = np.diff(np.append(starts, len(keys))).astype(np.float64)
-        self._slots, self._values = once >> 32, once & 0xFFFFFFFF
+        slots = slot[self.job]
+        every = bool(self.used.all())
+        mine = slice(None) if every else self.used[self.job]
+        self._slots, self._values, self._counts = _tally(
+            slots[mine].reshape(-1), codes[mine].reshape(-1), None, self.slots, len(table[0])
+        )
         self._forms = table[0][self._values]
         self._filled = self._forms > EMPTY
 
@@ -255,28 +253,35 @@ class _Counted:
             enough = np.repeat(np.maximum(1, self.lengths / 50), np.diff(self.offsets))
             chosen = self._filled & (self._counts > enough[self._slots])
             slots, counts = self._slots[chosen], self._counts[chosen]
-            marks = self.table[column][self._values[chosen]].astype(np.int64)
+            marks = self.table[column][self._values[chosen]]
         else:
             if column == 6:
                 chosen = (self._forms == MEASURE) | (self._forms == URL)
             else:
                 chosen = (self._forms == NUMBER) | (self._forms >= TEXT)
-            keys = self._slots[chosen] << 32 | self.table[column][self._values[chosen]]
-            order = np.argsort(keys, kind="stable")
-            keys, weights = keys[order], self._counts[chosen][order]
-            starts = np.flatnonzero(np.concatenate([keys[:1] == keys[:1], keys[1:] != keys[:-1]]))
-            counts = np.add.reduceat(weights, starts) if len(starts) else weights
-            slots, marks = keys[starts] >> 32, keys[starts] & 0xFFFFFFFF
-        order = np.lexsort((marks, -counts, slots))
+            marks, own = self._number(column, self._values[chosen])
+            slots, own, counts = _tally(self._slots[chosen], own, self._counts[chosen], self.slots, len(marks))
+            marks = marks[own]
+        # Counts are whole numbers below the number of rows.
+        order = np.lexsort((marks, slots << 32 | (2**31 - counts.astype(np.int64))))
         slots, marks, counts = slots[order], marks[order], counts[order]
         rank = np.arange(len(slots)) - np.searchsorted(slots, slots)
         top = rank < most
-        slots, marks, counts = slots[top], marks[top].astype(np.uint32), counts[top].astype(np.float32)
+        slots, marks, shown = slots[top], marks[top], counts[top].astype(np.float32)
         bounds = np.searchsorted(slots, self.offsets)
         fields = (slots - np.repeat(self.offsets[:-1], np.diff(bounds))).astype(np.uint16)
         return [
-            Shares(fields[begin:end], marks[begin:end], counts[begin:end]) for begin, end in pairwise(bounds.tolist())
+            Shares(fields[begin:end], marks[begin:end], shown[begin:end]) for begin, end in pairwise(bounds.tolist())
         ]
+
+    def _number(self, column: int, values: Numbers) -> tuple[npt.NDArray[Any], Numbers]:
+        """The distinct facts of values in a column, and which of them is that of each value."""
+        facts = self.table[column]
+        if len(facts) > len(values):
+            distinct, own = np.unique(facts[values], return_inverse=True)
+            return distinct, own.reshape(-1)
+        distinct, own = np.unique(facts, return_inverse=True)
+        return distinct, own.reshape(-1)[values]
 
     def quantiles(self, column: int, quantiles: Sequence[float]) -> npt.NDArray[np.float32]:
         """Quantiles of each slot's numbers (column 2) or lengths of texts (3); NaN for a slot without."""
@@ -286,7 +291,7 @@ class _Counted:
         if not len(chosen):
             return result
         values, slots, counts = values[chosen], self._slots[chosen], self._counts[chosen]
-        order = np.lexsort((values, slots))
+        order = np.argsort(slots << 32 | _order_of(values), kind="stable")
         values, slots, until = values[order], slots[order], np.cumsum(counts[order])
         number = np.bincount(slots, counts[order], self.slots)
         some = np.flatnonzero(number)
@@ -312,6 +317,43 @@ class _Counted:
         return (few / self.lengths).tolist(), emptiest
 
 
+def _tally(
+    slots: Numbers, values: npt.NDArray[Any], weights: npt.NDArray[np.float64] | None, most_slots: int, most_values: int
+) -> tuple[Numbers, Numbers, npt.NDArray[np.float64]]:
+    """How often each value occurs in each slot: slots, values and counts in this order.
+
+    Args:
+        slots: A slot for each occurrence.
+        values: A value for each, from 0.
+        weights: How often each is counted; None for once.
+        most_slots: Number of slots.
+        most_values: Number of values.
+    """
+    if most_slots * most_values <= _MOST_EMPTY * len(slots):
+        # Nearly as many counters as occurrences: to count takes less time than to sort.
+        sums = np.bincount(slots * most_values + values, weights, most_slots * most_values)
+        keys = np.flatnonzero(sums)
+        slots, values = np.divmod(keys, most_values)
+        return slots, values, sums[keys].astype(np.float64, copy=False)
+    keys = slots << 32 | values
+    if weights is None:
+        keys.sort()
+    else:
+        order = np.argsort(keys, kind="stable")
+        keys, weights = keys[order], weights[order]
+    is_new = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
+    once = keys[is_new]
+    sums = np.bincount(np.cumsum(is_new) - 1, weights, len(once))
+    return once >> 32, once & 0xFFFFFFFF, sums.astype(np.float64, copy=False)
+
+
+def _order_of(values: npt.NDArray[Any]) -> Numbers:
+    """Whole numbers of 32 bits in the order of numbers as `np.float32`; minus zero is zero."""
+    bits = (values + 0.0).astype(np.float32).view(np.int32)
+    return (bits ^ (bits >> 31 & 0x7FFFFFFF)).astype(np.int64) + 2**31
+
+
 def _sketches(counted: _Counted, jobs: Sequence[ChosenItems]) -> list[Sketch]:
     widths = np.diff(counted.offsets).tolist()
     mosts = [min(max(_SKETCHED // max(width, 1), _FEWEST_SKETCHED), _MOST_SKETCHED) for width in widths]
@@ -329,26 +371,24 @@ def _sketches(counted: _Counted, jobs: Sequence[ChosenItems]) -> list[Sketch]:
     places = places.astype(np.float16).astype(np.float32)
     has_number = ~np.isnan(numbers)
     small = numbers.astype(np.float32)
-    every = bool(counted.used.all())
+    used = counted.used
+    every = bool(used.all())
+    lengths = np.array(list(map(len, kept)))
+    has_numbers = np.logical_or.reduceat(has_number, np.cumsum(lengths) - lengths) & used
+    are_alike = every and bool((has_numbers == has_numbers[0]).all())
+    numeric = np.flatnonzero(has_numbers[0]).astype(np.uint16)
+    if are_alike:
+        small = small[:, numeric]
     sketches, end = [], 0
     for place, (job, own, most) in enumerate(zip(jobs, kept, mosts, strict=True)):
         begin, end = end, end + len(own)
-        mine = slice(begin, end)
-        own_marks, own_numbers, has = short_marks[mine], small[mine], has_number[mine]
-        if not every:
-            used = counted.used[place]
-            own_marks, own_numbers, has = own_marks[:, used], own_numbers[:, used], has[:, used]
-        numeric = np.flatnonzero(has.any(axis=0))
-        sketches.append(
-            Sketch(
-                ids[mine],
-                places[mine],
-                own_marks,
-                numeric.astype(np.uint16),
-                own_numbers[:, numeric],
-                job.is_complete and len(job.firsts) <= most,
-            )
-        )
+        own_marks, own_numbers = short_marks[begin:end], small[begin:end]
+        if not are_alike:
+            mine, has = used[place], has_numbers[place]
+            own_marks, own_numbers = own_marks[:, mine], own_numbers[:, has]
+            numeric = np.flatnonzero(has[mine]).astype(np.uint16)
+        is_complete = job.is_complete and len(job.firsts) <= most
+        sketches.append(Sketch(ids[begin:end], places[begin:end], own_marks, numeric, own_numbers, is_complete))
     return sketches
 
 

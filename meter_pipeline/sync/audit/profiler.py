@@ -118,7 +118,7 @@ class Profiler:
                     examined = np.unique(jobs[some[0]].items.numbers[:EXAMINED])
                     identity = _choose_identity(self._cells, self._texts.values, examined)
                     # Few at first: where every job needs others, no job is examined again and again.
-                    kept, together = 1, 1
+                    kept, together = 1, 1 if start else len(places)
                 for place in some[:kept]:
                     found[place] = identity
                 start, together = start + kept, 2 * together

@@ -68,6 +68,18 @@ def test_what_other_jobs_hold_does_not_change_a_profile() -> None:
     assert [profile.dump() for profile in profiles] == [profile_of(items).dump() for items in (first, second)]
 
 
+def test_thousands_of_values_of_other_jobs_do_not_change_a_profile() -> None:
+    texts = Texts()
+    profiler = Profiler(texts)
+    many = [json.dumps({"id": number, "note": f"{'-' * (number % 90)} {number}"}).encode() for number in range(6_000)]
+    profiler.profile_all(
+        [JobItems("", Items(texts, texts.take(many[at : at + 500])), _TIME) for at in range(0, 6_000, 500)], {}
+    )
+    (items,) = shop(1)
+    numbers = texts.take([json.dumps(item).encode() for item in items])
+    assert profiler.profile(Items(texts, numbers), _TIME).dump() == profile_of(items).dump()
+
+
 def test_the_order_of_items_changes_nothing_but_their_places() -> None:
     items = shop(1, items=3_000)[0]
     shuffled = random.Random(4).sample(items, len(items))
