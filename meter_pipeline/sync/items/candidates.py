@@ -29,6 +29,8 @@ _ENOUGH = ((6, 3), (12, 2), (20, 1))
 # An id that looks like one and that no other item ever had, in a list where nothing but the items changes.
 _ENOUGH_CODES = (*_ENOUGH, (40, 0))
 _ENOUGH_NUMBERS = ((20, 6), (60, 1))
+# A number that has stayed in this many pairs would have changed if it were one that changes in a tenth of them.
+_STAYED_NUMBERS, _CHANGES_AROUND = 24, 6
 _ENOUGH_REPEATED = ((40, 6),)
 # A name or a title that may have been rewritten in this share of items, for all that was seen, needs more, too.
 _ENOUGH_UNSETTLED = ((24, 3),)
@@ -38,6 +40,9 @@ _UNSETTLED, _MOST_UNSETTLED, _MANY_PAIRS = 0.1, 0.6, 100
 _UNSURE_LOSS, _UNSURE_LOSS_LONG, _LONG_NUMBER = 0.035, 0.1, 10**7
 # Epochs in seconds and milliseconds: long, and as likely to change as any time.
 _TIMES = ((10**9, 2 * 10**9), (10**12, 2 * 10**12))
+# Numbers that were given one after another: at least this many, the lowest at least this, and all within this share of
+# it. Amounts and counts differ more, and years are left out.
+_LEAST_SERIES, _LEAST_OF_SERIES, _SERIES_WIDTH, _YEARS = 3, 100, 0.05, (1800, 2200)
 # Two or three short numbers: times of day, dates, versions, results. These are no more of a code than a number is.
 _READING = re.compile(r"\W{0,2}[vV]?\d{1,4}(?:[:.,/x×-]\d{1,4}){1,2}\W{0,2}")
 # Repeats that numbers drawn at random would have, and the share of these that still counts as few.
@@ -56,7 +61,7 @@ _CODES, _PAGE, _WORDS, _LONG, _SPREAD = range(5)
 _STRONG = {_CODES: 1.5, _WORDS: 3.0, _LONG: 4.0}
 _WITHOUT_CHANGE, _STRONG_AGREEMENT = 8, 0.6
 # What a text needs that does not wait for a number, and two fields of a short list that may be different by chance.
-_STRONG_ALONE, _STRONG_TOGETHER, _STEPS_TOGETHER, _AGREEMENT_TOGETHER = 10, 9, 6, 0.85
+_STRONG_ALONE, _STRONG_TOGETHER, _STEPS_TOGETHER, _AGREEMENT_TOGETHER = 10, 6, 3, 0.4
 # A number of many digits that stays is rather an id than a text that stays is, which may still be edited.
 _ORDER = (_CODES, _PAGE, _LONG, _WORDS, _SPREAD)
 _MANY_ITEMS = 20
@@ -186,7 +191,7 @@ def rank(samples: Sequence[JobSample], book: CodeBook | None = None, *, with_tar
         parts = sorted(parts, key=lambda path: (-evidence.count((path,)).most_values * evidence.overlap(path), path))
         chosen = [path for path in evidence.paths if path in parts[:_PAIRED_FIELDS]]
         rated += _rate_all(evidence, list(combinations(chosen, 2)))
-    rated = [_wait_for_better(found, rated) for found in rated]
+    rated = [_wait_for_better(found, rated, evidence) for found in rated]
     order = {path: number for number, path in enumerate(evidence.paths)}
     targets = max((len(sample.values) for sample in samples), default=0) if with_targets else None
     rated.sort(key=lambda found: _preference(found, order, targets))
@@ -293,10 +298,11 @@ def _rate_by_chance(evidence: Evidence, fields: Fields, measures: Measures) -> _
     return _Rated(fields, measures, verdict, reason, shape, spread)
 
 
-def _wait_for_better(found: _Rated, rated: Sequence[_Rated]) -> _Rated:
+def _wait_for_better(found: _Rated, rated: Sequence[_Rated], evidence: Evidence) -> _Rated:
     """A field waits while another one has done better so far, and only needs more jobs to be accepted.
 
-    A name or title waits for one that has done as well, too.
+    A name or title waits for one that has done as well, too, unless both name the same items in all jobs: then either
+    is right so far, and what has enough evidence need not wait.
     """
     measures = found.measures
     may_be_chance = found.spread > 0
@@ -310,7 +316,8 @@ def _wait_for_better(found: _Rated, rated: Sequence[_Rated]) -> _Rated:
         # In a short list any number is different by chance: what has stayed often enough does not wait for it.
         is_rival = other.shape != _SPREAD or other.measures.most_items >= _MANY_ITEMS or _is_named_key(other.fields)
         is_rival = is_rival or may_be_chance or _strength(measures) < _STRONG_ALONE
-        if other.verdict == WAITING and is_rival and is_better and other.measures.uniqueness >= measures.uniqueness:
+        is_rival = is_rival and other.verdict == WAITING and other.measures.uniqueness >= measures.uniqueness
+        if is_rival and is_better and not (loss == own and evidence.name_same_items(found.fields, other.fields)):
             names = " + ".join(map(spell_path, other.fields))
             return replace(
                 found, verdict=WAITING, reason=f"{names} has done as well or better, and waits for more jobs"
@@ -424,6 +431,8 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
         return WAITING, "nothing tells whether items left or were renamed"
     if is_number and is_strong and measures.loss == 0 and measures.agreement is not None:
         return None
+    if is_number and _has_stayed(measures):
+        return None
     if is_number and measures.checked < max(_ENOUGH_NUMBERS[0][0], measures.matched / 2):
         return REFUSED, "numbers that may be different by chance: the rest of an item does not identify it"
     if is_number and measures.unsure > (_UNSURE_LOSS if shape == _SPREAD else _UNSURE_LOSS_LONG):
@@ -433,9 +442,18 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
     return None
 
 
+def _has_stayed(measures: Measures) -> bool:
+    """Whether a number has stayed so often, with changes around it, that it is none that changes."""
+    is_flawless = measures.loss == 0 and not measures.repeated and not measures.reused and not measures.is_by_ranks
+    # Where items come and go and the rest does not recognise them, each of them may have changed its number instead.
+    is_flawless = is_flawless and measures.unsettled <= _MAX_LOSS * measures.matched
+    is_often = measures.matched >= _STAYED_NUMBERS and measures.changed >= _CHANGES_AROUND
+    return is_flawless and is_often and (measures.agreement or 0) >= _MIN_AGREEMENT
+
+
 def _strength(measures: Measures) -> float:
     """How much the pairs show: one that stayed while another field changed counts as much as several that did not."""
-    return measures.changed + measures.matched / _WITHOUT_CHANGE
+    return measures.changed + (measures.matched + measures.met) / _WITHOUT_CHANGE
 
 
 def _is_named_key(fields: Fields) -> bool:
@@ -466,11 +484,19 @@ def _shape_of(evidence: Evidence, path: Path) -> int:
         if expected >= _SURPRISING and evidence.count((path,)).repeated / len(evidence.samples) <= _SELDOM * expected:
             return _CODES
         is_time = any(start <= low and high <= end for start, end in _TIMES)
-        return _LONG if low >= _LONG_NUMBER and not is_time else _SPREAD
+        return _LONG if not is_time and (low >= _LONG_NUMBER or _is_series(numbers)) else _SPREAD
     values = values[:500]
     texts = [value for value in values if type(value) is str]
     coded = sum(not re.search(r"\s", text) and bool(re.search(r"\d|://", text)) for text in texts)
     return _CODES if texts and coded >= 0.9 * len(texts) else _WORDS
+
+
+def _is_series(numbers: Sequence[float]) -> bool:
+    """Whether numbers seem to have been given one after another: close together, and far from 0."""
+    low, high = min(numbers), max(numbers)
+    is_close = low >= _LEAST_OF_SERIES and high - low <= _SERIES_WIDTH * low
+    is_year = _YEARS[0] <= low and high <= _YEARS[1]
+    return is_close and not is_year and len(set(numbers)) >= _LEAST_SERIES
 
 
 def _read_number(value: Any) -> float | None:

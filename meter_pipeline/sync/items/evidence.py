@@ -231,6 +231,7 @@ class Evidence:
                 old, new = columns[step.old], columns[step.new]
                 pairs = step.pairs[fields] = pair_codes(old, new)
                 measures.matched += len(pairs.old)
+                measures.met += len(pairs.old) > 0
                 measures.smaller += min(old.present, new.present) * self.samples[step.new].share
                 measures.changed += int((~step.equal(fields)[:, movable & ~step.is_of_job]).any(axis=1).sum())
             self._above[fields] = self._above_chance(fields)
@@ -242,6 +243,11 @@ class Evidence:
         rivals = sorted(trusted, key=lambda fields: (-(candidates[fields].agreement or 0), -candidates[fields].matched))
         for fields, measures in candidates.items():
             self._add_changes(fields, measures, rivals[:_MOST_RIVALS], steady)
+
+    def name_same_items(self, fields: Fields, others: Fields) -> bool:
+        """Whether two candidates that were compared have paired the same items in all jobs."""
+        pairs = ((step.pairs[fields], step.pairs[others]) for step in self._steps)
+        return all(np.array_equal(own.old, other.old) and np.array_equal(own.new, other.new) for own, other in pairs)
 
     def _others_than(self, fields: Fields, among: Mask | None = None) -> Mask:
         """The fields that tell whether two items are the same without some of them."""

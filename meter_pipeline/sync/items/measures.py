@@ -20,6 +20,7 @@ class Measures:
         most_values: Different values in the job that has most.
         matched: Pairs of items with the same value in consecutive jobs.
         changed: Those of them of which another field changed.
+        met: Pairs of consecutive jobs that have such items.
         smaller: Items with a value in the smaller job of each pair, of which all could match if none came or left.
         agreement: Share of the other fields that agree in the pairs, 0 as often as by chance and 1 always; None where
             no other field tells anything.
@@ -42,6 +43,7 @@ class Measures:
     most_values: int = 0
     matched: int = 0
     changed: int = 0
+    met: int = 0
     smaller: float = 0.0
     agreement: float | None = None
     changes: float = 0.0
