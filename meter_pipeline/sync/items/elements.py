@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 
 from meter_pipeline.config.field_paths import Path, spell_path
 from meter_pipeline.store.columns import spell_json
-from meter_pipeline.sync.items.candidates import name_rank
 from meter_pipeline.sync.items.identity import canonical
 from meter_pipeline.sync.items.samples import Column, columns_of, join_columns
+from meter_pipeline.sync.items.shapes import name_rank
 from meter_pipeline.sync.items.steps import MEMBER, Element
 
 FIELD, POSITION, SET = "field", "position", "set"

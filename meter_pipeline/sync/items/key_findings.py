@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meter_pipeline.sync.items.candidates import FIELDS, REFUSED, SELDOM_BACK, WAITING, Candidate
+from meter_pipeline.sync.items.candidates import FIELDS, Candidate
 from meter_pipeline.sync.items.keys import KeySearch, load_search
 from meter_pipeline.sync.items.rules import CONFIGURED, NONE, ChosenRules
+from meter_pipeline.sync.items.verdicts import REFUSED, SELDOM_BACK, WAITING
 
 # With fewer comparable jobs, a candidate that waits for more is no reason to do something; nor is anything with few
 # jobs or items.

@@ -13,9 +13,7 @@ from typing import Any
 
 from meter_pipeline.config.field_paths import parse_path
 from meter_pipeline.sync.items.candidates import (
-    ACCEPTED,
     FIELDS,
-    REFUSED,
     TARGET,
     Candidate,
     Search,
@@ -25,6 +23,7 @@ from meter_pipeline.sync.items.candidates import (
 )
 from meter_pipeline.sync.items.coding import CodeBook
 from meter_pipeline.sync.items.samples import TARGET_PATH, WHOLE_ITEMS, JobSample, sample_size
+from meter_pipeline.sync.items.verdicts import ACCEPTED, REFUSED
 
 # Most jobs of a sample, and the same of pages of one item each: many of these weigh less than one list.
 SAMPLE_JOBS, SAMPLE_PAGES = 48, 96

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meter_pipeline.sync.items.candidates import ACCEPTED, FIELDS, REFUSED, TARGET, WAITING, Candidate, Search
+from meter_pipeline.sync.items.candidates import FIELDS, TARGET, Candidate, Search
 from meter_pipeline.sync.items.keys import (
     SAMPLE_JOBS,
     SAMPLE_PAGES,
@@ -22,6 +22,7 @@ from meter_pipeline.sync.items.keys import (
     search_key,
 )
 from meter_pipeline.sync.items.samples import WHOLE_ITEMS, JobSample, sample_positions
+from meter_pipeline.sync.items.verdicts import ACCEPTED, REFUSED, WAITING
 from meter_pipeline_tests.sync.items.invented_lists import InventedList, invent
 
 Item = dict[str, Any]
