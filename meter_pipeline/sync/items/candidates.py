@@ -9,7 +9,8 @@ from typing import Any
 
 from meter_pipeline.config.field_paths import Path, parse_path, spell_path
 from meter_pipeline.sync.items.coding import CodeBook
-from meter_pipeline.sync.items.evidence import Evidence, Fields
+from meter_pipeline.sync.items.comparisons import Fields
+from meter_pipeline.sync.items.evidence import Evidence
 from meter_pipeline.sync.items.measures import Measures
 from meter_pipeline.sync.items.samples import TARGET_PATH, JobSample
 from meter_pipeline.sync.items.shapes import (

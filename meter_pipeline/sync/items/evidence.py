@@ -25,21 +25,17 @@ from meter_pipeline.sync.items.coding import (
     join_fields,
     walk,
 )
+from meter_pipeline.sync.items.comparisons import INFORMATIVE, Fields, Step, list_consecutive
 from meter_pipeline.sync.items.measures import Measures
-from meter_pipeline.sync.items.pairing import Pairs, pair_codes, pair_marks, rank_numbers
+from meter_pipeline.sync.items.pairing import pair_codes, pair_marks, rank_numbers
 from meter_pipeline.sync.items.partners import Partners, thin, weigh_fields
 from meter_pipeline.sync.items.returns import find_returns
 from meter_pipeline.sync.items.samples import BLOCK_ITEMS, TARGET_PATH, JobSample, mix, number_of, place_of
-
-Fields = tuple[Path, ...]
-"""The paths of a candidate."""
 
 # A field whose values agree no more often than this above chance, however items are paired, is new in every job.
 _STEADY = 0.2
 # A field whose values repeat within a job, and as often as this from job to job, is a property of items that stay.
 _LASTING = 0.9
-# A field with the same value nearly everywhere tells nothing about a pairing.
-_INFORMATIVE = 0.9
 _FEW_PAIRS = 4
 # Copies of an item agree above chance in this share of its other fields.
 _ALIKE = 0.5
@@ -53,47 +49,6 @@ _FEW_REPLACED, _CHANCE = 2, 0.05
 _OTHER_WORDS, _OTHER = 1.0, 4.0
 # Repeats that independent fields would have had, and the share of these that still counts as none.
 _SURPRISING, _SELDOM = 3.0, 0.25
-
-
-class _Step:
-    """Two consecutive samples of a target, by their places among all samples.
-
-    Attributes:
-        chance: For each field, how often a value of one sample equals one of the other if both are drawn at random.
-        tells: Which fields tell something about a pairing.
-        shared: For each field, the number of values that both have, repeated ones as often as both.
-        smaller: For each field, the number of items with a value in the smaller sample.
-    """
-
-    def __init__(self, old: int, new: int, jobs: Sequence[CodedJob]) -> None:
-        self.old, self.new = old, new
-        self.old_job, self.new_job = jobs[old], jobs[new]
-        before, after = self.old_job, self.new_job
-        count = len(before) * len(after)
-        lacking = (len(before) - before.present) * (len(after) - after.present)
-        equal = before.by_field(before.counts * after.counts) + lacking
-        # Chance has nothing to draw from where pages have one item; that is another one when its fields all differ.
-        self.chance = equal / count if count > 1 else np.zeros(len(equal))
-        self.tells = self.chance < _INFORMATIVE
-        self.shared = before.by_field(np.minimum(before.counts, after.counts))
-        self.smaller = np.minimum(before.present, after.present)
-        #: Fields with one value for all items of a list, which tells when the job ran, and nothing about items.
-        self.is_of_job = (before.distinct <= 1) & (after.distinct <= 1) & (count > 1)
-        self.pairs: dict[Fields, Pairs] = {}
-        self._equal: dict[Fields, Mask] = {}
-
-    @property
-    def places(self) -> tuple[int, int]:
-        """The places of the old and of the new sample."""
-        return self.old, self.new
-
-    def equal(self, fields: Fields) -> Mask:
-        """For each pair of a candidate and each field, whether the pair agrees."""
-        found = self._equal.get(fields)
-        if found is None:
-            pairs = self.pairs[fields]
-            found = self._equal[fields] = self.old_job.matrix[pairs.old] == self.new_job.matrix[pairs.new]
-        return found
 
 
 class Evidence:
@@ -111,7 +66,7 @@ class Evidence:
         coded = code_jobs(samples, book or CodeBook())
         self.paths, self._jobs, self._is_fit = coded.paths, coded.jobs, coded.is_fit
         self._places = {path: place for place, path in enumerate(self.paths)}
-        self._steps = [_Step(old, new, self._jobs) for old, new in _consecutive(samples)]
+        self._steps = [Step(old, new, self._jobs) for old, new in list_consecutive(samples)]
         self._coded: dict[Fields, list[Coded]] = {}
         self._counted: dict[Fields, Measures] = {}
         width = len(self.paths)
@@ -317,7 +272,7 @@ class Evidence:
                 continue
             chance = job.by_field(job.counts * (job.counts - 1.0)) / max(len(job) * (len(job) - 1), 1)
             equal = job.matrix[repeated] == job.matrix[last[repeated]]
-            telling = others & (chance < _INFORMATIVE)
+            telling = others & (chance < INFORMATIVE)
             above += float((equal[:, telling] - chance[telling]).sum())
             weight += float((1 - chance[telling]).sum()) * len(repeated)
         return weight > 0 and above >= _ALIKE * weight
@@ -532,14 +487,3 @@ def _count_alike(job: CodedJob) -> Numbers:
 
 def _rate(pair: tuple[float, float]) -> float:
     return pair[0] / pair[1] if pair[1] else 0.0
-
-
-def _consecutive(samples: Sequence[JobSample]) -> list[tuple[int, int]]:
-    """The places of samples that follow each other on one target."""
-    last: dict[str, int] = {}
-    steps = []
-    for number, sample in enumerate(samples):
-        if sample.target_id in last:
-            steps.append((last[sample.target_id], number))
-        last[sample.target_id] = number
-    return steps

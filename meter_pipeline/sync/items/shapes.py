@@ -9,7 +9,8 @@ from typing import Any
 
 from meter_pipeline.config.field_paths import Path
 from meter_pipeline.store.columns import snake
-from meter_pipeline.sync.items.evidence import Evidence, Fields
+from meter_pipeline.sync.items.comparisons import Fields
+from meter_pipeline.sync.items.evidence import Evidence
 from meter_pipeline.sync.items.samples import TARGET_PATH
 
 # A number of as many digits is seldom an amount or a count.

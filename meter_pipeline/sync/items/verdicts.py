@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from meter_pipeline.sync.items.evidence import Evidence, Fields
+from meter_pipeline.sync.items.comparisons import Fields
+from meter_pipeline.sync.items.evidence import Evidence
 from meter_pipeline.sync.items.measures import Measures
 from meter_pipeline.sync.items.samples import TARGET_PATH
 from meter_pipeline.sync.items.shapes import CODES, LONG, SPREAD, WORDS, is_named_key
