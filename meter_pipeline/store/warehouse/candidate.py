@@ -121,7 +121,7 @@ def stage(
     # Thousands of small statements: handing each to other threads takes longer than the statement.
     with (
         explained(path),
-        duckdb.connect(str(folder / publications.FILE), config={"threads": 1, "memory_limit": "400MB"}) as connection,
+        duckdb.connect(str(folder / publications.FILE), config={"threads": 1, "memory_limit": "300MB"}) as connection,
     ):
         with _transaction(connection):
             carried = _carry_tables(connection, base, models)

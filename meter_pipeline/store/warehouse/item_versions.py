@@ -221,10 +221,12 @@ FROM (
 """  # noqa: S608
 # The right side of a join is kept in memory: it is the one with new versions alone.
 _AS_WRITTEN = "SET disabled_optimizers = 'join_order,build_side_probe_side'"
+# Items are texts of any size: each thread would hold a row group of them, twice as JSON.
+_ADD_ON_ONE_THREAD = f"SET threads = 1; {_ADD}; RESET threads"
 # Each with the table of the lake that it reads, if it reads any.
 _STATEMENTS = (
     (_STANDING, None), (_ACCEPTED, None), (_CHANGED, "changes"), (_TELLING, None), (_KEYED, "results"),
-    (_EVENTS, None), (_CLOSE, None), (_FORGET, None), (_ADD, "raw"),
+    (_EVENTS, None), (_CLOSE, None), (_FORGET, None), (_ADD_ON_ONE_THREAD, "raw"),
 )  # fmt: skip
 
 
