@@ -17,7 +17,7 @@ _UTC = pa.timestamp("us", tz="UTC")
 _TYPES = {int: pa.int64(), bool: pa.bool_(), float: pa.float64()}
 # Size of the rows that are parsed together (bytes).
 _BLOCK_BYTES = 4 * 2**20
-_FETCHED_ROWS = 1_000
+_FETCHED_ROWS = 200
 _QUOTED = csv.ParseOptions(quote_char="'", double_quote=True, newlines_in_values=True)
 
 
