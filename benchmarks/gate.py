@@ -93,7 +93,7 @@ def measure_world(world: Workload, folder: Path, runs: int, timeout: int) -> Cas
     with Served(folder / "world") as server:
         for _ in range(runs):
             for module, costs in ((WITHOUT, case.ungated), (WITH, case.gated)):
-                costs.append(_load(module, server, folder / "load", totals, timeout))
+                costs.append(_load(module, server, folder / module, totals, timeout))
     return case
 
 

@@ -59,7 +59,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         patch.setenv("METER_DBT_PROJECT", str(folder / "dbt_project"))
         patch.setenv("METER_PROCESSES", "1")
         set_wait_scale(0)
-        held = sandbox.insert_job("New books", items=[{"title": "Tide Tables", "price": "€8.00"}], item_count=2)
+        # Of another strategy than the one that snippets name: loading jobs again ends with 1 when one is held.
+        held = sandbox.insert_job("Book shelves", items=[{"title": "Tide Tables", "price": "€8.00"}], item_count=2)
         # 1: the held job is named.
         assert run(["sync"]) == 1
         assert run(["publish", "--raw"]) == 0
