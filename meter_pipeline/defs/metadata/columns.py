@@ -126,8 +126,9 @@ def _ledger_types(table: str) -> dict[str, str]:
     from meter_pipeline.store.ledger import tables
 
     found = tables.metadata.tables.get(table)
-    columns = [] if found is None else found.columns
-    return {column.name: _TYPES.get(column.type.python_type, "VARCHAR") for column in columns}
+    if found is None:
+        return {}
+    return {column.name: _TYPES.get(column.type.python_type, "VARCHAR") for column in found.columns}
 
 
 @cache

@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import (
     Column,
     Connection,
-    Dialect,
     Engine,
     MetaData,
     PrimaryKeyConstraint,
@@ -25,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 
 from meter_pipeline.host.causes import DAMAGED, find_cause
 from meter_pipeline.store.errors import LedgerError, RecordError
@@ -192,15 +191,15 @@ def _migrate(engine: Engine) -> None:
 
 def _create(connection: Connection) -> None:
     """Makes all tables of a new ledger as they are after the last migration."""
-    for statement in _creation(type(connection.dialect)):
+    for statement in _creation(f"{connection.dialect.name}+{connection.dialect.driver}"):
         connection.exec_driver_sql(statement)
     connection.execute(_stamp.insert().values(version_num=SCHEMA_VERSION))
 
 
 @cache
-def _creation(backend: type[Dialect]) -> list[str]:
-    """The statements that make all tables."""
-    dialect, tables = backend(), MetaData()
+def _creation(driver: str) -> list[str]:
+    """The statements that make all tables, for a driver such as `sqlite+pysqlite`."""
+    dialect, tables = make_url(f"{driver}://").get_dialect()(), MetaData()
     for table in metadata.sorted_tables:
         for column in table.to_metadata(tables).columns:
             # Text sorts by its characters, whatever the locale of a server's database.
@@ -208,7 +207,8 @@ def _creation(backend: type[Dialect]) -> list[str]:
                 column.type = type(column.type)(collation="C")
     made = [_stamp, *tables.sorted_tables]
     indexes = [index for table in made for index in table.indexes]
-    return [str(item.compile(dialect=dialect)) for item in (*map(CreateTable, made), *map(CreateIndex, indexes))]
+    statements: list[DDLElement] = [*map(CreateTable, made), *map(CreateIndex, indexes)]
+    return [str(statement.compile(dialect=dialect)) for statement in statements]
 
 
 def _upgrade(connection: Connection) -> None:
