@@ -23,14 +23,17 @@ _TEXTS = (
     | st.sampled_from(_ODD)
     | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 )
-_NUMBERS = st.none() | st.integers(-(2**31), 2**31 - 1)
+_NUMBERS = {
+    "INTEGER": st.none() | st.integers(-(2**31), 2**31 - 1),
+    "BIGINT": st.none() | st.integers(-(2**63), 2**63 - 1),
+}
 _TIMES = st.none() | st.datetimes(timezones=st.just(timezone.utc)).map(iso)
 
 
 def _cells(name: str, kind: str) -> st.SearchStrategy[Any]:
     if name.endswith("_at"):
         return _TIMES
-    return _NUMBERS if kind == "INTEGER" else _TEXTS
+    return _NUMBERS.get(kind, _TEXTS)
 
 
 _ROWS = st.lists(
