@@ -20,7 +20,7 @@ from meter_pipeline.sync.loading.job import CompletedJob
 class _NoAuditor:
     """Reads the jobs of a batch in order of time."""
 
-    def __init__(self, context: object) -> None:
+    def __init__(self, context: object, known: object) -> None:
         pass
 
     def judge_all(

@@ -302,13 +302,15 @@ class _ShareLoader:
         strategies = [row for row in run.ledger.strategies() if row.strategy_id in self._strategy_ids]
         for group in chunks(strategies, size):
             claimed = _claim(run.ledger, self._selection, group, run.report)
-            with_accepted = run.ledger.with_accepted([found.strategy.strategy_id for found in claimed])
+            ids = [found.strategy.strategy_id for found in claimed]
+            with_accepted, known = run.ledger.with_accepted(ids), run.ledger.known(ids)
             for found in claimed:
                 strategy = found.strategy
                 self._loaders[strategy.slug] = StrategyLoader(
                     make_context(run.lake, run.ledger, strategy, found.parts, run.config, run.limits),
                     found.claim,
                     is_first=strategy.strategy_id not in with_accepted,
+                    known=known[strategy.strategy_id],
                     # A second load in the same sync adds to the report of the first.
                     report=run.report.strategies.get(strategy.slug),
                 )

@@ -43,6 +43,12 @@ class _NoClaim(Claim):
     def release(self) -> None:
         """Does nothing."""
 
+    def remove(self, connection: object) -> None:
+        """Does nothing."""
+
+    def forget(self) -> None:
+        """Does nothing."""
+
 
 def _claim_all(names: Sequence[str]) -> tuple[dict[str, Claim], dict[str, ClaimRow]]:
     return {name: _NoClaim() for name in names}, {}

@@ -46,6 +46,14 @@ class Claim:
         """Gives the claim up; calling it again does nothing."""
         self._claims.give_up(self._name)
 
+    def remove(self, connection: Connection) -> None:
+        """Removes the claim's row within a transaction; once that is committed, `forget` is to follow."""
+        self._claims.remove(connection, self._name)
+
+    def forget(self) -> None:
+        """Notes that the claim was removed."""
+        self._claims.forget(self._name)
+
 
 class Claims:
     """Claims by name: a strategy's slug, or other work that one process does at a time. Safe for threads.
@@ -102,6 +110,17 @@ class Claims:
             with suppress(StoreError), self._writing() as connection:
                 claim_rows.remove_claims(connection, self._holder_id, [name])
             self._end_if_idle()
+
+    def remove(self, connection: Connection, name: str) -> None:
+        """Removes the row of a claim of this holder within a transaction."""
+        claim_rows.remove_claims(connection, self._holder_id, [name])
+
+    def forget(self, name: str) -> None:
+        """Notes that the row of a claim was removed; does nothing if it is not held."""
+        with self._lock:
+            if name in self._held:
+                self._held.remove(name)
+                self._end_if_idle()
 
     def read(self) -> list[tuple[ClaimRow, bool]]:
         """Claims whose holders have not ended, as far as can be seen, with whether each has lapsed."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import Connection, Select, Tuple, bindparam, case, delete, func, literal, select, tuple_
 
 from meter_pipeline.store.chunks import chunks
+from meter_pipeline.store.ledger.job_queries import find_strategies_with
 from meter_pipeline.store.ledger.rows import FindingRow, JobRow, JudgedRow
 from meter_pipeline.store.ledger.tables import findings, jobs, plain, versions
 
@@ -122,21 +123,47 @@ def find_doubts(ledger: Ledger) -> list[Doubt]:
         return [Doubt(*row) for row in connection.execute(query)]
 
 
+class Known(NamedTuple):
+    """What of a strategy was asked for many strategies at once: of most there is nothing else to ask.
+
+    Attributes:
+        has_loaded: Whether a job of it is accepted or held.
+        has_versions: Whether it has changed since it was first seen.
+    """
+
+    has_loaded: bool
+    has_versions: bool
+
+
+def read_known(connection: Connection, strategy_ids: Sequence[str]) -> dict[str, Known]:
+    """What is known of strategies, by strategy id."""
+    loaded = set[str]().union(*(find_strategies_with(connection, strategy_ids, state) for state in _LOADED))
+    changed: set[str] = set()
+    for some in chunks(list(strategy_ids)):
+        later = (versions.c.kind == "strategy") & versions.c.id.in_(some) & (versions.c.version > 1)
+        changed.update(connection.execute(select(versions.c.id).where(later)).scalars())
+    return {strategy_id: Known(strategy_id in loaded, strategy_id in changed) for strategy_id in strategy_ids}
+
+
 class JudgedJobs:
     """The loaded jobs of a strategy with what the audit found about them, as verdicts on further jobs need them.
 
     Args:
         ledger: The ledger.
         strategy_id: The strategy.
+        known: What is known of it; None to ask the ledger.
     """
 
-    def __init__(self, ledger: Ledger, strategy_id: str) -> None:
+    def __init__(self, ledger: Ledger, strategy_id: str, known: Known | None = None) -> None:
         self._ledger = ledger
         self._strategy_id = strategy_id
+        self._known = known or Known(has_loaded=True, has_versions=True)
         self._of_strategy = jobs.c.strategy_id == strategy_id
 
     def latest(self) -> Place | None:
         """Time and id of the latest loaded job; None if none is loaded."""
+        if not self._known.has_loaded:
+            return None
         with self._ledger.reading() as connection:
             found = [connection.execute(_LATEST, self._of(state)).first() for state in _LOADED]
         return max(((row.completed_at, row.job_id) for row in found if row is not None), default=None)
@@ -176,7 +203,9 @@ class JudgedJobs:
         return read_findings(self._ledger, job_ids)
 
     def versions(self) -> list[tuple[str, str]]:
-        """When each version of the strategy was first seen, and its record as JSON, in order of time."""
+        """When each version of the strategy was first seen, and its record as JSON, in order; none if it has one."""
+        if not self._known.has_versions:
+            return []
         with self._ledger.reading() as connection:
             return [(row.seen_at, row.record) for row in connection.execute(_VERSIONS, {"id": self._strategy_id})]
 

@@ -68,14 +68,12 @@ def read_accepted(connection: Connection, strategy_id: str) -> set[str]:
     return set(connection.execute(query).scalars())
 
 
-def find_strategies_with_accepted(connection: Connection, strategy_ids: Sequence[str]) -> set[str]:
-    """Those of the given strategies that have an accepted job."""
-    accepted = select(jobs.c.job_id).where(
-        (jobs.c.strategy_id == strategies.c.strategy_id) & (jobs.c.state == "accepted")
-    )
+def find_strategies_with(connection: Connection, strategy_ids: Sequence[str], state: str) -> set[str]:
+    """Those of the given strategies that have a job in a state."""
+    some = select(jobs.c.job_id).where((jobs.c.strategy_id == strategies.c.strategy_id) & (jobs.c.state == state))
     found: set[str] = set()
     for part in chunks(strategy_ids):
-        query = select(strategies.c.strategy_id).where(strategies.c.strategy_id.in_(part) & accepted.exists())
+        query = select(strategies.c.strategy_id).where(strategies.c.strategy_id.in_(part) & some.exists())
         found.update(connection.execute(query).scalars())
     return found
 

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, Row, Table, select, text
 
 from meter_pipeline.store.ledger import catalog, facts, job_queries, jobs, manifest, syncs, tables, walks
-from meter_pipeline.store.ledger.claims import Claims
+from meter_pipeline.store.ledger.claims import Claim, Claims
 from meter_pipeline.store.ledger.database import connect, readable
-from meter_pipeline.store.ledger.findings import JudgedJobs
+from meter_pipeline.store.ledger.findings import JudgedJobs, Known, read_known
 from meter_pipeline.store.ledger.intents import LedgerIntents
 from meter_pipeline.store.ledger.jobs import Commit, job_values, target_of
 from meter_pipeline.store.ledger.pooling import pools_transactions
@@ -241,14 +241,23 @@ class Ledger:
         with self.writing() as connection:
             return jobs.record_jobs(connection, listed)
 
-    def commit(self, commit: Commit) -> int:
+    def commit(self, commit: Commit, claim: Claim | None = None) -> int:
         """Makes a commit, all of it or nothing; returns the strategy's next version.
+
+        Args:
+            commit: The commit.
+            claim: A claim that is given up with it.
 
         Raises:
             StaleError: It was built on a state that is no longer current.
         """
         with self.writing() as connection:
-            return jobs.apply_commit(connection, commit)
+            version = jobs.apply_commit(connection, commit)
+            if claim is not None:
+                claim.remove(connection)
+        if claim is not None:
+            claim.forget()
+        return version
 
     def jobs(
         self,
@@ -298,7 +307,7 @@ class Ledger:
     def with_accepted(self, strategy_ids: Sequence[str]) -> set[str]:
         """Those of the given strategies that have an accepted job."""
         with self.reading() as connection:
-            return job_queries.find_strategies_with_accepted(connection, strategy_ids)
+            return job_queries.find_strategies_with(connection, strategy_ids, "accepted")
 
     def neighbourhood(
         self, strategy_id: str, spans: Mapping[str, tuple[tuple[str, str], tuple[str, str]]], reach: int = 1
@@ -336,9 +345,14 @@ class Ledger:
         with self.reading() as connection:
             return job_queries.find_lists_around(connection, strategy_id, first, last)
 
-    def judged(self, strategy_id: str) -> JudgedJobs:
-        """The loaded jobs of a strategy with what the audit found about them."""
-        return JudgedJobs(self, strategy_id)
+    def judged(self, strategy_id: str, known: Known | None = None) -> JudgedJobs:
+        """The loaded jobs of a strategy with what the audit found about them; `known` spares questions."""
+        return JudgedJobs(self, strategy_id, known)
+
+    def known(self, strategy_ids: Sequence[str]) -> dict[str, Known]:
+        """What of strategies the audit need not ask one by one, by strategy id."""
+        with self.reading() as connection:
+            return read_known(connection, strategy_ids)
 
     # -- syncs
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from meter_pipeline.api import Job
 from meter_pipeline.config.audit_rules import NO_AUDIT_CONFIG
+from meter_pipeline.store.ledger.findings import Known
 from meter_pipeline.store.ledger.ledger import target_of
 from meter_pipeline.store.ledger.rows import FindingRow
 from meter_pipeline.sync.audit.baseline import PastJob
@@ -39,13 +40,14 @@ class Auditor:
 
     Args:
         context: The load.
+        known: What is known of the strategy, if nothing was committed since; None to ask the ledger.
     """
 
-    def __init__(self, context: LoadContext) -> None:
+    def __init__(self, context: LoadContext, known: Known | None = None) -> None:
         section = context.config
         self._config = NO_AUDIT_CONFIG if section is None else section.audit
         self._context = context
-        self._history = History(context)
+        self._history = History(context, known)
 
     def judge_all(
         self, batch: Sequence[Fetched], read: Callable[[Fetched], CompletedJob], memory: ItemMemory

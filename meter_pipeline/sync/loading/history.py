@@ -18,6 +18,7 @@ import pyarrow as pa
 from meter_pipeline.store import columns
 from meter_pipeline.store.lake.lake import PROFILES
 from meter_pipeline.store.lake.tables import find_runs
+from meter_pipeline.store.ledger.findings import Known
 from meter_pipeline.store.ledger.rows import FindingRow, JudgedRow
 from meter_pipeline.store.times import moment
 from meter_pipeline.sync.audit.baseline import MOST_JOBS, PastJob
@@ -69,11 +70,12 @@ class History:
 
     Args:
         context: The load; its draft gets profiles that are missing, made from raw.
+        known: What is known of the strategy, if nothing was committed since; None to ask the ledger.
     """
 
-    def __init__(self, context: LoadContext) -> None:
+    def __init__(self, context: LoadContext, known: Known | None = None) -> None:
         self._context = context
-        self._judged = context.ledger.judged(context.strategy_id)
+        self._judged = context.ledger.judged(context.strategy_id, known)
         #: Where the last job is that was committed; None if there is none.
         self._latest = self._judged.latest()
         self._is_new = self._latest is None

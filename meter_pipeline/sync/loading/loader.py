@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from meter_pipeline.store.errors import DamagedError
 from meter_pipeline.store.ledger.claims import Claim
+from meter_pipeline.store.ledger.findings import Known
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.rows import FindingRow, JobRow, times_of
 from meter_pipeline.sync.changes.diff import Counts
@@ -61,6 +62,7 @@ class StrategyLoader:
         context: The strategy, and where its rows go.
         claim: The strategy's claim, given up by `release`.
         is_first: Whether the strategy has no accepted job yet; None to ask the ledger.
+        known: What else is known of it; None to ask the ledger.
         report: What is added to; a new report without.
 
     Attributes:
@@ -69,11 +71,18 @@ class StrategyLoader:
     """
 
     def __init__(
-        self, context: LoadContext, claim: Claim, *, is_first: bool | None = None, report: StrategyReport | None = None
+        self,
+        context: LoadContext,
+        claim: Claim,
+        *,
+        is_first: bool | None = None,
+        known: Known | None = None,
+        report: StrategyReport | None = None,
     ) -> None:
         strategy = context.strategy
         self._context = context
         self._claim = claim
+        self._known = known
         self._state = read_state(context, is_first=is_first)
         self._memory = ItemMemory()
         self._auditor: Auditor | None = None
@@ -122,8 +131,7 @@ class StrategyLoader:
             outcomes += self._loaded(jobs, written)
             self._forget_items(is_last=last)
             own = [outcome.update for outcome in outcomes if outcome.update is not None]
-            findings = {job.job.job_id: finding_rows(job, self._context.strategy_id) for job in jobs}
-            self._commit(own, written, is_last=last, findings=findings)
+            self._commit(own, written, is_last=last, findings=self._findings(jobs), claim=self._claim if last else None)
         except BaseException:
             self._undo()
             raise
@@ -170,7 +178,10 @@ class StrategyLoader:
 
     def _read_and_judge(self, completed: Sequence[Fetched]) -> list[CompletedJob]:
         """The completed jobs of a batch in order of time, each judged by those before it."""
-        self._auditor = auditor = self._auditor or Auditor(self._context)
+        if self._auditor is None:
+            has_committed = self._state.version != self._context.strategy.version
+            self._auditor = Auditor(self._context, None if has_committed else self._known)
+        auditor = self._auditor
         return auditor.judge_all(completed, lambda fetched: self._read(fetched, auditor), self._memory)
 
     def _read(self, fetched: Fetched, auditor: Auditor) -> CompletedJob:
@@ -219,6 +230,11 @@ class StrategyLoader:
             for job in jobs
         ]
 
+    def _findings(self, jobs: Iterable[CompletedJob]) -> dict[str, list[FindingRow]]:
+        """What was found about jobs, by job id; of most there is nothing, and nothing to replace."""
+        found = ((job, finding_rows(job, self._context.strategy_id)) for job in jobs)
+        return {job.job.job_id: rows for job, rows in found if rows or job.row.audit is not None}
+
     def _forget_items(self, *, is_last: bool) -> None:
         """Forgets items after the last batch, or when they take so much memory that keeping them gains little."""
         if is_last or self._memory.texts.bytes > self._context.limits.batch_bytes:
@@ -231,8 +247,9 @@ class StrategyLoader:
         *,
         is_last: bool,
         findings: Mapping[str, Sequence[FindingRow]] = MappingProxyType({}),
+        claim: Claim | None = None,
     ) -> None:
-        """Makes a batch count: its rows, its jobs, and what it changed of other jobs."""
+        """Makes a batch count: its rows, its jobs, and what it changed of other jobs; gives up a claim with that."""
         context, state = self._context, self._state if written is None else written.typed.state
         if is_last:
             context.draft.merge()
@@ -251,7 +268,7 @@ class StrategyLoader:
                 findings,
                 state.readings.dump(),
             )
-            state = replace(state, version=context.ledger.commit(commit))
+            state = replace(state, version=context.ledger.commit(commit, claim))
         context.draft.settle()
         if self._auditor is not None:
             self._auditor.settle()

@@ -149,16 +149,19 @@ def rebuild_outdated(
         strategy_ids: Only these strategies; None for all.
         limits: How much is kept in memory.
     """
-    for strategy in ledger.strategies():
-        if strategy_ids is not None and strategy.strategy_id not in strategy_ids:
-            continue
+    strategies = [row for row in ledger.strategies() if strategy_ids is None or row.strategy_id in strategy_ids]
+    with_accepted: set[str] | None = None
+    for strategy in strategies:
         current = item_rules.load(strategy.identity)
         wanted = current.wanted(find_config(config, strategy), now())
         is_current = current.rows_alike(wanted) and readings.load(strategy.readings) is not None
         if is_current:
             continue
-        if current.items == wanted.items and not ledger.with_accepted([strategy.strategy_id]):
-            continue
+        if current.items == wanted.items:
+            if with_accepted is None:
+                with_accepted = ledger.with_accepted([row.strategy_id for row in strategies])
+            if strategy.strategy_id not in with_accepted:
+                continue
         try:
             rekey(lake, ledger, strategy, wanted, limits)
         except Exception as error:

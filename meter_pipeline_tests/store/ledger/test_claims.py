@@ -12,7 +12,9 @@ from datetime import timedelta
 import pytest
 import sqlalchemy
 
+from meter_pipeline.store.errors import StaleError
 from meter_pipeline.store.ledger import claims
+from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.tables import claims as claims_table
 from meter_pipeline_tests.forking import PROCESSES, import_before_forks
@@ -38,6 +40,26 @@ def test_a_claim_is_held_by_one_at_a_time(open_ledger: Open) -> None:
     assert again is not None
     again.release()
     assert first.claims.read() == []
+
+
+def test_a_claim_ends_with_a_commit_and_stays_when_that_is_refused(open_ledger: Open) -> None:
+    first, second = open_ledger(), open_ledger()
+    first.record_strategies([strategy("s1", "New books")])
+    row = first.strategy("s1")
+    assert row is not None
+    claim = first.claims.try_claim("new_books")
+    assert claim is not None
+    with pytest.raises(StaleError):
+        first.commit(Commit("s1", row.version + 1), claim)
+    assert second.claims.try_claim("new_books") is None
+    first.commit(Commit("s1", row.version), claim)
+    assert first.claims.read() == []
+    other = second.claims.try_claim("new_books")
+    assert other is not None
+    # It is somebody else's by now.
+    claim.release()
+    assert first.claims.try_claim("new_books") is None
+    other.release()
 
 
 def test_the_holder_of_a_claim_can_be_seen(open_ledger: Open) -> None:

@@ -430,3 +430,22 @@ def test_only_durable_transactions_wait_for_the_disk_whatever_came_before_them(l
         with ledger.writing(durable=is_durable) as connection:
             waits.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2)
     assert waits == [False, True, True, False, True]
+
+
+def test_what_is_known_of_many_strategies_is_what_each_would_be_asked(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    names = ["new", "waits", "accepted", "held", "changed"]
+    ledger.record_strategies([strategy(name) for name in names])
+    ledger.record_strategies(
+        [strategy(name, url=f"https://{name}.example") for name in names if name == "changed"], whole=False
+    )
+    ledger.record_jobs([job(f"j-{name}", name) for name in ("waits", "accepted", "held")])
+    for state in ("accepted", "held"):
+        commit(ledger, state, [{"job_id": f"j-{state}", "state": state, "completed_at": "2026-03-02T06:00:00.000000Z"}])
+    known = ledger.known(names)
+    assert {name for name in names if known[name].has_loaded} == {"accepted", "held"}
+    assert {name for name in names if known[name].has_versions} == {"changed"}
+    for name in names:
+        asked, spared = ledger.judged(name), ledger.judged(name, known[name])
+        assert spared.latest() == asked.latest()
+        assert [seen for seen, _ in spared.versions()[1:]] == [seen for seen, _ in asked.versions()[1:]]
