@@ -24,6 +24,7 @@ from meter_pipeline.store.times import iso, now
 
 if TYPE_CHECKING:  # the client is a tenth of a second to import, and publishing has no use for it
     from meter_pipeline.api import Job
+    from meter_pipeline.store.ledger.claims import Claim
 
 
 def target_of(job: Job) -> str:
@@ -138,6 +139,7 @@ class Commit:
         identity: The strategy's item rules from then on, as JSON; None leaves them.
         findings: What the audit found about jobs, by job id; replaces what was found about these before.
         readings: How the texts of its fields are read from then on, as JSON; None leaves that.
+        claim: A claim that is given up with the commit, by the same transaction.
     """
 
     strategy_id: str
@@ -148,6 +150,7 @@ class Commit:
     identity: str | None = None
     findings: Mapping[str, Sequence[FindingRow]] = field(default_factory=dict)
     readings: str | None = None
+    claim: Claim | None = None
 
 
 def apply_commit(connection: Connection, commit: Commit) -> int:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, Row, Table, select, text
 
 from meter_pipeline.store.ledger import catalog, facts, job_queries, jobs, manifest, syncs, tables, walks
-from meter_pipeline.store.ledger.claims import Claim, Claims
+from meter_pipeline.store.ledger.claims import Claims
 from meter_pipeline.store.ledger.database import connect, readable
 from meter_pipeline.store.ledger.findings import JudgedJobs, Known, read_known
 from meter_pipeline.store.ledger.intents import LedgerIntents
@@ -241,22 +241,18 @@ class Ledger:
         with self.writing() as connection:
             return jobs.record_jobs(connection, listed)
 
-    def commit(self, commit: Commit, claim: Claim | None = None) -> int:
+    def commit(self, commit: Commit) -> int:
         """Makes a commit, all of it or nothing; returns the strategy's next version.
-
-        Args:
-            commit: The commit.
-            claim: A claim that is given up with it.
 
         Raises:
             StaleError: It was built on a state that is no longer current.
         """
         with self.writing() as connection:
             version = jobs.apply_commit(connection, commit)
-            if claim is not None:
-                claim.remove(connection)
-        if claim is not None:
-            claim.forget()
+            if commit.claim is not None:
+                commit.claim.remove(connection)
+        if commit.claim is not None:
+            commit.claim.forget()
         return version
 
     def jobs(

@@ -267,8 +267,9 @@ class StrategyLoader:
                 identity,
                 findings,
                 state.readings.dump(),
+                claim,
             )
-            state = replace(state, version=context.ledger.commit(commit, claim))
+            state = replace(state, version=context.ledger.commit(commit))
         context.draft.settle()
         if self._auditor is not None:
             self._auditor.settle()

@@ -50,9 +50,9 @@ def test_a_claim_ends_with_a_commit_and_stays_when_that_is_refused(open_ledger: 
     claim = first.claims.try_claim("new_books")
     assert claim is not None
     with pytest.raises(StaleError):
-        first.commit(Commit("s1", row.version + 1), claim)
+        first.commit(Commit("s1", row.version + 1, claim=claim))
     assert second.claims.try_claim("new_books") is None
-    first.commit(Commit("s1", row.version), claim)
+    first.commit(Commit("s1", row.version, claim=claim))
     assert first.claims.read() == []
     other = second.claims.try_claim("new_books")
     assert other is not None
