@@ -196,7 +196,26 @@ def test_check_names_misspelt_settings_and_what_meter_yaml_gets_wrong(
     assert done.code == 1
     (wrong,) = [check["detail"] for check in done.document["checks"] if not check["ok"]]
     assert "nothing reads METER_LAKE_ULR: did you mean METER_LAKE_URL?" in wrong
-    assert "meter.yaml: no strategy has the id, slug or name 'boks'" in wrong
+    assert "meter.yaml:2: no strategy has the id, slug or name 'boks': did you mean 'books'?" in wrong
+
+
+def test_check_and_sync_name_the_fields_of_meter_yaml_that_no_item_has(meter: Command, tmp_path: Path) -> None:
+    meter("sync")
+    (tmp_path / "meter.yaml").write_text("strategies:\n  books: {key: [titel]}\n")
+    wrong = "meter.yaml:2: key: no item of books has a field 'titel': did you mean title?"
+    assert wrong in meter("check").out
+    done = meter("sync")
+    assert wrong in done.err
+    assert done.code == 0
+
+
+@pytest.mark.parametrize("arguments", [("audit",), ("keys",), ("rekey",), ("jobs", "list", "--strategy")])
+def test_a_misspelt_strategy_is_answered_with_the_one_that_was_meant(
+    meter: Command, arguments: tuple[str, ...]
+) -> None:
+    meter("sync")
+    assert "no strategy 'boks': did you mean 'books'?" in one_line(meter(*arguments, "boks"))
+    assert "no strategy 'zoo': see `meter-pipeline" in one_line(meter(*arguments, "zoo"))
 
 
 def test_check_says_when_large_answers_cannot_be_kept(
@@ -452,7 +471,7 @@ def test_nothing_is_deleted_without_a_yes_where_nobody_can_be_asked(shop: Sandbo
 
 def test_a_key_that_no_item_has_is_one_line(meter: Command) -> None:
     meter("sync")
-    assert "no item of books has a field 'isbm'; there are title, price" in one_line(
+    assert "no item of books has a field 'isbm': there are title, price" in one_line(
         meter("rekey", "books", "--key", "isbm")
     )
     assert meter("rekey", "books", "--key", "title").code == 0
@@ -473,8 +492,8 @@ def test_a_strategy_of_meter_yaml_that_does_not_exist_is_named(meter: Command, t
     (tmp_path / "meter.yaml").write_text("strategies:\n  Boks: {key: title}\n  books: {key: title}\n")
     done = meter("sync")
     assert done.code == 0
-    assert "no strategy has the id, slug or name 'Boks'" in done.err
-    assert "'books'" not in done.err
+    assert "no strategy has the id, slug or name 'Boks': did you mean 'books'?" in done.err
+    assert "name 'books'" not in done.err
 
 
 def test_the_last_sync_is_one_line_of_status(meter: Command) -> None:

@@ -67,22 +67,23 @@ def _settings(settings: Settings) -> Finding:
     except ConfigError as error:
         problems.append(str(error))
     else:
-        problems += _misnamed(settings, config)
+        problems += _mismatches(settings, config)
     if problems:
         return Finding("settings", False, "; ".join(problems))
     return Finding("settings", True, f"{config.path} is valid" if config.path else "no meter.yaml; none is needed")
 
 
-def _misnamed(settings: Settings, config: Config) -> list[str]:
-    """Problems with strategies that `meter.yaml` names and the ledger lacks; none while the ledger is empty."""
+def _mismatches(settings: Settings, config: Config) -> list[str]:
+    """Names in `meter.yaml` that no strategy of the ledger has; none while the ledger is empty."""
+    from meter_pipeline.config.mismatches import find_mismatches
     from meter_pipeline.store.errors import StoreError
 
     try:
         with open_ledger(settings) as ledger:
-            labels = [label for row in ledger.strategies() for label in row.labels]
+            strategies = ledger.strategies()
     except (StoreError, OSError):
         return []  # the check of the ledger reports it
-    return config.misnamed(labels) if labels else []
+    return find_mismatches(config, strategies) if strategies else []
 
 
 def _api(settings: Settings) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import typer
 from meter_pipeline.commands.console import print_json, print_line
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_client, open_known_ledger, open_ledger
+from meter_pipeline.text.names import find_close
 
 if TYPE_CHECKING:
     from meter_pipeline.api import MeterClient, Strategy
@@ -45,15 +46,19 @@ def find_strategy(client: MeterClient, name: str) -> Strategy:
     with open_known_ledger(Settings.from_env()) as ledger:
         # Slugs are made here; Meter does not know them.
         ids = {row.strategy_id for row in ledger.strategies() if row.slug == name} if ledger is not None else set()
-    found = []
+    found, names = [], []
     for strategy in client.strategies():
         if strategy.strategy_id == name or strategy.strategy_id in ids:
             return strategy
         if strategy.name == name:
             found.append(strategy)
+        if strategy.name:
+            names.append(strategy.name)
     if len(found) != 1:
         reason = "no strategy has" if not found else f"{len(found)} strategies have"
-        raise typer.BadParameter(f"{reason} the id, slug or name {name!r}: see `meter-pipeline strategies list`")
+        close = None if found else find_close(name, names)
+        way_out = f"did you mean {close!r}?" if close else "see `meter-pipeline strategies list`"
+        raise typer.BadParameter(f"{reason} the id, slug or name {name!r}: {way_out}")
     return found[0]
 
 
@@ -63,7 +68,7 @@ def find_known_strategies(ledger: Ledger, name: str | None) -> list[StrategyRow]
     Raises:
         SelectionError: No strategy or more than one has it.
     """
-    from meter_pipeline.store.ledger.rows import called
+    from meter_pipeline.store.ledger.rows import called, find_meant
     from meter_pipeline.sync import SelectionError
 
     rows = ledger.strategies()
@@ -74,7 +79,7 @@ def find_known_strategies(ledger: Ledger, name: str | None) -> list[StrategyRow]
         slugs = ", ".join(row.slug for row in found)
         raise SelectionError(f"several strategies are called {name!r}: give one of the slugs {slugs}")
     if not found:
-        raise SelectionError(f"no strategy {name!r}: see `meter-pipeline keys`")
+        raise SelectionError(f"no strategy {name!r}: {find_meant(rows, name, 'see `meter-pipeline keys`')}")
     return found
 
 

@@ -175,11 +175,12 @@ def _copy_shipped(project: Path) -> None:
 
 
 def _find_strategy(strategies: Sequence[StrategyRow], name: str) -> StrategyRow:
-    from meter_pipeline.store.ledger.rows import called
+    from meter_pipeline.store.ledger.rows import called, find_meant
 
     found = called(strategies, name)
     if not found:
-        raise ScaffoldError(f"no strategy {name!r}: see `meter-pipeline strategies list`, and sync it first")
+        way_out = find_meant(strategies, name, "see `meter-pipeline strategies list`, and sync it first")
+        raise ScaffoldError(f"no strategy {name!r}: {way_out}")
     if len(found) > 1:
         raise ScaffoldError(
             f"several strategies are called {name!r}: give one of {', '.join(row.slug for row in found)}"

@@ -10,14 +10,12 @@ from meter_pipeline.commands.console import print_json, print_line
 from meter_pipeline.commands.lookup import find_known_strategies
 from meter_pipeline.commands.options import Json, StrategyArgument
 from meter_pipeline.config.meter_yaml import load_config
+from meter_pipeline.config.mismatches import describe_fields, unknown_fields
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_store
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.rows import StrategyRow
-
-# Fields that a message names at most.
-_MAX_NAMED = 20
 
 
 def rekey(
@@ -62,13 +60,9 @@ def rekey(
 
 def _require_fields(row: StrategyRow, fields: list[str] | None, option: str) -> None:
     """Refuses fields that no item ever had: a key of such fields would be empty for every item."""
-    from meter_pipeline.config.field_paths import parse_path
-
-    present = [column.field for column in row.columns if not column.part]
-    for name in fields or ():
-        if present and parse_path(name)[0] not in present:
-            known = ", ".join(present[:_MAX_NAMED]) + (", ..." if len(present) > _MAX_NAMED else "")
-            raise typer.BadParameter(f"{option}: no item of {row.slug} has a field {name!r}; there are {known}")
+    for name in unknown_fields(fields or (), row.field_names):
+        meant = describe_fields(name, row.field_names)
+        raise typer.BadParameter(f"{option}: no item of {row.slug} has a field {name!r}: {meant}")
 
 
 def _parse_fields(texts: list[str] | None, option: str) -> list[str] | None:

@@ -14,6 +14,7 @@ from meter_pipeline.commands.console import open_progress, print_json, print_lin
 from meter_pipeline.commands.options import Json, ScheduleFilter, Since, StrategyFilter
 from meter_pipeline.config import origin
 from meter_pipeline.config.meter_yaml import load_config
+from meter_pipeline.config.mismatches import find_mismatches
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import parse_since
 from meter_pipeline.connect import open_client, open_store
@@ -89,8 +90,8 @@ def sync(
             config=config,
             processes=OwnProcesses.of(settings, store.ledger.claims.work),
         )
-        labels = [label for row in store.ledger.strategies() for label in row.labels]
-    for line in config.misnamed(labels):
+        mismatches = find_mismatches(config, store.ledger.strategies())
+    for line in mismatches:
         print_stderr(line)
     if as_json:
         print_json(report.as_dict())

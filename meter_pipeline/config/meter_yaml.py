@@ -11,9 +11,8 @@ deliver:
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +25,7 @@ from meter_pipeline.config.deliveries import DeliveryTarget, check_target
 from meter_pipeline.config.field_paths import parse_path
 from meter_pipeline.config.item_rules import PAGE, RUN, ItemRules
 from meter_pipeline.errors import MeterPipelineError
+from meter_pipeline.text.names import suggest
 
 TYPES = ("integer", "double", "text", "json")
 _OWNER = re.compile(r"team:[\w-]+|[^@\s:]+@[^@\s]+\.[^@\s]+")
@@ -77,17 +77,12 @@ class Config:
 
     def strategy(self, slug: str, strategy_id: str, name: str | None) -> StrategyConfig | None:
         """The entry of a strategy: under its slug, else its id, else its name; None without one."""
-        for label in (slug, strategy_id, name):
-            if label is not None and label in self.strategies:
-                return self.strategies[label]
-        return None
+        label = self.label(slug, strategy_id, name)
+        return None if label is None else self.strategies[label]
 
-    def misnamed(self, labels: Iterable[str | None]) -> list[str]:
-        """A line for each name in the file that is not in `labels`, the ids, slugs and names of all strategies."""
-        return [
-            f"{self.path}: no strategy has the id, slug or name {name!r}: see `meter-pipeline strategies list`"
-            for name in sorted(set(self.strategies) - set(labels))
-        ]
+    def label(self, slug: str, strategy_id: str, name: str | None) -> str | None:
+        """The label under which the entry of a strategy stands; None without one."""
+        return next((label for label in (slug, strategy_id, name) if label in self.strategies), None)
 
 
 def load_config(named: Path | None) -> Config:
@@ -171,7 +166,7 @@ class _Reader:
             nodes = self._texts(inner, f"audit.{option}")
             for test in nodes:
                 if test.value not in tests:
-                    raise self._error(test, f"{test.value!r} is not a test of the audit: {_suggest(test.value, tests)}")
+                    raise self._error(test, f"{test.value!r} is not a test of the audit: {suggest(test.value, tests)}")
                 if test.value in named:
                     raise self._error(test, f"{test.value!r} is in audit twice: remove one")
                 named.add(test.value)
@@ -215,7 +210,7 @@ class _Reader:
             if key.value in seen:
                 raise self._error(key, f"{key.value!r} is here twice: remove one")
             if names is not None and key.value not in names:
-                raise self._error(key, f"{key.value!r} is not known here: {_suggest(key.value, names)}")
+                raise self._error(key, f"{key.value!r} is not known here: {suggest(key.value, names)}")
             seen.add(key.value)
             yield key.value, value
 
@@ -281,8 +276,3 @@ class _Reader:
 
 def _is_null(node: yaml.Node) -> bool:
     return bool(node.tag == "tag:yaml.org,2002:null")
-
-
-def _suggest(name: str, names: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, names, 1)
-    return f"did you mean {close[0]}?" if close else f"give one of {', '.join(names)}"

@@ -199,11 +199,13 @@ def _build_audit(names: Names) -> dg.JobDefinition:
 
 def _find_strategies(ledger: "Ledger", wanted: Iterable[str]) -> list[str]:
     """Ids of strategies, given by id or slug; of all if none are given."""
+    from meter_pipeline.store.ledger.rows import find_meant
     from meter_pipeline.sync import DecisionError
 
     rows = ledger.strategies()
     known = {name: row.strategy_id for row in rows for name in (row.strategy_id, row.slug)}
     for name in wanted:
         if name not in known:
-            raise DecisionError(f"no strategy {name}: see `meter-pipeline strategies list`")
+            way_out = find_meant(rows, name, "see `meter-pipeline strategies list`")
+            raise DecisionError(f"no strategy {name!r}: {way_out}")
     return [known[name] for name in wanted] or [row.strategy_id for row in rows]

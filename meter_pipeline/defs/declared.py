@@ -7,7 +7,6 @@ that name.
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,10 +51,11 @@ class DeclaredStrategy:
             return f"deleted at Meter on {row.deleted_at}; the data that was loaded stays" if row.deleted_at else None
         if not strategies:
             return f"{self.label!r} ({self.source}) is unknown: no sync has seen a strategy at Meter yet"
-        names = [name for row in strategies.values() for name in (row.name, row.slug) if name]
-        close = difflib.get_close_matches(self.label, names, 1)
-        meant = f", did you mean {close[0]!r}?" if close else ""
-        return f"no strategy at Meter is called {self.label!r} ({self.source}): correct the name or remove it{meant}"
+        from meter_pipeline.store.ledger.rows import find_meant
+
+        meant = find_meant(list(strategies.values()), self.label, "")
+        way_out = f"correct the name or remove it{meant and f', {meant}'}"
+        return f"no strategy at Meter is called {self.label!r} ({self.source}): {way_out}"
 
 
 def find_declared_strategies(

@@ -8,7 +8,6 @@ on the order of requests: the same requests meet the same faults, whatever the n
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 from meter_pipeline.sandbox.errors import SandboxError
 from meter_pipeline.sandbox.pages import noise
+from meter_pipeline.text.names import suggest
 
 #: Faults that answer before anything happened, in the order they are drawn.
 BEFORE = ("rate_429", "rate_500", "rate_502", "rate_503", "drop_before")
@@ -145,8 +145,7 @@ def parse_faults(texts: list[str]) -> dict[str, Any]:
 def _parse(name: str, value: Any) -> Any:
     known = {item.name: str(item.type) for item in dataclasses.fields(Faults)}
     if name not in known:
-        near = difflib.get_close_matches(name, known, 3, 0.4)
-        raise SandboxError(f"no switch is called {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+        raise SandboxError(f"no switch is called {name!r}: {suggest(name, known)}")
     kind = known[name]
     if name in BEFORE + AFTER or name in ("webhook_duplicates", "webhook_reorder"):
         return _parse_rate(name, value)

@@ -9,7 +9,7 @@ from typing import Any
 from meter_pipeline.api import MeterBadRequest, MeterClient, MeterNotFound
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.rows import JobRow, ScheduleRow, called
+from meter_pipeline.store.ledger.rows import JobRow, ScheduleRow, called, find_meant
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.containment import Trouble, contained
 from meter_pipeline.sync.discovery.listing import record_jobs
@@ -196,7 +196,8 @@ def _find_strategies(ledger: Ledger, names: Collection[str], missing_ok: bool) -
         if not found and missing_ok:
             continue
         if not found:
-            raise SelectionError(f"no strategy {name!r}: see `meter-pipeline strategies list`")
+            way_out = find_meant(rows, name, "see `meter-pipeline strategies list`")
+            raise SelectionError(f"no strategy {name!r}: {way_out}")
         if len(found) > 1:
             slugs = ", ".join(row.slug for row in found)
             raise SelectionError(f"several strategies are called {name!r}: name one of {slugs}")

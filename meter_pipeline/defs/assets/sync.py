@@ -17,6 +17,7 @@ from pydantic import Field
 
 from meter_pipeline.config import origin
 from meter_pipeline.config.meter_yaml import Config, load_config
+from meter_pipeline.config.mismatches import find_mismatches
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import parse_since
 from meter_pipeline.defs.assets.events import Events
@@ -199,7 +200,7 @@ def _run(
         config=meter_config,
         processes=OwnProcesses.of(settings, store.ledger.claims.work),
     )
-    for line in meter_config.misnamed(label for row in store.ledger.strategies() for label in row.labels):
+    for line in find_mismatches(meter_config, store.ledger.strategies()):
         context.log.warning(line)
     for slug in report.skipped:
         context.log.warning(f"{slug}: skipped, it is being loaded by {report.holders[slug]}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from meter_pipeline.store import columns, derived
+from meter_pipeline.text.names import find_close
 
 #: The states of a job at Meter that are documented.
 STATUSES = ("pending", "running", "completed", "failed")
@@ -32,14 +33,14 @@ class StrategyRow:
     readings: str | None = field(default=None, repr=False)
 
     @property
-    def labels(self) -> tuple[str | None, ...]:
-        """Names by which a user may give the strategy: its id, its slug, its name at Meter."""
-        return (self.strategy_id, self.slug, self.name)
-
-    @property
     def columns(self) -> list[columns.Column]:
         """The typed columns of the strategy's results: those of its fields, each with what was read from its texts."""
         return derived.columns_of(columns.load(self.fields), derived.load(self.readings))
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """Names of the fields that the strategy's items had so far, as received."""
+        return tuple(known.name for known in columns.load(self.fields))
 
     @property
     def text_reasons(self) -> dict[str, str]:
@@ -51,6 +52,12 @@ def called(strategies: Sequence[StrategyRow], name: str) -> list[StrategyRow]:
     """The strategies that a user means by `name`: the one with that id or slug, else all with that name at Meter."""
     found = [row for row in strategies if name in (row.strategy_id, row.slug)]
     return found or [row for row in strategies if row.name == name]
+
+
+def find_meant(strategies: Sequence[StrategyRow], name: str, otherwise: str) -> str:
+    """The way out for a name that no strategy has: the slug or name that it resembles, or else `otherwise`."""
+    close = find_close(name, [known for row in strategies for known in (row.slug, row.name) if known])
+    return f"did you mean {close!r}?" if close else otherwise
 
 
 @dataclass(frozen=True)
