@@ -40,7 +40,7 @@ from meter_pipeline.commands.schedules import schedules
 from meter_pipeline.commands.status import status
 from meter_pipeline.commands.strategies import strategies
 from meter_pipeline.commands.sync import exit_actions, sync
-from meter_pipeline.commands.usage import Commands, Group
+from meter_pipeline.commands.usage import Commands, Group, describe_usage
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host.causes import explain
 from meter_pipeline.host.imports import spare_pandas
@@ -171,7 +171,7 @@ def _one_line(error: Exception) -> str:
     elif isinstance(error, OSError):
         text = explain(error)
     else:
-        text = error.format_message() if hasattr(error, "format_message") else str(error)
+        text = describe_usage(error, PROGRAM) if _is_usage(error) else str(error)
     return " ".join(text.split()) or type(error).__name__
 
 

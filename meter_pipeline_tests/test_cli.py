@@ -271,8 +271,14 @@ def test_a_bad_setting_is_one_line(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("sync", "--agian"), "No such option"),
-        (("nope",), "No such command"),
+        (("sync", "--agian"), "No such option: --agian (Possible options: --again): see `meter-pipeline sync --help`"),
+        (("sync", "--since"), "Option '--since' requires an argument: see `meter-pipeline sync --help`"),
+        (("query",), "Missing argument 'sql': see `meter-pipeline query --help`"),
+        (("audit", "a", "b"), "Got unexpected extra argument(s) (b): see `meter-pipeline audit --help`"),
+        (("nope",), "No such command 'nope': see `meter-pipeline --help`"),
+        (("jobs", "nope"), "No such command 'nope': see `meter-pipeline jobs --help`"),
+        (("dev", "--port", "abc"), "Invalid value for '--port'"),
+        (("release",), "meter-pipeline: give the ids of held jobs"),
         (("sync", "--since", "yesterday"), "since 'yesterday'"),
         (("sync", "--strategy", "nope"), "no strategy 'nope'"),
         (("schedules", "create", "Books"), "--every or --cron"),

@@ -59,6 +59,9 @@ def keys(
             }
         )
         return
+    if not chosen:
+        print_line("no strategy is known yet: run `meter-pipeline sync`")
+        return
     print_table(
         ("strategy", "key", "from", "stability", "jobs", "items", "repeated", "ignored"),
         [_summarise(row.slug, rules, duplicates.get(row.strategy_id, 0)) for row, rules in chosen],

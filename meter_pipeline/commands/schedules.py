@@ -63,6 +63,9 @@ def list_schedules(as_json: Json = False) -> None:
         )
         for s in found
     ]
+    if not rows:
+        print_line("no schedule at Meter: make one with `meter-pipeline schedules create STRATEGY --every 1h`")
+        return
     print_table(("id", "strategy", "pages", "runs", "enabled", "last run"), rows)
 
 

@@ -31,12 +31,18 @@ class Command(TyperCommand):
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
         """Parses the command line, and refuses text that is not UTF-8 and a second value for a single-valued option."""
         if not context.resilient_parsing:
-            _require_utf8(context, arguments)
-            _, _, given = self.make_parser(context).parse_args(args=list(arguments))
+            _require_utf8(arguments)
+            try:
+                _, _, given = self.make_parser(context).parse_args(args=list(arguments))
+            except Exception as error:
+                # The parser does not know for which command it parses.
+                if getattr(error, "ctx", context) is None:
+                    error.ctx = context  # type: ignore[attr-defined]
+                raise
             for parameter, times in Counter(filter(_is_single, given)).items():
                 if times > 1:
-                    context.fail(f"{' / '.join([*parameter.opts, *parameter.secondary_opts])} is given {times} times, "
-                                 "and takes one value: give it once")  # fmt: skip
+                    names = " / ".join([*parameter.opts, *parameter.secondary_opts])
+                    raise typer.BadParameter(f"{names} is given {times} times, and takes one value: give it once")
         parsed: list[str] = super().parse_args(context, arguments)
         return parsed
 
@@ -94,13 +100,31 @@ class Commands(typer.Typer):
         return super().command(name, **{"cls": Command, **settings})
 
 
-def _require_utf8(context: Any, arguments: Sequence[str]) -> None:
+def describe_usage(error: Any, program: str) -> str:
+    """Describes a mistake in usage, with the way out.
+
+    The messages of this package name it themselves, as those about a value do. Typer's others name the command's help.
+
+    Args:
+        error: Typer's error.
+        program: The program's name.
+    """
+    text = str(error.format_message())
+    # Typer's error for an argument or option that is missing is one about its value, too.
+    if isinstance(error, typer.BadParameter) and not hasattr(error, "param_type"):
+        return text.removeprefix("Invalid value: ")
+    context = getattr(error, "ctx", None)
+    return f"{text.rstrip('.')}: see `{context.command_path if context is not None else program} --help`"
+
+
+def _require_utf8(arguments: Sequence[str]) -> None:
     """Refuses text that no request, query or file of this package could hold."""
     for argument in arguments:
         try:
             argument.encode()
         except UnicodeEncodeError:
-            context.fail(f"{argument.encode(errors='backslashreplace').decode()} is not UTF-8: give UTF-8 text")
+            shown = argument.encode(errors="backslashreplace").decode()
+            raise typer.BadParameter(f"{shown} is not UTF-8: give UTF-8 text") from None
 
 
 def _is_argument(parameter: Any) -> bool:

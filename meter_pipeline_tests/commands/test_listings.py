@@ -180,3 +180,25 @@ def test_items_that_wrap_a_list_are_named_until_meter_yaml_says_where_the_items_
     assert (shown["wrapper"], shown["items_in"], shown["items"]) == (None, "products", 4)
     assert shown["columns"] == {"name": "text", "price": "text", "price_amount": "decimal", "price_currency": "text"}
     assert meter("status", "--json").document["wrappers"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "way_out"),
+    [
+        (("keys",), "no strategy is known yet: run `meter-pipeline sync`"),
+        (("audit",), "no job is loaded yet: run `meter-pipeline sync`"),
+        (("status",), "no job is known yet: run `meter-pipeline sync`"),
+        (("strategies", "list"), "no strategy at Meter: make one with `meter-pipeline strategies generate"),
+        (("schedules", "list"), "no schedule at Meter: make one with `meter-pipeline schedules create"),
+    ],
+)
+def test_an_empty_account_and_an_empty_ledger_are_answered_with_what_to_do(
+    shop: Sandbox, meter: Command, arguments: tuple[str, ...], way_out: str
+) -> None:
+    (schedule,) = shop.world.schedules
+    assert meter("schedules", "delete", schedule, "--yes").code == 0
+    assert meter("strategies", "delete", "Books", "--yes").code == 0
+    done = meter(*arguments)
+    assert done.code == 0
+    assert way_out in done.out
+    assert "no rows" not in done.out

@@ -138,4 +138,4 @@ def test_jobs_are_judged_again_from_the_launchpad_and_the_verdicts_count_when_th
     assert states(pipeline)[empty] == "held"
     audit_again(pipeline, strategies=["boots"], apply=True)
     assert states(pipeline)[empty] == "accepted"
-    assert "no strategy nobody" in failure(audit_again(pipeline, fails=True, strategies=["nobody"]))
+    assert "no strategy 'nobody'" in failure(audit_again(pipeline, fails=True, strategies=["nobody"]))

@@ -81,7 +81,7 @@ def test_a_declared_strategy_that_meter_lacks_is_one_line_and_the_rest_is_loaded
     assert found is not None
     assert not found.passed
     said = "no strategy at Meter is called 'Bocks' (strategies of the definitions): correct the name or remove it"
-    assert found.description == f"{said}, did you mean 'Books'?"
+    assert found.description == f"{said}, did you mean 'books'?"
     assert found.severity == dg.AssetCheckSeverity.ERROR
     warnings = [log.user_message for log in pipeline.instance.all_logs(result.run_id) if log.level == logging.WARNING]
     assert [line for line in warnings if "bocks" in line] == [f"results/bocks: {found.description}"]
