@@ -36,24 +36,29 @@ _SCHEMES = {
     "clickhouses": "clickhouse",
     "bigquery": "bigquery",
     "snowflake": "snowflake",
+    "databricks": "databricks",
 }
 # Targets that are servers, with an address that every client of theirs knows.
 _SERVERS = {
     "postgresql": "postgresql://user@host/database",
     "clickhouse": "clickhouse://user@host:8123/database",
     "snowflake": "snowflake://user@account/database/schema?warehouse=name",
+    "databricks": "databricks://token:${TOKEN}@host/catalog/schema?http_path=/sql/1.0/warehouses/id&volume=name",
 }
-_ADDRESSES = "postgresql:, clickhouse:, bigquery:, snowflake:, sqlite:, duckdb:, md:"
+_ADDRESSES = "postgresql:, clickhouse:, bigquery:, snowflake:, databricks:, sqlite:, duckdb:, md:"
 _NO_SCHEMAS = {
     "sqlite": "a SQLite file has no schemas: remove `schema`",
     "clickhouse": "ClickHouse has databases in the place of schemas: remove `schema`, and name the database in `to`",
     "bigquery": "`to` names the dataset of BigQuery already: remove `schema`",
     "snowflake": "`to` names the schema of Snowflake already: remove `schema`",
+    "databricks": "`to` names the schema of Databricks already: remove `schema`",
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TABLE = re.compile(r"[\w*]+\.[\w*]+")
 _SNOWFLAKE_PATH = re.compile(r"[A-Za-z_][\w$]*/[A-Za-z_][\w$]*")
+_DATABRICKS_PATH = re.compile(r"[\w-]+/\w+")
+_VOLUME = re.compile(r"(?:(?:[\w-]+\.)?\w+\.)?[\w-]+")
 _DATASET = re.compile(r"bigquery://(?:[\w.-]+:)?[\w-]+/\w+")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WHOLE = "env:"
@@ -74,7 +79,7 @@ class Address:
     """Where a target is.
 
     Attributes:
-        kind: postgresql, clickhouse, bigquery, snowflake, sqlite or duckdb.
+        kind: postgresql, clickhouse, bigquery, snowflake, databricks, sqlite or duckdb.
         url: The URL or path to connect to, which may hold a password. Never shown by `repr`.
         shown: The same without a password, for messages.
         secrets: What must not be in a message, in every spelling.
@@ -99,8 +104,8 @@ class DeliveryTarget:
     Attributes:
         name: Its name there, which is the name of its asset in Dagster as well.
         to: The address, with the names of variables in the place of secrets.
-        schema: The schema for the tables; a SQLite file has none, and of ClickHouse, BigQuery and Snowflake the address
-            names the database, dataset or schema.
+        schema: The schema for the tables; a SQLite file has none, and of ClickHouse, BigQuery, Snowflake and Databricks
+            the address names the database, dataset or schema.
         tables: What is delivered, as `schema.name` of the warehouse, with `*` as wildcard.
         line: The line in the file.
     """
@@ -177,6 +182,13 @@ def check_target(name: str, to: str, schema: str | None, tables: tuple[str, ...]
         return f"`to` must begin with {_ADDRESSES} or env:"
     if not is_variable and _holds_password(to):
         return "`to` holds a password: write ${NAME} in its place, and put it into the environment variable NAME"
+    if not is_variable and scheme == "databricks":
+        try:
+            lacking = _find_lacking(_Parts(scheme, _VARIABLE.sub("x", to.partition(":")[2])))
+        except ValueError:
+            lacking = "no URL"
+        if lacking:
+            return f"`to` names {lacking}: give {_SERVERS[scheme]}"
     if schema is not None and not _SCHEMA.fullmatch(schema):
         return f"{schema!r} is not a valid name of a schema: give letters, digits and _"
     if schema is not None and (refusal := _NO_SCHEMAS.get(_SCHEMES.get(scheme, ""))) is not None:
@@ -222,6 +234,8 @@ def parse_address(url: str, where: str) -> Address:
         raise DeliveryConfigError(f"{where} is not a URL: give {_SERVERS[kind]}") from None
     if kind == "snowflake" and not (found.account and _SNOWFLAKE_PATH.fullmatch(found.database)):
         raise DeliveryConfigError(f"{where} names no account, database and schema: give {_SERVERS[kind]}")
+    if kind == "databricks" and (lacking := _find_lacking(found)):
+        raise DeliveryConfigError(f"{where} names {lacking}: give {_SERVERS[kind]}")
     if kind == "clickhouse":
         if not found.database:
             raise DeliveryConfigError(f"{where} names no database: give {_SERVERS[kind]}")
@@ -241,8 +255,21 @@ class _Parts:
         self.address = f"{name}{colon}{password}{at}{host}{slash}{path}"
         self.database, _, self.query = path.partition("?")
         self.secrets = (*_spell(password), *_secrets_of(self.query))
+        self.has_password = bool(password)
         self.account = urlsplit(f"//{host}").netloc
         self.shown = f"{kind}://{self.account}{slash}{self.database}"
+
+
+def _find_lacking(found: _Parts) -> str | None:
+    """What an address of Databricks lacks."""
+    options = dict(parse_qsl(found.query))
+    if not (found.account and _DATABRICKS_PATH.fullmatch(found.database)):
+        return "no host, catalog and schema"
+    if not found.has_password:
+        return "no token"
+    if not options.get("http_path"):
+        return "no http_path"
+    return None if _VOLUME.fullmatch(options.get("volume", "")) else "no volume"
 
 
 def _asks_for_tls(query: str) -> bool:

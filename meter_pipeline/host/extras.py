@@ -15,6 +15,7 @@ _MODULES = {
     "bigquery": ("google.cloud.bigquery",),
     "clickhouse": ("clickhouse_connect",),
     "charts": ("matplotlib", "PIL"),
+    "databricks": ("databricks.sql",),
     "dagster": ("dagster", "dagster_webserver", "dagster_dbt", "matplotlib"),
     "iceberg": ("pyiceberg",),
     "dbt": ("dbt.cli", "dbt.adapters.duckdb", "sqlglot"),
@@ -31,8 +32,8 @@ def require_extra(extra: str, needed_by: str, otherwise: str = "") -> None:
     """Makes sure that an extra is installed, without importing it.
 
     Args:
-        extra: Name of the extra in `pyproject.toml`: bigquery, charts, clickhouse, dagster, dbt, iceberg,
-            postgres or snowflake.
+        extra: Name of the extra in `pyproject.toml`: bigquery, charts, clickhouse, dagster, databricks, dbt,
+            iceberg, postgres or snowflake.
         needed_by: What needs the extra; the message begins with it.
         otherwise: Another way out than to install the extra.
 

@@ -52,7 +52,7 @@ def test_every_module_of_the_engine_and_the_command_line_can_be_imported(bare_de
         # These need an extra, and are imported when they are used.
         " 'meter_pipeline.store.warehouse.open_tables.', 'meter_pipeline.store.warehouse.delivery.postgres',"
         " 'meter_pipeline.store.warehouse.delivery.clickhouse', 'meter_pipeline.store.warehouse.delivery.bigquery',"
-        " 'meter_pipeline.store.warehouse.delivery.snowflake');"
+        " 'meter_pipeline.store.warehouse.delivery.snowflake', 'meter_pipeline.store.warehouse.delivery.databricks');"
         "walk = pkgutil.walk_packages(meter_pipeline.__path__, 'meter_pipeline.', onerror=lambda name: None);"
         "names = [module.name for module in walk if not module.name.startswith(others)];"
         "print(*(importlib.import_module(name).__name__ for name in names))"
@@ -146,4 +146,13 @@ def test_the_extra_all_has_every_extra_that_users_can_choose() -> None:
         return {name}.union(*map(reach, named))
 
     # Celery has its place on the machines of a deployment alone, and some clients are many packages.
-    assert {*extras} - reach("all") == {"bench", "bigquery", "celery", "dev", "docs", "engines", "snowflake"}
+    assert {*extras} - reach("all") == {
+        "bench",
+        "bigquery",
+        "celery",
+        "databricks",
+        "dev",
+        "docs",
+        "engines",
+        "snowflake",
+    }

@@ -42,7 +42,10 @@ def test_every_option_of_a_target_is_read(tmp_path: Path) -> None:
     [
         ("analytics: {}", "analytics needs `to`"),
         ("Analytics: {to: 'env:URL'}", "'Analytics' is not a valid name of a target"),
-        ("a: {to: 'oracle://db'}", "`to` must begin with postgresql:, clickhouse:, bigquery:, snowflake:, sqlite:"),
+        (
+            "a: {to: 'oracle://db'}",
+            "`to` must begin with postgresql:, clickhouse:, bigquery:, snowflake:, databricks:, sqlite:",
+        ),
         ("a: {to: 'env:'}", "env: must be followed by the name of an environment variable"),
         ("a: {to: 'postgresql://me:canary@db/x'}", r"`to` holds a password: write \$\{NAME\} in its place"),
         ("a: {to: 'postgresql://me:canary${X}@db/x'}", "`to` holds a password"),
@@ -54,6 +57,19 @@ def test_every_option_of_a_target_is_read(tmp_path: Path) -> None:
         ("a: {to: 'bigquery://p/d', schema: meter}", "`to` names the dataset of BigQuery already: remove `schema`"),
         ("a: {to: 'snowflake://me@acc/d/s', schema: meter}", "`to` names the schema of Snowflake already: remove"),
         ("a: {to: 'snowflake://me@acc/d/s?private_key_file_pwd=canary'}", "`to` holds a password"),
+        (
+            "a: {to: 'databricks://token:${T}@h/c/s?http_path=/p&volume=v', schema: x}",
+            "`to` names the schema of Databr",
+        ),
+        ("a: {to: 'databricks://token:canary@h/c/s?http_path=/p&volume=v'}", "`to` holds a password"),
+        (
+            "a: {to: 'databricks://token:${T}@h/c?http_path=/p&volume=v'}",
+            "`to` names no host, catalog and schema: give",
+        ),
+        ("a: {to: 'databricks://h/c/s?http_path=/p&volume=v'}", "`to` names no token: give databricks://token:"),
+        ("a: {to: 'databricks://token:${T}@h/c/s?volume=v'}", "`to` names no http_path: give databricks://token:"),
+        ("a: {to: 'databricks://token:${T}@h/c/s?http_path=/p'}", "`to` names no volume: give databricks://token:"),
+        ("a: {to: 'databricks://token:${T}@[h/c/s?http_path=/p'}", "`to` names no URL: give databricks://token:"),
         ("a: {to: 'env:URL', schema: 'a b'}", "'a b' is not a valid name of a schema"),
         ("a: {to: 'env:URL', tables: [books]}", "'books' is not a table of the warehouse: write schema.name"),
         ("a: {to: 'env:URL', tables: []}", "`tables` is empty"),
@@ -131,6 +147,19 @@ def test_a_snowflake_address_names_account_database_and_schema() -> None:
     assert address.scrub("canary@1, canary%401, a+b&canary=2") == "***, ***, ***"
     for url in ("snowflake://me@acc", "snowflake://me@acc/all", "snowflake://me@acc/all/a.b", "snowflake:///all/meter"):
         with pytest.raises(DeliveryConfigError, match=r"to names no account, database and schema: give snowflake://"):
+            parse_address(url, "to")
+
+
+def test_a_databricks_address_names_token_schema_warehouse_and_volume() -> None:
+    target = DeliveryTarget("a", "databricks://token:${T}@dbc.example/all/meter?http_path=/sql/1.0/w&volume=c.s.${V}")
+    address = target.resolve({"T": "canary/@1", "V": "up"}.get)
+    assert (address.kind, address.shown) == ("databricks", "databricks://dbc.example/all/meter")
+    assert dict(parse_qsl(urlsplit(address.url).query)) == {"http_path": "/sql/1.0/w", "volume": "c.s.up"}
+    assert address.scrub("canary/@1, canary%2F%401") == "***, ***"
+    for url in ("databricks://token:t@h/c", "databricks://token@h/c/s", "databricks://token:t@h/c/s?volume=v"):
+        with pytest.raises(
+            DeliveryConfigError, match=r"to names no (host|token|http_path).*: give databricks://token:"
+        ):
             parse_address(url, "to")
 
 

@@ -65,6 +65,7 @@ def test_a_target_that_is_down_fails_its_own_step_alone_and_in_one_line(
         ("clickhouses://me@db/x", "clickhouse"),
         ("bigquery://p/d", "bigquery"),
         ("snowflake://me@account/d/s", "snowflake"),
+        ("databricks://token:${T}@host/c/s?http_path=/p&volume=v", "databricks"),
         ("env:URL", "table"),
     ],
 )

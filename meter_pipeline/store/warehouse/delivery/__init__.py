@@ -11,6 +11,7 @@ target, and in the ledger a fact with the ids of the last deliveries.
     dialect      how a target spells names, texts and times
     session      the SQL that all targets share; postgres, sqlite and duckdb_file have the rest
     planned      what targets whose transactions change rows alone share; bigquery and snowflake have the rest
+    databricks   one row that shows a delivery in views, with databricks_layout, databricks_lock, databricks_connection
     staged       what targets without transactions over several tables share; clickhouse has the rest
     holder       who holds a lock that outlives its delivery
     deliver      the function that does it all

@@ -16,7 +16,7 @@ import duckdb
 
 from meter_pipeline.store.warehouse.delivery.dialect import STANDARD, Dialect
 from meter_pipeline.store.warehouse.delivery.relations import Relation
-from meter_pipeline.store.warehouse.sql import quote
+from meter_pipeline.store.warehouse.sql import literal, quote
 
 
 class Month(NamedTuple):
@@ -90,6 +90,15 @@ def condition(relation: Relation, months: Collection[Month], dialect: Dialect = 
     return " OR ".join(found) or "false"
 
 
+def divide(relation: Relation) -> Month:
+    """DuckDB's expressions for the strategy and the month that a row belongs to."""
+    owner = literal(relation.owner or "")
+    return Month(
+        "coalesce(strategy, '')" if relation.by_strategy else owner,
+        "''" if relation.time is None else f"coalesce({_month_of(relation)}, '')",
+    )
+
+
 def _read_revisions(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[Month, str]]:
     found: dict[str, dict[Month, str]] = {}
     for table, strategy, month, revision in connection.execute("FROM meter.partitions").fetchall():
@@ -109,8 +118,7 @@ def _read_hashed(connection: duckdb.DuckDBPyConnection, relation: Relation, *, k
     if keep and relation.is_view:
         rows_of = quote(f"_meter_kept_{relation.target}")
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {rows_of} AS FROM {relation.quoted}")
-    strategy = "coalesce(strategy, '')" if relation.by_strategy else "''"
-    month = "''" if relation.time is None else f"coalesce({_month_of(relation)}, '')"
+    strategy, month = divide(relation)
     columns = ", ".join(quote(column.name) for column in relation.columns)
     # Two sums of independent hashes: no rows can take each other's place by chance, in whatever order they come.
     rows = connection.execute(

@@ -146,6 +146,11 @@ def open_session(address: Address, schema: str) -> Session:
         from meter_pipeline.store.warehouse.delivery.snowflake import SnowflakeSession
 
         return SnowflakeSession(address, schema)
+    if address.kind == "databricks":
+        require_extra("databricks", "delivery to Databricks")
+        from meter_pipeline.store.warehouse.delivery.databricks import DatabricksSession
+
+        return DatabricksSession(address, schema)
     if address.kind == "sqlite":
         from meter_pipeline.store.warehouse.delivery.sqlite import SqliteSession
 
@@ -241,7 +246,8 @@ def _take(source: duckdb.DuckDBPyConnection, session: Session, step: Step, exist
 
 def _send(source: duckdb.DuckDBPyConnection, session: Session, content: Content, table: str, where: str) -> int:
     relation = content.relation
-    columns = ", ".join(session.select(column) for column in relation.columns)
+    marks = session.mark(relation)
+    columns = ", ".join([*map(session.select, relation.columns), *marks.values()])
     reader = source.execute(f"SELECT {columns} FROM {content.rows} WHERE {where}").to_arrow_reader(_BATCH_ROWS)  # noqa: S608
     rows = 0
 
@@ -252,7 +258,7 @@ def _send(source: duckdb.DuckDBPyConnection, session: Session, content: Content,
             yield batch
 
     try:
-        session.load(table, [column.target for column in relation.columns], counted())
+        session.load(table, [*(column.target for column in relation.columns), *marks], counted())
     finally:
         # DuckDB waits for ever for the end of a reader that is left half read, when the file is opened again.
         reader.close()

@@ -117,6 +117,10 @@ class Session(ABC):
     def select(self, column: Column) -> str:
         """DuckDB's expression for a column's values as `load` takes them."""
 
+    def mark(self, relation: Relation) -> Mapping[str, str]:
+        """Columns that rows are sent with beside their own, with DuckDB's expressions for them."""
+        return {}
+
     def commit(self) -> None:
         """Makes the delivery visible, all of it at once."""
         self.execute("COMMIT")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -13,6 +13,7 @@ from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline_tests.bigquery_server import BigQueryServer
 from meter_pipeline_tests.clickhouse_server import PASSWORD, USER, ClickHouseServer
+from meter_pipeline_tests.databricks_server import DatabricksServer
 from meter_pipeline_tests.snowflake_server import SnowflakeServer
 from meter_pipeline_tests.store.warehouse.delivery.targets import HEAVY_KINDS, KINDS, Target, ask_clickhouse
 from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk
@@ -39,6 +40,13 @@ def snowflake_server() -> Iterator[SnowflakeServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def databricks_server() -> Iterator[DatabricksServer]:
+    """A stand-in for Databricks."""
+    with DatabricksServer() as server:
+        yield server
+
+
 @pytest.fixture
 def make_target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Target]]:
     """Makes empty targets by their kind."""
@@ -57,6 +65,9 @@ def make_target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
         elif kind == "snowflake":
             service: SnowflakeServer = request.getfixturevalue("snowflake_server")
             target = Target(kind, service.address(f"meter_{uuid.uuid4().hex[:8]}"), "")
+        elif kind == "databricks":
+            bricks: DatabricksServer = request.getfixturevalue("databricks_server")
+            target = Target(kind, bricks.address(f"meter_{uuid.uuid4().hex[:8]}"), "")
         else:
             target = Target(kind, f"{kind}:///{tmp_path / f'target.{kind}'}", "meter")
         made.append(target)
@@ -66,6 +77,8 @@ def make_target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
     for target in made:
         if target.kind == "postgresql":
             target.ask(f"DROP SCHEMA IF EXISTS {target.schema} CASCADE")
+        elif target.kind == "databricks":
+            target.ask("DROP SCHEMA IF EXISTS " + urlsplit(target.url).path.rpartition("/")[2] + " CASCADE")
         elif target.kind == "clickhouse":
             ask_clickhouse(target.url.rpartition("/")[0], f"DROP DATABASE {target.url.rpartition('/')[2]}")
 

@@ -26,7 +26,7 @@ from meter_pipeline.store.warehouse.delivery.relations import name_in_target, sh
 
 KINDS = ("postgresql", "sqlite", "duckdb")
 #: Kinds whose clients or servers are heavy: `make engines` runs their tests.
-HEAVY_KINDS = ("clickhouse", "bigquery", "snowflake")
+HEAVY_KINDS = ("clickhouse", "bigquery", "snowflake", "databricks")
 Ask = Callable[[str], list[tuple[Any, ...]]]
 Content = Mapping[str, tuple[tuple[str, ...], list[str]]]
 
@@ -55,6 +55,14 @@ class Target:
         """The schema of Snowflake with its database, as SQL."""
         return ".".join(f'"{part.upper()}"' for part in urlsplit(self.url).path.strip("/").split("/"))
 
+    @property
+    def _schema(self) -> str:
+        return self.schema or urlsplit(self.url).path.rpartition("/")[2]
+
+    @property
+    def _catalog(self) -> str:
+        return '"spark_catalog".' if self.kind == "databricks" else ""
+
     def deliver(self, ledger: Ledger, path: Path, *, full: bool = False) -> Delivery:
         """Delivers the publication at `path`."""
         wanted = DeliveryTarget("analytics", self.url, self.schema, self.tables)
@@ -64,7 +72,7 @@ class Target:
     def session(self) -> Iterator[Ask]:
         """A session of the target's own client, as a function that answers SQL; `SCHEMA.` stands for the schema."""
         schemas = {"sqlite": "", "clickhouse": "", "bigquery": f'"a-project"."{self.dataset}".',
-                   "snowflake": f"{self.path}."}  # fmt: skip
+                   "snowflake": f"{self.path}.", "databricks": f"{self._schema}."}  # fmt: skip
         prefix = schemas.get(self.kind, f"{self.schema}.")
         with self._client() as client:
             yield lambda sql: client(sql.replace("SCHEMA.", prefix))
@@ -83,6 +91,9 @@ class Target:
         elif self.kind == "snowflake":
             with open_snowflake(self.url) as snow:
                 yield lambda sql: _ask_snowflake(snow, sql)
+        elif self.kind == "databricks":
+            with open_databricks(self.url) as bricks:
+                yield lambda sql: _ask_databricks(bricks, sql)
         elif self.kind == "sqlite":
             with sqlite3.connect(self.address.url) as lite:
                 yield lambda sql: lite.execute(sql).fetchall()
@@ -127,7 +138,9 @@ class Target:
             )
             return sorted(name for (name,) in _lowered(ask(sql)) if not name.startswith("_meter_"))
         else:
-            sql = f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{self.schema}'"
+            sql = (
+                f"SELECT table_name FROM {self._catalog}information_schema.tables WHERE table_schema = '{self._schema}'"
+            )
         return sorted(name for (name,) in ask(sql) if not name.startswith("_meter_"))
 
     def _columns(self, ask: Ask, name: str) -> list[str]:
@@ -147,8 +160,8 @@ class Target:
             return [column for (column,) in _lowered(ask(sql))]
         else:
             sql = (
-                "SELECT column_name FROM information_schema.columns "
-                f"WHERE table_schema = '{self.schema}' AND table_name = '{name}'"
+                f"SELECT column_name FROM {self._catalog}information_schema.columns "
+                f"WHERE table_schema = '{self._schema}' AND table_name = '{name}'"
             )
         return [column for (column,) in ask(sql)]
 
@@ -194,6 +207,33 @@ def _ask_snowflake(client: Any, sql: str) -> list[tuple[Any, ...]]:
         # Names are in capitals there.
         rows = cursor.execute(re.sub(r'"[^"]*"', lambda name: _upper(name[0]), sql)).fetchall()
         return [tuple(row) for row in rows]
+
+
+def open_databricks(url: str) -> closing[Any]:
+    """The client of Databricks, for the stand-in of an address."""
+    from databricks import sql
+
+    parts = urlsplit(url)
+    options = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    connection = sql.connect(
+        server_hostname=parts.hostname,
+        http_path=options["http_path"],
+        access_token=unquote(parts.password or ""),
+        enable_telemetry=False,
+        _port=parts.port,
+        _tls_trusted_ca_file=options["ca_cert"],
+    )
+    return closing(connection)
+
+
+def _ask_databricks(client: Any, sql: str) -> list[tuple[Any, ...]]:
+    with client.cursor() as cursor:
+        cursor.execute(sql.replace("`", "``").replace('"', "`"))
+        rows = cursor.fetchall()
+    # Its times are in UTC.
+    return [
+        tuple(cell.replace(tzinfo=timezone.utc) if isinstance(cell, datetime) else cell for cell in row) for row in rows
+    ]
 
 
 def _upper(name: str) -> str:
