@@ -299,8 +299,10 @@ class DatabricksSession(Session):
         held = self._held.tables if self._held is not None else {}
         for view in self._views.values():
             self._lock.keep()
-            before = held[view.name].columns if view.name in held else {}
-            self.execute(write_view(view, self._schema, before))
+            physical = self._physical[DATA + view.name]
+            before = held[view.name].columns.items() if view.name in held else ()
+            shown = {name: type_ for name, type_ in before if name_column(name, type_) in physical}
+            self.execute(write_view(view, self._schema, shown))
         self._switch(own)
         for name in self._dropped:
             self.execute(f"DROP VIEW IF EXISTS {self.name(name)}")

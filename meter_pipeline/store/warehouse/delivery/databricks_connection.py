@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import socket
 import tempfile
 import uuid
@@ -35,8 +34,11 @@ _CONNECT_SECONDS = 20
 _RETRY_SECONDS = 600
 _LONGEST_REASON = 300
 _WAYS_OUT = {
+    # Answers of HTTP, and words of error messages.
     "401": "check the token",
     "403": "check the token, and that it may use the SQL warehouse",
+    "404": "check the http_path",
+    "UNAUTHORIZED": "check the token",
     "INSUFFICIENT_PERMISSIONS": "grant this user the right",
     "PERMISSION_DENIED": "grant this user the right",
     "NO_SUCH_CATALOG": "check the name of the catalog, which needs Unity Catalog",
@@ -194,12 +196,15 @@ def _write(folder: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[Path]:
 
 
 def _explain(error: Exception, shown: str, scrub: Callable[[str], str]) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    status = re.search(r"\b(40[13])\b", text)
-    keys = [status[1]] if status else [key for key in _WAYS_OUT if key in text and not key.isdecimal()]
-    if isinstance(error, (OSError, urllib3.exceptions.HTTPError)):
-        keys = keys or ["HTTP"]
-    way_out = _WAYS_OUT[keys[0]] if keys else "deliver again"
+    text = " ".join(str(error).split()).replace(": :", ":") or type(error).__name__
+    status = str((getattr(error, "context", None) or {}).get("http-code") or "")
+    is_network = isinstance(error, (driver.exc.RequestError, OSError, urllib3.exceptions.HTTPError))
+    key = (
+        status
+        if status in _WAYS_OUT
+        else next((word for word in _WAYS_OUT if not word.isdecimal() and word in text), None)
+    )
+    way_out = _WAYS_OUT[key or "HTTP"] if key or is_network else "deliver again"
     line = text.partition(" SQLSTATE: ")[0].rstrip(".")
     line = line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}…"
     return scrub(f"{shown}: {line}; {way_out}")

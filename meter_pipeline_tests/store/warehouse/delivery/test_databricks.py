@@ -105,6 +105,17 @@ def test_a_column_whose_type_has_changed_shows_its_old_values_until_the_switch(
     assert target.ask("SELECT value FROM SCHEMA.typed") == [("two",)]
 
 
+def test_a_table_beneath_a_view_that_was_dropped_by_hand_is_sent_in_full(target: Target, desk: Desk) -> None:
+    desk.publish(Typed("1"))
+    target.tables = ("marts.typed",)
+    target.deliver(desk.ledger, desk.path)
+    target.ask("DROP TABLE SCHEMA._meter_data_typed")
+    desk.touch()
+    desk.publish(Typed("'two'"))
+    assert target.deliver(desk.ledger, desk.path).notes == ("typed was gone from the target: it is sent in full",)
+    assert target.ask("SELECT value FROM SCHEMA.typed") == [("two",)]
+
+
 # Each is a place where a delivery may end.
 @pytest.mark.parametrize(
     "refused",
@@ -212,7 +223,7 @@ def test_wrong_tokens_names_and_servers_are_one_line_without_a_secret(
     good = databricks_server.address("s")
     urls = {
         databricks_server.address("s", token="canary/@1"): "; check the token",
-        good.replace("/sql/1.0", "/sql/2.0"): "; check the host, the http_path and the network",
+        good.replace("/sql/1.0", "/sql/2.0"): "; check the http_path$",
         good.replace(f":{databricks_server.port}/", f":{port}/"): "; check the host, the http_path and the network",
         good.replace("files.uploads", "nowhere"): "; check the volume, and grant this user",
         f"{good}&sslmode=off": "the address has an unknown option 'sslmode': give http_path, volume, ca_cert",
@@ -241,8 +252,8 @@ def test_large_tables_go_in_several_files(
 def test_text_that_looks_like_sql_or_a_variable_is_text(target: Target, desk: Desk) -> None:
     from meter_pipeline.store.warehouse.delivery.databricks_layout import DIALECT
 
-    for text in ("it's", "back\\slash", "\\u0041", "${spark.app.name}", "line\nline", '"`;--'):
-        assert target.ask(f"SELECT {DIALECT.literal(text)} AS x".replace("`", "\x60"))[0][0] == text.replace('"', "`")
+    for text in ("it's", "back\\slash", "\\u0041", "${spark.app.name}", "line\nline", ";--"):
+        assert target.ask(f"SELECT {DIALECT.literal(text)} AS x") == [(text,)]
 
 
 class Typed(Marts):
