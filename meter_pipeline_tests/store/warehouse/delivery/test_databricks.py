@@ -6,17 +6,23 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import duckdb
 import pytest
 
 from meter_pipeline.store.errors import WarehouseError
+from meter_pipeline.store.warehouse.build import Built, roll_back
 from meter_pipeline_tests.databricks_server import TOKEN, DatabricksServer
 from meter_pipeline_tests.store.warehouse.delivery.targets import Target, expected
 from meter_pipeline_tests.store.warehouse.desk import APRIL, Desk, Marts
 
 # They need Databricks' connector and Spark, which are no dependencies of the quick tests.
-pytestmark = pytest.mark.engines
+pytestmark = [
+    pytest.mark.engines,
+    pytest.mark.skipif(sys.version_info < (3, 11), reason="PySpark asks for Python 3.11"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +109,26 @@ def test_a_column_whose_type_has_changed_shows_its_old_values_until_the_switch(
     databricks_server.refuse()
     assert not target.deliver(desk.ledger, desk.path).notes
     assert target.ask("SELECT value FROM SCHEMA.typed") == [("two",)]
+
+
+def test_a_view_that_a_delivery_has_changed_before_it_was_cut_off_is_put_back(
+    target: Target, desk: Desk, databricks_server: DatabricksServer
+) -> None:
+    first = desk.publish(Typed("1"))
+    target.tables = ("marts.typed",)
+    target.deliver(desk.ledger, desk.path)
+    before = target.content()
+    desk.touch()
+    desk.publish(Typed("'two'"))
+    databricks_server.refuse(r"INSERT INTO .*_meter_deliveries")
+    with pytest.raises(WarehouseError):
+        target.deliver(desk.ledger, desk.path)
+    assert target.content() != before
+    databricks_server.refuse()
+    roll_back(desk.ledger, desk.path, first.publication_id)
+    done = target.deliver(desk.ledger, desk.path)
+    assert (done.unchanged, done.notes) == (True, ())
+    assert target.content() == before
 
 
 def test_a_table_beneath_a_view_that_was_dropped_by_hand_is_sent_in_full(target: Target, desk: Desk) -> None:
@@ -263,12 +289,8 @@ class Typed(Marts):
         super().__init__(version=value, carried=())
         self._value = value
 
-    def build(self, file):  # type: ignore[no-untyped-def]
+    def build(self, file: Path) -> Built:
         """Builds it."""
-        import duckdb
-
-        from meter_pipeline.store.warehouse.build import Built
-
         with duckdb.connect(str(file)) as connection:
             connection.execute("CREATE SCHEMA IF NOT EXISTS marts")
             connection.execute(f"CREATE OR REPLACE TABLE marts.typed AS SELECT {self._value} AS value")
