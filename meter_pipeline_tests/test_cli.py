@@ -416,7 +416,7 @@ def test_a_sync_counts_changes_and_names_a_schedule_that_cannot_be_read(shop: Sa
     assert done.code == 1
     assert f"books: schedule {schedule}: its changes cannot be read" in done.err
     shop.clear_faults()
-    assert "1 new changes, 1 acknowledged" in meter("sync").out
+    assert "1 new change, 1 acknowledged" in meter("sync").out
 
 
 @pytest.mark.parametrize("path", ["/jobs/", "/schedules$"])

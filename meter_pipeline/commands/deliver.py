@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meter_pipeline.commands.console import print_json, print_line, print_stderr
-from meter_pipeline.commands.options import Json
+from meter_pipeline.commands.options import Json, count
 from meter_pipeline.config.meter_yaml import Config, load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.variables import read_variable
@@ -72,7 +72,5 @@ def _print(delivery: Delivery) -> None:
     if delivery.unchanged:
         print_line(f"{where} has publication {delivery.publication_id} already")
         return
-    print_line(
-        f"{where} has publication {delivery.publication_id}: {delivery.rows:,} rows of {len(delivery.tables):,} tables "
-        f"sent in {delivery.seconds:.1f} s"
-    )
+    sent = f"{count(delivery.rows, 'row')} of {count(len(delivery.tables), 'table')} sent in {delivery.seconds:.1f} s"
+    print_line(f"{where} has publication {delivery.publication_id}: {sent}")

@@ -19,6 +19,7 @@ from meter_pipeline.commands.options import (
     Since,
     StrategyArgument,
     StrategyFilter,
+    count,
     parse_object,
 )
 from meter_pipeline.commands.usage import Commands
@@ -123,7 +124,7 @@ def run_job(
     elif hasattr(created, "job_id"):
         print_line(f"job {created.job_id} is {created.status}" + (f": {created.error}" if created.error else ""))
     else:
-        print_line(f"batch {created.batch_id} of {created.job_count} jobs is {created.status}")
+        print_line(f"batch {created.batch_id} of {count(created.job_count, 'job')} is {created.status}")
     raise typer.Exit(1 if created.status == "failed" else 0)
 
 

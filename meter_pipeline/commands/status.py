@@ -16,7 +16,7 @@ from meter_pipeline.connect import open_ledger
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.claim_rows import ClaimRow
     from meter_pipeline.store.ledger.findings import Doubt
-    from meter_pipeline.store.ledger.rows import StrategyRow
+    from meter_pipeline.store.ledger.rows import FindingRow, StrategyRow
     from meter_pipeline.store.ledger.troubles import Silence
     from meter_pipeline.sync.loading.likeness import HeldGroup
 
@@ -53,7 +53,8 @@ def status(as_json: Json = False) -> None:
         counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), ledger.gaps()
         failing, silences, doubts = find_failing(ledger), find_silences(ledger), find_doubts(ledger)
         waiting = [job for job in problems if job.state == "held"]
-        held = group_alike(waiting, read_findings(ledger, [job.job_id for job in waiting]))
+        findings = read_findings(ledger, [job.job_id for job in waiting])
+        held = group_alike(waiting, findings)
         rejecting = find_rejecting(ledger)
         odd, unended, claims = ledger.odd_statuses(), ledger.unended_sync(), ledger.claims.read()
         strategies = ledger.strategies()
@@ -110,7 +111,7 @@ def status(as_json: Json = False) -> None:
         return
     for line in origin.lines(settings.data_dir):
         print_line(line)
-    _print_judged(held, doubts, slugs)
+    _print_judged(held, findings, doubts, slugs)
     if not counts:
         print_line("no job is known yet: run `meter-pipeline sync`")
     else:
@@ -121,8 +122,8 @@ def status(as_json: Json = False) -> None:
             print_line(f"{named} is {problem.state}: {problem.reason}")
     _print_first(
         (
-            f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} was accepted without {job.rejected:,} rejected "
-            f"items: {job.rejection}"
+            f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} was accepted without "
+            f"{count(job.rejected or 0, 'rejected item')}: {job.rejection}"
             for job in rejecting
         ),
         _MAX_REJECTING,
@@ -158,7 +159,7 @@ def status(as_json: Json = False) -> None:
     for gap in gaps[:_MAX_GAPS]:
         print_line(
             f"{gap.slug}: schedule {gap.schedule_id} has no job between {format_cell(parse_time(gap.since))} and "
-            f"{format_cell(parse_time(gap.until))}, about {gap.missed} runs"
+            f"{format_cell(parse_time(gap.until))}, about {count(gap.missed, 'run')}"
         )
     if len(gaps) > _MAX_GAPS:
         print_line(f"{len(gaps) - _MAX_GAPS} earlier gaps: see --json")
@@ -170,15 +171,15 @@ def status(as_json: Json = False) -> None:
         print_line("never synced")
         return
     landed = sum(strategy["landed"] for strategy in last.get("strategies", {}).values())
-    loaded = f"{landed:,} jobs and {last.get('items', 0):,} items loaded"
+    loaded = f"{count(landed, 'job')} and {count(last.get('items', 0), 'item')} loaded"
     problem_count = len(last.get("problems", ()))
-    requests = f"{last.get('requests', 0):,} requests"
+    requests = count(last.get("requests", 0), "request")
     when = format_cell(parse_time(last["finished_at"]))
     ended = f", ended by {last['ended_by']} (exit code {last['exit_code']}): {last['problem']}" if _ended(last) else ""
     if ended and not problem_count:
         print_line(f"last sync: {when}{ended}")
     else:
-        print_line(f"last sync: {when}, {loaded} with {requests}, {problem_count:,} problems{ended}")
+        print_line(f"last sync: {when}, {loaded} with {requests}, {count(problem_count, 'problem')}{ended}")
     for problem in last.get("problems", ()):
         # Held and unreadable jobs are printed above.
         if problem["state"] == IGNORED or not problem["job_id"]:
@@ -203,12 +204,27 @@ def _find_key_troubles(strategies: Iterable[StrategyRow]) -> list[tuple[str, str
     return [(slug, trouble.message) for slug, trouble in found if trouble is not None and not trouble.is_learning]
 
 
-def _print_judged(held: Sequence[HeldGroup], doubts: Sequence[Doubt], slugs: Mapping[str, str]) -> None:
+def _first_finding(group: HeldGroup, findings: Mapping[str, Sequence[FindingRow]]) -> str:
+    """Why jobs are held, in one sentence: the first thing that the audit found, and how much more there is."""
+    found = findings.get(group.first.job_id, ())
+    # A person's hold, and one for what the job's body is, is no finding's.
+    if len(found) < 2 or found[0].message not in group.reason:
+        return group.reason
+    return f"{found[0].message}; and {count(len(found) - 1, 'more finding')}"
+
+
+def _print_judged(
+    held: Sequence[HeldGroup],
+    findings: Mapping[str, Sequence[FindingRow]],
+    doubts: Sequence[Doubt],
+    slugs: Mapping[str, str],
+) -> None:
     """Prints what waits for a decision: held jobs, those that are held for the same in one line, and flagged ones."""
     for group in held[:_MAX_HELD]:
         others = "" if len(group.jobs) == 1 else f", and {count(len(group.jobs) - 1, 'later one')}"
         print_line(
-            f"{slugs.get(group.first.strategy_id, '?')}: job {group.first.job_id} is held{others}: {group.summary}"
+            f"{slugs.get(group.first.strategy_id, '?')}: job {group.first.job_id} is held{others}: "
+            f"{_first_finding(group, findings)}"
         )
     if len(held) > _MAX_HELD:
         rest = sum(len(group.jobs) for group in held[_MAX_HELD:])
@@ -223,7 +239,8 @@ def _print_judged(held: Sequence[HeldGroup], doubts: Sequence[Doubt], slugs: Map
     )
     if held:
         print_line(
-            "`meter-pipeline audit` shows what was expected and seen, `release JOB` accepts a held job, `drop JOB` not"
+            "`meter-pipeline audit` shows all that is wrong with held jobs; `meter-pipeline release JOB` accepts one, "
+            "`meter-pipeline drop JOB` throws it away"
         )
 
 

@@ -97,6 +97,8 @@ def format_cell(value: object, *, grouped: bool = True) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}" if grouped else str(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return _format_decimal(value)
     if isinstance(value, (float, Decimal)):
         return str(value)
     if isinstance(value, datetime):
@@ -106,6 +108,12 @@ def format_cell(value: object, *, grouped: bool = True) -> str:
     if isinstance(value, (Mapping, list, tuple)):
         return json_text(to_json_value(value))
     return str(to_json_value(value))
+
+
+def _format_decimal(value: Decimal) -> str:
+    """A decimal without the zeros that only its column's scale adds beyond the cents: 9.800000000000 is 9.80."""
+    whole, point, decimals = f"{value:f}".partition(".")
+    return f"{whole}{point}{decimals[:2]}{decimals[2:].rstrip('0')}"
 
 
 class Column:
@@ -203,7 +211,7 @@ def draw_table(console: Console, names: Sequence[str], rows: Sequence[Sequence[o
         else _draw_horizontally(console, columns, layout)
     )
     if omitted:
-        notes.append(f"{omitted:,} more rows")
+        notes.append(f"{omitted:,} more {'row' if omitted == 1 else 'rows'}")
     if notes and (options := [name for name in layout.full_options if not (is_vertical and name == _VERTICAL)]):
         notes.append("use " + " or ".join([*([", ".join(options[:-1])] if options[1:] else []), options[-1]]))
     if not rows:

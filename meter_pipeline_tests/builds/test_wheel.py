@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from meter_pipeline.commands.query import run_query
@@ -86,6 +87,12 @@ def test_the_demo_loads_through_dagster_and_shows_what_came_of_it(demo: Played) 
     assert demo.stdout.count("Dagster job sync") == 2
     assert len(demo.stdout.splitlines()) < 110
     assert "sk_live_sandbox" not in demo.stdout
+
+
+def test_the_runs_of_the_demo_are_listed_by_the_page_of_their_job(demo: Played) -> None:
+    with dg.DagsterInstance.from_config(str(demo.data / ".dagster")) as instance:
+        runs = instance.get_runs(dg.RunsFilter(job_name="sync"))
+    assert [run.tags[".dagster/repository"] for run in runs] == ["__repository__@meter_pipeline"] * 2
 
 
 def test_the_shop_of_the_demo_breaks_in_every_way_and_no_row_of_it_is_data(demo: Played) -> None:

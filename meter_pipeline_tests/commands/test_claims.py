@@ -45,7 +45,7 @@ def test_sync_and_status_name_who_holds_a_strategy(holder: Ledger, meter: Comman
     (claim,) = meter("status", "--json").document["claims"]
     assert (claim["name"], claim["work"], claim["process_id"]) == ("books", "Dagster run 7", os.getpid())
     assert (claim["skips"], claim["has_lapsed"]) == (3, False)
-    assert "1 jobs and 1 items loaded" in _released(holder, meter)
+    assert "1 job and 1 item loaded" in _released(holder, meter)
     assert meter("status", "--json").document["claims"] == []
 
 
@@ -60,7 +60,7 @@ def test_status_says_that_a_holder_stands_still_and_sync_goes_on_without_it(hold
     assert line.endswith(", which has not been heard of since 2026-01-01 00:00:00 UTC: the next sync goes on")
     done = meter("sync")
     assert (done.code, "skipped" in done.out) == (0, False)
-    assert "1 jobs and 1 items loaded" in done.out
+    assert "1 job and 1 item loaded" in done.out
 
 
 def test_the_claims_of_a_command_say_which_command_it_is(

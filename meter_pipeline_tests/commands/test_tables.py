@@ -50,6 +50,14 @@ def books(width: int | None, rows: int = 2, **layout: Any) -> list[str]:
     return drawn(list(BOOK), [list(BOOK.values())] * rows, width, grouped=False, **layout)
 
 
+def test_decimals_are_shown_without_the_zeros_of_their_columns_scale_beyond_the_cents() -> None:
+    shown = [
+        format_cell(Decimal(text)) for text in ("9.800000000000", "34.00", "0.123400000000", "-5.000", "7", "1E+3")
+    ]
+    assert shown == ["9.80", "34.00", "0.1234", "-5.00", "7", "1000"]
+    assert format_cell(Decimal("NaN")) == "NaN"
+
+
 word = st.text(st.characters(categories=["L", "N", "So"]), min_size=1, max_size=60)
 value = st.one_of(st.lists(word, max_size=6).map(" ".join), st.integers(), st.decimals(allow_nan=False, places=2))
 

@@ -40,7 +40,7 @@ class Silence:
         """The silence as words about the schedule; `since` is the time as the reader sees it."""
         if self.is_paused:
             return f"is paused at Meter, its last job was at {since}"
-        return f"is late: no job since {since}, about {self.missed} runs"
+        return f"is late: no job since {since}, about {self.missed:,} {'run' if self.missed == 1 else 'runs'}"
 
 
 def find_failing(ledger: Ledger) -> list[JobRow]:
