@@ -27,7 +27,9 @@ def list_strategies(as_json: Json = False) -> None:
     if as_json:
         print_json([to_document(strategy) for strategy in found])
     elif not found:
-        print_line("no strategy at Meter: make one with `meter-pipeline strategies generate URL DESCRIPTION`")
+        print_line(
+            "no strategy at Meter: make one with `meter-pipeline strategies generate URL DESCRIPTION --name NAME`"
+        )
     else:
         print_table(("id", "name", "url", "updated"), [(s.strategy_id, s.name, s.url, s.updated_at) for s in found])
 

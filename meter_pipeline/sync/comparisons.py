@@ -20,6 +20,7 @@ from meter_pipeline.api import (
     MeterAuthError,
     MeterBadRequest,
     MeterClient,
+    MeterConnectionError,
     MeterError,
     MeterNotFound,
 )
@@ -95,6 +96,12 @@ def compare(client: MeterClient, ledger: Ledger, lake: Lake, *, limit: int = LIM
     pairs, left = verdicts.due(limit)
     report.left = left
     if not pairs:
+        return report
+    try:
+        # Before the workers start: each of them would find out in turn, with all its retries, that the API is gone.
+        client.probe()
+    except MeterConnectionError as error:
+        report.stopped = f"the API does not answer: {error}"
         return report
     same = _have_same_items(lake, ledger, pairs)
     slugs = {row.strategy_id: row.slug for row in ledger.strategies()}

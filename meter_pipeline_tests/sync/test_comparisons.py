@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
 
+from meter_pipeline.api import MeterClient
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse.ledger_tables import read_ledger_table
 from meter_pipeline.sync.comparisons import compare
@@ -120,6 +122,20 @@ def test_a_pair_that_meter_cannot_compare_is_not_requested_again(station: Statio
     compare(station.client, station.ledger, station.lake)
     assert count_requests(empty_sandbox) == before
     assert verdicts(station)[third].agrees is True
+
+
+def test_an_api_that_is_gone_is_asked_by_one_worker_and_not_by_all_in_turn(
+    station: Station, empty_sandbox: Sandbox
+) -> None:
+    run(empty_sandbox, *range(20))
+    station.sync()
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with MeterClient(empty_sandbox.api_key, base_url=address, wait_scale=0) as client:
+        report = compare(client, station.ledger, station.lake)
+        assert client.requests_made < 10
+    assert "the API does not answer: GET /v1/strategies: connection refused" in str(report.stopped)
+    assert (report.exit_code, report.compared, report.left) == (1, 0, 19)
 
 
 def test_a_pair_whose_request_failed_is_requested_again(station: Station, empty_sandbox: Sandbox) -> None:
