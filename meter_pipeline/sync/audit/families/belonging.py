@@ -17,7 +17,7 @@ from meter_pipeline.sync.audit.comparison import (
     shared_fields,
     values_changed,
 )
-from meter_pipeline.sync.audit.families.speaking import percent, spoken
+from meter_pipeline.sync.audit.families.speaking import at_most, percent, spoken
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 
@@ -76,7 +76,7 @@ def find_other_fields(baseline: Baseline) -> Iterator[Finding]:
         other = now.paths[int(donor[place])]
         return (
             f"{now.paths[place]} has the value of {other} in {percent(share[place])} of the items, "
-            f"while at most {percent(usual[place])} had before"
+            f"while {at_most(usual[place])} had before"
         )
 
     yield from spoken(

@@ -9,7 +9,7 @@ import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Band, Baseline, band
 from meter_pipeline.sync.audit.comparison import compare, match
-from meter_pipeline.sync.audit.families.speaking import job_finding, percent, short, spell_range
+from meter_pipeline.sync.audit.families.speaking import at_least, at_most, job_finding, percent, short, spell_range
 from meter_pipeline.sync.audit.findings import FLAGGED, HELD, NEEDED, Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 
@@ -92,7 +92,7 @@ def count_repeats(baseline: Baseline) -> Iterator[Finding]:
     message = (
         f"{percent(now.repeats)} of the items repeat an earlier item of the job "
         f"(by {', '.join(now.identity) or 'all they hold'}), "
-        f"while at most {percent(float(usual.high[0]))} did before"
+        f"while {at_most(float(usual.high[0]))} did before"
     )
     yield job_finding("repeats", outcome, now.repeats, message, high=float(usual.high[0] + usual.width[0]))
 
@@ -105,7 +105,7 @@ def count_sparse(baseline: Baseline) -> Iterator[Finding]:
     if excess >= 0.1 and now.sparse * now.rows >= 3:
         message = (
             f"{percent(now.sparse)} of the items have less than half the values of the others, "
-            f"while at most {percent(float(usual.high[0]))} did before"
+            f"while {at_most(float(usual.high[0]))} did before"
         )
         outcome = HELD if excess >= 0.5 else FLAGGED
         yield job_finding("sparse", outcome, now.sparse, message, high=float(usual.high[0] + usual.width[0]))
@@ -132,7 +132,7 @@ def find_known(baseline: Baseline, others: Iterable[JobProfile] = ()) -> Iterato
     alone = items <= 2 and low == 1 and usual.jobs[0] >= 4
     if seen > limit or (items * limit < 0.6 and not alone):
         return
-    message = f"{percent(seen)} of the items are known from the job before, while at least {percent(low)} were before"
+    message = f"{percent(seen)} of the items are known from the job before, while {at_least(low)} were before"
     other = _find_page(now, others)
     if other is not None:
         message += f"; they are those of another page, scraped {other.time}"

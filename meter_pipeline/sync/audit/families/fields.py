@@ -8,7 +8,7 @@ from math import log
 import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Baseline, Floats, band, novelty
-from meter_pipeline.sync.audit.families.speaking import percent, ratio, short, spoken
+from meter_pipeline.sync.audit.families.speaking import at_least, at_most, percent, ratio, short, spoken
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.values import BOOLEAN, EMPTY, FORMS, MEASURE, NUMBER, TEXT
 
@@ -51,10 +51,10 @@ def find_emptier(baseline: Baseline) -> Iterator[Finding]:
     present = baseline.seen(lambda profile: profile.forms[:, EMPTY - 1 :].sum(axis=1) + profile.forms[:, EMPTY]) > 0
 
     def say(place: int) -> str:
-        field, before = baseline.paths[place], percent(usual.low[place])
+        field, before = baseline.paths[place], at_least(usual.low[place])
         if not present[place] and not share[place]:
-            return f"{field} is gone; at least {before} of the items had it before"
-        return f"{field} has a value in {percent(share[place])} of the items, while at least {before} had one before"
+            return f"{field} is gone; {before} of the items had it before"
+        return f"{field} has a value in {percent(share[place])} of the items, while {before} had one before"
 
     yield from spoken(baseline, "filled", held, flagged, share, say, low=low * (1 - _FLAG_LOST))
 
@@ -121,7 +121,7 @@ def find_equal(baseline: Baseline) -> Iterator[Finding]:
     def say(place: int) -> str:
         return (
             f"{baseline.paths[place]} has the same value in {percent(seen[place])} of the items, "
-            f"while at most {percent(usual.high[place])} shared one before"
+            f"while {at_most(usual.high[place])} shared one before"
         )
 
     yield from spoken(baseline, "equal", held, flagged, seen, say, high=usual.high + usual.width)
@@ -142,7 +142,7 @@ def find_fewer_distinct(baseline: Baseline) -> Iterator[Finding]:
         distinct = short(share[place] * count[place])
         return (
             f"{baseline.paths[place]} has {distinct} different values in {short(count[place])} items, "
-            f"while at least {percent(usual.low[place])} of its values differed before"
+            f"while {at_least(usual.low[place])} of its values differed before"
         )
 
     yield from spoken(baseline, "distinct", held, flagged, share, say, low=usual.low - usual.width)

@@ -80,6 +80,16 @@ def percent(share: float) -> str:
     return f"{value:.0f} %" if value >= 10 or value == round(value) else f"{value:.1f} %"
 
 
+def at_least(share: float) -> str:
+    """The lower bound of a share in words: `all` for 100 %."""
+    return "all" if share >= 1 else f"at least {percent(share)}"
+
+
+def at_most(share: float) -> str:
+    """The upper bound of a share in words: `none` for 0 %."""
+    return "none" if share <= 0 else f"at most {percent(share)}"
+
+
 def short(value: float) -> str:
     """A number with four digits."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from meter_pipeline.sync.audit.baseline import LOOKED_BACK, Baseline, Mask, band
 from meter_pipeline.sync.audit.comparison import compare, values_changed
-from meter_pipeline.sync.audit.families.speaking import percent, ratio, spoken
+from meter_pipeline.sync.audit.families.speaking import at_most, percent, ratio, spoken
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.values import BOOLEAN
 
@@ -46,7 +46,7 @@ def find_inverted(baseline: Baseline) -> Iterator[Finding]:
     def say(place: int) -> str:
         return (
             f"{baseline.paths[place]} turned to its opposite in {percent(seen[place])} of the items that the job "
-            f"before had too, while it changed in at most {percent(usual.high[place])} from job to job"
+            f"before had too, while it changed in {at_most(usual.high[place])} from job to job"
         )
 
     yield from spoken(baseline, "changed", held, flagged, seen, say, high=usual.high + usual.width)

@@ -16,7 +16,7 @@ from meter_pipeline.sync.audit.baseline import LOOKED_BACK, Band, Baseline, Floa
 from meter_pipeline.sync.audit.comparison import Comparison, compare, follows_order, is_date, values_changed
 from meter_pipeline.sync.audit.families.belonging import crossed_fields
 from meter_pipeline.sync.audit.families.levels import have_both_signs
-from meter_pipeline.sync.audit.families.speaking import percent, ratio, short, spoken
+from meter_pipeline.sync.audit.families.speaking import at_most, percent, ratio, short, spoken
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import TEXT, URL
@@ -119,7 +119,7 @@ def _judge_changed(baseline: Baseline, last: JobProfile, comparison: Comparison,
     def say(place: int) -> str:
         return (
             f"{baseline.paths[place]} changed in {percent(seen[place])} of the items that the job before had too, "
-            f"while it changed in at most {percent(usual.high[place])} from job to job"
+            f"while it changed in {at_most(usual.high[place])} from job to job"
         )
 
     return _Judged(held, flagged, held & False, seen, usual, say)
@@ -341,7 +341,7 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
             )
         return (
             f"{baseline.paths[place]} moved in {percent(changed[place])} of the items that the job before had too, "
-            f"{how}; from job to job it moved in at most {percent(usual.high[place])}"
+            f"{how}; from job to job it moved in {at_most(usual.high[place])}"
         )
 
     return _Judged(held, flagged, strict, changed, usual, say)

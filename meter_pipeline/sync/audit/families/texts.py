@@ -9,7 +9,7 @@ from math import log
 import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Band, Baseline, Floats, band, novelty
-from meter_pipeline.sync.audit.families.speaking import percent, ratio, short, spell_range, spoken
+from meter_pipeline.sync.audit.families.speaking import at_most, percent, ratio, short, spell_range, spoken
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import DATE, FIRST_SCRIPT, FLAGS, MEASURE, NEGATIVE, PADDED, TEXT, TIME, URL, ZERO
@@ -51,8 +51,8 @@ def find_marks(baseline: Baseline) -> Iterator[Finding]:
 
 
 def _say_marks(baseline: Baseline, name: str, seen: Floats, usual: Band, place: int) -> str:
-    share, high = percent(seen[place]), percent(usual.high[place])
-    return f"{baseline.paths[place]} has {_named(name)} in {share} of its values, at most {high} before"
+    share, high = percent(seen[place]), at_most(usual.high[place])
+    return f"{baseline.paths[place]} has {_named(name)} in {share} of its values, {high} before"
 
 
 def _named(flag: str) -> str:
