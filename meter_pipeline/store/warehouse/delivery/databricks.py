@@ -34,8 +34,7 @@ from meter_pipeline.store.warehouse.delivery.databricks_lock import Lock
 from meter_pipeline.store.warehouse.delivery.relations import Column, Relation
 from meter_pipeline.store.warehouse.delivery.session import ABOUT, MARK, STATE_TABLES, Session
 from meter_pipeline.store.warehouse.delivery.state import DELIVERIES, PARTITIONS, TABLES, Existing, Held, HeldTable
-from meter_pipeline.store.warehouse.delivery.types import as_plain, clamp, kind_of
-from meter_pipeline.store.warehouse.sql import quote as in_duckdb
+from meter_pipeline.store.warehouse.delivery.types import as_uploaded, kind_of
 
 _TYPES = {
     "boolean": "BOOLEAN",
@@ -50,8 +49,6 @@ _TYPES = {
 }
 _STATE_TYPES = {"bigint": "BIGINT", "text": "STRING", "double": "DOUBLE", "time": "TIMESTAMP"}
 _TYPE = re.compile(r"[A-Z]+(?:\(\d+,\d+\))?")
-_LARGEST = 10**38 - 1
-_FIRST_DAY, _LAST_DAY = "0001-01-01", "9999-12-31"
 #: The tables about deliveries; those about tables and months have the rows of each delivery.
 _STATE = {
     DELIVERIES: STATE_TABLES[DELIVERIES],
@@ -376,17 +373,8 @@ class DatabricksSession(Session):
         return column.type.replace(" ", "") if kind == "decimal" else _TYPES.get(kind, "STRING")
 
     def select(self, column: Column) -> str:
-        """The values of a column: text of days and times, since Parquet's are read in several ways."""
-        name, kind = in_duckdb(column.name), kind_of(column.type)
-        if kind == "date":
-            return f"CAST({clamp(name, 'DATE', _FIRST_DAY, _LAST_DAY)} AS VARCHAR) AS {name}"
-        if kind == "time":
-            value = clamp(name, "TIMESTAMPTZ", _FIRST_DAY, f"{_LAST_DAY} 23:59:59.999999")
-            return f"strftime({value}, '%Y-%m-%dT%H:%M:%S.%f+00:00') AS {name}"
-        if kind == "numeric" and column.type != "UBIGINT":
-            least = 0 if column.type == "UHUGEINT" else -_LARGEST
-            return f"CAST({clamp(name, column.type, str(least), str(_LARGEST))} AS VARCHAR) AS {name}"
-        return as_plain(column.name, column.type)
+        """The values of a column: text of days and times."""
+        return as_uploaded(column.name, column.type, ("time",))
 
     def _explained(self) -> AbstractContextManager[None]:
         """Turns the driver's errors into one line."""

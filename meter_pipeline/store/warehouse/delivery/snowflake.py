@@ -25,8 +25,7 @@ from meter_pipeline.store.warehouse.delivery.holder import LEASE, RENEWAL, descr
 from meter_pipeline.store.warehouse.delivery.planned import Described, PlannedSession, staged_name
 from meter_pipeline.store.warehouse.delivery.relations import Column
 from meter_pipeline.store.warehouse.delivery.session import MARK
-from meter_pipeline.store.warehouse.delivery.types import as_plain, clamp, kind_of
-from meter_pipeline.store.warehouse.sql import quote as in_duckdb
+from meter_pipeline.store.warehouse.delivery.types import as_uploaded, kind_of
 
 # Whatever it logs it raises as well, and an error that is raised becomes one line.
 logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
@@ -45,9 +44,6 @@ _TYPES = {
     "timestamp": "TIMESTAMP_NTZ",
     "time": "TIMESTAMP_TZ",
 }
-# What Snowflake's numbers, days and times reach.
-_LARGEST = 10**38 - 1
-_FIRST_DAY, _LAST_DAY = "0001-01-01", "9999-12-31"
 _SESSION = {
     "QUERY_TAG": "meter-pipeline deliver",
     "TIMEZONE": "UTC",
@@ -341,18 +337,8 @@ class SnowflakeSession(PlannedSession):
         return column.type.replace("DECIMAL", "NUMBER") if kind == "decimal" else _TYPES.get(kind, "TEXT")
 
     def select(self, column: Column) -> str:
-        """The values of a column: text of days and times, since Parquet's are read in several ways."""
-        name, kind = in_duckdb(column.name), kind_of(column.type)
-        if kind == "date":
-            return f"CAST({clamp(name, 'DATE', _FIRST_DAY, _LAST_DAY)} AS VARCHAR) AS {name}"
-        if kind in ("time", "timestamp"):
-            type_ = "TIMESTAMPTZ" if kind == "time" else "TIMESTAMP"
-            value = clamp(name, type_, _FIRST_DAY, f"{_LAST_DAY} 23:59:59.999999")
-            return f"strftime({value}, '%Y-%m-%dT%H:%M:%S.%f{'+00:00' if kind == 'time' else ''}') AS {name}"
-        if kind == "numeric" and column.type != "UBIGINT":
-            least = 0 if column.type == "UHUGEINT" else -_LARGEST
-            return f"CAST({clamp(name, column.type, str(least), str(_LARGEST))} AS VARCHAR) AS {name}"
-        return as_plain(column.name, column.type)
+        """The values of a column: text of days and times."""
+        return as_uploaded(column.name, column.type, ("time", "timestamp"))
 
     def name(self, table: str) -> str:
         """A table's name as SQL."""

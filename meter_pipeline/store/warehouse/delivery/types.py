@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from meter_pipeline.store.warehouse.sql import quote
 
 #: Kinds of types by DuckDB's name; what is missing here is nested, decimal or rare.
@@ -35,6 +37,9 @@ _NESTED = ("STRUCT(", "MAP(", "UNION(")
 # What Arrow has another form for, or none.
 _AS_TEXT = ("numeric", "uuid", "interval", "decimal", "time of day", "timestamp", "rare")
 
+_LARGEST = 10**38 - 1
+_FIRST_DAY, _LAST_DAY = "0001-01-01", "9999-12-31"
+
 
 def kind_of(type_: str) -> str:
     """The kind of a type, such as text, double, time or json."""
@@ -59,6 +64,30 @@ def as_plain(name: str, type_: str) -> str:
     if kind == "bytes":
         return f"'\\x' || hex({column}) AS {column}"
     return f"CAST({column} AS VARCHAR) AS {column}" if kind in _AS_TEXT else column
+
+
+def as_uploaded(name: str, type_: str, moments: Collection[str]) -> str:
+    """`as_plain` for a Parquet file that a service reads: also days, times and long integers as text, in one spelling.
+
+    Parquet's days and times are read in several ways. What is beyond the years 1 to 9999, or has more than 38 digits,
+    becomes the nearest within.
+
+    Args:
+        name: The column.
+        type_: Its type.
+        moments: Which of `time` and `timestamp` the service has a type for.
+    """
+    kind, column = kind_of(type_), quote(name)
+    if kind == "date":
+        return f"CAST({clamp(column, 'DATE', _FIRST_DAY, _LAST_DAY)} AS VARCHAR) AS {column}"
+    if kind in moments:
+        plain, zone = ("TIMESTAMPTZ", "+00:00") if kind == "time" else ("TIMESTAMP", "")
+        value = clamp(column, plain, _FIRST_DAY, f"{_LAST_DAY} 23:59:59.999999")
+        return f"strftime({value}, '%Y-%m-%dT%H:%M:%S.%f{zone}') AS {column}"
+    if kind == "numeric" and type_ != "UBIGINT":
+        least = 0 if type_ == "UHUGEINT" else -_LARGEST
+        return f"CAST({clamp(column, type_, str(least), str(_LARGEST))} AS VARCHAR) AS {column}"
+    return as_plain(name, type_)
 
 
 def clamp(value: str, type_: str, first: str, last: str) -> str:
