@@ -10,7 +10,7 @@ from meter_pipeline.commands.console import print_json, print_line
 from meter_pipeline.commands.lookup import find_known_strategies
 from meter_pipeline.commands.options import Json, StrategyArgument, count
 from meter_pipeline.config.meter_yaml import load_config
-from meter_pipeline.config.mismatches import describe_fields, unknown_fields
+from meter_pipeline.config.mismatches import find_unknown
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_store
 
@@ -60,8 +60,7 @@ def rekey(
 
 def _require_fields(row: StrategyRow, fields: list[str] | None, option: str) -> None:
     """Refuses fields that no item ever had: a key of such fields would be empty for every item."""
-    for name in unknown_fields(fields or (), row.field_names):
-        meant = describe_fields(name, row.field_names)
+    for name, meant in find_unknown(fields or (), row):
         raise typer.BadParameter(f"{option}: no item of {row.slug} has a field {name!r}: {meant}")
 
 

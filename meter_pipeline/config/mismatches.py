@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from meter_pipeline.config.field_paths import parse_path
+from meter_pipeline.config.field_paths import Path, parse_path, spell_path
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.text.names import find_close, list_names
 
@@ -28,9 +28,8 @@ class KnownStrategy(Protocol):
     def name(self) -> str | None:
         """Its name at Meter."""
 
-    @property
-    def field_names(self) -> tuple[str, ...]:
-        """Names of the fields that its items had so far."""
+    def field_names(self, within: Path = ()) -> tuple[str, ...] | None:
+        """Names of the fields that its items had so far, or those within a field; None where any may be there."""
 
 
 def find_mismatches(config: Config, strategies: Sequence[KnownStrategy]) -> list[str]:
@@ -60,23 +59,34 @@ def find_mismatches(config: Config, strategies: Sequence[KnownStrategy]) -> list
     return [f"{config.path}:{line}: {text}" for line, text in sorted(found)]
 
 
-def unknown_fields(paths: Iterable[str], fields: Sequence[str]) -> Iterator[str]:
-    """The paths that begin with none of `fields`; none where no field is known."""
-    return (path for path in paths if fields and _first_name(path) not in fields)
+def find_unknown(paths: Iterable[str], strategy: KnownStrategy) -> Iterator[tuple[str, str]]:
+    """Each path that no item of a strategy has, and what was probably meant; none where no field is known yet."""
+    if not strategy.field_names():
+        return
+    for text in paths:
+        path = parse_path(text)
+        for depth, name in enumerate(path):
+            names = strategy.field_names(path[:depth])
+            if names is None:
+                break
+            if name not in names:
+                yield text, _describe_meant(path, depth, names)
+                break
 
 
-def describe_fields(path: str, fields: Sequence[str]) -> str:
-    """What a path that begins with none of `fields` may have meant."""
-    close = find_close(_first_name(path), fields)
-    return f"did you mean {close}?" if close else f"there are {list_names(fields)}"
-
-
-def _first_name(path: str) -> str:
-    return parse_path(path)[0]
+def _describe_meant(path: Path, depth: int, names: Sequence[str]) -> str:
+    """What a path may have meant whose part at `depth` is none of `names`."""
+    above = path[:depth]
+    if not names:
+        return f"{spell_path(above)} has no fields"
+    close = find_close(path[depth], names)
+    if close:
+        return f"did you mean {spell_path((*above, close))}?"
+    return f"{f'{spell_path(above)} has' if above else 'there are'} {list_names(names)}"
 
 
 def _unknown_fields(strategy: KnownStrategy, entry: StrategyConfig) -> Iterator[str]:
-    if entry.items is not None and _first_name(entry.items) in strategy.field_names:
+    if entry.items is not None and parse_path(entry.items)[0] in (strategy.field_names() or ()):
         # No sync has unwrapped the items yet: the fields that are known are those of the wrappers.
         return
     named = {
@@ -86,6 +96,5 @@ def _unknown_fields(strategy: KnownStrategy, entry: StrategyConfig) -> Iterator[
         "audit.ignore": sorted(entry.audit.ignore),
     }
     for option, paths in named.items():
-        for path in unknown_fields(paths, strategy.field_names):
-            meant = describe_fields(path, strategy.field_names)
+        for path, meant in find_unknown(paths, strategy):
             yield f"{option}: no item of {strategy.slug} has a field {path!r}: {meant}"

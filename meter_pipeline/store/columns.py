@@ -247,6 +247,18 @@ def json_paths(fields: Sequence[Field]) -> list[list[str]]:
     return [[item.name, *path] for item in fields for path in _json_paths(item.type)]
 
 
+def names_within(fields: Sequence[Field], path: Sequence[str]) -> tuple[str, ...] | None:
+    """Names of the fields within the field at a path, through arrays; None within JSON text, which may have any."""
+    for name in path:
+        kind = next((field.type for field in fields if field.name == name), NULL)
+        while kind.element is not None:
+            kind = kind.element
+        if kind == JSON:
+            return None
+        fields = kind.fields
+    return tuple(field.name for field in fields)
+
+
 def _json_paths(kind: Type) -> list[list[str]]:
     if kind.kind == "json":
         return [[]]

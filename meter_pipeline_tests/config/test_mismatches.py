@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.mismatches import find_mismatches
+from meter_pipeline.store.columns import Field, infer_fields, names_within
 
 
 @dataclass(frozen=True)
@@ -16,10 +18,17 @@ class Known:
     strategy_id: str
     slug: str
     name: str | None
-    field_names: tuple[str, ...]
+    fields: tuple[Field, ...]
+
+    def field_names(self, within: tuple[str, ...] = ()) -> tuple[str, ...] | None:
+        return names_within(self.fields, within)
 
 
-BOOKS = Known("b1", "new_books", "New books", ("isbn", "title", "offer", "odd.name"))
+ITEM = (
+    '{"isbn": "1", "title": "A", "offer": {"price": 1, "stock": 2}, "odd.name": 1, "sizes": [{"width": 1}],'
+    ' "extra": [1, {}, "x"]}'
+)
+BOOKS = Known("b1", "new_books", "New books", infer_fields([json.loads(ITEM)], ("", "", 0)))
 LAMPS = Known("l1", "lamps", "Lamps", ())
 
 
@@ -36,6 +45,7 @@ def mismatches(tmp_path: Path, entries: str) -> list[str]:
         "New books: {types: {offer.stock: double}, audit: {ignore: [offer]}}",
         "b1: {key: ['\"odd.name\"'], types: {'\"odd.name\"': text}}",
         "new_books: {key: []}",
+        "new_books: {ignore: [sizes.width, extra.any.thing]}",
         "lamps: {key: [sku]}",  # nothing of it is loaded yet
         "new_books:",
     ],
@@ -52,8 +62,11 @@ def test_names_that_exist_are_no_mismatch(tmp_path: Path, entry: str) -> None:
         ("types: {TITLE: text}", "types: no item of new_books has a field 'TITLE': did you mean title?"),
         (
             "audit: {ignore: [x]}",
-            "audit.ignore: no item of new_books has a field 'x': there are isbn, title, offer, odd.name",
+            "audit.ignore: no item of new_books has a field 'x': there are isbn, title, offer, odd.name, sizes, extra",
         ),
+        ("key: [offer.prize]", "key: no item of new_books has a field 'offer.prize': did you mean offer.price?"),
+        ("ignore: [sizes.x]", "ignore: no item of new_books has a field 'sizes.x': sizes has width"),
+        ("ignore: [title.x.y]", "ignore: no item of new_books has a field 'title.x.y': title has no fields"),
     ],
 )
 def test_a_field_that_no_item_has_is_named_with_the_one_that_was_meant(tmp_path: Path, options: str, line: str) -> None:
@@ -75,7 +88,7 @@ def test_two_entries_of_one_strategy_are_named_since_only_one_is_used(tmp_path: 
 def test_a_name_that_several_strategies_share_may_stand_beside_the_slug_of_one(tmp_path: Path) -> None:
     path = tmp_path / "meter.yaml"
     path.write_text("strategies:\n  Shop: {key: [isbn]}\n  shop_2: {key: [title]}\n")
-    shops = [Known(slug, slug, "Shop", BOOKS.field_names) for slug in ("shop", "shop_2")]
+    shops = [Known(slug, slug, "Shop", BOOKS.fields) for slug in ("shop", "shop_2")]
     assert find_mismatches(load_config(path), shops) == []
     assert len(find_mismatches(load_config(path), shops[1:])) == 1
 

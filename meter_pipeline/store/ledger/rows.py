@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from meter_pipeline.config.field_paths import Path
 from meter_pipeline.store import columns, derived
 from meter_pipeline.text.names import find_close
 
@@ -37,10 +38,12 @@ class StrategyRow:
         """The typed columns of the strategy's results: those of its fields, each with what was read from its texts."""
         return derived.columns_of(columns.load(self.fields), derived.load(self.readings))
 
-    @property
-    def field_names(self) -> tuple[str, ...]:
-        """Names of the fields that the strategy's items had so far, as received."""
-        return tuple(known.name for known in columns.load(self.fields))
+    def field_names(self, within: Path = ()) -> tuple[str, ...] | None:
+        """Names of the fields that the strategy's items had so far, as received, or of those within one of them.
+
+        Elements of arrays count as what their array holds. None within a field that may hold anything: JSON text.
+        """
+        return columns.names_within(columns.load(self.fields), within)
 
     @property
     def text_reasons(self) -> dict[str, str]:

@@ -97,7 +97,8 @@ def _compare_table(
             f"the target has a table {name} that no delivery has made: drop or rename it, or name another schema"
         )
     is_changed = held is not None and dict(existing.columns) != dict(held.columns)
-    note = f"{name} was changed by hand in the target: it is sent in full" if is_changed else None
+    # By hand, or by a delivery that was killed after it had added a column.
+    note = f"{name} has other columns in the target than were delivered: it is sent in full" if is_changed else None
     added = tuple(
         column
         for column in content.relation.columns
