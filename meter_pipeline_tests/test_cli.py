@@ -90,7 +90,7 @@ def test_a_job_is_loaded_again_on_demand(meter: Command) -> None:
     done = meter("sync", "--json").document
     job = done["strategies"]["books"]["latest_job_id"]
     again = meter("sync", "--job", job, "--again", "--json").document
-    assert again["strategies"]["books"]["landed"] == 1
+    assert again["strategies"]["books"]["loaded"] == 1
     assert "--job" in one_line(meter("sync", "--again"))
 
 

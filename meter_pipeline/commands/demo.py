@@ -213,7 +213,7 @@ def _load(settings: Settings, sandbox: Sandbox) -> None:
         raise DemoError(f"the Dagster run {result.run_id} failed: {_read_reason(result)}")
     print_line(
         f"{sandbox.now:%Y-%m-%d %H:%M} virtual time: Dagster job sync, run {result.run_id[:8]}: "
-        f"{_read_number(result, 'jobs landed'):,} jobs, {_read_number(result, 'items landed'):,} items, "
+        f"{_read_number(result, 'jobs loaded'):,} jobs, {_read_number(result, 'items loaded'):,} items, "
         f"warehouse published, {time.monotonic() - started:.1f} s"
     )
 

@@ -170,8 +170,9 @@ def status(as_json: Json = False) -> None:
     if not last:
         print_line("never synced")
         return
-    landed = sum(strategy["landed"] for strategy in last.get("strategies", {}).values())
-    loaded = f"{count(landed, 'job')} and {count(last.get('items', 0), 'item')} loaded"
+    # The report of a sync of an older version has no number of loaded jobs under this name.
+    jobs = sum(strategy.get("loaded", 0) for strategy in last.get("strategies", {}).values())
+    loaded = f"{count(jobs, 'job')} and {count(last.get('items', 0), 'item')} loaded"
     problem_count = len(last.get("problems", ()))
     requests = count(last.get("requests", 0), "request")
     when = format_cell(parse_time(last["finished_at"]))

@@ -102,14 +102,14 @@ def sync(
 
 def print_report(report: SyncReport, printed: set[str]) -> None:
     """Prints a sync's report on stdout, and its problems on stderr unless they were `printed` while it ran."""
-    columns = ("strategy", "landed", "accepted", "held", "failed", "unreadable", "items", "bytes")
-    touched = [s for s in report.strategies.values() if s.landed or s.held or s.failed or s.unreadable]
+    columns = ("strategy", "loaded", "accepted", "held", "failed", "unreadable", "items", "bytes")
+    touched = [s for s in report.strategies.values() if s.loaded or s.held or s.failed or s.unreadable]
     if touched:
         # Choose strategies with problems first, then the largest; print them in the order of their names.
         worst = sorted(touched, key=lambda s: (-s.held - s.failed - s.unreadable, -s.items))[:_MAX_STRATEGIES]
         shown = sorted(worst, key=lambda s: s.slug)
         print_table(
-            columns, [(s.slug, s.landed, s.accepted, s.held, s.failed, s.unreadable, s.items, s.bytes) for s in shown]
+            columns, [(s.slug, s.loaded, s.accepted, s.held, s.failed, s.unreadable, s.items, s.bytes) for s in shown]
         )
         if more := len(touched) - len(shown):
             print_line(f"and {more:,} more strategies: see `meter-pipeline status`, or --json")
@@ -135,6 +135,6 @@ def print_report(report: SyncReport, printed: set[str]) -> None:
         print_line(f"{report.gone:,} jobs are no longer listed by the API; what was loaded of them is kept")
     if report.changes or report.acknowledged:
         print_line(f"{count(report.changes, 'new change')}, {report.acknowledged:,} acknowledged")
-    landed = sum(s.landed for s in touched)
-    loaded = f"{count(landed, 'job')} and {count(report.items, 'item')} loaded"
+    jobs = sum(s.loaded for s in touched)
+    loaded = f"{count(jobs, 'job')} and {count(report.items, 'item')} loaded"
     print_line(f"{loaded} with {count(report.requests, 'request')}")

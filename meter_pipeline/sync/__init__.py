@@ -1,4 +1,4 @@
-"""The pipeline without an orchestrator: discover, land, audit, refine. `sync` is the one way in;
+"""The pipeline without an orchestrator: discover, load, audit, refine. `sync` is the one way in;
 `hold`, `release`, `release_items` and `drop` are what a person decides about jobs, `audit_again` judges loaded jobs
 once more."""
 

@@ -49,7 +49,7 @@ class StrategyReport:
     strategy_id: str
     slug: str
     name: str | None
-    landed: int = 0
+    loaded: int = 0
     accepted: int = 0
     held: int = 0
     failed: int = 0

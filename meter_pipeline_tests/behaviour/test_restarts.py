@@ -85,7 +85,7 @@ def test_a_restart_costs_no_more_than_the_commit_it_breaks(
     assert report.jobs == 16 - 4 * hit
     assert all("\n" not in problem.reason and "ledger postgresql://" in problem.reason for problem in report.problems)
     assert {row.slug for row in station.ledger.strategies() if station.parts(row.slug)} == {
-        slug for slug, strategy in report.strategies.items() if strategy.landed
+        slug for slug, strategy in report.strategies.items() if strategy.loaded
     }
     assert_next_sync_completes(station, make_station(empty_sandbox, "undisturbed"))
 

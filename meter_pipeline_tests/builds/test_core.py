@@ -81,13 +81,13 @@ def test_what_its_sandbox_serves_is_checked_synced_published_and_queried(
     bare_desk: Desk, served: dict[str, str]
 ) -> None:
     assert "FAILED" not in bare_desk.run("check", **served)
-    landed = sum(
-        report["landed"] for report in json.loads(bare_desk.run("sync", "--json", **served))["strategies"].values()
+    loaded = sum(
+        report["loaded"] for report in json.loads(bare_desk.run("sync", "--json", **served))["strategies"].values()
     )
     bare_desk.run("publish", "--raw")
     sql = "select count(*) as n, max(completed_at) as last from meter.jobs where state = 'accepted'"
     (counted,) = json.loads(bare_desk.run("query", sql, "--json"))
-    assert counted["n"] == landed > 0
+    assert counted["n"] == loaded > 0
     assert counted["last"].startswith("20")
     assert bare_desk.run("publish", METER_DBT_PROJECT="none").startswith("nothing new since the last publication")
     assert "accepted" in bare_desk.run("status")

@@ -234,7 +234,7 @@ class Events:
             {
                 **describe_table("meter.jobs", rows=sum(states.values()), columns=list_meter_columns("jobs")),
                 **{f"{state}, total": jobs for state, jobs in sorted(states.items())},
-                "jobs landed": sum(strategy.landed for strategy in done),
+                "jobs loaded": sum(strategy.loaded for strategy in done),
                 "held": sum(strategy.held for strategy in done),
                 "unreadable": sum(strategy.unreadable for strategy in done),
                 "requests": report.requests if report else None,
@@ -247,7 +247,7 @@ class Events:
         rows = sum(tally.items for tally in self._tallies.values())
         return {
             **describe_table("meter.items", rows=rows, columns=list_meter_columns("items")),
-            "items landed": sum(strategy.items for strategy in done),
+            "items loaded": sum(strategy.items for strategy in done),
             "bytes": sum(strategy.bytes for strategy in done),
         }
 
@@ -297,7 +297,7 @@ class Events:
                 "latest job completed": make_timestamp(done.latest_completed_at),
                 "new columns": ", ".join(done.new_columns) or None,
                 "widened columns": ", ".join(done.widened) or None,
-                "jobs landed": done.landed,
+                "jobs loaded": done.loaded,
                 "items": done.items,
                 "items added": done.added,
                 "items removed": done.removed,

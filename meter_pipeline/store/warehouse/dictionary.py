@@ -18,7 +18,7 @@ TABLES = {
     "schedules": "What runs again and again at Meter, one row a schedule.",
     "schedule_versions": "Every version of a schedule that was ever seen.",
     "jobs": "Every job that Meter ever listed, with the state of its loading, one row a job.",
-    "items": "Every item of every landed job, exactly as received; those in `rejected_items` apart.",
+    "items": "Every item of every loaded job, exactly as received; those in `rejected_items` apart.",
     "rejected_items": "Items that could not be loaded, as received, with the reason; the rest of the job was loaded.",
     "item_changes": "Fields and items that changed between two consecutive accepted jobs of one target.",
     "item_versions": "Every version of every item, with the time in which it stood.",

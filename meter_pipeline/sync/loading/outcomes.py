@@ -149,7 +149,7 @@ def count_released(jobs: Iterable[CompletedJob], report: StrategyReport) -> None
 
 
 def _count_completed(job: CompletedJob, report: StrategyReport) -> None:
-    report.landed += 1
+    report.loaded += 1
     report.bytes += job.size
     report.rejected += job.rejected
     if job.rejection is not None and report.rejection is None:

@@ -25,9 +25,9 @@ from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.exchange import read_fields
 from meter_pipeline.sync.loading.key_search import choose_key
 from meter_pipeline.sync.loading.page_search import choose_compare
-from meter_pipeline.sync.loading.relanding import Landed, land_again
 from meter_pipeline.sync.loading.rows import make_feed
 from meter_pipeline.sync.loading.state import LoadContext, StrategyState, find_config, open_context, read_state
+from meter_pipeline.sync.loading.unwrapping import Unwrapped, unwrap_again
 from meter_pipeline.sync.loading.updates import KEEP, JobUpdate
 from meter_pipeline.sync.report import Problem, SyncReport
 
@@ -52,25 +52,26 @@ def rebuild_rows(
     """
     rows = list(context.ledger.jobs(context.strategy_id, ("accepted",))) if accepted is None else list(accepted)
     times = times_of(rows)
-    landed: Landed | None = None
+    unwrapped: Unwrapped | None = None
     try:
         if item_rules.load(context.strategy.identity).items != state.rules.items:
-            landed = land_again(context, state.rules.items)
-            rows = [replace(row, items=landed.counts.get(row.job_id, 0)) for row in rows]
-            state = _begin_again(context, state, rows, landed.counts)
+            unwrapped = unwrap_again(context, state.rules.items)
+            rows = [replace(row, items=unwrapped.counts.get(row.job_id, 0)) for row in rows]
+            state = _begin_again(context, state, rows, unwrapped.counts)
             held = context.ledger.jobs(context.strategy_id, ("held",))
-            others = [*others, *(_recount(JobUpdate(row.job_id, "held"), landed) for row in held)]
+            others = [*others, *(_recount(JobUpdate(row.job_id, "held"), unwrapped) for row in held)]
         fields = state.rules.floor(columns.settle(state.fields))
         # Read again: when rows are outdated, the texts behind the readings may be read by other rules now.
         seen = survey(context.draft.scan("raw", times, RAW.names), fields)
         state = replace(state, fields=fields, readings=PLAIN.with_facts(seen).settle(fields, state.rules))
         duplicates = rewrite(context.draft, fields, state.identity, times, state.readings)
-        entered = [] if landed is None else list(map(seen_before, rows))
+        entered = [] if unwrapped is None else list(map(seen_before, rows))
         state = choose_compare(context, state, entered, [], is_rekeyed=True)
         counts = make_feed(context, state).rebuild(state.identity, map(seen_before, rows))
         updates = [
             _recount(
-                JobUpdate(job_id, "accepted", duplicates=duplicates.get(job_id, 0), changes=counts.rows[job_id]), landed
+                JobUpdate(job_id, "accepted", duplicates=duplicates.get(job_id, 0), changes=counts.rows[job_id]),
+                unwrapped,
             )
             for job_id in times
         ]
@@ -96,12 +97,12 @@ def _begin_again(
     return choose_key(context, replace(state, fields=fields, is_first=not accepted), [], [], counts)
 
 
-def _recount(update: JobUpdate, landed: Landed | None) -> JobUpdate:
-    """The update of a job with its number of items, if it was landed again."""
-    if landed is None:
+def _recount(update: JobUpdate, unwrapped: Unwrapped | None) -> JobUpdate:
+    """The update of a job with its number of items, if it was unwrapped again."""
+    if unwrapped is None:
         return update
-    rejection = landed.rejections.get(update.job_id, KEEP)
-    return replace(update, items=landed.counts.get(update.job_id, 0), rejection=rejection)
+    rejection = unwrapped.rejections.get(update.job_id, KEEP)
+    return replace(update, items=unwrapped.counts.get(update.job_id, 0), rejection=rejection)
 
 
 def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, rules: ChosenRules, limits: Limits = Limits()) -> bool:

@@ -98,7 +98,7 @@ def test_results_carry_rows_schema_links_and_a_sample(pipeline: Pipeline) -> Non
     assert columns["name"].description == ("Field “name”, in 1 of 1 items of the latest job, for example Moon \\| Sun")
     assert columns["_meter_completed_at"].type == "TIMESTAMPTZ"
     assert columns["_meter_job_id"].description
-    assert facts["jobs landed"].value == 1
+    assert facts["jobs loaded"].value == 1
     assert facts["items"].value == 1
     assert facts["bytes"].value > 0
     assert facts["page"].value == "https://lamps.example/"

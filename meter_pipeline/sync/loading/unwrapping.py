@@ -1,4 +1,4 @@
-"""Lands a strategy's jobs again from the lake, where other parts of what was received are its items than before."""
+"""Takes a strategy's items out of what was received again, where other parts of it are the items than before."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from meter_pipeline.sync.loading.state import LoadContext
 
 
 @dataclass(frozen=True)
-class Landed:
-    """What the loaded jobs of a strategy have after they were landed again.
+class Unwrapped:
+    """What the loaded jobs of a strategy have after they were unwrapped again.
 
     Attributes:
         counts: Numbers of items by job id; jobs without items are absent.
@@ -30,7 +30,7 @@ class Landed:
     rejections: Mapping[str, str]
 
 
-def land_again(context: LoadContext, path: str | None) -> Landed:
+def unwrap_again(context: LoadContext, path: str | None) -> Unwrapped:
     """Makes `raw` again, and what else depends on which items there are; nothing is committed.
 
     Args:
@@ -53,7 +53,7 @@ def land_again(context: LoadContext, path: str | None) -> Landed:
         draft.drop("received")
     # Verdicts on later jobs need profiles of the new items; they are made again when one is needed.
     draft.drop("profiles")
-    return Landed(unwrapping.counts, rejections)
+    return Unwrapped(unwrapping.counts, rejections)
 
 
 def _as_tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
