@@ -18,14 +18,17 @@ from dataclasses import dataclass
 _LENGTH = 40
 # Unicode's category Sc, and the code points that its block of currency signs has left.
 _CURRENCY_SIGNS = "$¢-¥֏؋߾߿৲৳৻૱௹฿៛\u20a0-\u20cf\ua838﷼﹩＄￠￡￥￦𑿝-𑿠𞋿𞲰"
-_DOLLARS = r"(?:US|CA|AU|NZ|HK|NT|MX|R|C|A|S)?\$"
+_DOLLARS_OF = "US|CA|AU|NZ|HK|NT|MX|R|C|A|S"
+_DOLLARS = rf"(?:{_DOLLARS_OF})?\$"
 _CODES = (
     "AED|AUD|BGN|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EGP|EUR|GBP|HKD|HUF|IDR|ILS|INR|JPY|KRW|MAD|MXN|MYR|NGN|NOK|NZD|PEN|"
     "PHP|PKR|PLN|QAR|RON|RSD|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
 )
 _NAMES = r"kr\.?|zł|Kč|Ft|Fr\.|lei|лв\.?|руб\.?|Rs\.?|円|元"
+# What a currency begins with: where a text has another character, none of the many spellings is tried.
+_LETTERS = "".join(sorted({spelled[0] for spelled in f"{_DOLLARS_OF}|{_CODES}|{_NAMES}".split("|")}))
 #: A currency beyond doubt: a sign, a known code, or a name. Three other capitals may be a unit, as in "100 RPM".
-CURRENCY = rf"(?:[{_CURRENCY_SIGNS}]|{_DOLLARS}|{_CODES}|{_NAMES})"
+CURRENCY = rf"(?=[{_CURRENCY_SIGNS}{_LETTERS}])(?:[{_CURRENCY_SIGNS}]|{_DOLLARS}|{_CODES}|{_NAMES})"
 _MAYBE_CURRENCY = rf"(?:[{_CURRENCY_SIGNS}]|{_DOLLARS}|[A-Z]{{3}}|{_NAMES})"
 _BLANK = r" \t\n\r\f"
 _SPACE = f"[{_BLANK}\u00a0\u202f\u2009]"

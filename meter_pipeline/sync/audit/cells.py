@@ -116,7 +116,7 @@ class Cells:
 
     def _add(self, item: dict[str, Any], branch: _Branch, columns: list[int], numbers: list[int]) -> None:
         """Adds the columns of an object and the numbers of its values to two lists."""
-        find, take, below = self.values.find, self.values.take, branch.below
+        known, take, below = self.values.known, self.values.take, branch.below
         for name, value in item.items():
             inner = below.get(name)
             if inner is None:
@@ -128,7 +128,7 @@ class Cells:
             if inner.column is None:
                 inner.column = len(self.paths)
                 self.paths.append(inner.path)
-            number = find(value) if kind is str else None
+            number = known[kind].get(value) if kind in known else None
             columns.append(inner.column)
             numbers.append(take(value) if number is None else number)
             if kind is list and value and len(inner.path) < _MAX_DEPTH:

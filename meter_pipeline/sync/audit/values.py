@@ -83,7 +83,9 @@ _UNUSUAL = re.compile("[^\x00-\x7f£€¥]")
 _LETTERS, _DIGITS = bytes(range(65, 91)) + bytes(range(97, 123)), bytes(range(48, 58))
 _SHAPES = bytes.maketrans(_LETTERS + _DIGITS, b"w" * len(_LETTERS) + b"9" * len(_DIGITS))
 # Shapes of texts with a placeholder, and of addresses that are known by their letters.
-_LIKE_PLACEHOLDER = re.compile(r"\W*(?:w{3,11}|w/?w|w{6} w{4})\W*$|[\[{<%]|w{5}")
+_LIKE_PLACEHOLDER = re.compile(
+    r"^\W*(?:w{3,11}|w/?w|w{6} w{4})\W*$|[\[{<%]|\bw{5} w{5}\b|\bw{5,6}\.w{3}|\bw{11}\b|^w{4}:w{5}/"
+)
 _LIKE_URL = re.compile(r"(?:ww)?wwww:")
 # The shapes of a strategy's texts are few beside its texts.
 _MOST_SHAPES = 8_192
@@ -145,9 +147,9 @@ class ValueTable:
     """Distinct values and facts about each; a value's number is its place. Number 0 stands for an absent value."""
 
     def __init__(self) -> None:
-        self._numbers: dict[Any, int] = {}
-        #: The number of a text that is known; None for another one.
-        self.find = self._numbers.get
+        #: The numbers of known values by kind, since 1 and true are equal; `take` knows arrays and objects as spelled.
+        self.known: dict[type, dict[Any, int]] = {kind: {} for kind in _HASHABLE}
+        self._spelled: dict[str, int] = {}
         self._rows: list[tuple[int, int, float, int, int, int, int]] = []
         self._buffers = [np.empty(256, dtype) for dtype in _DTYPES]
         self._columns: tuple[npt.NDArray[Any], ...] = ()
@@ -160,14 +162,18 @@ class ValueTable:
     def take(self, value: Any) -> int:
         """The number of a value."""
         kind = type(value)
-        key = value if kind is str else (kind, value) if kind in _HASHABLE else (kind, spell_json(value))
-        number = self._numbers.get(key)
+        known = self.known.get(kind)
+        if known is None:
+            known, key = self._spelled, spell_json(value)
+        else:
+            key = value
+        number = known.get(key)
         if number is None:
             if kind is str:
                 facts = _know_text(value) if len(value) <= _SHORT else _describe_text(value)
             else:
                 facts = _know_number(value) if kind in _NUMERIC else _describe(value, kind)
-            number = self._numbers[key] = self._add(facts)
+            number = known[key] = self._add(facts)
         return number
 
     def columns(self) -> tuple[npt.NDArray[Any], ...]:
@@ -227,7 +233,11 @@ def _describe_text(text: str) -> _Facts:
         flags |= 1 << PADDED
     if len(text) <= _MEASURE_LENGTH:
         found = read_date(text) if shape.may_be_date else None
-        measure = read_measure(text) if shape.may_be_measure and found is None else None
+        measure = None
+        if found is None and shape.is_like_measure:
+            measure = read_measure(text)
+        elif found is None and shape.may_have_sign:
+            measure = _read_among_words(text)
         if found is not None:
             form, number = (DATE if len(text) <= 10 else TIME), found
         elif measure is not None:
@@ -242,7 +252,7 @@ def _describe_text(text: str) -> _Facts:
 
 
 _NUMERIC = frozenset({int, float})
-_HASHABLE = _NUMERIC | {bool, type(None)}
+_HASHABLE = _NUMERIC | {str, bool, type(None)}
 _DTYPES = (np.uint8, np.uint32, np.float64, np.int64, np.uint32, np.uint32, np.uint32)
 
 
@@ -328,7 +338,8 @@ class _Shape(NamedTuple):
     is_url: bool
     may_be_url: bool
     may_be_date: bool
-    may_be_measure: bool
+    is_like_measure: bool
+    may_have_sign: bool
     may_be_placeholder: bool
 
 
@@ -353,7 +364,8 @@ def _examine(head: str) -> _Shape:
         is_url=_URL.match(stripped) is not None,
         may_be_url=False,
         may_be_date=_DATE_BEGIN.match(head) is not None,
-        may_be_measure=(_MEASURE.match(stripped) or _MAY_HAVE_SIGN.search(head)) is not None,
+        is_like_measure=_MEASURE.match(stripped) is not None,
+        may_have_sign=_MAY_HAVE_SIGN.search(head) is not None,
         may_be_placeholder=True,
     )
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meter_pipeline.sync.audit.amounts import CURRENCY
 from meter_pipeline.sync.audit.values import FLAGS, FORMS, ValueTable, mark, pattern_of, read_date, read_measure
 
 
@@ -123,3 +128,36 @@ def test_letters_and_digits_tell_apart_texts_of_one_shape(text: str, form: str, 
     assert describe(other) != (form, flags)
     assert describe(text) == (form, flags)
     assert describe(other) != (form, flags)
+
+
+WORDS = (
+    "lorem ipsum", "blank.gif", "spacer.gif", "placeholder", "data:image/", "null", "n/a", "error", "please wait",
+)  # fmt: skip
+MARKS = (" ", ".", "-", "_", "7", "%s", "{{", "}}", "[", "£", "Tide", "Atlas")
+
+
+@given(st.lists(st.sampled_from(WORDS + MARKS), min_size=1, max_size=5).map("".join))
+def test_a_text_has_a_placeholder_whether_its_letters_are_usual_or_not(text: str) -> None:
+    """Texts with a letter beyond ASCII are searched whole, others only where their shape lets them have one."""
+    _, usual = describe(f"{text}, wide")
+    _, unusual = describe(f"{text}, wïde")
+    assert ("placeholders" in usual) == ("placeholders" in unusual)
+    _, alone = describe(text)
+    _, quoted = describe(f"{text}’")
+    assert ("placeholders" in alone) == ("placeholders" in quoted)
+
+
+@pytest.mark.parametrize(
+    "currency", ["$", "US$", "R$", "¥", "₽", "€", "EUR", "VND", "kr", "zł", "Kč", "Fr.", "lei", "руб.", "円"]
+)
+def test_a_currency_is_found_beside_a_number_among_words(currency: str) -> None:
+    assert re.fullmatch(CURRENCY, currency)
+    assert read_measure(f"only today, each for 48 {currency} (reduced)") == (48, currency)
+
+
+def test_values_that_are_equal_in_python_are_told_apart_by_their_kind() -> None:
+    table = ValueTable()
+    values = [1, 1.0, True, "1", [1], {"a": 1}, '{"a":1}', 0, False, None, ""]
+    numbers = [table.take(value) for value in values]
+    assert len(set(numbers)) == len(values)
+    assert [table.take(value) for value in values] == numbers
