@@ -292,8 +292,8 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, str) and not value.isprintable():
-        return value.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, int) and abs(value) >= 2**63:
-        return None
-    return value
+    kind = type(value)
+    if kind is str:
+        is_safe = value.isprintable()
+        return value if is_safe else value.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode()
+    return None if kind is int and abs(value) >= 2**63 else value

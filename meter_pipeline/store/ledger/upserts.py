@@ -24,7 +24,7 @@ def upsert(
     if positions is None:
         connection.exec_driver_sql(sql, list(rows))
     else:
-        connection.exec_driver_sql(sql, [tuple(row[name] for name in positions) for row in rows])
+        connection.exec_driver_sql(sql, [tuple(map(row.__getitem__, positions)) for row in rows])
 
 
 # SQLAlchemy does not cache this kind of statement, and compiling it takes longer than executing it.

@@ -152,9 +152,10 @@ def _has_near_items(now: JobProfile, last: JobProfile, comparison: Comparison) -
     number = changed * filled
     if not ((changed < 0.24) | (number < 2.5) & ((changed < 0.5) | (filled < 5))).all():
         return False
+    ours, theirs = _traits(now), _traits(last)
     if 2 <= len(now.paths) <= PAIRED_FIELDS:
         # Two fields can only be equal in more items than before where items came, changed or went.
-        here, before = _traits(now).sketched, _traits(last).sketched
+        here, before = ours.sketched, theirs.sketched
         came = len(now.sketch.ids) - comparison.matched * (1 - comparison.any_changed)
         if not ((np.maximum(before - here, 0) + came < 0.24 * here) | (here < 3)).all():
             return False
@@ -165,7 +166,7 @@ def _has_near_items(now: JobProfile, last: JobProfile, comparison: Comparison) -
     steps = differs.sum(axis=0)
     up = (differs & (new > old)).sum(axis=0)
     small = (differs & (new < _STEP * old) & (old < _STEP * new)).sum(axis=0)
-    dates = is_date(now)[numeric]
+    dates = ours.dates[numeric]
     # A few steps say something if all go one way and are large; of dates, a fifth that changed.
     is_mixed = (up > 0.05 * steps) & (up < 0.95 * steps)
     few = np.where(dates, (steps <= 3) | (steps < 0.19 * compared), (steps <= 5) | is_mixed | (2 * small > steps))
@@ -173,7 +174,6 @@ def _has_near_items(now: JobProfile, last: JobProfile, comparison: Comparison) -
     if not ((steps == 0) | few & (steps < 0.39 * compared)).all():
         return False
     # How large the numbers are is judged where too few items have a step.
-    ours, theirs = _traits(now), _traits(last)
     alone = ours.has_level.copy()
     if comparison.matched >= 0.5 * max(comparison.now_items, 1):
         alone[numeric[compared >= 3]] = False

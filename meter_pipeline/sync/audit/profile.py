@@ -140,19 +140,19 @@ class JobProfile:
             "counts": [self.items, self.rows, self.repeats, self.sparse],
             "identity": _pack_texts(self.identity),
             "paths": _pack_texts(self.paths),
-            "forms": _pack(self.forms, np.float32),
-            "flags": _pack(self.flags, np.float32),
-            "distinct": _pack(self.distinct, np.float32),
-            "numbers": _pack(self.numbers, np.float32),
-            "lengths": _pack(self.lengths, np.float32),
+            "forms": self.forms.tobytes(),
+            "flags": self.flags.tobytes(),
+            "distinct": self.distinct.tobytes(),
+            "numbers": self.numbers.tobytes(),
+            "lengths": self.lengths.tobytes(),
             "shares": [_pack_shares(shares) for shares in (self.values, self.patterns, self.units)],
             "units": [[mark, *_pack_texts([name])] for mark, name in self.unit_names.items()],
             "sketch": [
                 self.sketch.ids.tobytes(),
                 self.sketch.places.astype(np.float16).tobytes(),
-                np.ascontiguousarray(self.sketch.marks.T).tobytes(),
+                self.sketch.marks.tobytes("F"),
                 self.sketch.numeric.tobytes(),
-                np.ascontiguousarray(self.sketch.numbers.T).tobytes(),
+                self.sketch.numbers.tobytes("F"),
                 self.sketch.is_complete,
             ],
             "samples": [_pack_texts(samples) for samples in self.samples],
@@ -224,10 +224,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
-def _pack(array: npt.NDArray[Any], dtype: Any) -> bytes:
-    return np.ascontiguousarray(array, dtype).tobytes()
-
-
 def _pack_texts(texts: Iterable[str]) -> list[bytes]:
     """Texts as bytes: JSON may have half surrogates, which are no UTF-8."""
     return [text.encode("utf-8", "surrogatepass") for text in texts]
@@ -238,7 +234,7 @@ def _unpack_texts(form: Iterable[bytes]) -> tuple[str, ...]:
 
 
 def _pack_shares(shares: Shares) -> list[bytes]:
-    return [shares.fields.tobytes(), shares.marks.tobytes(), _pack(shares.counts, np.float32)]
+    return [shares.fields.tobytes(), shares.marks.tobytes(), shares.counts.tobytes()]
 
 
 def _unpack_shares(form: list[bytes]) -> Shares:
