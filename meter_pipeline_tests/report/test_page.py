@@ -119,7 +119,7 @@ def test_what_is_still_broken_comes_before_what_has_recovered(tmp_path: Path) ->
 def test_the_page_leads_with_held_and_doubted_jobs(tmp_path: Path) -> None:
     path = write_warehouse(tmp_path / "w.duckdb", 3, 5)
     with duckdb.connect(str(path)) as connection:
-        reason = "price has a value in 0 % of the items"
+        reason = "price is empty in all items"
         for hour, again in ((1, ""), (2, "the same change again, 2 jobs: ")):
             connection.execute(
                 "insert into marts.fct_scrape_jobs values ('shop_001', ?, 's', 'u', null, 'held', ?, 0, ?, false, 0, "

@@ -26,10 +26,10 @@ Mask = npt.NDArray[np.bool_]
 _FEWEST, _MOST = 0.86, 2.9
 _REPEATS, _SPARSE, _KNOWN = 0.04, 0.09, 0.5
 # Of fields: the share of its values that is left; by how much shares of its values may grow or shrink.
-_FILLED, _FORMS, _EQUAL, _DISTINCT = 0.76, 0.19, 0.24, 0.29
+_FILLED, _FORMS, _EQUAL, _STUCK, _DISTINCT = 0.76, 0.19, 0.24, 0.09, 0.29
 _SEEN_EQUAL, _STILL_DISTINCT = 0.6, 0.7
 # The same for damage, blanks, zeros and signs, scripts.
-_FLAGS = np.array([0.04] * PADDED + [0.49, 0.39, 0.39] + [0.34] * (len(FLAGS) - FIRST_SCRIPT))
+_FLAGS = np.array([0.04] * PADDED + [0.49, 0.14, 0.39] + [0.34] * (len(FLAGS) - FIRST_SCRIPT))
 # Factors: the median length of texts and of the longest tenth, the median number.
 _FACTORS = np.array([[1.7], [2.1]])
 _LEVEL = 1.7
@@ -193,7 +193,8 @@ def _has_near_fields(now: JobProfile, last: JobProfile) -> bool:
         or ((ours.lengths > _FACTORS * theirs.lengths) | (theirs.lengths > _FACTORS * ours.lengths)).any()
     ):
         return False
-    equal = (ours.equal - theirs.equal < _EQUAL) & (before >= 2) | (ours.equal < _SEEN_EQUAL)
+    grown = ours.equal - theirs.equal
+    equal = (grown < np.where(ours.equal < 1, _EQUAL, _STUCK)) & (before >= 2) | (ours.equal < _SEEN_EQUAL)
     distinct = (theirs.distinct - ours.distinct < _DISTINCT) & (before >= 3)
     distinct |= (count < 6) | (ours.distinct > _STILL_DISTINCT)
     if not (equal & distinct).all():

@@ -76,7 +76,7 @@ def test_the_check_of_held_jobs_says_what_the_audit_expected_and_saw_or_that_it_
     assert not held.passed
     assert held.severity == dg.AssetCheckSeverity.WARN
     assert (held.description or "").startswith(
-        f"2 held: {first} and 1 later (the same change again, 2 jobs: Price has a value in 0 % of the items"
+        f"2 held: {first} and 1 later (the same change again, 2 jobs: Price is empty in all items"
     )
     table = held.metadata["findings"]
     assert isinstance(table, dg.TableMetadataValue)

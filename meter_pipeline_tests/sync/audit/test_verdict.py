@@ -125,7 +125,7 @@ def test_a_finding_names_the_field_what_was_expected_and_two_sample_items() -> N
     finding = page.scrape(spoil(days[5], lambda item: item | {"price": None})).findings[0]
     assert (finding.field, finding.seen, finding.low) == ("price", 0, 0.75)
     assert finding.samples == ("null", "null")
-    assert finding.message == "price has a value in 0 % of the items, while all had one before"
+    assert finding.message == "price is empty in all items, while all of them had a value before"
 
 
 def test_the_first_three_jobs_are_for_learning() -> None:

@@ -152,7 +152,10 @@ def find_other_items(baseline: Baseline) -> Iterator[Finding]:
     comparison = compare(now, last)
     if comparison is None or comparison.matched < 5:
         return
-    suspicious = np.flatnonzero((comparison.changed >= 0.5) & (comparison.filled >= 5) & ~follows_order(now))
+    steps = comparison.steps
+    # A rise by about the same factor brings rounded prices to those of other items.
+    same = ((steps.up >= 0.95) | (steps.up <= 0.05)) & (steps.changed >= 5) & (steps.spread <= 0.5 * np.abs(steps.step))
+    suspicious = np.flatnonzero((comparison.changed >= 0.5) & (comparison.filled >= 5) & ~follows_order(now) & ~same)
     here, there, _, _ = match(now.sketch, last.sketch)
     count = len(baseline.paths)
     seen = np.zeros(count)

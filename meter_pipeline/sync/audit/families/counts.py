@@ -190,6 +190,8 @@ def _brings_nothing_new(job: JobProfile, earlier: Sequence[JobProfile]) -> bool:
     last = compare(job, earlier[-1])
     if last is None or last.moved == 0:
         return False
+    if last.known == 1 and not last.any_changed:
+        return False  # items only went
     fresh = np.ones(len(job.sketch.ids), np.bool_)
     for profile in reversed(earlier):
         found = compare(job, profile)

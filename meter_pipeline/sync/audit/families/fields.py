@@ -16,6 +16,10 @@ from meter_pipeline.sync.audit.values import BOOLEAN, EMPTY, FORMS, MEASURE, NUM
 _RARE = log(150)
 # A field with no more different values, each in several items, is a state.
 _STATES = 6
+# How much more frequent than ever a state is that all items have.
+_STUCK = 0.1
+# Counts below this have just started.
+_SMALL = 12
 # Jobs that a field lasts for before it is missed, and values that it has in them.
 _LASTED, _ENOUGH = 5, 30
 # Shares of the usual number of values that may be missing.
@@ -54,6 +58,8 @@ def find_emptier(baseline: Baseline) -> Iterator[Finding]:
         field, before = baseline.paths[place], at_least(usual.low[place])
         if not present[place] and not share[place]:
             return f"{field} is gone; {before} of the items had it before"
+        if not share[place]:
+            return f"{field} is empty in all items, while {before} of them had a value before"
         return f"{field} has a value in {percent(share[place])} of the items, while {before} had one before"
 
     yield from spoken(baseline, "filled", held, flagged, share, say, low=low * (1 - _FLAG_LOST))
@@ -117,6 +123,8 @@ def find_equal(baseline: Baseline) -> Iterator[Finding]:
     held = (seen >= 0.9) & (excess >= 0.25) & sure & (distinct.low >= 2) & ~is_state
     flagged = (excess >= 0.3) & (surprise >= 8) & (seen >= np.where(is_state, 0.95, 0.6))
     flagged |= (seen >= 0.95) & (excess >= 0.25) & sure & (distinct.low >= 2)
+    # A state that every job had in several values, and now none of the items in another.
+    flagged |= (seen >= 1) & (excess >= _STUCK) & (surprise >= 12) & (distinct.low >= 2) & (distinct.jobs >= 5)
 
     def say(place: int) -> str:
         return (
@@ -136,6 +144,12 @@ def find_fewer_distinct(baseline: Baseline) -> Iterator[Finding]:
     # Items that repeat make all fields repeat; that is another finding.
     lost = usual.below(share / np.maximum(1 - baseline.now.repeats, 1e-9))
     held = (usual.low >= 0.8) & (lost >= 0.5) & (count >= 8)
+    # Counts that started from zero repeat because few whole numbers are that small.
+    numbers = baseline.seen(lambda profile: profile.numbers, np.nan)
+    with np.errstate(invalid="ignore"):
+        is_dense = (numbers % 1 == 0).all(axis=1) & (numbers[:, 0] >= 0) & (numbers[:, -1] < _SMALL)
+        is_dense &= share * count > numbers[:, -1] - numbers[:, 0]
+    held &= ~is_dense | (numbers[:, 0] == numbers[:, -1])
     flagged = (usual.low >= 0.5) & (lost >= 0.3) & (count >= 6)
 
     def say(place: int) -> str:

@@ -12,22 +12,46 @@ from typing import TypeAlias
 
 import numpy as np
 
-from meter_pipeline.sync.audit.baseline import LOOKED_BACK, Band, Baseline, Floats, Mask, band
-from meter_pipeline.sync.audit.comparison import Comparison, compare, follows_order, is_date, values_changed
+from meter_pipeline.sync.audit.baseline import LOOKED_BACK, Band, Baseline, Floats, Mask
+from meter_pipeline.sync.audit.comparison import Comparison, compare, is_date, values_changed
 from meter_pipeline.sync.audit.families.belonging import crossed_fields
 from meter_pipeline.sync.audit.families.levels import have_both_signs
+from meter_pipeline.sync.audit.families.moves import (
+    SALE_LOW,
+    changed_share,
+    find_moves,
+    is_counter,
+    is_sale,
+    is_whole,
+    one_way_share,
+    overall_size,
+    past_band,
+    rigid_share,
+    step_size,
+    step_spread,
+)
 from meter_pipeline.sync.audit.families.speaking import at_most, percent, ratio, short, spoken
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.profile import JobProfile
-from meter_pipeline.sync.audit.values import TEXT, URL
+from meter_pipeline.sync.audit.values import MEASURE, NUMBER, TEXT, URL
 
 # Fields with at most this share of the changes are as they were in an earlier job.
 _CAME_BACK = 0.5
+# The same for fields that would not have alarmed beside that job; also of how far numbers moved.
+_NEARER = 0.8
 _LARGE = log(1.4)
+# Shops put up all prices at once, by less than this.
+_MOST_RISE = log(1.1)
+# The factor between the upper and the lower quarter of steps, beyond the usual one, of numbers that are not the same.
+_UNALIKE = log(1.6)
+# The share of different values in a field that names items.
+_ALL_DIFFER = 0.97
+# The share of its numbers that moves from job to job in a field that measures something.
+_RESTLESS = 0.8
+# A factor below which most numbers stayed as they were.
+_SAME = 1.0005
 # The largest step whose factor is spelled.
 _MOST_STEP = log(1e300)
-# The prices of a sale: a factor that is a multiple of a twentieth, the same for most items.
-_SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
 
 
 @dataclass(frozen=True)
@@ -81,6 +105,7 @@ def _against_last(baseline: Baseline, test: str, judge: _Test) -> _Judged | None
     if not alarmed.any():
         return None
     held, flagged, changed = judged.held.copy(), judged.flagged.copy(), _spread(baseline, comparison.changed)
+    distance = np.abs(_spread(baseline, comparison.steps.overall))
     for profile in baseline.profiles[: -2 - LOOKED_BACK : -1]:
         if profile is last:
             continue
@@ -89,7 +114,10 @@ def _against_last(baseline: Baseline, test: str, judge: _Test) -> _Judged | None
             continue
         before = judge(baseline, profile, earlier, test)
         back = _spread(baseline, earlier.changed) <= _CAME_BACK * changed
-        back |= ~judged.strict & ~before.held & ~before.flagged
+        # Steps of several days blur each other, which is no reason to believe the last one.
+        is_nearer = _spread(baseline, earlier.changed) <= _NEARER * changed
+        is_nearer |= np.abs(_spread(baseline, earlier.steps.overall)) < _NEARER * distance
+        back |= is_nearer & ~judged.strict & ~before.held & ~before.flagged
         held &= ~back
         flagged &= ~back
         if not (held | flagged).any():
@@ -103,7 +131,7 @@ def _spread(baseline: Baseline, values: Floats) -> Floats:
 
 def _judge_changed(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
     """Texts: the share of known items whose value changed."""
-    usual = _past(baseline, test, values_changed)
+    usual = past_band(baseline, test, values_changed)
     seen, compared = _spread(baseline, comparison.changed), _spread(baseline, comparison.filled)
     excess = np.where(usual.jobs >= 2, seen - usual.high - usual.width, -np.inf)
     forms = baseline.seen(lambda profile: profile.forms)
@@ -112,9 +140,14 @@ def _judge_changed(baseline: Baseline, last: JobProfile, comparison: Comparison,
     # Values that few items share; "in stock" turns to "sold out" everywhere at once.
     own = ratio(baseline.seen(lambda profile: profile.distinct), baseline.filled_now) >= 0.3
     past_own = ratio(baseline.past(lambda profile: profile.distinct), baseline.filled_past)[-1] >= 0.3
+    # Numbers that name an item, such as an article's, never change.
+    names = (ratio(forms[:, NUMBER] + forms[:, MEASURE], baseline.filled_now) > 0.5) & is_whole(baseline)
+    names &= ratio(baseline.seen(lambda profile: profile.distinct), baseline.filled_now) >= _ALL_DIFFER
+    names &= past_own & (usual.high <= 0) & (usual.jobs >= 3)
     moved = seen * compared
     held = words & own & past_own & (excess >= 0.6) & (usual.high <= 0.2) & (moved >= 6)
     flagged = (words | links) & (own | past_own) & (excess >= np.where(links, 0.6, 0.35)) & (moved >= 4)
+    flagged |= names & (excess >= 0.9) & (moved >= 6)
 
     def say(place: int) -> str:
         return (
@@ -125,109 +158,29 @@ def _judge_changed(baseline: Baseline, last: JobProfile, comparison: Comparison,
     return _Judged(held, flagged, held & False, seen, usual, say)
 
 
-@dataclass(frozen=True)
-class _Moves:
-    """How the numbers of fields moved, spread over the paths of the baseline."""
-
-    compared: Floats
-    changed: Floats
-    up: Floats
-    step: Floats
-    overall: Floats
-    rigid: Floats
-    spread: Floats
-
-
-def _moves(baseline: Baseline, last: JobProfile, comparison: Comparison) -> _Moves:
-    steps = comparison.steps
-    dates = baseline.spread(baseline.now, is_date(baseline.now)) > 0
-    columns = (steps.compared, steps.changed, steps.up, steps.step, steps.overall, steps.rigid, steps.spread)
-    spread = [_spread(baseline, column) for column in columns]
-    # A rank says where an item stands, not how much it has.
-    ranks = baseline.spread(baseline.now, follows_order(baseline.now)) > 0
-    ranks &= baseline.spread(last, follows_order(last)) > 0
-    for column in (0, 1):
-        spread[column] = np.where(dates | ranks, 0, spread[column])
-    return _Moves(*spread)
-
-
-def _past(baseline: Baseline, test: str, column: Callable[[Comparison], Floats]) -> Band:
-    return band(baseline.past_steps(column), baseline.mask(test, steps=True), baseline.patience)
-
-
-# Columns of comparisons, by field: see `Baseline.past_steps`.
-
-
-def _changed_share(found: Comparison) -> Floats:
-    return ratio(found.steps.changed, found.steps.compared)
-
-
-def _share_up(found: Comparison) -> Floats:
-    return np.where(found.steps.changed > 0, found.steps.up, np.nan)
-
-
-def _overall_size(found: Comparison) -> Floats:
-    return np.abs(found.steps.overall)
-
-
-def _step_size(found: Comparison) -> Floats:
-    return np.abs(found.steps.step)
-
-
-def _step_spread(found: Comparison) -> Floats:
-    return found.steps.spread
-
-
-def _rigid_share(found: Comparison) -> Floats:
-    return found.steps.rigid * (_changed_share(found) >= 0.3)
-
-
-def _one_way(found: Comparison) -> Floats:
-    return np.where(found.steps.changed >= 8, np.maximum(found.steps.up, 1 - found.steps.up), np.nan)
-
-
-def is_sale(step: Floats) -> Mask:
-    """Whether factors are those of a sale: downward, by a multiple of five per cent."""
-    twentieths = np.exp(np.minimum(step, 0)) * 20
-    return np.asarray((np.abs(twentieths - np.round(twentieths)) < 0.05) & (step > _SALE_LOW) & (step < _SALE_HIGH))
-
-
-def _is_counter(baseline: Baseline, *, share_moving: float = 0.3, of_moving: bool = False) -> Mask:
-    """Fields whose numbers only grew, in most items, as those that count: these start from zero one day.
-
-    Args:
-        baseline: The job and those before it.
-        share_moving: The least share of the numbers that grows from job to job, on average.
-        of_moving: Whether jobs in which none grew are left out, as for teams that play every third day.
-    """
-    up = baseline.past_steps(_share_up)
-    share = baseline.past_steps(_changed_share)
-    moving = (~np.isnan(up)).sum(axis=0)
-    lowest = np.where(moving > 0, np.where(np.isnan(up), 1.0, up).min(axis=0, initial=1.0), 0)
-    share = np.where(np.isnan(share), 0, share)
-    shares = share.sum(axis=0) / (np.maximum((share > 0).sum(axis=0), 1) if of_moving else len(share))
-    return np.asarray((lowest >= 0.95) & (moving >= 2) & (shares >= share_moving))
-
-
 def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
     """Numbers: most of them by a large factor, or all by the same."""
-    moves = _moves(baseline, last, comparison)
+    moves = find_moves(baseline, last, comparison)
     compared, changed = np.maximum(moves.compared, 1), ratio(moves.changed, moves.compared)
-    usual = _past(baseline, test, _overall_size)
-    usual_changed = _past(baseline, test, _changed_share)
-    usual_rigid = _past(baseline, test, _rigid_share)
+    usual = past_band(baseline, test, overall_size)
+    usual_changed = past_band(baseline, test, changed_share)
+    usual_rigid = past_band(baseline, test, rigid_share)
     size = np.abs(moves.overall)
     known = (usual.jobs >= 2) & (moves.compared >= 1)
-    beyond = np.where(known, size - usual.high - usual.width, -np.inf)
+    # The median of few or of very unlike steps moves by chance.
+    noise = moves.spread / np.sqrt(np.maximum(moves.changed, 1))
+    # Few days say little about what all of the numbers do that move every day, as temperatures and counts do.
+    noise += np.where(usual_changed.low >= _RESTLESS, usual.high * 4 / np.maximum(usual.jobs, 1), 0)
+    beyond = np.where(known, size - usual.high - usual.width - noise, -np.inf)
     sale = is_sale(moves.step) & (moves.rigid >= 0.6) | _few_factors(baseline, comparison)
-    restart = _is_counter(baseline) & (moves.overall < 0)
+    restart = is_counter(baseline) & (moves.overall < 0)
     fine = sale | restart
     # More than one item has to move, however rare that is.
     many = moves.changed >= np.where(compared <= 4, 2, 3)
     # On the page of one product, only what no price does.
     single = (compared <= 2) & (usual.jobs >= 4) & (changed >= 1) & (beyond >= log(3))
     # Numbers on both sides of zero have no factors that say much.
-    steady = ~have_both_signs(baseline.past(lambda profile: profile.numbers, np.nan))
+    steady = ~_have_both_signs(baseline)
     large = steady & (beyond >= _LARGE - 0.02) & many & (changed >= 0.5)
     rigid = known & (moves.rigid >= 0.8) & (changed >= 0.6) & (moves.changed >= 4) & (usual_rigid.high <= 0.5)
     exact = (moves.rigid >= 0.95) & (moves.changed >= 12) & (np.abs(moves.step) >= 0.03)
@@ -238,16 +191,16 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
     fine |= end & _equals_other_field(baseline, last)
     # A sale where prices change every day: all fell alike, in so far as they ever moved alike.
-    usual_spread = _past(baseline, test, _step_spread)
+    usual_spread = past_band(baseline, test, step_spread)
     swings = (usual_changed.high >= 0.5) & (moves.spread <= usual_spread.high + usual_spread.width)
-    may_be_sale = swings & (moves.overall < 0) & (moves.overall > _SALE_LOW)
+    may_be_sale = swings & (moves.overall < 0) & (moves.overall > SALE_LOW)
     held = (
         ~fine
         & ~end
         & (
             large & (compared >= 3) & ~may_be_sale
             | single & (beyond >= log(8))
-            | rigid & (np.abs(moves.step) >= 0.05) & (moves.changed >= 8)
+            | rigid & ((moves.step >= _MOST_RISE) | (moves.step <= -0.05)) & (moves.changed >= 8)
         )
     )
     flagged = ~fine & (large | rigid | one_way | single)
@@ -256,14 +209,21 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     factors = Band(np.exp(-usual.high), np.exp(usual.high), usual.width, usual.jobs)
 
     def say(place: int) -> str:
-        how = "all by the same factor" if rigid[place] else "most of them"
+        how = "all" if rigid[place] else "most of them"
+        factor = exp(usual.high[place])
+        usually = "most did not move" if factor < _SAME else f"it was at most {short(factor)} times"
         return (
             f"{baseline.paths[place]} changed in {percent(changed[place])} of the items that the job before had too, "
-            f"{how}, {short(float(seen[place]))} times the number before; "
-            f"from job to job it was at most {short(exp(usual.high[place]))} times"
+            f"{how} to {short(float(seen[place]))} times the number before; from job to job {usually}"
         )
 
     return _Judged(held, flagged, rigid, seen, factors, say)
+
+
+def _have_both_signs(baseline: Baseline) -> Mask:
+    """Whether numbers of each field lie on both sides of zero, in this job or before."""
+    now = baseline.seen(lambda profile: profile.numbers, np.nan)
+    return have_both_signs(np.concatenate([baseline.past(lambda profile: profile.numbers, np.nan), now[None]]))
 
 
 def _equals_other_field(baseline: Baseline, last: JobProfile) -> Mask:
@@ -279,35 +239,41 @@ def _few_factors(baseline: Baseline, comparison: Comparison) -> Mask:
     return _spread(baseline, comparison.steps.round) >= 0.85
 
 
-def _is_whole(baseline: Baseline) -> Mask:
-    """Whether the numbers of each field are whole, as counts are."""
-    numbers = baseline.seen(lambda profile: profile.numbers, np.nan)
-    return np.asarray((np.nan_to_num(numbers) % 1 == 0).all(axis=1))
-
-
 def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison, test: str) -> _Judged:
     """Numbers: an unusual share of them, all in one direction."""
-    moves = _moves(baseline, last, comparison)
+    moves = find_moves(baseline, last, comparison)
     changed = ratio(moves.changed, moves.compared)
-    usual = _past(baseline, test, _changed_share)
-    usual_step = _past(baseline, test, _step_size)
-    excess = np.where(usual.jobs >= 2, changed - usual.high - usual.width, -np.inf)
+    usual = past_band(baseline, test, changed_share)
+    usual_step = past_band(baseline, test, step_size)
+    chance = np.sqrt(usual.high * np.maximum(1 - usual.high, 0) / np.maximum(moves.compared, 1))
+    excess = np.where(usual.jobs >= 2, changed - usual.high - usual.width - chance, -np.inf)
     one_way = (moves.up >= 0.95) | (moves.up <= 0.05)
+    # The few that move on any day may go the other way.
+    contrary = np.minimum(moves.up, 1 - moves.up) * moves.changed
+    one_way |= (usual.high <= 0.2) & (changed >= 0.4) & (contrary <= usual.high * moves.compared)
     # Chance makes few steps go one way, and many do not.
     surprising = moves.changed >= 6
     size = np.abs(moves.step)
     sale = is_sale(moves.step) & (moves.rigid >= 0.6) | _few_factors(baseline, comparison)
     # What has only grown so far goes on growing: matches played, reviews.
-    fine = sale | _is_counter(baseline)
-    fine |= _is_counter(baseline, share_moving=0.1, of_moving=True) & _is_whole(baseline) & (moves.up >= 0.95)
+    fine = sale | is_counter(baseline)
+    fine |= is_counter(baseline, share_moving=0.1, of_moving=True) & is_whole(baseline) & (moves.up >= 0.95)
     end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
     fine |= end & _equals_other_field(baseline, last)
-    usual_spread = _past(baseline, test, _step_spread)
-    shuffled = (
-        ~have_both_signs(baseline.past(lambda profile: profile.numbers, np.nan))
-        & (excess >= 0.5)
-        & (moves.changed >= 6)
-        & (moves.spread - usual_spread.high >= log(2))
+    usual_spread = past_band(baseline, test, step_spread)
+    apart = moves.spread - usual_spread.high
+    # What is counted, as things in stock, has steps of all sizes.
+    counts = baseline.seen(lambda profile: profile.forms[:, NUMBER]) * 2 > baseline.filled_now
+    counts &= is_whole(baseline)
+    shuffled = ~_have_both_signs(baseline) & (excess >= 0.5) & (moves.changed >= 6) & (apart >= _UNALIKE)
+    # Where most numbers move every day, by how much they differ in that says the same.
+    shuffled |= (
+        (usual_spread.jobs >= 2)
+        & (changed >= 0.5)
+        & (moves.changed >= 12)
+        & (apart >= np.maximum(2 * usual_spread.high, _UNALIKE) + usual_spread.width)
+        & ~_have_both_signs(baseline)
+        & ~counts
     )
     same = (moves.rigid >= 0.8) & (size >= log(1.15)) & (size > usual_step.high)
     flagged = (
@@ -318,21 +284,26 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
         & ((size >= log(1.1)) & ((size > usual_step.high * 0.8) | (excess >= 0.3)) | same)
     )
     # Many steps, all one way, where earlier ones went both ways.
-    past_way = _past(baseline, test, _one_way)
+    past_way = past_band(baseline, test, one_way_share)
     strict = (
         ~fine & (past_way.jobs >= 1) & (past_way.high <= 0.85) & one_way & (moves.changed >= 15) & (size >= log(1.1))
     )
     # On most days few numbers move.
-    shares = baseline.past_steps(_changed_share)
+    shares = baseline.past_steps(changed_share)
     strict &= (np.nan_to_num(shares) <= 0.3).mean(axis=0) >= 0.5
     # On others many do, some up and some down, always.
     always_mixed = (past_way.jobs >= 3) & (past_way.high + past_way.width <= 0.9)
     strict |= ~fine & always_mixed & one_way & (moves.changed >= 15) & (size >= log(1.1))
     flagged |= strict | shuffled
     held = ~fine & ~end & one_way & surprising & (excess >= 0.25) & same & (size >= log(1.25))
-    held |= shuffled & (excess >= 0.6) & (moves.spread - usual_spread.high >= log(3)) & (usual.high <= 0.3)
+    held |= shuffled & (excess >= 0.6) & (apart >= log(3)) & (usual.high <= 0.3)
 
     def say(place: int) -> str:
+        if shuffled[place] and changed[place] <= usual.high[place]:
+            return (
+                f"{baseline.paths[place]} moved up and down without pattern in {percent(changed[place])} of the items "
+                f"that the job before had too, by factors that differ more than from any job to the next before"
+            )
         if shuffled[place]:
             how = "up and down without pattern"
         else:
@@ -353,8 +324,8 @@ def _judge_dates(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     dates = baseline.spread(baseline.now, is_date(baseline.now)) > 0
     compared, number = _spread(baseline, steps.compared), _spread(baseline, steps.changed)
     changed, rigid, step = ratio(number, compared), _spread(baseline, steps.rigid), _spread(baseline, steps.step)
-    usual = _past(baseline, test, _changed_share)
-    usual_rigid = _past(baseline, test, _rigid_share)
+    usual = past_band(baseline, test, changed_share)
+    usual_rigid = past_band(baseline, test, rigid_share)
     excess = np.where(usual.jobs >= 2, changed - usual.high - usual.width, -np.inf)
     same = (rigid >= 0.8) & (usual_rigid.high <= 0.5)
     held = dates & same & (excess >= 0.6) & (number >= 5)

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from math import log
 
 import numpy as np
 
-from meter_pipeline.sync.audit.baseline import Band, Baseline, Floats, band, novelty
+from meter_pipeline.sync.audit.amounts import CURRENCY
+from meter_pipeline.sync.audit.baseline import Band, Baseline, Floats, Mask, band, novelty
 from meter_pipeline.sync.audit.families.speaking import at_most, percent, ratio, short, spell_range, spoken
 from meter_pipeline.sync.audit.findings import Finding
 from meter_pipeline.sync.audit.profile import JobProfile
-from meter_pipeline.sync.audit.values import DATE, FIRST_SCRIPT, FLAGS, MEASURE, NEGATIVE, PADDED, TEXT, TIME, URL, ZERO
+from meter_pipeline.sync.audit.values import (
+    DATE,
+    FIRST_SCRIPT,
+    FLAGS,
+    MEASURE,
+    NEGATIVE,
+    PADDED,
+    TEXT,
+    TIME,
+    URL,
+    ZERO,
+    mark,
+)
+from meter_pipeline.sync.values.currencies import FAMILIES, SIGNS
 
 _DAMAGE = tuple(range(PADDED))
+# The share of amounts of money that are zero though none ever was.
+_FREE = 0.15
+_CURRENCY = re.compile(CURRENCY)
+_NO_UNIT = mark("")
 
 
 def find_marks(baseline: Baseline) -> Iterator[Finding]:
@@ -43,8 +62,11 @@ def find_marks(baseline: Baseline) -> Iterator[Finding]:
         elif flag in (ZERO, NEGATIVE):
             held = (excess >= 0.85) & (number >= 5) & (usual.high <= 0.1)
             flagged = (excess >= 0.4) & (number >= 4) | few
+            if flag == ZERO:
+                flagged |= (excess >= _FREE) & (number >= 4) & (usual.jobs >= 5) & _is_money(baseline, excess >= _FREE)
         else:
             held = (excess >= 0.6) & (number >= 3) & (usual.high <= 0.2)
+            held &= ~_is_same_currency(baseline, held)
             flagged = (excess >= 0.35) & (number >= 3)
         say = partial(_say_marks, baseline, FLAGS[flag], seen, usual)
         yield from spoken(baseline, test, held, flagged, seen, say, high=usual.high + usual.width)
@@ -73,6 +95,7 @@ def find_new_units(baseline: Baseline) -> Iterator[Finding]:
     links = baseline.seen(lambda profile: profile.forms[:, URL]) > 0
     # Pages move to other hosts and stay as they are.
     held = steady & (excess >= 0.5) & ~links
+    held &= ~_is_same_currency(baseline, held)
     flagged = (new.seen - 3 * new.usual >= 0.1) & (excess * measures >= 1.5) & (jobs >= 3)
 
     def say(place: int) -> str:
@@ -94,6 +117,55 @@ def _units(profile: JobProfile, path: str) -> list[str]:
     return [profile.unit_names[unit] for unit in units.marks[units.fields == place].tolist()]
 
 
+def _is_money(baseline: Baseline, asked: Mask) -> Mask:
+    """Whether values are amounts with a currency, which are not zero if they never were; of the fields asked."""
+    result = np.zeros(len(asked), np.bool_)
+    for place in np.flatnonzero(asked).tolist():
+        result[place] = any(map(_currencies, _units(baseline.now, baseline.paths[place])))
+    return result
+
+
+def _is_same_currency(baseline: Baseline, asked: Mask) -> Mask:
+    """Whether amounts have the currency they had before, spelled otherwise, as `GBP` for `£`; of the fields asked."""
+    result = np.zeros(len(asked), np.bool_)
+    for place in np.flatnonzero(asked).tolist():
+        path = baseline.paths[place]
+        now = baseline.now.place.get(path)
+        # What addresses have for a unit is their host.
+        if now is None or baseline.now.forms[now, URL]:
+            continue
+        currencies = [_currencies(unit) for unit in _units(baseline.now, path)]
+        before = {unit for profile in baseline.profiles for unit in _units(profile, path)}
+        known = frozenset[str]().union(*map(_currencies, before))
+        result[place] = bool(currencies) and all(own & known for own in currencies)
+    return result
+
+
+@lru_cache(256)
+def _currencies(unit: str) -> frozenset[str]:
+    """The currencies that a unit can mean, as ISO 4217 codes; empty if it is none."""
+    sign = _CURRENCY.search(unit)
+    code = SIGNS.get(sign[0]) or SIGNS.get(sign[0].rstrip(".")) if sign else None
+    return frozenset() if code is None else FAMILIES.get(code, frozenset()) | {code}
+
+
+def _has_other_host(baseline: Baseline) -> Mask:
+    """Whether addresses have another host than before: these moved, and are written as their new place wants it."""
+    hosts = [_hosted(baseline, profile) for profile in (baseline.now, baseline.profiles[-1])]
+    now = baseline.seen(lambda profile: profile.forms[:, URL])
+    new = novelty(
+        baseline, lambda profile: profile.units, baseline.mask("unit"), lambda profile: profile.with_units
+    ).seen
+    return (now * 2 > baseline.filled_now) & (hosts[0] >= 0.9) & (hosts[1] >= 0.9) & (new >= 0.5)
+
+
+def _hosted(baseline: Baseline, profile: JobProfile) -> Floats:
+    """By field, the share of its addresses with a host among the most frequent ones."""
+    units = profile.units
+    counts = np.bincount(units.fields, units.counts * (units.marks != _NO_UNIT), len(profile.paths))
+    return baseline.spread(profile, ratio(counts.astype(np.float64), profile.with_units))
+
+
 def find_new_patterns(baseline: Baseline) -> Iterator[Finding]:
     """Texts written in another way: dates in another order, addresses with another path, ids of another make."""
     mask = baseline.mask("pattern") & (baseline.filled_past > 0)
@@ -103,6 +175,9 @@ def find_new_patterns(baseline: Baseline) -> Iterator[Finding]:
     jobs = mask.sum(axis=0)
     excess = np.where(jobs >= 3, new.seen - 1.5 * new.usual, 0)
     held = (excess >= 0.7) & (new.usual <= 0.1) & (texts >= 6)
+    held &= ~_is_same_currency(baseline, held)
+    if (held & (forms[:, URL] > 0)).any():
+        held &= ~_has_other_host(baseline)
     flagged = (excess >= 0.35) & (baseline.filled_now >= 5)
 
     def say(place: int) -> str:
@@ -131,6 +206,8 @@ def find_other_lengths(baseline: Baseline) -> Iterator[Finding]:
     apart = (low.above(now_log[:, 0]) > 0) & (now_log[:, 0] > high.high) | (now_log[:, 2] < low.low)
     held = known & apart & (moved >= log(1.6)) & (count >= 6)
     flagged = known & ((moved >= log(1.6)) | (cut >= log(2)))
+    # On the page of one product, only what no title does.
+    flagged |= texts & (count < 5) & (middle.jobs >= 5) & (np.nan_to_num(moved, nan=-np.inf) >= log(4))
     seen = np.nan_to_num(lengths[:, 1])
 
     def say(place: int) -> str:

@@ -1,0 +1,119 @@
+"""How the numbers of known items moved, and what they usually do: columns that tests of steps compare.
+
+Comes in: a `Baseline` and a comparison of two jobs. Goes out: arrays with one entry a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+
+from meter_pipeline.sync.audit.baseline import Band, Baseline, Floats, Mask, band
+from meter_pipeline.sync.audit.comparison import Comparison, follows_order, is_date
+from meter_pipeline.sync.audit.families.speaking import ratio
+from meter_pipeline.sync.audit.profile import JobProfile
+
+# The prices of a sale: a factor that is a multiple of a twentieth, the same for most items.
+SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How the numbers of fields moved, spread over the paths of the baseline."""
+
+    compared: Floats
+    changed: Floats
+    up: Floats
+    step: Floats
+    overall: Floats
+    rigid: Floats
+    spread: Floats
+
+
+def find_moves(baseline: Baseline, last: JobProfile, comparison: Comparison) -> Moves:
+    """How the numbers of fields moved from an earlier job; dates and ranks did not."""
+    steps = comparison.steps
+    dates = baseline.spread(baseline.now, is_date(baseline.now)) > 0
+    columns = (steps.compared, steps.changed, steps.up, steps.step, steps.overall, steps.rigid, steps.spread)
+    spread = [baseline.spread(baseline.now, column) for column in columns]
+    # A rank says where an item stands, not how much it has.
+    ranks = baseline.spread(baseline.now, follows_order(baseline.now)) > 0
+    ranks &= baseline.spread(last, follows_order(last)) > 0
+    for column in (0, 1):
+        spread[column] = np.where(dates | ranks, 0, spread[column])
+    return Moves(*spread)
+
+
+def past_band(baseline: Baseline, test: str, column: Callable[[Comparison], Floats]) -> Band:
+    """The band of a column of the comparisons of earlier jobs that teach a test."""
+    return band(baseline.past_steps(column), baseline.mask(test, steps=True), baseline.patience)
+
+
+# Columns of comparisons, by field: see `Baseline.past_steps`.
+
+
+def changed_share(found: Comparison) -> Floats:
+    """Share of the compared numbers that moved."""
+    return ratio(found.steps.changed, found.steps.compared)
+
+
+def share_up(found: Comparison) -> Floats:
+    """Share of the moved numbers that grew; NaN where none moved."""
+    return np.where(found.steps.changed > 0, found.steps.up, np.nan)
+
+
+def overall_size(found: Comparison) -> Floats:
+    """Size of the median step of all compared numbers, as a logarithm."""
+    return np.abs(found.steps.overall)
+
+
+def step_size(found: Comparison) -> Floats:
+    """Size of the median step of the moved numbers, as a logarithm."""
+    return np.abs(found.steps.step)
+
+
+def step_spread(found: Comparison) -> Floats:
+    """How far the quarters of the steps lie apart, as a logarithm."""
+    return found.steps.spread
+
+
+def rigid_share(found: Comparison) -> Floats:
+    """Share of the moved numbers with the median factor, where three tenths moved."""
+    return found.steps.rigid * (changed_share(found) >= 0.3)
+
+
+def one_way_share(found: Comparison) -> Floats:
+    """Share of the moved numbers that went the way of most; NaN where fewer than eight moved."""
+    return np.where(found.steps.changed >= 8, np.maximum(found.steps.up, 1 - found.steps.up), np.nan)
+
+
+def is_sale(step: Floats) -> Mask:
+    """Whether factors are those of a sale: downward, by a multiple of five per cent."""
+    twentieths = np.exp(np.minimum(step, 0)) * 20
+    return np.asarray((np.abs(twentieths - np.round(twentieths)) < 0.05) & (step > SALE_LOW) & (step < _SALE_HIGH))
+
+
+def is_counter(baseline: Baseline, *, share_moving: float = 0.3, of_moving: bool = False) -> Mask:
+    """Fields whose numbers only grew, in most items, as those that count: these start from zero one day.
+
+    Args:
+        baseline: The job and those before it.
+        share_moving: The least share of the numbers that grows from job to job, on average.
+        of_moving: Whether jobs in which none grew are left out, as for teams that play every third day.
+    """
+    up = baseline.past_steps(share_up)
+    share = baseline.past_steps(changed_share)
+    moving = (~np.isnan(up)).sum(axis=0)
+    lowest = np.where(moving > 0, np.where(np.isnan(up), 1.0, up).min(axis=0, initial=1.0), 0)
+    share = np.where(np.isnan(share), 0, share)
+    shares = share.sum(axis=0) / (np.maximum((share > 0).sum(axis=0), 1) if of_moving else len(share))
+    return np.asarray((lowest >= 0.95) & (moving >= 2) & (shares >= share_moving))
+
+
+def is_whole(baseline: Baseline) -> Mask:
+    """Whether the numbers of each field are whole, as counts are."""
+    numbers = baseline.seen(lambda profile: profile.numbers, np.nan)
+    return np.asarray((np.nan_to_num(numbers) % 1 == 0).all(axis=1))

@@ -1,0 +1,187 @@
+"""Changes that may be right or wrong are flagged: the job is accepted, and a finding says what to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD, Verdict
+from meter_pipeline_tests.sync.audit.pages import Item, Page, shop, spoil
+
+Change = Callable[[Item], Item]
+
+
+def judge_after(days: list[list[Item]], last: list[Item]) -> Verdict:
+    """The verdict on a job after some that were accepted without a finding."""
+    page = Page()
+    assert {verdict.outcome for verdict in page.scrape_all(days)} == {ACCEPTED}
+    return page.scrape(last)
+
+
+def named(verdict: Verdict) -> set[tuple[str, str | None]]:
+    return {(finding.test, finding.field) for finding in verdict.findings}
+
+
+def price(item: Item) -> float:
+    return float(item["price"][1:].replace(",", ""))
+
+
+def priced(spell: Callable[[float], str]) -> Change:
+    return lambda item: item | {"price": spell(price(item))}
+
+
+@pytest.mark.parametrize(
+    ("spell", "outcome"),
+    [
+        (lambda amount: f"GBP {amount:,.2f}", FLAGGED),
+        (lambda amount: f"{amount:,.2f} GBP", FLAGGED),
+        (lambda amount: f"EUR {amount:,.2f}", HELD),
+        (lambda amount: f"GBP {amount * 1.17:,.2f}", HELD),
+    ],
+)
+def test_a_currency_may_be_spelled_otherwise_and_may_not_be_another_one(
+    spell: Callable[[float], str], outcome: str
+) -> None:
+    *days, last = shop(8)
+    verdict = judge_after(days, spoil(last, priced(spell)))
+    assert verdict.outcome == outcome
+    assert ("unit", "price") in named(verdict)
+
+
+@pytest.mark.parametrize(
+    ("address", "outcome"),
+    [
+        ("https://m2.img.shop.example/{}.jpg?w=400", FLAGGED),
+        ("/i/{}.jpg?w=400", HELD),
+        ("https://img.shop.example/loading/{}?of={}", HELD),
+    ],
+)
+def test_images_may_move_to_another_host_and_may_not_lose_it(address: str, outcome: str) -> None:
+    chance = Random(3)
+    names = {number: f"{chance.getrandbits(40):x}" for number in range(60)}
+    *days, last = [
+        [item | {"image": f"https://img.shop.example/i/{names[number]}.jpg"} for number, item in enumerate(day)]
+        for day in shop(8)
+    ]
+    moved = [item | {"image": address.format(names[number], number)} for number, item in enumerate(last)]
+    verdict = judge_after(days, moved)
+    assert verdict.outcome == outcome
+    assert {field for _, field in named(verdict)} == {"image"}
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [(1.06, FLAGGED), (1.15, HELD), (0.93, HELD)])
+def test_a_rise_of_all_prices_by_less_than_a_tenth_is_a_doubt(factor: float, outcome: str) -> None:
+    *days, last = shop(8)
+    verdict = judge_after(days, spoil(last, priced(lambda amount: f"£{amount * factor:,.2f}")))
+    assert verdict.outcome == outcome
+    assert ("step", "price") in named(verdict)
+
+
+def test_rounded_rents_that_all_rise_are_not_those_of_other_flats() -> None:
+    chance = Random(5)
+    rents = chance.sample(range(600, 2600, 25), 70)
+    days = [
+        [{"flat": f"F{number}", "rent": f"£{rent:,} pcm", "day": day % 2} for number, rent in enumerate(rents)]
+        for day in range(8)
+    ]
+    risen = [item | {"rent": f"£{round(rents[place] * 1.06 / 25) * 25:,} pcm"} for place, item in enumerate(days[7])]
+    verdict = judge_after(days[:7], risen)
+    assert verdict.outcome != HELD
+    slid = [item | {"rent": days[7][place - 1]["rent"]} for place, item in enumerate(days[7])]
+    assert ("other item", "rent") in named(judge_after(days[:7], slid))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_list_prices_in_place_of_prices_are_seen_beside_the_usual_changes_of_many_days(seed: int) -> None:
+    *days, last = shop(16, seed=seed)
+    chance = Random(seed)
+    higher = spoil(
+        last,
+        lambda item: (
+            item
+            | {
+                "price": f"£{price(item) / chance.choice([0.5, 0.7, 0.8, 0.9]):,.2f}"
+                if chance.random() < 0.6
+                else item["price"]
+            }
+        ),
+    )
+    verdict = judge_after(days, higher)
+    assert verdict.outcome == FLAGGED
+    assert ("partial", "price") in named(verdict)
+
+
+def test_prices_that_move_every_day_may_not_move_by_factors_of_all_sizes() -> None:
+    chance = Random(2)
+    fares = {number: chance.uniform(40, 900) for number in range(60)}
+    days = []
+    for _ in range(11):
+        days.append([{"flight": f"LH{number}", "fare": f"£{fare:.2f}"} for number, fare in fares.items()])
+        fares = {number: fare * chance.uniform(0.9, 1.11) for number, fare in fares.items()}
+    sizes = (0.2, 0.25, 0.5, 0.7, 1, 1.5, 2, 6)
+    per_unit = [item | {"fare": f"£{float(item['fare'][1:]) / chance.choice(sizes):.2f}"} for item in days[10]]
+    verdict = judge_after(days[:10], per_unit)
+    assert verdict.outcome == FLAGGED
+    assert named(verdict) == {("partial", "fare")}
+
+
+def test_temperatures_around_zero_have_no_factor() -> None:
+    chance = Random(4)
+    own = [chance.gauss(0, 1.2) for _ in range(40)]
+    middles = [7, 7.5, 8, 7.2, 7.9, 7.4, 6.8, 7.6, 7.1, 1.5]
+    days = [
+        [
+            {"station": f"S{number}", "celsius": round(middle + shift + chance.gauss(0, 0.8), 1)}
+            for number, shift in enumerate(own)
+        ]
+        for middle in middles
+    ]
+    assert HELD not in {verdict.outcome for verdict in Page().scrape_all(days)}
+
+
+def test_a_state_that_no_item_is_out_of_any_more_is_a_doubt() -> None:
+    *days, last = shop(8, items=150)
+    verdict = judge_after(days, spoil(last, lambda item: item | {"in_stock": True}))
+    assert (verdict.outcome, named(verdict)) == (FLAGGED, {("equal", "in_stock")})
+
+
+def test_numbers_that_name_items_do_not_change() -> None:
+    *days, last = [
+        [item | {"ean": f"40{17 * number:05}{number:06}"} for number, item in enumerate(day)] for day in shop(8)
+    ]
+    verdict = judge_after(days, spoil(last, lambda item: item | {"ean": str(int(item["ean"]) + 500_000)}))
+    assert (verdict.outcome, named(verdict)) == (FLAGGED, {("changed", "ean")})
+
+
+def test_an_old_page_is_seen_after_a_day_on_which_items_only_went() -> None:
+    days = [shop(1, items=90)[0][2 * day : 2 * day + 50] for day in range(9)]
+    days.append(days[-1][3:])
+    verdict = judge_after(days, days[5])
+    assert named(verdict) == {("stale", None)}
+
+
+def test_counts_that_started_again_are_a_doubt() -> None:
+    chance = Random(1)
+    views = [chance.randrange(100, 90_000) for _ in range(50)]
+    days = []
+    for _ in range(10):
+        days.append([{"thread": f"T{number}", "views": seen} for number, seen in enumerate(views)])
+        views = [seen + chance.randrange(300) for seen in views]
+    verdict = judge_after(days, [item | {"views": chance.randrange(4)} for item in days[-1]])
+    assert (verdict.outcome, named(verdict)) == (FLAGGED, {("distinct", "views")})
+
+
+def test_amounts_of_money_are_not_zero_if_they_never_were() -> None:
+    *days, last = shop(8)
+    free = [item | {"price": "£0.00"} if place % 4 == 0 else item for place, item in enumerate(last)]
+    verdict = judge_after(days, free)
+    assert (verdict.outcome, named(verdict)) == (FLAGGED, {("sign", "price")})
+
+
+@pytest.mark.parametrize("title", ["Nor", "Nordic oak desk £149.00 4.2 of 5 31 reviews in stock delivered in two days"])
+def test_the_title_on_the_page_of_one_product_keeps_its_length(title: str) -> None:
+    days = [[{"title": "Nordic oak desk", "price": f"£14{day}.00", "stock": 20 - day}] for day in range(8)]
+    verdict = judge_after(days[:7], [days[7][0] | {"title": title}])
+    assert ("length", "title") in named(verdict)
