@@ -150,7 +150,7 @@ def rank(samples: Sequence[JobSample], book: CodeBook | None = None, *, with_tar
     """
     evidence = Evidence(samples, ordered=not with_targets, book=book)
     rated = _rate_all(evidence, [(path,) for path in evidence.paths])
-    if not any(found.verdict != REFUSED and found.shape < LONG for found in rated):
+    if not any(_is_enough_alone(found) for found in rated):
         # A field that is part of a pair must not identify items by itself, and come back with the same values.
         parts = [
             found.fields[0]
@@ -219,6 +219,13 @@ def examine(
 
 def _is_tried_alone(evidence: Evidence, fields: Fields) -> bool:
     return find_first_reason(evidence, fields, evidence.count(fields)) is None
+
+
+def _is_enough_alone(found: _Rated) -> bool:
+    """Whether no two fields are looked for: one does, and shows neither changes nor repeats that two may not have."""
+    measures = found.measures
+    is_clean = not measures.changes and (not measures.repeated or measures.are_copies)
+    return found.verdict != REFUSED and found.shape < LONG and is_clean
 
 
 def _search_of(rated: Sequence[_Rated], samples: Sequence[JobSample], evidence: Evidence) -> Search:

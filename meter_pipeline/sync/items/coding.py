@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from meter_pipeline.config.field_paths import Path
 from meter_pipeline.sync.items.identity import canonical
-from meter_pipeline.sync.items.samples import MAX_DEPTH, MAX_FIELDS, TARGET_PATH, JobSample, is_amount
+from meter_pipeline.sync.items.samples import MAX_DEPTH, MAX_FIELDS, TARGET_PATH, JobSample, is_amount, is_time
 
 Codes: TypeAlias = npt.NDArray[np.int64]
 Numbers: TypeAlias = npt.NDArray[np.float64]
@@ -27,8 +27,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 # Values of a job whose shape says whether a field holds amounts.
 _SHAPED = 200
 _TEXT, _OTHER, _UNFIT = range(3)
-# Whether a text is an amount is found out when it is needed.
-_UNKNOWN = -1
+# What a text is, found out when it is needed.
+_PLAIN, _AMOUNT, _TIME, _UNKNOWN = 0, 1, 2, -1
 
 
 class CodeBook:
@@ -37,9 +37,9 @@ class CodeBook:
     def __init__(self) -> None:
         self._root, self._target = _Branch(()), _Branch(TARGET_PATH)
         self._kinds: list[int] = [_OTHER]
-        # The spelled text of a code, and whether it is an amount once that was asked.
+        # The spelled text of a code, and what it is once that was asked.
         self._texts: list[str | None] = [None]
-        self._amounts: list[int] = [0]
+        self._sorts: list[int] = [_PLAIN]
         # By the id of an item, with its target where that is one of its values.
         self._rows: dict[int | tuple[int, str], int] = {}
         self._values: list[Any] = []
@@ -82,11 +82,7 @@ class CodeBook:
     def find_fit(self, matrix: Codes) -> Mask:
         """Which columns could identify items: all values are text or whole numbers, and few are amounts of money."""
         kinds = np.array(self._kinds, np.int8)[matrix]
-        shaped = matrix[:_SHAPED]
-        amounts = np.array(self._amounts, np.int8)
-        for code in dict.fromkeys(shaped[amounts[shaped] == _UNKNOWN].tolist()):
-            amounts[code] = self._amounts[code] = is_amount(self._texts[code] or "")
-        priced = (amounts[shaped] == 1).sum(axis=0)
+        priced = (self._sort(matrix[:_SHAPED]) == _AMOUNT).sum(axis=0)
         texts = (kinds[:_SHAPED] == _TEXT).sum(axis=0)
         return np.asarray(~(kinds == _UNFIT).any(axis=0) & ((texts == 0) | (priced * 2 < texts)))
 
@@ -95,6 +91,19 @@ class CodeBook:
         shaped = matrix[:_SHAPED]
         texts = np.array(self._kinds, np.int8)[shaped] == _TEXT
         return np.asarray(texts.sum(axis=0) * 2 > np.count_nonzero(shaped, axis=0))
+
+    def find_times(self, matrix: Codes) -> Mask:
+        """Which columns hold mostly dates and times in texts."""
+        shaped = matrix[:_SHAPED]
+        return np.asarray((self._sort(shaped) == _TIME).sum(axis=0) * 2 > np.count_nonzero(shaped, axis=0))
+
+    def _sort(self, matrix: Codes) -> Codes:
+        """For each value whether it is an amount, a time, or neither."""
+        sorts = np.array(self._sorts, np.int8)
+        for code in dict.fromkeys(matrix[sorts[matrix] == _UNKNOWN].tolist()):
+            text = self._texts[code] or ""
+            sorts[code] = self._sorts[code] = _AMOUNT if is_amount(text) else _TIME if is_time(text) else _PLAIN
+        return np.asarray(sorts[matrix], np.int64)
 
     def _learn(self, value: Any, owner: str | None) -> int:
         branches: list[_Branch] = []
@@ -149,7 +158,7 @@ class CodeBook:
             is_fit = kind in (str, int) or (kind is float and value.is_integer())
             self._kinds.append(_TEXT if is_text else _OTHER if is_fit else _UNFIT)
             self._texts.append(value if is_text else None)
-            self._amounts.append(_UNKNOWN if is_text else 0)
+            self._sorts.append(_UNKNOWN if is_text else _PLAIN)
         return code
 
 
@@ -258,13 +267,15 @@ class CodedJobs:
         paths: The fields, in the order of their first occurrence.
         jobs: The samples, in their order.
         is_fit: Which fields could identify items: text or whole numbers, and no amounts of money.
-        are_words: Which of these are mostly text.
+        are_words: Which of these are mostly text other than times.
+        are_times: Which fields are mostly dates and times.
     """
 
     paths: tuple[Path, ...]
     jobs: list[CodedJob]
     is_fit: Mask
     are_words: Mask
+    are_times: Mask
 
 
 def code_jobs(samples: Sequence[JobSample], book: CodeBook) -> CodedJobs:
@@ -279,8 +290,25 @@ def code_jobs(samples: Sequence[JobSample], book: CodeBook) -> CodedJobs:
     fields = np.zeros(len(book), np.int64)
     fields[matrix] = np.arange(len(paths))
     jobs = [CodedJob(sample, matrix[place_of[found]], fields) for sample, found in zip(samples, rows, strict=True)]
-    is_fit = book.find_fit(matrix)
-    return CodedJobs(paths, jobs, is_fit, is_fit & book.find_words(matrix))
+    is_fit, are_times = book.find_fit(matrix), book.find_times(matrix)
+    return CodedJobs(paths, jobs, is_fit, is_fit & ~are_times & book.find_words(matrix), are_times)
+
+
+def find_doubles(jobs: Sequence[CodedJob], fields: Codes) -> Mask:
+    """Which of some fields tell items apart exactly as an earlier one of them does: a price as text and as a number."""
+    found = np.zeros(len(fields), np.bool_)
+    known: set[bytes] = set()
+    if not jobs:
+        return found
+    matrix = np.concatenate([job.matrix[:, fields] for job in jobs])
+    rows = np.arange(len(matrix))[::-1]
+    for number, codes in enumerate(matrix.T):
+        first = np.zeros(int(codes.max(initial=0)) + 1, np.int64)
+        first[codes[::-1]] = rows
+        mark = first[codes].tobytes()
+        found[number] = mark in known
+        known.add(mark)
+    return found
 
 
 def join_fields(jobs: Sequence[CodedJob], fields: Sequence[int]) -> list[Coded]:

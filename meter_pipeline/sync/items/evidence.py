@@ -22,6 +22,7 @@ from meter_pipeline.sync.items.coding import (
     Mask,
     Numbers,
     code_jobs,
+    find_doubles,
     join_fields,
     walk,
 )
@@ -84,7 +85,7 @@ class Evidence:
         # In how many pairs of items of the same job each field agrees, and the number of these pairs.
         self._alike = sum((_count_alike(job) for job in self._jobs), np.zeros(width))
         self._combinations = sum(len(job) * (len(job) - 1) // 2 for job in self._jobs)
-        self._are_words = coded.are_words
+        self._are_words, self._are_times = coded.are_words, coded.are_times
 
     @property
     def steps(self) -> int:
@@ -129,6 +130,10 @@ class Evidence:
     def is_fit(self, fields: Fields) -> bool:
         """Whether a candidate's values could identify items: text or whole numbers, and no amounts of money."""
         return all(bool(self._is_fit[self._places[path]]) for path in fields if path in self._places)
+
+    def is_time(self, path: Path) -> bool:
+        """Whether a field's values are dates and times in texts."""
+        return bool(self._are_times[self._places[path]])
 
     def overlap(self, path: Path) -> float:
         """Share of a field's values that the next job has as often: 0 for a field that is new in every job."""
@@ -429,6 +434,8 @@ class Evidence:
             return 0
         words = self._are_words[rest]
         agree, differ = (weights[rest] for weights in self._weigh(fields))
+        # A time that says when an item changed moves with any change, and a price in two fields changes once.
+        differ = np.where(self._are_times[rest] | self._are_doubles(rest), 0.0, differ)
         matrices = [job.matrix for job in self._jobs]
         found = find_returns(self.samples, self._columns(fields), matrices, rest)
         equal = np.concatenate([found, *(step.equal(fields)[:, rest] for step in self._steps)])
@@ -437,6 +444,13 @@ class Evidence:
         by_all = np.where(equal, agree, differ).sum(axis=1)
         is_other = (by_words <= -_OTHER_WORDS) | (by_all <= -_OTHER)
         return int((is_other & ((~equal).sum(axis=1) >= _FEW_REPLACED)).sum())
+
+    def _are_doubles(self, places: Codes) -> Mask:
+        """Which of some fields are numbers that another one of them spells, too."""
+        numbers = np.flatnonzero(~self._are_words[places])
+        doubles = np.zeros(len(places), np.bool_)
+        doubles[numbers] = find_doubles(self._jobs, places[numbers])
+        return doubles
 
     def _is_closed(self, fields: Fields) -> bool:
         """Whether no value of a candidate comes or goes."""

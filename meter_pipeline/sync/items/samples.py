@@ -19,6 +19,8 @@ import numpy.typing as npt
 
 from meter_pipeline.config.field_paths import Path
 from meter_pipeline.sync.items.identity import canonical
+from meter_pipeline.sync.values.dates import find_moment
+from meter_pipeline.sync.values.relative import find_age
 
 # Jobs up to this number of items are examined as a whole.
 WHOLE_ITEMS = 2_000
@@ -203,6 +205,11 @@ def is_amount(text: str) -> bool:
     if len(text) > 40 or not _NUMBER_ALONE.fullmatch(text):
         return False
     return "%" in text or any(category(letter) == "Sc" for letter in text) or bool(_FRACTION.fullmatch(text))
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a date, a time, or an age such as `2 days ago`."""
+    return find_moment(text.strip()) is not None or find_age(text.strip()) is not None
 
 
 def join_columns(columns: Sequence[Column]) -> Column:

@@ -47,6 +47,8 @@ def find_field_shape(evidence: Evidence, path: Path) -> int:
     """How much the values of a field resemble codes and addresses."""
     if path == TARGET_PATH:
         return PAGE
+    if evidence.is_time(path):
+        return SPREAD
     values = evidence.values(path)
     if values and all(type(value) is str and _READING.fullmatch(value) for value in values[:500]):
         return SPREAD
