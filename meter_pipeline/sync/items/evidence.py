@@ -198,7 +198,7 @@ class Evidence:
         steady = self._steady_fields(candidates)
         for fields, measures in candidates.items():
             measures.agreement, measures.is_by_ranks = self._agreement(fields, steady)
-            measures.are_copies = measures.repeated > 0 and self._are_copies(fields)
+            measures.are_copies = measures.repeated > 0 and self.are_copies(fields)
         trusted = [fields for fields, measures in candidates.items() if measures.is_trusted]
         rivals = sorted(trusted, key=lambda fields: (-(candidates[fields].agreement or 0), -candidates[fields].matched))
         for fields, measures in candidates.items():
@@ -266,7 +266,7 @@ class Evidence:
         ranks = [rank for path in paths for rank in self._rank_agreement(fields, path)]
         return (float(np.median(ranks)) if ranks else None), True
 
-    def _are_copies(self, fields: Fields) -> bool:
+    def are_copies(self, fields: Fields) -> bool:
         """Whether items with the same value are whole items that repeat: alike in their other fields, above chance."""
         others = self._others_than(fields)
         above = weight = 0.0

@@ -59,6 +59,12 @@ def is_unique(measures: Measures) -> bool:
     return 1 - measures.uniqueness <= bound
 
 
+def _is_nearly_unique(evidence: Evidence, fields: Fields, measures: Measures) -> bool:
+    """Whether a value of a short list repeats no more often than some do by chance, and only where a whole item does."""
+    is_near = 1 - measures.uniqueness <= _bound(measures, 1)
+    return is_near and measures.presence == 1 and evidence.are_copies(fields)
+
+
 def _bound(measures: Measures, deviations: int) -> float:
     """What share of items may be exceptions: 5 %, and some standard deviations more."""
     return _TOLERATED + deviations * (_TOLERATED * (1 - _TOLERATED) / max(measures.most_items, 1)) ** 0.5
@@ -70,7 +76,7 @@ def find_first_reason(evidence: Evidence, fields: Fields, measures: Measures) ->
         return "neither text nor whole numbers, or an amount"
     if not is_present(measures):
         return describe_gaps(measures)
-    if not is_unique(measures):
+    if not is_unique(measures) and not _is_nearly_unique(evidence, fields, measures):
         return describe_repeats(measures)
     is_short = measures.most_items <= _SHORT and not measures.repeated and measures.presence == 1
     if len(fields) > 1 and not is_short and not evidence.belong_together(fields):
@@ -140,7 +146,7 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
         enough = _ENOUGH_CODES
     if shape == WORDS and len(fields) == 1 and measures.unsettled > _UNSETTLED * measures.matched:
         enough = _ENOUGH_UNSETTLED
-    if measures.repeated and measures.most_items < MANY_ITEMS:
+    if measures.repeated and measures.most_items < MANY_ITEMS and not measures.are_copies:
         # In a short list one repeat more or less decides whether a field is unique.
         enough = _ENOUGH_REPEATED
     is_strong = shape in _STRONG and measure_strength(measures) >= _STRONG[shape]
