@@ -49,6 +49,8 @@ _STRONG_ALONE, _STRONG_TOGETHER, _STEPS_TOGETHER, _AGREEMENT_TOGETHER = 10, 6, 3
 # A number of many digits that stays is rather an id than a text that stays is, which may still be edited.
 _ORDER = (CODES, PAGE, LONG, WORDS, SPREAD)
 _PAIRED_FIELDS = 12
+# A field that repeats more often than this may be worse than two together.
+_CLEAN = 0.98
 _RIVALS = 8
 _MAX_CANDIDATES = _MOST_COMPARED = 24
 # With fewer single-item pages than this, different values of a field may be chance.
@@ -224,7 +226,7 @@ def _is_tried_alone(evidence: Evidence, fields: Fields) -> bool:
 def _is_enough_alone(found: _Rated) -> bool:
     """Whether no two fields are looked for: one does, and shows neither changes nor repeats that two may not have."""
     measures = found.measures
-    is_clean = not measures.changes and (not measures.repeated or measures.are_copies)
+    is_clean = not measures.changes and (not measures.repeated or measures.uniqueness >= _CLEAN)
     return found.verdict != REFUSED and found.shape < LONG and is_clean
 
 
@@ -307,7 +309,9 @@ def _preference(found: _Rated, order: Mapping[Path, int], targets: int | None) -
     measures = found.measures
     place = (ACCEPTED, WAITING, REFUSED).index(found.verdict)
     # Whole items that repeat, repeat in all fields: a field that repeats more often than another one is the worse key.
-    evidence = (round(measures.loss, 2), -round(measures.uniqueness, 2), -round(measures.presence, 1))
+    evidence = (round(measures.loss, 2), -round(measures.uniqueness, 2))
+    # A value that changes leaves more items unrecognised than one that stays: these seem to have left.
+    lost = round(measures.unsettled / max(measures.matched, 1), 1)
     named = sum(name_rank(path[-1]) if path else KEY_WORDS.index("name") for path in found.fields) / len(found.fields)
     # A page stands for its item where few pages make it uncertain that a field does, and before names and numbers.
     is_page = found.fields == (TARGET_PATH,)
@@ -316,6 +320,8 @@ def _preference(found: _Rated, order: Mapping[Path, int], targets: int | None) -
     return (
         place,
         *evidence,
+        lost,
+        -round(measures.presence, 1),
         not (is_page and is_few),
         min(named, KEY_WORDS.index("name")),
         _ORDER.index(found.shape),

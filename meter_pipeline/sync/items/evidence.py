@@ -8,6 +8,7 @@ turn up with another one: the field changes of its own. Both are measured betwee
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from math import exp
 from typing import Any
 
@@ -268,7 +269,8 @@ class Evidence:
 
     def are_copies(self, fields: Fields) -> bool:
         """Whether items with the same value are whole items that repeat: alike in their other fields, above chance."""
-        others = self._others_than(fields)
+        # What is new in every job differs between copies, too.
+        others = self._others_than(fields) & (self._overlap >= _STEADY)
         above = weight = 0.0
         for job, column in zip(self._jobs, self._columns(fields), strict=True):
             last = column.places[column.codes]
@@ -384,7 +386,11 @@ class Evidence:
         if found is None:
             same = sum((step.equal(fields).sum(axis=0) for step in self._steps), np.zeros(len(self.paths)))
             pairs = sum(len(step.pairs[fields].old) for step in self._steps)
-            found = self._weighed[fields] = weigh_fields(same, pairs, self._alike, self._combinations)
+            agree, differ = weigh_fields(same, pairs, self._alike, self._combinations)
+            # A time that says when an item changed moves with any change, and a price in two fields changes once.
+            agree = np.where(self._are_doubles, 0.0, agree)
+            differ = np.where(self._are_doubles | self._are_times, 0.0, differ)
+            found = self._weighed[fields] = agree, differ
         return found
 
     def _is_place(self, place: int) -> bool:
@@ -434,8 +440,6 @@ class Evidence:
             return 0
         words = self._are_words[rest]
         agree, differ = (weights[rest] for weights in self._weigh(fields))
-        # A time that says when an item changed moves with any change, and a price in two fields changes once.
-        differ = np.where(self._are_times[rest] | self._are_doubles(rest), 0.0, differ)
         matrices = [job.matrix for job in self._jobs]
         found = find_returns(self.samples, self._columns(fields), matrices, rest)
         equal = np.concatenate([found, *(step.equal(fields)[:, rest] for step in self._steps)])
@@ -445,11 +449,12 @@ class Evidence:
         is_other = (by_words <= -_OTHER_WORDS) | (by_all <= -_OTHER)
         return int((is_other & ((~equal).sum(axis=1) >= _FEW_REPLACED)).sum())
 
-    def _are_doubles(self, places: Codes) -> Mask:
-        """Which of some fields are numbers that another one of them spells, too."""
-        numbers = np.flatnonzero(~self._are_words[places])
-        doubles = np.zeros(len(places), np.bool_)
-        doubles[numbers] = find_doubles(self._jobs, places[numbers])
+    @cached_property
+    def _are_doubles(self) -> Mask:
+        """Which of the fields that tell items apart are numbers that an earlier one of them spells, too."""
+        numbers = np.flatnonzero(self._others & ~self._are_words)
+        doubles = np.zeros(len(self.paths), np.bool_)
+        doubles[numbers] = find_doubles(self._jobs, numbers)
         return doubles
 
     def _is_closed(self, fields: Fields) -> bool:

@@ -38,8 +38,9 @@ _WATCHED_JOBS, _WATCHED_GROWTH, _WATCH_SAMPLE = 8, 1.05, 4
 # A key is final after this many comparisons with this many matched items and changes around it, or after this many
 # comparable jobs.
 _SURE_STEPS, _SURE_MATCHED, _SURE_CHANGES, _ENOUGH_EXAMINED = 3, 100, 3, 60
-# In lists of fewer items on average, two fields together are never sure by that.
-_FEW_ITEMS = 20
+# In lists of fewer items on average, two fields together are never sure by that, and in others only after as many
+# changes: a second one that seldom changes looks like a part of the key at first.
+_FEW_ITEMS, _SURE_CHANGES_TOGETHER = 20, 30
 # Differences in stability and uniqueness up to this are no difference.
 _TIE = 0.005
 _ONE_ITEM_SHARE = 0.9
@@ -209,7 +210,8 @@ def _is_sure(key: Candidate | None, search: Search) -> bool:
     if len(key.fields) > 1 and search.items < _FEW_ITEMS * search.jobs:
         # Items that are still to come may have the same two values: so far a short list has had few.
         return False
-    return key.matched >= _SURE_MATCHED and key.changed >= _SURE_CHANGES
+    changes = _SURE_CHANGES if len(key.fields) < 2 else _SURE_CHANGES_TOGETHER
+    return key.matched >= _SURE_MATCHED and key.changed >= changes
 
 
 def _kept(key: Candidate | None, search: Search) -> Candidate | None:

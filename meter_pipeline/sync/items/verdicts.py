@@ -43,6 +43,8 @@ _WITHOUT_CHANGE, _STRONG_AGREEMENT = 8, 0.6
 MANY_ITEMS = 20
 # In a longer list two fields show whether they belong together.
 _SHORT = 12
+# A field that tells apart as many of the items as this leaves few to another one.
+_NEARLY = 0.7
 # A value that comes back less often than this has come back by chance.
 _SELDOM_MATCHED = 0.02
 
@@ -60,7 +62,7 @@ def is_unique(measures: Measures) -> bool:
 
 
 def _is_nearly_unique(evidence: Evidence, fields: Fields, measures: Measures) -> bool:
-    """Whether a value of a short list repeats no more often than some do by chance, and only where a whole item does."""
+    """Whether values of a short list repeat hardly more often than may be, and only where whole items do."""
     is_near = 1 - measures.uniqueness <= _bound(measures, 1)
     return is_near and measures.presence == 1 and evidence.are_copies(fields)
 
@@ -79,9 +81,18 @@ def find_first_reason(evidence: Evidence, fields: Fields, measures: Measures) ->
     if not is_unique(measures) and not _is_nearly_unique(evidence, fields, measures):
         return describe_repeats(measures)
     is_short = measures.most_items <= _SHORT and not measures.repeated and measures.presence == 1
-    if len(fields) > 1 and not is_short and not evidence.belong_together(fields):
+    is_tried = is_short or _lean_on_one(evidence, fields)
+    if len(fields) > 1 and not is_tried and not evidence.belong_together(fields):
         return "different by chance: so few values of each would repeat no more often in any case"
     return None
+
+
+def _lean_on_one(evidence: Evidence, fields: Fields) -> bool:
+    """Whether one of two fields nearly identifies the items, so that they are different in any case with another one.
+
+    That is what headings and their levels do: only further jobs can show that both stay.
+    """
+    return any(evidence.count((path,)).uniqueness >= _NEARLY for path in fields)
 
 
 def describe_gaps(measures: Measures) -> str:

@@ -1,0 +1,176 @@
+"""What changes together, repeats as a whole or is nearly unique does not hide the key beside it."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from meter_pipeline.sync.items.keys import JobRef, find_key, search_key
+from meter_pipeline.sync.items.samples import JobSample
+from meter_pipeline_tests.sync.items.test_keys import candidate, fields_of, pages_of
+
+Item = dict[str, Any]
+MOMENTS = (
+    "2026-03-{day:02} {hour:02}:{minute:02}",
+    "{day}. März 2026, {hour:02}:{minute:02} Uhr",
+    "{minute} hours ago",
+)
+
+
+def refs_of(samples: list[JobSample]) -> list[JobRef]:
+    """The jobs of samples."""
+    return [JobRef(sample.job_id, sample.target_id, sample.time, sample.items) for sample in samples]
+
+
+def goods(
+    items: int, days: int, *, moment: str = MOMENTS[0], share: float = 0.15, gaps: float = 0.04, seed: int = 0
+) -> list[list[Item]]:
+    """Goods of which some get another price a day, which stands in two fields, and with it the time of the change."""
+    rng = random.Random(seed)
+    stock = [
+        {"ref": f"{rng.getrandbits(40):x}", "cost": 3 + number, "hour": rng.randrange(24), "minute": number, "day": 1}
+        for number in range(items)
+    ]
+    pages = []
+    for day in range(1, days + 1):
+        for good in stock:
+            if day > 1 and rng.random() < share:
+                good.update(
+                    cost=good["cost"] + rng.randint(1, 400), hour=rng.randrange(24), minute=rng.randrange(60), day=day
+                )
+        pages.append(
+            [
+                {
+                    "ref": good["ref"] if rng.random() >= gaps else None,
+                    "price": f"${good['cost']}.00",
+                    "cents": good["cost"] * 100 + 0.5,
+                    "moved": moment.format(**good),
+                }
+                for good in stock
+            ]
+        )
+    return pages
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_price_in_two_fields_and_the_time_of_its_change_do_not_make_another_item(moment: str) -> None:
+    for seed in range(4):
+        search = search_key(pages_of(goods(24, 8, moment=moment, seed=seed)))
+        assert fields_of(search) == ("ref",), [found.spell() for found in search.candidates]
+
+
+def test_an_id_that_other_items_take_over_is_still_no_key() -> None:
+    rng = random.Random(5)
+    pages = [
+        [
+            {
+                "slot": f"place {place}",
+                "what": f"{rng.choice('abcdefgh')} {rng.random()}",
+                "price": f"${rng.randint(1, 99)}",
+            }
+            for place in range(20)
+        ]
+        for _ in range(8)
+    ]
+    assert fields_of(search_key(pages_of(pages))) is None
+
+
+@pytest.mark.parametrize("items", [4, 9, 15])
+def test_a_promoted_copy_of_an_item_of_a_short_list_hides_no_key(items: int) -> None:
+    rng = random.Random(items)
+    costs = [rng.randint(2, 900) for _ in range(items)]
+    pages = []
+    for day in range(14):
+        costs[day % items] += 1
+        page = [
+            {
+                "tag": f"k{number * 37 % 101}-{number}",
+                "make": f"brand {number % 3}",
+                "price": f"{cost} kr",
+                "note": f"n{number % 5}",
+            }
+            for number, cost in enumerate(costs)
+        ]
+        if day % 2:
+            page.insert(0, rng.choice(page))
+        pages.append([{**item, "visit": f"v{rng.random()}"} for item in page])
+    search = search_key(pages_of(pages))
+    assert fields_of(search) == ("tag",), [found.spell() for found in search.candidates]
+
+
+def sections(items: int, days: int, *, copies: int = 0) -> list[list[Item]]:
+    """Sections of a text: a heading that some share on different levels, and a text that changes now and then."""
+    rng = random.Random(items)
+    names = [(f"part {number if number % 6 else 'overview'}", 1 + number // 6 % 5) for number in range(items)]
+    lengths = [rng.randint(100, 900) for _ in names]
+    pages = []
+    for _ in range(days):
+        lengths = [length + (rng.random() < 0.1) for length in lengths]
+        page = [
+            {"kopf": name, "stufe": level, "umfang": length + 0.5}
+            for (name, level), length in zip(names, lengths, strict=True)
+        ]
+        page += rng.sample(page, copies)
+        pages.append([{**item, "abruf": f"s{rng.random()}"} for item in page])
+    return pages
+
+
+@pytest.mark.parametrize("copies", [0, 1])
+def test_a_heading_and_its_level_are_the_key_of_sections_once_both_have_stayed(copies: int) -> None:
+    search = search_key(pages_of(sections(29, 8, copies=copies)))
+    assert fields_of(search) == ("kopf", "stufe"), [found.spell() for found in search.candidates]
+
+
+def test_a_nearly_unique_heading_and_what_changes_are_no_key() -> None:
+    rng = random.Random(2)
+    pages = [[{**item, "umfang": 0.5, "stufe": rng.randint(1, 90)} for item in page] for page in sections(29, 8)]
+    assert fields_of(search_key(pages_of(pages))) is None
+
+
+def shelves(days: int, *, moved: float) -> list[list[Item]]:
+    """Cells of a table, each with a text that is rewritten now and then, and an amount."""
+    rng = random.Random(days)
+    cells: list[Item] = [
+        {
+            "zeile": f"r{row}",
+            "spalte": f"c{column}",
+            "satz": f"text {rng.random()}",
+            "wert": f"{rng.randint(10, 999)} €",
+        }
+        for row in range(10)
+        for column in range(10)
+    ]
+    pages = []
+    for _ in range(days):
+        cells = [
+            {
+                **cell,
+                "satz": f"text {rng.random()}" if rng.random() < moved else cell["satz"],
+                "wert": f"{rng.randint(10, 999)} €" if rng.random() < 0.1 else cell["wert"],
+            }
+            for cell in cells
+        ]
+        pages.append(cells)
+    return pages
+
+
+def test_two_fields_that_stay_are_a_better_key_than_a_text_that_is_rewritten() -> None:
+    search = search_key(pages_of(shelves(8, moved=0.015)))
+    assert candidate(search, "satz").verdict == "accepted"
+    assert fields_of(search) == ("zeile", "spalte")
+
+
+@pytest.mark.parametrize(("changes", "is_final"), [(4, False), (20, True)])
+def test_two_fields_are_looked_for_again_until_much_has_changed_around_them(changes: int, is_final: bool) -> None:
+    amounts = {(row, column): 100 + row for row in range(10) for column in range(10)}
+    pages = []
+    for day in range(4):
+        for place in list(amounts)[day * changes : (day + 1) * changes]:
+            amounts[place] += 1
+        pages.append([{"zeile": f"r{r}", "spalte": f"c{c}", "wert": f"{n} €"} for (r, c), n in amounts.items()])
+    samples = pages_of(pages)
+    by_id = {sample.job_id: sample for sample in samples}
+    found = find_key(refs_of(samples), lambda jobs: [by_id[job.job_id] for job in jobs])
+    assert (fields_of(found), found.is_final) == (("zeile", "spalte"), is_final)
