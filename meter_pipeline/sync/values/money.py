@@ -23,6 +23,8 @@ from meter_pipeline.sync.values.scales import ENGLISH_WORDS, LONG_SCALE, find_sc
 
 _NUMBERS = re.compile(NUMBER)
 # `,-` `.--` `:-` `/-` `/=`: the amount has no decimals.
+# A currency by its ISO 4217 code.
+_CODE = re.compile(r"[A-Za-z]{3}")
 _ENDING = re.compile(r"(?:[.,:]|/)-{1,2}(?![\d-])|/=")
 _DECORATION = " *!†‡§→►▶•·✓✔🔥"
 _FOOTNOTES = tuple("¹²³⁴⁵⁶⁷⁸⁹")
@@ -202,6 +204,10 @@ def _price(number: Spelled, beside: _Beside, unit: str) -> Price | None:
             return None
         if beside.scale != 1 and beside.word in ("k", "K") and digits > 3:
             return None
+    last, both, _ = beside.style.partition("|")
+    if both and number.spaced and not number.fraction and len(number.whole) <= 6 and not _CODE.fullmatch(last):
+        # `¥499 416円`: two prices side by side. In `$1 499 CAD` the code says which dollar is meant.
+        return None
     if not currency and (beside.scale != 1 or ((unit or number.spaced) and not beside.whole_only)):
         return None
     if beside.word in LONG_SCALE and not _is_english(number, beside):
