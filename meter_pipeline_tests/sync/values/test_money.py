@@ -144,9 +144,7 @@ def test_other_values_of_the_source_say_how_a_lone_mark_is_read(texts: list[str]
     assert _read(texts)[0] == [None if amount is None else Decimal(amount) for amount in amounts]
 
 
-@pytest.mark.parametrize(
-    ("text", "usual"), [("₩359 299원", "₩1,200"), ("￥499 416円", "￥980"), ("£359 299£", "£99")]
-)
+@pytest.mark.parametrize(("text", "usual"), [("₩359 299원", "₩1,200"), ("￥499 416円", "￥980"), ("£359 299£", "£99")])
 def test_two_prices_side_by_side_are_not_one_with_spaces_between_its_thousands(text: str, usual: str) -> None:
     assert _read([*[usual] * 8, text])[0][-1] is None
     assert _read(["$1 499 CAD", "$5"])[0] == [1499, 5]
