@@ -26,6 +26,7 @@ from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_client, open_store
 from meter_pipeline.host.imports import spare_pandas
+from meter_pipeline.host.interpreter import command_of, environment
 from meter_pipeline.host.scratch import Scratch
 from meter_pipeline.sync import sharding
 from meter_pipeline.sync.engine import load_share
@@ -126,13 +127,13 @@ class _Process:
         self._progress = progress
         self._report: SyncReport | None = None
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "meter_pipeline.workers"],
+            command_of("meter_pipeline.workers"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             pass_fds=() if file is None else (file,),
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=environment(),
         )
         self._reader = threading.Thread(target=self._read, name="meter-share", daemon=True)
         assert self._process.stdin is not None

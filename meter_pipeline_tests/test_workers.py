@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.sync import beside
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.report import Silent
 from meter_pipeline.sync.selection import Selection
@@ -88,6 +89,38 @@ def test_the_share_of_a_process_that_dies_is_loaded_all_the_same(
         settings = Settings(api_key=empty_sandbox.api_key, base_url=empty_sandbox.url, data_dir=shared.folder)
         report = shared.sync(processes=Dying(settings, 3), limits=EAGER)
         assert {problem.state for problem in report.problems} <= {"held"}
+        assert_whole(shared)
+        assert_equal(alone, shared)
+
+
+@pytest.mark.parametrize(("most", "names", "started"), [(1, NAMES[:1], 0), (2, NAMES[:1], 1), (2, NAMES[:2], 0)])
+def test_processes_that_no_strategy_needs_help_to_type_large_jobs(
+    empty_sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    names: Sequence[str],
+    started: int,
+) -> None:
+    """`started`: how many processes help: none where there are as many strategies as processes."""
+    for name in names:
+        empty_sandbox.add_strategy(name, items=[])
+        empty_sandbox.advance(60)
+        empty_sandbox.insert_job(name, items=[{"id": number, "price": f"{number} €"} for number in range(2_000)])
+    helpers: list[object] = []
+
+    class Counted(beside._Helper):
+        def __init__(self, *arguments: object) -> None:
+            helpers.append(self)
+            super().__init__(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(beside, "_Helper", Counted)
+    with Station(tmp_path / "alone", empty_sandbox) as alone, Station(tmp_path / "shared", empty_sandbox) as shared:
+        alone.sync()
+        limits = replace(EAGER, large_bytes=1)
+        report = shared.sync(processes=processes(shared, empty_sandbox, most), limits=limits)
+        assert report.jobs == len(names)
+        assert len(helpers) == started
         assert_whole(shared)
         assert_equal(alone, shared)
 

@@ -36,6 +36,7 @@ def rekey(
     """Rebuild a strategy's results and change feed under another key, from the raw items and without API calls."""
     if by_hash and key:
         raise typer.BadParameter("--key and --by-hash exclude each other")
+    from meter_pipeline.sync.limits import Limits
     from meter_pipeline.sync.loading.rebuild import RekeyError, asked
     from meter_pipeline.sync.loading.rebuild import rekey as rebuild
 
@@ -47,7 +48,7 @@ def rekey(
         _require_fields(row, key_fields, "--key")
         _require_fields(row, ignored_fields, "--ignore")
         rules = asked(config, row, [] if by_hash else key_fields, ignored_fields)
-        if not rebuild(store.lake, store.ledger, row, rules):
+        if not rebuild(store.lake, store.ledger, row, rules, Limits(helpers=settings.processes - 1)):
             raise RekeyError(f"{row.slug} is being loaded at this moment: try again when that has ended")
         duplicates = store.ledger.duplicates().get(row.strategy_id, 0)
     if as_json:

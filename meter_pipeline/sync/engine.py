@@ -89,6 +89,7 @@ def sync(
     requests = client.requests_made
     report = SyncReport(sync_id=ledger.begin_sync(), started_at=now())
     limits = limits if workers is None else replace(limits, workers=workers)
+    limits = limits if processes is None else replace(limits, helpers=processes.most - 1)
     run = _Run(client, ledger, lake, report, limits, progress or Silent(), config or Config(), processes)
     at_once = reconcile or again or jobs is not None
     selection = Selection(schedules, strategies, jobs, iso(since), at_once, again)
@@ -222,8 +223,10 @@ class _Run:
         Each process is handed the carried bodies of its share; `owners` has the strategy of each, by job id.
         """
         threads = max(1, self.limits.workers // len(shares))
-        limits = replace(self.limits, workers=threads)
-        own_limits = replace(self.limits, workers=max(1, self.limits.workers - threads * (len(shares) - 1)))
+        # All shares together keep to the number of processes: each has its own, and its part of those that are left.
+        helpers = processes.most // len(shares) - 1
+        limits = replace(self.limits, workers=threads, helpers=helpers)
+        own_limits = replace(limits, workers=max(1, self.limits.workers - threads * (len(shares) - 1)))
         with ExitStack() as started:
             running = []
             for strategy_ids in shares[1:]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Estimated time to load an item.
+SECONDS_PER_ITEM = 6e-6
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -18,6 +21,7 @@ class Limits:
         large_bytes: A body of this size or more is streamed to disk instead of parsed in memory.
         claims_per_group: Strategies are claimed in groups of this size: one fsync per group, and the rest stay free
             for other syncs.
+        helpers: Most processes beside this one that type rows of large jobs.
         process_seconds: Another process is started for this much estimated work; less is not worth its start.
     """
 
@@ -26,4 +30,9 @@ class Limits:
     batch_bytes: int = 16 * 2**20
     large_bytes: int = 4 * 2**20
     claims_per_group: int = 8
+    helpers: int = 0
     process_seconds: float = 2.0
+
+    def helpers_for(self, items: int) -> int:
+        """How many processes are worth their start for typing this many items."""
+        return min(self.helpers, int(items * SECONDS_PER_ITEM / self.process_seconds))

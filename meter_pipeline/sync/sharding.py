@@ -11,12 +11,12 @@ from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from meter_pipeline.api import JobBody
-from meter_pipeline.sync.limits import Limits
+from meter_pipeline.sync.limits import SECONDS_PER_ITEM, Limits
 from meter_pipeline.sync.report import Problem, Progress, StrategyReport, SyncReport
 from meter_pipeline.sync.selection import Selection
 
-# Estimated time to load a job and an item.
-_SECONDS_PER_JOB, _SECONDS_PER_ITEM = 1e-3, 6e-6
+# Estimated time to load a job without its items.
+_SECONDS_PER_JOB = 1e-3
 
 
 class Process(Protocol):
@@ -54,7 +54,7 @@ class Weight:
     @property
     def seconds(self) -> float:
         """Estimated time to load it."""
-        return self.jobs * _SECONDS_PER_JOB + self.items * _SECONDS_PER_ITEM
+        return self.jobs * _SECONDS_PER_JOB + self.items * SECONDS_PER_ITEM
 
 
 def share_out(

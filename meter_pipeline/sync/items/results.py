@@ -9,7 +9,8 @@ import gc
 import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,12 @@ from meter_pipeline.store.columns import ColumnError, Field, Type
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import RAW, RESULTS
 from meter_pipeline.store.lake.tables import find_runs
+from meter_pipeline.sync.beside import run_beside
 from meter_pipeline.sync.items.identity import Identity, Occurrences
 from meter_pipeline.sync.items.readings import PLAIN, Readings, columns_of
 from meter_pipeline.sync.items.repeats import number_by_content, whole_jobs
 from meter_pipeline.sync.items.texts import Gathered, Items, Texts
+from meter_pipeline.sync.limits import Limits
 
 Place = tuple[str, str]
 """Time and id of a job, which order all jobs."""
@@ -32,6 +35,8 @@ _JSON = b"meter.json"
 _TRIES = 3
 # Bytes of distinct texts that are kept while rows are read back from the lake.
 _TEXT_BYTES = 2**20
+# Rows of a large job that are typed at a time.
+_PIECE_ROWS = 4_096
 
 
 def widen(
@@ -113,30 +118,70 @@ def typed(
     return pa.table([*about, keys, rows.hashes(), *own], results_schema(fields, readings))
 
 
-class Retyping:
-    """`typed` for rows read back from the lake, where a job may span several batches.
+class RawRows:
+    """Rows of `raw`, which go to another process without the rows around them.
 
     Attributes:
-        duplicates: Number of items whose key an earlier item has, by job.
+        batch: The rows.
+        is_whole: Whether each job of theirs is whole.
     """
 
-    def __init__(self, fields: Sequence[Field], identity: Identity, readings: Readings = PLAIN) -> None:
-        self._fields, self._identity, self._readings = fields, identity, readings
-        self._texts = Texts()
-        self._occurrences = ("", Occurrences())
-        self.duplicates: dict[str, int] = {}
+    def __init__(self, batch: pa.RecordBatch, *, is_whole: bool) -> None:
+        self.batch = batch
+        self.is_whole = is_whole
 
-    def tables(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-        """Rows of `results` for rows of `raw`, batch by batch; the rows of a job must be adjacent.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpack_raw, (self.batch.serialize(), self.batch.schema, self.is_whole)
+
+
+def _unpack_raw(packed: pa.Buffer, schema: pa.Schema, is_whole: bool) -> RawRows:
+    return RawRows(pa.ipc.read_record_batch(packed, schema), is_whole=is_whole)
+
+
+class TypedRows(NamedTuple):
+    """Rows of `results` in the form in which they come from another process.
+
+    Attributes:
+        packed: The rows.
+        duplicates: Number of items whose key an earlier item has, by job; None where jobs are not whole, whose keys are
+            still to be numbered.
+    """
+
+    packed: pa.Buffer
+    duplicates: dict[str, int] | None
+
+
+class Typist:
+    """`typed` for rows read back from the lake: what it returns depends on the rows alone.
+
+    Args:
+        fields: The strategy's fields.
+        identity: The identity that keys and hashes its items.
+        readings: How the texts of the fields are read.
+    """
+
+    def __init__(self, fields: Sequence[Field], identity: Identity, readings: Readings) -> None:
+        # Without what rows do not depend on, which can be much.
+        self._readings = Readings({}, dict(readings.chosen), dict(readings.columns), {})
+        self._fields, self._identity = fields, identity
+        self._texts = Texts()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Typist, (self._fields, self._identity, self._readings)
+
+    def __call__(self, rows: RawRows) -> TypedRows:
+        """Rows of `results` for rows of `raw`.
 
         Raises:
             ColumnError: An item cannot be parsed.
         """
-        for batch, is_whole in whole_jobs(batches):
-            with paused_collection():
-                yield self._table(batch, is_whole=is_whole)
+        with paused_collection():
+            table, duplicates = self._type(rows.batch, is_whole=rows.is_whole)
+        # One batch in this form, wherever it is made: rows end up in the same row groups then.
+        batches = table.combine_chunks().to_batches()
+        return TypedRows(batches[0].serialize(), duplicates)
 
-    def _table(self, raw: pa.RecordBatch, *, is_whole: bool) -> pa.Table:
+    def _type(self, raw: pa.RecordBatch, *, is_whole: bool) -> tuple[pa.Table, dict[str, int] | None]:
         if self._texts.bytes > _TEXT_BYTES:
             self._texts = Texts()
         texts = self._texts
@@ -145,24 +190,97 @@ class Retyping:
             raise ColumnError(next(iter(texts.problems.values())))
         texts.identify(self._identity)
         rows = Gathered.of(texts, [numbers])
-        unnumbered = [texts.keys[number] for number in numbers.tolist()]
-        keys: list[str] = []
+        duplicates: dict[str, int] | None = None
+        keys = rows.keys()
+        if is_whole:
+            duplicates, plain = self._number(raw, numbers)
+            keys = pa.array(plain, pa.string())
+        about = [raw[name] for name in ("job_id", "schedule_id", "url", "item_index", "completed_at")]
+        return typed(about, rows, keys, self._fields, self._readings), duplicates
+
+    def _number(self, raw: pa.RecordBatch, numbers: npt.NDArray[np.int64]) -> tuple[dict[str, int], list[str]]:
+        """Repeats of whole jobs, by job, and the keys of all rows."""
+        texts, duplicates, keys = self._texts, dict[str, int](), list[str]()
         for job_id, start, end in find_runs(raw["job_id"]):
-            if is_whole:
-                plain = unnumbered[start:end]
-                self.duplicates[job_id] = len(plain) - len(set(plain))
-                if self.duplicates[job_id]:
-                    values = [texts.values[number] for number in numbers[start:end].tolist()]
-                    plain = number_by_content(plain, values, self._identity)
-                keys += plain
-                continue
-            # Only the last job of a batch can continue in the next.
+            own = numbers[start:end].tolist()
+            plain = [texts.keys[number] for number in own]
+            duplicates[job_id] = len(plain) - len(set(plain))
+            if duplicates[job_id]:
+                plain = number_by_content(plain, [texts.values[number] for number in own], self._identity)
+            keys += plain
+        return duplicates, keys
+
+
+class Retyping:
+    """Rows of `results` for rows read back from the lake, where a job may span several batches.
+
+    Args:
+        fields: The strategy's fields.
+        identity: The identity that keys and hashes its items.
+        readings: How the texts of the fields are read.
+        limits: How many processes may type.
+
+    Attributes:
+        duplicates: Number of items whose key an earlier item has, by job.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        identity: Identity,
+        readings: Readings = PLAIN,
+        limits: Limits = Limits(),
+    ) -> None:
+        self._typist = Typist(fields, identity, readings)
+        self._schema = results_schema(fields, readings)
+        self._limits = limits
+        self._occurrences = ("", Occurrences())
+        self.duplicates: dict[str, int] = {}
+
+    def tables(self, batches: Iterable[pa.RecordBatch], items: int = 0) -> Iterator[pa.Table]:
+        """Rows of `results` for rows of `raw`, batch by batch; the rows of a job must be adjacent.
+
+        Args:
+            batches: The rows of `raw`.
+            items: How many there are, as far as known: other processes type many of them.
+
+        Raises:
+            ColumnError: An item cannot be parsed.
+        """
+        limits = self._limits
+        rows = run_beside(self._typist, _small_pieces(batches), limits.helpers_for(items), most=limits.helpers)
+        with closing(rows):
+            for packed, duplicates in rows:
+                table = pa.Table.from_batches([pa.ipc.read_record_batch(packed, self._schema)])
+                if duplicates is None:
+                    yield self._number(table)
+                else:
+                    self.duplicates |= duplicates
+                    yield table
+
+    def _number(self, table: pa.Table) -> pa.Table:
+        """Numbers equal keys of jobs that may go on in the next rows."""
+        keys: list[str] = []
+        plain = table["_meter_item_key"].to_pylist()
+        for job_id, start, end in find_runs(table["_meter_job_id"].combine_chunks()):
             if self._occurrences[0] != job_id:
                 self._occurrences = (job_id, Occurrences())
-            keys += self._occurrences[1].number(unnumbered[start:end])
+            keys += self._occurrences[1].number(plain[start:end])
             self.duplicates[job_id] = self._occurrences[1].duplicates
-        about = [raw[name] for name in ("job_id", "schedule_id", "url", "item_index", "completed_at")]
-        return typed(about, rows, pa.array(keys, pa.string()), self._fields, self._readings)
+        if keys == plain:
+            return table
+        place = table.column_names.index("_meter_item_key")
+        return table.set_column(place, table.schema.field(place), pa.array(keys, pa.string()))
+
+
+def _small_pieces(batches: Iterable[pa.RecordBatch]) -> Iterator[RawRows]:
+    """Whole jobs as they come, and others in pieces: what is parsed of a piece stays in the processor's cache."""
+    for batch, is_whole in whole_jobs(batches):
+        if is_whole:
+            yield RawRows(batch, is_whole=True)
+            continue
+        for start in range(0, batch.num_rows, _PIECE_ROWS):
+            yield RawRows(batch.slice(start, _PIECE_ROWS), is_whole=False)
 
 
 def rewrite(
@@ -171,6 +289,7 @@ def rewrite(
     identity: Identity,
     accepted: Mapping[str, str],
     readings: Readings = PLAIN,
+    limits: Limits = Limits(),
 ) -> dict[str, int]:
     """Makes all of a strategy's `results` again from `raw`.
 
@@ -180,12 +299,14 @@ def rewrite(
         identity: The identity that keys and hashes its items.
         accepted: Times of the jobs that have rows in `results`, ISO 8601, by id.
         readings: How the texts of the fields are read.
+        limits: How many processes may type.
 
     Returns:
         Number of items whose key an earlier item has, by job.
     """
-    retyping = Retyping(fields, identity, readings)
-    rows = retyping.tables(draft.scan("raw", accepted, RAW.names))
+    retyping = Retyping(fields, identity, readings, limits)
+    items = sum(part.rows for part in draft.of("raw"))
+    rows = retyping.tables(draft.scan("raw", accepted, RAW.names), items)
     draft.replace("results", rows, results_schema(fields, readings))
     return retyping.duplicates
 

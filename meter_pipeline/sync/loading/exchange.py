@@ -82,7 +82,7 @@ def exchange_jobs(
         is_narrower = not rows_fit(state, before)
         duplicates: Mapping[str, int] = {}
         if is_narrower:
-            duplicates = rewrite(context.draft, before.fields, before.identity, rest, before.readings)
+            duplicates = rewrite(context.draft, before.fields, before.identity, rest, before.readings, context.limits)
         memory = memory or ItemMemory()
         typed = write_typed(context, before, memory, jobs)
         is_rekeyed = typed.is_rekeyed or not changes_fit(state, before)

@@ -64,7 +64,7 @@ def rebuild_rows(
         # Read again: when rows are outdated, the texts behind the readings may be read by other rules now.
         seen = survey(context.draft.scan("raw", times, RAW.names), fields)
         state = replace(state, fields=fields, readings=PLAIN.with_facts(seen).settle(fields, state.rules))
-        duplicates = rewrite(context.draft, fields, state.identity, times, state.readings)
+        duplicates = rewrite(context.draft, fields, state.identity, times, state.readings, context.limits)
         entered = [] if unwrapped is None else list(map(seen_before, rows))
         state = choose_compare(context, state, entered, [], is_rekeyed=True)
         counts = make_feed(context, state).rebuild(state.identity, map(seen_before, rows))

@@ -98,7 +98,7 @@ def write_typed(
     duplicates = {job.job.job_id: job.items.repeats for job in accepted if job.items is not None}
     if is_rewritten:
         times = _times_of_accepted(context, jobs)
-        duplicates |= rewrite(context.draft, fields, typed_state.identity, times, readings)
+        duplicates |= rewrite(context.draft, fields, typed_state.identity, times, readings, context.limits)
     else:
         context.draft.remove("results", times_of(job.row for job in jobs if job.row.state == "accepted"))
         duplicates |= _append_typed(context, typed_state, memory, accepted)
@@ -110,7 +110,7 @@ def write_typed(
             # A warehouse makes item versions again of the months whose rows are new: here of all.
             is_rewritten = True
             times = _times_of_accepted(context, jobs)
-            duplicates |= rewrite(context.draft, fields, typed_state.identity, times, readings)
+            duplicates |= rewrite(context.draft, fields, typed_state.identity, times, readings, context.limits)
     new_columns, widened = _compare_columns(state, typed_state)
     return TypedBatch(typed_state, duplicates, new_columns, widened, is_rewritten, is_rekeyed, is_reread)
 
@@ -228,9 +228,9 @@ def _append_typed(
     duplicates: dict[str, int] = {}
     for job in accepted:
         if job.items is None:
-            retyping = Retyping(state.fields, state.identity, readings)
+            retyping = Retyping(state.fields, state.identity, readings, context.limits)
             raw = context.draft.job_batches("raw", RAW.names, {job.job.job_id: job.time})
-            context.draft.write("results", retyping.tables(raw), schema)
+            context.draft.write("results", retyping.tables(raw, job.item_count), schema)
             duplicates |= retyping.duplicates
     small = [(job.job, job.positions, job.items) for job in accepted if job.items is not None]
     if not small:
