@@ -53,6 +53,7 @@ class OwnProcesses:
         self._work = work
         # Each client counts its own requests: two of them together would exceed the limit.
         self.most = 1 if settings.max_requests_per_second is not None else most
+        self.helpers = most - 1
 
     @classmethod
     def of(cls, settings: Settings, work: str = "meter-pipeline") -> OwnProcesses:

@@ -93,13 +93,17 @@ def test_the_share_of_a_process_that_dies_is_loaded_all_the_same(
         assert_equal(alone, shared)
 
 
-@pytest.mark.parametrize(("most", "names", "started"), [(1, NAMES[:1], 0), (2, NAMES[:1], 1), (2, NAMES[:2], 0)])
+@pytest.mark.parametrize(
+    ("most", "names", "rate", "started"),
+    [(1, NAMES[:1], None, 0), (2, NAMES[:1], None, 1), (2, NAMES[:1], 1_000.0, 1), (2, NAMES[:2], None, 0)],
+)
 def test_processes_that_no_strategy_needs_help_to_type_large_jobs(
     empty_sandbox: Sandbox,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     most: int,
     names: Sequence[str],
+    rate: float | None,
     started: int,
 ) -> None:
     """`started`: how many processes help: none where there are as many strategies as processes."""
@@ -118,7 +122,8 @@ def test_processes_that_no_strategy_needs_help_to_type_large_jobs(
     with Station(tmp_path / "alone", empty_sandbox) as alone, Station(tmp_path / "shared", empty_sandbox) as shared:
         alone.sync()
         limits = replace(EAGER, large_bytes=1)
-        report = shared.sync(processes=processes(shared, empty_sandbox, most), limits=limits)
+        settings = replace(processes(shared, empty_sandbox)._settings, max_requests_per_second=rate)
+        report = shared.sync(processes=OwnProcesses(settings, most), limits=limits)
         assert report.jobs == len(names)
         assert len(helpers) == started
         assert_whole(shared)

@@ -89,7 +89,7 @@ def sync(
     requests = client.requests_made
     report = SyncReport(sync_id=ledger.begin_sync(), started_at=now())
     limits = limits if workers is None else replace(limits, workers=workers)
-    limits = limits if processes is None else replace(limits, helpers=processes.most - 1)
+    limits = limits if processes is None else replace(limits, helpers=processes.helpers)
     run = _Run(client, ledger, lake, report, limits, progress or Silent(), config or Config(), processes)
     at_once = reconcile or again or jobs is not None
     selection = Selection(schedules, strategies, jobs, iso(since), at_once, again)
@@ -224,7 +224,7 @@ class _Run:
         """
         threads = max(1, self.limits.workers // len(shares))
         # All shares together keep to the number of processes: each has its own, and its part of those that are left.
-        helpers = processes.most // len(shares) - 1
+        helpers = (processes.helpers + 1) // len(shares) - 1
         limits = replace(self.limits, workers=threads, helpers=helpers)
         own_limits = replace(limits, workers=max(1, self.limits.workers - threads * (len(shares) - 1)))
         with ExitStack() as started:

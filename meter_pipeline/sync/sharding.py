@@ -34,9 +34,11 @@ class Processes(Protocol):
 
     Attributes:
         most: Most processes for a load, with the one that starts the others.
+        helpers: Most processes beside that one which ask the API for nothing.
     """
 
     most: int
+    helpers: int
 
     def start(
         self, selection: Selection, limits: Limits, progress: Progress, bodies: Collection[JobBody] = ()
