@@ -256,7 +256,7 @@ def test_a_listing_without_end_is_one_line_and_a_bound_is_a_setting(
         ("METER_BASE_URL", "api.meter.sh", "METER_BASE_URL"),
         ("METER_API_PREFIX", "v9", "METER_API_PREFIX"),
         ("METER_DATA_DIR", "/proc/nothing", "METER_DATA_DIR"),
-        ("METER_CONFIG", "nowhere.yaml", "METER_CONFIG='nowhere.yaml' does not exist"),
+        ("METER_CONFIG", ".", "METER_CONFIG='.' is a folder"),
         ("METER_DBT_PROJECT", "nowhere", "METER_DBT_PROJECT='nowhere' is not a folder that exists"),
         ("METER_MAX_BODY", "much", "METER_MAX_BODY"),
     ],

@@ -67,6 +67,8 @@ def _settings(settings: Settings) -> Finding:
     except ConfigError as error:
         problems.append(str(error))
     else:
+        if config.missing is not None:
+            problems.append(f"METER_CONFIG names {config.missing}, which does not exist: unset it, or write the file")
         problems += _mismatches(settings, config)
     if problems:
         return Finding("settings", False, "; ".join(problems))

@@ -11,6 +11,7 @@ deliver:
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -26,6 +27,8 @@ from meter_pipeline.config.field_paths import parse_path
 from meter_pipeline.config.item_rules import PAGE, RUN, ItemRules
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.text.names import suggest
+
+log = logging.getLogger("meter_pipeline.config")
 
 TYPES = ("integer", "double", "text", "json")
 _OWNER = re.compile(r"team:[\w-]+|[^@\s:]+@[^@\s]+\.[^@\s]+")
@@ -67,6 +70,7 @@ class Config:
         strategies: Entries by slug, id or name of a strategy.
         deliver: Targets of `deliver`, by name.
         path: The file; None where there is none.
+        missing: The file that was named and does not exist; None otherwise.
     """
 
     acknowledge: bool = True
@@ -74,6 +78,7 @@ class Config:
     strategies: Mapping[str, StrategyConfig] = field(default_factory=lambda: _NONE)
     deliver: Mapping[str, DeliveryTarget] = field(default_factory=lambda: _NONE)
     path: Path | None = field(default=None, compare=False)
+    missing: Path | None = field(default=None, compare=False)
 
     def strategy(self, slug: str, strategy_id: str, name: str | None) -> StrategyConfig | None:
         """The entry of a strategy: under its slug, else its id, else its name; None without one."""
@@ -89,7 +94,7 @@ def load_config(named: Path | None) -> Config:
     """Reads a `meter.yaml`.
 
     Args:
-        named: The file, which must exist; None: `meter.yaml` in the working folder, which may be absent.
+        named: The file; None: `meter.yaml` in the working folder. Either may be absent, and it is said of a named one.
 
     Raises:
         ConfigError: The file cannot be read, or something in it is not valid.
@@ -98,8 +103,10 @@ def load_config(named: Path | None) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        if named is None and isinstance(error, FileNotFoundError):
-            return Config()
+        if isinstance(error, FileNotFoundError):
+            if named is not None:
+                log.warning("%s does not exist: there are no keys, types or other rules from a meter.yaml", path)
+            return Config(missing=named)
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise ConfigError(f"{path}:1: the file cannot be read: {reason}") from None
     try:

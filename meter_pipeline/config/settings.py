@@ -274,9 +274,8 @@ def _config(text: str | None) -> Path | None:
     if text is None:
         return None
     path = resolve_path("METER_CONFIG", text)
-    if not path.is_file():
-        reason = "is a folder" if path.is_dir() else "does not exist"
-        raise SettingsError(f"METER_CONFIG={text!r} {reason}: name a file such as meter.yaml, or unset METER_CONFIG")
+    if path.is_dir():
+        raise SettingsError(f"METER_CONFIG={text!r} is a folder: name a file such as meter.yaml, or unset METER_CONFIG")
     return path
 
 

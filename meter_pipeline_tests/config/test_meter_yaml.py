@@ -21,9 +21,12 @@ def test_the_file_of_the_working_folder_may_be_absent_and_may_be_empty(
     assert load_config(None) == Config(acknowledge=False)
 
 
-def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"meter\.yaml:1: the file cannot be read: No such file"):
-        load_config(tmp_path / "meter.yaml")
+def test_a_file_that_was_named_may_be_absent_which_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = load_config(tmp_path / "meter.yaml")
+    assert (config, config.missing) == (Config(), tmp_path / "meter.yaml")
+    assert f"{tmp_path / 'meter.yaml'} does not exist" in caplog.text
+    with pytest.raises(ConfigError, match=r":1: the file cannot be read: Is a directory"):
+        load_config(tmp_path)
 
 
 def test_every_option_is_read(tmp_path: Path) -> None:
