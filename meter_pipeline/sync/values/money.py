@@ -22,9 +22,9 @@ from meter_pipeline.sync.values.numbers import COMMA, NUMBER, Spelled, spell
 from meter_pipeline.sync.values.scales import ENGLISH_WORDS, LONG_SCALE, find_scale
 
 _NUMBERS = re.compile(NUMBER)
-# `,-` `.--` `:-` `/-` `/=`: the amount has no decimals.
 # A currency by its ISO 4217 code.
 _CODE = re.compile(r"[A-Za-z]{3}")
+# `,-` `.--` `:-` `/-` `/=`: the amount has no decimals.
 _ENDING = re.compile(r"(?:[.,:]|/)-{1,2}(?![\d-])|/=")
 _DECORATION = " *!†‡§→►▶•·✓✔🔥"
 _FOOTNOTES = tuple("¹²³⁴⁵⁶⁷⁸⁹")
