@@ -6,13 +6,13 @@ Comes in: a `Baseline` and a comparison of two jobs. Goes out: arrays with one e
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from math import log
 
 import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Band, Baseline, Floats, Mask, band
-from meter_pipeline.sync.audit.comparison import Comparison, follows_order, is_date
+from meter_pipeline.sync.audit.comparison import Comparison, Steps, follows_order, is_date
 from meter_pipeline.sync.audit.families.speaking import ratio
 from meter_pipeline.sync.audit.profile import JobProfile
 
@@ -20,31 +20,14 @@ from meter_pipeline.sync.audit.profile import JobProfile
 SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
 
 
-@dataclass(frozen=True)
-class Moves:
-    """How the numbers of fields moved, spread over the paths of the baseline."""
-
-    compared: Floats
-    changed: Floats
-    up: Floats
-    step: Floats
-    overall: Floats
-    rigid: Floats
-    spread: Floats
-
-
-def find_moves(baseline: Baseline, last: JobProfile, comparison: Comparison) -> Moves:
-    """How the numbers of fields moved from an earlier job; dates and ranks did not."""
-    steps = comparison.steps
-    dates = baseline.spread(baseline.now, is_date(baseline.now)) > 0
-    columns = (steps.compared, steps.changed, steps.up, steps.step, steps.overall, steps.rigid, steps.spread)
-    spread = [baseline.spread(baseline.now, column) for column in columns]
+def find_moves(baseline: Baseline, last: JobProfile, comparison: Comparison) -> Steps:
+    """How the numbers of fields moved from an earlier job, by path of the baseline; dates and ranks did not."""
+    now = baseline.now
+    moves = Steps(**{name: baseline.spread(now, column) for name, column in vars(comparison.steps).items()})
     # A rank says where an item stands, not how much it has.
-    ranks = baseline.spread(baseline.now, follows_order(baseline.now)) > 0
-    ranks &= baseline.spread(last, follows_order(last)) > 0
-    for column in (0, 1):
-        spread[column] = np.where(dates | ranks, 0, spread[column])
-    return Moves(*spread)
+    ranks = (baseline.spread(now, follows_order(now)) > 0) & (baseline.spread(last, follows_order(last)) > 0)
+    still = ranks | (baseline.spread(now, is_date(now)) > 0)
+    return replace(moves, compared=np.where(still, 0, moves.compared), changed=np.where(still, 0, moves.changed))
 
 
 def past_band(baseline: Baseline, test: str, column: Callable[[Comparison], Floats]) -> Band:
