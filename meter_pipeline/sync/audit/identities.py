@@ -38,20 +38,22 @@ def choose_identity(codes: Codes, paths: Sequence[Path], table: Sequence[npt.NDA
         paths: Names of the columns.
         table: Columns about the values, by their numbers: see `ValueTable.columns`.
     """
-    forms, lettered = table[0], (table[4] >> FIRST_SCRIPT) > 0
+    cells, lettered = table[0][codes], ((table[4] >> FIRST_SCRIPT) > 0)[codes]
+    filled = cells > EMPTY
+    # All columns in one sort each: to look at them one by one takes several times as long for few items.
+    columns = np.sort(np.where(filled, codes, -1), axis=0)
+    distinct = (columns[0] >= 0) + (columns[1:] != columns[:-1]).sum(axis=0)
+    is_fitting = (filled.sum(axis=0) >= _UNIQUE * len(codes)) & (_IS_FITTING[cells] | ~filled).all(axis=0)
+    are_numbers = (cells == NUMBER).any(axis=0) | ((cells == MEASURE).mean(axis=0) > 0.5)
+    are_words = lettered.mean(axis=0) > 0.8
     candidates = []
-    for column, path in enumerate(paths):
+    for column in np.flatnonzero(is_fitting).tolist():
+        path = paths[column]
         if "[]" in path:
             continue
-        cells = forms[codes[:, column]]
-        filled = cells > EMPTY
-        if filled.sum() < _UNIQUE * len(codes) or not _IS_FITTING[cells[filled]].all():
-            continue
-        rank = rank_name(path[-1])
-        is_number = bool((cells == NUMBER).any() or (cells == MEASURE).mean() > 0.5)
-        unique = len(np.unique(codes[filled, column])) / len(codes)
+        rank, is_number, unique = rank_name(path[-1]), bool(are_numbers[column]), int(distinct[column]) / len(codes)
         # A title rather than other words, and words rather than a score such as 12:8.
-        title = 2 * (path[-1].lower().rsplit("_", 1)[-1] in _TITLES) + bool(lettered[codes[:, column]].mean() > 0.8)
+        title = 2 * (path[-1].lower().rsplit("_", 1)[-1] in _TITLES) + bool(are_words[column])
         candidates.append((bool(rank) and unique >= _UNIQUE, not is_number, title, rank, unique, path, column))
     alone = [entry for entry in candidates if entry[4] >= _UNIQUE and (entry[0] or entry[1])]
     if alone:
