@@ -50,6 +50,14 @@ def test_a_currency_may_be_spelled_otherwise_and_may_not_be_another_one(
     assert ("unit", "price") in named(verdict)
 
 
+def test_digits_beside_the_same_currency_may_not_be_written_otherwise() -> None:
+    *days, last = shop(8)
+    exchanged = str.maketrans(".,", ",.")
+    verdict = judge_after(days, spoil(last, priced(lambda amount: f"£{amount:,.2f}".translate(exchanged))))
+    assert verdict.outcome == HELD
+    assert ("pattern", "price") in named(verdict)
+
+
 @pytest.mark.parametrize(
     ("address", "outcome"),
     [

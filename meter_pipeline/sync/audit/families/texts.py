@@ -134,10 +134,11 @@ def _is_same_currency(baseline: Baseline, asked: Mask) -> Mask:
         # What addresses have for a unit is their host.
         if now is None or baseline.now.forms[now, URL]:
             continue
-        currencies = [_currencies(unit) for unit in _units(baseline.now, path)]
+        units = set(_units(baseline.now, path))
         before = {unit for profile in baseline.profiles for unit in _units(profile, path)}
         known = frozenset[str]().union(*map(_currencies, before))
-        result[place] = bool(currencies) and all(own & known for own in currencies)
+        # Where the currency is spelled as it was, the digits are what is written otherwise.
+        result[place] = not units <= before and all(_currencies(unit) & known for unit in units)
     return result
 
 
