@@ -1,4 +1,4 @@
-"""Looks for rules that `meter.yaml` lacks, on behalf of commands that otherwise read the ledger alone."""
+"""Looks for rules that `meter.yaml` lacks or has in vain, for commands that otherwise read the ledger alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Suggestions:
 
     Attributes:
         noise: Fields that always change.
-        wrappers: Items that wrap a list of items.
+        wrappers: Items that wrap a list of items, and rules that name a list which no item has.
         unread: Why the lake could not be read, if it could not.
     """
 
@@ -32,7 +32,7 @@ class Suggestions:
 def find_suggestions(
     settings: Settings, ledger: Ledger, strategies: Sequence[StrategyRow], strategy_id: str | None = None
 ) -> Suggestions:
-    """Rules that strategies may need; the lake is opened only where the ledger makes one possible.
+    """Rules that strategies may need or change; the lake is opened only where the ledger makes one possible.
 
     Args:
         settings: Where the lake is.
@@ -42,14 +42,16 @@ def find_suggestions(
     """
     from meter_pipeline.store.errors import LakeError
     from meter_pipeline.sync.changes.noise import find_candidates, find_noise
-    from meter_pipeline.sync.items.wrappers import find_lone_items, find_wrappers
+    from meter_pipeline.sync.items.wrappers import find_lone_items, find_missing_lists, find_unmatched, find_wrappers
 
     busy, lone = find_candidates(ledger, strategy_id), find_lone_items(ledger, strategies)
-    if not busy and not lone:
+    unmatched = find_unmatched(ledger, strategies)
+    if not (busy or lone or unmatched):
         return Suggestions()
     try:
         with open_lake(settings) as lake:
-            noise, wrappers = find_noise(ledger, lake, strategies, busy), find_wrappers(ledger, lake, lone)
+            noise = find_noise(ledger, lake, strategies, busy)
+            wrappers = find_wrappers(ledger, lake, lone) | find_missing_lists(ledger, lake, unmatched)
     except LakeError as error:
         return Suggestions(unread=f"fields that always change, and wrapped items, were not looked for: {error}")
     return Suggestions({slug: found.message for slug, found in noise.items()}, wrappers)

@@ -1,9 +1,14 @@
-"""Finds strategies whose items wrap a list that holds what matters: one item a job, most of it one array of objects."""
+"""Finds strategies whose items wrap a list that holds what matters, and rules that name a list which no item has.
+
+An item that wraps a list is alone in its job, and most of it is one array of objects.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -19,6 +24,8 @@ from meter_pipeline.sync.items import rules as item_rules
 from meter_pipeline.sync.items.elements import Arrays, choose_element_key
 from meter_pipeline.sync.items.identity import NOTHING, Ignored
 from meter_pipeline.sync.items.inside import take_out
+from meter_pipeline.sync.items.raw import NO_TIME
+from meter_pipeline.text.names import suggest
 
 # Jobs that say enough, jobs whose elements are compared, and the share of the item's bytes that the elements have.
 _FEW_JOBS, _COMPARED, _SHARE = 2, 4, 0.5
@@ -45,20 +52,63 @@ def find_lone_items(ledger: Ledger, strategies: Sequence[StrategyRow]) -> list[L
     ]
 
 
-def _find_list(row: StrategyRow) -> Path | None:
-    """The path of the only array of objects in a strategy's items; None if it has another number of them, or a rule.
+def find_unmatched(ledger: Ledger, strategies: Iterable[StrategyRow]) -> list[StrategyRow]:
+    """The strategies with a rule by which nothing may have been taken out of what was received, by the ledger alone."""
+    found = []
+    for row in strategies:
+        if _rule_of(row) is not None:
+            rows = Counter[str]()
+            for part in ledger.parts_of(row.slug):
+                rows[part.table] += part.rows
+            # Lists of one element each leave as many rows, too.
+            if rows["received"] and rows["received"] == rows["raw"]:
+                found.append(row)
+    return found
 
-    An array counts as the only one if no other is as far outside: `data.results` may stand beside `page.links.more`.
+
+def find_missing_lists(ledger: Ledger, lake: Lake, unmatched: Iterable[StrategyRow]) -> dict[str, str]:
+    """What is wrong with rules that name a list which no item of the latest jobs has, by slug.
+
+    Raises:
+        LakeError: An item cannot be read.
     """
-    if row.identity and item_rules.load(row.identity).items is not None:
-        return None
+    found = {}
+    for strategy in unmatched:
+        path = _rule_of(strategy)
+        jobs = {
+            row.job_id: row.completed_at or NO_TIME for row in ledger.jobs(strategy.strategy_id, ("accepted", "held"))
+        }
+        latest = dict(sorted(jobs.items(), key=itemgetter(1))[-_COMPARED:])
+        stored = lake.part_set(strategy.slug, ledger.parts_of(strategy.slug))
+        received = stored.job_rows("received", ["item"], latest)["item"].cast(pa.binary()).to_pylist()
+        if received and take_out(received, path) == received:
+            lists = [spell_path(inner) for inner in _find_lists(strategy)]
+            meant = suggest(path or "", lists) if lists else "they have no list of objects"
+            found[strategy.slug] = (
+                f"meter.yaml says items: {path}, but no item that was received has such a list: {meant}"
+            )
+    return found
+
+
+def _rule_of(row: StrategyRow) -> str | None:
+    return item_rules.load(row.identity).items if row.identity else None
+
+
+def _find_list(row: StrategyRow) -> Path | None:
+    """The path of the only array of objects in a strategy's items; None if it has another number of them, or a rule."""
+    found = _find_lists(row) if _rule_of(row) is None else []
+    return found[0] if len(found) == 1 else None
+
+
+def _find_lists(row: StrategyRow) -> list[Path]:
+    """The paths of the arrays of objects that are furthest outside: `data.results` rather than `page.links.more`."""
     level: list[tuple[Path, Field]] = [((item.name,), item) for item in columns.load(row.fields)]
     while level:
         found = [path for path, item in level if item.type.element is not None and item.type.element.kind == "struct"]
         if found:
-            return found[0] if len(found) == 1 else None
+            return found
         level = [((*path, inner.name), inner) for path, item in level for inner in item.type.fields]
-    return None
+    return []
 
 
 def find_wrappers(ledger: Ledger, lake: Lake, lone: Iterable[LoneItem]) -> dict[str, str]:

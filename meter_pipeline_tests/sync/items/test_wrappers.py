@@ -11,7 +11,7 @@ import pytest
 
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.sync.items.wrappers import find_lone_items, find_wrappers
+from meter_pipeline.sync.items.wrappers import find_lone_items, find_missing_lists, find_unmatched, find_wrappers
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 PLANS = [{"plan": name, "seats": seats, "price": "$10"} for name, seats in (("Basic", 1), ("Pro", 5), ("Max", 50))]
@@ -36,6 +36,14 @@ def suggest(station: Station) -> str | None:
     return re.findall(r"write `(.*)` into", found["plans"])[0] if found else None
 
 
+def complaint(station: Station, items: str, folder: Path) -> dict[str, str]:
+    """What is said of a rule after a sync with it."""
+    path = folder / "meter.yaml"
+    path.write_text(f"strategies:\n  plans: {{items: {items}}}\n", encoding="utf-8")
+    station.sync(config=load_config(path))
+    return find_missing_lists(station.ledger, station.lake, find_unmatched(station.ledger, station.ledger.strategies()))
+
+
 def test_a_list_in_an_object_is_named_by_its_path_and_the_rule_works(
     station: Station, empty_sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -50,6 +58,30 @@ def test_a_list_in_an_object_is_named_by_its_path_and_the_rule_works(
     assert {row["field"] for row in station.read("changes", "plans").to_pylist()} == {"seats"}
     assert suggest(station) is None
     assert_whole(station)
+
+
+@pytest.mark.parametrize(
+    ("named", "meant"), [("data.result", "did you mean data.results?"), ("plans", "give one of data.results")]
+)
+def test_a_rule_that_names_no_list_is_named_with_what_may_be_meant(
+    station: Station, empty_sandbox: Sandbox, tmp_path: Path, named: str, meant: str
+) -> None:
+    insert(empty_sandbox, wrap(PLANS), wrap(MORE))
+    assert complaint(station, named, tmp_path) == {
+        "plans": f"meter.yaml says items: {named}, but no item that was received has such a list: {meant}"
+    }
+
+
+def test_a_rule_is_right_though_every_list_has_one_element(
+    station: Station, empty_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    insert(empty_sandbox, wrap(PLANS[:1]), wrap(MORE[:1]))
+    assert complaint(station, "data.results", tmp_path) == {}
+
+
+def test_without_any_list_there_is_none_to_name(station: Station, empty_sandbox: Sandbox, tmp_path: Path) -> None:
+    insert(empty_sandbox, {"title": "Plans", "price": 3}, {"title": "Plans", "price": 4})
+    assert complaint(station, "plans", tmp_path)["plans"].endswith("has such a list: they have no list of objects")
 
 
 def test_a_list_in_the_elements_of_another_one_is_not_what_the_items_wrap(
