@@ -181,6 +181,58 @@ def test_counts_that_started_again_are_a_doubt() -> None:
     assert (verdict.outcome, named(verdict)) == (FLAGGED, {("distinct", "views")})
 
 
+def counted(days: int, growth: int) -> list[list[Item]]:
+    """Threads whose views grow from day to day."""
+    chance = Random(7)
+    views = [chance.randrange(2_000, 90_000) for _ in range(50)]
+    result = []
+    for _ in range(days):
+        result.append([{"thread": f"T{number}", "views": seen} for number, seen in enumerate(views)])
+        views = [seen + chance.randrange(growth) for seen in views]
+    return result
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.97])
+def test_what_has_only_grown_does_not_fall_to_a_share_of_itself(share: float) -> None:
+    *days, last = counted(9, 300)
+    fallen = [item | {"views": round(item["views"] * share)} for item in last]
+    assert ("step", "views") in named(judge_after(days, fallen))
+
+
+def test_counts_of_a_month_start_again() -> None:
+    days = [[item | {"views": item["views"] * (1 + day % 12) + day} for item in counted(1, 2)[0]] for day in range(13)]
+    assert judge_after(days[:12], days[12]).outcome == ACCEPTED
+
+
+def test_numbers_that_all_grow_by_one_are_no_step_and_by_a_tenth_are_one() -> None:
+    chance = Random(3)
+    weeks = [chance.randrange(12, 60) for _ in range(80)]
+    days = [
+        [{"title": f"Song {number}", "weeks": count + day // 7} for number, count in enumerate(weeks)]
+        for day in range(15)
+    ]
+    assert {verdict.outcome for verdict in Page().scrape_all(days)} == {ACCEPTED}
+    higher = [item | {"weeks": round(item["weeks"] * 1.1)} for item in days[5]]
+    assert ("step", "weeks") in named(judge_after(days[:5], higher))
+
+
+def test_large_numbers_of_all_sizes_are_no_names_of_items() -> None:
+    chance = Random(8)
+    people = [round(10 ** chance.uniform(4, 8)) for _ in range(60)]
+    days = [
+        [
+            {"country": f"C{number}", "people": round(count * (1 + day // 6 / 200))}
+            for number, count in enumerate(people)
+        ]
+        for day in range(8)
+    ]
+    assert ("changed", "people") not in named(judge_after(days[:6], days[6]))
+    slid = [item | {"people": days[7][place - 1]["people"]} for place, item in enumerate(days[7])]
+    page = Page()
+    page.scrape_all(days[:7])
+    assert ("other item", "people") in named(page.scrape(slid))
+
+
 def test_amounts_of_money_are_not_zero_if_they_never_were() -> None:
     *days, last = shop(8)
     free = [item | {"price": "£0.00"} if place % 4 == 0 else item for place, item in enumerate(last)]

@@ -24,6 +24,9 @@ from meter_pipeline.sync.audit.profile import JobProfile
 # Most fields of a job whose pairs of fields are compared.
 PAIRED_FIELDS = 64
 _FEW = 3
+# The share of the whole numbers between the smallest and the largest that occur: those that other items have by chance,
+# and those that they do not.
+_DENSE, _SPARSE = 0.3, 0.01
 # In how many items two fields may have been equal before, to call them related: a price and a list price.
 _RELATED = 0.15
 
@@ -146,6 +149,14 @@ def crossed_fields(now: JobProfile, last: JobProfile) -> tuple[Floats, Floats, n
     return gain, whole, donor, items
 
 
+def _share_taken(profile: JobProfile, place: int) -> float:
+    """How many of the whole numbers between the smallest and the largest of a field occur; NaN for other values."""
+    numbers = profile.numbers[place].astype(np.float64)
+    if not (numbers % 1 == 0).all():
+        return float("nan")
+    return float(profile.distinct[place] / (numbers[-1] - numbers[0] + 1))
+
+
 def find_other_items(baseline: Baseline) -> Iterator[Finding]:
     """Fields whose values belong to other items of the job before: columns that slid by a row."""
     now, last = baseline.now, baseline.profiles[-1]
@@ -158,7 +169,7 @@ def find_other_items(baseline: Baseline) -> Iterator[Finding]:
     suspicious = np.flatnonzero((comparison.changed >= 0.5) & (comparison.filled >= 5) & ~follows_order(now) & ~same)
     here, there, _, _ = match(now.sketch, last.sketch)
     count = len(baseline.paths)
-    seen = np.zeros(count)
+    seen, is_sparse = np.zeros(count), np.zeros(count, np.bool_)
     for place in suspicious.tolist():
         before = last.place.get(now.paths[place])
         if before is None:
@@ -169,13 +180,17 @@ def find_other_items(baseline: Baseline) -> Iterator[Finding]:
         if len(np.unique(old[both])) < 0.7 * both.sum():
             continue
         pool = last.sketch.marks[:, before]
+        share = _share_taken(last, before)
+        if share > _DENSE:
+            continue
+        is_sparse[place] = share < _SPARSE
         seen[place] = (np.isin(new[both], pool[pool != 0]) & (new[both] != old[both])).mean()
     if not seen.any():
         return
     usual = baseline.past_steps(values_changed)
     calm = np.where(np.isnan(usual), 0, usual).max(axis=0, initial=0) <= 0.5
     known = baseline.mask("other item").sum(axis=0) >= 3
-    held, flagged = known & calm & (seen >= 0.6), known & calm & (seen >= 0.4)
+    held, flagged = known & calm & (seen >= 0.6), known & (calm | is_sparse) & (seen >= 0.4)
 
     def say(place: int) -> str:
         return (

@@ -12,12 +12,16 @@ from math import log
 import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Band, Baseline, Floats, Mask, band
-from meter_pipeline.sync.audit.comparison import Comparison, Steps, follows_order, is_date
+from meter_pipeline.sync.audit.comparison import Comparison, Steps, follows_order, is_date, numbers_in_both
 from meter_pipeline.sync.audit.families.speaking import ratio
 from meter_pipeline.sync.audit.profile import JobProfile
 
 # The prices of a sale: a factor that is a multiple of a twentieth, the same for most items.
 SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
+# Numbers that grew, without one that fell, to call a field one that counts: by chance one in four thousand does.
+_SURELY_GROWS = 12
+# What counts is at so many times its usual growth after its first jobs; or next to nothing.
+_FIRST_JOBS, _NEXT_TO_NOTHING = 3, 0.02
 
 
 def find_moves(baseline: Baseline, last: JobProfile, comparison: Comparison) -> Steps:
@@ -41,6 +45,11 @@ def past_band(baseline: Baseline, test: str, column: Callable[[Comparison], Floa
 def changed_share(found: Comparison) -> Floats:
     """Share of the compared numbers that moved."""
     return ratio(found.steps.changed, found.steps.compared)
+
+
+def number_moved(found: Comparison) -> Floats:
+    """How many numbers moved."""
+    return found.steps.changed
 
 
 def share_up(found: Comparison) -> Floats:
@@ -94,6 +103,39 @@ def is_counter(baseline: Baseline, *, share_moving: float = 0.3, of_moving: bool
     share = np.where(np.isnan(share), 0, share)
     shares = share.sum(axis=0) / (np.maximum((share > 0).sum(axis=0), 1) if of_moving else len(share))
     return np.asarray((lowest >= 0.95) & (moving >= 2) & (shares >= share_moving))
+
+
+def only_grew(baseline: Baseline) -> Mask:
+    """Fields of whole numbers that grew in many items so far and fell in hardly any, however few grow at once."""
+    moved, up = baseline.past_steps(number_moved), baseline.past_steps(share_up)
+    moves, grown = np.nansum(moved, axis=0), np.nansum(moved * up, axis=0)
+    return is_whole(baseline) & (moves >= _SURELY_GROWS) & (grown >= 0.97 * moves)
+
+
+def start_again(baseline: Baseline, moves: Steps) -> Mask:
+    """Whether the numbers that moved are now so near to zero as what counts is when it has just started.
+
+    What grows by a hundredth from job to job is at a few hundredths of itself after its first jobs.
+    """
+    sizes = baseline.past_steps(step_size)
+    jobs = (sizes > 0).sum(axis=0)
+    middle = np.sort(np.where(sizes > 0, sizes, np.inf), axis=0)[np.maximum(jobs - 1, 0) // 2, np.arange(len(jobs))]
+    growth = np.expm1(np.where(jobs > 0, np.minimum(middle, 1), 1))
+    return np.asarray(moves.step <= np.log(np.maximum(_FIRST_JOBS * growth, _NEXT_TO_NOTHING)))
+
+
+def count_on(baseline: Baseline, last: JobProfile, comparison: Comparison) -> Mask:
+    """Fields whose whole numbers all grew by the same difference, as weeks since something do: that is no factor."""
+    numeric, new, old = numbers_in_both(baseline.now, last, *comparison.places)
+    differences = np.where(new != old, new - old, np.nan)
+    found = np.zeros(len(baseline.now.paths), np.bool_)
+    for column, place in enumerate(numeric.tolist()):
+        own = differences[:, column]
+        own = own[~np.isnan(own)]
+        if len(own):
+            middle = np.sort(own)[len(own) // 2]
+            found[place] = middle > 0 and (own == middle).mean() >= 0.9
+    return is_whole(baseline) & (baseline.spread(baseline.now, found) > 0)
 
 
 def is_whole(baseline: Baseline) -> Mask:

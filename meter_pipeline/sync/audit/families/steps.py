@@ -19,14 +19,17 @@ from meter_pipeline.sync.audit.families.levels import have_both_signs
 from meter_pipeline.sync.audit.families.moves import (
     SALE_LOW,
     changed_share,
+    count_on,
     find_moves,
     is_counter,
     is_sale,
     is_whole,
     one_way_share,
+    only_grew,
     overall_size,
     past_band,
     rigid_share,
+    start_again,
     step_size,
     step_spread,
 )
@@ -143,7 +146,7 @@ def _judge_changed(baseline: Baseline, last: JobProfile, comparison: Comparison,
     # Numbers that name an item, such as an article's, never change.
     names = (ratio(forms[:, NUMBER] + forms[:, MEASURE], baseline.filled_now) > 0.5) & is_whole(baseline)
     names &= ratio(baseline.seen(lambda profile: profile.distinct), baseline.filled_now) >= _ALL_DIFFER
-    names &= past_own & (usual.high <= 0) & (usual.jobs >= 3)
+    names &= past_own & (usual.high <= 0) & (usual.jobs >= 3) & _are_of_one_length(baseline)
     moved = seen * compared
     held = words & own & past_own & (excess >= 0.6) & (usual.high <= 0.2) & (moved >= 6)
     flagged = (words | links) & (own | past_own) & (excess >= np.where(links, 0.6, 0.35)) & (moved >= 4)
@@ -187,6 +190,9 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     rigid &= (np.abs(moves.step) > np.maximum(usual.high * 2, 0.012)) | exact
     one_way = steady & known & ((moves.up >= 0.95) | (moves.up <= 0.05)) & (moves.changed >= 8)
     one_way &= (changed - usual_changed.high - usual_changed.width >= 0.4) & (beyond >= log(1.08))
+    # Numbers that all move every day may move together, but hardly by so much more than ever.
+    restless = steady & (usual_changed.low >= _RESTLESS) & (usual.jobs >= 5) & (moves.changed >= 12)
+    one_way |= restless & ((moves.up >= 0.95) | (moves.up <= 0.05)) & (beyond >= log(1.1))
     # The way back from a sale that has been going on for as long as the page is known.
     end = (moves.step > 0) & (moves.rigid >= 0.6) & is_sale(-moves.step)
     fine |= end & _equals_other_field(baseline, last)
@@ -204,11 +210,24 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
         )
     )
     flagged = ~fine & (large | rigid | one_way | single)
+    # What has only grown so far does not fall, unless it starts again.
+    number = moves.changed * (1 - moves.up)
+    fallen = ratio(number, _spread(baseline, comparison.filled))
+    falls = only_grew(baseline) & (fallen >= 0.25) & (number >= 6) & ~start_again(baseline, moves)
+    flagged |= falls
+    if flagged.any():
+        counts = count_on(baseline, last, comparison)
+        held, flagged = held & ~counts, flagged & ~counts
     # Steps of dates are differences, which have no factor and are judged elsewhere.
     seen = np.exp(np.minimum(np.where(changed >= 0.5, moves.overall, moves.step), _MOST_STEP))
     factors = Band(np.exp(-usual.high), np.exp(usual.high), usual.width, usual.jobs)
 
     def say(place: int) -> str:
+        if falls[place] and not (large | rigid | one_way | single)[place]:
+            return (
+                f"{baseline.paths[place]} fell in {percent(fallen[place])} of the items that the job before had too, "
+                f"while it hardly ever fell from job to job"
+            )
         how = "all" if rigid[place] else "most of them"
         factor = exp(usual.high[place])
         usually = "most did not move" if factor < _SAME else f"it was at most {short(factor)} times"
@@ -217,7 +236,13 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
             f"{how} to {short(float(seen[place]))} times the number before; from job to job {usually}"
         )
 
-    return _Judged(held, flagged, rigid, seen, factors, say)
+    return _Judged(held, flagged, rigid | falls, seen, factors, say)
+
+
+def _are_of_one_length(baseline: Baseline) -> Mask:
+    """Whether nearly all numbers of each field are of about the same size, as those that name things are."""
+    numbers = baseline.seen(lambda profile: profile.numbers)
+    return np.asarray((numbers[:, 0] > 0) & (numbers[:, -1] < 10 * numbers[:, 0]))
 
 
 def _have_both_signs(baseline: Baseline) -> Mask:
