@@ -27,6 +27,8 @@ _FEWEST, _MOST = 0.86, 2.9
 _REPEATS, _SPARSE, _KNOWN = 0.04, 0.09, 0.5
 # Of fields: the share of its values that is left; by how much shares of its values may grow or shrink.
 _FILLED, _FORMS, _EQUAL, _STUCK, _DISTINCT = 0.76, 0.19, 0.24, 0.09, 0.29
+# By how much the items without a value or with one of another form may grow in more than one field.
+_FOREIGN = 0.079
 _SEEN_EQUAL, _STILL_DISTINCT = 0.6, 0.7
 # The same for damage, blanks, zeros and signs, scripts.
 _FLAGS = np.array([0.04] * PADDED + [0.49, 0.14, 0.39] + [0.34] * (len(FLAGS) - FIRST_SCRIPT))
@@ -185,11 +187,13 @@ def _has_near_items(now: JobProfile, last: JobProfile, comparison: Comparison) -
 def _has_near_fields(now: JobProfile, last: JobProfile) -> bool:
     ours, theirs = _traits(now), _traits(last)
     count, before = now.filled, last.filled
+    forms = np.maximum(ours.forms - theirs.forms, 0).sum(axis=0)
     if (
         ours.has_rare_sign
         or (ours.filled < _FILLED * theirs.filled).any()
         or (ours.flags - theirs.flags >= _FLAGS[:, None]).any()
-        or (np.maximum(ours.forms - theirs.forms, 0).sum(axis=0) >= _FORMS).any()
+        or (forms >= _FORMS).any()
+        or (np.where(theirs.filled >= 1, forms + 1 - ours.filled, forms) >= _FOREIGN).sum() > 1
         or ((ours.lengths > _FACTORS * theirs.lengths) | (theirs.lengths > _FACTORS * ours.lengths)).any()
     ):
         return False

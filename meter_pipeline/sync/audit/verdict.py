@@ -27,6 +27,7 @@ _ITEMS, _FIELDS, _NEW = attrgetter("items"), attrgetter("fields"), attrgetter("n
 _OF_ROWS: tuple[tuple[Callable[[Baseline], Iterator[Finding]], Callable[[Near], bool]], ...] = (
     (fields.find_emptier, _FIELDS),
     (fields.find_other_forms, _FIELDS),
+    (fields.find_foreign, _FIELDS),
     (fields.find_equal, _FIELDS),
     (fields.find_fewer_distinct, _FIELDS),
     (fields.find_new_values, _NEW),

@@ -233,6 +233,29 @@ def test_large_numbers_of_all_sizes_are_no_names_of_items() -> None:
     assert ("other item", "people") in named(page.scrape(slid))
 
 
+@pytest.mark.parametrize(
+    "advertise",
+    [
+        lambda item: dict.fromkeys(item) | {"title": "Sponsored", "url": "https://ads.example/x", "in_stock": True},
+        lambda item: dict.fromkeys(item, "Sponsored: our best offers"),
+    ],
+)
+def test_advertisements_in_a_list_that_never_had_any_are_a_doubt(advertise: Change) -> None:
+    *days, last = shop(8)
+    mixed = [
+        entry for place, item in enumerate(last) for entry in ([item, advertise(item)] if place % 9 == 4 else [item])
+    ]
+    verdict = judge_after(days, mixed)
+    assert verdict.outcome == FLAGGED
+    assert ("sparse", "price") in named(verdict)
+
+
+def test_a_price_on_request_is_no_advertisement() -> None:
+    *days, last = shop(8)
+    asked = [item | {"price": "on request"} if place % 9 == 4 else item for place, item in enumerate(last)]
+    assert judge_after(days, asked).outcome == ACCEPTED
+
+
 def test_amounts_of_money_are_not_zero_if_they_never_were() -> None:
     *days, last = shop(8)
     free = [item | {"price": "£0.00"} if place % 4 == 0 else item for place, item in enumerate(last)]

@@ -38,6 +38,7 @@ _CHANGES = st.one_of(
     st.sampled_from(("<b>x</b>", "n/a", "  blank ", "12", "2031-01-01", "кот", "€9.99", "-5", "", 0, -1, True)).flatmap(
         lambda value: st.sampled_from(_FLAT).map(lambda name: lambda item: item | {name: value})
     ),
+    st.sampled_from((None, "Sponsored: our best offers")).map(lambda value: lambda item: dict.fromkeys(item, value)),
     st.just(
         lambda item: item | {"title": item.get("title", "") and f"{item['title']} {item['title']} {item['title']}"}
     ),

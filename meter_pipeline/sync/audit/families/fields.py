@@ -9,7 +9,7 @@ import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Baseline, Floats, band, novelty
 from meter_pipeline.sync.audit.families.speaking import at_least, at_most, percent, ratio, short, spoken
-from meter_pipeline.sync.audit.findings import Finding
+from meter_pipeline.sync.audit.findings import NEEDED, Finding
 from meter_pipeline.sync.audit.values import BOOLEAN, EMPTY, FORMS, MEASURE, NUMBER, TEXT
 
 # The logarithm of what chance does not do.
@@ -22,6 +22,8 @@ _STUCK = 0.1
 _SMALL = 12
 # Jobs that a field lasts for before it is missed, and values that it has in them.
 _LASTED, _ENOUGH = 5, 30
+# The share of items of another kind that is noticed in a list that never had one.
+_FEWEST_FOREIGN = 0.08
 # Shares of the usual number of values that may be missing.
 _FLAG_LOST, _HOLD_LOST, _HOLD_LOST_ALWAYS_FULL = 0.25, 0.7, 0.4
 
@@ -90,6 +92,36 @@ def find_other_forms(baseline: Baseline) -> Iterator[Finding]:
         return f"{baseline.paths[place]} is {_kind(kind)} in {share} of its values; before it was {_kind(before)}"
 
     yield from spoken(baseline, "form", held, flagged, new, say, high=1.5 * usual + 0.2)
+
+
+def find_foreign(baseline: Baseline) -> Iterator[Finding]:
+    """Several fields in which as many items differ from all there ever were: advertisements in a list, perhaps.
+
+    These items have no value where every item had one, or one of a form that none had. One field alone may well do
+    that, as the price of what is sold on request does.
+    """
+    rows, count = max(baseline.now.rows, 1), baseline.filled_now
+    use = baseline.mask("sparse")
+    full = (~use | (baseline.filled_past >= baseline.rows_past)).all(axis=0)
+    known = ~use[:, :, None] | (baseline.past(lambda profile: profile.forms)[:, :, EMPTY + 1 :] == 0)
+    fresh = np.where(known.all(axis=0), baseline.seen(lambda profile: profile.forms)[:, EMPTY + 1 :], 0).sum(axis=1)
+    number = np.where(
+        (use & (baseline.filled_past > 0)).sum(axis=0) >= NEEDED, np.where(full, rows - count, 0) + fresh, 0
+    )
+    some = np.flatnonzero((number >= 2.5) & (number >= _FEWEST_FOREIGN * rows))
+    alike = np.abs(np.log(number[some][:, None] / number[some][None, :])) < log(1.5)
+    flagged = np.zeros(len(number), np.bool_)
+    flagged[some] = alike.sum(axis=1) >= 2
+
+    def say(place: int) -> str:
+        others = [baseline.paths[other] for other in np.flatnonzero(flagged).tolist() if other != place]
+        return (
+            f"{baseline.paths[place]} is empty or of another form than ever in {percent(number[place] / rows)} of the "
+            f"items, and so {'is' if len(others) == 1 else 'are'} {' and '.join(others[:3])}: items of another kind"
+        )
+
+    nothing: Floats = np.zeros(len(number))
+    yield from spoken(baseline, "sparse", nothing > 0, flagged, number / rows, say, high=nothing)
 
 
 def _kind(form: str) -> str:
