@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meter_pipeline.sync.audit.profile import JobProfile, Sketch
-from meter_pipeline.sync.audit.values import DATE, TIME
+from meter_pipeline.sync.audit.values import DATE, SPELLED, TIME
 
 Floats = npt.NDArray[np.float64]
 
@@ -223,7 +223,7 @@ def numbers_in_both(
 
 def is_date(profile: JobProfile) -> npt.NDArray[np.bool_]:
     """Whether most values of each field are dates or times."""
-    dates = profile.forms[:, DATE] + profile.forms[:, TIME]
+    dates = profile.forms[:, [DATE, TIME, SPELLED]].sum(axis=1)
     return np.asarray(dates * 2 > profile.filled)
 
 

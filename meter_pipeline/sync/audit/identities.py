@@ -15,7 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from meter_pipeline.sync.audit.cells import Codes, find_values
-from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, FORMS, MEASURE, NUMBER, TEXT, URL, is_value, mark
+from meter_pipeline.sync.audit.values import (
+    EMPTY,
+    FIRST_SCRIPT,
+    FORMS,
+    MEASURE,
+    NUMBER,
+    SPELLED,
+    TEXT,
+    URL,
+    is_value,
+    mark,
+)
 from meter_pipeline.sync.items.field_names import rank_name
 
 Path = tuple[str, ...]
@@ -27,7 +38,7 @@ _UNIQUE, _STILL_UNIQUE = 0.9, 0.6
 _PAIRED = 6
 _TITLES = ("name", "title", "headline", "heading")
 _TIMES, _MIX, _LOW, _SHIFT = map(np.uint64, (31, 0x9E3779B1, 0xFFFFFFFF, 15))
-_IS_FITTING = np.isin(np.arange(len(FORMS)), (TEXT, URL, NUMBER, MEASURE))
+_IS_FITTING = np.isin(np.arange(len(FORMS)), (TEXT, SPELLED, URL, NUMBER, MEASURE))
 
 
 def choose_identity(codes: Codes, paths: Sequence[Path], table: Sequence[npt.NDArray[Any]]) -> tuple[Path, ...]:

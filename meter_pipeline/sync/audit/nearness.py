@@ -208,7 +208,7 @@ def _has_near_fields(now: JobProfile, last: JobProfile) -> bool:
         return True
     is_near = np.abs(ours.middle - theirs.middle) < FAR_DAYS
     is_near &= (ours.middle >= EARLIEST) | (theirs.middle <= EARLIEST)
-    return bool((is_near | ~dates).all())
+    return bool((is_near | ~dates | np.isnan(ours.middle)).all())
 
 
 def _has_few_new(now: JobProfile, last: JobProfile) -> bool:

@@ -23,7 +23,7 @@ from meter_pipeline.sync.audit.values import EMPTY, FLAGS, FORMS, MEASURE, URL
 Counts = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float32]
 
-VERSION = 2
+VERSION = 3
 #: What the quantiles of numbers and of lengths are.
 NUMBER_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LENGTH_QUANTILES = (0.1, 0.5, 0.9)

@@ -17,12 +17,15 @@ import numpy.typing as npt
 
 from meter_pipeline.store.columns import spell_json
 from meter_pipeline.sync.audit.amounts import CURRENCY, read_amount
+from meter_pipeline.sync.values.dates import Moment, find_moment
+from meter_pipeline.sync.values.spelling import clean
 
 #: The forms of a value. Up to `EMPTY` there is no value.
 FORMS = (
     "absent", "null", "empty", "boolean", "number", "list", "object", "text", "number as text", "date", "time", "URL",
+    "date as text",
 )  # fmt: skip
-ABSENT, NULL, EMPTY, BOOLEAN, NUMBER, LIST, OBJECT, TEXT, MEASURE, DATE, TIME, URL = range(len(FORMS))
+ABSENT, NULL, EMPTY, BOOLEAN, NUMBER, LIST, OBJECT, TEXT, MEASURE, DATE, TIME, URL, SPELLED = range(len(FORMS))
 #: What may be remarkable about a value; a bit each.
 FLAGS = (
     "HTML tags", "HTML entities", "damaged characters", "unprintable characters", "placeholders", "blanks around it",
@@ -61,6 +64,13 @@ _PLACEHOLDER = re.compile(
 _HINT = re.compile(r"[\[{<%]|data:image/|lorem ipsum|blank\.|spacer|placeholder")
 _DATE = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)(?:$|[T ](\d\d):(\d\d)(?::(\d\d))?)")
 _DATE_BEGIN = re.compile(r"\d{4}[-/]")
+# Shapes of other dates, with `w` for letters and `9` for digits: a year, and a day and a month around it.
+_YEAR = re.compile(r"\d{4}")
+_LIKE_SPELLED = re.compile(
+    r"(?:[\sw,.:]{0,24} )?(?:\d{1,2}(?:[/.-]|\. )\d{1,2}(?:[/.-]|\. )\d{4}"
+    r"|\d{1,2}\S{0,2}[ /-](?:w\w )?w{3,10}\W{1,2}(?:w\w )?\d{4}|w{3,10}\.? \d{1,2}(?:w\w)?,? \d{4})(?!\w)"
+    r"|\d{4}(?:[./] ?|w ?)\d{1,2}(?!\d)"
+)
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)$")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,12}:)?//\S+$|/[\w.~%-]+(?:/\S*)?$|mailto:\S+$|data:\w+/", re.I)
 _HOST = re.compile(r"(?:https?:)?//([^/?#\s]{1,60})", re.I)
@@ -234,12 +244,15 @@ def _describe_text(text: str) -> _Facts:
     if len(text) <= _MEASURE_LENGTH:
         found = read_date(text) if shape.may_be_date else None
         measure = None
-        if found is None and shape.is_like_measure:
+        spelled = find_moment(clean(text)) if found is None and shape.may_be_spelled else None
+        if found is None and spelled is None and shape.is_like_measure:
             measure = read_measure(text)
-        elif found is None and shape.may_have_sign:
+        elif found is None and spelled is None and shape.may_have_sign:
             measure = _read_among_words(text)
         if found is not None:
             form, number = (DATE if len(text) <= 10 else TIME), found
+        elif spelled is not None:
+            form, number = SPELLED, _days_of(spelled)
         elif measure is not None:
             form, (number, unit_name) = MEASURE, measure
             unit = mark(unit_name)
@@ -272,6 +285,18 @@ def read_date(text: str) -> float | None:
         shift = (int(offset[2]) * 60 + int(offset[3])) / 1440
         days += shift if offset[1] == "-" else -shift
     return days
+
+
+def _days_of(moment: Moment) -> float:
+    """Days since 1970 of a date; NaN where only other texts can say which of its numbers is the day, or its month."""
+    # Nobody writes a month before a point.
+    if moment.swappable and moment.mark.strip() != ".":
+        return _NOTHING
+    found = moment.date(True, {}) or moment.date(False, {})
+    if found is None:
+        return _NOTHING
+    hour, minute, second, _ = moment.clock or (0, 0, 0, 0)
+    return found.toordinal() - 719163 + (hour * 3600 + minute * 60 + second) / 86400
 
 
 def read_measure(text: str) -> tuple[float, str] | None:
@@ -338,6 +363,7 @@ class _Shape(NamedTuple):
     is_url: bool
     may_be_url: bool
     may_be_date: bool
+    may_be_spelled: bool
     is_like_measure: bool
     may_have_sign: bool
     may_be_placeholder: bool
@@ -364,6 +390,8 @@ def _examine(head: str) -> _Shape:
         is_url=_URL.match(stripped) is not None,
         may_be_url=False,
         may_be_date=_DATE_BEGIN.match(head) is not None,
+        may_be_spelled=_YEAR.search(stripped) is not None
+        and _LIKE_SPELLED.match(stripped.translate(_CLASSES)) is not None,
         is_like_measure=_MEASURE.match(stripped) is not None,
         may_have_sign=_MAY_HAVE_SIGN.search(head) is not None,
         may_be_placeholder=True,

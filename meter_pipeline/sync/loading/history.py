@@ -222,10 +222,12 @@ class History:
         stored = self._context.draft.job_rows("profiles", ["job_id", "profile"], times).to_pydict()
         read = dict(zip(stored["job_id"], stored["profile"], strict=True))
         profiles = {job_id: profile for job_id, profile in read.items() if is_current(profile)}
-        # Items of a held job may be such that they cannot be parsed.
-        lacking = [row for row in rows if row.job_id not in profiles and row.state == "accepted"]
+        outdated = read.keys() - profiles.keys()
+        # Items of a held job may be such that they cannot be parsed, unless they were.
+        may_parse = {row.job_id for row in rows if row.state == "accepted"} | outdated
+        lacking = [row for row in rows if row.job_id not in profiles and row.job_id in may_parse]
         if lacking:
-            self._context.draft.remove("profiles", {job_id: times[job_id] for job_id in read.keys() - profiles.keys()})
+            self._context.draft.remove("profiles", {job_id: times[job_id] for job_id in outdated})
             made = _profile_again(self._context, lacking)
             whole = {row.job_id: row.items or 0 for row in lacking}
             made = {job_id: profile for job_id, profile in made.items() if profile.items == whole[job_id]}

@@ -242,23 +242,27 @@ def _place_of(row: JobRow) -> Place:
 
 
 def _read_profiles(context: LoadContext, rows: Sequence[JobRow]) -> dict[str, bytes]:
-    """Profiles by job id; accepted jobs without one get one from their raw items, which the draft then has."""
+    """Profiles by job id; jobs that lack one get one from their raw items, which the draft then has.
+
+    These are accepted ones without, and any whose profile is of an earlier form.
+    """
 
     def stored() -> dict[str, bytes]:
         times = {row.job_id: row.completed_at or "" for row in rows}
         read = context.draft.job_rows("profiles", ["job_id", "profile"], times).to_pydict()
-        return {job_id: data for job_id, data in zip(read["job_id"], read["profile"], strict=True) if is_current(data)}
+        return dict(zip(read["job_id"], read["profile"], strict=True))
 
-    profiles = stored()
+    every = stored()
+    profiles = {job_id: data for job_id, data in every.items() if is_current(data)}
     spans: dict[str, tuple[Place, Place]] = {}
     for row in rows:
-        if row.job_id not in profiles and row.state == "accepted":
+        if row.job_id not in profiles and (row.state == "accepted" or row.job_id in every):
             first, _ = spans.get(row.target_id or "", (_place_of(row), None))
             spans[row.target_id or ""] = first, _place_of(row)
     if not spans:
         return profiles
     History(context).prepare(spans)
-    return stored()
+    return {job_id: data for job_id, data in stored().items() if is_current(data)}
 
 
 # -- what follows from them

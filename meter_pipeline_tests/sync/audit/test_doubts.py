@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from random import Random
 
 import pytest
@@ -248,6 +249,66 @@ def test_advertisements_in_a_list_that_never_had_any_are_a_doubt(advertise: Chan
     verdict = judge_after(days, mixed)
     assert verdict.outcome == FLAGGED
     assert ("sparse", "price") in named(verdict)
+
+
+def dated(days: int, spell: Callable[[date], str]) -> list[list[Item]]:
+    """Courses with a date each, which does not change; some end and others come."""
+    chance = Random(9)
+    starts = [date(2025, 9, 1) + timedelta(chance.randrange(300)) for _ in range(80 + days)]
+    return [
+        [{"course": f"K{number}", "fee": 90 + day, "starts": spell(starts[number])} for number in range(day, day + 80)]
+        for day in range(days)
+    ]
+
+
+SPELLINGS: tuple[tuple[Callable[[date], str], Callable[[date], str]], ...] = (
+    (lambda day: f"{day:%d/%m/%Y}", lambda day: f"{day:%m/%d/%Y}"),
+    (lambda day: f"{day:%m/%d/%Y %H:%M}", lambda day: f"{day:%d/%m/%Y %H:%M}"),
+    (lambda day: f"{day.day}.{day.month}.{day.year}", lambda day: f"{day.month}.{day.day}.{day.year}"),
+    (lambda day: day.isoformat(), lambda day: f"{day:%Y-%d-%m}"),
+)
+
+
+@pytest.mark.parametrize(("spell", "swap"), SPELLINGS)
+def test_days_and_months_of_dates_are_not_exchanged(spell: Callable[[date], str], swap: Callable[[date], str]) -> None:
+    def spell_where_valid(day: date) -> str:
+        return swap(day) if day.day <= 12 else spell(day)
+
+    *days, _ = dated(8, spell)
+    for other in (swap, spell_where_valid):
+        verdict = judge_after(days, dated(8, other)[-1])
+        assert verdict.outcome != ACCEPTED
+        assert {field for _, field in named(verdict)} == {"starts"}
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda day: f"{day:%d/%m/%Y}",
+        lambda day: f"{day.day} {day:%b %Y}",
+        lambda day: f"{day.day}. {('März', 'April', 'Mai')[day.month % 3]} {day.year}",
+        lambda day: f"{day:%B} {day.day}, {day.year}",
+    ],
+)
+@pytest.mark.parametrize("years", [-55, 30])
+def test_dates_in_words_are_not_of_another_time(spell: Callable[[date], str], years: int) -> None:
+    *days, _ = dated(8, spell)
+    verdict = judge_after(
+        days, dated(8, lambda day: spell(day.replace(year=day.year + years, day=1 + day.day % 28)))[-1]
+    )
+    assert verdict.outcome == HELD
+    assert ("date", "starts") in named(verdict)
+
+
+def test_the_date_that_a_whole_table_is_of_moves_on() -> None:
+    days = [[item | {"as_of": f"{10 + day // 8}.09.2025"} for item in items] for day, items in enumerate(shop(12))]
+    assert {verdict.outcome for verdict in Page().scrape_all(days)} == {ACCEPTED}
+
+
+def test_decimal_and_group_marks_are_not_exchanged() -> None:
+    *days, last = shop(8)
+    verdict = judge_after(days, spoil(last, lambda item: item | {"price": item["price"].translate({44: ".", 46: ","})}))
+    assert (verdict.outcome, named(verdict)) == (HELD, {("pattern", "price")})
 
 
 def test_a_price_on_request_is_no_advertisement() -> None:

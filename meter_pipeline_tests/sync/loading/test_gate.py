@@ -8,12 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pyarrow as pa
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.ledger.findings import read_findings
+from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import FindingRow
+from meter_pipeline.sync.audit.profile import is_current
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.release import release
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, flagging
@@ -133,10 +137,33 @@ def test_jobs_of_before_the_gate_are_profiled_from_their_raw_items(station: Stat
     assert set(station.read("profiles", strategy.slug)["job_id"].to_pylist()) == set(ids)
 
 
+def test_profiles_of_an_earlier_form_are_made_again_those_of_held_jobs_too(
+    make_station: Callable[..., Station], empty_sandbox: Sandbox
+) -> None:
+    ids = scrape(empty_sandbox, broken=dict.fromkeys((11, 12, 13), BROKEN[6]))
+    upgraded, fresh = make_station(empty_sandbox, "upgraded"), make_station(empty_sandbox, "fresh")
+    for station in (upgraded, fresh):
+        station.sync(jobs=ids[:13])
+    (strategy,) = upgraded.ledger.strategies()
+    read = upgraded.read("profiles", strategy.slug)
+    older = [
+        msgspec.msgpack.encode(msgspec.msgpack.decode(data) | {"version": 1}) for data in read["profile"].to_pylist()
+    ]
+    draft = upgraded.lake.draft(strategy.slug, upgraded.parts(strategy.slug), upgraded.ledger.name)
+    draft.drop("profiles")
+    draft.append("profiles", read.set_column(2, "profile", pa.array(older, pa.binary())))
+    upgraded.ledger.commit(Commit(strategy.strategy_id, strategy.version, [], draft.change()))
+    for station in (upgraded, fresh):
+        station.sync(reconcile=True)
+    assert verdicts(upgraded) == verdicts(fresh)
+    assert findings(upgraded.ledger) == findings(fresh.ledger)
+    profiles = upgraded.read("profiles", strategy.slug)
+    assert sorted(profiles["job_id"].to_pylist()) == sorted(ids)
+    assert all(map(is_current, profiles["profile"].to_pylist()))
+
+
 def commit_without_verdicts(station: Station, strategy_id: str, draft: Any) -> None:
     """Commits a draft, with all jobs as they were before verdicts were kept."""
-    from meter_pipeline.store.ledger.jobs import Commit
-
     strategy = station.ledger.strategy(strategy_id)
     assert strategy is not None
     rows = [{"job_id": job_id, "state": row.state, "audit": None} for job_id, row in station.jobs("accepted").items()]

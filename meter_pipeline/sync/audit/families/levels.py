@@ -117,7 +117,7 @@ def find_impossible_dates(baseline: Baseline) -> Iterator[Finding]:
     """Dates years away from those of all jobs before, and before the time of the web."""
     now = baseline.seen(lambda profile: profile.numbers, np.nan)
     past = baseline.past(lambda profile: profile.numbers, np.nan)
-    dates = baseline.spread(baseline.now, is_date(baseline.now)) > 0
+    dates = (baseline.spread(baseline.now, is_date(baseline.now)) > 0) & ~np.isnan(now[:, 2])
     if not dates.any():
         return
     mask = baseline.mask("date")

@@ -51,6 +51,8 @@ _UNALIKE = log(1.6)
 _ALL_DIFFER = 0.97
 # The share of its numbers that moves from job to job in a field that measures something.
 _RESTLESS = 0.8
+# The share of dates that change from job to job in a field that says when something was.
+_HARDLY = 0.02
 # A factor below which most numbers stayed as they were.
 _SAME = 1.0005
 # The largest step whose factor is spelled.
@@ -353,16 +355,29 @@ def _judge_dates(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     usual_rigid = past_band(baseline, test, rigid_share)
     excess = np.where(usual.jobs >= 2, changed - usual.high - usual.width, -np.inf)
     same = (rigid >= 0.8) & (usual_rigid.high <= 0.5)
-    held = dates & same & (excess >= 0.6) & (number >= 5)
-    flagged = dates & (number >= 4) & (same & (changed >= 0.6) & (excess >= 0.2) | (excess >= 0.6))
+    # The date that a whole table is of moves on when the table is made again.
+    shared = (baseline.seen(lambda profile: profile.distinct) <= 1) & (step > 0)
+    held = dates & same & (excess >= 0.6) & (number >= 5) & ~shared
+    flagged = dates & (number >= 4) & (same & (changed >= 0.6) & (excess >= 0.2) | (excess >= 0.6)) & ~shared
+    # Of texts such as 03/04/2026 no number is known; and where days and months are swapped, many stay as they are.
+    others, filled = _spread(baseline, comparison.changed), _spread(baseline, comparison.filled)
+    still = past_band(baseline, test, values_changed)
+    rewritten = dates & ~shared & ~flagged & (still.jobs >= 2) & (still.high <= _HARDLY) & (others * filled >= 6)
+    rewritten &= others >= 0.25
+    changed = np.where(rewritten, others, changed)
 
     def say(place: int) -> str:
+        share = percent(changed[place])
+        if rewritten[place]:
+            return (
+                f"{baseline.paths[place]} changed in {share} of the items that the job before had too, "
+                f"while it changed in {at_most(still.high[place])} from job to job"
+            )
         days = float(step[place])
         span = f"{short(days * 24)} hours" if abs(days) < 3 else f"{short(days)} days"
-        share, high = percent(changed[place]), percent(usual.high[place])
         return (
-            f"{baseline.paths[place]} moved by {span} in {share} of the items that the job before had too; "
-            f"from job to job it changed in at most {high}"
+            f"{baseline.paths[place]} moved by {span} (median) in {share} of the items that the job before had too; "
+            f"from job to job it changed in {at_most(usual.high[place])}"
         )
 
-    return _Judged(held, flagged, dates & same, changed, usual, say)
+    return _Judged(held, flagged | rewritten, dates & same, changed, usual, say)

@@ -21,6 +21,7 @@ from meter_pipeline.sync.audit.values import (
     MEASURE,
     NEGATIVE,
     PADDED,
+    SPELLED,
     TEXT,
     TIME,
     URL,
@@ -172,7 +173,7 @@ def find_new_patterns(baseline: Baseline) -> Iterator[Finding]:
     mask = baseline.mask("pattern") & (baseline.filled_past > 0)
     new = novelty(baseline, lambda profile: profile.patterns, mask, lambda profile: profile.filled)
     forms = baseline.seen(lambda profile: profile.forms)
-    texts = forms[:, TEXT] + forms[:, URL] + forms[:, DATE] + forms[:, TIME] + forms[:, MEASURE]
+    texts = forms[:, TEXT] + forms[:, URL] + forms[:, DATE] + forms[:, TIME] + forms[:, SPELLED] + forms[:, MEASURE]
     jobs = mask.sum(axis=0)
     excess = np.where(jobs >= 3, new.seen - 1.5 * new.usual, 0)
     held = (excess >= 0.7) & (new.usual <= 0.1) & (texts >= 6)
