@@ -17,7 +17,17 @@ from meter_pipeline.sync.audit.comparison import Comparison, is_date, numbers_in
 from meter_pipeline.sync.audit.families.belonging import PAIRED_FIELDS
 from meter_pipeline.sync.audit.families.levels import EARLIEST, FAR_DAYS
 from meter_pipeline.sync.audit.profile import JobProfile, Shares
-from meter_pipeline.sync.audit.values import EMPTY, FIRST_SCRIPT, FLAGS, MEASURE, NEGATIVE, NUMBER, PADDED, ZERO
+from meter_pipeline.sync.audit.values import (
+    EMPTY,
+    FIRST_SCRIPT,
+    FLAGS,
+    MEASURE,
+    MOST_DECIMALS,
+    NEGATIVE,
+    NUMBER,
+    PADDED,
+    ZERO,
+)
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -217,6 +227,9 @@ def _has_few_new(now: JobProfile, last: JobProfile) -> bool:
         _share_new(now, last, "values") < _VALUES
         and _share_new(now, last, "units") < _UNITS
         and _share_new(now, last, "patterns") < _PATTERNS
+        and not any(
+            key & 0xFFFFFFFF <= MOST_DECIMALS for key in _keys(now, "patterns").keys() - _keys(last, "patterns")
+        )
     )
 
 

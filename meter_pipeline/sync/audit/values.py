@@ -39,6 +39,8 @@ _PATTERN = 24
 _MEASURE_LENGTH = 40
 _UNIT_LENGTH = 12
 _USUAL_DECIMALS = 2
+#: The pattern of numbers with more decimals than are counted; patterns of texts are larger.
+MOST_DECIMALS = 20
 # Distinct values that are remembered; then the table starts again.
 MOST_VALUES = 300_000
 # Numbers, and texts of so few characters, whose facts all tables share: some megabytes.
@@ -336,7 +338,7 @@ def _decimals(number: float) -> int:
     if number != number or abs(number) > 1e15 or round(number, _USUAL_DECIMALS) == number:
         return 1
     spelled = repr(number)
-    return len(spelled) - spelled.index(".") if "e" not in spelled else 20
+    return len(spelled) - spelled.index(".") if "e" not in spelled else MOST_DECIMALS
 
 
 def _signs(number: float) -> int:

@@ -305,6 +305,22 @@ def test_the_date_that_a_whole_table_is_of_moves_on() -> None:
     assert {verdict.outcome for verdict in Page().scrape_all(days)} == {ACCEPTED}
 
 
+@pytest.mark.parametrize(("factor", "is_seen"), [(1.15, True), (1.04, True), (1.1, False)])
+def test_rounded_shares_that_move_every_day_have_no_more_decimals_than_ever(factor: float, is_seen: bool) -> None:
+    chance = Random(12)
+    days = [
+        [
+            {"browser": f"B{number}", "share": round(chance.uniform(0.2, 3), 3) if number % 2 else 0}
+            for number in range(60)
+        ]
+        for _ in range(8)
+    ]
+    places = 5 if is_seen else 3
+    multiplied = [item | {"share": round(item["share"] * factor, places)} for item in days[7]]
+    found = named(judge_after(days[:7], multiplied))
+    assert (("pattern", "share") in found) == is_seen
+
+
 def test_decimal_and_group_marks_are_not_exchanged() -> None:
     *days, last = shop(8)
     verdict = judge_after(days, spoil(last, lambda item: item | {"price": item["price"].translate({44: ".", 46: ","})}))

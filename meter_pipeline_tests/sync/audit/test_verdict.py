@@ -238,3 +238,29 @@ def test_verdicts_from_stored_profiles_are_those_from_fresh_ones() -> None:
     for _, _, spoiled in BROKEN.values():
         profile = profile_of(spoiled(days[7]), before=page.past[-1].profile)
         assert judge(load(profile.dump()), stored) == judge(profile, page.past)
+
+
+def test_findings_are_right_for_one_and_for_many() -> None:
+    *days, last = shop(8)
+
+    def say(items: list[Item]) -> str:
+        page = Page()
+        page.scrape_all(days)
+        return "; ".join(finding.message for finding in page.scrape(items).findings)
+
+    assert "1 item, while the last 7 jobs had 60" in say(last[:1])
+    assert "url has one value in 60 items, while all of its values differed before" in say(
+        spoil(last, lambda item: item | {"url": "/"})
+    )
+    assert "url has 2 different values in 60 items" in say(
+        [item | {"url": f"/p/{place % 2}"} for place, item in enumerate(last)]
+    )
+    assert "title has texts of 1 character (median)" in say(
+        spoil(last, lambda item: item | {"title": item["title"][0]})
+    )
+    assert "added moved back by 24 hours (median) in 100 % of the items" in say(
+        spoil(last, lambda item: item | {"added": f"{item['added'][:8]}{int(item['added'][8:]) - 1:02}"})
+    )
+    assert "url has no host" in say(
+        spoil(last, lambda item: item | {"url": item["url"].removeprefix("https://shop.example")})
+    )

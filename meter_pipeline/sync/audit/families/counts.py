@@ -10,7 +10,7 @@ import numpy as np
 from meter_pipeline.sync.audit.baseline import Band, Baseline, band
 from meter_pipeline.sync.audit.comparison import compare, match
 from meter_pipeline.sync.audit.families.speaking import at_least, at_most, job_finding, percent, short, spell_range
-from meter_pipeline.sync.audit.findings import FLAGGED, HELD, NEEDED, Finding
+from meter_pipeline.sync.audit.findings import FLAGGED, HELD, NEEDED, Finding, count_of
 from meter_pipeline.sync.audit.profile import JobProfile
 
 # Fewer than this share of the fewest before is a broken list, and less than that one to look at.
@@ -55,7 +55,7 @@ def count_items(baseline: Baseline) -> Iterator[Finding]:
     if low >= 2 and drop <= _THREE_FIFTHS and (lost >= 5 or len(counts) >= 5):
         outcome = HELD if drop <= _HALF and lost >= (5 if high > low or len(counts) < 8 else 2) else FLAGGED
         before = spell_range(short(low), short(high))
-        message = f"{now:,} {'item' if now == 1 else 'items'}, while the last {len(counts)} jobs had {before}"
+        message = f"{count_of(now, 'items')}, while the last {len(counts)} jobs had {before}"
         yield job_finding("items", outcome, now, message, low=expected * exp(_THREE_FIFTHS))
     elif low >= 10 and log(now) - fewest + spread <= _CUT and (cut := _is_cut(baseline)):
         message = f"{now:,} items, the first ones of the job before: the list is cut; {cut} items were there before"
@@ -133,7 +133,8 @@ def find_known(baseline: Baseline, others: Iterable[JobProfile] = ()) -> Iterato
     alone = items <= 2 and low == 1 and usual.jobs[0] >= 4
     if seen > limit or (items * limit < 0.6 and not alone):
         return
-    message = f"{percent(seen)} of the items are known from the job before, while {at_least(low)} were before"
+    known = percent(seen) if seen else "none"
+    message = f"{known} of the items are known from the job before, while {at_least(low)} were before"
     other = _find_page(now, others)
     if other is not None:
         message += f"; they are those of another page, scraped {other.time}"

@@ -8,8 +8,8 @@ from math import log
 import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Baseline, Floats, band, novelty
-from meter_pipeline.sync.audit.families.speaking import at_least, at_most, percent, ratio, short, spoken
-from meter_pipeline.sync.audit.findings import NEEDED, Finding
+from meter_pipeline.sync.audit.families.speaking import at_least, at_most, percent, ratio, spoken
+from meter_pipeline.sync.audit.findings import NEEDED, Finding, count_of
 from meter_pipeline.sync.audit.values import BOOLEAN, EMPTY, FORMS, MEASURE, NUMBER, TEXT
 
 # The logarithm of what chance does not do.
@@ -108,16 +108,18 @@ def find_foreign(baseline: Baseline) -> Iterator[Finding]:
     number = np.where(
         (use & (baseline.filled_past > 0)).sum(axis=0) >= NEEDED, np.where(full, rows - count, 0) + fresh, 0
     )
-    some = np.flatnonzero((number >= 2.5) & (number >= _FEWEST_FOREIGN * rows))
+    # Where most items differ, a field is broken, and not the list mixed.
+    some = np.flatnonzero((number >= 2.5) & (number >= _FEWEST_FOREIGN * rows) & (number <= 0.5 * rows))
     alike = np.abs(np.log(number[some][:, None] / number[some][None, :])) < log(1.5)
     flagged = np.zeros(len(number), np.bool_)
     flagged[some] = alike.sum(axis=1) >= 2
 
     def say(place: int) -> str:
-        others = [baseline.paths[other] for other in np.flatnonzero(flagged).tolist() if other != place]
+        others = [baseline.paths[other] for other in np.flatnonzero(flagged).tolist() if other != place][:3]
+        are = "is" if len(others) == 1 else "are"
         return (
             f"{baseline.paths[place]} is empty or of another form than ever in {percent(number[place] / rows)} of the "
-            f"items, and so {'is' if len(others) == 1 else 'are'} {' and '.join(others[:3])}: items of another kind"
+            f"items, and so {are} {', '.join(others)}: items of another kind"
         )
 
     nothing: Floats = np.zeros(len(number))
@@ -185,9 +187,10 @@ def find_fewer_distinct(baseline: Baseline) -> Iterator[Finding]:
     flagged = (usual.low >= 0.5) & (lost >= 0.3) & (count >= 6)
 
     def say(place: int) -> str:
-        distinct = short(share[place] * count[place])
+        number = round(share[place] * count[place])
+        distinct = "one value" if number == 1 else count_of(number, "different values")
         return (
-            f"{baseline.paths[place]} has {distinct} different values in {short(count[place])} items, "
+            f"{baseline.paths[place]} has {distinct} in {count_of(count[place], 'items')}, "
             f"while {at_least(usual.low[place])} of its values differed before"
         )
 

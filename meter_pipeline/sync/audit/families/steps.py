@@ -374,9 +374,10 @@ def _judge_dates(baseline: Baseline, last: JobProfile, comparison: Comparison, t
                 f"while it changed in {at_most(still.high[place])} from job to job"
             )
         days = float(step[place])
-        span = f"{short(days * 24)} hours" if abs(days) < 3 else f"{short(days)} days"
+        number, unit = (abs(days) * 24, "hour") if abs(days) < 3 else (abs(days), "day")
+        span = f"{'back ' if days < 0 else ''}by {short(number)} {unit}{'' if number == 1 else 's'}"
         return (
-            f"{baseline.paths[place]} moved by {span} (median) in {share} of the items that the job before had too; "
+            f"{baseline.paths[place]} moved {span} (median) in {share} of the items that the job before had too; "
             f"from job to job it changed in {at_most(usual.high[place])}"
         )
 

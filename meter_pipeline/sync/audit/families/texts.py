@@ -12,14 +12,16 @@ import numpy as np
 from meter_pipeline.sync.audit.amounts import CURRENCY
 from meter_pipeline.sync.audit.baseline import Band, Baseline, Floats, Mask, band, novelty
 from meter_pipeline.sync.audit.families.speaking import at_most, percent, ratio, short, spell_range, spoken
-from meter_pipeline.sync.audit.findings import Finding
+from meter_pipeline.sync.audit.findings import NEEDED, Finding, count_of
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import (
     DATE,
     FIRST_SCRIPT,
     FLAGS,
     MEASURE,
+    MOST_DECIMALS,
     NEGATIVE,
+    NUMBER,
     PADDED,
     SPELLED,
     TEXT,
@@ -33,6 +35,8 @@ from meter_pipeline.sync.values.currencies import FAMILIES, SIGNS
 _DAMAGE = tuple(range(PADDED))
 # The share of amounts of money that are zero though none ever was.
 _FREE = 0.15
+# The share of numbers with more decimals than ever, their least number, and the decimals that none is rounded to.
+_FINER, _FEWEST_FINER, _UNROUNDED = 0.1, 4, 12
 _CURRENCY = re.compile(CURRENCY)
 _NO_UNIT = mark("")
 
@@ -102,7 +106,8 @@ def find_new_units(baseline: Baseline) -> Iterator[Finding]:
     def say(place: int) -> str:
         names = baseline.now.unit_names
         unit = names.get(int(new.newest[place]), "")
-        written = f"the {'host' if links[place] else 'unit'} {unit!r}" if unit else "no unit"
+        what = "host" if links[place] else "unit"
+        written = f"the {what} {unit!r}" if unit else f"no {what}"
         known = sorted({name for profile in baseline.profiles for name in _units(profile, baseline.paths[place])})
         before = ", ".join(repr(name) if name else "none" for name in known[:4])
         return f"{baseline.paths[place]} has {written} in {percent(new.seen[place])} of its values; before: {before}"
@@ -180,14 +185,49 @@ def find_new_patterns(baseline: Baseline) -> Iterator[Finding]:
     held &= ~_is_same_currency(baseline, held)
     if (held & (forms[:, URL] > 0)).any():
         held &= ~_has_other_host(baseline)
-    flagged = (excess >= 0.35) & (baseline.filled_now >= 5)
+    finer = _finer(baseline, mask)
+    is_finer = (finer >= _FINER) & (excess < 0.35)
+    flagged = (excess >= 0.35) & (baseline.filled_now >= 5) | is_finer
+    seen = np.where(is_finer, finer, new.seen)
 
     def say(place: int) -> str:
+        if is_finer[place]:
+            share = percent(finer[place])
+            return f"{baseline.paths[place]} has more decimals than ever in {share} of its numbers other than zero"
         what = "texts" if texts[place] else "numbers"
         share = percent(new.seen[place])
         return f"{share} of the {what} in {baseline.paths[place]} are written in a way that no job had before"
 
-    yield from spoken(baseline, "pattern", held, flagged, new.seen, say, high=1.5 * new.usual + 0.35)
+    high = np.where(is_finer, 0, 1.5 * new.usual + 0.35)
+    yield from spoken(baseline, "pattern", held, flagged, seen, say, high=high)
+
+
+def _finer(baseline: Baseline, mask: Mask) -> Floats:
+    """The share of each field's numbers, but zeros, with more decimals than any before: rounded ones multiplied.
+
+    It is 0 where these are few, and for numbers that were never rounded.
+    """
+    count = len(baseline.paths)
+    most = np.zeros(count)
+    for line, profile in enumerate(baseline.profiles):
+        own = np.zeros(len(profile.paths))
+        _max_decimals(own, profile)
+        most = np.maximum(most, np.where(mask[line], baseline.spread(profile, own), 0))
+    now = baseline.now
+    limit = most if (places := baseline.places(now)) is None else most[places]
+    patterns = now.patterns
+    finer = (patterns.marks > limit[patterns.fields]) & (patterns.marks <= MOST_DECIMALS) & (limit[patterns.fields] > 0)
+    number = np.bincount(patterns.fields[finer], patterns.counts[finer], len(now.paths)).astype(np.float64)
+    others = now.forms[:, NUMBER] - now.flags[:, ZERO]
+    share = np.where((number >= _FEWEST_FINER) & (limit < _UNROUNDED), ratio(number, others.astype(np.float64)), 0)
+    return np.where(mask.sum(axis=0) >= NEEDED, baseline.spread(now, share), 0)
+
+
+def _max_decimals(most: Floats, profile: JobProfile) -> None:
+    """Writes the decimals of each field's numbers into an array, where these are more than are there."""
+    patterns = profile.patterns
+    are_decimals = patterns.marks <= MOST_DECIMALS
+    np.maximum.at(most, patterns.fields[are_decimals], patterns.marks[are_decimals])
 
 
 def find_other_lengths(baseline: Baseline) -> Iterator[Finding]:
@@ -216,7 +256,7 @@ def find_other_lengths(baseline: Baseline) -> Iterator[Finding]:
         shortest, longest = np.exp(middle.low[place]), np.exp(middle.high[place])
         tail = f", the longest tenth from {short(lengths[place, 2])}" if moved[place] < log(1.6) else ""
         return (
-            f"{baseline.paths[place]} has texts of {short(seen[place])} characters (median){tail}, "
+            f"{baseline.paths[place]} has texts of {count_of(seen[place], 'characters')} (median){tail}, "
             f"while it had {spell_range(short(shortest), short(longest))} before"
         )
 
