@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 
 import msgspec
@@ -296,14 +296,11 @@ def _structs(values: Sequence[Any], kind: Type) -> pa.Array:
 
 
 def _lists(values: Sequence[Any], element: Type) -> pa.Array:
-    offsets: list[int | None] = []
-    end = 0
-    for value in values:
-        offsets.append(None if value is None else end)
-        end += 0 if value is None else len(value)
-    offsets.append(end)
-    flat = build(list(chain.from_iterable(value for value in values if value is not None)), element)
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat, type=pa.list_(flat.type))
+    present = [value or () for value in values]
+    ends = accumulate(map(len, present), initial=0)
+    flat = build(list(chain.from_iterable(present)), element)
+    missing = None if None not in values else pa.array([value is None for value in values])
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), flat, type=pa.list_(flat.type), mask=missing)
 
 
 def spell(value: Any) -> str:

@@ -148,10 +148,13 @@ PLAIN = Identity(ItemRules())
 def item_hashes(values: Sequence[Any], items: Sequence[bytes], *, order: bool | None = None) -> list[str]:
     """`Identity.hashes` under rules that compare scalars as they are; `order` as `ItemRules.array_order`."""
     arranged = list(values) if order is True else _arrange_all(values, order)
-    for place, item in enumerate(items):
-        if b"null" in item or b"-0" in item:
-            arranged[place] = _clean(values[place], order=order)
-    return list(map(_hash, _spell_all(arranged)))
+    # One search of all texts: mostly there is nothing to find.
+    together = b",".join(items)
+    if b"null" in together or b"-0" in together:
+        for place, item in enumerate(items):
+            if b"null" in item or b"-0" in item:
+                arranged[place] = _clean(values[place], order=order)
+    return [blake2b(form, digest_size=16).hexdigest() for form in _spell_all(arranged)]
 
 
 def _spell_all(values: Sequence[Any]) -> list[bytes]:
@@ -278,7 +281,8 @@ class Occurrences:
         before = at < len(self._seen)
         repeated = np.any(self._seen[at[before]] == ordered[before]) or np.any(ordered[1:] == ordered[:-1])
         result = self._count(keys, marks) if repeated else list(keys)
-        self._seen = np.sort(np.concatenate([self._seen, marks]), kind="stable")
+        # Two runs in order, which this kind of sort merges.
+        self._seen = np.sort(np.concatenate([self._seen, ordered]), kind="stable")
         return result
 
     def _count(self, keys: Sequence[str], marks: np.ndarray[Any, np.dtype[np.int64]]) -> list[str]:
