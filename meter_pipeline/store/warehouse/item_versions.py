@@ -106,7 +106,8 @@ WHERE valid_from < since AND (next_from IS NULL OR next_from >= since)
 
 # A condition of strategies with jobs that rejected items.
 _REJECTS = "strategy IN (SELECT strategy FROM meter.jobs WHERE state = 'accepted' AND rejected > 0)"
-_FOLLOWING = "PARTITION BY strategy, target, parameters, item_key ORDER BY step, seen_at, job_id"
+_ITEM = "strategy, target, parameters, item_key"
+_FOLLOWING = f"PARTITION BY {_ITEM} ORDER BY step, seen_at, job_id"
 _ACCEPTED = f"""
 CREATE OR REPLACE TEMP TABLE accepted AS
 SELECT strategy, job_id, {targets.SELECT} AS target, url, parameters, completed_at, since
@@ -169,12 +170,19 @@ placed AS (
     FROM standing
     WHERE valid_to < since
 ),
+-- Most items have one event, which nothing follows: they are spared the windows.
+several AS (
+    SELECT hash({_ITEM}) AS mark FROM placed GROUP BY ALL HAVING count(*) > 1
+),
+followed AS (
+    FROM placed WHERE hash({_ITEM}) IN (FROM several)
+),
 settled AS (
-    FROM placed
+    FROM followed
     WHERE NOT ({targets.IS_LIST} OR {_REJECTS})
     UNION ALL
     -- An item may stand in the list already when a page of it is seen for the first time.
-    FROM placed
+    FROM followed
     WHERE {targets.IS_LIST} OR {_REJECTS}
     QUALIFY kind <> 'first' OR coalesce(lag(kind) OVER ({_FOLLOWING}, kind = 'first'), 'removed') = 'removed'
 )
@@ -189,6 +197,12 @@ SELECT
         ELSE lead(seen_at) OVER following END AS next_from
 FROM settled
 WINDOW following AS ({_FOLLOWING})
+UNION ALL
+SELECT
+    row, strategy, target, url, parameters, item_key, kind, seen_at, job_id, item_index, item_hash, version,
+    field_changes, first_seen_at, NULL, NULL, NULL
+FROM placed
+WHERE hash({_ITEM}) NOT IN (FROM several)
 """  # noqa: S608
 
 _CLOSE = f"""
@@ -204,9 +218,7 @@ _FORGET = f"DELETE FROM {TABLE} AS kept USING stale WHERE kept.strategy = stale.
 # The readable name of an item: the first of the usual naming fields that it has, else its key.
 _LABEL = "coalesce(names[1], names[2], names[3], names[4], item_key)"
 # DuckDB refuses some texts that are JSON to others, such as half a surrogate.
-_NAMES = (
-    "json_extract_string(CASE WHEN json_valid(item) THEN item END, ['$.title', '$.name', '$.headline', '$.heading'])"
-)
+_NAMES = "TRY(json_extract_string(item, ['$.title', '$.name', '$.headline', '$.heading']))"
 
 _ADD = f"""
 INSERT INTO {TABLE} BY NAME
