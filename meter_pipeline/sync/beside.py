@@ -3,6 +3,8 @@
 The caller's thread makes calls, too. So a process that starts slowly or dies costs time and no result: what it had
 begun is done here. A process gets the call and its arguments through its standard input, touches neither lake nor
 ledger, and ends with its parent, whose end closes the pipe.
+
+No `ProcessPoolExecutor`: its processes import the user's main module again, and one that dies breaks the whole pool.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def run_beside(
 
     Args:
         call: Can be pickled, as can arguments and results. Each process has a copy: what it keeps from call to call
-            must not change a result. What it raises comes out in the argument's turn, as if it had been called here.
+            must not change what all results come to together. What it raises comes out in the argument's turn, as if it had been called here.
         arguments: What to call it with.
         helpers: Processes to start.
         most: Most of them that all threads of this process may have at a time: fewer are started then.

@@ -21,7 +21,7 @@ class Limits:
         large_bytes: A body of this size or more is streamed to disk instead of parsed in memory.
         claims_per_group: Strategies are claimed in groups of this size: one fsync per group, and the rest stay free
             for other syncs.
-        helpers: Most processes beside this one that type rows of large jobs.
+        helpers: Most processes beside this one that read large jobs and type their rows.
         process_seconds: Another process is started for this much estimated work; less is not worth its start.
     """
 
@@ -34,5 +34,5 @@ class Limits:
     process_seconds: float = 2.0
 
     def helpers_for(self, items: int) -> int:
-        """How many processes are worth their start for typing this many items."""
+        """How many processes are worth their start for reading or typing this many items."""
         return min(self.helpers, int(items * SECONDS_PER_ITEM / self.process_seconds))

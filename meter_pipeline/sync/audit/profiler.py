@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -161,6 +161,24 @@ class Profiler:
         return self._ids
 
 
+class PickedItems(NamedTuple):
+    """Items of a piece of a job with small ids.
+
+    Attributes:
+        identity: The fields that identify items.
+        size: How many items the piece has.
+        values: The items, parsed.
+        ids: Their ids.
+        at: Their places in the piece.
+    """
+
+    identity: tuple[Path, ...]
+    size: int
+    values: list[Any]
+    ids: Ids
+    at: npt.NDArray[np.int64]
+
+
 class PieceProfiler:
     """Makes the profile of one large job piece by piece; takes the memory of some thousand items.
 
@@ -178,10 +196,19 @@ class PieceProfiler:
         self._at: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self._limit = 2**32
 
+    def without_items(self) -> PieceProfiler:
+        """A profiler of the same job that has no items yet; its `pick` leaves out what this one would."""
+        other = PieceProfiler(self._time, self._before)
+        other._identity, other._limit = self._identity, self._limit
+        return other
+
     def feed(self, values: Sequence[Any]) -> None:
         """Adds the next items, parsed."""
-        if not values:
-            return
+        if values:
+            self.add(self.pick(values))
+
+    def pick(self, values: Sequence[Any]) -> PickedItems:
+        """Those of the next items that may count for the profile; the first ones decide what identifies items."""
         if self._identity is None:
             head = list(values[:EXAMINED])
             before = () if self._before is None else tuple(map(parse_path, self._before.identity))
@@ -190,11 +217,16 @@ class PieceProfiler:
             else:
                 self._identity = _choose_identity(Cells(), head, np.arange(len(head)))
         ids = identify(values, self._identity)
-        chosen = np.flatnonzero(ids < self._limit)
-        self._kept += [values[place] for place in chosen.tolist()]
-        self._ids = np.concatenate([self._ids, ids[chosen]])
-        self._at = np.concatenate([self._at, chosen + self._items])
-        self._items += len(values)
+        at = np.flatnonzero(ids < self._limit)
+        return PickedItems(self._identity, len(values), [values[place] for place in at.tolist()], ids[at], at)
+
+    def add(self, picked: PickedItems) -> None:
+        """Adds the next items, as this profiler or one like it has picked them."""
+        self._identity = picked.identity
+        self._kept += picked.values
+        self._ids = np.concatenate([self._ids, picked.ids])
+        self._at = np.concatenate([self._at, picked.at + self._items])
+        self._items += picked.size
         if len(self._kept) > 4 * MOST_ROWS:
             self._shrink()
 

@@ -24,7 +24,8 @@ from meter_pipeline.sync.audit.findings import HELD
 from meter_pipeline.sync.changes.diff import Counts
 from meter_pipeline.sync.items.readings import PLAIN, survey
 from meter_pipeline.sync.items.results import paused_collection, rewrite
-from meter_pipeline.sync.loading.job import PIECE_FIELDS, CompletedJob
+from meter_pipeline.sync.loading.job import CompletedJob
+from meter_pipeline.sync.loading.pieces import PIECE_FIELDS
 from meter_pipeline.sync.loading.rows import TypedBatch, changes_fit, rows_fit, write_changes, write_typed
 from meter_pipeline.sync.loading.state import ItemMemory, LoadContext, StrategyState
 from meter_pipeline.sync.loading.updates import KEEP, JobUpdate

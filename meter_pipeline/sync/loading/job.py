@@ -12,9 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from meter_pipeline.api import Job, JobBody
-from meter_pipeline.store import columns
-from meter_pipeline.store.columns import ColumnError, Field
-from meter_pipeline.store.field_values import FieldValues
+from meter_pipeline.store.columns import Field
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import RAW, REJECTED
 from meter_pipeline.store.lake.part_set import PartSet
@@ -28,18 +26,14 @@ from meter_pipeline.sync.audit.rules import MAX_FIELDS, Evidence, audit
 from meter_pipeline.sync.changes.diff import Seen
 from meter_pipeline.sync.items.inside import take_out
 from meter_pipeline.sync.items.raw import item_texts, raw_rows, time_of
-from meter_pipeline.sync.items.readings import SeenTexts, merge_facts, observe_columns
 from meter_pipeline.sync.items.texts import Items, Numbers, Texts
+from meter_pipeline.sync.limits import Limits
+from meter_pipeline.sync.loading.pieces import PIECE_ITEMS, SAMPLE_ITEMS, Pieces
 from meter_pipeline.sync.loading.rejects import Piece, Reject, number_after, rejected_pieces, sort_out, take_items
 from meter_pipeline.sync.values.facts import FieldFacts
 
-SAMPLE_ITEMS = 5
 #: The reason of a job that a user holds without giving another.
 BY_HAND = "held by hand"
-# Items of a large job that are in memory at a time.
-PIECE_ITEMS = 2_500
-# More fields than a piece of a job can have.
-PIECE_FIELDS = 1_000_000
 _NO_POSITIONS = np.empty(0, np.int64)
 
 
@@ -160,7 +154,12 @@ def _read_inside(row: JobRow, body: JobBody, texts: Texts, path: str) -> Complet
 
 
 def read_large_body(
-    row: JobRow, body: JobBody, draft: Draft, profiler: PieceProfiler, path: str | None = None
+    row: JobRow,
+    body: JobBody,
+    draft: Draft,
+    profiler: PieceProfiler,
+    path: str | None = None,
+    limits: Limits = Limits(),
 ) -> CompletedJob:
     """Reads and audits a job too large for memory, writes its raw rows and rejected items, and makes its profile.
 
@@ -170,10 +169,11 @@ def read_large_body(
         draft: Gets its rows.
         profiler: Makes its profile.
         path: Path of the array whose elements are the items; None if the received items are.
+        limits: How many processes may read.
     """
     job = body.job
-    pieces = _Pieces(job, time_of(job), profiler, path)
-    draft.write("raw", pieces.raw_rows(body), RAW)
+    pieces = Pieces(job, profiler, path)
+    draft.write("raw", pieces.raw_rows(body, limits), RAW)
     if path is not None:
         draft.write("received", _received_rows(body), RAW)
     rejected, first = pieces.rejected, pieces.rejection
@@ -196,9 +196,9 @@ def _read_stored(row: JobRow, stored: PartSet, texts: Texts, large_bytes: int) -
     size = row.bytes or 0
     batches = stored.job_batches("raw", ["item_index", "item"], {row.job_id: time_of(job)})
     if size >= large_bytes:
-        pieces = _Pieces(job, time_of(job))
+        pieces = Pieces(job)
         for batch in batches:
-            pieces.add_stored(_items_of(batch))
+            pieces.add_stored(_items_of(batch), batch["item_index"][0].as_py())
         return _large_job(row, job, size, pieces, row.reason)
     found, received = [_NO_POSITIONS], []
     for batch in batches:
@@ -218,7 +218,7 @@ def _small_job(row: JobRow, job: Job, size: int, items: Items, positions: Number
     return CompletedJob(row, job, size, len(items), (), reason, items.problem, sample, items, positions)
 
 
-def _large_job(row: JobRow, job: Job, size: int, pieces: _Pieces, audited: str | None) -> CompletedJob:
+def _large_job(row: JobRow, job: Job, size: int, pieces: Pieces, audited: str | None) -> CompletedJob:
     reason = _choose_reason(row, audited)
     count, fields, facts = pieces.item_count, pieces.fields, pieces.facts
     return CompletedJob(row, job, size, count, fields, reason, pieces.problem, pieces.sample, facts=facts)
@@ -252,69 +252,3 @@ def _received_rows(body: JobBody) -> Iterator[pa.Table]:
         start += len(received)
         if piece.items:
             yield raw_rows([(body.job, piece.positions)], item_texts(piece.items))
-
-
-class _Pieces:
-    """Fields, sample and item count of a large job, gathered piece by piece; `profiler` gets the pieces, too."""
-
-    def __init__(self, job: Job, time: str, profiler: PieceProfiler | None = None, path: str | None = None) -> None:
-        self._job = job
-        self._time = time
-        self._profiler = profiler
-        self._path = path
-        self.received = 0
-        self.item_count = 0
-        self.fields: tuple[Field, ...] = ()
-        self.facts: dict[str, FieldFacts] = {}
-        self._seen = SeenTexts()
-        self.problem: str | None = None
-        self.sample: list[dict[str, Any]] = []
-        self.rejected = 0
-        self._first_reject: Reject | None = None
-
-    @property
-    def rejection(self) -> str | None:
-        """Which is the first of the rejected items, and why; None without any."""
-        first = self._first_reject
-        if first is None or self._path is None:
-            return None if first is None else str(first)
-        return str(number_after(self.item_count, [first])[0])
-
-    def raw_rows(self, body: JobBody) -> Iterator[pa.Table]:
-        """Raw rows of the job, piece by piece; each piece is added to what is gathered."""
-        for received in body.batches(PIECE_ITEMS):
-            piece = sort_out(received, self.received)
-            self.received += len(received)
-            self.rejected += len(piece.rejects)
-            self._first_reject = self._first_reject or next(iter(piece.rejects), None)
-            if self._path is not None:
-                yield from self._inner_rows(take_out(piece.items, self._path))
-            elif piece.items:
-                self._add_values(piece.values)
-                yield raw_rows([(self._job, piece.positions)], item_texts(piece.items))
-
-    def _inner_rows(self, elements: list[bytes]) -> Iterator[pa.Table]:
-        for start in range(0, len(elements), PIECE_ITEMS):
-            piece, first = elements[start : start + PIECE_ITEMS], self.item_count
-            self._add_values(columns.parse(piece))
-            yield raw_rows([(self._job, np.arange(first, first + len(piece)))], item_texts(piece))
-
-    def add_stored(self, items: list[bytes]) -> None:
-        """Adds the next items of a job in the lake, where a job of an older version may have any."""
-        if self.problem is None:
-            try:
-                self._add_values(columns.parse(items))
-            except ColumnError as error:
-                self.problem = str(error)
-
-    def _add_values(self, values: list[Any]) -> None:
-        start, self.item_count = self.item_count, self.item_count + len(values)
-        objects = columns.as_objects(values)
-        # Far apart, so that fields of a later piece come after those of an earlier one, as in one piece.
-        by_field = FieldValues(objects)
-        fields = columns.infer_columns(by_field, (self._time, self._job.job_id, start * PIECE_FIELDS))
-        self.fields = columns.merge_fields(self.fields, fields)
-        self.facts = merge_facts(self.facts, observe_columns(by_field, fields, self.facts, self._seen))
-        self.sample = self.sample or objects[:SAMPLE_ITEMS]
-        if self._profiler is not None:
-            self._profiler.feed(values)

@@ -189,7 +189,8 @@ class StrategyLoader:
         body, context, path = fetched.body, self._context, self._state.rules.items
         assert body is not None
         if body.size >= context.limits.large_bytes:
-            return read_large_body(fetched.row, body, context.draft, auditor.profiler(body.job), path)
+            profiler = auditor.profiler(body.job)
+            return read_large_body(fetched.row, body, context.draft, profiler, path, context.limits)
         return read_body(fetched.row, body, self._memory.texts, path)
 
     def _settle(self, fetched: Fetched) -> Outcome | None:

@@ -11,13 +11,10 @@ import math
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from meter_pipeline.sync.values import finding
 from meter_pipeline.sync.values.months import ALL_LANGUAGES
 
-_NONE: Mapping[str, int] = MappingProxyType({})
-_NO_EXAMPLES: Mapping[str, str] = MappingProxyType({})
 # Bits of the set that counts distinct texts of a kind: each text sets one, and the number of texts is estimated from
 # the share that is set, within some per cent up to several thousand.
 _BITS = 1024
@@ -38,10 +35,10 @@ class FieldFacts:
         is_text: Whether enough texts are no values for the field to stay text for ever; nothing is observed then.
     """
 
-    seen: Mapping[str, int] = field(default_factory=lambda: _NONE)
+    seen: Mapping[str, int] = field(default_factory=dict)
     evidence: frozenset[str] = frozenset()
     languages: int = ALL_LANGUAGES
-    examples: Mapping[str, str] = field(default_factory=lambda: _NO_EXAMPLES)
+    examples: Mapping[str, str] = field(default_factory=dict)
     is_text: bool = False
 
     def count(self, *kinds: str) -> float:

@@ -106,7 +106,7 @@ def test_a_job_too_large_for_memory_rejects_what_a_small_one_rejects(
         pytest.MonkeyPatch.context() as patched,
     ):
         small.sync()
-        patched.setattr("meter_pipeline.sync.loading.job.PIECE_ITEMS", 7)
+        patched.setattr("meter_pipeline.sync.loading.pieces.PIECE_ITEMS", 7)
         large.sync(limits=ALL_LARGE)
         for station in (small, large):
             assert_whole(station)
