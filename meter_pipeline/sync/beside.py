@@ -48,7 +48,8 @@ def run_beside(
 
     Args:
         call: Can be pickled, as can arguments and results. Each process has a copy: what it keeps from call to call
-            must not change what all results come to together. What it raises comes out in the argument's turn, as if it had been called here.
+            must not change what all results come to together. What it raises comes out in the argument's turn, as if
+            it had been called here.
         arguments: What to call it with.
         helpers: Processes to start.
         most: Most of them that all threads of this process may have at a time: fewer are started then.
