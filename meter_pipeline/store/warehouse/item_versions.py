@@ -139,7 +139,8 @@ FROM (
 )
 GROUP BY job_id
 """  # noqa: S608
-# Those versions, then all events since then, with what each says of the version that it begins.
+# Those versions, then all events since then, with what each says of the version that it begins. What its job says is
+# added at the end.
 _EVENTS = f"""
 CREATE OR REPLACE TEMP TABLE events AS
 WITH found AS (
@@ -187,7 +188,7 @@ settled AS (
     QUALIFY kind <> 'first' OR coalesce(lag(kind) OVER ({_FOLLOWING}, kind = 'first'), 'removed') = 'removed'
 )
 SELECT
-    row, strategy, target, url, parameters, item_key, kind, seen_at, job_id, item_index, item_hash,
+    row, item_key, kind, seen_at, job_id, item_index, item_hash,
     sum(version) OVER (following ROWS UNBOUNDED PRECEDING)::BIGINT AS version,
     sum(field_changes) OVER (following ROWS UNBOUNDED PRECEDING)::BIGINT AS field_changes,
     first_value(first_seen_at) OVER following AS first_seen_at,
@@ -199,8 +200,7 @@ FROM settled
 WINDOW following AS ({_FOLLOWING})
 UNION ALL
 SELECT
-    row, strategy, target, url, parameters, item_key, kind, seen_at, job_id, item_index, item_hash, version,
-    field_changes, first_seen_at, NULL, NULL, NULL
+    row, item_key, kind, seen_at, job_id, item_index, item_hash, version, field_changes, first_seen_at, NULL, NULL, NULL
 FROM placed
 WHERE hash({_ITEM}) NOT IN (FROM several)
 """  # noqa: S608
@@ -223,13 +223,14 @@ _NAMES = "TRY(json_extract_string(item, ['$.title', '$.name', '$.headline', '$.h
 _ADD = f"""
 INSERT INTO {TABLE} BY NAME
 SELECT
-    * EXCLUDE (row, kind, job_id, item_index, seen_at, names, item), job_id AS first_job_id, seen_at AS valid_from,
-    {_LABEL} AS label, item
+    strategy, target, url, parameters, item_key, version, seen_at AS valid_from, valid_to, next_from,
+    job_id AS first_job_id, last_job_id, first_seen_at, field_changes, {_LABEL} AS label, item_hash, item
 FROM (
     SELECT *, {_NAMES} AS names
     FROM (SELECT job_id, item_index, item FROM ({{rows}}) WHERE completed_at >= TIMESTAMPTZ '{{since}}')
     JOIN (FROM events WHERE item_index IS NOT NULL) AS events USING (job_id, item_index)
 )
+JOIN (SELECT job_id, strategy, target, url, parameters FROM accepted) AS accepted USING (job_id)
 """  # noqa: S608
 # The right side of a join is kept in memory: it is the one with new versions alone.
 _AS_WRITTEN = "SET disabled_optimizers = 'join_order,build_side_probe_side'"
