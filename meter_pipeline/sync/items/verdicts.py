@@ -21,8 +21,10 @@ _ENOUGH = ((6, 3), (12, 2), (20, 1))
 # An id that looks like one and that no other item ever had, in a list where nothing but the items changes.
 _ENOUGH_CODES = (*_ENOUGH, (40, 0))
 _ENOUGH_NUMBERS = ((20, 6), (60, 1))
-# A number that has stayed in this many pairs would have changed if it were one that changes in a tenth of them.
-_STAYED_NUMBERS, _CHANGES_AROUND = 24, 6
+# What has stayed in this many pairs would have changed if it were something that changes in a tenth of them.
+STAYED, _CHANGES_AROUND = 24, 6
+# Of fewer pairs, those of two or three jobs say little: what is rewritten now and then, often was not just then.
+FEW_STEPS = 3
 _ENOUGH_REPEATED = ((40, 6),)
 # A name or a title that may have been rewritten in this share of items, for all that was seen, needs more, too.
 _ENOUGH_UNSETTLED = ((24, 3),)
@@ -160,6 +162,8 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
     if measures.repeated and measures.most_items < MANY_ITEMS and not measures.are_copies:
         # In a short list one repeat more or less decides whether a field is unique.
         enough = _ENOUGH_REPEATED
+    if shape == WORDS and len(fields) == 1 and measures.matched < STAYED and measures.met < FEW_STEPS:
+        return WAITING, f"too little seen: a text that {measures.met} comparisons left alone may be rewritten in others"
     is_strong = shape in _STRONG and measure_strength(measures) >= _STRONG[shape]
     is_strong = is_strong and (measures.agreement or 0) >= _STRONG_AGREEMENT
     is_strong = is_strong and enough in (_ENOUGH, _ENOUGH_CODES, _ENOUGH_NUMBERS)
@@ -190,7 +194,7 @@ def _has_stayed(measures: Measures) -> bool:
     is_flawless = measures.loss == 0 and not measures.repeated and not measures.reused and not measures.is_by_ranks
     # Where items come and go and the rest does not recognise them, each of them may have changed its number instead.
     is_flawless = is_flawless and measures.unsettled <= _MAX_LOSS * measures.matched
-    is_often = measures.matched >= _STAYED_NUMBERS and measures.changed >= _CHANGES_AROUND
+    is_often = measures.matched >= STAYED and measures.changed >= _CHANGES_AROUND
     return is_flawless and is_often and (measures.agreement or 0) >= _MIN_AGREEMENT
 
 
