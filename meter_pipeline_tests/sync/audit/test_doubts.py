@@ -217,6 +217,12 @@ def test_numbers_that_all_grow_by_one_are_no_step_and_by_a_tenth_are_one() -> No
     assert ("step", "weeks") in named(judge_after(days[:5], higher))
 
 
+def test_the_one_price_of_a_page_does_not_become_a_hundred_times_itself() -> None:
+    days = [[{"title": "Nordic oak desk", "price": f"£{149 + day // 3}.00", "stock": 20 - day}] for day in range(9)]
+    verdict = judge_after(days[:8], [days[8][0] | {"price": "£15100.00"}])
+    assert ("step", "price") in named(verdict)
+
+
 def test_large_numbers_of_all_sizes_are_no_names_of_items() -> None:
     chance = Random(8)
     people = [round(10 ** chance.uniform(4, 8)) for _ in range(60)]

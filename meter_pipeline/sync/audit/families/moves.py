@@ -20,6 +20,8 @@ from meter_pipeline.sync.audit.profile import JobProfile
 SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
 # Numbers that grew, without one that fell, to call a field one that counts: by chance one in four thousand does.
 _SURELY_GROWS = 12
+# Fewest numbers whose differences say something by being the same.
+_SAME_DIFFERENCE = 5
 # What counts is at so many times its usual growth after its first jobs; or next to nothing.
 _FIRST_JOBS, _NEXT_TO_NOTHING = 3, 0.02
 
@@ -132,7 +134,7 @@ def count_on(baseline: Baseline, last: JobProfile, comparison: Comparison) -> Ma
     for column, place in enumerate(numeric.tolist()):
         own = differences[:, column]
         own = own[~np.isnan(own)]
-        if len(own):
+        if len(own) >= _SAME_DIFFERENCE:
             middle = np.sort(own)[len(own) // 2]
             found[place] = middle > 0 and (own == middle).mean() >= 0.9
     return is_whole(baseline) & (baseline.spread(baseline.now, found) > 0)
