@@ -282,7 +282,8 @@ class Occurrences:
         repeated = np.any(self._seen[at[before]] == ordered[before]) or np.any(ordered[1:] == ordered[:-1])
         result = self._count(keys, marks) if repeated else list(keys)
         # Two runs in order, which this kind of sort merges.
-        self._seen = np.sort(np.concatenate([self._seen, ordered]), kind="stable")
+        self._seen = np.concatenate([self._seen, ordered])
+        self._seen.sort(kind="stable")
         return result
 
     def _count(self, keys: Sequence[str], marks: np.ndarray[Any, np.dtype[np.int64]]) -> list[str]:
