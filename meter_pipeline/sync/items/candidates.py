@@ -27,7 +27,6 @@ from meter_pipeline.sync.items.shapes import (
 )
 from meter_pipeline.sync.items.verdicts import (
     ACCEPTED,
-    FEW_STEPS,
     MANY_ITEMS,
     MANY_PAIRS,
     REFUSED,
@@ -47,7 +46,7 @@ from meter_pipeline.sync.items.verdicts import (
 FIELDS, TARGET = "fields", "target"
 
 # What a text needs that does not wait for a number, and two fields of a short list that may be different by chance.
-_STRONG_ALONE, _STRONG_TOGETHER, _AGREEMENT_TOGETHER = 10, 6, 0.4
+_STRONG_ALONE, _STRONG_TOGETHER, _STEPS_TOGETHER, _AGREEMENT_TOGETHER = 10, 6, 3, 0.4
 # A number of many digits that stays is rather an id than a text that stays is, which may still be edited.
 _ORDER = (CODES, PAGE, LONG, WORDS, SPREAD)
 _PAIRED_FIELDS = 12
@@ -270,7 +269,7 @@ def _rate_by_chance(evidence: Evidence, fields: Fields, measures: Measures) -> _
     shape = max(find_field_shape(evidence, path) for path in fields)
     verdict, reason = judge(fields, measures, shape, may_be_chance=True)
     # They need the pairs of a number, which may be different by chance, too.
-    is_enough = measures.matched >= STAYED and evidence.steps >= FEW_STEPS
+    is_enough = measures.matched >= STAYED and evidence.steps >= _STEPS_TOGETHER
     is_enough = is_enough and measure_strength(measures) >= _STRONG_TOGETHER
     is_enough = is_enough and (measures.agreement or 0) >= _AGREEMENT_TOGETHER
     if verdict == ACCEPTED and measures.reused:

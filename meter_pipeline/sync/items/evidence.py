@@ -49,6 +49,10 @@ _FEW_REPLACED, _CHANCE = 2, 0.05
 # The odds against two items being the same from which they count as different ones, by their texts and by all fields:
 # the same item would seem another one in less than 2 % of cases.
 _OTHER_WORDS, _OTHER = 1.0, 4.0
+# Pages that a list is long at most: numbers that begin further on are no places.
+_MOST_PAGES = 100
+# Times that the changes of all fields are drawn anew to count how many pairs have several of them by chance.
+_DRAWS = 8
 # Repeats that independent fields would have had, and the share of these that still counts as none.
 _SURPRISING, _SELDOM = 3.0, 0.25
 
@@ -226,6 +230,8 @@ class Evidence:
         for sample in self.samples:
             numbers = np.array([place_of(walk(item, fields[0])) for item in sample.values], np.float64)
             if len(numbers) < 2 or np.isnan(numbers).mean() > 0.5:
+                return False
+            if np.nanmin(numbers) > _MOST_PAGES * len(numbers):
                 return False
             for direction in (1, -1):
                 offset = numbers - direction * np.arange(len(numbers))
@@ -443,11 +449,24 @@ class Evidence:
         matrices = [job.matrix for job in self._jobs]
         found = find_returns(self.samples, self._columns(fields), matrices, rest)
         equal = np.concatenate([found, *(step.equal(fields)[:, rest] for step in self._steps)])
-        # A number that moves tells for an item by what it keeps; against it only together with much else.
-        by_words = np.where(equal, agree, np.where(words, differ, 0.0)).sum(axis=1)
-        by_all = np.where(equal, agree, differ).sum(axis=1)
-        is_other = (by_words <= -_OTHER_WORDS) | (by_all <= -_OTHER)
-        return int((is_other & ((~equal).sum(axis=1) >= _FEW_REPLACED)).sum())
+
+        def find_others(equal: Mask) -> Mask:
+            # A number that moves tells for an item by what it keeps; against it only together with much else.
+            by_words = np.where(equal, agree, np.where(words, differ, 0.0)).sum(axis=1)
+            by_all = np.where(equal, agree, differ).sum(axis=1)
+            is_other = (by_words <= -_OTHER_WORDS) | (by_all <= -_OTHER)
+            return np.asarray(is_other & ((~equal).sum(axis=1) >= _FEW_REPLACED))
+
+        replaced = find_others(equal)
+        count, same = int(replaced.sum()), equal[~replaced]
+        if not count or not len(same):
+            return count
+        # Among items that stayed the same each field changes as often, but in other pairs than it did: what several
+        # changes at once are by chance.
+        rows, shifts = np.arange(len(same))[:, None], np.arange(len(rest))
+        drawn = (find_others(same[(rows + draw * shifts) % len(same), shifts]) for draw in range(1, _DRAWS + 1))
+        chance = sum(int(others.sum()) for others in drawn) / _DRAWS / len(same)
+        return max(count - round(chance * len(equal)), 0)
 
     @cached_property
     def _are_doubles(self) -> Mask:

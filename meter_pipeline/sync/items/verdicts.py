@@ -23,8 +23,8 @@ _ENOUGH_CODES = (*_ENOUGH, (40, 0))
 _ENOUGH_NUMBERS = ((20, 6), (60, 1))
 # What has stayed in this many pairs would have changed if it were something that changes in a tenth of them.
 STAYED, _CHANGES_AROUND = 24, 6
-# Of fewer pairs, those of two or three jobs say little: what is rewritten now and then, often was not just then.
-FEW_STEPS = 3
+# Of fewer pairs, those of two jobs alone say little of a text: what is rewritten now and then, often is not just then.
+_FEW_MET = 2
 _ENOUGH_REPEATED = ((40, 6),)
 # A name or a title that may have been rewritten in this share of items, for all that was seen, needs more, too.
 _ENOUGH_UNSETTLED = ((24, 3),)
@@ -162,8 +162,8 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
     if measures.repeated and measures.most_items < MANY_ITEMS and not measures.are_copies:
         # In a short list one repeat more or less decides whether a field is unique.
         enough = _ENOUGH_REPEATED
-    if shape == WORDS and len(fields) == 1 and measures.matched < STAYED and measures.met < FEW_STEPS:
-        return WAITING, f"too little seen: a text that {measures.met} comparisons left alone may be rewritten in others"
+    if shape == WORDS and len(fields) == 1 and measures.matched < STAYED and measures.met < _FEW_MET:
+        return WAITING, "too little seen: a text that two jobs have may be rewritten in the next"
     is_strong = shape in _STRONG and measure_strength(measures) >= _STRONG[shape]
     is_strong = is_strong and (measures.agreement or 0) >= _STRONG_AGREEMENT
     is_strong = is_strong and enough in (_ENOUGH, _ENOUGH_CODES, _ENOUGH_NUMBERS)
