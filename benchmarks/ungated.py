@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from meter_pipeline import cli
 from meter_pipeline.sync.audit.profile import JobProfile
-from meter_pipeline.sync.audit.profiler import PieceProfiler
+from meter_pipeline.sync.audit.profiler import PickedItems, PieceProfiler
 from meter_pipeline.sync.items.raw import time_of
 from meter_pipeline.sync.loading import loader
 from meter_pipeline.sync.loading.fetch import Fetched
@@ -38,7 +40,13 @@ class _NoAuditor:
 
 
 class _NoProfiler(PieceProfiler):
-    def feed(self, values: Sequence[Any]) -> None:
+    def without_items(self) -> _NoProfiler:
+        return self
+
+    def pick(self, values: Sequence[Any]) -> PickedItems:
+        return PickedItems((), len(values), [], np.empty(0, np.uint32), np.empty(0, np.int64))
+
+    def add(self, picked: PickedItems) -> None:
         pass
 
     def finish(self) -> JobProfile:
