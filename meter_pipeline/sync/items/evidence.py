@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from math import exp
 from typing import Any
 
 import numpy as np
 
 from meter_pipeline.config.field_paths import Path
+from meter_pipeline.sync.items.agreement import agree_above_chance, agree_in_order, copies_agree
+from meter_pipeline.sync.items.chance import beyond_chance, bound
 from meter_pipeline.sync.items.coding import (
     CodeBook,
     Coded,
@@ -27,32 +28,22 @@ from meter_pipeline.sync.items.coding import (
     join_fields,
     walk,
 )
-from meter_pipeline.sync.items.comparisons import INFORMATIVE, Fields, Step, list_consecutive
+from meter_pipeline.sync.items.comparisons import Fields, Step, list_consecutive
 from meter_pipeline.sync.items.measures import Measures
-from meter_pipeline.sync.items.pairing import pair_codes, pair_marks, rank_numbers
+from meter_pipeline.sync.items.pairing import pair_codes, pair_marks
 from meter_pipeline.sync.items.partners import Partners, thin, weigh_fields
+from meter_pipeline.sync.items.places import numbers_places
+from meter_pipeline.sync.items.replacements import FEW_REPLACED, count_others, measure_replaced
 from meter_pipeline.sync.items.returns import find_returns
-from meter_pipeline.sync.items.samples import BLOCK_ITEMS, TARGET_PATH, JobSample, mix, number_of, place_of
+from meter_pipeline.sync.items.samples import BLOCK_ITEMS, TARGET_PATH, JobSample, mix
 
 # A field whose values agree no more often than this above chance, however items are paired, is new in every job.
 _STEADY = 0.2
 # A field whose values repeat within a job, and as often as this from job to job, is a property of items that stay.
 _LASTING = 0.9
-_FEW_PAIRS = 4
-# Copies of an item agree above chance in this share of its other fields.
-_ALIKE = 0.5
 # With fewer items that were recognised by their other fields, another candidate is asked.
 _FEW_CHECKED = 20
 _MOST_OTHERS, _MOST_RIVALS = 48, 4
-# Fields of an item that tell by differing all at once that another item is in its place, and what counts as chance.
-_FEW_REPLACED, _CHANCE = 2, 0.05
-# The odds against two items being the same from which they count as different ones, by their texts and by all fields:
-# the same item would seem another one in less than 2 % of cases.
-_OTHER_WORDS, _OTHER = 1.0, 4.0
-# Pages that a list is long at most: numbers that begin further on are no places.
-_MOST_PAGES = 100
-# Times that the changes of all fields are drawn anew to count how many pairs have several of them by chance.
-_DRAWS = 8
 # Repeats that independent fields would have had, and the share of these that still counts as none.
 _SURPRISING, _SELDOM = 3.0, 0.25
 
@@ -199,7 +190,7 @@ class Evidence:
                 measures.met += len(pairs.old) > 0
                 measures.smaller += min(old.present, new.present) * self.samples[step.new].share
                 measures.changed += int((~step.equal(fields)[:, movable & ~step.is_of_job]).any(axis=1).sum())
-            self._above[fields] = self._above_chance(fields)
+            self._above[fields] = agree_above_chance(self._steps, fields, len(self.paths))
         steady = self._steady_fields(candidates)
         for fields, measures in candidates.items():
             measures.agreement, measures.is_by_ranks = self._agreement(fields, steady)
@@ -223,36 +214,6 @@ class Evidence:
         chosen[[self._places[path] for path in fields if path in self._places]] = False
         return chosen
 
-    def _numbers_places(self, fields: Fields) -> bool:
-        """Whether a field numbers the places of items: 1, 2, 3 from the top, with the same start in every job."""
-        in_place = total = 0
-        offsets: dict[tuple[str, int], set[float]] = {}
-        for sample in self.samples:
-            numbers = np.array([place_of(walk(item, fields[0])) for item in sample.values], np.float64)
-            if len(numbers) < 2 or np.isnan(numbers).mean() > 0.5:
-                return False
-            if np.nanmin(numbers) > _MOST_PAGES * len(numbers):
-                return False
-            for direction in (1, -1):
-                offset = numbers - direction * np.arange(len(numbers))
-                offsets.setdefault((sample.target_id, direction), set()).add(float(np.nanmedian(offset)))
-            differences = np.diff(numbers)
-            in_place += int(max((differences == 1).sum(), (differences == -1).sum()))
-            total += len(differences)
-        targets = {target for target, _ in offsets}
-        fixed = any(all(len(offsets[target, direction]) == 1 for target in targets) for direction in (1, -1))
-        return fixed and in_place >= 0.9 * total
-
-    def _above_chance(self, fields: Fields) -> tuple[Numbers, Numbers]:
-        """For each field, how much more often pairs of a candidate agree than by chance, and how much they could."""
-        above, weight = np.zeros(len(self.paths)), np.zeros(len(self.paths))
-        for step in self._steps:
-            count = len(step.pairs[fields].old)
-            if count:
-                above += np.where(step.tells, step.equal(fields).sum(axis=0) - step.chance * count, 0.0)
-                weight += np.where(step.tells, (1 - step.chance) * count, 0.0)
-        return above, weight
-
     def _steady_fields(self, candidates: Mapping[Fields, Measures]) -> Mask:
         """Fields that agree above chance in the pairs of some candidate, or have the same values in every job."""
         repeating = np.array([self.count((path,)).uniqueness < _LASTING for path in self.paths], np.bool_)
@@ -270,59 +231,32 @@ class Evidence:
             return max(above / weight, 0.0), False
         # Every other field moves in every job: what is a number then still moves with the item.
         paths = [self.paths[place] for place in np.flatnonzero(self._others_than(fields))]
-        ranks = [rank for path in paths for rank in self._rank_agreement(fields, path)]
+        ranks = [rank for path in paths for rank in agree_in_order(self._steps, self.samples, fields, path)]
         return (float(np.median(ranks)) if ranks else None), True
 
     def are_copies(self, fields: Fields) -> bool:
         """Whether items with the same value are whole items that repeat: alike in their other fields, above chance."""
         # What is new in every job differs between copies, too.
         others = self._others_than(fields) & (self._overlap >= _STEADY)
-        above = weight = 0.0
-        for job, column in zip(self._jobs, self._columns(fields), strict=True):
-            last = column.places[column.codes]
-            repeated = np.flatnonzero((column.codes > 0) & (last != np.arange(len(last))))
-            if not len(repeated):
-                continue
-            chance = job.by_field(job.counts * (job.counts - 1.0)) / max(len(job) * (len(job) - 1), 1)
-            equal = job.matrix[repeated] == job.matrix[last[repeated]]
-            telling = others & (chance < INFORMATIVE)
-            above += float((equal[:, telling] - chance[telling]).sum())
-            weight += float((1 - chance[telling]).sum()) * len(repeated)
-        return weight > 0 and above >= _ALIKE * weight
-
-    def _rank_agreement(self, fields: Fields, path: Path) -> list[float]:
-        """How alike the order of a field's numbers is in the old and the new items of pairs, job by job."""
-        found = []
-        for step in self._steps:
-            pairs = step.pairs[fields]
-            if len(pairs.old) < _FEW_PAIRS:
-                continue
-            olds, news = self.samples[step.old].values, self.samples[step.new].values
-            old = np.array([number_of(walk(olds[place], path)) for place in pairs.old.tolist()], np.float64)
-            new = np.array([number_of(walk(news[place], path)) for place in pairs.new.tolist()], np.float64)
-            both = ~(np.isnan(old) | np.isnan(new))
-            old, new = old[both], new[both]
-            if len(old) >= _FEW_PAIRS and len(np.unique(old)) > 2 and len(np.unique(new)) > 2:
-                found.append(max(float(np.corrcoef(rank_numbers(old), rank_numbers(new))[0, 1]), 0.0))
-        return found
+        return copies_agree(self._jobs, self._columns(fields), others)
 
     def _add_changes(self, fields: Fields, measures: Measures, rivals: Sequence[Fields], steady: Mask) -> None:
         """Counts items that are recognised without the candidate and have another value of it."""
-        changes, recognised, measures.checked, bound = self._changes_by_rest(fields, steady)
+        changes, recognised, measures.checked, most = self._changes_by_rest(fields, steady)
         partners = self._seek_partners(fields, steady)
         measures.unsettled = partners.unsettled
         measures.replaced = self._replaced(fields, steady)
         measures.reused = self._reused(fields, steady)
         found = [
             (changes, recognised),
-            (_beyond_chance(partners.found, partners.explained), measures.matched + partners.found),
+            (beyond_chance(partners.found, partners.explained), measures.matched + partners.found),
         ]
-        bounds = [bound] if measures.checked >= _FEW_CHECKED else []
+        bounds = [most] if measures.checked >= _FEW_CHECKED else []
         for rival in rivals:
             if not set(rival) & set(fields):
                 found.append(self._changes_by_rival(fields, rival, steady))
                 measures.checked = max(measures.checked, int(found[-1][1]))
-                bounds.append(_bound(found[-1][0], found[-1][0], found[-1][1]))
+                bounds.append(bound(found[-1][0], found[-1][0], found[-1][1]))
         measures.unsure = bounds[0] if bounds else 1.0
         measures.changes, measures.recognised = max(found, key=lambda pair: (_rate(pair), pair[1]))
 
@@ -370,8 +304,8 @@ class Evidence:
             recognised += max(int(known.sum()), len(step.pairs[fields].old) + again)
             checked += int(known.sum())
         raw = max(found, again_found)
-        changes = _beyond_chance(raw, explained)
-        return changes, recognised, checked, _bound(max(raw - 1.2 * explained, 0.0), raw, recognised)
+        changes = beyond_chance(raw, explained)
+        return changes, recognised, checked, bound(max(raw - 1.2 * explained, 0.0), raw, recognised)
 
     def _seek_partners(self, fields: Fields, steady: Mask) -> Partners:
         """What became of the items that found no partner by the candidate, as far as their other fields tell."""
@@ -417,7 +351,7 @@ class Evidence:
         found = self._placed.get(fields)
         if found is None:
             is_unique = self.count(fields).uniqueness >= _LASTING
-            found = self._placed[fields] = is_unique and self._numbers_places(fields)
+            found = self._placed[fields] = is_unique and numbers_places(self.samples, fields[0])
         return found
 
     def _replaced(self, fields: Fields, steady: Mask) -> float:
@@ -429,44 +363,20 @@ class Evidence:
         if not len(rest) or not self._is_closed(fields):
             return 0.0
         pairs = np.concatenate([step.equal(fields)[:, rest] for step in self._steps])
-        differing = (~pairs).sum(axis=0)
         # What stands for the same places as the candidate tells as little of what stands there.
-        alone = [self.count((self.paths[place],)).uniqueness < _LASTING for place in rest]
-        telling = (differing > 0) | np.array(alone, np.bool_)
-        if np.count_nonzero(telling) < _FEW_REPLACED or not self._are_words[rest[telling]].any():
-            return 0.0
-        explained = float(np.prod((differing[telling] + 0.5) / (len(pairs) + 1))) * len(pairs)
-        found = int((~pairs[:, telling]).all(axis=1).sum())
-        return found / len(pairs) if found and _tail(found, explained) < _CHANCE else 0.0
+        repeat = np.array([self.count((self.paths[place],)).uniqueness < _LASTING for place in rest], np.bool_)
+        return measure_replaced(pairs, self._are_words[rest], repeat)
 
     def _reused(self, fields: Fields, steady: Mask) -> int:
         """How often a value is that of another item later: in the next job, or when it comes back after others."""
         rest = np.flatnonzero(self._others_than((*fields, TARGET_PATH), steady))
-        if len(rest) < _FEW_REPLACED:
+        if len(rest) < FEW_REPLACED:
             return 0
-        words = self._are_words[rest]
-        agree, differ = (weights[rest] for weights in self._weigh(fields))
         matrices = [job.matrix for job in self._jobs]
         found = find_returns(self.samples, self._columns(fields), matrices, rest)
         equal = np.concatenate([found, *(step.equal(fields)[:, rest] for step in self._steps)])
-
-        def find_others(equal: Mask) -> Mask:
-            # A number that moves tells for an item by what it keeps; against it only together with much else.
-            by_words = np.where(equal, agree, np.where(words, differ, 0.0)).sum(axis=1)
-            by_all = np.where(equal, agree, differ).sum(axis=1)
-            is_other = (by_words <= -_OTHER_WORDS) | (by_all <= -_OTHER)
-            return np.asarray(is_other & ((~equal).sum(axis=1) >= _FEW_REPLACED))
-
-        replaced = find_others(equal)
-        count, same = int(replaced.sum()), equal[~replaced]
-        if not count or not len(same):
-            return count
-        # Among items that stayed the same each field changes as often, but in other pairs than it did: what several
-        # changes at once are by chance.
-        rows, shifts = np.arange(len(same))[:, None], np.arange(len(rest))
-        drawn = (find_others(same[(rows + draw * shifts) % len(same), shifts]) for draw in range(1, _DRAWS + 1))
-        chance = sum(int(others.sum()) for others in drawn) / _DRAWS / len(same)
-        return max(count - round(chance * len(equal)), 0)
+        agree, differ = self._weigh(fields)
+        return count_others(equal, self._are_words[rest], (agree[rest], differ[rest]))
 
     @cached_property
     def _are_doubles(self) -> Mask:
@@ -497,25 +407,6 @@ def _without_partner(old: Coded, new: Coded) -> tuple[Codes, Codes]:
     gone = np.flatnonzero((old.codes > 0) & (new.counts[old.codes] == 0))
     come = np.flatnonzero((new.codes > 0) & (old.counts[new.codes] == 0))
     return gone, come
-
-
-def _beyond_chance(found: float, explained: float) -> float:
-    """Few coincidences vary most: what one standard deviation more of them explains, is no change."""
-    return max(found - 1.2 * explained - explained**0.5, 0.0)
-
-
-def _bound(changes: float, raw: float, recognised: float) -> float:
-    """What share of items may have changed: two standard deviations more than what chance does not explain."""
-    return min((changes + 2 * (raw + 1) ** 0.5) / recognised, 1.0) if recognised else 1.0
-
-
-def _tail(found: int, expected: float) -> float:
-    """How probable it is that as many as found, or more, are seen where some are expected."""
-    term = below = exp(-expected)
-    for number in range(1, found):
-        term *= expected / number
-        below += term
-    return 1 - below
 
 
 def _count_alike(job: CodedJob) -> Numbers:
