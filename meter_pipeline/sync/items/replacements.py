@@ -6,6 +6,7 @@ import numpy as np
 
 from meter_pipeline.sync.items.chance import tail
 from meter_pipeline.sync.items.coding import Mask, Numbers
+from meter_pipeline.sync.items.partners import thin
 
 # Fields of an item that tell by differing all at once that another item is in its place, and what counts as chance.
 FEW_REPLACED, _CHANCE = 2, 0.05
@@ -14,6 +15,8 @@ FEW_REPLACED, _CHANCE = 2, 0.05
 _OTHER_WORDS, _OTHER = 1.0, 4.0
 # Times that the changes of all fields are drawn anew to count how many pairs have several of them by chance.
 _DRAWS = 8
+# Of more pairs than these, some are drawn from.
+_MOST_DRAWN = 256
 
 
 def measure_replaced(equal: Mask, words: Mask, repeat: Mask) -> float:
@@ -47,6 +50,7 @@ def count_others(equal: Mask, words: Mask, weights: tuple[Numbers, Numbers]) -> 
         return count
     # Among items that stayed the same each field changes as often, but in other pairs than it did: what several
     # changes at once are by chance.
+    same = same[thin(np.arange(len(same)), _MOST_DRAWN)]
     rows, shifts = np.arange(len(same))[:, None], np.arange(equal.shape[1])
     drawn = (same[(rows + draw * shifts) % len(same), shifts] for draw in range(1, _DRAWS + 1))
     chance = sum(int(_find_others(pairs, words, weights).sum()) for pairs in drawn) / _DRAWS / len(same)
