@@ -97,7 +97,7 @@ def test_the_share_of_a_process_that_dies_is_loaded_all_the_same(
     ("most", "names", "rate", "started"),
     [(1, NAMES[:1], None, 0), (2, NAMES[:1], None, 1), (2, NAMES[:1], 1_000.0, 1), (2, NAMES[:2], None, 0)],
 )
-def test_processes_that_no_strategy_needs_help_to_type_large_jobs(
+def test_processes_that_no_strategy_needs_help_with_large_jobs(
     empty_sandbox: Sandbox,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -106,7 +106,7 @@ def test_processes_that_no_strategy_needs_help_to_type_large_jobs(
     rate: float | None,
     started: int,
 ) -> None:
-    """`started`: how many processes help: none where there are as many strategies as processes."""
+    """`started`: how many processes help to read, and again to type: none for as many strategies as processes."""
     for name in names:
         empty_sandbox.add_strategy(name, items=[])
         empty_sandbox.advance(60)
@@ -125,7 +125,7 @@ def test_processes_that_no_strategy_needs_help_to_type_large_jobs(
         settings = replace(processes(shared, empty_sandbox)._settings, max_requests_per_second=rate)
         report = shared.sync(processes=OwnProcesses(settings, most), limits=limits)
         assert report.jobs == len(names)
-        assert len(helpers) == started
+        assert len(helpers) == 2 * started
         assert_whole(shared)
         assert_equal(alone, shared)
 
