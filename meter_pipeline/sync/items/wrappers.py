@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -91,7 +92,13 @@ def find_missing_lists(ledger: Ledger, lake: Lake, unmatched: Iterable[StrategyR
 
 
 def _rule_of(row: StrategyRow) -> str | None:
-    return item_rules.load(row.identity).items if row.identity else None
+    return _read_rule(row.identity) if row.identity else None
+
+
+# Most strategies of an account have the same rules.
+@lru_cache(1_024)
+def _read_rule(identity: str) -> str | None:
+    return item_rules.load(identity).items
 
 
 def _find_list(row: StrategyRow) -> Path | None:
