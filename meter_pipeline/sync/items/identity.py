@@ -154,7 +154,7 @@ def item_hashes(values: Sequence[Any], items: Sequence[bytes], *, order: bool | 
         for place, item in enumerate(items):
             if b"null" in item or b"-0" in item:
                 arranged[place] = _clean(values[place], order=order)
-    return [blake2b(form, digest_size=16).hexdigest() for form in _spell_all(arranged)]
+    return list(map(_hash, _spell_all(arranged)))
 
 
 def _spell_all(values: Sequence[Any]) -> list[bytes]:
