@@ -13,7 +13,7 @@ FEW_REPLACED, _CHANCE = 2, 0.05
 # The odds against two items being the same from which they count as different ones, by their texts and by all fields:
 # the same item would seem another one in less than 2 % of cases.
 _OTHER_WORDS, _OTHER = 1.0, 4.0
-# Times that the changes of all fields are drawn anew to count how many pairs have several of them by chance.
+# How often the changes of each field are dealt to other pairs at random, to see how many pairs have several by chance.
 _DRAWS = 8
 # Of more pairs than these, some are drawn from.
 _MOST_DRAWN = 256

@@ -22,7 +22,8 @@ SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
 _SURELY_GROWS = 12
 # Fewest numbers whose differences say something by being the same.
 _SAME_DIFFERENCE = 5
-# What counts is at so many times its usual growth after its first jobs; or next to nothing.
+# A counter that has just started again is at no more than it usually gains in so many jobs, or than this share of what
+# it was before.
 _FIRST_JOBS, _NEXT_TO_NOTHING = 3, 0.02
 
 
