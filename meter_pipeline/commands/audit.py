@@ -11,10 +11,11 @@ import typer
 from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import parse_time, print_json, print_line, print_stderr, print_table
 from meter_pipeline.commands.lookup import find_known_strategies
-from meter_pipeline.commands.options import Json, count
+from meter_pipeline.commands.options import Json
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_store
+from meter_pipeline.text.counts import count_of
 
 if TYPE_CHECKING:
     from meter_pipeline.connect import Store
@@ -132,7 +133,7 @@ def _print_counts(verdicts: Iterable[VerdictCount]) -> None:
     named = [(totals.get("held", 0), "held"), (totals.get("flagged", 0), "accepted with a doubt")]
     named += [(totals.get("accepted", 0), "accepted"), (totals.get("learning", 0), "accepted while the audit learned")]
     parts = [f"{jobs:,} {verdict}" for jobs, verdict in named if jobs]
-    print_line(f"{count(sum(totals.values()), 'job')}: {', '.join(parts)}")
+    print_line(f"{count_of(sum(totals.values()), 'job')}: {', '.join(parts)}")
 
 
 def _to_document(job: JobRow, findings: Findings) -> dict[str, Any]:
@@ -203,13 +204,13 @@ def _print_audits(audits: Sequence[SecondAudit], *, apply: bool) -> None:
         columns = ("strategy", "job", "scraped", "items", now, then, "reason")
         print_table(columns, changes, prose=("reason",), max_rows=_MOST_ROWS)
     if restated:
-        print_line(f"{count(restated, 'more job')} with the same outcome, and other findings or a first verdict")
+        print_line(f"{count_of(restated, 'more job')} with the same outcome, and other findings or a first verdict")
     held, accepted = sum(audit.held for audit in audits), sum(audit.accepted for audit in audits)
     moves = f"{held:,} to be held, {accepted:,} to be accepted"
     if not changes and not restated:
-        print_line(f"{count(judged, 'job')} judged again: no verdict changes")
+        print_line(f"{count_of(judged, 'job')} judged again: no verdict changes")
     elif apply:
         moves = f"{held:,} held, {accepted:,} accepted"
-        print_line(f"{count(judged, 'job')} judged again, {moves}; publish the warehouse to see it")
+        print_line(f"{count_of(judged, 'job')} judged again, {moves}; publish the warehouse to see it")
     else:
-        print_line(f"{count(judged, 'job')} judged again, {moves}; nothing has changed yet: add --apply")
+        print_line(f"{count_of(judged, 'job')} judged again, {moves}; nothing has changed yet: add --apply")

@@ -10,10 +10,11 @@ import typer
 
 from meter_pipeline.commands import complete
 from meter_pipeline.commands.console import print_json, print_line
-from meter_pipeline.commands.options import Json, Yes, confirm, count
+from meter_pipeline.commands.options import Json, Yes, confirm
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_store
+from meter_pipeline.text.counts import count_of
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.ledger import Ledger
@@ -91,7 +92,7 @@ def _confirm_drop(ledger: Ledger, jobs: Sequence[str], *, yes: bool) -> None:
 
     rows = find_jobs(ledger, jobs, DROP)
     items = sum(row.items or 0 for row in rows)
-    subject = f"{count(len(rows), 'job')} with {count(items, 'item')}"
+    subject = f"{count_of(len(rows), 'job')} with {count_of(items, 'item')}"
     confirm(yes, subject, " from results, change feed and raw")
 
 
@@ -122,16 +123,16 @@ def _decide(
         print_json({done: documents})
         return
     for own in decided:
-        jobs_done, counted = count(own.jobs, "job"), count(own.items, "item")
+        jobs_done, counted = count_of(own.jobs, "job"), count_of(own.items, "item")
         if items:
-            moved = f"{count(own.items, 'rejected item')} of {jobs_done} let in"
+            moved = f"{count_of(own.items, 'rejected item')} of {jobs_done} let in"
         elif verb == "release":
             moved = f"{jobs_done} with {counted} {done}"
         else:
             moved = f"{jobs_done} {done}, {counted} left the results"
         print_line(f"{own.slug}: {moved}; {_THEN}")
         if own.rejection is not None:
-            print_line(f"{own.slug}: {count(own.left, 'item')} cannot be read and stay out: {own.rejection}")
+            print_line(f"{own.slug}: {count_of(own.left, 'item')} cannot be read and stay out: {own.rejection}")
         if own.is_rewritten:
             print_line(
                 f"{own.slug}: the rows of its other jobs were made again: columns or a key had come from what left"

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meter_pipeline.commands.console import print_json, print_line, print_stderr
-from meter_pipeline.commands.options import Json, count
+from meter_pipeline.commands.options import Json
 from meter_pipeline.config.meter_yaml import Config, load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.variables import read_variable
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.errors import MeterPipelineError
+from meter_pipeline.text.counts import count_of
 
 if TYPE_CHECKING:
     from meter_pipeline.store.warehouse.delivery.deliver import Delivery
@@ -72,5 +73,5 @@ def _print(delivery: Delivery) -> None:
     if delivery.unchanged:
         print_line(f"{where} has publication {delivery.publication_id} already")
         return
-    sent = f"{count(delivery.rows, 'row')} of {count(len(delivery.tables), 'table')} sent in {delivery.seconds:.1f} s"
-    print_line(f"{where} has publication {delivery.publication_id}: {sent}")
+    sent = f"{count_of(delivery.rows, 'row')} of {count_of(len(delivery.tables), 'table')}"
+    print_line(f"{where} has publication {delivery.publication_id}: {sent} sent in {delivery.seconds:.1f} s")

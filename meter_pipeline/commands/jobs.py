@@ -19,7 +19,6 @@ from meter_pipeline.commands.options import (
     Since,
     StrategyArgument,
     StrategyFilter,
-    count,
     parse_object,
 )
 from meter_pipeline.commands.usage import Commands
@@ -28,6 +27,7 @@ from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import from_iso, parse_since
 from meter_pipeline.connect import open_known_ledger
 from meter_pipeline.store.ledger.states import STATES
+from meter_pipeline.text.counts import count_of
 
 jobs = Commands(help="List the loaded jobs; run a strategy; show and compare jobs at Meter.")
 
@@ -124,7 +124,7 @@ def run_job(
     elif hasattr(created, "job_id"):
         print_line(f"job {created.job_id} is {created.status}" + (f": {created.error}" if created.error else ""))
     else:
-        print_line(f"batch {created.batch_id} of {count(created.job_count, 'job')} is {created.status}")
+        print_line(f"batch {created.batch_id} of {count_of(created.job_count, 'job')} is {created.status}")
     raise typer.Exit(1 if created.status == "failed" else 0)
 
 

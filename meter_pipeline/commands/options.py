@@ -34,11 +34,6 @@ Pages = Annotated[list[str] | None, typer.Option(help="URL of a page to scrape; 
 _MIN_INTERVAL_SECONDS = 60
 
 
-def count(number: int, noun: str) -> str:
-    """A number with its noun, as in `1 job` or `2,000 jobs`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
 def confirm(yes: bool, subject: str, where: str = " at Meter") -> None:
     """Asks whether to delete `subject`, and ends the command if the answer is no.
 

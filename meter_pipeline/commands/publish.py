@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meter_pipeline.commands.console import print_json, print_line
-from meter_pipeline.commands.options import Json, count
+from meter_pipeline.commands.options import Json
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import export_tables, open_store, require_tables
+from meter_pipeline.text.counts import count_of
 
 if TYPE_CHECKING:
     from meter_pipeline.store.warehouse.open_tables.tables import Export
@@ -90,5 +91,5 @@ def _describe(exported: Export) -> str:
         return f"open tables: none of {exported.tables} has changed"
     return (
         f"open tables: {exported.changed} of {exported.tables} changed, "
-        f"{count(exported.added, 'file')} came and {exported.removed:,} went"
+        f"{count_of(exported.added, 'file')} came and {exported.removed:,} went"
     )

@@ -8,11 +8,12 @@ import typer
 
 from meter_pipeline.commands.console import print_json, print_line
 from meter_pipeline.commands.lookup import find_known_strategies
-from meter_pipeline.commands.options import Json, StrategyArgument, count
+from meter_pipeline.commands.options import Json, StrategyArgument
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.mismatches import find_unknown
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_store
+from meter_pipeline.text.counts import count_of
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.rows import StrategyRow
@@ -56,7 +57,7 @@ def rekey(
         return
     print_line(f"{row.slug}: keyed by {', '.join(rules.key) or 'hash'}; publish the warehouse to see it")
     if duplicates:
-        print_line(f"{count(duplicates, 'item')} with the same key as an earlier item of the job")
+        print_line(f"{count_of(duplicates, 'item')} with the same key as an earlier item of the job")
 
 
 def _require_fields(row: StrategyRow, fields: list[str] | None, option: str) -> None:

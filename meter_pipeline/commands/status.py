@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from meter_pipeline.commands.console import parse_time, print_json, print_line, print_table, to_document
-from meter_pipeline.commands.options import Json, count
+from meter_pipeline.commands.options import Json
 from meter_pipeline.commands.suggestions import find_suggestions
 from meter_pipeline.commands.tables import format_cell
 from meter_pipeline.config import origin
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.connect import open_ledger
+from meter_pipeline.text.counts import count_of
 
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.claim_rows import ClaimRow
@@ -123,7 +124,7 @@ def status(as_json: Json = False) -> None:
     _print_first(
         (
             f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} was accepted without "
-            f"{count(job.rejected or 0, 'rejected item')}: {job.rejection}"
+            f"{count_of(job.rejected or 0, 'rejected item')}: {job.rejection}"
             for job in rejecting
         ),
         _MAX_REJECTING,
@@ -159,7 +160,7 @@ def status(as_json: Json = False) -> None:
     for gap in gaps[:_MAX_GAPS]:
         print_line(
             f"{gap.slug}: schedule {gap.schedule_id} has no job between {format_cell(parse_time(gap.since))} and "
-            f"{format_cell(parse_time(gap.until))}, about {count(gap.missed, 'run')}"
+            f"{format_cell(parse_time(gap.until))}, about {count_of(gap.missed, 'run')}"
         )
     if len(gaps) > _MAX_GAPS:
         print_line(f"{len(gaps) - _MAX_GAPS} earlier gaps: see --json")
@@ -172,15 +173,15 @@ def status(as_json: Json = False) -> None:
         return
     # The report of a sync of an older version has no number of loaded jobs under this name.
     jobs = sum(strategy.get("loaded", 0) for strategy in last.get("strategies", {}).values())
-    loaded = f"{count(jobs, 'job')} and {count(last.get('items', 0), 'item')} loaded"
+    loaded = f"{count_of(jobs, 'job')} and {count_of(last.get('items', 0), 'item')} loaded"
     problem_count = len(last.get("problems", ()))
-    requests = count(last.get("requests", 0), "request")
+    requests = count_of(last.get("requests", 0), "request")
     when = format_cell(parse_time(last["finished_at"]))
     ended = f", ended by {last['ended_by']} (exit code {last['exit_code']}): {last['problem']}" if _ended(last) else ""
     if ended and not problem_count:
         print_line(f"last sync: {when}{ended}")
     else:
-        print_line(f"last sync: {when}, {loaded} with {requests}, {count(problem_count, 'problem')}{ended}")
+        print_line(f"last sync: {when}, {loaded} with {requests}, {count_of(problem_count, 'problem')}{ended}")
     for problem in last.get("problems", ()):
         # Held and unreadable jobs are printed above.
         if problem["state"] == IGNORED or not problem["job_id"]:
@@ -211,7 +212,7 @@ def _first_finding(group: HeldGroup, findings: Mapping[str, Sequence[FindingRow]
     # A person's hold, and one for what the job's body is, is no finding's.
     if len(found) < 2 or found[0].message not in group.reason:
         return group.reason
-    return f"{found[0].message}; and {count(len(found) - 1, 'more finding')}"
+    return f"{found[0].message}; and {count_of(len(found) - 1, 'more finding')}"
 
 
 def _print_judged(
@@ -222,7 +223,7 @@ def _print_judged(
 ) -> None:
     """Prints what waits for a decision: held jobs, those that are held for the same in one line, and flagged ones."""
     for group in held[:_MAX_HELD]:
-        others = "" if len(group.jobs) == 1 else f", and {count(len(group.jobs) - 1, 'later one')}"
+        others = "" if len(group.jobs) == 1 else f", and {count_of(len(group.jobs) - 1, 'later one')}"
         print_line(
             f"{slugs.get(group.first.strategy_id, '?')}: job {group.first.job_id} is held{others}: "
             f"{_first_finding(group, findings)}"

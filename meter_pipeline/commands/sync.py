@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meter_pipeline.commands.console import open_progress, print_json, print_line, print_stderr, print_table
-from meter_pipeline.commands.options import Json, ScheduleFilter, Since, StrategyFilter, count
+from meter_pipeline.commands.options import Json, ScheduleFilter, Since, StrategyFilter
 from meter_pipeline.config import origin
 from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.mismatches import find_mismatches
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.spans import parse_since
 from meter_pipeline.connect import open_client, open_store
+from meter_pipeline.text.counts import count_of
 
 if TYPE_CHECKING:
     from meter_pipeline.sync import SyncReport
@@ -119,7 +120,7 @@ def print_report(report: SyncReport, printed: set[str]) -> None:
         if s.widened:
             print_line(f"{s.slug}: widened columns {', '.join(s.widened)}")
         if s.rejected:
-            print_line(f"{s.slug}: {count(s.rejected, 'item')} rejected, see meter.rejected_items: {s.rejection}")
+            print_line(f"{s.slug}: {count_of(s.rejected, 'item')} rejected, see meter.rejected_items: {s.rejection}")
     for slug in report.skipped:
         print_line(f"{slug}: skipped, it is being loaded by {report.holders[slug]}")
     for problem in report.problems:
@@ -134,7 +135,7 @@ def print_report(report: SyncReport, printed: set[str]) -> None:
     if report.gone:
         print_line(f"{report.gone:,} jobs are no longer listed by the API; what was loaded of them is kept")
     if report.changes or report.acknowledged:
-        print_line(f"{count(report.changes, 'new change')}, {report.acknowledged:,} acknowledged")
+        print_line(f"{count_of(report.changes, 'new change')}, {report.acknowledged:,} acknowledged")
     jobs = sum(s.loaded for s in touched)
-    loaded = f"{count(jobs, 'job')} and {count(report.items, 'item')} loaded"
-    print_line(f"{loaded} with {count(report.requests, 'request')}")
+    loaded = f"{count_of(jobs, 'job')} and {count_of(report.items, 'item')} loaded"
+    print_line(f"{loaded} with {count_of(report.requests, 'request')}")

@@ -9,11 +9,6 @@ ACCEPTED, FLAGGED, HELD = "accepted", "flagged", "held"
 NEEDED = 3
 
 
-def count_of(number: float, things: str) -> str:
-    """A number of things in words, given as several: `1 item`, `12 items`."""
-    return f"{number:,.0f} {things.removesuffix('s') if number == 1 else things}"
-
-
 @dataclass(frozen=True)
 class Finding:
     """A test that spoke.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from meter_pipeline.api import Job
-from meter_pipeline.sync.audit.findings import count_of
+from meter_pipeline.text.counts import count_of
 
 MAX_FIELDS = 5_000
 # Beyond this share of rejected items a job is held. Single items that cannot be read are faults of theirs, even two on
@@ -68,7 +68,7 @@ def _are_items(evidence: Evidence) -> str | None:
         return "results is a single scalar, neither an array nor an object"
     if evidence.shape in ("null", "absent") and evidence.job.item_count != 0:
         count = evidence.job.item_count
-        counted = "gave no item_count" if count is None else f"counted {count_of(count, 'items')}"
+        counted = "gave no item_count" if count is None else f"counted {count_of(count, 'item')}"
         return f"completed without results (results is {evidence.shape}) while the API {counted}"
     return None
 
@@ -80,7 +80,7 @@ def _count_agrees(evidence: Evidence) -> str | None:
     # The API may count a wrapped or single object as one item.
     if evidence.shape in ("wrapped", "object") and count == 1:
         return None
-    return f"the API counted {count_of(count, 'items')}, results holds {evidence.received:,}"
+    return f"the API counted {count_of(count, 'item')}, results holds {evidence.received:,}"
 
 
 def _is_a_table(evidence: Evidence) -> str | None:

@@ -33,6 +33,8 @@ FLAGS = (
 )  # fmt: skip
 HTML, ENTITY, DAMAGED, UNPRINTABLE, PLACEHOLDER, PADDED, ZERO, NEGATIVE = range(8)
 FIRST_SCRIPT = 8
+#: The day from which days are counted.
+EPOCH = date(1970, 1, 1).toordinal()
 # Characters of a text that are examined: enough for its pattern, and long texts cost no more than short ones.
 _EXAMINED = 96
 _PATTERN = 24
@@ -278,10 +280,9 @@ def read_date(text: str) -> float | None:
         return None
     year, month, day, hour, minute, second = parts.groups(default="0")
     try:
-        days = float(date(int(year), int(month), int(day)).toordinal() - 719163)
+        days = _count_days(date(int(year), int(month), int(day)), int(hour), int(minute), int(second))
     except ValueError:
         return None
-    days += (int(hour) * 3600 + int(minute) * 60 + int(second)) / 86400
     offset = _OFFSET.search(text) if hour != "0" or len(text) > 10 else None
     if offset:
         shift = (int(offset[2]) * 60 + int(offset[3])) / 1440
@@ -298,7 +299,11 @@ def _days_of(moment: Moment) -> float:
     if found is None:
         return _NOTHING
     hour, minute, second, _ = moment.clock or (0, 0, 0, 0)
-    return found.toordinal() - 719163 + (hour * 3600 + minute * 60 + second) / 86400
+    return _count_days(found, hour, minute, second)
+
+
+def _count_days(day: date, hour: int, minute: int, second: int) -> float:
+    return day.toordinal() - EPOCH + (hour * 3600 + minute * 60 + second) / 86400
 
 
 def read_measure(text: str) -> tuple[float, str] | None:

@@ -10,8 +10,9 @@ import numpy as np
 from meter_pipeline.sync.audit.baseline import Band, Baseline, band
 from meter_pipeline.sync.audit.comparison import compare, match
 from meter_pipeline.sync.audit.families.speaking import at_least, at_most, job_finding, percent, short, spell_range
-from meter_pipeline.sync.audit.findings import FLAGGED, HELD, NEEDED, Finding, count_of
+from meter_pipeline.sync.audit.findings import FLAGGED, HELD, NEEDED, Finding
 from meter_pipeline.sync.audit.profile import JobProfile
+from meter_pipeline.text.counts import count_of
 
 # Fewer than this share of the fewest before is a broken list, and less than that one to look at.
 _HALF, _THREE_FIFTHS = log(0.5), log(0.56)
@@ -55,7 +56,7 @@ def count_items(baseline: Baseline) -> Iterator[Finding]:
     if low >= 2 and drop <= _THREE_FIFTHS and (lost >= 5 or len(counts) >= 5):
         outcome = HELD if drop <= _HALF and lost >= (5 if high > low or len(counts) < 8 else 2) else FLAGGED
         before = spell_range(short(low), short(high))
-        message = f"{count_of(now, 'items')}, while the last {len(counts)} jobs had {before}"
+        message = f"{count_of(now, 'item')}, while the last {len(counts)} jobs had {before}"
         yield job_finding("items", outcome, now, message, low=expected * exp(_THREE_FIFTHS))
     elif low >= 10 and log(now) - fewest + spread <= _CUT and (cut := _is_cut(baseline)):
         message = f"{now:,} items, the first ones of the job before: the list is cut; {cut} items were there before"

@@ -9,8 +9,9 @@ import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Baseline, Floats, band, novelty
 from meter_pipeline.sync.audit.families.speaking import at_least, at_most, percent, ratio, spoken
-from meter_pipeline.sync.audit.findings import NEEDED, Finding, count_of
+from meter_pipeline.sync.audit.findings import NEEDED, Finding
 from meter_pipeline.sync.audit.values import BOOLEAN, EMPTY, FORMS, MEASURE, NUMBER, TEXT
+from meter_pipeline.text.counts import count_of
 
 # The logarithm of what chance does not do.
 _RARE = log(150)
@@ -188,9 +189,9 @@ def find_fewer_distinct(baseline: Baseline) -> Iterator[Finding]:
 
     def say(place: int) -> str:
         number = round(share[place] * count[place])
-        distinct = "one value" if number == 1 else count_of(number, "different values")
+        distinct = "one value" if number == 1 else count_of(number, "different value")
         return (
-            f"{baseline.paths[place]} has {distinct} in {count_of(count[place], 'items')}, "
+            f"{baseline.paths[place]} has {distinct} in {count_of(round(count[place]), 'item')}, "
             f"while {at_least(usual.low[place])} of its values differed before"
         )
 

@@ -15,11 +15,11 @@ from meter_pipeline.sync.audit.baseline import Baseline, Floats, Mask, band
 from meter_pipeline.sync.audit.comparison import is_date
 from meter_pipeline.sync.audit.families.speaking import ratio, short, spell_range, spoken
 from meter_pipeline.sync.audit.findings import Finding
-from meter_pipeline.sync.audit.values import LIST, MEASURE, NUMBER, read_date
+from meter_pipeline.sync.audit.values import EPOCH, LIST, MEASURE, NUMBER, read_date
 from meter_pipeline.sync.items.field_names import rank_name
 
 _HOLD_APART, _FLAG = log(1.8), log(1.7)
-EARLIEST = date(1985, 1, 1).toordinal() - 719163
+EARLIEST = date(1985, 1, 1).toordinal() - EPOCH
 _YEAR = 365
 #: Days by which dates may differ from those before, whatever they differed by so far.
 FAR_DAYS = 60
@@ -147,4 +147,4 @@ def _days_of(times: Sequence[str]) -> Floats:
 
 
 def _spell(days: float) -> str:
-    return date.fromordinal(min(max(int(days) + 719163, 1), 3652059)).isoformat()
+    return date.fromordinal(min(max(int(days) + EPOCH, 1), 3652059)).isoformat()

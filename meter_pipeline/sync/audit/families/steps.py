@@ -292,14 +292,15 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
     # What is counted, as things in stock, has steps of all sizes.
     counts = baseline.seen(lambda profile: profile.forms[:, NUMBER]) * 2 > baseline.filled_now
     counts &= is_whole(baseline)
-    shuffled = ~_have_both_signs(baseline) & (excess >= 0.5) & (moves.changed >= 6) & (apart >= _UNALIKE)
+    steady = ~_have_both_signs(baseline)
+    shuffled = steady & (excess >= 0.5) & (moves.changed >= 6) & (apart >= _UNALIKE)
     # Where most numbers move every day, by how much they differ in that says the same.
     shuffled |= (
         (usual_spread.jobs >= 2)
         & (changed >= 0.5)
         & (moves.changed >= 12)
         & (apart >= np.maximum(2 * usual_spread.high, _UNALIKE) + usual_spread.width)
-        & ~_have_both_signs(baseline)
+        & steady
         & ~counts
     )
     same = (moves.rigid >= 0.8) & (size >= log(1.15)) & (size > usual_step.high)

@@ -12,7 +12,7 @@ import numpy as np
 from meter_pipeline.sync.audit.amounts import CURRENCY
 from meter_pipeline.sync.audit.baseline import Band, Baseline, Floats, Mask, band, novelty
 from meter_pipeline.sync.audit.families.speaking import at_most, percent, ratio, short, spell_range, spoken
-from meter_pipeline.sync.audit.findings import NEEDED, Finding, count_of
+from meter_pipeline.sync.audit.findings import NEEDED, Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import (
     DATE,
@@ -31,6 +31,7 @@ from meter_pipeline.sync.audit.values import (
     mark,
 )
 from meter_pipeline.sync.values.currencies import FAMILIES, SIGNS
+from meter_pipeline.text.counts import count_of
 
 _DAMAGE = tuple(range(PADDED))
 # The share of amounts of money that are zero though none ever was.
@@ -207,12 +208,7 @@ def _finer(baseline: Baseline, mask: Mask) -> Floats:
 
     It is 0 where these are few, and for numbers that were never rounded.
     """
-    count = len(baseline.paths)
-    most = np.zeros(count)
-    for line, profile in enumerate(baseline.profiles):
-        own = np.zeros(len(profile.paths))
-        _max_decimals(own, profile)
-        most = np.maximum(most, np.where(mask[line], baseline.spread(profile, own), 0))
+    most = np.where(mask, baseline.past(_most_decimals), 0).max(axis=0, initial=0)
     now = baseline.now
     limit = most if (places := baseline.places(now)) is None else most[places]
     patterns = now.patterns
@@ -223,11 +219,12 @@ def _finer(baseline: Baseline, mask: Mask) -> Floats:
     return np.where(mask.sum(axis=0) >= NEEDED, baseline.spread(now, share), 0)
 
 
-def _max_decimals(most: Floats, profile: JobProfile) -> None:
-    """Writes the decimals of each field's numbers into an array, where these are more than are there."""
-    patterns = profile.patterns
+def _most_decimals(profile: JobProfile) -> Floats:
+    """The most decimals of each field's numbers; 0 for a field without."""
+    most, patterns = np.zeros(len(profile.paths)), profile.patterns
     are_decimals = patterns.marks <= MOST_DECIMALS
     np.maximum.at(most, patterns.fields[are_decimals], patterns.marks[are_decimals])
+    return most
 
 
 def find_other_lengths(baseline: Baseline) -> Iterator[Finding]:
@@ -256,7 +253,7 @@ def find_other_lengths(baseline: Baseline) -> Iterator[Finding]:
         shortest, longest = np.exp(middle.low[place]), np.exp(middle.high[place])
         tail = f", the longest tenth from {short(lengths[place, 2])}" if moved[place] < log(1.6) else ""
         return (
-            f"{baseline.paths[place]} has texts of {count_of(seen[place], 'characters')} (median){tail}, "
+            f"{baseline.paths[place]} has texts of {count_of(round(seen[place]), 'character')} (median){tail}, "
             f"while it had {spell_range(short(shortest), short(longest))} before"
         )
 
