@@ -41,17 +41,18 @@ _MAX_SUGGESTED = 5
 
 def status(as_json: Json = False) -> None:
     """Show jobs by state and strategy, why jobs are held, failed or unreadable, strategies whose items have no key,
-    fields that always change, items that wrap a list, late schedules, and the last sync.
+    fields that always change, items that wrap a list, late schedules, runs that were missing in the last 30 days, and
+    the last sync.
     """
     from meter_pipeline.store.ledger.findings import find_doubts, read_findings
     from meter_pipeline.store.ledger.rows import describe_status
-    from meter_pipeline.store.ledger.troubles import find_failing, find_rejecting, find_silences
+    from meter_pipeline.store.ledger.troubles import find_failing, find_gaps, find_rejecting, find_silences
     from meter_pipeline.sync.loading.likeness import group_alike
     from meter_pipeline.sync.report import IGNORED, Problem
 
     settings = Settings.from_env()
     with open_ledger(settings) as ledger:
-        counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), ledger.gaps()
+        counts, last, problems, gaps = ledger.counts(), ledger.last_sync(), ledger.problems(), find_gaps(ledger)
         failing, silences, doubts = find_failing(ledger), find_silences(ledger), find_doubts(ledger)
         waiting = [job for job in problems if job.state == "held"]
         findings = read_findings(ledger, [job.job_id for job in waiting])

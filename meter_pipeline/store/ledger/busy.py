@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import ColumnElement, FromClause, Subquery, and_, func, select
 
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.tables import jobs
@@ -33,30 +33,60 @@ def find_busy_jobs(ledger: Ledger, *, latest: int, share: float, strategy_id: st
     """
     target = (jobs.c.strategy_id, jobs.c.target_id)
     newest_first = (jobs.c.completed_at.desc(), jobs.c.job_id.desc())
-    ranked = select(
-        *target,
-        jobs.c.job_id,
-        jobs.c.completed_at,
-        jobs.c["items"].label("loaded"),
-        func.coalesce(jobs.c.changes, 0).label("changes"),
-        func.row_number().over(partition_by=target, order_by=newest_first).label("age"),
-        func.count().over(partition_by=target).label("known"),
-    ).where((jobs.c.state == "accepted") & (jobs.c["items"] > 0))
-    if strategy_id is not None:
-        ranked = ranked.where(jobs.c.strategy_id == strategy_id)
+    recent = _find_recent(latest, strategy_id)
+    of_target = (jobs.c.strategy_id == recent.c.strategy_id) & (jobs.c.target_id == recent.c.target_id)
+    ranked = (
+        select(
+            *target,
+            jobs.c.job_id,
+            jobs.c.completed_at,
+            jobs.c["items"].label("loaded"),
+            func.coalesce(jobs.c.changes, 0).label("changes"),
+            func.row_number().over(partition_by=target, order_by=newest_first).label("age"),
+            func.count().over(partition_by=target).label("known"),
+        )
+        # An outer join goes through the few targets, an inner one through all jobs.
+        .select_from(recent.outerjoin(jobs, of_target & _with_items(jobs) & (jobs.c.completed_at >= recent.c.since)))
+    )
     every = ranked.subquery()
-    # The first job of a target is compared with nothing.
-    compared = select(every).where((every.c.age <= latest) & (every.c.age < every.c.known)).subquery()
-    busy = (
-        select(compared.c.strategy_id)
-        .group_by(compared.c.strategy_id)
-        .having(func.sum(compared.c.changes) >= share * func.sum(compared.c.loaded))
+    compared = (
+        select(
+            every,
+            func.sum(every.c.changes).over(partition_by=every.c.strategy_id).label("all_changes"),
+            func.sum(every.c.loaded).over(partition_by=every.c.strategy_id).label("all_loaded"),
+        )
+        # The first job of a target is compared with nothing.
+        .where((every.c.age <= latest) & (every.c.age < every.c.known))
+        .subquery()
     )
     columns = [compared.c[name] for name in ("strategy_id", "target_id", "job_id", "completed_at", "loaded", "changes")]
     order = (compared.c.strategy_id, compared.c.target_id, compared.c.completed_at, compared.c.job_id)
+    busy = select(*columns).where(compared.c.all_changes >= share * compared.c.all_loaded).order_by(*order)
     with ledger.reading() as connection:
-        found = connection.execute(select(*columns).where(compared.c.strategy_id.in_(busy)).order_by(*order))
-        return [ComparedJob(id_, target_id or "", *rest) for id_, target_id, *rest in found]
+        return [ComparedJob(*row) for row in connection.execute(busy)]
+
+
+def _find_recent(latest: int, strategy_id: str | None) -> Subquery:
+    """Since when each target had its latest jobs, and the one before them: by the index, without sorting all jobs."""
+    targets = select(jobs.c.strategy_id, jobs.c.target_id).distinct()
+    if strategy_id is not None:
+        targets = targets.where(jobs.c.strategy_id == strategy_id)
+    target, earlier = targets.subquery(), jobs.alias()
+    before = (
+        select(earlier.c.completed_at)
+        .where((earlier.c.strategy_id == target.c.strategy_id) & (earlier.c.target_id == target.c.target_id))
+        .where(_with_items(earlier))
+        .order_by(earlier.c.completed_at.desc(), earlier.c.job_id.desc())
+        .offset(latest)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return select(target.c.strategy_id, target.c.target_id, func.coalesce(before, "").label("since")).subquery()
+
+
+def _with_items(table: FromClause) -> ColumnElement[bool]:
+    # The state as an expression, which no index has: a target's jobs are few, those of a state may be all.
+    return and_(table.c.state.concat("") == "accepted", table.c["items"] > 0)
 
 
 def group_by_strategy(found: Sequence[ComparedJob]) -> dict[str, list[ComparedJob]]:

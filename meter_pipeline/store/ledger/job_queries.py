@@ -1,4 +1,4 @@
-"""Questions about recorded jobs: which there are, how many, which are accepted, and where runs are missing."""
+"""Questions about recorded jobs: which there are, how many, and which are accepted."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from itertools import chain
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, select, tuple_
 
 from meter_pipeline.store.chunks import VALUES_PER_STATEMENT, chunks
-from meter_pipeline.store.ledger.catalog import read_schedules, read_strategies
-from meter_pipeline.store.ledger.intervals import expected_interval
-from meter_pipeline.store.ledger.rows import Counts, Gap, ItemsRow, JobRow
+from meter_pipeline.store.ledger.rows import Counts, ItemsRow, JobRow
 from meter_pipeline.store.ledger.tables import jobs, strategies
-from meter_pipeline.store.times import moment
 
 
 def stream_jobs(
@@ -136,23 +133,3 @@ def read_with_items(connection: Connection, strategy_id: str) -> list[ItemsRow]:
 
 def _with_items(strategy_id: str) -> ColumnElement[bool]:
     return and_(jobs.c.strategy_id == strategy_id, jobs.c.state == "accepted", jobs.c["items"] > 0)
-
-
-def find_gaps(connection: Connection) -> list[Gap]:
-    """Where two jobs of a schedule lie further apart than two of its intervals, the latest gaps first."""
-    expected = {row.schedule_id: expected_interval(row) for row in read_schedules(connection)}
-    slugs = {row.strategy_id: row.slug for row in read_strategies(connection, None)}
-    time = func.coalesce(jobs.c.created_at, jobs.c.started_at, jobs.c.completed_at)
-    before = func.lag(time).over(partition_by=jobs.c.schedule_id, order_by=time)
-    runs = select(jobs.c.schedule_id, jobs.c.strategy_id, before.label("since"), time.label("until")).where(
-        jobs.c.schedule_id.in_([id_ for id_, seconds in expected.items() if seconds])
-    )
-    gaps = []
-    for id_, strategy_id, since, until in connection.execute(runs):
-        seconds, start, end = expected[id_], moment(since), moment(until)
-        if not seconds or start is None or end is None:
-            continue
-        apart = (end - start).total_seconds()
-        if apart > 2 * seconds:
-            gaps.append(Gap(id_, slugs.get(strategy_id, "?"), since, until, round(apart / seconds) - 1))
-    return sorted(gaps, key=lambda gap: (gap.until, gap.schedule_id), reverse=True)

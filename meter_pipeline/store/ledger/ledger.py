@@ -34,7 +34,7 @@ from meter_pipeline.store.ledger.intents import LedgerIntents
 from meter_pipeline.store.ledger.jobs import Commit, job_values, target_of
 from meter_pipeline.store.ledger.pooling import pools_transactions
 from meter_pipeline.store.ledger.presence import presence_for
-from meter_pipeline.store.ledger.rows import Counts, Gap, ItemsRow, JobRow, Recorded, ScheduleRow, StrategyRow
+from meter_pipeline.store.ledger.rows import Counts, ItemsRow, JobRow, Recorded, ScheduleRow, StrategyRow
 from meter_pipeline.store.ledger.upserts import upsert
 from meter_pipeline.store.parts import Part
 
@@ -289,11 +289,6 @@ class Ledger:
     def odd_statuses(self) -> list[JobRow]:
         """Jobs that wait with a status that Meter does not document, or with none."""
         return [row for row in self.jobs(states=("known",)) if row.has_odd_status]
-
-    def gaps(self) -> list[Gap]:
-        """Where two jobs of a schedule lie further apart than two of its intervals, the latest gaps first."""
-        with self.reading() as connection:
-            return job_queries.find_gaps(connection)
 
     def accepted(self, strategy_id: str) -> set[str]:
         """Ids of a strategy's accepted jobs."""

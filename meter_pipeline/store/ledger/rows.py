@@ -241,14 +241,3 @@ class Counts:
     state: str
     jobs: int
     items: int
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A time in which a schedule should have run `missed` times, but without any known job."""
-
-    schedule_id: str
-    slug: str
-    since: str
-    until: str
-    missed: int

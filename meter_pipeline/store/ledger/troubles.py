@@ -1,9 +1,10 @@
-"""What goes wrong at Meter: pages whose scrapes fail, schedules that are late, and those that somebody paused."""
+"""What goes wrong at Meter: pages whose scrapes fail, schedules that are late or were, and those that are paused."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 from sqlalchemy import ColumnElement, Connection, FromClause, func, select
 
@@ -12,10 +13,12 @@ from meter_pipeline.store.ledger.intervals import expected_interval
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow
 from meter_pipeline.store.ledger.tables import jobs
-from meter_pipeline.store.times import moment
+from meter_pipeline.store.times import iso, moment, shift
 
 # A schedule is late when it has had no job for this many intervals, as in the report.
 _INTERVALS = 2
+# Gaps are looked for in the latest days, and in the latest intervals of rare schedules.
+_RECENT_DAYS, _RECENT_INTERVALS = 30, 6
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,17 @@ class Silence:
         if self.is_paused:
             return f"is paused at Meter, its last job was at {since}"
         return f"is late: no job since {since}, about {self.missed:,} {'run' if self.missed == 1 else 'runs'}"
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time in which a schedule should have run `missed` times, but without any known job."""
+
+    schedule_id: str
+    slug: str
+    since: str
+    until: str
+    missed: int
 
 
 def find_failing(ledger: Ledger) -> list[JobRow]:
@@ -91,6 +105,30 @@ def find_silences(ledger: Ledger) -> list[Silence]:
             slug = slugs.get(row.strategy_id or "", "?")
             found.append(Silence(row.schedule_id, slug, since, 0 if is_paused else missed, is_paused))
     return sorted(found, key=lambda silence: (silence.is_paused, -silence.missed, silence.slug, silence.schedule_id))
+
+
+def find_gaps(ledger: Ledger) -> list[Gap]:
+    """Where two jobs of a schedule lay further apart than two of its intervals, the latest gaps first.
+
+    Only those of the last 30 days of the ledger, or of six intervals of the schedule that runs most rarely.
+    """
+    time = func.coalesce(jobs.c.created_at, jobs.c.started_at, jobs.c.completed_at)
+    with ledger.reading() as connection:
+        intervals = {row.schedule_id: expected_interval(row) for row in read_schedules(connection)}
+        slugs = {row.strategy_id: row.slug for row in read_strategies(connection, None)}
+        latest = moment(connection.execute(select(func.max(time))).scalar())
+        if latest is None:
+            return []
+        longest = max((seconds for seconds in intervals.values() if seconds), default=0)
+        recent = iso(shift(latest, -max(timedelta(days=_RECENT_DAYS), _RECENT_INTERVALS * timedelta(seconds=longest))))
+        query = select(jobs.c.schedule_id, jobs.c.strategy_id, time).where(time >= recent)
+        runs = [tuple(row) for row in connection.execute(query) if intervals.get(row[0])]
+    gaps = []
+    for (id_, _, since), (following, strategy_id, until) in pairwise(sorted(runs, key=lambda run: (run[0], run[2]))):
+        seconds, apart = intervals[id_], (moment(until) - moment(since)).total_seconds()
+        if id_ == following and seconds and apart > _INTERVALS * seconds:
+            gaps.append(Gap(id_, slugs.get(strategy_id, "?"), since, until, round(apart / seconds) - 1))
+    return sorted(gaps, key=lambda gap: (gap.until, gap.schedule_id), reverse=True)
 
 
 def _count_missed(since: datetime | None, present: datetime | None, seconds: int | None) -> int:

@@ -1,4 +1,4 @@
-"""Pages that fail at Meter, late schedules and paused ones are three different things."""
+"""Pages that fail at Meter, late schedules, gaps and paused schedules are different things."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from meter_pipeline.api import Job
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.troubles import find_failing, find_silences
+from meter_pipeline.store.ledger.troubles import find_failing, find_gaps, find_silences
 from meter_pipeline_tests.store.records import commit, job, schedule, strategy
 
 
@@ -69,3 +69,28 @@ def test_a_run_without_a_job_makes_a_schedule_late_when_nothing_else_runs(ledger
     ledger.record_jobs([scraped("last", "06", schedule_id="silent")])
     (late,) = find_silences(ledger)
     assert (late.slug, late.missed) == ("new_books", 6)
+
+
+def test_gaps_are_those_of_the_last_month_or_of_the_latest_intervals_of_a_rare_schedule(ledger: Ledger) -> None:
+    day = 86_400
+    ledger.record_schedules([schedule("daily", "a", interval_seconds=day), schedule("none", "a", interval_seconds=0)])
+
+    def record(schedule_id: str, *days: str) -> None:
+        times = [f"2026-{text}T06:00:00Z" for text in days]
+        ledger.record_jobs(
+            [job(f"{schedule_id} {time}", "a", schedule_id=schedule_id, created_at=time) for time in times]
+        )
+
+    record("none", "03-01", "03-20")
+    record("daily", "01-01", "01-06", "02-25", "02-26", "03-02", "03-03", "03-05", "03-20")
+    found = [(gap.schedule_id, gap.slug, gap.since[5:10], gap.until[5:10], gap.missed) for gap in find_gaps(ledger)]
+    assert found == [("daily", "new_books", "03-05", "03-20", 14), ("daily", "new_books", "02-26", "03-02", 3)]
+    ledger.record_schedules([schedule("monthly", "a", interval_seconds=30 * day)])
+    record("monthly", "01-01", "03-10")
+    found = [(gap.schedule_id, gap.slug, gap.since[5:10], gap.until[5:10], gap.missed) for gap in find_gaps(ledger)]
+    assert found[1:] == [
+        ("monthly", "new_books", "01-01", "03-10", 1),
+        ("daily", "new_books", "02-26", "03-02", 3),
+        ("daily", "new_books", "01-06", "02-25", 49),
+        ("daily", "new_books", "01-01", "01-06", 4),
+    ]
