@@ -44,6 +44,7 @@ from meter_pipeline.commands.usage import Commands, Group, describe_usage
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host.causes import explain
 from meter_pipeline.host.imports import spare_pandas
+from meter_pipeline.host.memory import spare_memory
 
 PROGRAM = "meter-pipeline"
 INTERRUPTED = 130
@@ -86,6 +87,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if sys.argv[1:2] == ["sync"]:
+        spare_memory()
         # It makes many arrays and no DataFrame.
         spare_pandas()
     sys.exit(run(sys.argv[1:]))
