@@ -27,8 +27,10 @@ _CODES = (
 _NAMES = r"kr\.?|zł|Kč|Ft|Fr\.|lei|лв\.?|руб\.?|Rs\.?|円|元"
 # What a currency begins with: where a text has another character, none of the many spellings is tried.
 _LETTERS = "".join(sorted({spelled[0] for spelled in f"{_DOLLARS_OF}|{_CODES}|{_NAMES}".split("|")}))
+#: Where a currency may begin.
+CURRENCY_BEGIN = rf"(?=[{_CURRENCY_SIGNS}{_LETTERS}])"
 #: A currency beyond doubt: a sign, a known code, or a name. Three other capitals may be a unit, as in "100 RPM".
-CURRENCY = rf"(?=[{_CURRENCY_SIGNS}{_LETTERS}])(?:[{_CURRENCY_SIGNS}]|{_DOLLARS}|{_CODES}|{_NAMES})"
+CURRENCY = rf"{CURRENCY_BEGIN}(?:[{_CURRENCY_SIGNS}]|{_DOLLARS}|{_CODES}|{_NAMES})"
 _MAYBE_CURRENCY = rf"(?:[{_CURRENCY_SIGNS}]|{_DOLLARS}|[A-Z]{{3}}|{_NAMES})"
 _BLANK = r" \t\n\r\f"
 _SPACE = f"[{_BLANK}\u00a0\u202f\u2009]"

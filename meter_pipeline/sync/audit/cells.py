@@ -6,15 +6,20 @@ follows from its item alone.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from itertools import compress
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from meter_pipeline.sync.audit.values import MOST_VALUES, ValueTable
+from meter_pipeline.sync.audit.value_table import MOST_VALUES, ValueTable
 
 Codes = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.int64]
+# A column, some rows, and the numbers of their values in it.
+_Part: TypeAlias = "tuple[int, Rows, list[int]]"
 
 # An object with more keys is a map with data for keys, and one value.
 _MAP_KEYS = 48
@@ -84,7 +89,7 @@ class Cells:
             self._places = places
         places = self._places[numbers]
         if len(places) and places.min() < 0:
-            self._learn(items, dict.fromkeys(numbers[places < 0].tolist()))
+            self._learn(items, list(dict.fromkeys(numbers[places < 0].tolist())))
             places = self._places[numbers]
         return self._codes[places, : len(self.paths)]
 
@@ -95,44 +100,64 @@ class Cells:
             self._order = order, tuple(self.paths[column] for column in order)
         return self._order
 
-    def _learn(self, items: Sequence[Any], fresh: dict[int, None]) -> None:
-        columns: list[int] = []
-        numbers: list[int] = []
-        ends: list[int] = []
-        for number in fresh:
-            item = items[number]
-            if item is not None:
-                self._add(as_object(item), self._root, columns, numbers)
-            ends.append(len(columns))
-        width, end = len(self.paths), self._used + len(ends)
+    def _learn(self, items: Sequence[Any], fresh: list[int]) -> None:
+        found = [number for number in fresh if items[number] is not None]
+        parts: list[_Part] = []
+        self._take_apart([as_object(items[number]) for number in found], np.arange(len(found)), self._root, parts)
+        width, end = len(self.paths), self._used + len(fresh)
         if end > self._codes.shape[0] or width > self._codes.shape[1]:
             codes = np.zeros((max(end * 2, 64), max(width + 4, self._codes.shape[1])), np.int32)
             codes[: self._used, : self._codes.shape[1]] = self._codes[: self._used]
             self._codes = codes
         places = np.arange(self._used, end)
-        self._codes[np.repeat(places, np.diff(ends, prepend=0)), columns] = numbers
-        self._places[list(fresh)] = places
+        self._places[fresh] = places
+        own = self._places[found]
+        for column, rows, numbers in parts:
+            self._codes[own[rows], column] = numbers
         self._used = end
 
-    def _add(self, item: dict[str, Any], branch: _Branch, columns: list[int], numbers: list[int]) -> None:
-        """Adds the columns of an object and the numbers of its values to two lists."""
-        known, take, below = self.values.known, self.values.take, branch.below
-        for name, value in item.items():
-            inner = below.get(name)
-            if inner is None:
-                inner = below[name] = _Branch((*branch.path, name))
-            kind = type(value)
-            if kind is dict and value and len(value) <= _MAP_KEYS and len(inner.path) < _MAX_DEPTH:
-                self._add(value, inner, columns, numbers)
-                continue
-            if inner.column is None:
-                inner.column = len(self.paths)
-                self.paths.append(inner.path)
-            number = known[kind].get(value) if kind in known else None
-            columns.append(inner.column)
-            numbers.append(take(value) if number is None else number)
-            if kind is list and value and len(inner.path) < _MAX_DEPTH:
-                self._add({"[]": value[0]}, inner, columns, numbers)
+    def _take_apart(self, objects: Sequence[dict[str, Any]], rows: Rows, branch: _Branch, parts: list[_Part]) -> None:
+        """Adds the columns of objects in some rows to a list."""
+        names = set(map(tuple, objects))
+        if len(names) == 1:
+            for name, values in zip(*names, zip(*map(dict.values, objects), strict=True), strict=True):
+                self._take_column(values, rows, branch.find(name), parts)
+            return
+        by_name: dict[str, tuple[list[Any], list[int]]] = defaultdict(lambda: ([], []))
+        for place, item in enumerate(objects):
+            for name, value in item.items():
+                values, places = by_name[name]
+                values.append(value)
+                places.append(place)
+        for name, (values, places) in by_name.items():
+            self._take_column(values, rows[places], branch.find(name), parts)
+
+    def _take_column(self, values: Sequence[Any], rows: Rows, branch: _Branch, parts: list[_Part]) -> None:
+        """Adds the values of a field in some rows, or the columns within them, to a list."""
+        kinds = dict.fromkeys(map(type, values))
+        if len(kinds) == 1:
+            self._take_kind(next(iter(kinds)), values, rows, branch, parts)
+            return
+        for kind in kinds:
+            own = [place for place, value in enumerate(values) if type(value) is kind]
+            self._take_kind(kind, [values[place] for place in own], rows[own], branch, parts)
+
+    def _take_kind(self, kind: type, values: Sequence[Any], rows: Rows, branch: _Branch, parts: list[_Part]) -> None:
+        """As `_take_column`, for values of one kind."""
+        has_columns = len(branch.path) < _MAX_DEPTH
+        if kind is dict and has_columns:
+            is_map = np.array([not 0 < len(value) <= _MAP_KEYS for value in values])
+            self._take_apart(list(compress(values, ~is_map)), rows[~is_map], branch, parts)
+            values, rows = list(compress(values, is_map)), rows[is_map]
+            if not values:
+                return
+        if branch.column is None:
+            branch.column = len(self.paths)
+            self.paths.append(branch.path)
+        parts.append((branch.column, rows, self.values.take(values, kind)))
+        if kind is list and has_columns and any(values):
+            is_full = list(map(bool, values))
+            self._take_column([value[0] for value in values if value], rows[is_full], branch.find("[]"), parts)
 
 
 class _Branch:
@@ -144,3 +169,10 @@ class _Branch:
         self.path = path
         self.column: int | None = None
         self.below: dict[str, _Branch] = {}
+
+    def find(self, name: str) -> _Branch:
+        """The field of a name below this one."""
+        inner = self.below.get(name)
+        if inner is None:
+            inner = self.below[name] = _Branch((*self.path, name))
+        return inner

@@ -1,22 +1,19 @@
 """What the audit knows of a single value: its form, a mark to recognise it by, its number, length, pattern and unit.
 
-Comes in: parsed JSON values. Goes out: numbers of distinct values (`ValueTable.take`) and columns about these. Every
-fact follows from the value alone, so it does not matter which jobs a table has seen before.
+Comes in: parsed JSON values. Goes out: facts about each, which follow from the value alone.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
-import numpy as np
-import numpy.typing as npt
-
 from meter_pipeline.store.columns import spell_json
-from meter_pipeline.sync.audit.amounts import CURRENCY, read_amount
+from meter_pipeline.sync.audit.amounts import CURRENCY, CURRENCY_BEGIN, read_amount
 from meter_pipeline.sync.values.dates import Moment, find_moment
 from meter_pipeline.sync.values.spelling import clean
 
@@ -43,8 +40,6 @@ _UNIT_LENGTH = 12
 _USUAL_DECIMALS = 2
 #: The pattern of numbers with more decimals than are counted; patterns of texts are larger.
 MOST_DECIMALS = 20
-# Distinct values that are remembered; then the table starts again.
-MOST_VALUES = 300_000
 # Numbers, and texts of so few characters, whose facts all tables share: some megabytes.
 _MOST_KNOWN, _SHORT = 16_384, 24
 
@@ -87,7 +82,7 @@ _AFTER = re.compile(
 # What is read in one way only, and most prices are.
 _PLAIN = re.compile(r"([$€£¥]?)((?:0|[1-9]\d{0,8})(?:\.\d\d?)?)([€%]?)$")
 # A currency beside the digits of a text with other words.
-_SIGN = re.compile(rf"{CURRENCY}(?=\s?\d)|(?<=\d){CURRENCY}|(?<=\d\s){CURRENCY}")
+_SIGN = re.compile(rf"{CURRENCY_BEGIN}(?:{CURRENCY}(?=\s?\d)|(?<=\d){CURRENCY}|(?<=\d\s){CURRENCY})")
 # Where a text of some shape may have such a currency.
 _MAY_HAVE_SIGN = re.compile(r"[^\d\s]\s?\d|\d\s?[^\d\s]")
 _WORD = re.compile(r"w[w'’]*(?:[ ,.;:!?&()/+-]{1,2}w[w'’]*)+|ww+")
@@ -145,95 +140,44 @@ def mark(value: Any) -> int:
     return 0 if value is None else crc32(spell_json(value).encode())
 
 
-class _Facts(NamedTuple):
-    """What is known of a value.
-
-    Attributes:
-        columns: Its form, mark, number, length, flags, pattern and unit.
-        unit_name: Its unit; None for a value without.
-    """
-
-    columns: tuple[int, int, float, int, int, int, int]
-    unit_name: str | None = None
+#: What is known of a value: its form, mark, number, length, flags, pattern and unit, and the unit's name if it has one.
+Facts = tuple[int, int, float, int, int, int, int, str | None]
 
 
-class ValueTable:
-    """Distinct values and facts about each; a value's number is its place. Number 0 stands for an absent value."""
-
-    def __init__(self) -> None:
-        #: The numbers of known values by kind, since 1 and true are equal; `take` knows arrays and objects as spelled.
-        self.known: dict[type, dict[Any, int]] = {kind: {} for kind in _HASHABLE}
-        self._spelled: dict[str, int] = {}
-        self._rows: list[tuple[int, int, float, int, int, int, int]] = []
-        self._buffers = [np.empty(256, dtype) for dtype in _DTYPES]
-        self._columns: tuple[npt.NDArray[Any], ...] = ()
-        self.units: dict[int, str] = {}
-        self._add(_Facts((ABSENT, 0, _NOTHING, 0, 0, 0, 0)))
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def take(self, value: Any) -> int:
-        """The number of a value."""
-        kind = type(value)
-        known = self.known.get(kind)
-        if known is None:
-            known, key = self._spelled, spell_json(value)
-        else:
-            key = value
-        number = known.get(key)
-        if number is None:
-            if kind is str:
-                facts = _know_text(value) if len(value) <= _SHORT else _describe_text(value)
-            else:
-                facts = _know_number(value) if kind in _NUMERIC else _describe(value, kind)
-            number = known[key] = self._add(facts)
-        return number
-
-    def columns(self) -> tuple[npt.NDArray[Any], ...]:
-        """Form, mark, number, length, flags, pattern and unit of every value."""
-        known, count = len(self._columns[0]) if self._columns else 0, len(self._rows)
-        if known < count:
-            if count > len(self._buffers[0]):
-                self._buffers = [np.resize(buffer, 2 * count) for buffer in self._buffers]
-            for buffer, column in zip(self._buffers, zip(*self._rows[known:], strict=True), strict=True):
-                buffer[known:count] = column
-            self._columns = tuple(buffer[:count] for buffer in self._buffers)
-        return self._columns
-
-    def _add(self, facts: _Facts) -> int:
-        self._rows.append(facts.columns)
-        if facts.unit_name is not None:
-            self.units.setdefault(facts.columns[-1], facts.unit_name)
-        return len(self._rows) - 1
+def describe_all(values: Sequence[Any], kind: type) -> list[Facts]:
+    """The facts about values of one kind."""
+    if kind is str:
+        return [_know_text(text) if len(text) <= _SHORT else _describe_text(text) for text in values]
+    return list(map(_know_number if kind in (int, float) else _describe, values))
 
 
-def _describe(value: Any, kind: type) -> _Facts:
+def _describe(value: Any) -> Facts:
     """The facts about a value that is neither a text nor a number."""
     if value is None:
-        return _Facts((NULL, 0, _NOTHING, 0, 0, 0, 0))
-    if kind is bool:
-        return _Facts((BOOLEAN, mark(value), _NOTHING, 0, 0, 0, 0))
+        return NULL, 0, _NOTHING, 0, 0, 0, 0, None
+    if type(value) is bool:
+        return BOOLEAN, mark(value), _NOTHING, 0, 0, 0, 0, None
     if not value:
-        return _Facts((EMPTY, 0, _NOTHING, 0, 0, 0, 0))
-    return _Facts(((LIST if kind is list else OBJECT), mark(value), float(len(value)), 0, 0, 0, 0))
+        return EMPTY, 0, _NOTHING, 0, 0, 0, 0, None
+    return LIST if type(value) is list else OBJECT, mark(value), float(len(value)), 0, 0, 0, 0, None
 
 
 # The same prices, ratings and names come again in strategy after strategy, and facts follow from a value alone.
 @lru_cache(_MOST_KNOWN, typed=True)
-def _know_number(value: int | float) -> _Facts:
+def _know_number(value: int | float) -> Facts:
     number = value + 0.0 if abs(value) < 1e37 else _NOTHING
-    return _Facts((NUMBER, mark(value), number, 0, _signs(number), _decimals(number), 0))
+    return NUMBER, mark(value), number, 0, _signs(number), _decimals(number), 0, None
 
 
 @lru_cache(_MOST_KNOWN)
-def _know_text(text: str) -> _Facts:
+def _know_text(text: str) -> Facts:
     return _describe_text(text)
 
 
-def _describe_text(text: str) -> _Facts:
-    if not text or text.isspace():
-        return _Facts((EMPTY, 0, _NOTHING, 0, 0, 0, 0))
+def _describe_text(text: str) -> Facts:
+    stripped = text.strip()
+    if not stripped:
+        return EMPTY, 0, _NOTHING, 0, 0, 0, 0, None
     form, number, unit, unit_name = TEXT, _NOTHING, 0, None
     head = text if len(text) <= _EXAMINED else text[:_EXAMINED]
     is_usual = head.isascii() or _UNUSUAL.search(head) is None
@@ -243,9 +187,9 @@ def _describe_text(text: str) -> _Facts:
         flags |= 1 << PLACEHOLDER
     if "&" in head and _ENTITY.search(head):
         flags |= 1 << ENTITY
-    if text[0].isspace() or text[-1].isspace():
+    if len(stripped) < len(text):
         flags |= 1 << PADDED
-    if len(text) <= _MEASURE_LENGTH:
+    if shape.may_be_number and len(text) <= _MEASURE_LENGTH:
         found = read_date(text) if shape.may_be_date else None
         measure = None
         spelled = find_moment(clean(text)) if found is None and shape.may_be_spelled else None
@@ -265,12 +209,7 @@ def _describe_text(text: str) -> _Facts:
         form = URL
         unit_name = host[1] if (host := _HOST.match(head)) else ""
         unit = mark(unit_name)
-    return _Facts((form, mark(text), number, len(text), flags, shape.pattern, unit), unit_name)
-
-
-_NUMERIC = frozenset({int, float})
-_HASHABLE = _NUMERIC | {str, bool, type(None)}
-_DTYPES = (np.uint8, np.uint32, np.float64, np.int64, np.uint32, np.uint32, np.uint32)
+    return form, mark(text), number, len(text), flags, shape.pattern, unit, unit_name
 
 
 def read_date(text: str) -> float | None:
@@ -363,12 +302,14 @@ class _Shape(NamedTuple):
         pattern: The mark of its pattern.
         flags: Its flags, apart from those of placeholders, entities and blanks around it.
         is_url: Whether it is an address.
+        may_be_number: Whether it may be a date, a time, or a number written as text.
     """
 
     pattern: int
     flags: int
     is_url: bool
     may_be_url: bool
+    may_be_number: bool
     may_be_date: bool
     may_be_spelled: bool
     is_like_measure: bool
@@ -391,16 +332,20 @@ def _examine(head: str) -> _Shape:
     if _UNPRINTABLE.search(head):
         flags |= 1 << UNPRINTABLE
     stripped = head.strip()
+    may_be_date = _DATE_BEGIN.match(head) is not None
+    may_be_spelled = _YEAR.search(stripped) is not None and bool(_LIKE_SPELLED.match(stripped.translate(_CLASSES)))
+    is_like_measure = _MEASURE.match(stripped) is not None
+    may_have_sign = _MAY_HAVE_SIGN.search(head) is not None
     return _Shape(
         crc32(pattern_of(head).encode("utf-8", "surrogatepass")),
         flags,
         is_url=_URL.match(stripped) is not None,
         may_be_url=False,
-        may_be_date=_DATE_BEGIN.match(head) is not None,
-        may_be_spelled=_YEAR.search(stripped) is not None
-        and _LIKE_SPELLED.match(stripped.translate(_CLASSES)) is not None,
-        is_like_measure=_MEASURE.match(stripped) is not None,
-        may_have_sign=_MAY_HAVE_SIGN.search(head) is not None,
+        may_be_number=may_be_date or may_be_spelled or is_like_measure or may_have_sign,
+        may_be_date=may_be_date,
+        may_be_spelled=may_be_spelled,
+        is_like_measure=is_like_measure,
+        may_have_sign=may_have_sign,
         may_be_placeholder=True,
     )
 
