@@ -23,6 +23,7 @@ from meter_pipeline.sync.audit.profile import LENGTH_QUANTILES, NUMBER_QUANTILES
 from meter_pipeline.sync.audit.values import ABSENT, EMPTY, FLAGS, FORMS, MEASURE, NUMBER, TEXT, URL
 
 Ids = npt.NDArray[np.uint32]
+Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.int64]
 
 # Cells that are described together, and counters for each cell at most.
@@ -31,7 +32,8 @@ _MOST_EMPTY = 12
 # Numbers in a sketch, and the items that this makes.
 _SKETCHED, _MOST_SKETCHED, _FEWEST_SKETCHED = 4_500, 256, 24
 MOST_FIELDS = 1_000
-_TOP_VALUES, _TOP_PATTERNS = 8, 12
+# Most frequent values, patterns and units that are kept.
+_MOST_SHARES = 8, 12, 8
 _SAMPLE, _SHORT_SAMPLE = 60, 24
 _WIDE = 40
 # Items whose samples are remembered: the same ones are shown in job after job.
@@ -100,12 +102,11 @@ class Describer:
         codes = self._cells.rows(self._items, np.concatenate([job.numbers for job in jobs]))
         table = self._cells.values.columns()
         order, paths = self._cells.order()
-        codes = codes[:, order]
+        # To look up facts by whole numbers of another size takes several times as long.
+        codes = codes.take(order, axis=1).astype(np.int64)
         lengths = np.array([len(job.numbers) for job in jobs])
         counted = _Counted(codes, lengths, table, paths)
-        values, patterns, units = (
-            counted.shares(1, _TOP_VALUES), counted.shares(5, _TOP_PATTERNS), counted.shares(6, _TOP_VALUES),
-        )  # fmt: skip
+        values, patterns, units = counted.shares()
         forms, flags, distinct = counted.forms(), counted.flags(), counted.distinct()
         numbers, text_lengths = counted.quantiles(2, NUMBER_QUANTILES), counted.quantiles(3, LENGTH_QUANTILES)
         sketches = _sketches(counted, jobs)
@@ -218,11 +219,21 @@ class _Counted:
         self.slots = int(self.offsets[-1])
         self.is_filled = table[0] > EMPTY
         slot = np.cumsum(self.used.reshape(-1), dtype=np.int64).reshape(self.used.shape) - 1
-        slots = slot[self.job]
-        every = bool(self.used.all())
-        mine = slice(None) if every else self.used[self.job]
-        self._slots, self._values, self._counts = _tally(
-            slots[mine].reshape(-1), codes[mine].reshape(-1), None, self.slots, len(table[0])
+        mine = slice(None) if self.used.all() else self.used[self.job]
+        self._cells = codes[mine].reshape(-1), slot[self.job][mine].reshape(-1)
+        # The values of a slot are in the order of their marks.
+        by_mark = np.argsort(table[1], kind="stable")
+        rank = np.empty(len(by_mark), np.int64)
+        rank[by_mark] = np.arange(len(by_mark))
+        cells, slots = self._cells
+        keys = slots << 32 | rank[cells]
+        keys.sort()
+        firsts = _find_new(keys)
+        once = keys[firsts]
+        self._slots, self._values, self._counts = (
+            once >> 32,
+            by_mark[once & 0xFFFFFFFF],
+            np.diff(firsts, append=len(keys)),
         )
         self._forms = table[0][self._values]
         self._filled = self._forms > EMPTY
@@ -246,58 +257,58 @@ class _Counted:
         """Number of distinct values of each slot."""
         return np.bincount(self._slots[self._filled], minlength=self.slots).astype(np.float32)
 
-    def shares(self, column: int, most: int) -> list[Shares]:
-        """The most frequent values (column 1), patterns (5) or units (6), by job."""
-        if column == 1:
-            # A value is counted already; one that occurs once or in few items is not among the most frequent.
-            enough = np.repeat(np.maximum(1, self.lengths / 50), np.diff(self.offsets))
-            chosen = self._filled & (self._counts > enough[self._slots])
-            slots, counts = self._slots[chosen], self._counts[chosen]
-            marks = self.table[column][self._values[chosen]]
-        else:
-            if column == 6:
-                chosen = (self._forms == MEASURE) | (self._forms == URL)
-            else:
-                chosen = (self._forms == NUMBER) | (self._forms >= TEXT)
-            marks, own = self._number(column, self._values[chosen])
-            slots, own, counts = _tally(self._slots[chosen], own, self._counts[chosen], self.slots, len(marks))
-            marks = marks[own]
+    def shares(self) -> list[list[Shares]]:
+        """The most frequent values, patterns and units of each job."""
+        # A value that occurs once or in few items is not among the most frequent.
+        enough = np.repeat(np.maximum(1, self.lengths / 50), np.diff(self.offsets))
+        chosen = self._filled & (self._counts > enough[self._slots])
+        values = self._slots[chosen], self.table[1][self._values[chosen]], self._counts[chosen]
+        forms = self._forms
+        patterns = self._count_marks(5, (forms == NUMBER) | (forms >= TEXT))
+        return self._split_shares([values, patterns, self._count_marks(6, (forms == MEASURE) | (forms == URL))])
+
+    def _count_marks(self, column: int, chosen: Mask) -> tuple[Numbers, npt.NDArray[Any], Numbers]:
+        """How often each mark of a column occurs among chosen values: slots, marks and counts in this order."""
+        marks, place = np.unique(self.table[column], return_inverse=True)
+        keys = self._slots[chosen] * len(marks) + place.reshape(-1)[self._values[chosen]]
+        once, counts = _sum_by(keys, self._counts[chosen], self.slots * len(marks))
+        slots, places = np.divmod(once, len(marks))
+        return slots, marks[places], counts
+
+    def _split_shares(self, found: Sequence[tuple[Numbers, npt.NDArray[Any], Numbers]]) -> list[list[Shares]]:
+        """The first of each slot by how often they occur, given in order of slots and marks; by kind and job."""
+        kinds = np.repeat(np.arange(len(found)), [len(slots) for slots, _, _ in found])
+        slots, marks, counts = map(np.concatenate, zip(*found, strict=True))
+        slots = slots + kinds * self.slots
         # Counts are whole numbers below the number of rows.
-        order = np.lexsort((marks, slots << 32 | (2**31 - counts.astype(np.int64))))
-        slots, marks, counts = slots[order], marks[order], counts[order]
-        rank = np.arange(len(slots)) - np.searchsorted(slots, slots)
-        top = rank < most
-        slots, marks, shown = slots[top], marks[top], counts[top].astype(np.float32)
-        bounds = np.searchsorted(slots, self.offsets)
-        fields = (slots - np.repeat(self.offsets[:-1], np.diff(bounds))).astype(np.uint16)
-        return [
+        order = np.argsort(slots << 32 | (2**31 - counts), kind="stable")
+        number = np.bincount(slots, minlength=len(found) * self.slots)
+        rank = np.arange(len(slots)) - np.repeat(np.cumsum(number) - number, number)
+        top = rank < np.array(_MOST_SHARES)[kinds]
+        slots, order = slots[top], order[top]
+        marks, shown = marks[order], counts[order].astype(np.float32)
+        firsts = np.add.outer(np.arange(len(found)) * self.slots, self.offsets[:-1]).reshape(-1)
+        bounds = np.append(np.searchsorted(slots, firsts), len(slots))
+        fields = (slots - np.repeat(firsts, np.diff(bounds))).astype(np.uint16)
+        shares = [
             Shares(fields[begin:end], marks[begin:end], shown[begin:end]) for begin, end in pairwise(bounds.tolist())
         ]
-
-    def _number(self, column: int, values: Numbers) -> tuple[npt.NDArray[Any], Numbers]:
-        """The distinct facts of values in a column, and which of them is that of each value."""
-        facts = self.table[column]
-        if len(facts) > len(values):
-            distinct, own = np.unique(facts[values], return_inverse=True)
-            return distinct, own.reshape(-1)
-        distinct, own = np.unique(facts, return_inverse=True)
-        return distinct, own.reshape(-1)[values]
+        jobs = len(self.lengths)
+        return [shares[begin : begin + jobs] for begin in range(0, len(shares), jobs)]
 
     def quantiles(self, column: int, quantiles: Sequence[float]) -> npt.NDArray[np.float32]:
         """Quantiles of each slot's numbers (column 2) or lengths of texts (3); NaN for a slot without."""
-        values = self.table[column][self._values]
-        chosen = np.flatnonzero(~np.isnan(values) if column == 2 else values > 0)
+        values = self.table[column]
+        codes, slots = self._cells
+        counts = (~np.isnan(values) if column == 2 else values > 0)[codes]
+        keys = slots[counts] << 32 | _order_of(values)[codes[counts]]
+        keys.sort()
         result = np.full((self.slots, len(quantiles)), np.nan, np.float32)
-        if not len(chosen):
-            return result
-        values, slots, counts = values[chosen], self._slots[chosen], self._counts[chosen]
-        order = np.argsort(slots << 32 | _order_of(values), kind="stable")
-        values, slots, until = values[order], slots[order], np.cumsum(counts[order])
-        number = np.bincount(slots, counts[order], self.slots)
+        number = np.bincount(keys >> 32, minlength=self.slots)
         some = np.flatnonzero(number)
         begin = (np.cumsum(number) - number)[some]
-        places = begin[:, None] + np.floor(np.outer(number[some] - 1, quantiles) + 0.5)
-        result[some] = values[np.searchsorted(until, places, side="right")]
+        places = begin[:, None] + np.floor(np.outer(number[some] - 1, quantiles) + 0.5).astype(np.int64)
+        result[some] = _number_at(keys[places])
         return result
 
     def sparse(self) -> tuple[list[float], Any]:
@@ -306,7 +317,7 @@ class _Counted:
         if self.codes.shape[1] > MOST_FIELDS:
             cells &= self.used[self.job]
         filled = cells.sum(axis=1)
-        ordered = filled[np.lexsort((filled, self.job))]
+        ordered = np.sort(self.job << 32 | filled) & 0xFFFFFFFF
         usual = (ordered[self.starts + (self.lengths - 1) // 2] + ordered[self.starts + self.lengths // 2]) / 2
         few = np.add.reduceat(filled * 2 < usual[self.job], self.starts, dtype=np.int64)
 
@@ -317,41 +328,36 @@ class _Counted:
         return (few / self.lengths).tolist(), emptiest
 
 
-def _tally(
-    slots: Numbers, values: npt.NDArray[Any], weights: npt.NDArray[np.float64] | None, most_slots: int, most_values: int
-) -> tuple[Numbers, Numbers, npt.NDArray[np.float64]]:
-    """How often each value occurs in each slot: slots, values and counts in this order.
+def _sum_by(keys: Numbers, weights: Numbers, most: int) -> tuple[Numbers, Numbers]:
+    """The distinct keys in order, all below `most`, and the sum of the weights of each."""
+    if most <= _MOST_EMPTY * len(keys):
+        # Nearly as many counters as keys: to count takes less time than to sort.
+        sums = np.bincount(keys, weights, most).astype(np.int64)
+        once = np.flatnonzero(sums)
+        return once, sums[once]
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    firsts = _find_new(keys)
+    return keys[firsts], np.diff(np.append(0, np.cumsum(weights[order]))[np.append(firsts, len(keys))])
 
-    Args:
-        slots: A slot for each occurrence.
-        values: A value for each, from 0.
-        weights: How often each is counted; None for once.
-        most_slots: Number of slots.
-        most_values: Number of values.
-    """
-    if most_slots * most_values <= _MOST_EMPTY * len(slots):
-        # Nearly as many counters as occurrences: to count takes less time than to sort.
-        sums = np.bincount(slots * most_values + values, weights, most_slots * most_values)
-        keys = np.flatnonzero(sums)
-        slots, values = np.divmod(keys, most_values)
-        return slots, values, sums[keys].astype(np.float64, copy=False)
-    keys = slots << 32 | values
-    if weights is None:
-        keys.sort()
-    else:
-        order = np.argsort(keys, kind="stable")
-        keys, weights = keys[order], weights[order]
+
+def _find_new(keys: Numbers) -> Numbers:
+    """Where each key first occurs, given in order."""
     is_new = np.ones(len(keys), np.bool_)
     np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
-    once = keys[is_new]
-    sums = np.bincount(np.cumsum(is_new) - 1, weights, len(once))
-    return once >> 32, once & 0xFFFFFFFF, sums.astype(np.float64, copy=False)
+    return np.flatnonzero(is_new)
 
 
 def _order_of(values: npt.NDArray[Any]) -> Numbers:
     """Whole numbers of 32 bits in the order of numbers as `np.float32`; minus zero is zero."""
     bits = (values + 0.0).astype(np.float32).view(np.int32)
     return (bits ^ (bits >> 31 & 0x7FFFFFFF)).astype(np.int64) + 2**31
+
+
+def _number_at(order: Numbers) -> npt.NDArray[np.float32]:
+    """The numbers that `_order_of` has put in order, by the lower 32 bits."""
+    bits = ((order & 0xFFFFFFFF) - 2**31).astype(np.int32)
+    return (bits ^ (bits >> 31 & 0x7FFFFFFF)).view(np.float32)
 
 
 def _sketches(counted: _Counted, jobs: Sequence[ChosenItems]) -> list[Sketch]:
