@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meter_pipeline.sync.audit.comparison import Comparison, compare
+from meter_pipeline.sync.audit.comparison import Comparison, compare, compare_all
 from meter_pipeline.sync.audit.findings import HELD, NEEDED, Finding
 from meter_pipeline.sync.audit.profile import JobProfile, Shares, load
 
@@ -181,8 +181,7 @@ class Baseline:
     @cached_property
     def comparisons(self) -> list[Comparison | None]:
         """Each accepted job beside the one before it; None for the first."""
-        pairs = zip(self.profiles[1:], self.profiles, strict=False)
-        return [None, *(compare(profile, before) for profile, before in pairs)]
+        return [None, *compare_all(list(zip(self.profiles[1:], self.profiles, strict=False)))]
 
     def past_steps(self, column: Callable[[Comparison], Floats]) -> Floats:
         """A column of the comparisons, one line a job; NaN where there is nothing to compare.

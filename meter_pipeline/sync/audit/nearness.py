@@ -3,21 +3,25 @@
 Comes in: two profiles and their comparison. Goes out: a yes that is never wrong, or a no that means nothing. The last
 accepted job is in the range of every test, so what is near to it is near to the range, however wide that is. Each bound
 here is a little less than the least at which a test in `families` speaks: whoever lowers one there lowers it here. What
-is compared are vectors with one entry a field, made once for each profile.
+is compared are matrices with a line for each pair of jobs and an entry for each field.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
 
-from meter_pipeline.sync.audit.comparison import Comparison, is_date, numbers_in_both
+from meter_pipeline.sync.audit.comparison import Comparison, Pair, compare_all, numbers_in_both
 from meter_pipeline.sync.audit.families.belonging import PAIRED_FIELDS
 from meter_pipeline.sync.audit.families.levels import EARLIEST, FAR_DAYS
-from meter_pipeline.sync.audit.profile import JobProfile, Shares
+from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import (
+    DATE,
     EMPTY,
     FIRST_SCRIPT,
     FLAGS,
@@ -26,6 +30,9 @@ from meter_pipeline.sync.audit.values import (
     NEGATIVE,
     NUMBER,
     PADDED,
+    SPELLED,
+    TIME,
+    URL,
     ZERO,
 )
 
@@ -43,12 +50,12 @@ _SEEN_EQUAL, _STILL_DISTINCT = 0.6, 0.7
 # The same for damage, blanks, zeros and signs, scripts.
 _FLAGS = np.array([0.04] * PADDED + [0.49, 0.14, 0.39] + [0.34] * (len(FLAGS) - FIRST_SCRIPT))
 # Factors: the median length of texts and of the longest tenth, the median number.
-_FACTORS = np.array([[1.7], [2.1]])
+_FACTORS = np.array([1.7, 2.1])
 _LEVEL = 1.7
 # The factor by which the median number has to move where few do.
 _STEP = 1.09
 # Share of new values, units and patterns.
-_VALUES, _UNITS, _PATTERNS = 0.59, 0.09, 0.34
+_NEW = np.array([0.59, 0.09, 0.34])
 # Items of an incomplete sketch that are compared with those of another: no sketch has fewer.
 _HEAD = 24
 
@@ -76,45 +83,91 @@ class Near:
         return self.whole and self.items and self.fields and self.new
 
 
-def find_near(now: JobProfile, last: JobProfile, comparison: Comparison) -> Near | None:
-    """In what a job is near to the last accepted one; None if they cannot be compared like this.
+def find_near(now: JobProfile, last: JobProfile) -> Near | None:
+    """In what a job is near to the last accepted one before it; None if they cannot be compared like this.
 
-    Args:
-        now: The job.
-        last: The last accepted job before it: no finding is about it, and the same version of the strategy made it.
-        comparison: Both, compared.
+    No finding may be about the last accepted job, and the same version of the strategy must have made both.
     """
-    if now.paths != last.paths or not now.rows or not last.rows or not comparison.matched:
-        return None
-    if max(comparison.known, comparison.kept) < _KNOWN:
-        return None
-    is_near = (
+    return find_near_all([(now, last)])[0]
+
+
+def find_near_all(pairs: Sequence[Pair]) -> list[Near | None]:
+    """As `find_near`, for many pairs: those with the same fields all at once, and no pair twice."""
+    keys = [("near", ref(last)) for _, last in pairs]
+    alike: dict[tuple[tuple[str, ...], bytes, bytes], list[_Compared]] = {}
+    for key, (now, last), comparison in zip(keys, pairs, compare_all(pairs), strict=True):
+        if key in now.memory:
+            continue
+        now.memory[key] = None
+        if (
+            comparison is not None
+            and comparison.matched
+            and now.paths == last.paths
+            and max(comparison.known, comparison.kept) >= _KNOWN
+        ):
+            fields = now.paths, now.sketch.numeric.tobytes(), last.sketch.numeric.tobytes()
+            alike.setdefault(fields, []).append(_Compared(now, last, comparison))
+    for group in alike.values():
+        for (now, last, _), near in zip(group, _find_near_alike(group), strict=True):
+            now.memory["near", ref(last)] = near
+    return [now.memory[key] for key, (now, _) in zip(keys, pairs, strict=True)]
+
+
+class _Compared(NamedTuple):
+    """A job, the last accepted one before it, and both compared."""
+
+    now: JobProfile
+    last: JobProfile
+    comparison: Comparison
+
+
+def _find_near_alike(pairs: Sequence[_Compared]) -> list[Near]:
+    """In what jobs are near; all of them have the same fields, and the same of these are numbers."""
+    traits = _Traits.of([pair.now for pair in pairs] + [pair.last for pair in pairs])
+    ours, theirs = traits.part(slice(len(pairs))), traits.part(slice(len(pairs), None))
+    are_near = zip(
+        _have_near_items(pairs, ours, theirs).tolist(),
+        _have_near_fields(ours, theirs).tolist(),
+        _have_few_new(pairs, ours).tolist(),
+        strict=True,
+    )
+    return [
+        Near(_is_near_whole(now, last), items, fields, new)
+        for (now, last, _), (items, fields, new) in zip(pairs, are_near, strict=True)
+    ]
+
+
+def _is_near_whole(now: JobProfile, last: JobProfile) -> bool:
+    return (
         _FEWEST * last.items <= now.items <= _MOST * last.items
         and now.repeats - last.repeats < _REPEATS
         and now.sparse - last.sparse < _SPARSE
     )
-    return Near(is_near, _has_near_items(now, last, comparison), _has_near_fields(now, last), _has_few_new(now, last))
 
 
-@dataclass(frozen=True, eq=False)
-class _Traits:
-    """What is compared of a profile, one column a field.
+class _Traits(NamedTuple):
+    """What is compared of jobs with the same fields: a line for each job, an entry for each field.
 
     Attributes:
+        number: Number of rows with a value.
         filled: Share of the rows with a value.
-        forms: Share of the values by form.
+        with_units: Number of rows with what may have a unit.
+        forms: Share of the values by form, which comes last.
         equal: Share of the values that is the most frequent one.
         distinct: Share of the values that differ.
-        flags: Share of the values by flag.
-        lengths: Median length of texts, and that of the longest tenth.
-        level: Median number; its size alone.
+        flags: Share of the values by flag, which comes last.
+        lengths: Median length of texts, and that of the longest tenth, last.
+        level: Size of the median number.
         has_level: Whether the field has numbers enough, and a median of them.
-        dates: Whether it has dates, and their median.
+        dates: Whether it has dates.
+        middle: The median number.
         sketched: Number of items of the sketch that have a value.
-        has_rare_sign: Whether one of the few values of a field is zero or negative.
+        has_rare_sign: By job, whether one of the few values of a field is zero or negative.
     """
 
+    number: Floats
     filled: Floats
+    with_units: Floats
     forms: Floats
     equal: Floats
     distinct: Floats
@@ -125,136 +178,147 @@ class _Traits:
     dates: Mask
     middle: Floats
     sketched: Floats
-    has_rare_sign: bool
+    has_rare_sign: Mask
+
+    @classmethod
+    def of(cls, jobs: Sequence[JobProfile]) -> _Traits:
+        """The traits of jobs with rows and the same fields."""
+        forms = np.stack([job.forms for job in jobs]).astype(np.float64)
+        count = forms[..., EMPTY + 1 :].sum(axis=-1)
+        some = np.maximum(count, 1)
+        flags = np.stack([job.flags for job in jobs]) / some[..., None]
+        few = flags[..., [ZERO, NEGATIVE]].max(axis=-1)
+        middle = np.stack([job.numbers[:, 2] for job in jobs]).astype(np.float64)
+        top = np.stack([job.top for job in jobs])
+        numbers = forms[..., NUMBER] + forms[..., MEASURE]
+        marks = np.concatenate([job.sketch.marks for job in jobs])
+        starts = _starts([len(job.sketch.marks) for job in jobs])
+        return cls(
+            number=count,
+            filled=count / np.array([[job.rows] for job in jobs]),
+            with_units=forms[..., MEASURE] + forms[..., URL],
+            forms=forms[..., EMPTY + 1 :] / some[..., None],
+            equal=np.maximum(top, np.minimum(count, 1)) / some,
+            distinct=np.stack([job.distinct for job in jobs]) / some,
+            flags=flags,
+            lengths=np.stack([job.lengths[:, 1:] for job in jobs]).astype(np.float64),
+            level=np.abs(middle),
+            has_level=(numbers >= 8) & (np.abs(middle) > 0),
+            dates=forms[..., [DATE, TIME, SPELLED]].sum(axis=-1) * 2 > count,
+            middle=middle,
+            sketched=np.add.reduceat(marks != 0, starts, axis=0, dtype=np.int64),
+            has_rare_sign=((few >= 0.99) & (count <= 3)).any(axis=1),
+        )
+
+    def part(self, jobs: slice) -> _Traits:
+        """The traits of some of the jobs."""
+        return _Traits._make(trait[jobs] for trait in self)
 
 
-def _traits(profile: JobProfile) -> _Traits:
-    found: _Traits | None = profile.memory.get("traits")
-    if found is None:
-        found = profile.memory["traits"] = _make_traits(profile)
-    return found
+def _starts(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
+    return np.cumsum([0, *lengths[:-1]])
 
 
-def _make_traits(profile: JobProfile) -> _Traits:
-    count = profile.filled.astype(np.float64)
-    some = np.maximum(count, 1)
-    flags = profile.flags.T / some
-    few = flags[[ZERO, NEGATIVE]]
-    middle = profile.numbers[:, 2].astype(np.float64)
-    numbers = profile.forms[:, NUMBER] + profile.forms[:, MEASURE]
-    return _Traits(
-        filled=count / max(profile.rows, 1),
-        forms=profile.forms.T[EMPTY + 1 :] / some,
-        equal=np.maximum(profile.top, np.minimum(count, 1)) / some,
-        distinct=profile.distinct / some,
-        flags=flags,
-        lengths=profile.lengths.T[1:].astype(np.float64),
-        level=np.abs(middle),
-        has_level=(numbers >= 8) & (np.abs(middle) > 0),
-        dates=is_date(profile),
-        middle=middle,
-        sketched=(profile.sketch.marks != 0).sum(axis=0),
-        has_rare_sign=bool(((few >= 0.99) & (count <= 3)).any()),
-    )
-
-
-def _has_near_items(now: JobProfile, last: JobProfile, comparison: Comparison) -> bool:
+def _have_near_items(pairs: Sequence[_Compared], ours: _Traits, theirs: _Traits) -> Mask:
     """Whether so few items changed that no test of changes, steps, levels and values of other fields can speak."""
-    changed, filled = comparison.changed, comparison.filled
+    found = [pair.comparison for pair in pairs]
+    changed, filled = np.stack([one.changed for one in found]), np.stack([one.filled for one in found])
+    matched = np.array([[one.matched] for one in found])
     number = changed * filled
-    if not ((changed < 0.24) | (number < 2.5) & ((changed < 0.5) | (filled < 5))).all():
-        return False
-    ours, theirs = _traits(now), _traits(last)
-    if 2 <= len(now.paths) <= PAIRED_FIELDS:
+    is_near = (changed < 0.24) | (number < 2.5) & ((changed < 0.5) | (filled < 5))
+    if 2 <= changed.shape[1] <= PAIRED_FIELDS:
         # Two fields can only be equal in more items than before where items came, changed or went.
         here, before = ours.sketched, theirs.sketched
-        came = len(now.sketch.ids) - comparison.matched * (1 - comparison.any_changed)
-        if not ((np.maximum(before - here, 0) + came < 0.24 * here) | (here < 3)).all():
-            return False
-    numeric, new, old = numbers_in_both(now, last, *comparison.places)
-    both = ~(np.isnan(new) | np.isnan(old))
-    compared = (both & ((new != 0) | (old != 0))).sum(axis=0)
-    differs = both & (new != old)
-    steps = differs.sum(axis=0)
-    up = (differs & (new > old)).sum(axis=0)
-    small = (differs & (new < _STEP * old) & (old < _STEP * new)).sum(axis=0)
-    dates = ours.dates[numeric]
-    # A few steps say something if all go one way and are large; of dates, a fifth that changed.
-    is_mixed = (up > 0.05 * steps) & (up < 0.95 * steps)
-    few = np.where(dates, (steps <= 3) | (steps < 0.19 * compared), (steps <= 5) | is_mixed | (2 * small > steps))
-    few |= (steps < 15) & (steps * 10 < compared)
-    if not ((steps == 0) | few & (steps < 0.39 * compared)).all():
-        return False
+        any_changed = np.array([[one.any_changed] for one in found])
+        came = np.array([[len(pair.now.sketch.ids)] for pair in pairs]) - matched * (1 - any_changed)
+        is_near &= (np.maximum(before - here, 0) + came < 0.24 * here) | (here < 3)
+    numeric, are_small, compared = _have_small_steps(pairs, ours.dates)
     # How large the numbers are is judged where too few items have a step.
     alone = ours.has_level.copy()
-    if comparison.matched >= 0.5 * max(comparison.now_items, 1):
-        alone[numeric[compared >= 3]] = False
-    if not alone.any():
-        return True
-    return bool(((ours.level < _LEVEL * theirs.level) & (theirs.level < _LEVEL * ours.level) | ~alone).all())
+    are_known = matched >= 0.5 * np.array([[max(one.now_items, 1)] for one in found])
+    alone[:, numeric] &= ~(are_known & (compared >= 3))
+    is_near &= (ours.level < _LEVEL * theirs.level) & (theirs.level < _LEVEL * ours.level) | ~alone
+    return np.asarray(is_near.all(axis=1) & are_small.all(axis=1))
 
 
-def _has_near_fields(now: JobProfile, last: JobProfile) -> bool:
-    ours, theirs = _traits(now), _traits(last)
-    count, before = now.filled, last.filled
-    forms = np.maximum(ours.forms - theirs.forms, 0).sum(axis=0)
-    if (
-        ours.has_rare_sign
-        or (ours.filled < _FILLED * theirs.filled).any()
-        or (ours.flags - theirs.flags >= _FLAGS[:, None]).any()
-        or (forms >= _FORMS).any()
-        or (np.where(theirs.filled >= 1, forms + 1 - ours.filled, forms) >= _FOREIGN).sum() > 1
-        or ((ours.lengths > _FACTORS * theirs.lengths) | (theirs.lengths > _FACTORS * ours.lengths)).any()
-    ):
-        return False
-    grown = ours.equal - theirs.equal
-    equal = (grown < np.where(ours.equal < 1, _EQUAL, _STUCK)) & (before >= 2) | (ours.equal < _SEEN_EQUAL)
-    distinct = (theirs.distinct - ours.distinct < _DISTINCT) & (before >= 3)
-    distinct |= (count < 6) | (ours.distinct > _STILL_DISTINCT)
-    if not (equal & distinct).all():
-        return False
-    dates = ours.dates
-    if not dates.any():
-        return True
-    is_near = np.abs(ours.middle - theirs.middle) < FAR_DAYS
-    is_near &= (ours.middle >= EARLIEST) | (theirs.middle <= EARLIEST)
-    return bool((is_near | ~dates | np.isnan(ours.middle)).all())
+def _have_small_steps(
+    pairs: Sequence[_Compared], dates: Mask
+) -> tuple[npt.NDArray[np.int64], Mask, npt.NDArray[np.int64]]:
+    """The fields with numbers, whether those of each job moved too little to be a step, and how many are compared."""
+    numbers = [numbers_in_both(now, last, *comparison.places) for now, last, comparison in pairs]
+    numeric = numbers[0][0]
+    new, old = (np.concatenate([found[side] for found in numbers]) for side in (1, 2))
+    starts = _starts([pair.comparison.matched for pair in pairs])
 
+    def count(items: Mask) -> npt.NDArray[np.int64]:
+        return np.add.reduceat(items, starts, axis=0, dtype=np.int64)
 
-def _has_few_new(now: JobProfile, last: JobProfile) -> bool:
-    """Whether hardly any value, unit or pattern of the job is none of the last job."""
-    return (
-        _share_new(now, last, "values") < _VALUES
-        and _share_new(now, last, "units") < _UNITS
-        and _share_new(now, last, "patterns") < _PATTERNS
-        and not any(
-            key & 0xFFFFFFFF <= MOST_DECIMALS for key in _keys(now, "patterns").keys() - _keys(last, "patterns")
-        )
+    both = ~(np.isnan(new) | np.isnan(old))
+    differs = both & (new != old)
+    compared, steps = count(both & ((new != 0) | (old != 0))), count(differs)
+    up = count(differs & (new > old))
+    small = count(differs & (new < _STEP * old) & (old < _STEP * new))
+    # A few steps say something if all go one way and are large; of dates, a fifth that changed.
+    is_mixed = (up > 0.05 * steps) & (up < 0.95 * steps)
+    few = np.where(
+        dates[:, numeric], (steps <= 3) | (steps < 0.19 * compared), (steps <= 5) | is_mixed | (2 * small > steps)
     )
+    few |= (steps < 15) & (steps * 10 < compared)
+    return numeric, (steps == 0) | few & (steps < 0.39 * compared), compared
 
 
-def _share_new(now: JobProfile, last: JobProfile, name: str) -> float:
-    """The largest share of a field's values that is new."""
-    ours, theirs = _keys(now, name), _keys(last, name)
-    new = ours.keys() - theirs.keys()
-    if not new:
-        return 0.0
-    shares: Shares = getattr(now, name)
-    totals = now.with_units if name == "units" else now.filled
-    sums: dict[int, float] = {}
-    for key in new:
-        field = key >> 32
-        sums[field] = sums.get(field, 0.0) + float(shares.counts[ours[key]])
-    return max(total / max(float(totals[field]), 1) for field, total in sums.items())
+def _have_near_fields(ours: _Traits, theirs: _Traits) -> Mask:
+    forms = np.maximum(ours.forms - theirs.forms, 0).sum(axis=-1)
+    is_foreign = np.where(theirs.filled >= 1, forms + 1 - ours.filled, forms) >= _FOREIGN
+    is_longer = (ours.lengths > _FACTORS * theirs.lengths) | (theirs.lengths > _FACTORS * ours.lengths)
+    is_far = (ours.filled < _FILLED * theirs.filled) | (forms >= _FORMS) | is_longer.any(axis=-1)
+    is_far |= (ours.flags - theirs.flags >= _FLAGS).any(axis=-1)
+    grown = ours.equal - theirs.equal
+    equal = (grown < np.where(ours.equal < 1, _EQUAL, _STUCK)) & (theirs.number >= 2) | (ours.equal < _SEEN_EQUAL)
+    distinct = (theirs.distinct - ours.distinct < _DISTINCT) & (theirs.number >= 3)
+    distinct |= (ours.number < 6) | (ours.distinct > _STILL_DISTINCT)
+    is_day = np.abs(ours.middle - theirs.middle) < FAR_DAYS
+    is_day &= (ours.middle >= EARLIEST) | (theirs.middle <= EARLIEST)
+    is_day |= ~ours.dates | np.isnan(ours.middle)
+    is_near = ~is_far & equal & distinct & is_day
+    return is_near.all(axis=1) & ~ours.has_rare_sign & (is_foreign.sum(axis=1) <= 1)
 
 
-def _keys(profile: JobProfile, name: str) -> dict[int, int]:
-    found: dict[int, int] | None = profile.memory.get(name)
-    if found is None:
-        shares: Shares = getattr(profile, name)
-        keys = shares.fields.astype(np.int64) << 32 | shares.marks
-        found = profile.memory[name] = {key: place for place, key in enumerate(keys.tolist())}
-    return found
+def _have_few_new(pairs: Sequence[_Compared], ours: _Traits) -> Mask:
+    """Whether hardly any value, unit or pattern of the jobs is none of the last jobs."""
+    totals = np.stack([ours.number, ours.with_units, ours.number])
+    now, last = _Marks.of([pair.now for pair in pairs]), _Marks.of([pair.last for pair in pairs])
+    known = np.sort(last.keys)
+    is_new = (
+        known[np.minimum(known.searchsorted(now.keys), len(known) - 1)] != now.keys if len(known) else now.keys >= 0
+    )
+    slots, new = now.keys[is_new] >> 32, now.keys[is_new] & 0xFFFFFFFF
+    sums = np.bincount(slots, now.counts[is_new], totals.size).reshape(totals.shape)
+    has_decimals = np.bincount(slots[new <= MOST_DECIMALS], minlength=totals.size).reshape(totals.shape)[2].any(axis=1)
+    shares = (sums / np.maximum(totals, 1)).max(axis=2, initial=0)
+    return (shares < _NEW[:, None]).all(axis=0) & ~has_decimals
+
+
+class _Marks(NamedTuple):
+    """The most frequent values, units and patterns of jobs with the same fields.
+
+    Attributes:
+        keys: A number for each kind, job, field and mark; the mark takes the lower 32 bits.
+        counts: How often it occurs.
+    """
+
+    keys: npt.NDArray[np.int64]
+    counts: Floats
+
+    @classmethod
+    def of(cls, jobs: Sequence[JobProfile]) -> _Marks:
+        """The marks of jobs."""
+        shares = [getattr(job, kind) for kind in ("values", "units", "patterns") for job in jobs]
+        fields, marks, counts = (
+            np.concatenate([getattr(own, name) for own in shares]) for name in ("fields", "marks", "counts")
+        )
+        number = np.repeat(np.arange(len(shares)), [len(own.fields) for own in shares])
+        return cls((number * len(jobs[0].paths) + fields) << 32 | marks, counts)
 
 
 def may_be_again(now: JobProfile, earlier: JobProfile) -> bool:

@@ -12,11 +12,11 @@ from operator import attrgetter
 
 from meter_pipeline.config.audit_rules import NO_AUDIT_CONFIG, AuditConfig
 from meter_pipeline.sync.audit.baseline import MOST_JOBS, Baseline, PastJob
-from meter_pipeline.sync.audit.comparison import compare
+from meter_pipeline.sync.audit.comparison import compare, compare_all
 from meter_pipeline.sync.audit.families import belonging, counts, fields, levels, states, steps, texts
 from meter_pipeline.sync.audit.families.counts import FEWEST_MOVED
 from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD, NEEDED, Finding, Verdict
-from meter_pipeline.sync.audit.nearness import Near, find_near, may_be_again
+from meter_pipeline.sync.audit.nearness import Near, find_near, find_near_all, may_be_again
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.values import PADDED
 
@@ -83,6 +83,17 @@ def judge(
     return replace(_verdict(findings), again=_count_again(findings, since))
 
 
+def look_ahead(jobs: Iterable[Sequence[JobProfile]]) -> None:
+    """Compares jobs, each with the one before it, which `judge` then finds done; `jobs` has those of each target.
+
+    A job is judged after the one before it, but most of the time on small jobs goes into calls: all of them together
+    take little more time than one.
+    """
+    pairs = [pair for own in jobs for pair in zip(own[1:], own, strict=False)]
+    compared = compare_all(pairs)
+    find_near_all([pair for pair, found in zip(pairs, compared, strict=True) if found and found.moved > _FEW])
+
+
 def _is_as_before(now: JobProfile, last: PastJob) -> bool:
     """Whether so few items differ from those of a job that passed that no test could speak."""
     before = last.profile
@@ -104,8 +115,7 @@ def _find_near(now: JobProfile, last: PastJob, version: int | None) -> Near | No
     # Only a job without findings, of the same version, teaches all tests.
     if last.outcome != ACCEPTED or last.version != version:
         return None
-    comparison = compare(now, last.profile)
-    return None if comparison is None else find_near(now, last.profile, comparison)
+    return find_near(now, last.profile)
 
 
 def _may_be_old(now: JobProfile, accepted: Sequence[PastJob]) -> bool:

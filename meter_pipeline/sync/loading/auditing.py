@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from meter_pipeline.sync.audit.baseline import PastJob
 from meter_pipeline.sync.audit.findings import ACCEPTED, HELD, Verdict
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.profiler import JobItems, PieceProfiler
-from meter_pipeline.sync.audit.verdict import judge
+from meter_pipeline.sync.audit.verdict import judge, look_ahead
 from meter_pipeline.sync.items.raw import NO_TIME, time_of
 from meter_pipeline.sync.loading.fetch import Fetched
 from meter_pipeline.sync.loading.history import History, Place
@@ -97,7 +98,12 @@ class Auditor:
                 assumed[seat.target_id] = _identity_of(self._last_accepted(seat))
             if job.items is not None and _can_be_judged(job):
                 jobs.append(JobItems(seat.target_id, job.items, job.time))
-        profiles = iter(memory.profiler.profile_all(jobs, assumed))
+        profiled = memory.profiler.profile_all(jobs, assumed)
+        by_target: defaultdict[str, list[JobProfile]] = defaultdict(list)
+        for items, made in zip(jobs, profiled, strict=True):
+            by_target[items.target_id].append(made)
+        look_ahead(by_target.values())
+        profiles = iter(profiled)
         judged = []
         for seat, job in waiting:
             if not _can_be_judged(job):

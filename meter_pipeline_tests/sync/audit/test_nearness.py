@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import combinations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.sync.audit.baseline import Baseline, PastJob
-from meter_pipeline.sync.audit.profile import JobProfile
-from meter_pipeline.sync.audit.verdict import _find_near, _judge_all, _may_be_old
+from meter_pipeline.sync.audit.comparison import Comparison, compare, compare_all
+from meter_pipeline.sync.audit.nearness import find_near, find_near_all
+from meter_pipeline.sync.audit.profile import JobProfile, load
+from meter_pipeline.sync.audit.verdict import _find_near, _judge_all, _may_be_old, look_ahead
 from meter_pipeline_tests.sync.audit.pages import Item, profile_of, shop
 
 _FIELDS = ("title", "url", "price", "list_price", "reviews", "in_stock", "seller", "added")
@@ -87,6 +90,50 @@ def test_a_test_that_is_spared_would_have_been_silent(
     assert list(_judge_all(Baseline(profile, past), (), near)) == found
     if near is not None and near.is_silent and not _may_be_old(profile, past):
         assert not found
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    days=st.integers(2, 5),
+    items=st.sampled_from((1, 7, 40, 300)),
+    seed=st.integers(0, 10_000),
+    changes=st.lists(st.tuples(_CHANGES, st.sampled_from((0.02, 0.1, 0.4))), max_size=3),
+    added=st.sampled_from((0, 0, 1, 200)),
+)
+def test_jobs_that_are_compared_together_are_compared_as_each_alone(
+    days: int, items: int, seed: int, changes: list[tuple[Callable[[Item], Item], float]], added: int
+) -> None:
+    """Pairs of jobs with the same fields and other ones, sketches with all items and with some, jobs without items."""
+    chance = random.Random(seed)
+    jobs = shop(days, items=items, seed=seed)
+    jobs.append([item | {f"more {number}": number for number in range(added)} for item in jobs[-1]])
+    for change, share in changes:
+        jobs.append([change(dict(item)) if chance.random() < share else item for item in chance.choice(jobs)])
+    jobs.append([])
+    profiles = [job.profile for job in _past(jobs)]
+    pairs = [(now, before) for before, now in combinations(profiles, 2)]
+    for pair, found, near in zip(pairs, compare_all(pairs), find_near_all(pairs), strict=True):
+        now, before = (load(profile.dump()) for profile in pair)
+        assert _figures(found) == _figures(compare(now, before))
+        assert near == find_near(now, before)
+
+
+def _figures(found: Comparison | None) -> object:
+    if found is None:
+        return None
+    whole = found.known, found.kept, found.now_items, found.matched, found.any_changed
+    arrays = [found.changed, found.filled, *found.places, *vars(found.steps).values()]
+    return repr(whole), [array.tolist() for array in arrays]
+
+
+def test_judging_finds_jobs_compared_that_were_looked_at_ahead() -> None:
+    profiles = [job.profile for job in _past(shop(6, seed=3))]
+    look_ahead([profiles[:3], profiles[3:]])
+    compared = {place for place, profile in enumerate(profiles) if profile.memory}
+    assert compared == {1, 2, 4, 5}
+    kept = compare(profiles[1], profiles[0])
+    assert kept is not None
+    assert compare_all([(profiles[1], profiles[0])])[0] is kept
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from meter_pipeline.sync.audit.baseline import Baseline, Floats
 from meter_pipeline.sync.audit.comparison import (
     compare,
     follows_order,
-    match,
     numbers_of,
     shared_fields,
     values_changed,
@@ -122,9 +121,10 @@ def _equal_pairs(profile: JobProfile) -> tuple[Floats, Floats]:
 
 def crossed_fields(now: JobProfile, last: JobProfile) -> tuple[Floats, Floats, npt.NDArray[np.int64], Floats] | None:
     """For each field the other one whose earlier values it has now: gain, share, the other field, items."""
-    if not now.identity or now.identity != last.identity:
+    comparison = compare(now, last)
+    if comparison is None:
         return None
-    here, there, _, _ = match(now.sketch, last.sketch)
+    here, there = comparison.places
     mine, other = shared_fields(now, last)
     if len(here) < _FEW or len(mine) < 2:
         return None
@@ -167,7 +167,7 @@ def find_other_items(baseline: Baseline) -> Iterator[Finding]:
     # A rise by about the same factor brings rounded prices to those of other items.
     same = ((steps.up >= 0.95) | (steps.up <= 0.05)) & (steps.changed >= 5) & (steps.spread <= 0.5 * np.abs(steps.step))
     suspicious = np.flatnonzero((comparison.changed >= 0.5) & (comparison.filled >= 5) & ~follows_order(now) & ~same)
-    here, there, _, _ = match(now.sketch, last.sketch)
+    here, there = comparison.places
     count = len(baseline.paths)
     seen, is_sparse = np.zeros(count), np.zeros(count, np.bool_)
     for place in suspicious.tolist():

@@ -8,9 +8,10 @@ from math import exp, log, sqrt
 import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Band, Baseline, band
-from meter_pipeline.sync.audit.comparison import compare, match
+from meter_pipeline.sync.audit.comparison import compare
 from meter_pipeline.sync.audit.families.speaking import at_least, at_most, job_finding, percent, short, spell_range
 from meter_pipeline.sync.audit.findings import FLAGGED, HELD, NEEDED, Finding
+from meter_pipeline.sync.audit.matching import match
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.text.counts import count_of
 
@@ -147,8 +148,8 @@ def _find_page(now: JobProfile, others: Iterable[JobProfile]) -> JobProfile | No
     """The job of another target that has most of the items."""
     for other in others:
         if other.identity == now.identity and other.rows:
-            here, _, ours, _ = match(now.sketch, other.sketch)
-            if ours >= 3 and len(here) >= 0.6 * ours:
+            found = match([(now.sketch, other.sketch)])
+            if found.ours[0] >= 3 and len(found.here) >= 0.6 * found.ours[0]:
                 return other
     return None
 
