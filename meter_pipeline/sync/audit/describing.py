@@ -1,8 +1,6 @@
-"""Describes the items of several jobs at once: what each field of each job holds, counted in one pass over all cells.
+"""Describes the items of several jobs at once.
 
-Comes in: which items of each job are described. Goes out: the jobs' profiles. Most of the work on a small job is per
-call rather than per cell, and a load has many small jobs; so the cells of all jobs go through each step together. Each
-field of each job has a number of its own there, its slot.
+Comes in: which items of each job are described. Goes out: the jobs' profiles.
 """
 
 from __future__ import annotations
@@ -17,23 +15,19 @@ import numpy.typing as npt
 
 from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.store.columns import spell_json
-from meter_pipeline.sync.audit.cells import Cells, Codes, find_value
+from meter_pipeline.sync.audit.cells import Cells, find_value
+from meter_pipeline.sync.audit.counting import Counted
 from meter_pipeline.sync.audit.identities import Path
 from meter_pipeline.sync.audit.profile import LENGTH_QUANTILES, NUMBER_QUANTILES, JobProfile, Shares, Sketch
-from meter_pipeline.sync.audit.values import ABSENT, EMPTY, FLAGS, FORMS, MEASURE, NUMBER, TEXT, URL
+from meter_pipeline.sync.audit.values import FLAGS, FORMS
 
 Ids = npt.NDArray[np.uint32]
-Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.int64]
 
-# Cells that are described together, and counters for each cell at most.
+# Cells that are described together.
 _MOST_CELLS = 400_000
-_MOST_EMPTY = 12
 # Numbers in a sketch, and the items that this makes.
 _SKETCHED, _MOST_SKETCHED, _FEWEST_SKETCHED = 4_500, 256, 24
-MOST_FIELDS = 1_000
-# Most frequent values, patterns and units that are kept.
-_MOST_SHARES = 8, 12, 8
 _SAMPLE, _SHORT_SAMPLE = 60, 24
 _WIDE = 40
 # Items whose samples are remembered: the same ones are shown in job after job.
@@ -105,10 +99,10 @@ class Describer:
         # To look up facts by whole numbers of another size takes several times as long.
         codes = codes.take(order, axis=1).astype(np.int64)
         lengths = np.array([len(job.numbers) for job in jobs])
-        counted = _Counted(codes, lengths, table, paths)
+        counted = Counted(codes, lengths, table, paths)
         values, patterns, units = counted.shares()
         forms, flags, distinct = counted.forms(), counted.flags(), counted.distinct()
-        numbers, text_lengths = counted.quantiles(2, NUMBER_QUANTILES), counted.quantiles(3, LENGTH_QUANTILES)
+        numbers, text_lengths = counted.quantiles()
         sketches = _sketches(counted, jobs)
         sparse, emptiest = counted.sparse()
         if paths is not self._paths:
@@ -195,172 +189,7 @@ def _nothing(job: ChosenItems) -> JobProfile:
     )  # fmt: skip
 
 
-class _Counted:
-    """Rows of several jobs with each field's distinct values counted.
-
-    Attributes:
-        codes: Numbers of the values, columns in the order of their paths.
-        used: Which columns each job has.
-        offsets: The slot of the first field of each job, and the number of slots.
-    """
-
-    def __init__(
-        self, codes: Codes, lengths: Numbers, table: tuple[npt.NDArray[Any], ...], paths: Sequence[Path]
-    ) -> None:
-        self.codes, self.table, self.lengths = codes, table, lengths
-        self.starts = np.cumsum(lengths) - lengths
-        self.job = np.repeat(np.arange(len(lengths)), lengths)
-        present = np.add.reduceat(codes != ABSENT, self.starts, axis=0, dtype=np.int64)
-        self.used = present > 0
-        for place in np.flatnonzero(self.used.sum(axis=1) > MOST_FIELDS).tolist():
-            most = sorted(np.flatnonzero(self.used[place]).tolist(), key=lambda c: (-present[place, c], paths[c]))
-            self.used[place, most[MOST_FIELDS:]] = False
-        self.offsets = np.concatenate([[0], np.cumsum(self.used.sum(axis=1))])
-        self.slots = int(self.offsets[-1])
-        self.is_filled = table[0] > EMPTY
-        slot = np.cumsum(self.used.reshape(-1), dtype=np.int64).reshape(self.used.shape) - 1
-        mine = slice(None) if self.used.all() else self.used[self.job]
-        self._cells = codes[mine].reshape(-1), slot[self.job][mine].reshape(-1)
-        # The values of a slot are in the order of their marks.
-        by_mark = np.argsort(table[1], kind="stable")
-        rank = np.empty(len(by_mark), np.int64)
-        rank[by_mark] = np.arange(len(by_mark))
-        cells, slots = self._cells
-        keys = slots << 32 | rank[cells]
-        keys.sort()
-        firsts = _find_new(keys)
-        once = keys[firsts]
-        self._slots, self._values, self._counts = (
-            once >> 32,
-            by_mark[once & 0xFFFFFFFF],
-            np.diff(firsts, append=len(keys)),
-        )
-        self._forms = table[0][self._values]
-        self._filled = self._forms > EMPTY
-
-    def forms(self) -> npt.NDArray[np.float32]:
-        """In how many rows each slot has each form."""
-        sums = np.bincount(self._slots * len(FORMS) + self._forms, self._counts, self.slots * len(FORMS))
-        return sums.reshape(self.slots, len(FORMS)).astype(np.float32)
-
-    def flags(self) -> npt.NDArray[np.float32]:
-        """In how many rows each slot has each flag."""
-        flags = self.table[4][self._values]
-        result = np.zeros((self.slots, len(FLAGS)), np.float32)
-        occurring = int(np.bitwise_or.reduce(flags)) if len(flags) else 0
-        for bit in range(len(FLAGS)):
-            if occurring >> bit & 1:
-                result[:, bit] = np.bincount(self._slots, self._counts * (flags >> bit & 1), self.slots)
-        return result
-
-    def distinct(self) -> npt.NDArray[np.float32]:
-        """Number of distinct values of each slot."""
-        return np.bincount(self._slots[self._filled], minlength=self.slots).astype(np.float32)
-
-    def shares(self) -> list[list[Shares]]:
-        """The most frequent values, patterns and units of each job."""
-        # A value that occurs once or in few items is not among the most frequent.
-        enough = np.repeat(np.maximum(1, self.lengths / 50), np.diff(self.offsets))
-        chosen = self._filled & (self._counts > enough[self._slots])
-        values = self._slots[chosen], self.table[1][self._values[chosen]], self._counts[chosen]
-        forms = self._forms
-        patterns = self._count_marks(5, (forms == NUMBER) | (forms >= TEXT))
-        return self._split_shares([values, patterns, self._count_marks(6, (forms == MEASURE) | (forms == URL))])
-
-    def _count_marks(self, column: int, chosen: Mask) -> tuple[Numbers, npt.NDArray[Any], Numbers]:
-        """How often each mark of a column occurs among chosen values: slots, marks and counts in this order."""
-        marks, place = np.unique(self.table[column], return_inverse=True)
-        keys = self._slots[chosen] * len(marks) + place.reshape(-1)[self._values[chosen]]
-        once, counts = _sum_by(keys, self._counts[chosen], self.slots * len(marks))
-        slots, places = np.divmod(once, len(marks))
-        return slots, marks[places], counts
-
-    def _split_shares(self, found: Sequence[tuple[Numbers, npt.NDArray[Any], Numbers]]) -> list[list[Shares]]:
-        """The first of each slot by how often they occur, given in order of slots and marks; by kind and job."""
-        kinds = np.repeat(np.arange(len(found)), [len(slots) for slots, _, _ in found])
-        slots, marks, counts = map(np.concatenate, zip(*found, strict=True))
-        slots = slots + kinds * self.slots
-        # Counts are whole numbers below the number of rows.
-        order = np.argsort(slots << 32 | (2**31 - counts), kind="stable")
-        number = np.bincount(slots, minlength=len(found) * self.slots)
-        rank = np.arange(len(slots)) - np.repeat(np.cumsum(number) - number, number)
-        top = rank < np.array(_MOST_SHARES)[kinds]
-        slots, order = slots[top], order[top]
-        marks, shown = marks[order], counts[order].astype(np.float32)
-        firsts = np.add.outer(np.arange(len(found)) * self.slots, self.offsets[:-1]).reshape(-1)
-        bounds = np.append(np.searchsorted(slots, firsts), len(slots))
-        fields = (slots - np.repeat(firsts, np.diff(bounds))).astype(np.uint16)
-        shares = [
-            Shares(fields[begin:end], marks[begin:end], shown[begin:end]) for begin, end in pairwise(bounds.tolist())
-        ]
-        jobs = len(self.lengths)
-        return [shares[begin : begin + jobs] for begin in range(0, len(shares), jobs)]
-
-    def quantiles(self, column: int, quantiles: Sequence[float]) -> npt.NDArray[np.float32]:
-        """Quantiles of each slot's numbers (column 2) or lengths of texts (3); NaN for a slot without."""
-        values = self.table[column]
-        codes, slots = self._cells
-        counts = (~np.isnan(values) if column == 2 else values > 0)[codes]
-        keys = slots[counts] << 32 | _order_of(values)[codes[counts]]
-        keys.sort()
-        result = np.full((self.slots, len(quantiles)), np.nan, np.float32)
-        number = np.bincount(keys >> 32, minlength=self.slots)
-        some = np.flatnonzero(number)
-        begin = (np.cumsum(number) - number)[some]
-        places = begin[:, None] + np.floor(np.outer(number[some] - 1, quantiles) + 0.5).astype(np.int64)
-        result[some] = _number_at(keys[places])
-        return result
-
-    def sparse(self) -> tuple[list[float], Any]:
-        """The share of each job's rows with less than half the usual number of values, and its emptiest rows."""
-        cells = self.is_filled[self.codes]
-        if self.codes.shape[1] > MOST_FIELDS:
-            cells &= self.used[self.job]
-        filled = cells.sum(axis=1)
-        ordered = np.sort(self.job << 32 | filled) & 0xFFFFFFFF
-        usual = (ordered[self.starts + (self.lengths - 1) // 2] + ordered[self.starts + self.lengths // 2]) / 2
-        few = np.add.reduceat(filled * 2 < usual[self.job], self.starts, dtype=np.int64)
-
-        def emptiest(job: int) -> list[int]:
-            own = filled[self.starts[job] : self.starts[job] + self.lengths[job]]
-            return np.flatnonzero(own == own.min()).tolist()  # type: ignore[no-any-return]
-
-        return (few / self.lengths).tolist(), emptiest
-
-
-def _sum_by(keys: Numbers, weights: Numbers, most: int) -> tuple[Numbers, Numbers]:
-    """The distinct keys in order, all below `most`, and the sum of the weights of each."""
-    if most <= _MOST_EMPTY * len(keys):
-        # Nearly as many counters as keys: to count takes less time than to sort.
-        sums = np.bincount(keys, weights, most).astype(np.int64)
-        once = np.flatnonzero(sums)
-        return once, sums[once]
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
-    firsts = _find_new(keys)
-    return keys[firsts], np.diff(np.append(0, np.cumsum(weights[order]))[np.append(firsts, len(keys))])
-
-
-def _find_new(keys: Numbers) -> Numbers:
-    """Where each key first occurs, given in order."""
-    is_new = np.ones(len(keys), np.bool_)
-    np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
-    return np.flatnonzero(is_new)
-
-
-def _order_of(values: npt.NDArray[Any]) -> Numbers:
-    """Whole numbers of 32 bits in the order of numbers as `np.float32`; minus zero is zero."""
-    bits = (values + 0.0).astype(np.float32).view(np.int32)
-    return (bits ^ (bits >> 31 & 0x7FFFFFFF)).astype(np.int64) + 2**31
-
-
-def _number_at(order: Numbers) -> npt.NDArray[np.float32]:
-    """The numbers that `_order_of` has put in order, by the lower 32 bits."""
-    bits = ((order & 0xFFFFFFFF) - 2**31).astype(np.int32)
-    return (bits ^ (bits >> 31 & 0x7FFFFFFF)).view(np.float32)
-
-
-def _sketches(counted: _Counted, jobs: Sequence[ChosenItems]) -> list[Sketch]:
+def _sketches(counted: Counted, jobs: Sequence[ChosenItems]) -> list[Sketch]:
     widths = np.diff(counted.offsets).tolist()
     mosts = [min(max(_SKETCHED // max(width, 1), _FEWEST_SKETCHED), _MOST_SKETCHED) for width in widths]
     kept = [job.firsts[:most] for job, most in zip(jobs, mosts, strict=True)]
