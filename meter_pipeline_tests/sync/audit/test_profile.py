@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from meter_pipeline.sync.audit import counting
 from meter_pipeline.sync.audit.baseline import PastJob
 from meter_pipeline.sync.audit.comparison import compare
 from meter_pipeline.sync.audit.profile import JobProfile, load
@@ -89,6 +90,19 @@ def test_the_order_of_items_changes_nothing_but_their_places() -> None:
     assert np.array_equal(straight.sketch.marks, other.sketch.marks)
     assert np.array_equal(straight.forms, other.forms)
     assert straight.samples == other.samples
+
+
+def test_a_zero_is_the_same_number_with_and_without_a_minus() -> None:
+    items = [{"id": f"n{number}", "price": price} for number, price in enumerate(("-£0.00", "£0.00", "£1.00"))]
+    assert profile_of(items).numbers.tobytes() == profile_of(items[1::-1] + items[2:]).numbers.tobytes()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sums_are_the_same_whether_keys_are_counted_or_sorted(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = shop(1, items=60, seed=seed)[0]
+    counted = profile_of(items).dump()
+    monkeypatch.setattr(counting, "_MOST_EMPTY", 0)
+    assert profile_of(items).dump() == counted
 
 
 def test_sketches_of_large_jobs_hold_the_same_items() -> None:
