@@ -139,7 +139,7 @@ class Counted:
         keys = []
         for place, (values, counts) in enumerate(((numbers, ~np.isnan(numbers)), (lengths, lengths > 0))):
             at = np.flatnonzero(counts[codes])
-            keys.append(place * self.slots + slots[at] << 32 | _order_of(values)[codes[at]])
+            keys.append((place * self.slots + slots[at]) << 32 | _order_of(values)[codes[at]])
         ordered = np.sort(np.concatenate(keys))
         count = np.bincount(ordered >> 32, minlength=2 * self.slots)
         begin = np.cumsum(count) - count
