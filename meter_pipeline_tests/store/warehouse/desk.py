@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -16,6 +18,7 @@ from meter_pipeline.store.columns import Field, Type
 from meter_pipeline.store.lake.lake import CHANGES, RAW, Lake, results_schema
 from meter_pipeline.store.ledger.ledger import Commit, Ledger
 from meter_pipeline.store.times import iso
+from meter_pipeline.store.warehouse import publications
 from meter_pipeline.store.warehouse.build import Built, Publication, RejectedError, publish
 from meter_pipeline_tests.store.records import job, strategy
 
@@ -107,3 +110,39 @@ class Desk:
         if not any(row.strategy_id == slug for row in self.ledger.strategies()):
             self.ledger.record_strategies([strategy(slug, slug)], whole=False)
         self.ledger.record_jobs([job(job_id, slug, completed_at=day.isoformat())])
+
+
+@contextmanager
+def open_desk(folder: Path) -> Iterator[Desk]:
+    """The desk of a folder; its ledger is closed at the end."""
+    ledger = Ledger.open(str(folder / "ledger.sqlite"))
+    desk = Desk(ledger, Lake.open(str(folder / "lake")), folder / "warehouse.duckdb")
+    yield desk
+    desk.ledger.close()
+
+
+class FilledDesk:
+    """A desk that is filled once; each test gets it as it was then, at the same place, which its pins and views name.
+
+    Args:
+        folder: An empty folder.
+        fill: Loads and publishes.
+    """
+
+    def __init__(self, folder: Path, fill: Callable[[Desk], object]) -> None:
+        self._folder, self._kept = folder / "desk", folder / "kept"
+        self._folder.mkdir()
+        with open_desk(self._folder) as desk:
+            fill(desk)
+        shutil.copytree(self._folder, self._kept, symlinks=True)
+
+    @contextmanager
+    def open(self) -> Iterator[Desk]:
+        """The desk, as it was filled."""
+        shutil.rmtree(self._folder)
+        shutil.copytree(self._kept, self._folder, symlinks=True)
+        with open_desk(self._folder) as desk:
+            # A publication knows its file by the inode.
+            for publication in publications.kept(desk.path):
+                publications.finish(publication.folder, publication.publication)
+            yield desk

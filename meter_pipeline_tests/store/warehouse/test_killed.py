@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 
 from meter_pipeline.store import cleaning
-from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger import manifest
-from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse import candidate, pins, publications, published_file
 from meter_pipeline_tests.forking import PROCESSES, import_before_forks
-from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk, Marts
+from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk, FilledDesk, Marts, open_desk
 
 import_before_forks(__name__)
 
@@ -47,7 +45,8 @@ def _publish(folder: str, point: str) -> None:
     when, _, name = point.partition(" ")
     owner, method, which = CALLS[name]
     setattr(owner, method, _dying(getattr(owner, method), when, which))
-    _open(Path(folder)).publish(Marts(), keep_hours=0)
+    with open_desk(Path(folder)) as desk:
+        desk.publish(Marts(), keep_hours=0)
 
 
 def _dying(function: Callable[..., Any], when: str, which: int) -> Callable[..., Any]:
@@ -65,21 +64,22 @@ def _dying(function: Callable[..., Any], when: str, which: int) -> Callable[...,
     return call
 
 
-def _open(folder: Path) -> Desk:
-    ledger = Ledger.open(str(folder / "ledger.sqlite"))
-    return Desk(ledger, Lake.open(str(folder / "lake")), folder / "warehouse.duckdb")
+@pytest.fixture(scope="module")
+def filled_desk(tmp_path_factory: pytest.TempPathFactory) -> FilledDesk:
+    def fill(desk: Desk) -> None:
+        desk.load("books", "j1", MARCH, "a")
+        desk.publish(Marts())
+        desk.publish(Marts(), force=True)
+        desk.load("books", "j1", MARCH, "a", "b")
+
+    return FilledDesk(tmp_path_factory.mktemp("filled"), fill)
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(filled_desk: FilledDesk) -> Iterator[Desk]:
     """A published warehouse; the ledger has moved on since, and rewrote what is published."""
-    made = _open(tmp_path)
-    made.load("books", "j1", MARCH, "a")
-    made.publish(Marts())
-    made.publish(Marts(), force=True)
-    made.load("books", "j1", MARCH, "a", "b")
-    yield made
-    made.ledger.close()
+    with filled_desk.open() as desk:
+        yield desk
 
 
 @pytest.mark.parametrize("point", _KILLS)

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from meter_pipeline.store.lake.lake import Lake
-from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse import publications
 from meter_pipeline.store.warehouse.build import roll_back
 from meter_pipeline.store.warehouse.published_file import log_of
-from meter_pipeline_tests.store.warehouse.desk import ALL, MARCH, Desk, Marts
+from meter_pipeline_tests.store.warehouse.desk import ALL, MARCH, Desk, FilledDesk, Marts
 
 # A client that runs each line it is given, and answers with "ok" or the error.
 _CLIENT = """
@@ -66,14 +64,20 @@ def opened(path: Path) -> Iterator[Client]:
         client.end(killed=True)
 
 
+@pytest.fixture(scope="module")
+def filled_desk(tmp_path_factory: pytest.TempPathFactory) -> FilledDesk:
+    def fill(desk: Desk) -> None:
+        desk.load("books", "j1", MARCH, "a")
+        desk.publish(Marts())
+
+    return FilledDesk(tmp_path_factory.mktemp("filled"), fill)
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))
-    made = Desk(ledger, Lake.open(str(tmp_path / "lake")), tmp_path / "warehouse.duckdb")
-    made.load("books", "j1", MARCH, "a")
-    made.publish(Marts())
-    yield made
-    ledger.close()
+def desk(filled_desk: FilledDesk) -> Iterator[Desk]:
+    """A published warehouse."""
+    with filled_desk.open() as desk:
+        yield desk
 
 
 def test_the_file_is_read_only_and_no_other_name_of_the_kept_one(desk: Desk) -> None:

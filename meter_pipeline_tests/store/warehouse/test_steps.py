@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -17,10 +16,9 @@ import pytest
 
 from meter_pipeline.store import cleaning
 from meter_pipeline.store.errors import StoreError
-from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse import candidate, pins, publications, published_file
-from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk, Marts
+from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk, FilledDesk, Marts
 
 # What publishing calls, in turn: owner and name.
 STEPS: list[tuple[Any, str]] = [
@@ -79,16 +77,21 @@ STEPS_THAT_FAIL = [
 ]
 
 
+@pytest.fixture(scope="module")
+def filled_desk(tmp_path_factory: pytest.TempPathFactory) -> FilledDesk:
+    def fill(desk: Desk) -> None:
+        desk.load("books", "j1", MARCH, "a")
+        desk.publish(Marts())
+        desk.load("books", "j2", MARCH, "b")
+
+    return FilledDesk(tmp_path_factory.mktemp("filled"), fill)
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(filled_desk: FilledDesk) -> Iterator[Desk]:
     """A published warehouse; the ledger has moved on since."""
-    ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))
-    opened = Desk(ledger, Lake.open(str(tmp_path / "lake")), tmp_path / "warehouse.duckdb")
-    opened.load("books", "j1", MARCH, "a")
-    opened.publish(Marts())
-    opened.load("books", "j2", MARCH, "b")
-    yield opened
-    ledger.close()
+    with filled_desk.open() as desk:
+        yield desk
 
 
 def readers_see(desk: Desk) -> int:

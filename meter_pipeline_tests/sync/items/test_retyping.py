@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import time
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from meter_pipeline.store import columns
 from meter_pipeline.store.columns import ColumnError
 from meter_pipeline.store.lake import part_files
 from meter_pipeline.store.lake.files import LocalFiles
-from meter_pipeline.sync.items import results
+from meter_pipeline.sync.items import repeats, results
 from meter_pipeline.sync.items.identity import Identity
 from meter_pipeline.sync.items.raw import item_texts, raw_rows
 from meter_pipeline.sync.items.readings import PLAIN, SeenTexts, observe_objects
@@ -31,14 +32,15 @@ from meter_pipeline.sync.limits import Limits
 
 START = datetime(2026, 3, 2, tzinfo=timezone.utc)
 # Larger than what is numbered by content, so that keys are numbered over all pieces.
-LARGE, SMALL = 40_000, 300
+MOST_BYTES, PIECE_ROWS = 100_000, 300
+LARGE, SMALL = 4_000, 200
 COUNTS = [SMALL, LARGE, SMALL, SMALL]
 
 
 def item(number: int) -> dict[str, Any]:
     """An item with a key that repeats, and with values of all kinds, some absent."""
     made: dict[str, Any] = {
-        "sku": number % 39_000,
+        "sku": number % 3_900,
         "title": f"Tide Tables {number} " + "x" * 180,
         "price": f"£{number % 97}.50",
         "seen": f"{number % 5 + 1} days ago",
@@ -50,6 +52,14 @@ def item(number: int) -> dict[str, Any]:
     return made
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _small_pieces() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(repeats, "MOST_BYTES", MOST_BYTES)
+        patched.setattr(results, "_PIECE_ROWS", PIECE_ROWS)
+        yield
+
+
 @pytest.fixture(scope="module")
 def batches() -> list[pa.RecordBatch]:
     """Rows of `raw`: a large job between small ones."""
@@ -58,7 +68,7 @@ def batches() -> list[pa.RecordBatch]:
         job = Job(job_id=f"job-{number}", strategy_id="s", url="https://x.example", completed_at=START)
         texts = [json.dumps(item(place), ensure_ascii=False).encode() for place in range(count)]
         rows = raw_rows([(job, np.arange(count))], item_texts(texts))
-        found += rows.to_batches(max_chunksize=16_384)
+        found += rows.to_batches(max_chunksize=1_600)
     return found
 
 
@@ -119,12 +129,11 @@ def alone(
 ) -> tuple[bytes, Any]:
     """What a single process writes."""
     written = write(tmp_path_factory.mktemp("alone"), batches, arguments, 0)
-    assert written[1] == {"job-0": 0, "job-1": 1_000, "job-2": 0, "job-3": 0}
+    assert written[1] == {"job-0": 0, "job-1": 100, "job-2": 0, "job-3": 0}
     return written
 
 
-@pytest.mark.parametrize("helpers", [1, 2])
-@pytest.mark.parametrize("is_killed", [False, True])
+@pytest.mark.parametrize(("helpers", "is_killed"), [(1, True), (2, False)], ids=["one that dies", "two"])
 def test_several_processes_write_the_bytes_of_a_single_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

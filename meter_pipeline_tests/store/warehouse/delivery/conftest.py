@@ -9,14 +9,12 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from meter_pipeline.store.lake.lake import Lake
-from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline_tests.bigquery_server import BigQueryServer
 from meter_pipeline_tests.clickhouse_server import PASSWORD, USER, ClickHouseServer
 from meter_pipeline_tests.databricks_server import DatabricksServer
 from meter_pipeline_tests.snowflake_server import SnowflakeServer
 from meter_pipeline_tests.store.warehouse.delivery.targets import HEAVY_KINDS, KINDS, Target, ask_clickhouse
-from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk
+from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk, FilledDesk
 
 
 @pytest.fixture(scope="session")
@@ -95,13 +93,18 @@ def postgres_target(make_target: Callable[[str], Target]) -> Target:
     return make_target("postgresql")
 
 
+@pytest.fixture(scope="module")
+def _filled_desk(tmp_path_factory: pytest.TempPathFactory) -> FilledDesk:
+    def fill(desk: Desk) -> None:
+        desk.load("books", "b1", MARCH, "a", "b")
+        desk.load("lamps", "l1", MARCH, "x")
+        desk.publish()
+
+    return FilledDesk(tmp_path_factory.mktemp("filled"), fill)
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(_filled_desk: FilledDesk) -> Iterator[Desk]:
     """A published warehouse with two strategies."""
-    ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))
-    made = Desk(ledger, Lake.open(str(tmp_path / "lake")), tmp_path / "warehouse.duckdb")
-    made.load("books", "b1", MARCH, "a", "b")
-    made.load("lamps", "l1", MARCH, "x")
-    made.publish()
-    yield made
-    ledger.close()
+    with _filled_desk.open() as desk:
+        yield desk

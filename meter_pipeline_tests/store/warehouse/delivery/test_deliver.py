@@ -82,8 +82,9 @@ def test_what_another_ledger_has_delivered_is_not_relied_on(target: Target, desk
     copy = tmp_path / "before.sqlite"
     target.deliver(desk.ledger, desk.path)
     desk.ledger.close()
-    copy.write_bytes((tmp_path / "ledger.sqlite").read_bytes())
-    desk.ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))
+    file = desk.path.parent / "ledger.sqlite"
+    copy.write_bytes(file.read_bytes())
+    desk.ledger = Ledger.open(str(file))
     desk.load("books", "b2", APRIL, "c")
     desk.publish()
     target.deliver(desk.ledger, desk.path)
@@ -96,7 +97,6 @@ def test_what_another_ledger_has_delivered_is_not_relied_on(target: Target, desk
         "the target was last filled from another ledger or another state of it: everything is sent again",
     )
     assert target.content() == expected(desk.path)
-    desk.ledger.close()
 
 
 def test_tables_that_were_changed_by_hand_are_sent_in_full(target: Target, desk: Desk) -> None:
