@@ -158,8 +158,15 @@ def assert_released(station: Station, held: str) -> None:
         assert release(station.ledger, station.lake, [held])[0].accepted == 1
 
 
-@pytest.mark.parametrize("decide", [hold, drop])
-@pytest.mark.parametrize("step", [step for step in STEPS if step != "rows are made"])
+# Each step with one of the decisions, in turn; with both in `make slow`.
+@pytest.mark.parametrize(
+    ("step", "decide"),
+    [
+        pytest.param(step, decide, marks=[] if (number + place) % 2 else pytest.mark.slow)
+        for number, step in enumerate(step for step in STEPS if step != "rows are made")
+        for place, decide in enumerate((hold, drop))
+    ],
+)
 def test_a_job_that_is_held_or_dropped_while_another_is_loaded_leaves_once_and_the_other_stays(
     step: str, decide: Callable[..., Any], pair: tuple[Station, Station], empty_sandbox: Sandbox
 ) -> None:

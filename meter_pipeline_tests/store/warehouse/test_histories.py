@@ -36,7 +36,7 @@ def content(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
-@pytest.mark.parametrize("seed", range(2 * TIMES))
+@pytest.mark.parametrize("seed", range(TIMES))
 def test_a_publication_that_carries_tables_on_equals_one_built_in_full(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     ledger = Ledger.open(str(tmp_path / "ledger.sqlite"))

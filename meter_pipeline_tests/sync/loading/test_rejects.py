@@ -22,6 +22,7 @@ from meter_pipeline.store.warehouse.dbt import Project
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.release import release
 from meter_pipeline.sync.loading.withdraw import drop
+from meter_pipeline_tests.behaviour import thorough
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole
 
 ALL_LARGE = Limits(large_bytes=1)
@@ -87,7 +88,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, 
         yield running.enter_context(Sandbox(worlds=())), tmp_path_factory.mktemp("stations")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5 * thorough.TIMES, deadline=None)
 @given(st.data())
 def test_a_job_too_large_for_memory_rejects_what_a_small_one_rejects(
     shared: tuple[Sandbox, Path], data: st.DataObject
