@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from meter_pipeline.commands.report import write_report
+from meter_pipeline.report import charts
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline_tests.report.test_charts import SCHEMA, write_warehouse
 
@@ -43,8 +44,17 @@ def _words(page: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", "", section).split())
 
 
-def _page(path: Path, **span: datetime) -> str:
-    return write_report(path, path.parent / "out" / "report.html", **{"now": _NOW, **span}).read_text()
+def _page(path: Path, *, draws: bool = True, **span: datetime) -> str:
+    """The page; its pictures take a second."""
+    with pytest.MonkeyPatch.context() as patched:
+        if not draws:
+            patched.setattr(charts, "all_of", lambda connection, since: {})
+        return write_report(path, path.parent / "out" / "report.html", **{"now": _NOW, **span}).read_text()
+
+
+def _page_in_words(path: Path, **span: datetime) -> str:
+    """The part in words of the page."""
+    return _words(_page(path, draws=False, **span))
 
 
 @pytest.mark.parametrize("strategies", [1, 200])
@@ -79,7 +89,7 @@ def test_a_time_without_jobs_tells_of_the_last_one(tmp_path: Path) -> None:
 
 def test_a_price_is_reported_by_its_net_move_in_its_currency(tmp_path: Path) -> None:
     path = write_warehouse(tmp_path / "w.duckdb", 1, 5)
-    assert "Lamp $1_$2 in shop_000 rose 36 %, from €11.00 to €15.00" in _words(_page(path))
+    assert "Lamp $1_$2 in shop_000 rose 36 %, from €11.00 to €15.00" in _page_in_words(path)
     # Of what moves there and back again there is nothing to tell.
     with duckdb.connect(str(path)) as connection:
         back = ["shop_000", 15, 11, "€", -0.27, _START + timedelta(hours=9)]
@@ -88,7 +98,7 @@ def test_a_price_is_reported_by_its_net_move_in_its_currency(tmp_path: Path) -> 
             "$2 as old_price, $3 as new_price, $4 as currency, $5 as relative_change, $6 as observed_at",
             back,
         )
-    assert "price moves" not in _page(path)
+    assert "price moves" not in _page(path, draws=False)
 
 
 def test_what_is_still_broken_comes_before_what_has_recovered(tmp_path: Path) -> None:
@@ -104,7 +114,7 @@ def test_what_is_still_broken_comes_before_what_has_recovered(tmp_path: Path) ->
                 "insert into marts.fct_scrape_jobs values (?, ?, 's', 'u', null, ?, ?, 0, ?, false, 0, null, null)",
                 [strategy, f"{strategy}-bad-{hour}", outcome, reason, _START + timedelta(hours=hour, minutes=30)],
             )
-    page = _page(path)
+    page = _page(path, draws=False)
     words = _words(page)
     assert "1 strategy is broken at the moment." in words
     broken = "shop_002: 2 jobs of 7 in trouble (1 held, 1 unreadable: no JSON), broken since Mon 2 Mar 2026, 04:30"
@@ -130,13 +140,13 @@ def test_the_page_leads_with_held_and_doubted_jobs(tmp_path: Path) -> None:
             "update marts.fct_scrape_jobs set verdict = 'flagged', first_finding = '9 items' "
             "where job_id = 'shop_002-3'"
         )
-    words = _words(_page(path))
+    words = _page_in_words(path)
     assert "2 held jobs wait for somebody to release or drop them." in words
     held = f"shop_001: 2 jobs held since Mon 2 Mar 2026, 01:30, the latest: the same change again, 2 jobs: {reason}"
     doubted = "shop_002: 1 job accepted with a doubt: 9 items (Mon 2 Mar 2026, 03:00)"
     assert words.index(held) < words.index(doubted) < words.index("What broke") < words.index("Biggest price moves")
     # What waits for a decision does not end with the span of time.
-    later = _words(_page(path, since=_NOW - timedelta(hours=1)))
+    later = _page_in_words(path, since=_NOW - timedelta(hours=1))
     assert held in later
     assert doubted not in later
 
@@ -156,7 +166,7 @@ def test_late_and_silent_schedules_are_reported_with_how_often_they_run(tmp_path
                 "insert into marts.dim_schedules values (?, ?, ?, 3600, ?, ?, null, ?)",
                 [name, f"of_{name}", cron, enabled, _START, _START + timedelta(hours=last)],
             )
-    words = _words(_page(path))
+    words = _page_in_words(path)
     assert "1 schedule ran late. 1 schedule fell silent." in words
     assert "of_silent (at least every hour): no run since Mon 2 Mar 2026, 02:00" in words
     assert "of_s (every hour): 2 runs of 24 late, the longest by 25 minutes" in words
@@ -177,7 +187,7 @@ def test_what_came_and_went_is_counted_and_named(tmp_path: Path) -> None:
                 "insert into marts.fct_item_changes values ('shop_000', 'j', 'u', null, ?, ?, ?)",
                 [str(number), kind, _START],
             )
-    words = _words(_page(path))
+    words = _page_in_words(path)
     assert "4 items came, 1 went and none changed." in words
     assert "shop_000: 4 came (Stool 0, Stool 1, Stool 2 and 1 more); 1 went (Stool 4)" in words
 
