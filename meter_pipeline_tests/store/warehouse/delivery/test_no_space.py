@@ -162,8 +162,15 @@ def test_a_user_who_may_not_make_the_schema_is_one_line(postgres_target: Target,
     complete(target, desk)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
-@pytest.mark.parametrize("limit", [2_000_000, 4_000_000])
+@pytest.mark.parametrize(
+    ("kind", "limit"),
+    [
+        ("sqlite", 2_000_000),
+        ("duckdb", 4_000_000),
+        pytest.param("sqlite", 4_000_000, marks=pytest.mark.slow),
+        pytest.param("duckdb", 2_000_000, marks=pytest.mark.slow),
+    ],
+)
 def test_a_file_that_may_not_grow_keeps_the_last_delivery(
     make_target: Callable[[str], Target], desk: Desk, kind: str, limit: int
 ) -> None:
