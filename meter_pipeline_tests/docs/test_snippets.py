@@ -7,15 +7,15 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from io import StringIO
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
+from click.testing import CliRunner
 from dagster._core.instance.config import dagster_instance_config
+from dagster_dg_cli.cli import cli as dg_program
 from dotenv import dotenv_values
 
 from meter_pipeline import MeterComponent
@@ -56,12 +56,12 @@ def _run_dg(arguments: list[str], scratch: Path) -> None:
     project = scratch / "own_project"
     shutil.copytree(ROOT / "examples" / "own_project", project, ignore=shutil.ignore_patterns("__pycache__", "data"))
     shutil.rmtree(project / "scraping" / "defs" / "meter")
-    program = Path(sys.executable).parent / "dg"
-    done = subprocess.run(
-        [program, *arguments], cwd=project, capture_output=True, text=True, timeout=300, check=False,
-        env={**os.environ, "DAGSTER_DISABLE_TELEMETRY": "yes"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+        patched.chdir(project)
+        # In this process, which has imported Dagster.
+        done = CliRunner().invoke(dg_program, arguments)
+    assert done.exit_code == 0, done.output
     written = yaml.safe_load((project / "scraping" / "defs" / "meter" / "defs.yaml").read_text())
     assert written["attributes"] == {"data_dir": "data", "group": "scraping", "owners": ["team:web"]}
 
