@@ -15,6 +15,7 @@ from meter_pipeline.store.ledger import tables
 from meter_pipeline.store.ledger.batches import read_batches, read_table, schema_of
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.times import iso
+from meter_pipeline_tests.behaviour import thorough
 
 _SCHEMA = schema_of(tables.jobs)
 _ODD = ["", "NULL", "'", "''", '"', ",", "\n", "\r\n", "\\", "a'b\nc", "%Q", "é\u2028"]
@@ -46,7 +47,7 @@ def test_every_value_is_read_as_it_was_written(open_ledger: Callable[[], Ledger]
     ledger = open_ledger()
 
     @given(rows=_ROWS)
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=20 * thorough.TIMES, deadline=None)
     def check(rows: list[dict[str, Any]]) -> None:
         _write_and_compare(ledger, rows)
 

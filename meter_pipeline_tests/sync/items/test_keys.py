@@ -23,6 +23,7 @@ from meter_pipeline.sync.items.keys import (
 )
 from meter_pipeline.sync.items.samples import WHOLE_ITEMS, JobSample, sample_positions
 from meter_pipeline.sync.items.verdicts import ACCEPTED, REFUSED, WAITING
+from meter_pipeline_tests.behaviour import thorough
 from meter_pipeline_tests.sync.items.invented_lists import InventedList, invent
 
 Item = dict[str, Any]
@@ -177,7 +178,7 @@ def test_a_large_job_is_sampled_in_blocks_that_jobs_of_its_size_share() -> None:
 @pytest.mark.parametrize("kind", ["list", "keyless"])
 def test_many_jobs_of_a_few_items_give_the_evidence_that_one_large_job_gives(kind: str) -> None:
     outcomes: list[str] = []
-    for seed in range(40):
+    for seed in range(20 if thorough.TIMES == 1 else 40):
         invented = invent(500 + seed, kind, items=3 + seed % 4, days=24)
         found = find_key(invented.refs, invented.read).key
         is_right = not invented.keys if found is None else invented.is_right(found.fields)

@@ -49,7 +49,7 @@ def assert_alike(station: Station, other: Station) -> None:
 
 def test_by_the_same_rules_no_verdict_changes(tmp_path: Path) -> None:
     with Sandbox(worlds=("breakingshop",)) as sandbox, Station(tmp_path / "shop", sandbox) as station:
-        sandbox.advance(days=20)
+        sandbox.advance(days=14)
         station.sync()
         for strategy in station.ledger.strategies():
             found = audit_again(station.ledger, station.lake, strategy.strategy_id)
