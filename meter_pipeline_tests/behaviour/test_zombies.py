@@ -74,14 +74,19 @@ def stopped_before(step: str, others: Callable[[], None], whom: Station) -> Iter
     assert is_awake[0]
 
 
-# The quick suite has each kind of ledger and of lake once; what is left is the one with the other, in `make slow`.
-@pytest.fixture(
-    params=[
-        "SQLite, a folder",
-        pytest.param("PostgreSQL, a folder", marks=pytest.mark.slow),
-        "PostgreSQL, an object store",
+PLACES = ("SQLite, a folder", "PostgreSQL, an object store", "PostgreSQL, a folder")
+
+
+def in_turn(steps: Sequence[str]) -> list[Any]:
+    """Each step with one of the first two places, in turn, for the quick suite; with the others in `make slow`."""
+    return [
+        pytest.param(step, place, marks=[] if PLACES.index(place) == number % 2 else pytest.mark.slow)
+        for number, step in enumerate(steps)
+        for place in PLACES
     ]
-)
+
+
+@pytest.fixture(params=[*PLACES[:2], pytest.param(PLACES[2], marks=pytest.mark.slow)])
 def pair(
     request: pytest.FixtureRequest, make_station: Callable[..., Station], empty_sandbox: Sandbox
 ) -> tuple[Station, Station]:
@@ -107,7 +112,7 @@ def whole(make_station: Callable[..., Station], empty_sandbox: Sandbox) -> Stati
     return make_station(empty_sandbox, "whole")
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(("step", "pair"), in_turn([*STEPS]), indirect=["pair"])
 def test_a_load_that_was_stopped_before_any_step_loses_and_doubles_nothing(
     step: str, pair: tuple[Station, Station], whole: Station, empty_sandbox: Sandbox
 ) -> None:
@@ -131,7 +136,11 @@ def assert_done(station: Station) -> None:
     assert station.sync().problems == []
 
 
-@pytest.mark.parametrize("step", [step for step in STEPS if step != "it is known whether there are rows"])
+@pytest.mark.parametrize(
+    ("step", "pair"),
+    in_turn([step for step in STEPS if step != "it is known whether there are rows"]),
+    indirect=["pair"],
+)
 def test_a_release_that_was_stopped_before_any_step_releases_once(
     step: str, pair: tuple[Station, Station], empty_sandbox: Sandbox
 ) -> None:
