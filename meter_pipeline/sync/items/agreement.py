@@ -7,58 +7,55 @@ from collections.abc import Sequence
 import numpy as np
 
 from meter_pipeline.config.field_paths import Path
-from meter_pipeline.sync.items.coding import Coded, CodedJob, Mask, Numbers, walk
-from meter_pipeline.sync.items.comparisons import INFORMATIVE, Fields, Step
-from meter_pipeline.sync.items.pairing import rank_numbers
-from meter_pipeline.sync.items.samples import JobSample, number_of
+from meter_pipeline.sync.items.coding import Coded, CodedItems, Mask, Numbers, walk
+from meter_pipeline.sync.items.comparisons import INFORMATIVE, Comparison, Steps
+from meter_pipeline.sync.items.samples import number_of
 
 _FEW_PAIRS = 4
 # Copies of an item agree above chance in this share of its other fields.
 _ALIKE = 0.5
 
 
-def agree_above_chance(steps: Sequence[Step], fields: Fields, width: int) -> tuple[Numbers, Numbers]:
-    """For each field, how much more often pairs of a candidate agree than by chance, and how much they could.
+def agree_above_chance(steps: Steps, compared: Comparison) -> tuple[Numbers, Numbers]:
+    """For each field, how much more often pairs of a candidate agree than by chance, and how much they could."""
+    matched = compared.matched[:, None]
+    above = np.where(steps.tells, compared.same - steps.chance * matched, 0.0)
+    return above.sum(axis=0), np.where(steps.tells, (1 - steps.chance) * matched, 0.0).sum(axis=0)
 
-    `width` is the number of fields.
+
+def agree_in_order(compared: Comparison, values: Sequence[object], path: Path) -> list[float]:
+    """How alike the order of a field's numbers is in the old and the new items of pairs, step by step.
+
+    `values` are all items, parsed.
     """
-    above, weight = np.zeros(width), np.zeros(width)
-    for step in steps:
-        count = len(step.pairs[fields].old)
-        if count:
-            above += np.where(step.tells, step.equal(fields).sum(axis=0) - step.chance * count, 0.0)
-            weight += np.where(step.tells, (1 - step.chance) * count, 0.0)
-    return above, weight
-
-
-def agree_in_order(steps: Sequence[Step], samples: Sequence[JobSample], fields: Fields, path: Path) -> list[float]:
-    """How alike the order of a field's numbers is in the old and the new items of pairs, job by job."""
     found = []
-    for step in steps:
-        pairs = step.pairs[fields]
-        if len(pairs.old) < _FEW_PAIRS:
-            continue
-        olds, news = samples[step.old].values, samples[step.new].values
-        old = np.array([number_of(walk(olds[place], path)) for place in pairs.old.tolist()], np.float64)
-        new = np.array([number_of(walk(news[place], path)) for place in pairs.new.tolist()], np.float64)
+    for step in np.flatnonzero(compared.matched >= _FEW_PAIRS).tolist():
+        old, new = (
+            np.array([number_of(walk(values[place], path)) for place in side.at(step).tolist()], np.float64)
+            for side in (compared.old, compared.new)
+        )
         both = ~(np.isnan(old) | np.isnan(new))
         old, new = old[both], new[both]
         if len(old) >= _FEW_PAIRS and len(np.unique(old)) > 2 and len(np.unique(new)) > 2:
-            found.append(max(float(np.corrcoef(rank_numbers(old), rank_numbers(new))[0, 1]), 0.0))
+            found.append(max(float(np.corrcoef(_rank(old), _rank(new))[0, 1]), 0.0))
     return found
 
 
-def copies_agree(jobs: Sequence[CodedJob], columns: Sequence[Coded], others: Mask) -> bool:
+def _rank(numbers: Numbers) -> Numbers:
+    """The rank of each number, equal numbers sharing the mean of theirs."""
+    _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    middle = ends - (counts + 1) / 2
+    return np.asarray(middle[inverse.reshape(-1)], np.float64)
+
+
+def copies_agree(items: CodedItems, coded: Coded, others: Mask) -> bool:
     """Whether items of a job with the same value agree in other fields, too, above chance."""
-    above = weight = 0.0
-    for job, column in zip(jobs, columns, strict=True):
-        last = column.places[column.codes]
-        repeated = np.flatnonzero((column.codes > 0) & (last != np.arange(len(last))))
-        if not len(repeated):
-            continue
-        chance = job.by_field(job.counts * (job.counts - 1.0)) / max(len(job) * (len(job) - 1), 1)
-        equal = job.matrix[repeated] == job.matrix[last[repeated]]
-        telling = others & (chance < INFORMATIVE)
-        above += float((equal[:, telling] - chance[telling]).sum())
-        weight += float((1 - chance[telling]).sum()) * len(repeated)
-    return weight > 0 and above >= _ALIKE * weight
+    repeated = np.flatnonzero((coded.codes > 0) & (coded.last != np.arange(len(coded.last))))
+    jobs, sizes = coded.jobs[repeated], items.sizes[:, None]
+    chance = (items.alike / np.maximum(sizes * (sizes - 1), 1))[jobs]
+    telling = others & (chance < INFORMATIVE)
+    equal = items.matrix[repeated] == items.matrix[coded.last[repeated]]
+    above = np.where(telling, equal - chance, 0.0).sum()
+    weight = np.where(telling, 1 - chance, 0.0).sum()
+    return bool(weight > 0 and above >= _ALIKE * weight)

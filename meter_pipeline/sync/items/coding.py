@@ -7,7 +7,7 @@ of different fields have different codes, and 0 stands for a value that is absen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from meter_pipeline.config.field_paths import Path
 from meter_pipeline.sync.items.identity import canonical
-from meter_pipeline.sync.items.samples import MAX_DEPTH, MAX_FIELDS, TARGET_PATH, JobSample, is_amount, is_time
+from meter_pipeline.sync.items.samples import MAX_DEPTH, MAX_FIELDS, TARGET_PATH, JobSample, is_amount, is_time, mix
 
 Codes: TypeAlias = npt.NDArray[np.int64]
 Numbers: TypeAlias = npt.NDArray[np.float64]
@@ -28,7 +28,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 _SHAPED = 200
 _TEXT, _OTHER, _UNFIT = range(3)
 # What a text is, found out when it is needed.
-_PLAIN, _AMOUNT, _TIME, _UNKNOWN = 0, 1, 2, -1
+_PLAIN, _AMOUNT, _TIME, _UNKNOWN = range(4)
 
 
 class CodeBook:
@@ -36,10 +36,10 @@ class CodeBook:
 
     def __init__(self) -> None:
         self._root, self._target = _Branch(()), _Branch(TARGET_PATH)
-        self._kinds: list[int] = [_OTHER]
+        self._kinds = bytearray([_OTHER])
         # The spelled text of a code, and what it is once that was asked.
         self._texts: list[str | None] = [None]
-        self._sorts: list[int] = [_PLAIN]
+        self._sorts = bytearray([_PLAIN])
         # By the id of an item, with its target where that is one of its values.
         self._rows: dict[int | tuple[int, str], int] = {}
         self._values: list[Any] = []
@@ -79,31 +79,27 @@ class CodeBook:
                 found[np.ix_(numbers, [places[layout[place]] for place in known])] = coded[:, known]
         return found
 
-    def find_fit(self, matrix: Codes) -> Mask:
-        """Which columns could identify items: all values are text or whole numbers, and few are amounts of money."""
-        kinds = np.array(self._kinds, np.int8)[matrix]
-        priced = (self._sort(matrix[:_SHAPED]) == _AMOUNT).sum(axis=0)
-        texts = (kinds[:_SHAPED] == _TEXT).sum(axis=0)
-        return np.asarray(~(kinds == _UNFIT).any(axis=0) & ((texts == 0) | (priced * 2 < texts)))
+    def describe(self, matrix: Codes) -> tuple[Mask, Mask, Mask]:
+        """Which columns could identify items, which of these are mostly words, and which columns are mostly times.
 
-    def find_words(self, matrix: Codes) -> Mask:
-        """Which columns hold mostly text."""
-        shaped = matrix[:_SHAPED]
-        texts = np.array(self._kinds, np.int8)[shaped] == _TEXT
-        return np.asarray(texts.sum(axis=0) * 2 > np.count_nonzero(shaped, axis=0))
+        Values that identify items are text or whole numbers, and few of them amounts of money.
+        """
+        kinds = np.frombuffer(self._kinds, np.uint8)[matrix]
+        shaped, kinds_shaped = matrix[:_SHAPED], kinds[:_SHAPED]
+        sorts, present = self._sort(shaped), np.count_nonzero(shaped, axis=0)
+        texts = np.count_nonzero(kinds_shaped == _TEXT, axis=0)
+        amounts, times = (np.count_nonzero(sorts == sort, axis=0) for sort in (_AMOUNT, _TIME))
+        is_fit = ~(kinds == _UNFIT).any(axis=0) & ((texts == 0) | (amounts * 2 < texts))
+        are_times = times * 2 > present
+        return is_fit, is_fit & ~are_times & (texts * 2 > present), are_times
 
-    def find_times(self, matrix: Codes) -> Mask:
-        """Which columns hold mostly dates and times in texts."""
-        shaped = matrix[:_SHAPED]
-        return np.asarray((self._sort(shaped) == _TIME).sum(axis=0) * 2 > np.count_nonzero(shaped, axis=0))
-
-    def _sort(self, matrix: Codes) -> Codes:
+    def _sort(self, matrix: Codes) -> npt.NDArray[np.uint8]:
         """For each value whether it is an amount, a time, or neither."""
-        sorts = np.array(self._sorts, np.int8)
+        sorts = np.frombuffer(self._sorts, np.uint8)
         for code in dict.fromkeys(matrix[sorts[matrix] == _UNKNOWN].tolist()):
             text = self._texts[code] or ""
-            sorts[code] = self._sorts[code] = _AMOUNT if is_amount(text) else _TIME if is_time(text) else _PLAIN
-        return np.asarray(sorts[matrix], np.int64)
+            self._sorts[code] = _AMOUNT if is_amount(text) else _TIME if is_time(text) else _PLAIN
+        return sorts[matrix]
 
     def _learn(self, value: Any, owner: str | None) -> int:
         branches: list[_Branch] = []
@@ -182,143 +178,184 @@ def walk(value: Any, path: Path) -> Any:
 
 @dataclass(frozen=True)
 class Coded:
-    """The values of one field, or of several together, in a sample.
+    """The values of one field, or of several together, in all samples.
 
     Attributes:
         codes: The code of each item's value.
-        counts: By code, how many items have it; 0 for code 0. Codes of other fields may be among them.
-        places: By code, the last item that has it.
+        jobs: The sample of each item, by its place.
+        counts: By sample and code, how many items have it; 0 for code 0. Codes of other fields may be among them.
     """
 
     codes: Codes
+    jobs: Codes
     counts: Codes
-    places: Codes
 
     @classmethod
-    def of(cls, codes: Codes, size: int) -> Coded:
-        """The values with these codes, all smaller than `size`."""
-        counts = np.bincount(codes, minlength=size)
-        counts[0] = 0
-        places = np.zeros(size, np.int64)
-        places[codes] = np.arange(len(codes))
-        return cls(codes, counts, places)
+    def of(cls, codes: Codes, jobs: Codes, count: int) -> Coded:
+        """The values with these codes in `count` samples."""
+        size = int(codes.max(initial=0)) + 1
+        counts = np.bincount(jobs * size + codes, minlength=count * size).reshape(count, size)
+        counts[:, 0] = 0
+        return cls(codes, jobs, counts)
 
     @cached_property
-    def is_once(self) -> Mask:
-        """By code, whether one item has it."""
-        return self.counts == 1
+    def own(self) -> Codes:
+        """For each item, how many of its sample have the same value; 0 where it is absent."""
+        return self.counts[self.jobs, self.codes]
 
     @cached_property
-    def present(self) -> int:
-        """Number of items with a value."""
-        return int(np.count_nonzero(self.codes))
+    def places(self) -> Codes:
+        """By sample and code, the last item that has it."""
+        places = np.zeros(self.counts.shape, np.int64)
+        places[self.jobs, self.codes] = np.arange(len(self.codes))
+        return places
 
     @cached_property
-    def distinct(self) -> int:
-        """Number of different values."""
-        own = self.counts[self.codes[self.codes > 0]]
-        return round(float((1 / own).sum()))
+    def last(self) -> Codes:
+        """For each item, the last one of its sample with the same value."""
+        return self.places[self.jobs, self.codes]
 
     @cached_property
-    def collisions(self) -> float:
-        """Share of the pairs of values that are equal."""
-        total = self.present
-        own = self.counts[self.codes[self.codes > 0]]
-        return float((own - 1).sum() / (total * (total - 1))) if total > 1 else 0.0
+    def present(self) -> Codes:
+        """Number of items with a value in each sample."""
+        return np.bincount(self.jobs[self.codes > 0], minlength=len(self.counts))
 
+    @cached_property
+    def distinct(self) -> Codes:
+        """Number of different values in each sample."""
+        is_last = (self.codes > 0) & (self.last == np.arange(len(self.last)))
+        return np.bincount(self.jobs[is_last], minlength=len(self.counts))
 
-class CodedJob:
-    """A sample as a matrix of codes.
-
-    Args:
-        sample: The sample.
-        matrix: A row for each item, a column for each field.
-        fields: By code, the field's column.
-    """
-
-    def __init__(self, sample: JobSample, matrix: Codes, fields: Codes) -> None:
-        self.sample, self.matrix, self._fields = sample, matrix, fields
-        size, width = len(fields), matrix.shape[1]
-        self.counts = np.bincount(matrix.reshape(-1), minlength=size)
-        self.counts[0] = 0
-        self.places = np.zeros(size, np.int64)
-        self.places[matrix] = np.arange(len(matrix))[:, None]
-        #: Number of items with a value, and of different values, in each field.
-        self.present = np.count_nonzero(matrix, axis=0)
-        self.distinct = np.bincount(fields, weights=self.counts > 0, minlength=width)
-
-    def __len__(self) -> int:
-        return len(self.matrix)
-
-    def column(self, field: int) -> Coded:
-        """The values of a field, in the codes of the book."""
-        return Coded(self.matrix[:, field], self.counts, self.places)
-
-    def by_field(self, weights: npt.NDArray[Any]) -> Numbers:
-        """Sums of numbers by code, for each field."""
-        return np.asarray(np.bincount(self._fields, weights=weights, minlength=self.matrix.shape[1]), np.float64)
+    @cached_property
+    def collisions(self) -> Numbers:
+        """Share of the pairs of values of each sample that are equal."""
+        equal = np.bincount(self.jobs, weights=np.maximum(self.own - 1, 0), minlength=len(self.counts))
+        return np.asarray(equal / np.maximum(self.present * (self.present - 1), 1), np.float64)
 
 
 @dataclass(frozen=True)
-class CodedJobs:
-    """Samples as matrices of codes.
+class CodedItems:
+    """The items of samples as codes.
 
     Attributes:
         paths: The fields, in the order of their first occurrence.
-        jobs: The samples, in their order.
+        rows: The codes of each distinct item, a column for each field.
+        row_of: The row of each item.
+        jobs: The sample of each item, by its place.
+        sizes: Number of items of each sample.
+        fields: By code, the field's column.
         is_fit: Which fields could identify items: text or whole numbers, and no amounts of money.
         are_words: Which of these are mostly text other than times.
         are_times: Which fields are mostly dates and times.
     """
 
     paths: tuple[Path, ...]
-    jobs: list[CodedJob]
+    rows: Codes
+    row_of: Codes
+    jobs: Codes
+    sizes: Codes
+    fields: Codes
     is_fit: Mask
     are_words: Mask
     are_times: Mask
 
+    @cached_property
+    def matrix(self) -> Codes:
+        """The codes of all items, a column for each field."""
+        return self.rows[self.row_of]
 
-def code_jobs(samples: Sequence[JobSample], book: CodeBook) -> CodedJobs:
+    @cached_property
+    def starts(self) -> Codes:
+        """The place of the first item of each sample."""
+        return np.cumsum(self.sizes) - self.sizes
+
+    @cached_property
+    def counts(self) -> Codes:
+        """By sample and code, how many items have it; 0 for code 0."""
+        size = len(self.fields)
+        codes = (self.jobs * size)[:, None] + self.matrix
+        counts = np.bincount(codes.reshape(-1), minlength=len(self.sizes) * size).reshape(-1, size)
+        counts[:, 0] = 0
+        return counts
+
+    @cached_property
+    def present(self) -> Codes:
+        """By sample and field, the number of items with a value."""
+        return self.by_field(self.counts).astype(np.int64)
+
+    @cached_property
+    def distinct(self) -> Codes:
+        """By sample and field, the number of different values."""
+        return self.by_field(self.counts > 0).astype(np.int64)
+
+    @cached_property
+    def alike(self) -> Numbers:
+        """By sample and field, the number of pairs of items with the same value, each counted in both orders."""
+        return self.by_field(counts * (counts - 1.0) for counts in self.counts)
+
+    def by_field(self, weights: Iterable[npt.NDArray[Any]]) -> Numbers:
+        """Sums of numbers by code, for each of several samples or steps and each field."""
+        width = len(self.paths)
+        sums = [np.bincount(self.fields, weights=numbers, minlength=width)[:width] for numbers in weights]
+        return np.array(sums, np.float64).reshape(len(sums), width)
+
+    @cached_property
+    def filled(self) -> Codes:
+        """The rows, with another negative code for an absent value of each field."""
+        return np.where(self.rows > 0, self.rows, -1 - np.arange(len(self.paths)))
+
+    @cached_property
+    def marks(self) -> Codes:
+        """A hash of each value of the rows, absent ones included; a sum of them is a hash of several."""
+        return mix(self.filled)
+
+    def join(self, fields: Sequence[int]) -> Coded:
+        """The values of several fields together; present where all of them are, and nowhere without a field."""
+        if not fields:
+            return self.code(np.zeros(len(self.rows), np.int64))
+        if len(fields) == 1:
+            return Coded(self.matrix[:, fields[0]], self.jobs, self.counts)
+        joined = self.rows[:, fields[0]]
+        for field in fields[1:]:
+            other = self.rows[:, field]
+            both = np.where((joined > 0) & (other > 0), joined * (int(other.max(initial=0)) + 1) + other, 0)
+            _, joined = np.unique(np.append(0, both), return_inverse=True)
+            joined = joined.reshape(-1)[1:]
+        return self.code(joined)
+
+    def code(self, codes: Codes) -> Coded:
+        """Values with these codes, by row."""
+        return Coded.of(codes[self.row_of], self.jobs, len(self.sizes))
+
+    def find_doubles(self, fields: Codes) -> Mask:
+        """Which of some fields tell items apart exactly as an earlier one of them does: a price as text and as number.
+
+        Two fields do so if in both the first row with the same value is the same for all rows.
+        """
+        codes = self.filled[:, fields]
+        first = np.zeros(len(self.fields) + len(self.paths), np.int64)
+        first[codes[::-1]] = np.arange(len(codes))[::-1, None]
+        known: set[bytes] = set()
+        found = np.zeros(len(fields), np.bool_)
+        for number, rows in enumerate(first[codes].T):
+            mark = rows.tobytes()
+            found[number] = mark in known
+            known.add(mark)
+        return found
+
+
+def code_items(samples: Sequence[JobSample], book: CodeBook) -> CodedItems:
     """The values of samples as codes."""
-    rows = [book.rows(sample) for sample in samples]
-    local = list(dict.fromkeys(chain.from_iterable(rows)))
-    place_of = np.empty(max(local, default=-1) + 1, np.int64)
+    numbers = [book.rows(sample) for sample in samples]
+    row_of = np.array(list(chain.from_iterable(numbers)), np.int64)
+    local = list(dict.fromkeys(row_of.tolist()))
+    place_of = np.zeros(max(local, default=-1) + 1, np.int64)
     place_of[local] = np.arange(len(local))
     layouts = dict.fromkeys(map(book.paths, local))
     paths = tuple(dict.fromkeys(path for layout in layouts for path in layout))[:MAX_FIELDS]
-    matrix = book.matrix(local, paths)
+    rows = book.matrix(local, paths)
     fields = np.zeros(len(book), np.int64)
-    fields[matrix] = np.arange(len(paths))
-    jobs = [CodedJob(sample, matrix[place_of[found]], fields) for sample, found in zip(samples, rows, strict=True)]
-    is_fit, are_times = book.find_fit(matrix), book.find_times(matrix)
-    return CodedJobs(paths, jobs, is_fit, is_fit & ~are_times & book.find_words(matrix), are_times)
-
-
-def find_doubles(jobs: Sequence[CodedJob], fields: Codes) -> Mask:
-    """Which of some fields tell items apart exactly as an earlier one of them does: a price as text and as a number."""
-    found = np.zeros(len(fields), np.bool_)
-    known: set[bytes] = set()
-    if not jobs:
-        return found
-    matrix = np.concatenate([job.matrix[:, fields] for job in jobs])
-    rows = np.arange(len(matrix))[::-1]
-    for number, codes in enumerate(matrix.T):
-        first = np.zeros(int(codes.max(initial=0)) + 1, np.int64)
-        first[codes[::-1]] = rows
-        mark = first[codes].tobytes()
-        found[number] = mark in known
-        known.add(mark)
-    return found
-
-
-def join_fields(jobs: Sequence[CodedJob], fields: Sequence[int]) -> list[Coded]:
-    """The values of several fields together in each job, in codes of their own; present where all of them are."""
-    joined = np.concatenate([job.matrix[:, fields[0]] for job in jobs])
-    for field in fields[1:]:
-        other = np.concatenate([job.matrix[:, field] for job in jobs])
-        both = np.where((joined > 0) & (other > 0), joined * (int(other.max(initial=0)) + 1) + other, 0)
-        _, joined = np.unique(np.append(0, both), return_inverse=True)
-        joined = joined.reshape(-1)[1:]
-    size = int(joined.max(initial=0)) + 1
-    ends = np.cumsum([len(job) for job in jobs])
-    return [Coded.of(codes, size) for codes in np.split(joined, ends[:-1])]
+    fields[rows] = np.arange(len(paths))
+    sizes = np.array(list(map(len, numbers)), np.int64)
+    jobs = np.repeat(np.arange(len(sizes)), sizes)
+    return CodedItems(paths, rows, place_of[row_of], jobs, sizes, fields, *book.describe(rows))

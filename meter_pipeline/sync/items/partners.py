@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meter_pipeline.sync.items.coding import Codes, Numbers
+from meter_pipeline.sync.items.comparisons import Comparison, Steps, cross
 
 # The odds for and against two items being the same, from which they count as such: natural logarithms.
 _SURE = 3.0
@@ -20,7 +21,7 @@ _SURE = 3.0
 _MOST_COMPARED, _MOST_STAYED = 64, 128
 
 
-@dataclass
+@dataclass(frozen=True)
 class Partners:
     """What became of items whose values are gone, summed over jobs.
 
@@ -34,40 +35,46 @@ class Partners:
     explained: float = 0.0
     unsettled: int = 0
 
-    def add(self, old: Codes, new: Codes, gone: Codes, come: Codes, weights: tuple[Numbers, Numbers]) -> None:
-        """Adds two consecutive jobs.
 
-        Args:
-            old: Codes of the other fields in the old job.
-            new: The same in the new job.
-            gone: The items of the old job that are not in the new one.
-            come: The items of the new job that are not in the old one.
-            weights: What each field says for two items being the same if it agrees, and if it does not.
-        """
-        if not len(gone) or not len(come):
-            return
-        fewer = min(len(gone), len(come))
-        gone, come = thin(gone, _MOST_COMPARED), thin(come, _MOST_COMPARED)
-        odds = _weigh(old[gone], new[come], weights)
-        least = _SURE + float(np.log(len(gone) * len(come)))
-        alike = odds >= least
-        self.found += int(min(alike.any(axis=1).sum(), alike.any(axis=0).sum()))
-        stayed = thin(np.setdiff1d(np.arange(len(old)), gone), _MOST_STAYED)
-        if len(stayed):
-            self.explained += float((_weigh(old[stayed], new[come], weights) >= least).mean()) * len(gone) * len(come)
-        possible = (odds > -_SURE) & ~alike
-        share = min(possible.any(axis=1).sum(), possible.any(axis=0).sum()) / min(len(gone), len(come))
-        self.unsettled += round(share * fewer)
+def seek_partners(
+    steps: Steps, compared: Comparison, matrix: Codes, rest: Codes, weights: tuple[Numbers, Numbers]
+) -> Partners:
+    """What became of the items that found no partner by a candidate, as far as their other fields tell.
+
+    Args:
+        steps: The steps.
+        compared: The items by the candidate.
+        matrix: The codes of all items.
+        rest: The other fields, as columns of these.
+        weights: What each of the other fields says for two items being the same if it agrees, and if it does not.
+    """
+    fewer = np.minimum(steps.count(compared.gone), steps.count(compared.come))
+    if not fewer.any():
+        return Partners()
+    gone, come = compared.gone.thin(_MOST_COMPARED), compared.come.thin(_MOST_COMPARED)
+    others = np.ones(len(matrix), np.bool_)
+    others[gone.items] = False
+    stayed = steps.old.where(others[steps.old.items]).thin(_MOST_STAYED)
+    pairs, chances = (steps.count(side) * steps.count(come) for side in (gone, stayed))
+    least = _SURE + np.log(np.maximum(pairs, 1))
+    old, new = cross(gone, come)
+    odds = _weigh(matrix, rest, gone.items[old], come.items[new], weights)
+    is_alike = odds >= least[gone.steps[old]]
+    found, possible = (
+        np.minimum(steps.count(gone.where(np.unique(old[chosen]))), steps.count(come.where(np.unique(new[chosen]))))
+        for chosen in (is_alike, (odds > -_SURE) & ~is_alike)
+    )
+    old, new = cross(stayed, come)
+    chance = _weigh(matrix, rest, stayed.items[old], come.items[new], weights) >= least[stayed.steps[old]]
+    explained = np.bincount(stayed.steps[old[chance]], minlength=len(steps)) / np.maximum(chances, 1) * pairs
+    compared_items = np.minimum(steps.count(gone), steps.count(come))
+    unsettled = np.rint(possible / np.maximum(compared_items, 1) * fewer)
+    return Partners(int(found.sum()), float(explained.sum()), int(unsettled.sum()))
 
 
-def thin(places: Codes, most: int) -> Codes:
-    """All places, or `most` of them at even distances."""
-    return places if len(places) <= most else places[np.arange(most) * len(places) // most]
-
-
-def _weigh(old: Codes, new: Codes, weights: tuple[Numbers, Numbers]) -> Numbers:
-    equal = old[:, None, :] == new[None, :, :]
-    return np.asarray(np.where(equal, weights[0], weights[1]).sum(axis=2), np.float64)
+def _weigh(matrix: Codes, rest: Codes, old: Codes, new: Codes, weights: tuple[Numbers, Numbers]) -> Numbers:
+    equal = matrix[old[:, None], rest] == matrix[new[:, None], rest]
+    return np.asarray(np.where(equal, *weights).sum(axis=1), np.float64)
 
 
 def weigh_fields(same: Numbers, pairs: int, other: Numbers, others: int) -> tuple[Numbers, Numbers]:

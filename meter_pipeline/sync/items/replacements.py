@@ -6,10 +6,10 @@ import numpy as np
 
 from meter_pipeline.sync.items.chance import tail
 from meter_pipeline.sync.items.coding import Mask, Numbers
-from meter_pipeline.sync.items.partners import thin
+from meter_pipeline.sync.items.comparisons import thin_each
 
 # Fields of an item that tell by differing all at once that another item is in its place, and what counts as chance.
-FEW_REPLACED, _CHANCE = 2, 0.05
+_FEW_REPLACED, _CHANCE = 2, 0.05
 # The odds against two items being the same from which they count as different ones, by their texts and by all fields:
 # the same item would seem another one in less than 2 % of cases.
 _OTHER_WORDS, _OTHER = 1.0, 4.0
@@ -29,7 +29,7 @@ def measure_replaced(equal: Mask, words: Mask, repeat: Mask) -> float:
     """
     differing = (~equal).sum(axis=0)
     telling = (differing > 0) | repeat
-    if np.count_nonzero(telling) < FEW_REPLACED or not words[telling].any():
+    if np.count_nonzero(telling) < _FEW_REPLACED or not words[telling].any():
         return 0.0
     explained = float(np.prod((differing[telling] + 0.5) / (len(equal) + 1))) * len(equal)
     found = int((~equal[:, telling]).all(axis=1).sum())
@@ -50,7 +50,7 @@ def count_others(equal: Mask, words: Mask, weights: tuple[Numbers, Numbers]) -> 
         return count
     # Among items that stayed the same each field changes as often, but in other pairs than it did: what several
     # changes at once are by chance.
-    same = same[thin(np.arange(len(same)), _MOST_DRAWN)]
+    same = same[thin_each(np.zeros(len(same), np.int64), _MOST_DRAWN)]
     rows, shifts = np.arange(len(same))[:, None], np.arange(equal.shape[1])
     drawn = (same[(rows + draw * shifts) % len(same), shifts] for draw in range(1, _DRAWS + 1))
     chance = sum(int(_find_others(pairs, words, weights).sum()) for pairs in drawn) / _DRAWS / len(same)
@@ -64,4 +64,4 @@ def _find_others(equal: Mask, words: Mask, weights: tuple[Numbers, Numbers]) -> 
     by_words = np.where(equal, agree, np.where(words, differ, 0.0)).sum(axis=1)
     by_all = np.where(equal, agree, differ).sum(axis=1)
     is_other = (by_words <= -_OTHER_WORDS) | (by_all <= -_OTHER)
-    return np.asarray(is_other & ((~equal).sum(axis=1) >= FEW_REPLACED))
+    return np.asarray(is_other & ((~equal).sum(axis=1) >= _FEW_REPLACED))

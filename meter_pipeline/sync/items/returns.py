@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from meter_pipeline.sync.items.coding import Coded, Codes, Mask
-from meter_pipeline.sync.items.partners import thin
-from meter_pipeline.sync.items.samples import JobSample
+from meter_pipeline.sync.items.coding import Coded, Codes
+from meter_pipeline.sync.items.comparisons import Steps, thin_each
 
 # Of more values than these that came back in a job, some are compared.
 _MOST_COMPARED = 32
 
 
-def find_returns(
-    samples: Sequence[JobSample], columns: Sequence[Coded], matrices: Sequence[Codes], fields: Codes
-) -> Mask:
-    """For each value that came back, and each of some fields, whether the item has the same value as before.
+def find_returns(steps: Steps, coded: Coded) -> tuple[Codes, Codes]:
+    """Items with a value that came back, and for each of them the last item that had it before.
 
-    Args:
-        samples: Samples in order of time.
-        columns: The values in each sample.
-        matrices: The codes of all fields in each sample.
-        fields: The columns of these that are compared.
+    Only values that a single item of a job has are compared.
     """
-    seen: dict[str, tuple[int, Codes, Codes]] = {}
-    found: list[Mask] = []
-    for number, (sample, column) in enumerate(zip(samples, columns, strict=True)):
-        size = len(column.counts)
-        last, jobs, rows = seen.get(sample.target_id, (-1, np.full(size, -1), np.zeros(size, np.int64)))
-        places = np.flatnonzero(column.is_once[column.codes])
-        codes = column.codes[places]
-        came_back = thin(np.flatnonzero((jobs[codes] >= 0) & (jobs[codes] != last)), _MOST_COMPARED)
-        for at in came_back.tolist():
-            before = matrices[jobs[codes[at]]][rows[codes[at]], fields]
-            found.append(before == matrices[number][places[at], fields])
-        jobs[codes], rows[codes] = number, places
-        seen[sample.target_id] = number, jobs, rows
-    return np.array(found, np.bool_).reshape(-1, len(fields))
+    codes, before = coded.codes[steps.new.items], steps.olds[steps.new.steps]
+    # What the job before has, too, did not leave.
+    fresh = steps.new.where((coded.own[steps.new.items] == 1) & (coded.counts[before, codes] != 1))
+    codes = coded.codes[fresh.items]
+    had = (coded.counts[:, codes] == 1) & steps.earlier[:, coded.jobs[fresh.items]]
+    at = np.flatnonzero(had.any(axis=0))
+    at = at[thin_each(fresh.steps[at], _MOST_COMPARED)]
+    last = len(had) - 1 - np.argmax(had[::-1, at], axis=0)
+    return fresh.items[at], coded.places[last, codes[at]]
