@@ -26,9 +26,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 # Values of a job whose shape says whether a field holds amounts.
 _SHAPED = 200
-_TEXT, _OTHER, _UNFIT = range(3)
-# What a text is, found out when it is needed.
-_PLAIN, _AMOUNT, _TIME, _UNKNOWN = range(4)
+# What a value is. Which of the last four a text is, is found out when it is needed.
+_OTHER, _UNFIT, _TEXT, _PLAIN, _AMOUNT, _TIME = range(6)
 
 
 class CodeBook:
@@ -37,9 +36,8 @@ class CodeBook:
     def __init__(self) -> None:
         self._root, self._target = _Branch(()), _Branch(TARGET_PATH)
         self._kinds = bytearray([_OTHER])
-        # The spelled text of a code, and what it is once that was asked.
+        # The spelled text of a code.
         self._texts: list[str | None] = [None]
-        self._sorts = bytearray([_PLAIN])
         # By the id of an item, with its target where that is one of its values.
         self._rows: dict[int | tuple[int, str], int] = {}
         self._values: list[Any] = []
@@ -84,22 +82,22 @@ class CodeBook:
 
         Values that identify items are text or whole numbers, and few of them amounts of money.
         """
+        shaped = matrix[:_SHAPED]
+        self._describe_texts(shaped)
         kinds = np.frombuffer(self._kinds, np.uint8)[matrix]
-        shaped, kinds_shaped = matrix[:_SHAPED], kinds[:_SHAPED]
-        sorts, present = self._sort(shaped), np.count_nonzero(shaped, axis=0)
-        texts = np.count_nonzero(kinds_shaped == _TEXT, axis=0)
-        amounts, times = (np.count_nonzero(sorts == sort, axis=0) for sort in (_AMOUNT, _TIME))
-        is_fit = ~(kinds == _UNFIT).any(axis=0) & ((texts == 0) | (amounts * 2 < texts))
+        is_fit, kinds = ~(kinds == _UNFIT).any(axis=0), kinds[:_SHAPED]
+        are = (kinds >= _TEXT, kinds == _AMOUNT, kinds == _TIME, shaped > 0)
+        texts, amounts, times, present = (np.count_nonzero(found, axis=0) for found in are)
+        is_fit &= (texts == 0) | (amounts * 2 < texts)
         are_times = times * 2 > present
         return is_fit, is_fit & ~are_times & (texts * 2 > present), are_times
 
-    def _sort(self, matrix: Codes) -> npt.NDArray[np.uint8]:
-        """For each value whether it is an amount, a time, or neither."""
-        sorts = np.frombuffer(self._sorts, np.uint8)
-        for code in dict.fromkeys(matrix[sorts[matrix] == _UNKNOWN].tolist()):
+    def _describe_texts(self, codes: Codes) -> None:
+        """Finds out which texts among some values are amounts and which are times."""
+        kinds = self._kinds
+        for code in np.unique(codes[np.frombuffer(kinds, np.uint8)[codes] == _TEXT]).tolist():
             text = self._texts[code] or ""
-            self._sorts[code] = _AMOUNT if is_amount(text) else _TIME if is_time(text) else _PLAIN
-        return sorts[matrix]
+            kinds[code] = _AMOUNT if is_amount(text) else _TIME if is_time(text) else _PLAIN
 
     def _learn(self, value: Any, owner: str | None) -> int:
         branches: list[_Branch] = []
@@ -154,7 +152,6 @@ class CodeBook:
             is_fit = kind in (str, int) or (kind is float and value.is_integer())
             self._kinds.append(_TEXT if is_text else _OTHER if is_fit else _UNFIT)
             self._texts.append(value if is_text else None)
-            self._sorts.append(_UNKNOWN if is_text else _PLAIN)
         return code
 
 

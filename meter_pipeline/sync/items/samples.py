@@ -209,7 +209,8 @@ def is_amount(text: str) -> bool:
 
 def is_time(text: str) -> bool:
     """Whether a text is a date, a time, or an age such as `2 days ago`."""
-    return find_moment(text.strip()) is not None or find_age(text.strip()) is not None
+    text = text.strip()
+    return find_moment(text) is not None or find_age(text) is not None
 
 
 def join_columns(columns: Sequence[Column]) -> Column:

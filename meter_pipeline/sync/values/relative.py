@@ -56,6 +56,7 @@ _AFTER = (
     "ago|fa|geleden|sedan|siden|temu|назад|тому|тому назад|önce|lalu|yang lalu|trước|前|之前|以前|전|ที่แล้ว|"
     "atrás|sitten|ezelőtt|पहले|evvel"
 )
+_BEGINNINGS, _ENDINGS = tuple(f"{word} " for word in _BEFORE.split("|")), tuple(_AFTER.split("|"))
 # Vowel signs of Indian scripts are no letters to `re`.
 _UNIT = r"(?P<unit>[^\d\s.]+?)\.?"
 _FORMS = (
@@ -122,6 +123,9 @@ def find_age(text: str) -> Age | None:
         return Age(0, SECOND)
     if (days := _NAMED.get(text)) is not None:
         return Age(days, DAY)
+    # Most texts are no age: these words are found in a tenth of the time that the patterns take.
+    if not text.endswith(_ENDINGS) and not text.startswith(_BEGINNINGS):
+        return None
     for form in _FORMS:
         match = form.fullmatch(text)
         if match is None:
