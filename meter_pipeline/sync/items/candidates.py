@@ -208,7 +208,7 @@ def examine(
     singles = [(path,) for path in evidence.paths if _is_tried_alone(evidence, (path,))]
     # Other fields that tell items apart recognise those whose key has changed.
     compared = {fields: evidence.count(fields)} | {path: evidence.count(path) for path in singles[:_RIVALS]}
-    evidence.compare(compared)
+    evidence.compare(compared, [fields])
     measures = compared[fields]
     if not is_present(measures):
         reason: str | None = describe_gaps(measures)

@@ -42,6 +42,9 @@ class Side:
         steps = np.repeat(np.arange(len(jobs)), sizes)
         return cls(np.arange(len(steps)) + (items.starts[jobs] - np.cumsum(sizes) + sizes)[steps], steps)
 
+    def __len__(self) -> int:
+        return len(self.items)
+
     def where(self, chosen: Mask | Codes) -> Side:
         """Those of them that are chosen."""
         return Side(self.items[chosen], self.steps[chosen])
@@ -52,7 +55,7 @@ class Side:
 
     def thin(self, most: int | Codes) -> Side:
         """All items of a step, or `most` of them at even distances."""
-        return self.where(thin_each(self.steps, most))
+        return self if isinstance(most, int) and len(self) <= most else self.where(thin_each(self.steps, most))
 
 
 class Steps:
@@ -138,7 +141,7 @@ class Comparison:
         self.matched = steps.count(self.old)
 
     def __len__(self) -> int:
-        return len(self.old.items)
+        return len(self.old)
 
     @cached_property
     def gone(self) -> Side:
@@ -169,6 +172,8 @@ class Comparison:
 
     def count_shared(self, old: Side, new: Side) -> Codes:
         """By step, the number of values that some old and some new items have, repeated ones as often as both."""
+        if not len(old) or not len(new):
+            return np.zeros(len(self._steps), np.int64)
         size = self.coded.counts.shape[1]
         counts = (
             np.bincount(side.steps * size + self.coded.codes[side.items], minlength=len(self._steps) * size)
@@ -179,8 +184,7 @@ class Comparison:
 
 def cross(old: Side, new: Side) -> tuple[Codes, Codes]:
     """The places of every entry of one side with every entry of the other one in the same step."""
-    size = int(max(old.steps.max(initial=-1), new.steps.max(initial=-1))) + 1
-    counts = np.bincount(new.steps, minlength=size)
+    counts = np.bincount(new.steps, minlength=old.steps.max(initial=0) + 1)
     partners = counts[old.steps]
     left = np.repeat(np.arange(len(partners)), partners)
     starts = (np.cumsum(counts) - counts)[old.steps] - np.cumsum(partners) + partners
@@ -191,8 +195,6 @@ def thin_each(steps: Codes, most: int | Codes) -> Codes:
     """The places of all entries of each step, or of `most` of them at even distances; steps ascend."""
     counts = np.bincount(steps)
     kept = np.minimum(counts, most if isinstance(most, int) else most[: len(counts)])
-    if np.array_equal(kept, counts):
-        return np.arange(len(steps))
     chosen = np.repeat(np.arange(len(counts)), kept)
     numbers = np.arange(len(chosen)) - (np.cumsum(kept) - kept)[chosen]
     return (np.cumsum(counts) - counts)[chosen] + numbers * counts[chosen] // kept[chosen]

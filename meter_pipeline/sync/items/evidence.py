@@ -7,7 +7,7 @@ turn up with another one: the field changes of its own. Both are measured betwee
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -54,6 +54,7 @@ class Evidence:
         self.paths = items.paths
         self._places = {path: place for place, path in enumerate(self.paths)}
         self._steps = steps = Steps(samples, items)
+        self._shares = np.array([sample.share for sample in samples], np.float64)[steps.news]
         self._coded: dict[Fields, Coded] = {}
         self._compared: dict[Fields, Comparison] = {}
         self._weighed: dict[Fields, tuple[Numbers, Numbers]] = {}
@@ -160,8 +161,13 @@ class Evidence:
         found = pairs * self._code(fields).collisions
         return bool(((expected >= _SURPRISING) & (found <= _SELDOM * expected)).any())
 
-    def compare(self, candidates: Mapping[Fields, Measures]) -> None:
-        """Adds what consecutive jobs show about candidates to their measures."""
+    def compare(self, candidates: Mapping[Fields, Measures], examined: Iterable[Fields] | None = None) -> None:
+        """Adds what consecutive jobs show about candidates to their measures.
+
+        Args:
+            candidates: The candidates with their measures.
+            examined: Those whose changes are looked for; the others only help to find them. None for all.
+        """
         above = {}
         for fields, measures in candidates.items():
             compared = self._compared[fields] = self._steps.compare(self._code(fields))
@@ -170,10 +176,11 @@ class Evidence:
         steady = self._steady_fields(above)
         for fields, measures in candidates.items():
             measures.agreement, measures.is_by_ranks = self._agreement(fields, steady, *above[fields])
-            measures.are_copies = measures.repeated > 0 and self.are_copies(fields)
         trusted = [fields for fields, measures in candidates.items() if measures.is_trusted]
         rivals = sorted(trusted, key=lambda fields: (-(candidates[fields].agreement or 0), -candidates[fields].matched))
-        for fields, measures in candidates.items():
+        for fields in candidates if examined is None else examined:
+            measures = candidates[fields]
+            measures.are_copies = measures.repeated > 0 and self.are_copies(fields)
             self._add_changes(fields, measures, rivals[:_MOST_RIVALS], steady)
 
     def name_same_items(self, fields: Fields, others: Fields) -> bool:
@@ -184,9 +191,8 @@ class Evidence:
     def _add_pairs(self, fields: Fields, measures: Measures, compared: Comparison) -> None:
         """Counts the items that a candidate pairs, and those of them that changed in another field."""
         steps, present = self._steps, compared.coded.present
-        shares = np.array([sample.share for sample in self.samples])
         measures.matched, measures.met = len(compared), int(np.count_nonzero(compared.matched))
-        measures.smaller = float((np.minimum(present[steps.olds], present[steps.news]) * shares[steps.news]).sum())
+        measures.smaller = float((np.minimum(present[steps.olds], present[steps.news]) * self._shares).sum())
         moving = self._without(self._movable, fields) & ~steps.is_of_job
         measures.changed = int((~compared.equal & moving[compared.old.steps]).any(axis=1).sum())
         measures.is_position = self._is_position(fields)
@@ -289,7 +295,7 @@ class Evidence:
 
         It is asked of values none of which comes or goes: these can be places that items come to and leave.
         """
-        if not self.steps or len(compared.gone.items) or len(compared.come.items):
+        if not self.steps or len(compared.gone) or len(compared.come):
             return 0.0
         # What stands for the same places as the candidate tells as little of what stands there.
         return measure_replaced(equal, self._items.are_words[rest], self._repeat[rest])
@@ -297,6 +303,6 @@ class Evidence:
     def _reused(self, coded: Coded, equal: Mask, rest: Codes, weights: tuple[Numbers, Numbers]) -> int:
         """How often a value is that of another item later: in the next job, or when it comes back after others."""
         now, before = find_returns(self._steps, coded)
-        matrix = self._items.matrix[:, rest]
-        equal = np.concatenate([matrix[before] == matrix[now], equal])
+        if len(now):
+            equal = np.concatenate([(self._items.matrix[before] == self._items.matrix[now])[:, rest], equal])
         return count_others(equal, self._items.are_words[rest], weights)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meter_pipeline.sync.items.coding import Codes, Numbers
-from meter_pipeline.sync.items.comparisons import Comparison, Steps, cross
+from meter_pipeline.sync.items.comparisons import Comparison, Side, Steps, cross
 
 # The odds for and against two items being the same, from which they count as such: natural logarithms.
 _SURE = 3.0
@@ -61,7 +61,7 @@ def seek_partners(
     odds = _weigh(matrix, rest, gone.items[old], come.items[new], weights)
     is_alike = odds >= least[gone.steps[old]]
     found, possible = (
-        np.minimum(steps.count(gone.where(np.unique(old[chosen]))), steps.count(come.where(np.unique(new[chosen]))))
+        np.minimum(steps.count(_pick(gone, old[chosen])), steps.count(_pick(come, new[chosen])))
         for chosen in (is_alike, (odds > -_SURE) & ~is_alike)
     )
     old, new = cross(stayed, come)
@@ -70,6 +70,11 @@ def seek_partners(
     compared_items = np.minimum(steps.count(gone), steps.count(come))
     unsettled = np.rint(possible / np.maximum(compared_items, 1) * fewer)
     return Partners(int(found.sum()), float(explained.sum()), int(unsettled.sum()))
+
+
+def _pick(side: Side, places: Codes) -> Side:
+    """The items at some places of a side, each once."""
+    return side.where(np.bincount(places, minlength=len(side)) > 0)
 
 
 def _weigh(matrix: Codes, rest: Codes, old: Codes, new: Codes, weights: tuple[Numbers, Numbers]) -> Numbers:

@@ -19,6 +19,8 @@ def find_returns(steps: Steps, coded: Coded) -> tuple[Codes, Codes]:
     codes, before = coded.codes[steps.new.items], steps.olds[steps.new.steps]
     # What the job before has, too, did not leave.
     fresh = steps.new.where((coded.own[steps.new.items] == 1) & (coded.counts[before, codes] != 1))
+    if not len(fresh):
+        return fresh.items, fresh.items
     codes = coded.codes[fresh.items]
     had = (coded.counts[:, codes] == 1) & steps.earlier[:, coded.jobs[fresh.items]]
     at = np.flatnonzero(had.any(axis=0))
