@@ -8,7 +8,7 @@ import numpy as np
 
 from meter_pipeline.config.field_paths import Path
 from meter_pipeline.sync.items.coding import Coded, CodedItems, Mask, Numbers, walk
-from meter_pipeline.sync.items.comparisons import INFORMATIVE, Comparison, Steps
+from meter_pipeline.sync.items.comparisons import INFORMATIVE, Pairs
 from meter_pipeline.sync.items.samples import number_of
 
 _FEW_PAIRS = 4
@@ -16,23 +16,16 @@ _FEW_PAIRS = 4
 _ALIKE = 0.5
 
 
-def agree_above_chance(steps: Steps, compared: Comparison) -> tuple[Numbers, Numbers]:
-    """For each field, how much more often pairs of a candidate agree than by chance, and how much they could."""
-    matched = compared.matched[:, None]
-    above = np.where(steps.tells, compared.same - steps.chance * matched, 0.0)
-    return above.sum(axis=0), np.where(steps.tells, (1 - steps.chance) * matched, 0.0).sum(axis=0)
-
-
-def agree_in_order(compared: Comparison, values: Sequence[object], path: Path) -> list[float]:
+def agree_in_order(pairs: Pairs, values: Sequence[object], path: Path) -> list[float]:
     """How alike the order of a field's numbers is in the old and the new items of pairs, step by step.
 
     `values` are all items, parsed.
     """
     found = []
-    for step in np.flatnonzero(compared.matched >= _FEW_PAIRS).tolist():
+    for step in np.flatnonzero(pairs.matched >= _FEW_PAIRS).tolist():
         old, new = (
             np.array([number_of(walk(values[place], path)) for place in side.at(step).tolist()], np.float64)
-            for side in (compared.old, compared.new)
+            for side in (pairs.old, pairs.new)
         )
         both = ~(np.isnan(old) | np.isnan(new))
         old, new = old[both], new[both]

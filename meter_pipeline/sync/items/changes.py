@@ -8,7 +8,7 @@ import numpy as np
 
 from meter_pipeline.sync.items.chance import beyond_chance, bound
 from meter_pipeline.sync.items.coding import Coded, Mask, Numbers
-from meter_pipeline.sync.items.comparisons import Comparison, Steps
+from meter_pipeline.sync.items.comparisons import Comparison, Pairs, Steps
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ def find_changes_by_rest(steps: Steps, own: Comparison, rest: Comparison, chance
         rest: The items by all other fields together.
         chance: By step, how often two items drawn at random agree in all of these.
     """
-    differs, is_known = _compare(own.coded, rest)
-    known = np.bincount(rest.old.steps[is_known], minlength=len(steps))
+    differs, is_known = _compare(own.coded, rest.pairs)
+    known = np.bincount(rest.pairs.old.steps[is_known], minlength=len(steps))
     # Items that found no partner by the candidate, and whose other fields another one of these has.
     again = rest.count_shared(own.gone, own.come)
     explained = _explain(steps, own, rest, chance)
     raw = max(int(differs.sum()), int(again.sum()))
-    recognised = int(np.maximum(known, own.matched + again).sum())
+    recognised = int(np.maximum(known, own.pairs.matched + again).sum())
     unsure = bound(max(raw - 1.2 * explained, 0.0), raw, recognised)
     return Changes(beyond_chance(raw, explained), recognised, int(known.sum()), unsure)
 
@@ -61,21 +61,21 @@ def _explain(steps: Steps, own: Comparison, rest: Comparison, chance: Numbers) -
     # Too many to count as if each met another one: what certainly differs shows how many meet.
     many = expected * 2 > fewer
     if many.any():
-        stayed = own.old.thin(gone)
+        stayed = own.pairs.old.thin(gone)
         meeting = rest.count_shared(stayed, own.come) * gone / np.maximum(steps.count(stayed), 1)
-        is_measured = own.matched * 2 >= gone
+        is_measured = own.pairs.matched * 2 >= gone
         expected = np.where(many, np.where(is_measured, np.minimum(meeting, fewer), fewer), expected)
     return float(expected.sum())
 
 
-def find_changes_by_rival(own: Coded, rival: Comparison, is_same: Mask) -> Changes:
+def find_changes_in_pairs(own: Coded, pairs: Pairs, is_same: Mask) -> Changes:
     """Changes in those pairs of another candidate that are the same item, as far as other fields tell."""
-    differs, is_known = _compare(own, rival)
+    differs, is_known = _compare(own, pairs)
     recognised, changes = int((is_known & is_same).sum()), int((differs & is_same).sum())
     return Changes(changes, recognised, recognised, bound(changes, changes, recognised))
 
 
-def _compare(own: Coded, pairs: Comparison) -> tuple[Mask, Mask]:
+def _compare(own: Coded, pairs: Pairs) -> tuple[Mask, Mask]:
     """Which pairs have different values of a candidate, and which have a value at all."""
     old, new = own.codes[pairs.old.items], own.codes[pairs.new.items]
     is_known = (old > 0) & (new > 0)

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from meter_pipeline.config.field_paths import Path
-from meter_pipeline.sync.items.coding import Coded, CodedItems, Codes, Mask
+from meter_pipeline.sync.items.coding import Coded, CodedItems, Codes, Mask, Numbers
 from meter_pipeline.sync.items.samples import JobSample
 
 Fields = tuple[Path, ...]
@@ -76,6 +76,7 @@ class Steps:
     def __init__(self, samples: Sequence[JobSample], items: CodedItems) -> None:
         consecutive = list_consecutive(samples)
         self._items = items
+        self._pairs: dict[tuple[bytes, bytes], Pairs] = {}
         targets: dict[str, int] = {}
         self._targets = np.array([targets.setdefault(sample.target_id, len(targets)) for sample in samples], np.int64)
         self.olds, self.news = np.array(consecutive, np.int64).reshape(-1, 2).T
@@ -104,7 +105,15 @@ class Steps:
 
     def compare(self, coded: Coded) -> Comparison:
         """The items of all steps by the values of a candidate."""
-        return Comparison(self, coded, self._items.matrix)
+        return Comparison(self, coded)
+
+    def pair(self, old: Side, new: Codes) -> Pairs:
+        """Pairs of items, the same object for the same pairs: most candidates that are keys pair the same items."""
+        key = old.items.tobytes(), new.tobytes()
+        found = self._pairs.get(key)
+        if found is None:
+            found = self._pairs[key] = Pairs(self, self._items.matrix, old, Side(new, old.steps))
+        return found
 
     def count(self, side: Side) -> Codes:
         """Number of items in each step."""
@@ -119,41 +128,22 @@ class Steps:
         return np.array_equal(codes[self.old.items[at]], codes[(starts[self.news][self.old.steps] + places)[at]])
 
 
-class Comparison:
-    """What the values of a candidate pair in all steps: items whose value occurs once in both samples.
+class Pairs:
+    """Old and new items with the same value, which occurs once in both samples.
 
     Attributes:
-        coded: The values.
-        old: The old items of the pairs.
-        new: The new items of the pairs.
+        old: The old items.
+        new: The new item of each pair.
         matched: Number of pairs in each step.
     """
 
-    def __init__(self, steps: Steps, coded: Coded, matrix: Codes) -> None:
-        self.coded, self._steps, self._matrix = coded, steps, matrix
-        old, jobs = steps.old, steps.news[steps.old.steps]
-        codes = coded.codes[old.items]
-        after = coded.counts[jobs, codes]
-        self._is_gone = (after == 0) & (codes > 0)
-        at = np.flatnonzero((coded.own[old.items] == 1) & (after == 1))
-        self.old = Side(old.items[at], old.steps[at])
-        self.new = Side(coded.places[jobs[at], codes[at]], old.steps[at])
-        self.matched = steps.count(self.old)
+    def __init__(self, steps: Steps, matrix: Codes, old: Side, new: Side) -> None:
+        self._steps, self._matrix = steps, matrix
+        self.old, self.new = old, new
+        self.matched = steps.count(old)
 
     def __len__(self) -> int:
         return len(self.old)
-
-    @cached_property
-    def gone(self) -> Side:
-        """The old items whose value the new job does not have."""
-        return self._steps.old.where(self._is_gone)
-
-    @cached_property
-    def come(self) -> Side:
-        """The new items whose value the old job does not have."""
-        new = self._steps.new
-        codes = self.coded.codes[new.items]
-        return new.where((self.coded.counts[self._steps.olds[new.steps], codes] == 0) & (codes > 0))
 
     @cached_property
     def equal(self) -> Mask:
@@ -169,6 +159,43 @@ class Comparison:
             starts = np.cumsum(self.matched) - self.matched
             found[at] = np.add.reduceat(self.equal, starts[at], axis=0, dtype=np.int64)
         return found
+
+    @cached_property
+    def above_chance(self) -> tuple[Numbers, Numbers]:
+        """For each field, how much more often the pairs agree than by chance, and how much they could."""
+        tells, chance, matched = self._steps.tells, self._steps.chance, self.matched[:, None]
+        above = np.where(tells, self.same - chance * matched, 0.0)
+        return above.sum(axis=0), np.where(tells, (1 - chance) * matched, 0.0).sum(axis=0)
+
+
+class Comparison:
+    """The items of all steps by the values of a candidate.
+
+    Attributes:
+        coded: The values.
+        pairs: The items that they pair: the same object for all candidates that pair the same items.
+    """
+
+    def __init__(self, steps: Steps, coded: Coded) -> None:
+        self.coded, self._steps = coded, steps
+        old, jobs = steps.old, steps.news[steps.old.steps]
+        codes = coded.codes[old.items]
+        after = coded.counts[jobs, codes]
+        self._is_gone = (after == 0) & (codes > 0)
+        at = np.flatnonzero((coded.own[old.items] == 1) & (after == 1))
+        self.pairs = steps.pair(old.where(at), coded.places[jobs[at], codes[at]])
+
+    @cached_property
+    def gone(self) -> Side:
+        """The old items whose value the new job does not have."""
+        return self._steps.old.where(self._is_gone)
+
+    @cached_property
+    def come(self) -> Side:
+        """The new items whose value the old job does not have."""
+        new = self._steps.new
+        codes = self.coded.codes[new.items]
+        return new.where((self.coded.counts[self._steps.olds[new.steps], codes] == 0) & (codes > 0))
 
     def count_shared(self, old: Side, new: Side) -> Codes:
         """By step, the number of values that some old and some new items have, repeated ones as often as both."""

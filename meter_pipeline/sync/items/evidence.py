@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from meter_pipeline.config.field_paths import Path
-from meter_pipeline.sync.items.agreement import agree_above_chance, agree_in_order, copies_agree
+from meter_pipeline.sync.items.agreement import agree_in_order, copies_agree
 from meter_pipeline.sync.items.chance import beyond_chance
-from meter_pipeline.sync.items.changes import Changes, find_changes_by_rest, find_changes_by_rival
+from meter_pipeline.sync.items.changes import Changes, find_changes_by_rest, find_changes_in_pairs
 from meter_pipeline.sync.items.coding import CodeBook, Coded, Codes, Mask, Numbers, code_items, walk
-from meter_pipeline.sync.items.comparisons import Comparison, Fields, Steps
+from meter_pipeline.sync.items.comparisons import Comparison, Fields, Pairs, Steps
 from meter_pipeline.sync.items.measures import Measures
 from meter_pipeline.sync.items.partners import seek_partners, weigh_fields
 from meter_pipeline.sync.items.places import numbers_places
@@ -57,7 +57,7 @@ class Evidence:
         self._shares = np.array([sample.share for sample in samples], np.float64)[steps.news]
         self._coded: dict[Fields, Coded] = {}
         self._compared: dict[Fields, Comparison] = {}
-        self._weighed: dict[Fields, tuple[Numbers, Numbers]] = {}
+        self._weighed: dict[Pairs, tuple[Numbers, Numbers]] = {}
         self._placed: dict[Fields, bool] = {}
         singles: list[Fields] = [(path,) for path in self.paths]
         self._counted = dict(zip(singles, self._count(singles, items.present, items.distinct), strict=True))
@@ -66,8 +66,8 @@ class Evidence:
         self._overlap = steps.shared.sum(axis=0) / np.maximum(steps.smaller.sum(axis=0), 1)
         #: The fields that tell whether two items are the same.
         self._others = self._choose_others()
-        #: The fields whose changes are changes of items: those, and all that are alike in nearly all items.
-        self._movable = self._others | ~steps.tells.any(axis=0)
+        #: The fields whose changes in a step are changes of items: those, and all that are alike in nearly all items.
+        self._moving = (self._others | ~steps.tells.any(axis=0)) & ~steps.is_of_job
 
     @property
     def steps(self) -> int:
@@ -168,14 +168,12 @@ class Evidence:
             candidates: The candidates with their measures.
             examined: Those whose changes are looked for; the others only help to find them. None for all.
         """
-        above = {}
         for fields, measures in candidates.items():
             compared = self._compared[fields] = self._steps.compare(self._code(fields))
             self._add_pairs(fields, measures, compared)
-            above[fields] = agree_above_chance(self._steps, compared)
-        steady = self._steady_fields(above)
+        steady = self._steady_fields(candidates)
         for fields, measures in candidates.items():
-            measures.agreement, measures.is_by_ranks = self._agreement(fields, steady, *above[fields])
+            measures.agreement, measures.is_by_ranks = self._agreement(fields, steady)
         trusted = [fields for fields, measures in candidates.items() if measures.is_trusted]
         rivals = sorted(trusted, key=lambda fields: (-(candidates[fields].agreement or 0), -candidates[fields].matched))
         for fields in candidates if examined is None else examined:
@@ -185,16 +183,14 @@ class Evidence:
 
     def name_same_items(self, fields: Fields, others: Fields) -> bool:
         """Whether two candidates that were compared have paired the same items in all jobs."""
-        own, other = self._compared[fields], self._compared[others]
-        return np.array_equal(own.old.items, other.old.items) and np.array_equal(own.new.items, other.new.items)
+        return self._compared[fields].pairs is self._compared[others].pairs
 
     def _add_pairs(self, fields: Fields, measures: Measures, compared: Comparison) -> None:
         """Counts the items that a candidate pairs, and those of them that changed in another field."""
-        steps, present = self._steps, compared.coded.present
-        measures.matched, measures.met = len(compared), int(np.count_nonzero(compared.matched))
+        steps, present, pairs = self._steps, compared.coded.present, compared.pairs
+        measures.matched, measures.met = len(pairs), int(np.count_nonzero(pairs.matched))
         measures.smaller = float((np.minimum(present[steps.olds], present[steps.news]) * self._shares).sum())
-        moving = self._without(self._movable, fields) & ~steps.is_of_job
-        measures.changed = int((~compared.equal & moving[compared.old.steps]).any(axis=1).sum())
+        measures.changed = int((~pairs.equal & self._moving[pairs.old.steps]).any(axis=1).sum())
         measures.is_position = self._is_position(fields)
 
     def _without(self, chosen: Mask, fields: Fields) -> Mask:
@@ -202,23 +198,24 @@ class Evidence:
         chosen[[self._places[path] for path in fields if path in self._places]] = False
         return chosen
 
-    def _steady_fields(self, above: Mapping[Fields, tuple[Numbers, Numbers]]) -> Mask:
+    def _steady_fields(self, candidates: Iterable[Fields]) -> Mask:
         """Fields that agree above chance in the pairs of some candidate, or have the same values in every job."""
         steady = self._repeat & (self._overlap >= _LASTING)
-        for fields, (gain, weight) in above.items():
-            steady |= self._without((weight > 0) & (gain >= _STEADY * weight), fields)
+        for fields in candidates:
+            above, weight = self._compared[fields].pairs.above_chance
+            steady |= self._without((weight > 0) & (above >= _STEADY * weight), fields)
         return steady & self._others
 
-    def _agreement(self, fields: Fields, steady: Mask, above: Numbers, weight: Numbers) -> tuple[float | None, bool]:
+    def _agreement(self, fields: Fields, steady: Mask) -> tuple[float | None, bool]:
         """The agreement of the other fields, and whether it is that of the order of numbers alone."""
-        others = self._without(steady, fields)
-        total = float(weight[others].sum())
-        if total:
-            return max(float(above[others].sum()) / total, 0.0), False
+        others, pairs = self._without(steady, fields), self._compared[fields].pairs
+        above, weight = (float(numbers[others].sum()) for numbers in pairs.above_chance)
+        if weight:
+            return max(above / weight, 0.0), False
         # Every other field moves in every job: what is a number then still moves with the item.
         values = list(chain.from_iterable(sample.values for sample in self.samples))
         paths = [self.paths[place] for place in np.flatnonzero(self._without(self._others, fields))]
-        ranks = [rank for path in paths for rank in agree_in_order(self._compared[fields], values, path)]
+        ranks = [rank for path in paths for rank in agree_in_order(pairs, values, path)]
         return (float(np.median(ranks)) if ranks else None), True
 
     def are_copies(self, fields: Fields) -> bool:
@@ -229,9 +226,9 @@ class Evidence:
 
     def _add_changes(self, fields: Fields, measures: Measures, rivals: Sequence[Fields], steady: Mask) -> None:
         """Counts items that are recognised without the candidate and have another value of it."""
-        compared = self._compared[fields]
+        compared, pairs = self._compared[fields], self._compared[fields].pairs
         rest = np.flatnonzero(self._without(steady, (*fields, TARGET_PATH)))
-        agree, differ = self._weigh(fields)
+        agree, differ = self._weigh(pairs)
         weights = agree[rest], differ[rest]
         by_rest = Changes()
         if len(rest):
@@ -246,7 +243,7 @@ class Evidence:
         measures.checked = max(changes.checked for changes in found)
         bounds = [changes.unsure for changes in (by_rest, *by_rivals)][by_rest.checked < _FEW_CHECKED :]
         measures.unsure = bounds[0] if bounds else 1.0
-        equal = compared.equal[:, rest]
+        equal = pairs.equal[:, rest]
         measures.replaced = self._replaced(compared, equal, rest)
         measures.reused = self._reused(compared.coded, equal, rest, weights)
 
@@ -257,21 +254,21 @@ class Evidence:
 
     def _changes_by_rival(self, fields: Fields, rival: Fields, steady: Mask) -> Changes:
         """Changes of a candidate in the pairs of another one, where these agree in other fields."""
-        compared, (agree, differ) = self._compared[rival], self._weigh(rival)
+        pairs = self._compared[rival].pairs
+        agree, differ = self._weigh(pairs)
         rest = np.flatnonzero(self._without(steady, (*fields, *rival)))
-        odds = np.where(compared.equal[:, rest], agree[rest], differ[rest]).sum(axis=1)
-        return find_changes_by_rival(self._code(fields), compared, odds >= 0)
+        odds = np.where(pairs.equal[:, rest], agree[rest], differ[rest]).sum(axis=1)
+        return find_changes_in_pairs(self._code(fields), pairs, odds >= 0)
 
-    def _weigh(self, fields: Fields) -> tuple[Numbers, Numbers]:
+    def _weigh(self, pairs: Pairs) -> tuple[Numbers, Numbers]:
         """What each field says for two items being the same if it agrees, and if not, by the pairs of a candidate."""
-        found = self._weighed.get(fields)
+        found = self._weighed.get(pairs)
         if found is None:
-            compared = self._compared[fields]
-            agree, differ = weigh_fields(compared.same.sum(axis=0), len(compared), *self._alike)
+            agree, differ = weigh_fields(pairs.same.sum(axis=0), len(pairs), *self._alike)
             # A time that says when an item changed moves with any change, and a price in two fields changes once.
             agree = np.where(self._are_doubles, 0.0, agree)
             differ = np.where(self._are_doubles | self._items.are_times, 0.0, differ)
-            found = self._weighed[fields] = agree, differ
+            found = self._weighed[pairs] = agree, differ
         return found
 
     @cached_property
