@@ -130,9 +130,11 @@ class CodeBook:
             inner = below.get(name)
             if inner is None:
                 inner = below[name] = _Branch((*branch.path, name))
-            if type(value) is not dict:
+            kind = type(value)
+            if kind is not dict:
                 branches.append(inner)
-                codes.append(self._code(inner, value))
+                # Most texts are known.
+                codes.append((kind is str and inner.codes.get(value)) or self._code(inner, value))
             elif len(inner.path) < MAX_DEPTH:
                 self._flatten(value, inner, branches, codes, most)
 

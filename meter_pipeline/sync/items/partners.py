@@ -57,15 +57,16 @@ def seek_partners(
     stayed = steps.old.where(others[steps.old.items]).thin(_MOST_STAYED)
     pairs, chances = (steps.count(side) * steps.count(come) for side in (gone, stayed))
     least = _SURE + np.log(np.maximum(pairs, 1))
+    old_codes, new_codes, stayed_codes = (matrix[side.items][:, rest] for side in (gone, come, stayed))
     old, new = cross(gone, come)
-    odds = _weigh(matrix, rest, gone.items[old], come.items[new], weights)
+    odds = _weigh(old_codes[old], new_codes[new], weights)
     is_alike = odds >= least[gone.steps[old]]
     found, possible = (
         np.minimum(steps.count(_pick(gone, old[chosen])), steps.count(_pick(come, new[chosen])))
         for chosen in (is_alike, (odds > -_SURE) & ~is_alike)
     )
     old, new = cross(stayed, come)
-    chance = _weigh(matrix, rest, stayed.items[old], come.items[new], weights) >= least[stayed.steps[old]]
+    chance = _weigh(stayed_codes[old], new_codes[new], weights) >= least[stayed.steps[old]]
     explained = np.bincount(stayed.steps[old[chance]], minlength=len(steps)) / np.maximum(chances, 1) * pairs
     compared_items = np.minimum(steps.count(gone), steps.count(come))
     unsettled = np.rint(possible / np.maximum(compared_items, 1) * fewer)
@@ -77,9 +78,8 @@ def _pick(side: Side, places: Codes) -> Side:
     return side.where(np.bincount(places, minlength=len(side)) > 0)
 
 
-def _weigh(matrix: Codes, rest: Codes, old: Codes, new: Codes, weights: tuple[Numbers, Numbers]) -> Numbers:
-    equal = matrix[old[:, None], rest] == matrix[new[:, None], rest]
-    return np.asarray(np.where(equal, *weights).sum(axis=1), np.float64)
+def _weigh(old: Codes, new: Codes, weights: tuple[Numbers, Numbers]) -> Numbers:
+    return np.asarray(np.where(old == new, *weights).sum(axis=1), np.float64)
 
 
 def weigh_fields(same: Numbers, pairs: int, other: Numbers, others: int) -> tuple[Numbers, Numbers]:

@@ -38,6 +38,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 _TEXT_NUMBER = re.compile(r"\d[\d.,\s]*")
 # A number with a few words around it, and one with a fraction of one or two digits.
 _NUMBER_ALONE = re.compile(r"\D{0,8}\d[\d.,'\s]*\D{0,8}")
+_SIGN = re.compile(r"[^\w\s.,]")
 _PLACE = re.compile(r"\W{0,3}\d{1,9}[^\W\d_]{0,2}\W{0,3}")
 _FRACTION = re.compile(r"\D*(?:\d+|\d{1,3}(?:[.,'\s]\d{3})+)[.,]\d{1,2}\D*")
 
@@ -204,7 +205,8 @@ def is_amount(text: str) -> bool:
     text = text.strip()
     if len(text) > 40 or not _NUMBER_ALONE.fullmatch(text):
         return False
-    return "%" in text or any(category(letter) == "Sc" for letter in text) or bool(_FRACTION.fullmatch(text))
+    has_sign = "%" in text or any(category(sign) == "Sc" for sign in _SIGN.findall(text))
+    return has_sign or bool(_FRACTION.fullmatch(text))
 
 
 def is_time(text: str) -> bool:
