@@ -183,11 +183,13 @@ class Coded:
         codes: The code of each item's value.
         jobs: The sample of each item, by its place.
         counts: By sample and code, how many items have it; 0 for code 0. Codes of other fields may be among them.
+        places: By sample and code, the last item that has it.
     """
 
     codes: Codes
     jobs: Codes
     counts: Codes
+    places: Codes
 
     @classmethod
     def of(cls, codes: Codes, jobs: Codes, count: int) -> Coded:
@@ -195,19 +197,14 @@ class Coded:
         size = int(codes.max(initial=0)) + 1
         counts = np.bincount(jobs * size + codes, minlength=count * size).reshape(count, size)
         counts[:, 0] = 0
-        return cls(codes, jobs, counts)
+        places = np.zeros(counts.shape, np.int64)
+        places[jobs, codes] = np.arange(len(codes))
+        return cls(codes, jobs, counts, places)
 
     @cached_property
     def own(self) -> Codes:
         """For each item, how many of its sample have the same value; 0 where it is absent."""
         return self.counts[self.jobs, self.codes]
-
-    @cached_property
-    def places(self) -> Codes:
-        """By sample and code, the last item that has it."""
-        places = np.zeros(self.counts.shape, np.int64)
-        places[self.jobs, self.codes] = np.arange(len(self.codes))
-        return places
 
     @cached_property
     def last(self) -> Codes:
@@ -278,6 +275,13 @@ class CodedItems:
         return counts
 
     @cached_property
+    def places(self) -> Codes:
+        """By sample and code, the last item that has it."""
+        places = np.zeros(self.counts.shape, np.int64)
+        places[self.jobs[:, None], self.matrix] = np.arange(len(self.matrix))[:, None]
+        return places
+
+    @cached_property
     def present(self) -> Codes:
         """By sample and field, the number of items with a value."""
         return self.by_field(self.counts).astype(np.int64)
@@ -313,7 +317,7 @@ class CodedItems:
         if not fields:
             return self.code(np.zeros(len(self.rows), np.int64))
         if len(fields) == 1:
-            return Coded(self.matrix[:, fields[0]], self.jobs, self.counts)
+            return Coded(self.matrix[:, fields[0]], self.jobs, self.counts, self.places)
         joined = self.rows[:, fields[0]]
         for field in fields[1:]:
             other = self.rows[:, field]
