@@ -10,13 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from meter_pipeline import cli
-from meter_pipeline.sync.audit.profile import JobProfile
-from meter_pipeline.sync.audit.profiler import PickedItems, PieceProfiler
-from meter_pipeline.sync.items.raw import time_of
-from meter_pipeline.sync.loading import loader
-from meter_pipeline.sync.loading.fetch import Fetched
-from meter_pipeline.sync.loading.job import CompletedJob
+from meter_pipeline.host.memory import spare_memory
+
+# As the command line does, which calls it before anything imports PyArrow.
+spare_memory()
+
+from meter_pipeline import cli  # noqa: E402
+from meter_pipeline.sync.audit.profile import JobProfile  # noqa: E402
+from meter_pipeline.sync.audit.profiler import PickedItems, PieceProfiler  # noqa: E402
+from meter_pipeline.sync.items.raw import time_of  # noqa: E402
+from meter_pipeline.sync.loading import loader  # noqa: E402
+from meter_pipeline.sync.loading.fetch import Fetched  # noqa: E402
+from meter_pipeline.sync.loading.job import CompletedJob  # noqa: E402
 
 
 class _NoAuditor:
