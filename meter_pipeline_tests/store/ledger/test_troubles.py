@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,11 @@ def test_a_run_without_a_job_makes_a_schedule_late_when_nothing_else_runs(ledger
     assert (late.slug, late.missed) == ("new_books", 6)
 
 
-def test_gaps_are_those_of_the_last_month_or_of_the_latest_intervals_of_a_rare_schedule(ledger: Ledger) -> None:
-    day = 86_400
+def test_gaps_are_those_of_the_last_month_or_of_the_latest_intervals_of_a_rare_schedule(
+    open_ledger: Callable[[], Ledger],
+) -> None:
+    ledger, day = open_ledger(), 86_400
+    ledger.record_strategies([strategy("a")])
     ledger.record_schedules([schedule("daily", "a", interval_seconds=day), schedule("none", "a", interval_seconds=0)])
 
     def record(schedule_id: str, *days: str) -> None:
