@@ -13,9 +13,9 @@ _M_ARENA_MAX = -8
 
 
 def spare_memory() -> None:
-    """Makes this process, and those that it starts, give back what they free: of a large load a fifth of their memory.
+    """Makes this process, and those that it starts, give freed memory back: a large load takes a quarter less.
 
-    To be called before PyArrow is imported. What somebody has set in the environment stays.
+    It has to be called before PyArrow is imported. Variables that are set in the environment stay.
     """
     if (sys.platform, platform.machine(), platform.libc_ver()[0]) != ("linux", "x86_64", "glibc"):
         return

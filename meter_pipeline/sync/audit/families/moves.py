@@ -22,8 +22,8 @@ SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
 _SURELY_GROWS = 12
 # Fewest numbers whose differences say something by being the same.
 _SAME_DIFFERENCE = 5
-# A counter that has just started again is at no more than it usually gains in so many jobs, or than this share of what
-# it was before.
+# A counter that fell has started again if it is at most what it usually gains in this number of jobs, or at most this
+# share of its value in the job before.
 _FIRST_JOBS, _NEXT_TO_NOTHING = 3, 0.02
 
 
