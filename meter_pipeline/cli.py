@@ -86,9 +86,11 @@ def main() -> None:
         # A character that the terminal's encoding lacks must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if sys.argv[1:2] == ["sync"]:
+    is_sync = sys.argv[1:2] == ["sync"]
+    if is_sync:
         spare_memory()
-        # It makes many arrays and no DataFrame.
+    if is_sync or {"publish", "--raw"} <= set(sys.argv[1:]):
+        # These make many arrays and no DataFrame; models of a user's project may.
         spare_pandas()
     sys.exit(run(sys.argv[1:]))
 
