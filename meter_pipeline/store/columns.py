@@ -41,7 +41,8 @@ _EXACT_DOUBLE = 2**53
 _INT64 = 2**63
 _NUMBERS = {int, float}
 _SCALARS = {str, int, float, bool}
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+_encode, _encode_lines = _encoder.encode, _encoder.encode_lines
 _decode = msgspec.json.Decoder().decode
 
 
@@ -276,7 +277,7 @@ def build(values: Sequence[Any], kind: Type) -> pa.Array:
     if kind.kind == "list" and kind.element is not None:
         return _lists(values, kind.element)
     if kind.kind in ("json", "struct"):
-        return pa.array([None if value is None else spell_json(value) for value in values], pa.string())
+        return pa.array(spell_json_all(values), pa.string())
     return pa.array(values, arrow_type(kind))
 
 
@@ -316,6 +317,17 @@ def spell_json(value: Any) -> str:
         return _encode(value).decode()
     except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
         return json.dumps(value, separators=(",", ":"))
+
+
+def spell_json_all(values: Sequence[Any]) -> Sequence[str | None]:
+    """Values as JSON texts, all at once; None stays None."""
+    if None in values:
+        present = iter(spell_json_all([value for value in values if value is not None]))
+        return [None if value is None else next(present) for value in values]
+    try:
+        return _encode_lines(values).decode().split("\n")[:-1]
+    except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
+        return list(map(spell_json, values))
 
 
 def _encodable(text: str) -> bool:

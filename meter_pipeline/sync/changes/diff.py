@@ -7,17 +7,18 @@ as JSON text, and as numbers with currencies where they are numbers or amounts o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from heapq import nsmallest
+from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from meter_pipeline.store import columns
-from meter_pipeline.store.columns import TEXT, spell_json
+from meter_pipeline.store.columns import TEXT, spell_json_all
 from meter_pipeline.store.lake.lake import CHANGES
 from meter_pipeline.store.times import moment
 from meter_pipeline.sync.changes.fields import SAMPLE_ITEMS, ElementKeys, changed_fields
@@ -79,8 +80,8 @@ class Side(Protocol):
     def text(self, key: str) -> str:
         """An item as received."""
 
-    def value(self, key: str) -> Any:
-        """An item, parsed."""
+    def values(self, keys: Sequence[str]) -> list[Any]:
+        """Some items, parsed."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,7 @@ class Rows:
         rows: list[Row] = [(key, ADDED, None, None, new.text(key)) for key in delta.added]
         rows += [(key, REMOVED, None, old.text(key), None) for key in delta.removed]
         keys = ElementKeys(identity, lambda: sample_items(old, new, delta.changed))
-        for key in delta.changed:
-            rows += changed_rows(key, old.value(key), new.value(key), identity, keys)
+        rows += changed_rows(delta.changed, old.values(delta.changed), new.values(delta.changed), identity, keys)
         self.append(previous, job, rows)
 
     def append(self, previous: Seen, job: Seen, rows: Iterable[Row]) -> None:
@@ -191,19 +191,30 @@ class Rows:
         )
 
 
-def changed_rows(key: str, old: Any, new: Any, identity: Identity, keys: ElementKeys) -> list[Row]:
-    """The rows of an item that both jobs have."""
-    return [
-        (key, CHANGED, _spelled(path), _json(before), _json(after))
-        for path, before, after in changed_fields(old, new, identity, keys)
-    ]
+def changed_rows(
+    items: Sequence[str], old: Sequence[Any], new: Sequence[Any], identity: Identity, keys: ElementKeys
+) -> list[Row]:
+    """The rows of items that both jobs have, item by item, those of an item in the order of its fields' paths.
+
+    Args:
+        items: The keys of the items.
+        old: The items before.
+        new: The items after.
+        identity: Says what makes a difference.
+        keys: What elements of arrays are matched by.
+    """
+    rows, places = list[Row](), list[int]()
+    found = [(_spelled(steps), values) for steps, values in changed_fields(old, new, identity, keys)]
+    for path, values in sorted(found, key=lambda difference: difference[0]):
+        own = map(items.__getitem__, values.places)
+        rows += zip(own, repeat(CHANGED), repeat(path), spell_json_all(values.old), spell_json_all(values.new))
+        places += values.places
+    if len(found) < 2:
+        return rows
+    return [rows[number] for number in np.argsort(places, kind="stable").tolist()]
 
 
 def sample_items(old: Side, new: Side, changed: Iterable[str]) -> Iterator[tuple[Any, Any]]:
     """Both states of some items, the same ones whether they are in memory or on disk."""
-    for key in nsmallest(SAMPLE_ITEMS, changed):
-        yield old.value(key), new.value(key)
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else spell_json(value)
+    keys = nsmallest(SAMPLE_ITEMS, changed)
+    return zip(old.values(keys), new.values(keys), strict=True)

@@ -1,11 +1,17 @@
-"""The fields by which two states of an item differ: objects field by field, arrays element by element."""
+"""The fields by which two states of items differ: objects field by field, arrays element by element.
+
+Items are compared all at once, a field of all of them after the other: most fields of most items are the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
+from operator import ne
+from typing import Any, NamedTuple, TypeAlias
 
 from meter_pipeline.store.columns import MAX_DEPTH
+from meter_pipeline.store.field_values import FieldValues
 from meter_pipeline.sync.items.elements import SET, ElementKey, choose_element_key, pair_elements
 from meter_pipeline.sync.items.identity import NOTHING, SCALARS, Identity, Ignored
 from meter_pipeline.sync.items.steps import MEMBER, Step
@@ -16,8 +22,30 @@ SAMPLE_ITEMS = 100
 Steps: TypeAlias = tuple[Step, ...]
 Both: TypeAlias = "tuple[Any, Any]"
 """An item, or a part of it, in the old and in the new job."""
-Difference: TypeAlias = "tuple[Steps, Any, Any]"
-"""Path of a field, its old value and its new value, None for an absent one."""
+_ABSENT = type(None)
+_TEXTS = frozenset({str})
+
+
+class Values(NamedTuple):
+    """Values of a field in some items.
+
+    Attributes:
+        places: Places of these items among all that are compared.
+        old: The field's values before, None for an absent one.
+        new: Its values after, likewise.
+    """
+
+    places: Sequence[int]
+    old: Sequence[Any]
+    new: Sequence[Any]
+
+    def take(self, numbers: Sequence[int]) -> Values:
+        """Some of the values, by their numbers in `places`."""
+        return Values(*([column[number] for number in numbers] for column in self))
+
+
+Difference: TypeAlias = "tuple[Steps, Values]"
+"""Path of a field, and its values where they differ."""
 
 
 class ElementKeys:
@@ -50,7 +78,7 @@ class ElementKeys:
             values = [(old.get(name), new.get(name)) for old, new in objects]
             if inside is not None:
                 self._learn(values, (*path, name), inside)
-                self._learn_array([both for both in values if _are_arrays(*both)], (*path, name), inside)
+                self._learn_array([both for both in values if _are(list, *both)], (*path, name), inside)
 
     def _learn_array(self, arrays: Sequence[Both], path: Steps, ignored: Ignored) -> None:
         if not any(type(element) is dict for both in arrays for side in both for element in side):
@@ -69,58 +97,69 @@ class ElementKeys:
         return [self._identity.normalize(element, ignored) for element in elements]
 
 
-def changed_fields(old: Any, new: Any, identity: Identity, keys: ElementKeys) -> Iterator[Difference]:
-    """The fields that differ between two items; at least one if their hashes differ.
+def changed_fields(old: Sequence[Any], new: Sequence[Any], identity: Identity, keys: ElementKeys) -> list[Difference]:
+    """The fields by which items differ; each item with another hash than before has at least one.
 
     Objects are compared field by field and arrays element by element. Members that an array without a key of its
     elements has lost and gained are two lists.
 
     Args:
-        old: The item before.
-        new: The item after.
+        old: The items before.
+        new: The same items after.
         identity: Says what makes a difference.
         keys: What elements are matched by.
     """
-    if type(old) is dict and type(new) is dict:
-        yield from _Walk(identity, keys).fields(old, new, identity.ignored, (), ())
-    else:
-        # A key can read like another item's hash.
-        yield (), old, new
+    walk = _Walk(identity, keys)
+    items = Values(range(len(old)), old, new)
+    are_objects = [_are(dict, *both) for both in zip(old, new, strict=True)]
+    walk.objects(items.take(list(compress(items.places, are_objects))), identity.ignored, (), ())
+    # A key can read like another item's hash.
+    walk.note((), items.take([place for place, are in enumerate(are_objects) if not are]))
+    return walk.found
 
 
 class _Walk:
-    """Goes through two states of an item. `steps` are the path to a value, `path` the same for `ElementKeys`."""
+    """Goes through two states of items. `steps` are the path to a value, `path` the same for `ElementKeys`."""
 
     def __init__(self, identity: Identity, keys: ElementKeys) -> None:
         self._identity, self._keys = identity, keys
+        self.found: list[Difference] = []
 
-    def fields(
-        self, old: dict[str, Any], new: dict[str, Any], ignored: Ignored, steps: Steps, path: Steps
-    ) -> Iterator[Difference]:
-        for name in dict.fromkeys((*old, *new)):
-            before, after = old.get(name), new.get(name)
-            if before is after or (type(before) in SCALARS and type(before) is type(after) and before == after):
-                continue
+    def note(self, steps: Steps, values: Values) -> None:
+        """Notes values that differ."""
+        if values.places:
+            self.found.append((steps, values))
+
+    def objects(self, values: Values, ignored: Ignored, steps: Steps, path: Steps) -> None:
+        """Compares objects field by field."""
+        places, (before, after) = values.places, map(FieldValues, values[1:])
+        for name in dict.fromkeys((*before.names, *after.names)):
             inside = ignored.get(name, NOTHING)
             if inside is not None:
-                yield from self._values(before, after, inside, (*steps, name), (*path, name))
+                field = Values(places, before[name], after[name])
+                self._values(field, inside, (*steps, name), (*path, name))
 
-    def _values(self, old: Any, new: Any, ignored: Ignored, steps: Steps, path: Steps) -> Iterator[Difference]:
-        if type(old) is dict and type(new) is dict and len(steps) <= MAX_DEPTH:
-            yield from self.fields(old, new, ignored, steps, path)
-        elif _are_arrays(old, new) and len(steps) <= MAX_DEPTH:
-            yield from self._arrays(old, new, ignored, steps, path)
-        elif self._are_other_scalars(old, new) or not self._identity.same(old, new, ignored):
-            yield steps, old, new
+    def _values(self, values: Values, ignored: Ignored, steps: Steps, path: Steps) -> None:
+        _, old, new = values
+        kinds = {*map(type, old), *map(type, new)} - {_ABSENT}
+        if self._identity.has_plain_scalars and kinds <= SCALARS:
+            differ = map(ne, old, new) if len(kinds) == 1 else map(_are_other, old, new)
+            self.note(steps, values.take(list(compress(range(len(old)), differ))))
+            return
+        objects, others = list[int](), list[int]()
+        for number, both in enumerate(zip(old, new, strict=True)):
+            if _are_surely_same(*both):
+                continue
+            if _are(dict, *both) and len(steps) <= MAX_DEPTH:
+                objects.append(number)
+            elif _are(list, *both) and len(steps) <= MAX_DEPTH:
+                self._arrays(values.places[number], *both, ignored, steps, path)
+            elif not self._identity.same(*both, ignored):
+                others.append(number)
+        self.objects(values.take(objects), ignored, steps, path)
+        self.note(steps, values.take(others))
 
-    def _are_other_scalars(self, old: Any, new: Any) -> bool:
-        """Whether two values are scalars of a kind that differ, which needs no form of theirs; False if unsure."""
-        kind = type(old)
-        return self._identity.is_plain and kind is type(new) and kind in SCALARS and (kind is str or old != new)
-
-    def _arrays(
-        self, old: list[Any], new: list[Any], ignored: Ignored, steps: Steps, path: Steps
-    ) -> Iterator[Difference]:
+    def _arrays(self, place: int, old: list[Any], new: list[Any], ignored: Ignored, steps: Steps, path: Steps) -> None:
         identity = self._identity
         if identity.same(old, new, ignored):
             return
@@ -134,18 +173,31 @@ class _Walk:
             if pair.element == MEMBER:
                 lost += [] if pair.old is None else [old[pair.old]]
                 gained += [] if pair.new is None else [new[pair.new]]
-            elif pair.old is None or pair.new is None:
-                was, now = (None if at is None else side[at] for side, at in ((old, pair.old), (new, pair.new)))
-                yield (*steps, pair.element), was, now
+                continue
+            was, now = (None if at is None else side[at] for side, at in ((old, pair.old), (new, pair.new)))
+            values, inner = Values([place], [was], [now]), (*steps, pair.element)
+            if pair.old is None or pair.new is None:
+                self.note(inner, values)
             else:
-                inner = (*steps, pair.element), (*path, MEMBER)
-                yield from self._values(old[pair.old], new[pair.new], ignored, *inner)
+                self._values(values, ignored, inner, (*path, MEMBER))
         if lost or gained:
-            yield (*steps, MEMBER), lost or None, gained or None
+            self.note((*steps, MEMBER), Values([place], [lost or None], [gained or None]))
         elif is_same_set:
             # Only their order differs, and the rules say that it counts.
-            yield steps, old, new
+            self.note(steps, Values([place], [old], [new]))
 
 
-def _are_arrays(old: Any, new: Any) -> bool:
-    return type(old) is list and type(new) is list
+def _are(kind: type, old: Any, new: Any) -> bool:
+    return type(old) is kind and type(new) is kind
+
+
+def _are_other(old: Any, new: Any) -> bool:
+    """Whether scalars differ: 1, 1.0 and true are three values."""
+    return type(old) is not type(new) or old != new
+
+
+def _are_surely_same(old: Any, new: Any) -> bool:
+    if type(old) is not type(new) or old != new:
+        return False
+    # In arrays and objects, 1 and 1.0 are equal to Python.
+    return type(old) in SCALARS or (type(old) is list and _TEXTS.issuperset(map(type, old)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -55,9 +55,10 @@ class AtHand:
         """An item as received."""
         return self.items.texts.texts[self._number(key)].decode()
 
-    def value(self, key: str) -> Any:
-        """An item, parsed."""
-        return self.items.texts.values[self._number(key)]
+    def values(self, keys: Sequence[str]) -> list[Any]:
+        """Some items, parsed."""
+        values = self.items.texts.values
+        return [values[self._number(key)] for key in keys]
 
 
 def difference(old: Side, new: Side) -> Delta:
@@ -95,9 +96,9 @@ class Stored:
         """An item as received."""
         return self.texts[self._indexes[key]]
 
-    def value(self, key: str) -> Any:
-        """An item, parsed."""
-        return columns.parse([self.text(key).encode()])[0]
+    def values(self, keys: Sequence[str]) -> list[Any]:
+        """Some items, parsed."""
+        return columns.parse([self.text(key).encode() for key in keys])
 
 
 class Comparison:

@@ -15,6 +15,8 @@ _NO_READINGS: Mapping[str, Reading] = MappingProxyType({})
 # Escapes take six characters at most, and longer texts state no number.
 _LONGEST = 1_000
 _NONE = None, None
+# Values of a field whose numbers are in memory at a time.
+_MOST_KNOWN = 100_000
 
 
 class Numbers(NamedTuple):
@@ -35,6 +37,38 @@ class Numbers(NamedTuple):
 NO_NUMBERS = Numbers()
 
 
+class _Known(NamedTuple):
+    """A number as the change feed spells it, and its currency without the unit of measure."""
+
+    number: float
+    spelled_currency: str | None
+    currency: str | None
+
+
+class _Field(dict[str, "_Known | None"]):
+    """The numbers of a field's values, JSON texts: the same few values, such as prices, occur in many rows."""
+
+    def __init__(self, reading: Reading | None) -> None:
+        super().__init__()
+        self._reading = reading
+
+    def __missing__(self, value: str) -> _Known | None:
+        if len(self) >= _MOST_KNOWN:
+            self.clear()
+        measured = self._measure(value)
+        known = None
+        if measured is not None:
+            known = _Known(float(measured.number), _spell_currency(measured), measured.currency)
+        self[value] = known
+        return known
+
+    def _measure(self, value: str) -> Measured | None:
+        if value[:1] != '"':
+            return _measure_number(value)
+        text = json.loads(value) if len(value) <= _LONGEST else ""
+        return measure_alone(text) if self._reading is None else measure(self._reading, text)
+
+
 class NumberReader:
     """Reads values as numbers: texts of a field with a reading by that, all others by themselves.
 
@@ -43,9 +77,8 @@ class NumberReader:
     """
 
     def __init__(self, readings: Mapping[str, Reading] = _NO_READINGS) -> None:
-        self._readings = readings
-        # By field and text: the same few values, such as prices, occur in many rows.
-        self._known: dict[tuple[str | None, str], Measured | None] = {}
+        self._by_field: dict[str | None, _Field] = {field: _Field(reading) for field, reading in readings.items()}
+        self._others = _Field(None)
 
     def read(self, field: str | None, old: str | None, new: str | None) -> Numbers:
         """The numbers of a field's value before and after.
@@ -55,35 +88,23 @@ class NumberReader:
             old: The value before, as JSON text; None if there was none.
             new: The value after, likewise.
         """
-        before, after = self._measure(field, old), self._measure(field, new)
-        if before is None and after is None:
-            return NO_NUMBERS
-        # `free` costs nothing beside a price; beside a number alone it may be a seat.
-        if before is None and after is not None and after.currency and _is_free(old):
-            before = Measured(0, after.currency)
-        elif after is None and before is not None and before.currency and _is_free(new):
-            after = Measured(0, before.currency)
-        return Numbers(*_spell(before, after))
-
-    def _measure(self, field: str | None, value: str | None) -> Measured | None:
-        if value is None:
-            return None
-        if value[:1] != '"':
-            return _measure_number(value)
-        reading = self._readings.get(field) if field is not None else None
-        known, place = self._known, (field if reading is not None else None, value)
-        if place not in known:
-            text = json.loads(value) if len(value) <= _LONGEST else ""
-            known[place] = measure_alone(text) if reading is None else measure(reading, text)
-        return known[place]
+        known = self._by_field.get(field, self._others)
+        before = None if old is None else known[old]
+        after = None if new is None else known[new]
+        if before is not None and after is not None:
+            return Numbers(before.number, after.number, before.spelled_currency, after.spelled_currency)
+        if before is not None:
+            number, currency = _read_free(new, before)
+            return Numbers(before.number, number, before.spelled_currency, currency)
+        if after is not None:
+            number, currency = _read_free(old, after)
+            return Numbers(number, after.number, currency, after.spelled_currency)
+        return NO_NUMBERS
 
 
-def _spell(
-    before: Measured | None, after: Measured | None
-) -> tuple[float | None, float | None, str | None, str | None]:
-    old, old_currency = (float(before.number), _spell_currency(before)) if before else _NONE
-    new, new_currency = (float(after.number), _spell_currency(after)) if after else _NONE
-    return old, new, old_currency, new_currency
+def _read_free(value: str | None, other: _Known) -> tuple[float | None, str | None]:
+    """`free` costs nothing beside a price; beside a number alone it may be a seat."""
+    return (0.0, other.currency) if other.currency and _is_free(value) else _NONE
 
 
 def _spell_currency(price: Measured) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _MEMORY = "128MB"
 _PIECE_ITEMS = 5_000
+# Items that are parsed at a time, which takes several times the memory of their texts.
+_PARSED_ITEMS = 500
 _DIFFERING = (
     "SELECT key, old_item, new_item FROM delta LEFT JOIN old_items USING (old_index) "
     "LEFT JOIN new_items USING (new_index) ORDER BY key"
@@ -53,29 +56,40 @@ def large_rows(
     with _delta(lake, rows, previous, job) as connection:
         # A cursor of its own: the other result is read piece by piece meanwhile.
         sample = connection.cursor()
-        keys = ElementKeys(identity, lambda: map(_parsed, sample.execute(_SAMPLE).fetchall()))
+        keys = ElementKeys(identity, lambda: parse_pairs(sample.execute(_SAMPLE).fetchall()))
         found = connection.execute(_DIFFERING)
         for batch in found.to_arrow_reader(_PIECE_ITEMS):
             piece = Rows(counts, reader)
-            piece.append(previous, job, _rows(batch, identity, keys))
+            items = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+            piece.append(previous, job, item_rows(items, identity, keys))
             yield piece.table()
 
 
-def _rows(batch: pa.RecordBatch, identity: Identity, keys: ElementKeys) -> Iterator[Row]:
-    for key, old, new in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-        if old is None:
-            yield key, ADDED, None, None, new
-        elif new is None:
-            yield key, REMOVED, None, old, None
-        else:
-            before, after = _parsed((old, new))
-            # In the order of the lake's rows: by field.
-            yield from sorted(changed_rows(key, before, after, identity, keys), key=lambda row: row[2] or "")
+def item_rows(items: Sequence[tuple[str, str | None, str | None]], identity: Identity, keys: ElementKeys) -> list[Row]:
+    """Rows of items that differ between two jobs, in the order of the lake's rows: by key and field.
+
+    Args:
+        items: Keys of the items, and their texts before and after; None where there is none.
+        identity: The identity of the items.
+        keys: What elements of arrays are matched by.
+    """
+    rows: list[Row] = [(key, ADDED, None, None, new) for key, old, new in items if old is None]
+    rows += [(key, REMOVED, None, old, None) for key, old, new in items if new is None]
+    both = [item for item in items if None not in item]
+    for start in range(0, len(both), _PARSED_ITEMS):
+        changed, old, new = zip(*both[start : start + _PARSED_ITEMS], strict=True)
+        rows += changed_rows(changed, _parse(old), _parse(new), identity, keys)
+    return sorted(rows, key=itemgetter(0))
 
 
-def _parsed(texts: tuple[str, str]) -> tuple[Any, Any]:
-    old, new = columns.parse([text.encode() for text in texts])
-    return old, new
+def parse_pairs(texts: Sequence[tuple[str, str]]) -> Iterator[tuple[Any, Any]]:
+    """Items of the lake before and after, parsed."""
+    return zip(*map(_parse, zip(*texts, strict=True)), strict=True)
+
+
+def _parse(texts: Iterable[str]) -> list[Any]:
+    """Items of the lake, parsed."""
+    return columns.parse([text.encode() for text in texts])
 
 
 @contextmanager

@@ -6,18 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meter_pipeline.store import columns
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.lake.part_set import PartSet
 from meter_pipeline.sync.changes.diff import ADDED, REMOVED, Counts, Row, Rows, Seen, changed_rows, sample_items
 from meter_pipeline.sync.changes.fields import SAMPLE_ITEMS, ElementKeys
 from meter_pipeline.sync.changes.in_memory import ITEMS, KEYS, Comparison
 from meter_pipeline.sync.changes.numbers import NumberReader
+from meter_pipeline.sync.changes.on_disk import item_rows, parse_pairs
 from meter_pipeline.sync.changes.rejected import COPY, Rejected, read_rejected, rejected_keys
 from meter_pipeline.sync.changes.runs import Run, RunStep
 from meter_pipeline.sync.items.identity import Identity
@@ -74,8 +76,7 @@ class RunComparison(Comparison):
             yield key, REMOVED, None, old.text(key), None
         changed = differences.changed.get(pair, [])
         keys = ElementKeys(self._identity, lambda: sample_items(old, new, changed))
-        for key in changed:
-            yield from changed_rows(key, old.value(key), new.value(key), self._identity, keys)
+        yield from changed_rows(changed, old.values(changed), new.values(changed), self._identity, keys)
 
     def _compare(self, step: RunStep, rejected: Rejected) -> _Differences:
         listed: dict[str, tuple[int, Seen, str]] = {}
@@ -132,20 +133,19 @@ def large_run_rows(
     jobs = step.jobs
     with _compared(lake, rows, step, identity) as connection:
         found = connection.execute(
-            "SELECT key, old_job, new_job, owner, before, o.item, n.item FROM delta "
+            "SELECT before, owner, key, o.item, n.item FROM delta "
             "LEFT JOIN items o ON o.job = old_job AND o.index = old_index "
             "LEFT JOIN items n ON n.job = new_job AND n.index = new_index ORDER BY owner, key"
         )
         keys: dict[tuple[int, int], ElementKeys] = {}
         for batch in found.to_arrow_reader(_PIECE_ITEMS):
             piece = Rows(counts, reader)
-            for key, old, new, owner, before, old_item, new_item in zip(
-                *(column.to_pylist() for column in batch.columns), strict=True
-            ):
+            items = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            for (before, owner), group in groupby(items, itemgetter(0, 1)):
                 if (before, owner) not in keys:
                     keys[before, owner] = ElementKeys(identity, partial(_sample, connection.cursor(), before, owner))
-                found_rows = _rows_of_item(key, old, new, old_item, new_item, keys[before, owner], identity)
-                piece.append(jobs[before], jobs[owner], found_rows)
+                rows_of_items = item_rows([item[2:] for item in group], identity, keys[before, owner])
+                piece.append(jobs[before], jobs[owner], rows_of_items)
             yield piece.table()
 
 
@@ -156,27 +156,7 @@ def _sample(connection: duckdb.DuckDBPyConnection, before: int, owner: int) -> I
         "JOIN items n ON n.job = new_job AND n.index = new_index WHERE before = ? AND owner = ? ORDER BY key LIMIT ?",
         [before, owner, SAMPLE_ITEMS],
     ).fetchall()
-    for old, new in found:
-        before_item, after_item = columns.parse([old.encode(), new.encode()])
-        yield before_item, after_item
-
-
-def _rows_of_item(
-    key: str,
-    old: int | None,
-    new: int | None,
-    old_item: str,
-    new_item: str,
-    keys: ElementKeys,
-    identity: Identity,
-) -> list[Row]:
-    if old is None:
-        return [(key, ADDED, None, None, new_item)]
-    if new is None:
-        return [(key, REMOVED, None, old_item, None)]
-    before, after = columns.parse([old_item.encode(), new_item.encode()])
-    # In the order of the lake's rows: by field.
-    return sorted(changed_rows(key, before, after, identity, keys), key=lambda row: row[2] or "")
+    return parse_pairs(found)
 
 
 # Of an item on several pages the copy on the first page counts, of several runs the last one.

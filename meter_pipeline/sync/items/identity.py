@@ -58,7 +58,8 @@ class Identity:
         ignored = frozenset(map(parse_path, rules.ignore))
         self.ignored: Ignored = _tree(ignored)
         # Scalars are compared as they are.
-        self.is_plain = not rules.ignore and rules.whitespace and rules.numbers
+        self.has_plain_scalars = rules.whitespace and rules.numbers
+        self.is_plain = self.has_plain_scalars and not rules.ignore
         self._rules = (self.key, by_page, ignored, rules.array_order, rules.whitespace, rules.numbers)
 
     def __eq__(self, other: object) -> bool:

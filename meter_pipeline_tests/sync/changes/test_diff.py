@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store.lake.lake import CHANGES
-from meter_pipeline.sync.changes.diff import ADDED, CHANGED, MOVED, REMOVED, Counts, Row, Rows, Seen
+from meter_pipeline.sync.changes.diff import ADDED, CHANGED, MOVED, REMOVED, Counts, Row, Rows, Seen, changed_rows
+from meter_pipeline.sync.changes.fields import ElementKeys
 from meter_pipeline.sync.changes.numbers import NumberReader
+from meter_pipeline.sync.items.identity import Identity
 
 _VALUES = st.sampled_from((None, "12", "-1.5", '"£3.20"', '"1.234,50 €"', '"sold out"', "[1]", "true", '"007"'))
 _NUMBERS = {"12": (12, None), "-1.5": (-1.5, None), '"£3.20"': (3.2, "GBP"), '"1.234,50 €"': (1234.5, "EUR")}
@@ -46,6 +50,38 @@ def test_a_changed_value_has_its_number_beside_it_and_any_other_row_has_none(
     assert numbers == [(old and old[0], new and new[0]) for old, new in expected]
     assert currencies == [(old and old[1], new and new[1]) for old, new in expected]
     assert counts.kinds.get(MOVED, 0) == sum(bool(old and new and old[1] == new[1]) for old, new in expected)
+
+
+_FIELD = st.sampled_from((None, 1, 1.0, True, -0.0, 0.0, "1", " 1", "£5", "\ud800", "a\nb", 10**30))
+_VALUE = st.recursive(
+    _FIELD, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3)
+)
+_ITEM = st.dictionaries(st.sampled_from(("price", "odd.name", "nested", "id")), _VALUE) | _VALUE
+_IDENTITIES = st.builds(
+    Identity,
+    st.builds(
+        ItemRules,
+        ignore=st.sampled_from(((), ("price",), ("nested.x",))),
+        whitespace=st.booleans(),
+        numbers=st.booleans(),
+        array_order=st.sampled_from((None, True, False)),
+    ),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(_ITEM, _ITEM), max_size=6), _IDENTITIES)
+def test_items_that_are_compared_together_have_the_rows_of_each_alone(
+    items: list[tuple[object, object]], identity: Identity
+) -> None:
+    def rows_of(names: Sequence[str]) -> list[Row]:
+        old, new = ([items[int(name)][side] for name in names] for side in (0, 1))
+        return changed_rows(names, old, new, identity, ElementKeys(identity, lambda: items))
+
+    names = [str(number) for number in range(len(items))]
+    rows = rows_of(names)
+    assert rows == [row for name in names for row in rows_of([name])]
+    assert rows == sorted(rows, key=lambda row: (int(row[0]), row[2] or ""))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ Changes = list[tuple[str, Any, Any]]
 def changes(old: Any, new: Any, identity: Identity = PLAIN) -> Changes:
     """What differs, with paths as text."""
     keys = ElementKeys(identity, lambda: [(old, new)])
-    return [(spell_steps(steps), before, after) for steps, before, after in changed_fields(old, new, identity, keys)]
+    found = changed_fields([old], [new], identity, keys)
+    return [(spell_steps(steps), *values.old, *values.new) for steps, values in found]
 
 
 def key_of(old: list[Any], new: list[Any]) -> ElementKey:
@@ -113,7 +114,8 @@ def test_the_key_is_chosen_from_all_items_that_changed() -> None:
     alone = ({"v": [{"size": "S", "price": "$1"}]}, {"v": [{"size": "S", "price": "$2"}]})
     others = [({"v": [{"size": size, "price": "$1"} for size in "SML"]}, {"v": [{"size": "M", "price": "$2"}]})] * 3
     keys = ElementKeys(PLAIN, lambda: [alone, *others])
-    found = [spell_steps(steps) for steps, *_ in changed_fields(*alone, PLAIN, keys)]
+    old, new = ([side] for side in alone)
+    found = [spell_steps(steps) for steps, _ in changed_fields(old, new, PLAIN, keys)]
     assert found == ["v[size=S].price"]
 
 

@@ -71,7 +71,8 @@ def test_occurrences_are_numbered_the_same_whatever_the_pieces(keys: list[str], 
 def differences(identity: Identity, old: object, new: object) -> list[tuple[str, object, object]]:
     """The fields by which two items differ, with paths as text."""
     keys = ElementKeys(identity, lambda: [(old, new)])
-    return [(spell_steps(path), before, after) for path, before, after in changed_fields(old, new, identity, keys)]
+    found = changed_fields([old], [new], identity, keys)
+    return [(spell_steps(path), *values.old, *values.new) for path, values in found]
 
 
 def alike(identity: Identity, *items: str) -> bool:

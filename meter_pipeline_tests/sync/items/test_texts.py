@@ -66,8 +66,8 @@ def test_two_jobs_differ_by_the_same_items_however_they_are_compared(
             assert [sorted(part) for part in (near.added, near.removed, near.changed)] == [
                 sorted(part) for part in (whole.added, whole.removed, whole.changed)
             ]
-            for key in (*near.added, *near.changed):
-                assert columns.parse([new.text(key).encode()])[0] == new.value(key)
+            keys = [*near.added, *near.changed]
+            assert columns.parse([new.text(key).encode() for key in keys]) == new.values(keys)
 
 
 @settings(deadline=None)
