@@ -4,6 +4,41 @@
 #}
 
 {#-
+  A strategy's table of results with every column that its source declares. A column goes when the jobs that brought it
+  are held or dropped, and another folder's warehouse may lack the table: both are empty then, and models still build.
+-#}
+{% macro _declared_results(slug) %}
+    {%- set table = source('results', slug) -%}
+    {%- if execute -%}
+        {%- set named = builtins.source('results', slug) -%}
+        {%- set is_there = adapter.get_relation(named.database, named.schema, named.identifier) is not none -%}
+        {%- set present = run_query('describe ' ~ table).columns[0].values() if is_there else () -%}
+        {%- set types = {} if is_there else {
+            '_meter_job_id': 'varchar', '_meter_schedule_id': 'varchar', '_meter_url': 'varchar',
+            '_meter_item_index': 'bigint', '_meter_completed_at': 'timestamp with time zone',
+            '_meter_item_key': 'varchar', '_meter_item_hash': 'varchar'
+        } -%}
+        {%- for node in graph.sources.values() if (node.source_name, node.name) == ('results', slug) -%}
+            {%- for column in node.columns.values() if column.name not in present -%}
+                {%- do types.update({column.name: column.data_type or 'varchar'}) -%}
+            {%- endfor -%}
+        {%- endfor -%}
+        {%- set empty = [] -%}
+        {%- for name, type in types.items() -%}
+            {%- do empty.append('cast(null as ' ~ type ~ ') as ' ~ adapter.quote(name)) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- if not execute or not empty -%}
+        {{ table }}
+    {%- elif is_there -%}
+        (select *, {{ empty | join(', ') }} from {{ table }})
+    {%- else -%}
+        (select {{ empty | join(', ') }} where false)
+    {%- endif -%}
+{% endmacro %}
+
+
+{#-
   Typed rows of all accepted jobs, with the job's target, as in `meter.item_versions`: where the pages of a run are one
   list, it is the schedule.
 -#}
@@ -18,7 +53,7 @@
                     then coalesce('schedule ' || jobs.schedule_id, 'no schedule')
                 else jobs.url
             end as _meter_target
-        from {{ source('results', slug) }} as results
+        from {{ _declared_results(slug) }} as results
         inner join {{ ref('stg_meter__jobs') }} as jobs on results._meter_job_id = jobs.job_id
         inner join {{ ref('stg_meter__strategies') }} as strategies on jobs.strategy = strategies.strategy
     )

@@ -199,6 +199,9 @@ def _invoke(arguments: Sequence[str], project: Path, target: Path, file: Path, p
 
     # Parsed again for each run: dbt changes the manifest while it runs.
     manifest = None if parsed is None else Manifest.from_msgpack(parsed.read_bytes())
+    if manifest is not None:
+        # What macros know as `graph`, which dbt makes only while it parses.
+        manifest.build_flat_graph()
     paths = ("--project-dir", project, "--profiles-dir", project, "--target-path", target, "--log-path", target)
     with _running:
         try:

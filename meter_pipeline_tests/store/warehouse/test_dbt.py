@@ -25,6 +25,7 @@ from meter_pipeline.store.warehouse import publications
 from meter_pipeline.store.warehouse.build import Publication, RejectedError, publish
 from meter_pipeline.store.warehouse.dbt import Project
 from meter_pipeline.store.warehouse.lineage import column_lineage
+from meter_pipeline.sync.loading.withdraw import hold
 from meter_pipeline_tests.behaviour.station import Station
 
 # A model of a user's own, with every macro that the project offers.
@@ -115,6 +116,34 @@ def test_the_macros_answer(shop: Shop) -> None:
     assert results >= 6
     assert history >= 2
     assert as_of in (0, 2)
+
+
+@pytest.mark.slow
+def test_a_model_builds_although_its_columns_or_its_table_are_gone(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
+    with Sandbox(worlds=()) as sandbox, Station(tmp_path / "data", sandbox) as station:
+        sandbox.add_strategy("Books", "https://books.example/new")
+        items = [{"sku": "a", "price": 1}, {"sku": "b", "price": 2}]
+        jobs = []
+        for job_items in (items, [{**item, "discount": [5]} for item in items]):
+            sandbox.advance(hours=1)
+            jobs.append(sandbox.insert_job("Books", items=job_items))
+        made = Shop(sandbox, station, project)
+        station.sync()
+        written = write_model(station.ledger.strategies(), "Books", project)
+        # As if it had been written for the warehouse of another folder.
+        for path in written:
+            path.with_name(path.name.replace("books", "lamps")).write_text(path.read_text().replace("books", "lamps"))
+        hold(station.ledger, station.lake, [jobs[1]])
+        made.publish()
+        read = "SELECT count(*), count(price), count(discount), count(item_key) FROM staging.stg_results__"
+        assert made.ask(f"{read}books") == [(2, 2, 0, 2)]
+        assert made.ask(f"{read}lamps") == [(0, 0, 0, 0)]
+        (types,) = made.ask(
+            "SELECT list(typeof(COLUMNS(*)))::VARCHAR FROM (SELECT discount FROM staging.stg_results__books)"
+        )
+        assert "BIGINT[]" in types[0]
 
 
 @pytest.mark.slow
