@@ -74,6 +74,15 @@ def find_unknown(paths: Iterable[str], strategy: KnownStrategy) -> Iterator[tupl
                 break
 
 
+def find_objects(paths: Iterable[str], strategy: KnownStrategy) -> Iterator[tuple[str, str]]:
+    """Each path of a key at which items have an object, and what to name instead: a key is made of single values."""
+    for text in paths:
+        path = parse_path(text)
+        inner = strategy.field_names(path)
+        if inner:
+            yield text, f"name a field in it, such as {spell_path((*path, inner[0]))}"
+
+
 def _describe_meant(path: Path, depth: int, names: Sequence[str]) -> str:
     """What a path may have meant whose part at `depth` is none of `names`."""
     above = path[:depth]
@@ -98,3 +107,5 @@ def _unknown_fields(strategy: KnownStrategy, entry: StrategyConfig) -> Iterator[
     for option, paths in named.items():
         for path, meant in find_unknown(paths, strategy):
             yield f"{option}: no item of {strategy.slug} has a field {path!r}: {meant}"
+    for path, meant in find_objects(entry.key or (), strategy):
+        yield f"key: {path!r} is an object in the items of {strategy.slug}: {meant}"

@@ -49,3 +49,25 @@ def test_a_strategy_without_a_key_is_named_with_what_to_do(shop: Sandbox, meter:
     assert finding["strategy"] == "lamps"
     meter("rekey", "lamps", "--by-hash")
     assert "no key" not in meter("status").out
+
+
+def test_a_key_that_was_set_can_be_looked_for_in_the_data_again(shop: Sandbox, meter: Command) -> None:
+    scrape(shop, 6, codes=True)
+    meter("sync", "--strategy", "lamps")
+    found = meter("keys", "lamps", "--json").document["strategies"][0]
+    assert found["key"] == ["krell"]
+    assert "keyed by price" in meter("rekey", "lamps", "--key", "price").out
+    assert meter("keys", "lamps", "--json").document["strategies"][0]["source"] == "configured"
+    assert "lamps: keyed by krell" in meter("rekey", "lamps", "--found").out
+    again = meter("keys", "lamps", "--json").document["strategies"][0]
+    assert {name: again[name] for name in again if name != "chosen_at"} == {
+        name: found[name] for name in found if name != "chosen_at"
+    }
+    assert "exclude each other" in meter("rekey", "lamps", "--found", "--by-hash").err
+
+
+def test_an_object_is_no_key(shop: Sandbox, meter: Command) -> None:
+    shop.insert_job("Lamps", url="https://lamps.example/", items=[{"site": {"place": "Rye", "floor": 1}, "n": 1}])
+    meter("sync", "--strategy", "lamps")
+    refused = meter("rekey", "lamps", "--key", "site")
+    assert "'site' is an object in the items of lamps: name a field in it, such as site.place" in refused.err

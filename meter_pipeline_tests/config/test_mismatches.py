@@ -66,6 +66,10 @@ def test_names_that_exist_are_no_mismatch(tmp_path: Path, entry: str) -> None:
         ),
         ("key: [offer.prize]", "key: no item of new_books has a field 'offer.prize': did you mean offer.price?"),
         ("ignore: [sizes.x]", "ignore: no item of new_books has a field 'sizes.x': sizes has width"),
+        (
+            "key: [isbn, offer]",
+            "key: 'offer' is an object in the items of new_books: name a field in it, such as offer.price",
+        ),
         ("ignore: [title.x.y]", "ignore: no item of new_books has a field 'title.x.y': title has no fields"),
     ],
 )

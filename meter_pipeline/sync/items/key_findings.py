@@ -47,8 +47,8 @@ def find_trouble(rules: ChosenRules) -> KeyFinding | None:
     what = "the key in use" if rules.source == CONFIGURED else "the key that was found"
     key = spell_key(rules.key, by_page=rules.by_page)
     return KeyFinding(
-        f"{what}, {_shorten(key)}, no longer identifies items: {watched.reason}; set another one with "
-        "`key` in meter.yaml"
+        f"{what}, {_shorten(key)}, does not identify the items: {watched.reason}; set another one with "
+        "`key` in meter.yaml, or look for one with `meter-pipeline rekey STRATEGY --found`"
     )
 
 

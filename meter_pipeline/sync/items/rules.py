@@ -86,6 +86,10 @@ class ChosenRules(ItemRules):
         """These rules with a configured key, chosen at a time (ISO 8601)."""
         return replace(self, key=key, source=CONFIGURED, chosen_at=moment, evidence=None, by_page=False, search=None)
 
+    def without_key(self) -> ChosenRules:
+        """These rules without a key, so that one is looked for in the data."""
+        return replace(self, key=(), source=NONE, chosen_at=None, evidence=None, by_page=False, search=None)
+
     def wanted(self, config: StrategyConfig | None, moment: str) -> ChosenRules:
         """These rules with those of `meter.yaml` in their place; a key that it leaves open stays as it is.
 
@@ -113,9 +117,7 @@ class ChosenRules(ItemRules):
 
     def _forget_found(self) -> ChosenRules:
         """These rules without a key and a way to compare that were found in the data."""
-        rules = replace(self, search=None, pages=None)
-        if self.source not in (CONFIGURED, NONE):
-            rules = replace(rules, key=(), source=NONE, chosen_at=None, evidence=None, by_page=False)
+        rules = replace(self if self.source == CONFIGURED else self.without_key(), search=None, pages=None)
         return replace(rules, compare=PAGE, compare_source=NONE) if self.compare_source == FOUND else rules
 
     def floor(self, fields: Sequence[Field], path: Path = ()) -> tuple[Field, ...]:

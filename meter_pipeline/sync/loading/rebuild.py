@@ -112,7 +112,7 @@ def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, rules: ChosenRules,
         lake: The lake.
         ledger: The ledger.
         strategy: The strategy.
-        rules: The item rules of the new rows.
+        rules: The item rules of the new rows; where they have no key, one is looked for in the accepted jobs.
         limits: How much is kept in memory.
 
     Returns:
@@ -123,9 +123,11 @@ def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, rules: ChosenRules,
         return False
     try:
         context = open_context(lake, ledger, strategy.strategy_id, limits=limits)
-        state = read_state(context, is_first=False)
+        state = replace(read_state(context, is_first=False), rules=rules)
+        if rules.source == item_rules.NONE:
+            state = choose_key(context, state, [], [])
         with refusal_explained("the rows were not made again", "try again"):
-            rebuild_rows(context, replace(state, rules=rules))
+            rebuild_rows(context, state)
     finally:
         claim.release()
     return True
@@ -172,7 +174,12 @@ def rebuild_outdated(
 
 
 def asked(
-    config: Config, strategy: StrategyRow, key: Sequence[str] | None, ignore: Sequence[str] | None
+    config: Config,
+    strategy: StrategyRow,
+    key: Sequence[str] | None,
+    ignore: Sequence[str] | None,
+    *,
+    found: bool = False,
 ) -> ChosenRules:
     """The item rules of a strategy when a user asks for a key, or for fields to ignore.
 
@@ -181,6 +188,7 @@ def asked(
         strategy: The strategy.
         key: Field paths of the key, none for no key; None leaves the key as it is.
         ignore: Field paths whose values are no change; None leaves them as they are.
+        found: Whether the key is to be found in the data again.
 
     Raises:
         RekeyError: `meter.yaml` has other rules, and would win with the next sync.
@@ -190,6 +198,8 @@ def asked(
     wanted = current
     if key is not None and (tuple(key) != current.key or current.source != item_rules.CONFIGURED):
         wanted = wanted.with_key(tuple(key), now())
+    if found:
+        wanted = wanted.without_key()
     if ignore is not None:
         wanted = replace(wanted, ignore=tuple(ignore))
     if section is not None and not wanted.rows_alike(wanted.wanted(section, now())):

@@ -134,7 +134,8 @@ def _withdraw(context: LoadContext, claim: Claim, rows: Sequence[JobRow], *, sta
         draft.discard()
         raise
     draft.settle()
-    is_rewritten = exchange is not None and exchange.is_rewritten
+    has_others = bool(context.ledger.with_accepted([context.strategy_id]))
+    is_rewritten = has_others and exchange is not None and exchange.is_rewritten
     return Withdrawal(context.slug, len(rows), sum(row.items or 0 for row in accepted), is_rewritten)
 
 

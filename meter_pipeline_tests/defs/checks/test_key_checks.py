@@ -1,4 +1,4 @@
-"""A strategy without a key, or with one that no longer identifies items, is a warning; one that is learning is none."""
+"""A strategy without a key, or with one that does not identify its items, is a warning; while it learns it is none."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_key_that_changes_in_every_job_is_a_warning_that_names_it(pipeline: Pi
     scrape(pipeline, 16, unstable=True)
     check = evaluate(pipeline, pipeline.run())
     assert not check.passed
-    assert (check.description or "").startswith("the key that was found, krell, no longer identifies items: ")
+    assert (check.description or "").startswith("the key that was found, krell, does not identify the items: ")
 
 
 def test_items_that_never_change_need_no_key_yet(pipeline: Pipeline) -> None:
