@@ -109,31 +109,21 @@ def _decide(
     """Does what the user decides and prints it; `check` may refuse or ask first."""
     from meter_pipeline.sync.loading.by_hand import DONE, Request, decide_by_hand
 
-    settings = Settings.from_env()
+    settings, request = Settings.from_env(), Request(verb, jobs, reason, all_like, items)
     config = load_config(settings.config)
     with open_store(settings) as store:
         if check is not None:
             check(store.ledger, jobs)
-        decided = decide_by_hand(store.ledger, store.lake, Request(verb, jobs, reason, all_like, items), config)
-    done = DONE[verb]
+        decided = decide_by_hand(store.ledger, store.lake, request, config)
     if as_json:
         documents = [{"strategy": own.slug, "jobs": own.jobs, "items": own.items} for own in decided]
         if items:
             documents = [document | {"left": own.left} for document, own in zip(documents, decided, strict=True)]
-        print_json({done: documents})
+        print_json({DONE[verb]: documents})
         return
     for own in decided:
-        jobs_done, counted = count_of(own.jobs, "job"), count_of(own.items, "item")
-        if items:
-            moved = f"{count_of(own.items, 'rejected item')} of {jobs_done} let in"
-        elif verb == "release":
-            moved = f"{jobs_done} with {counted} {done}"
-        else:
-            moved = f"{jobs_done} {done}, {counted} left the results"
-        print_line(f"{own.slug}: {moved}; {_THEN}")
-        if own.rejection is not None:
-            print_line(f"{own.slug}: {count_of(own.left, 'item')} cannot be read and stay out: {own.rejection}")
-        if own.is_rewritten:
-            print_line(
-                f"{own.slug}: the rows of its other jobs were made again: columns or a key had come from what left"
-            )
+        moved, *others = own.describe(request)
+        print_line(f"{moved}; {_THEN}")
+        for line in (own.trouble, *others):
+            if line is not None:
+                print_line(line)

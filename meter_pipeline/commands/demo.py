@@ -31,7 +31,7 @@ _LATER_DAYS = 1.5
 # A job has no finding where the API itself contradicts its items, as with another count.
 _BROKEN = """
 select strftime(completed_at, '%m-%d %H:%M') as scraped, findings.field,
-    regexp_replace(coalesce(findings.message, reason), ' \\(such as .*', '') as "held because",
+    regexp_replace(coalesce(findings.message, reason), ' \\(in this job: .*', '') as "held because",
     findings.samples ->> '$[0]' as seen
 from meter.jobs as jobs
 left join meter.findings as findings on findings.job_id = jobs.job_id and findings.position = 0

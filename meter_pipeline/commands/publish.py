@@ -48,12 +48,14 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Build a new warehouse, test it, and replace the published one; if a test fails, nothing is replaced."""
+    from meter_pipeline.store.warehouse.build import current, roll_back
     from meter_pipeline.store.warehouse.build import publish as build
-    from meter_pipeline.store.warehouse.build import roll_back
     from meter_pipeline.store.warehouse.dbt import Project
 
     if publication and not rollback:
         raise typer.BadParameter("a publication is named only to put it back: add --rollback")
+    if force and rollback:
+        raise typer.BadParameter("--force and --rollback exclude each other: one builds, the other puts back")
     settings = Settings.from_env()
     if tables is not None:
         settings = replace(settings, tables=None if tables is Tables.none else tables.value)
@@ -80,6 +82,12 @@ def publish(
         print_line(f"{settings.warehouse} is publication {published.publication_id} of {published.published_at} again")
     elif published.unchanged:
         print_line(f"nothing new since the last publication of {settings.warehouse}")
+        shown = current(settings.warehouse)
+        if shown is not None and shown.publication_id != published.publication_id:
+            print_line(
+                f"it is not the last one that is shown: {shown.publication_id} was put back; to go forward, "
+                f"`meter-pipeline publish --rollback {published.publication_id}`"
+            )
     else:
         print_line(f"published {settings.warehouse}")
     if exported is not None and not as_json:

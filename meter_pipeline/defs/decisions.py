@@ -107,7 +107,7 @@ def _build_job(kind: _Kind, names: Names) -> dg.JobDefinition:
         tags={TAG: verb},
     )
     def decide(context: dg.OpExecutionContext) -> Iterable[Any]:
-        from meter_pipeline.sync.loading.by_hand import DONE, Request, decide_by_hand
+        from meter_pipeline.sync.loading.by_hand import Request, decide_by_hand
 
         meter_store: StoreResource = getattr(context.resources, store_key)
         request = Request(verb, **kind.schema(**context.op_config).model_dump())
@@ -116,9 +116,10 @@ def _build_job(kind: _Kind, names: Names) -> dg.JobDefinition:
             with meter_store.open() as store:
                 decided = decide_by_hand(store.ledger, store.lake, request, config)
         for own in decided:
-            context.log.info(f"{own.slug}: {own.jobs:,} jobs {DONE[verb]}, {own.items:,} items")
-            if own.rejection is not None:
-                context.log.warning(f"{own.slug}: {own.left:,} items cannot be read and stay out: {own.rejection}")
+            for line in own.describe(request):
+                context.log.info(line)
+            if own.trouble is not None:
+                context.log.warning(own.trouble)
         yield dg.Output(
             None,
             metadata={

@@ -145,7 +145,7 @@ def parse_faults(texts: list[str]) -> dict[str, Any]:
 def _parse(name: str, value: Any) -> Any:
     known = {item.name: str(item.type) for item in dataclasses.fields(Faults)}
     if name not in known:
-        raise SandboxError(f"no switch is called {name!r}: {suggest(name, known)}")
+        raise SandboxError(f"no fault is called {name!r}: {suggest(name, known)}")
     kind = known[name]
     if name in BEFORE + AFTER or name in ("webhook_duplicates", "webhook_reorder"):
         return _parse_rate(name, value)

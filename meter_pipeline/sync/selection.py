@@ -171,7 +171,7 @@ def _record_missing_jobs(client: MeterClient, ledger: Ledger, job_ids: Collectio
     settled = {row.job_id for row in ledger.jobs(ids=list(job_ids)) if row.state != "failed"}
     for job_id in sorted(set(job_ids) - settled):
         if not _record_job(client, ledger, job_id, report):
-            raise SelectionError(f"no job {job_id}: see `meter-pipeline status` for the strategies there are")
+            raise SelectionError(f"Meter knows no job {job_id}: see `meter-pipeline jobs list`")
 
 
 def _record_job(client: MeterClient, ledger: Ledger, job_id: str, report: SyncReport) -> bool:

@@ -39,6 +39,13 @@ def test_a_job_is_held_and_released_and_status_names_it_meanwhile(meter: Command
     assert set(states(meter).values()) == {"accepted"}
 
 
+def test_the_rows_of_other_jobs_are_named_only_where_there_are_any(meter: Command, ids: list[str]) -> None:
+    assert "other jobs" in meter("drop", ids[0], "--yes").out
+    assert meter("drop", ids[1], "--yes").out == (
+        "books: 1 job dropped, 1 item left the results; publish the warehouse to see it\n"
+    )
+
+
 def test_jobs_held_for_the_same_are_released_together(meter: Command, ids: list[str], shop: Sandbox) -> None:
     alike = [shop.insert_job("Books", items=[{"title": "x"}], item_count=40 + n) for n in range(3)]
     meter("sync")

@@ -30,6 +30,14 @@ def test_what_was_published_is_delivered_once(meter: Command, tmp_path: Path) ->
         assert target.execute("SELECT price FROM results_books ORDER BY 1").fetchall() == [(11,), (12,)]
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_the_folder_of_a_file_is_made(meter: Command, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "meter.yaml").write_text(f"deliver: {{copy: {{to: '{kind}:///exports/new/out.file'}}}}\n")
+    for command in ("sync", "publish", "deliver"):
+        assert meter(command).code == 0
+    assert (tmp_path / "exports" / "new" / "out.file").stat().st_size
+
+
 def test_a_target_that_is_down_keeps_no_other_from_what_is_new(
     meter: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,7 @@ def test_jobs_are_held_released_and_dropped_from_the_launchpad(pipeline: Pipelin
     bad = pipeline.scrape("Books", {"title": "Log in"})
     pipeline.run("results/books", "meter/item_changes", "meter/jobs")
     result = decide(pipeline, "hold", jobs=[bad], reason="a login page")
-    assert "books: 1 jobs held, 1 items" in logged(pipeline, result)
+    assert "books: 1 job held, 1 item left the results" in logged(pipeline, result)
     run = pipeline.instance.get_run_by_id(result.run_id)
     assert run is not None
     assert run.tags["meter/decision"] == "hold"
@@ -102,7 +102,7 @@ def test_rejected_items_are_let_in_from_the_launchpad(pipeline: Pipeline) -> Non
     job = pipeline.scrape("Books", *({"title": f"Book {n}"} for n in range(8)), b'{"title":"x","price":NaN}')
     pipeline.sync()
     result = decide(pipeline, "release", jobs=[job], items=True)
-    assert "books: 1 jobs released, 1 items" in logged(pipeline, result)
+    assert "books: 1 rejected item of 1 job let in" in logged(pipeline, result)
     with open_store(pipeline.settings) as store:
         (row,) = store.ledger.jobs(ids=[job])
     assert (row.items, row.rejected) == (9, 0)

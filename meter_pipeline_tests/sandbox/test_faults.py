@@ -125,7 +125,7 @@ def test_all_spreads_one_rate_over_the_usual_faults(empty_sandbox: Sandbox) -> N
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("rate_5000=1", "no switch is called 'rate_5000': did you mean rate_50"),
+        ("rate_5000=1", "no fault is called 'rate_5000': did you mean rate_50"),
         ("rate_500=2", "rate between 0 and 1"),
         ("rate_500=often", "must be a number"),
         ("no_v1=perhaps", "true or false"),

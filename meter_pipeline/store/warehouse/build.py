@@ -79,6 +79,7 @@ def publish(
         last = None if force else _find_up_to_date(ledger, path, models)
         if last is not None and (not isinstance(lake.files, RemoteFiles) or _reads_from(path, root)):
             with suppress(StoreError, OSError):
+                publications.expire(path, keep)
                 pins.tidy_pins(ledger, path)
             return last
         publications.sweep(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from meter_pipeline.host.causes import DAMAGED, explain, find_cause
+from meter_pipeline.host.causes import DAMAGED, LOCKED, explain, find_cause
 from meter_pipeline.store.errors import LakeError, RejectedError, WarehouseError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.ledger import Ledger
@@ -34,6 +34,11 @@ def explained(path: Path) -> Iterator[None]:
 def explain_unreadable(path: Path, error: duckdb.Error) -> WarehouseError:
     """The error to raise when the published file cannot be opened, with the way out."""
     cause = find_cause(error)
+    if cause == LOCKED:
+        return WarehouseError(
+            f"{path} is open for writing in another program ({_first_line(error)}): end that and open the file "
+            "read-only, as by `duckdb -readonly`, or make another one with `meter-pipeline publish --force`"
+        )
     way_out = "publish it again" if cause is None or cause == DAMAGED else cause.way_out
     return WarehouseError(f"{path} cannot be opened: {_first_line(error)}; {way_out}")
 

@@ -36,7 +36,8 @@ class Finding:
     @property
     def sentence(self) -> str:
         """The message with the values in two items; once, if they are the same."""
-        return f"{self.message} (such as {' and '.join(dict.fromkeys(self.samples))})" if self.samples else self.message
+        samples = " and ".join(dict.fromkeys(self.samples))
+        return f"{self.message} (in this job: {samples})" if samples else self.message
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 
 from meter_pipeline.api import MeterClient
 from meter_pipeline.sync.ahead import run_ahead
+from meter_pipeline.text.counts import count_of
 
 # The API has no count: every schedule's changes have to be read with all their items. So a count stops at these bounds.
 MOST_SCHEDULES = 100
@@ -36,10 +37,12 @@ class Tally:
 
 def describe_marking(tally: Tally) -> str:
     """One line for people: how many changes a sync marks as seen, for whom, and how to prevent it."""
-    least = "at least " if tally.more else ""
-    changes, schedules = _number(tally.changes, "unseen change"), _number(tally.schedules, "schedule")
+    counted = f"{count_of(tally.changes, 'unseen change')} of {count_of(tally.schedules, 'schedule')}"
+    if not tally.changes:
+        counted = "no schedule has unseen changes so far"
+    least = "at least " if tally.more and tally.changes else ""
     return (
-        f"{least}{changes} of {schedules}: a sync loads them, then marks them as seen at Meter for every "
+        f"{least}{counted}: a sync loads them, then marks them as seen at Meter for every "
         "consumer of the account; `sync --no-acknowledge`, or `acknowledge: false` in meter.yaml, leaves them unseen"
     )
 
@@ -67,7 +70,3 @@ def count_unseen(client: MeterClient, *, most: int = MOST_SCHEDULES, seconds: fl
     read = run_ahead(count, [schedule.schedule_id for schedule in schedules[:most]], _READERS, name="meter-count")
     counts = [number for _, number in read if number is not None]
     return Tally(sum(counts), sum(number > 0 for number in counts), more=len(counts) < len(schedules))
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

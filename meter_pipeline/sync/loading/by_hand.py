@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from meter_pipeline.config.meter_yaml import Config
@@ -13,6 +13,7 @@ from meter_pipeline.sync.loading.readmission import release_items
 from meter_pipeline.sync.loading.release import find_alike, release
 from meter_pipeline.sync.loading.second_audit import SecondAudit, audit_again
 from meter_pipeline.sync.loading.withdraw import drop, hold
+from meter_pipeline.text.counts import count_of
 
 #: What can be decided, with the word for what was done.
 DONE = {"hold": "held", "release": "released", "drop": "dropped"}
@@ -57,6 +58,25 @@ class Decided:
     is_rewritten: bool = False
     left: int = 0
     rejection: str | None = None
+
+    def describe(self, request: Request) -> Iterator[str]:
+        """What was done, in lines for people."""
+        jobs, items, done = count_of(self.jobs, "job"), count_of(self.items, "item"), DONE[request.verb]
+        if request.items:
+            yield f"{self.slug}: {count_of(self.items, 'rejected item')} of {jobs} let in"
+        elif request.verb == "release":
+            yield f"{self.slug}: {jobs} with {items} {done}"
+        else:
+            yield f"{self.slug}: {jobs} {done}, {items} left the results"
+        if self.is_rewritten:
+            yield f"{self.slug}: the rows of its other jobs were made again: columns or a key had come from what left"
+
+    @property
+    def trouble(self) -> str | None:
+        """What could not be done, in one line; None if all was."""
+        if self.rejection is None:
+            return None
+        return f"{self.slug}: {count_of(self.left, 'item')} cannot be read and stay out: {self.rejection}"
 
 
 def decide_by_hand(ledger: Ledger, lake: Lake, request: Request, config: Config | None = None) -> list[Decided]:

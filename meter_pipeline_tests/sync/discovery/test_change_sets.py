@@ -109,6 +109,7 @@ def test_counting_unseen_changes_marks_none_and_says_when_there_may_be_more(
     assert count_unseen(station.client, most=1) == Tally(2, 1, more=True)
     assert count_unseen(station.client, seconds=-1) == Tally(0, 0, more=True)
     assert describe_marking(Tally(2, 1, more=True)).startswith("at least 2 unseen changes of 1 schedule: ")
+    assert describe_marking(Tally(0, 0)).startswith("no schedule has unseen changes so far: a sync loads them")
 
 
 def test_changes_are_noted_loaded_and_then_acknowledged(station: Station, shop: Any, empty_sandbox: Sandbox) -> None:

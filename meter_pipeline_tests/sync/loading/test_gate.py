@@ -65,7 +65,7 @@ def test_a_broken_job_is_held_in_the_sync_that_loads_it_and_leaves_no_row(
     assert not held & set(station.results("shop")["_meter_job_id"].to_pylist())
     changes = station.read("changes", "shop")
     assert not held & {*changes["job_id"].to_pylist(), *changes["previous_job_id"].to_pylist()}
-    assert station.jobs()[ids[6]].reason == (f"{findings(station.ledger)[ids[6]][0].message} (such as null)")
+    assert station.jobs()[ids[6]].reason == f"{findings(station.ledger)[ids[6]][0].message} (in this job: null)"
     assert "price" in (station.jobs()[ids[6]].reason or "")
     assert json.loads(findings(station.ledger)[ids[6]][0].samples) == ["null", "null"]
     assert [row.audit for row in station.jobs().values()][:4] == [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -16,7 +17,7 @@ from meter_pipeline.config.deliveries import Address
 from meter_pipeline.host.causes import LOCKED, find_cause
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse.delivery.relations import Column
-from meter_pipeline.store.warehouse.delivery.session import MARK, STATE_TABLES, Session, in_a_target
+from meter_pipeline.store.warehouse.delivery.session import MARK, STATE_TABLES, Session, in_a_target, make_folder
 from meter_pipeline.store.warehouse.delivery.state import Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import kind_of
 from meter_pipeline.store.warehouse.sql import literal, quote
@@ -37,6 +38,8 @@ class DuckdbSession(Session):
 
     def __init__(self, address: Address, schema: str) -> None:
         super().__init__(address, schema)
+        if not address.url.startswith("md:"):
+            make_folder(Path(address.url))
         with self._explained():
             self._connection = duckdb.connect(address.url)
 

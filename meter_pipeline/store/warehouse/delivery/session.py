@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from hashlib import blake2b
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -312,6 +313,12 @@ class Session(ABC):
 
     def _value(self, value: Any) -> str:
         return self.literal(value) if isinstance(value, str) else repr(value)
+
+
+def make_folder(file: Path) -> None:
+    """Makes the folder of a target that is a file, if possible: opening the file explains what is missing."""
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
 
 
 def in_a_target(cause: Cause) -> str:

@@ -17,7 +17,7 @@ from meter_pipeline.host.causes import LOCKED, find_cause
 from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.warehouse.delivery.dialect import Dialect
 from meter_pipeline.store.warehouse.delivery.relations import Column, Relation
-from meter_pipeline.store.warehouse.delivery.session import MARK, STATE_TABLES, Session, in_a_target
+from meter_pipeline.store.warehouse.delivery.session import MARK, STATE_TABLES, Session, in_a_target, make_folder
 from meter_pipeline.store.warehouse.delivery.state import Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import as_plain, kind_of
 from meter_pipeline.store.warehouse.sql import quote
@@ -49,6 +49,7 @@ class SqliteSession(Session):
     def __init__(self, address: Address, schema: str) -> None:
         super().__init__(address, schema)
         self._path = Path(address.url)
+        make_folder(self._path)
         with self._explained():
             self._connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
 

@@ -69,7 +69,7 @@ def samples(baseline: Baseline, field: str) -> tuple[str, ...]:
     """Values of a field in two items of the job."""
     place = baseline.now.place.get(field)
     if place is None:
-        return ("(absent)",) * min(2, baseline.now.rows)
+        return ("absent",) * min(2, baseline.now.rows)
     shown = baseline.now.samples[place]
     return shown[:2]
 

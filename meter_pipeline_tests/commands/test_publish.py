@@ -1,0 +1,60 @@
+"""`publish` says which publication is shown, and what keeps others from reading it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from meter_pipeline.sandbox import Sandbox
+from meter_pipeline_tests.commandline import Command, one_line
+
+_OPEN = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
+
+
+def publish_twice(shop: Sandbox, meter: Command) -> str:
+    """Publishes twice; returns the id of the second publication."""
+    meter("sync")
+    meter("publish")
+    shop.advance(hours=1)
+    shop.insert_job("Books", items=[{"title": "Tide Tables", "price": 10}])
+    meter("sync")
+    return str(meter("publish", "--json").document["publication_id"])
+
+
+def test_a_publication_that_was_put_back_is_named_when_there_is_nothing_new(shop: Sandbox, meter: Command) -> None:
+    last = publish_twice(shop, meter)
+    assert len(meter("publish").out.splitlines()) == 1
+    meter("publish", "--rollback")
+    said = meter("publish").out.splitlines()
+    assert said[0].startswith("nothing new since the last publication of ")
+    assert f"was put back; to go forward, `meter-pipeline publish --rollback {last}`" in said[1]
+    assert meter("publish", "--rollback", last).code == 0
+    assert len(meter("publish").out.splitlines()) == 1
+    assert "exclude each other" in one_line(meter("publish", "--rollback", "--force"))
+
+
+def test_older_publications_go_when_there_is_nothing_new(shop: Sandbox, meter: Command) -> None:
+    publish_twice(shop, meter)
+    meter("publish", "--force")
+    assert len(meter("publications", "--json").document) == 3
+    meter("publish", "--keep", "0")
+    assert len(meter("publications", "--json").document) == 2
+
+
+def test_a_session_that_writes_is_named_with_the_way_out(meter: Command, tmp_path: Path) -> None:
+    meter("sync")
+    meter("publish")
+    file = tmp_path / "data" / "warehouse.duckdb"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _OPEN, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with writer:
+        assert writer.stdout is not None
+        if writer.stdout.readline():
+            line = one_line(meter("query", "select 1"))
+            assert "is open for writing in another program" in line
+            assert "`duckdb -readonly`" in line
+            meter("publish", "--force")
+            assert meter("query", "select 1").code == 0
+        writer.kill()
