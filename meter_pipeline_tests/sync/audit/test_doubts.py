@@ -351,3 +351,16 @@ def test_the_title_on_the_page_of_one_product_keeps_its_length(title: str) -> No
     days = [[{"title": "Nordic oak desk", "price": f"£14{day}.00", "stock": 20 - day}] for day in range(8)]
     verdict = judge_after(days[:7], [days[7][0] | {"title": title}])
     assert ("length", "title") in named(verdict)
+
+
+@pytest.mark.parametrize(("left", "outcome"), [(1, FLAGGED), (0, HELD)])
+def test_most_notes_of_a_short_list_may_go_at_once_and_not_all(left: int, outcome: str) -> None:
+    def gauges(day: int, notes: int) -> list[Item]:
+        return [
+            {"name": f"gauge {place}", "level": 100 + place + day, "note": "calibrated" if place < notes else None}
+            for place in range(11)
+        ]
+
+    verdict = judge_after([gauges(day, 7) for day in range(12)], gauges(12, left))
+    assert verdict.outcome == outcome
+    assert ("filled", "note") in named(verdict)

@@ -25,6 +25,8 @@ _SMALL = 12
 _LASTED, _ENOUGH = 5, 30
 # The share of items of another kind that is noticed in a list that never had one.
 _FEWEST_FOREIGN = 0.08
+# Values of a field that not all items have; of fewer, a few that are left are no clear breakage.
+_FEW_VALUES = 12
 # Shares of the usual number of values that may be missing.
 _FLAG_LOST, _HOLD_LOST, _HOLD_LOST_ALWAYS_FULL = 0.25, 0.7, 0.4
 
@@ -52,6 +54,8 @@ def find_emptier(baseline: Baseline) -> Iterator[Finding]:
     steady = usual.low >= 0.97
     sure = (expected >= 4) | (steady & (expected >= 1.9)) | (steady & (usual.jobs >= 5))
     held = sure & ((lost >= _HOLD_LOST) | (always & (lost >= _HOLD_LOST_ALWAYS_FULL))) & (lost > noise)
+    # Of a field that only some items of a short list have, most may go at once and come back.
+    held &= steady | (share == 0) | (expected >= _FEW_VALUES)
     # What came for a sale goes with it.
     held &= ~is_late | (usual.jobs >= 2 * _LASTED)
     flagged = (lost >= _FLAG_LOST) & (lost > noise) & ((expected >= 3) | steady)
