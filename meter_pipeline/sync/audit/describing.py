@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +34,7 @@ _WIDE = 40
 _MOST_SAMPLES = 1_000
 
 
-@dataclass(frozen=True, eq=False)
-class ChosenItems:
+class ChosenItems(NamedTuple):
     """The items of a job that are described: all, or those with the smallest ids.
 
     Attributes:
@@ -69,7 +68,8 @@ class Describer:
 
     def __init__(self, cells: Cells, items: Sequence[Any]) -> None:
         self._cells, self._items = cells, items
-        self._samples: dict[int, tuple[tuple[Path, ...], list[str]]] = {}
+        self._samples: dict[tuple[_Layout, int], list[str]] = {}
+        self._shown: dict[tuple[_Layout, tuple[int, ...]], tuple[tuple[str, ...], ...]] = {}
         self._layouts: dict[bytes, _Layout] = {}
         self._paths: tuple[Path, ...] = ()
 
@@ -106,7 +106,7 @@ class Describer:
         sketches = _sketches(counted, jobs)
         sparse, emptiest = counted.sparse()
         if paths is not self._paths:
-            self._paths, self._layouts = paths, {}
+            self._paths, self._layouts, self._samples, self._shown = paths, {}, {}, {}
         names = self._cells.values.units
         spelled = {identity: tuple(map(spell_path, identity)) for identity in {job.identity for job in jobs}}
         for place, (job, (begin, end)) in enumerate(zip(jobs, pairwise(counted.offsets.tolist()), strict=True)):
@@ -133,7 +133,7 @@ class Describer:
                 units=own_units,
                 unit_names={unit: names[unit] for unit in sorted(set(own_units.marks.tolist()))},
                 sketch=sketches[place],
-                samples=self._spell(job.numbers[shown].tolist(), layout),
+                samples=self._show(tuple(job.numbers[shown].tolist()), layout),
             )
 
     def _layout(self, used: npt.NDArray[np.bool_], paths: Sequence[Path]) -> _Layout:
@@ -144,25 +144,27 @@ class Describer:
             layout = self._layouts[key] = _Layout(own, tuple(map(spell_path, own)))
         return layout
 
-    def _spell(self, numbers: Sequence[int], layout: _Layout) -> tuple[tuple[str, ...], ...]:
+    def _show(self, numbers: tuple[int, ...], layout: _Layout) -> tuple[tuple[str, ...], ...]:
         """For each field its values in some items, as JSON, cut."""
-        columns = []
-        for number in numbers:
-            known = self._samples.get(number)
-            if known is None or known[0] is not layout.paths:
-                length = _SAMPLE if len(layout.paths) <= _WIDE else _SHORT_SAMPLE
-                item = self._items[number]
-                known = self._samples[number] = (
-                    layout.paths,
-                    [_spell(find_value(item, path), length) for path in layout.paths],
-                )
-            columns.append(known[1])
-        if len(self._samples) > _MOST_SAMPLES:
-            self._samples = {}
-        return tuple(zip(*columns, strict=True))
+        shown = self._shown.get((layout, numbers))
+        if shown is None:
+            if len(self._samples) > _MOST_SAMPLES:
+                self._samples, self._shown = {}, {}
+            columns = [self._spell(number, layout) for number in numbers]
+            shown = self._shown[layout, numbers] = tuple(zip(*columns, strict=True))
+        return shown
+
+    def _spell(self, number: int, layout: _Layout) -> list[str]:
+        spelled = self._samples.get((layout, number))
+        if spelled is None:
+            length = _SAMPLE if len(layout.paths) <= _WIDE else _SHORT_SAMPLE
+            item = self._items[number]
+            spelled = [_spell(find_value(item, path), length) for path in layout.paths]
+            self._samples[layout, number] = spelled
+        return spelled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Layout:
     """The fields of a job, in order: paths, and the same as text."""
 

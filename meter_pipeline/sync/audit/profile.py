@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from meter_pipeline.sync.audit.values import EMPTY, FLAGS, FORMS, MEASURE, URL
+from meter_pipeline.sync.audit.values import EMPTY, FLAGS, FORMS, MEASURE, PADDED, URL
 
 Counts = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float32]
@@ -27,10 +27,11 @@ VERSION = 3
 #: What the quantiles of numbers and of lengths are.
 NUMBER_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LENGTH_QUANTILES = (0.1, 0.5, 0.9)
+# Tuples of texts whose bytes are remembered, each of some dozen characters.
+_MOST_PACKED = 2_048
 
 
-@dataclass(frozen=True, eq=False)
-class Shares:
+class Shares(NamedTuple):
     """How often the most frequent values, patterns or units of each field occur: three arrays of one length.
 
     Attributes:
@@ -44,8 +45,7 @@ class Shares:
     counts: Counts
 
 
-@dataclass(frozen=True, eq=False)
-class Sketch:
+class Sketch(NamedTuple):
     """Some items one by one, in the order of their ids.
 
     Attributes:
@@ -65,9 +65,9 @@ class Sketch:
     is_complete: bool
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class JobProfile:
-    """What is known of a job's items.
+    """What is known of a job's items. It is not changed: a frozen class would take thrice as long to make.
 
     Attributes:
         time: When the job was scraped, ISO 8601.
@@ -132,6 +132,11 @@ class JobProfile:
         np.maximum.at(top, self.values.fields, self.values.counts)
         return top
 
+    @cached_property
+    def damage(self) -> float:
+        """How many values have a flag of damage."""
+        return float(self.flags[:, :PADDED].sum())
+
     def dump(self) -> bytes:
         """The profile as bytes, for `load`."""
         form = {
@@ -145,8 +150,8 @@ class JobProfile:
             "distinct": self.distinct.tobytes(),
             "numbers": self.numbers.tobytes(),
             "lengths": self.lengths.tobytes(),
-            "shares": [_pack_shares(shares) for shares in (self.values, self.patterns, self.units)],
-            "units": [[mark, *_pack_texts([name])] for mark, name in self.unit_names.items()],
+            "shares": [[own.tobytes() for own in shares] for shares in (self.values, self.patterns, self.units)],
+            "units": [[mark, *_pack_texts((name,))] for mark, name in self.unit_names.items()],
             "sketch": [
                 self.sketch.ids.tobytes(),
                 self.sketch.places.astype(np.float16).tobytes(),
@@ -224,17 +229,15 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
-def _pack_texts(texts: Iterable[str]) -> list[bytes]:
+# Most samples are those of the job before.
+@lru_cache(_MOST_PACKED)
+def _pack_texts(texts: tuple[str, ...]) -> list[bytes]:
     """Texts as bytes: JSON may have half surrogates, which are no UTF-8."""
     return [text.encode("utf-8", "surrogatepass") for text in texts]
 
 
 def _unpack_texts(form: Iterable[bytes]) -> tuple[str, ...]:
     return tuple(text.decode("utf-8", "surrogatepass") for text in form)
-
-
-def _pack_shares(shares: Shares) -> list[bytes]:
-    return [shares.fields.tobytes(), shares.marks.tobytes(), shares.counts.tobytes()]
 
 
 def _unpack_shares(form: list[bytes]) -> Shares:

@@ -87,7 +87,7 @@ _SIGN = re.compile(rf"{CURRENCY_BEGIN}(?:{CURRENCY}(?=\s?\d)|(?<=\d){CURRENCY}|(
 _MAY_HAVE_SIGN = re.compile(r"[^\d\s]\s?\d|\d\s?[^\d\s]")
 _WORD = re.compile(r"w[w'’]*(?:[ ,.;:!?&()/+-]{1,2}w[w'’]*)+|ww+")
 _NINES, _BLANKS = re.compile(r"99+"), re.compile(r"\s+")
-# Texts of other characters than these are examined one by one: their letters are of several kinds.
+# Texts of other characters than these may have letters that count as those of words when case does not.
 _UNUSUAL = re.compile("[^\x00-\x7f£€¥]")
 _LETTERS, _DIGITS = bytes(range(65, 91)) + bytes(range(97, 123)), bytes(range(48, 58))
 _SHAPES = bytes.maketrans(_LETTERS + _DIGITS, b"w" * len(_LETTERS) + b"9" * len(_DIGITS))
@@ -180,8 +180,7 @@ def _describe_text(text: str) -> Facts:
         return EMPTY, 0, _NOTHING, 0, 0, 0, 0, None
     form, number, unit, unit_name = TEXT, _NOTHING, 0, None
     head = text if len(text) <= _EXAMINED else text[:_EXAMINED]
-    is_usual = head.isascii() or _UNUSUAL.search(head) is None
-    shape = _know_shape(head.encode().translate(_SHAPES)) if is_usual else _examine(head)
+    shape = _know_shape(head.encode("utf-8", "surrogatepass").translate(_SHAPES))
     flags = shape.flags
     if shape.may_be_placeholder and _has_placeholder(head):
         flags |= 1 << PLACEHOLDER
@@ -320,10 +319,11 @@ class _Shape(NamedTuple):
 @lru_cache(_MOST_SHAPES)
 def _know_shape(shape: bytes) -> _Shape:
     """What texts share that differ in their letters and digits alone; these are given as `w` and `9`."""
-    text = shape.decode()
+    text = shape.decode("utf-8", "surrogatepass")
+    is_unusual = _UNUSUAL.search(text) is not None
     return _examine(text)._replace(
-        may_be_url=_LIKE_URL.match(text.strip()) is not None,
-        may_be_placeholder=_LIKE_PLACEHOLDER.search(text) is not None,
+        may_be_url=is_unusual or _LIKE_URL.match(text.strip()) is not None,
+        may_be_placeholder=is_unusual or _LIKE_PLACEHOLDER.search(text) is not None,
     )
 
 

@@ -18,7 +18,6 @@ from meter_pipeline.sync.audit.families.counts import FEWEST_MOVED
 from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD, NEEDED, Finding, Verdict
 from meter_pipeline.sync.audit.nearness import Near, find_near, find_near_all, may_be_again
 from meter_pipeline.sync.audit.profile import JobProfile
-from meter_pipeline.sync.audit.values import PADDED
 
 # Tests that need no more than jobs of the same shape: those of the strategy's other pages will do.
 _OF_SHAPE = (fields.find_emptier, fields.find_other_forms, texts.find_marks, texts.find_new_units)
@@ -104,10 +103,7 @@ def _is_as_before(now: JobProfile, last: PastJob) -> bool:
     comparison = compare(now, before)
     if comparison is None or comparison.matched < _ENOUGH or comparison.moved > _FEW:
         return False
-    damage = slice(PADDED)
-    return float(now.flags[:, damage].sum()) <= float(before.flags[:, damage].sum()) + 1 and len(
-        now.units.marks
-    ) == len(before.units.marks)
+    return now.damage <= before.damage + 1 and len(now.units.marks) == len(before.units.marks)
 
 
 def _find_near(now: JobProfile, last: PastJob, version: int | None) -> Near | None:
