@@ -81,6 +81,11 @@ class Cells:
             items: All items by number.
             numbers: The numbers of the items whose rows are wanted.
         """
+        self.learn(items, numbers)
+        return self._codes[self._places[numbers], : len(self.paths)]
+
+    def learn(self, items: Sequence[Any], numbers: npt.NDArray[np.int64]) -> None:
+        """Takes those of some items apart that are new, all of them at once: that is cheaper."""
         if len(self.values) > MOST_VALUES or self._codes.size > _MOST_CELLS:
             self._forget()
         if len(self._places) < len(items):
@@ -90,8 +95,6 @@ class Cells:
         places = self._places[numbers]
         if len(places) and places.min() < 0:
             self._learn(items, list(dict.fromkeys(numbers[places < 0].tolist())))
-            places = self._places[numbers]
-        return self._codes[places, : len(self.paths)]
 
     def order(self) -> tuple[list[int], tuple[tuple[str, ...], ...]]:
         """The columns in the order of their names, and these names: the same objects until there are other columns."""

@@ -135,12 +135,15 @@ class Comparison:
 
 def compare(now: JobProfile, before: JobProfile) -> Comparison | None:
     """Compares a job with an earlier one; None if other fields identify their items, or none do."""
-    return compare_all([(now, before)])[0]
+    key = _key(before)
+    if key not in now.memory:
+        compare_all([(now, before)])
+    return now.memory[key]  # type: ignore[no-any-return]
 
 
 def compare_all(pairs: Sequence[Pair]) -> list[Comparison | None]:
     """Compares jobs, each with an earlier one: pairs with the same fields all at once, and no pair twice."""
-    keys = [("compared", weakref.ref(before)) for _, before in pairs]
+    keys = [_key(before) for _, before in pairs]
     alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Pair]] = {}
     for key, (now, before) in zip(keys, pairs, strict=True):
         if key not in now.memory:
@@ -149,8 +152,13 @@ def compare_all(pairs: Sequence[Pair]) -> list[Comparison | None]:
                 alike.setdefault((now.paths, before.paths), []).append((now, before))
     for group in alike.values():
         for (now, before), comparison in zip(group, _compare_alike(group), strict=True):
-            now.memory["compared", weakref.ref(before)] = comparison
+            now.memory[_key(before)] = comparison
     return [now.memory[key] for key, (now, _) in zip(keys, pairs, strict=True)]
+
+
+def _key(before: JobProfile) -> tuple[str, weakref.ref[JobProfile]]:
+    """What a comparison with an earlier job is remembered by; it does not keep that job in memory."""
+    return "compared", weakref.ref(before)
 
 
 def values_changed(found: Comparison) -> Floats:

@@ -133,7 +133,7 @@ class Describer:
                 units=own_units,
                 unit_names={unit: names[unit] for unit in sorted(set(own_units.marks.tolist()))},
                 sketch=sketches[place],
-                samples=self._show(tuple(job.numbers[shown].tolist()), layout),
+                samples=self._show(tuple(map(job.numbers.item, shown)), layout),
             )
 
     def _layout(self, used: npt.NDArray[np.bool_], paths: Sequence[Path]) -> _Layout:

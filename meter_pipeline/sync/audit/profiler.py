@@ -84,6 +84,10 @@ class Profiler:
             jobs: The jobs.
             before: The identity of the last accepted job before these, by target.
         """
+        small = [job.items.numbers for job in jobs if len(job.items.numbers) <= _FEWEST_ROWS]
+        if small:
+            # Of these, all items are described.
+            self._cells.learn(self._texts.values, np.concatenate(small))
         identities = self._find_identities(jobs, before)
         distinct_jobs: list[tuple[JobItems, tuple[Path, ...]]] = []
         same: list[int] = []

@@ -319,34 +319,27 @@ class _Shape(NamedTuple):
 @lru_cache(_MOST_SHAPES)
 def _know_shape(shape: bytes) -> _Shape:
     """What texts share that differ in their letters and digits alone; these are given as `w` and `9`."""
-    text = shape.decode("utf-8", "surrogatepass")
-    is_unusual = _UNUSUAL.search(text) is not None
-    return _examine(text)._replace(
-        may_be_url=is_unusual or _LIKE_URL.match(text.strip()) is not None,
-        may_be_placeholder=is_unusual or _LIKE_PLACEHOLDER.search(text) is not None,
-    )
-
-
-def _examine(head: str) -> _Shape:
+    head = shape.decode("utf-8", "surrogatepass")
+    stripped = head.strip()
     flags = (1 << HTML if "<" in head and _TAG.search(head) else 0) | _find_scripts(head)
     if _UNPRINTABLE.search(head):
         flags |= 1 << UNPRINTABLE
-    stripped = head.strip()
     may_be_date = _DATE_BEGIN.match(head) is not None
     may_be_spelled = _YEAR.search(stripped) is not None and bool(_LIKE_SPELLED.match(stripped.translate(_CLASSES)))
     is_like_measure = _MEASURE.match(stripped) is not None
     may_have_sign = _MAY_HAVE_SIGN.search(head) is not None
+    is_unusual = _UNUSUAL.search(head) is not None
     return _Shape(
         crc32(pattern_of(head).encode("utf-8", "surrogatepass")),
         flags,
         is_url=_URL.match(stripped) is not None,
-        may_be_url=False,
+        may_be_url=is_unusual or _LIKE_URL.match(stripped) is not None,
         may_be_number=may_be_date or may_be_spelled or is_like_measure or may_have_sign,
         may_be_date=may_be_date,
         may_be_spelled=may_be_spelled,
         is_like_measure=is_like_measure,
         may_have_sign=may_have_sign,
-        may_be_placeholder=True,
+        may_be_placeholder=is_unusual or _LIKE_PLACEHOLDER.search(head) is not None,
     )
 
 
