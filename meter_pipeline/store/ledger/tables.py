@@ -5,6 +5,7 @@ Times are ISO 8601 text in UTC with microseconds, so that they sort as text on a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -281,6 +282,8 @@ syncs = Table(
 )
 
 
+# The jobs of a target follow one another.
+@lru_cache(1_024)
 def target_id(url: str | None, parameters: str | None) -> str:
     """A digest of a URL and parameters: jobs of a strategy with the same digest are compared with each other."""
     return blake2b(f"{url or ''}\0{parameters or ''}".encode("utf-8", "backslashreplace"), digest_size=12).hexdigest()

@@ -52,7 +52,7 @@ class PastJob:
         """Its profile."""
         return load(self.source) if isinstance(self.source, bytes) else self.source
 
-    @property
+    @cached_property
     def is_accepted(self) -> bool:
         """Whether its items are in results."""
         return self.outcome != HELD or self.is_released

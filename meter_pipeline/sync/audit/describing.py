@@ -39,7 +39,7 @@ class ChosenItems(NamedTuple):
 
     Attributes:
         time: When the job was scraped, ISO 8601.
-        count: Number of the job's items.
+        items: Number of the job's items.
         identity: Paths of the fields that tell items apart.
         numbers: The chosen items, as numbers.
         ids: Their ids.
@@ -49,7 +49,7 @@ class ChosenItems(NamedTuple):
     """
 
     time: str
-    count: int
+    items: int
     identity: tuple[Path, ...]
     numbers: Numbers
     ids: Ids
@@ -117,7 +117,7 @@ class Describer:
             own_units = units[place]
             yield JobProfile(
                 time=job.time,
-                items=job.count,
+                items=job.items,
                 rows=len(job.numbers),
                 repeats=1 - len(job.firsts) / len(job.ids),
                 sparse=sparse[place],
@@ -177,7 +177,7 @@ def _nothing(job: ChosenItems) -> JobProfile:
     empty, places = np.zeros(0, np.float32), np.zeros(0, np.uint16)
     shares = Shares(places, np.zeros(0, np.uint32), empty)
     return JobProfile(
-        time=job.time, items=job.count, rows=0, repeats=0.0, sparse=0.0,
+        time=job.time, items=job.items, rows=0, repeats=0.0, sparse=0.0,
         identity=tuple(map(spell_path, job.identity)), paths=(),
         forms=np.zeros((0, len(FORMS)), np.float32), flags=np.zeros((0, len(FLAGS)), np.float32), distinct=empty,
         numbers=np.zeros((0, len(NUMBER_QUANTILES)), np.float32),
@@ -203,7 +203,7 @@ def _sketches(counted: Counted, jobs: Sequence[ChosenItems]) -> list[Sketch]:
     short[~counted.is_filled] = 0
     short_marks, numbers = short[codes], counted.table[2][codes]
     ids = np.concatenate([job.ids[own] for job, own in zip(jobs, kept, strict=True)])
-    counts = np.repeat([max(job.count, 1) for job in jobs], list(map(len, kept)))
+    counts = np.repeat([max(job.items, 1) for job in jobs], list(map(len, kept)))
     places = np.concatenate([job.at[own] for job, own in zip(jobs, kept, strict=True)]) / counts
     places = places.astype(np.float16).astype(np.float32)
     has_number = ~np.isnan(numbers)

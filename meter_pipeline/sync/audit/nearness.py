@@ -183,13 +183,13 @@ class _Traits(NamedTuple):
     @classmethod
     def of(cls, jobs: Sequence[JobProfile]) -> _Traits:
         """The traits of jobs with rows and the same fields."""
-        forms = np.stack([job.forms for job in jobs]).astype(np.float64)
+        forms = np.array([job.forms for job in jobs], np.float64)
         count = forms[..., EMPTY + 1 :].sum(axis=-1)
         some = np.maximum(count, 1)
-        flags = np.stack([job.flags for job in jobs]) / some[..., None]
-        few = flags[..., [ZERO, NEGATIVE]].max(axis=-1)
-        middle = np.stack([job.numbers[:, 2] for job in jobs]).astype(np.float64)
-        top = np.stack([job.top for job in jobs])
+        flags = np.array([job.flags for job in jobs]) / some[..., None]
+        few = np.maximum(flags[..., ZERO], flags[..., NEGATIVE])
+        middle = np.array([job.numbers[:, 2] for job in jobs], np.float64)
+        top = np.array([job.top for job in jobs])
         numbers = forms[..., NUMBER] + forms[..., MEASURE]
         marks = np.concatenate([job.sketch.marks for job in jobs])
         starts = _starts([len(job.sketch.marks) for job in jobs])
@@ -199,12 +199,12 @@ class _Traits(NamedTuple):
             with_units=forms[..., MEASURE] + forms[..., URL],
             forms=forms[..., EMPTY + 1 :] / some[..., None],
             equal=np.maximum(top, np.minimum(count, 1)) / some,
-            distinct=np.stack([job.distinct for job in jobs]) / some,
+            distinct=np.array([job.distinct for job in jobs]) / some,
             flags=flags,
-            lengths=np.stack([job.lengths[:, 1:] for job in jobs]).astype(np.float64),
+            lengths=np.array([job.lengths[:, 1:] for job in jobs], np.float64),
             level=np.abs(middle),
             has_level=(numbers >= 8) & (np.abs(middle) > 0),
-            dates=forms[..., [DATE, TIME, SPELLED]].sum(axis=-1) * 2 > count,
+            dates=(forms[..., DATE] + forms[..., TIME] + forms[..., SPELLED]) * 2 > count,
             middle=middle,
             sketched=np.add.reduceat(marks != 0, starts, axis=0, dtype=np.int64),
             has_rare_sign=((few >= 0.99) & (count <= 3)).any(axis=1),
@@ -222,7 +222,7 @@ def _starts(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
 def _have_near_items(pairs: Sequence[_Compared], ours: _Traits, theirs: _Traits) -> Mask:
     """Whether so few items changed that no test of changes, steps, levels and values of other fields can speak."""
     found = [pair.comparison for pair in pairs]
-    changed, filled = np.stack([one.changed for one in found]), np.stack([one.filled for one in found])
+    changed, filled = np.array([one.changed for one in found]), np.array([one.filled for one in found])
     matched = np.array([[one.matched] for one in found])
     number = changed * filled
     is_near = (changed < 0.24) | (number < 2.5) & ((changed < 0.5) | (filled < 5))
@@ -286,7 +286,7 @@ def _have_near_fields(ours: _Traits, theirs: _Traits) -> Mask:
 
 def _have_few_new(pairs: Sequence[_Compared], ours: _Traits) -> Mask:
     """Whether hardly any value, unit or pattern of the jobs is none of the last jobs."""
-    totals = np.stack([ours.number, ours.with_units, ours.number])
+    totals = np.array([ours.number, ours.with_units, ours.number])
     now, last = _Marks.of([pair.now for pair in pairs]), _Marks.of([pair.last for pair in pairs])
     known = np.sort(last.keys)
     is_new = (
@@ -313,10 +313,8 @@ class _Marks(NamedTuple):
     @classmethod
     def of(cls, jobs: Sequence[JobProfile]) -> _Marks:
         """The marks of jobs."""
-        shares = [getattr(job, kind) for kind in ("values", "units", "patterns") for job in jobs]
-        fields, marks, counts = (
-            np.concatenate([getattr(own, name) for own in shares]) for name in ("fields", "marks", "counts")
-        )
+        shares = [*(job.values for job in jobs), *(job.units for job in jobs), *(job.patterns for job in jobs)]
+        fields, marks, counts = map(np.concatenate, zip(*shares, strict=True))
         number = np.repeat(np.arange(len(shares)), [len(own.fields) for own in shares])
         return cls((number * len(jobs[0].paths) + fields) << 32 | marks, counts)
 

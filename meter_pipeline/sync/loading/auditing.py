@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from meter_pipeline.api import Job
 from meter_pipeline.config.audit_rules import NO_AUDIT_CONFIG
@@ -104,10 +104,8 @@ class Auditor:
             by_target[items.target_id].append(made)
         look_ahead(by_target.values())
         profiles = iter(profiled)
-        judged = []
         for seat, job in waiting:
             if not _can_be_judged(job):
-                judged.append(job)
                 continue
             past = self._history.before(seat.target_id, seat.place)
             profile = job.profile
@@ -118,18 +116,17 @@ class Auditor:
                 if _identity_of(last) != before:
                     # Not every job before it was accepted.
                     profile = memory.profiler.profile(job.items, job.time, last)
-            judged.append(self._judge(seat, job, profile, past))
-        return judged
+            self._judge(seat, job, profile, past)
+        return [job for _, job in waiting]
 
-    def _judge(self, seat: _Seat, job: CompletedJob, profile: JobProfile, past: Sequence[PastJob]) -> CompletedJob:
+    def _judge(self, seat: _Seat, job: CompletedJob, profile: JobProfile, past: Sequence[PastJob]) -> None:
         version = self._history.version_at(job.time)
         others = _Others(self._history, seat)
         verdict = judge(profile, past, config=self._config, others=others, version=version)
-        judged = replace(job, profile=profile, verdict=verdict, reason=job.reason or verdict.reason)
-        outcome = verdict.outcome if judged.reason is None else HELD
-        is_released = judged.reason is not None and judged.accepted
+        job.profile, job.verdict, job.reason = profile, verdict, job.reason or verdict.reason
+        outcome = verdict.outcome if job.reason is None else HELD
+        is_released = job.reason is not None and job.accepted
         self._history.add(seat.target_id, seat.place, PastJob(profile, outcome, verdict.findings, is_released, version))
-        return judged
 
     def settle(self) -> None:
         """Notes that the judged jobs were committed."""

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import pyarrow as pa
 
 from meter_pipeline.store import columns
@@ -20,7 +21,6 @@ from meter_pipeline.store.lake.lake import PROFILES
 from meter_pipeline.store.lake.tables import find_runs
 from meter_pipeline.store.ledger.findings import Known
 from meter_pipeline.store.ledger.rows import FindingRow, JudgedRow
-from meter_pipeline.store.times import moment
 from meter_pipeline.sync.audit.baseline import MOST_JOBS, PastJob
 from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD, Finding
 from meter_pipeline.sync.audit.profile import JobProfile, is_current
@@ -257,7 +257,7 @@ def _finding(row: FindingRow) -> Finding:
 
 def profile_rows(profiles: Mapping[str, JobProfile]) -> pa.Table:
     """Rows of the lake's `profiles`, from profiles by job id."""
-    times = [moment(profile.time) for profile in profiles.values()]
+    times = np.array([profile.time[:-1] for profile in profiles.values()], "datetime64[us]")
     data = [profile.dump() for profile in profiles.values()]
     return pa.table([list(profiles), times, data], schema=PROFILES)
 

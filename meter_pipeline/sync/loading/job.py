@@ -37,9 +37,11 @@ BY_HAND = "held by hand"
 _NO_POSITIONS = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True)
+@dataclass
 class CompletedJob:
     """A completed job being loaded. Small jobs keep their items in memory; large ones already have a raw file.
+
+    Only what the audit finds out is changed after it was made.
 
     Attributes:
         row: The job's row in the ledger before this load.
