@@ -56,7 +56,7 @@ class Steps:
     round: Floats
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Comparison:
     """A job beside an earlier one; arrays have one entry a field of the later job, zero for a field it alone has.
 

@@ -201,13 +201,12 @@ def _sketches(counted: Counted, jobs: Sequence[ChosenItems]) -> list[Sketch]:
     short = (marks ^ marks >> np.uint32(16)).astype(np.uint16)
     short[short == 0] = 1
     short[~counted.is_filled] = 0
-    short_marks, numbers = short[codes], counted.table[2][codes]
+    short_marks, small = short[codes], counted.table[2].astype(np.float32)[codes]
     ids = np.concatenate([job.ids[own] for job, own in zip(jobs, kept, strict=True)])
     counts = np.repeat([max(job.items, 1) for job in jobs], list(map(len, kept)))
     places = np.concatenate([job.at[own] for job, own in zip(jobs, kept, strict=True)]) / counts
     places = places.astype(np.float16).astype(np.float32)
-    has_number = ~np.isnan(numbers)
-    small = numbers.astype(np.float32)
+    has_number = ~np.isnan(small)
     used = counted.used
     every = bool(used.all())
     lengths = np.array(list(map(len, kept)))

@@ -9,7 +9,6 @@ is compared are matrices with a line for each pair of jobs and an entry for each
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import ref
 
@@ -60,8 +59,7 @@ _NEW = np.array([0.59, 0.09, 0.34])
 _HEAD = 24
 
 
-@dataclass(frozen=True)
-class Near:
+class Near(NamedTuple):
     """In what a job is so near to the last accepted one that no test can speak.
 
     Attributes:

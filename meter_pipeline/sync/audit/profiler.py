@@ -8,7 +8,7 @@ the items with the smallest ids are taken apart, which are the same items in job
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -37,8 +37,7 @@ _CELLS = 5_000
 MOST_ROWS, _FEWEST_ROWS = 512, 64
 
 
-@dataclass(frozen=True)
-class JobItems:
+class JobItems(NamedTuple):
     """A job that is to be profiled.
 
     Attributes:

@@ -45,6 +45,7 @@ _OF_ROWS: tuple[tuple[Callable[[Baseline], Iterator[Finding]], Callable[[Near], 
 _GROWN = 0.25
 # Fewest items of a job that passes at once, and the largest share of them that differs from a job that passed.
 _ENOUGH, _FEW = 12, 0.08
+_PASSED = Verdict(ACCEPTED)
 
 
 def judge(
@@ -70,10 +71,10 @@ def judge(
         findings = _judge_shape(profile, accepted, others)
         return _verdict(_configured(findings, config), learning=(len(accepted), NEEDED))
     if not since and _is_as_before(profile, accepted[-1]):
-        return Verdict(ACCEPTED)
+        return _PASSED
     near = _find_near(profile, accepted[-1], version)
     if near is not None and near.is_silent and not _may_be_old(profile, accepted):
-        return Verdict(ACCEPTED)
+        return _PASSED
     baseline = Baseline(profile, accepted, since, version)
     findings = list(_configured(_judge_all(baseline, others, near), config))
     findings = [finding for finding in findings if not _is_settled(finding, accepted[-1])]

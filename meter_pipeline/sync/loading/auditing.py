@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from meter_pipeline.api import Job
 from meter_pipeline.config.audit_rules import NO_AUDIT_CONFIG
@@ -24,8 +24,7 @@ from meter_pipeline.sync.loading.job import CompletedJob
 from meter_pipeline.sync.loading.state import ItemMemory, LoadContext
 
 
-@dataclass(frozen=True)
-class _Seat:
+class _Seat(NamedTuple):
     """Where a job is in the history: its target, and its time and id."""
 
     target_id: str
