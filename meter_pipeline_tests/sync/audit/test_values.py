@@ -127,6 +127,8 @@ def test_what_is_known_of_a_value_does_not_depend_on_the_values_before_it(values
         ("a &#xab; b", "text", {"Latin", "HTML entities"}, "a &#xyz; b"),
         ("Abcd 12", "text", {"Latin"}, "US$ 12"),
         ("7 %s", "text", {"Latin", "placeholders"}, "7 %x"),
+        ("mailto:änna@example.org", "URL", {"Latin"}, "tomail:änna@example.org"),
+        ("lorem ipsum ø", "text", {"Latin", "placeholders"}, "lirum ipsam ø"),
     ],
 )
 def test_letters_and_digits_tell_apart_texts_of_one_shape(text: str, form: str, flags: set[str], other: str) -> None:
