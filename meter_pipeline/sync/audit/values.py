@@ -87,7 +87,8 @@ _SIGN = re.compile(rf"{CURRENCY_BEGIN}(?:{CURRENCY}(?=\s?\d)|(?<=\d){CURRENCY}|(
 _MAY_HAVE_SIGN = re.compile(r"[^\d\s]\s?\d|\d\s?[^\d\s]")
 _WORD = re.compile(r"w[w'’]*(?:[ ,.;:!?&()/+-]{1,2}w[w'’]*)+|ww+")
 _NINES, _BLANKS = re.compile(r"99+"), re.compile(r"\s+")
-# Texts of other characters than these may have letters that count as those of words when case does not.
+# The shape of a text with other characters than these does not rule out a placeholder or a scheme: where case does not
+# count, some letters beyond ASCII are those of ASCII.
 _UNUSUAL = re.compile("[^\x00-\x7f£€¥]")
 _LETTERS, _DIGITS = bytes(range(65, 91)) + bytes(range(97, 123)), bytes(range(48, 58))
 _SHAPES = bytes.maketrans(_LETTERS + _DIGITS, b"w" * len(_LETTERS) + b"9" * len(_DIGITS))
