@@ -67,7 +67,7 @@ class Sketch(NamedTuple):
 
 @dataclass(eq=False)
 class JobProfile:
-    """What is known of a job's items. It is not changed: a frozen class would take thrice as long to make.
+    """What is known of a job's items. It is not changed, but a frozen one would take twice as long to make.
 
     Attributes:
         time: When the job was scraped, ISO 8601.
