@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import log
 from typing import Any
 
 from meter_pipeline.config.field_paths import Path, parse_path, spell_path
 from meter_pipeline.sync.items.coding import CodeBook
 from meter_pipeline.sync.items.comparisons import Fields
-from meter_pipeline.sync.items.evidence import Evidence
+from meter_pipeline.sync.items.evidence import SURPRISING, Evidence
 from meter_pipeline.sync.items.measures import Measures
 from meter_pipeline.sync.items.samples import TARGET_PATH, JobSample
 from meter_pipeline.sync.items.shapes import (
@@ -29,6 +30,7 @@ from meter_pipeline.sync.items.verdicts import (
     ACCEPTED,
     MANY_ITEMS,
     MANY_PAIRS,
+    MAX_LOSS,
     REFUSED,
     STAYED,
     STAYS,
@@ -257,13 +259,13 @@ def _rate_all(evidence: Evidence, candidates: Iterable[Fields]) -> list[_Rated]:
     for fields, measures in compared.items():
         shape = find_shape(evidence, fields)
         if len(fields) > 1 and not evidence.belong_together(fields):
-            rated.append(_rate_by_chance(evidence, fields, measures))
+            rated.append(_rate_by_chance(evidence, fields, measures, len(compared)))
         else:
             rated.append(_Rated(fields, measures, *judge(fields, measures, shape), shape))
     return rated
 
 
-def _rate_by_chance(evidence: Evidence, fields: Fields, measures: Measures) -> _Rated:
+def _rate_by_chance(evidence: Evidence, fields: Fields, measures: Measures, tried: int) -> _Rated:
     """Fields of a short list that so few values of each could be different by chance: their jobs must show the more."""
     # Each field must be fit to be a part of a key, as these do not show that they belong together.
     shape = max(find_field_shape(evidence, path) for path in fields)
@@ -272,12 +274,25 @@ def _rate_by_chance(evidence: Evidence, fields: Fields, measures: Measures) -> _
     is_enough = measures.matched >= STAYED and evidence.steps >= _STEPS_TOGETHER
     is_enough = is_enough and measure_strength(measures) >= _STRONG_TOGETHER
     is_enough = is_enough and (measures.agreement or 0) >= _AGREEMENT_TOGETHER
+    is_enough = is_enough and _is_beyond_chance(evidence, fields, measures, tried)
     if verdict == ACCEPTED and measures.reused:
         verdict, reason = REFUSED, f"came back {measures.reused} times with another item"
     elif verdict == ACCEPTED and not is_enough:
         verdict, reason = WAITING, "too little seen: so few values of each could be different by chance"
     spread = sum(evidence.count((path,)).most_values for path in fields)
     return _Rated(fields, measures, verdict, reason, shape, spread)
+
+
+def _is_beyond_chance(evidence: Evidence, fields: Fields, measures: Measures, tried: int) -> bool:
+    """Whether independent fields would have shown equal values by now, or would hardly ever show them.
+
+    The more candidates are tried, the more often one of them shows none by chance.
+    """
+    chance, values = evidence.chance_of_equals(fields)
+    if chance * values * (values - 1) / 2 >= SURPRISING + log(tried):
+        return True
+    # Each item that comes may have the values of one of those before; where few come, that is seldom.
+    return chance * values * measures.came <= MAX_LOSS * measures.matched
 
 
 def _wait_for_better(found: _Rated, rated: Sequence[_Rated], evidence: Evidence) -> _Rated:
@@ -315,6 +330,8 @@ def _preference(found: _Rated, order: Mapping[Path, int], targets: int | None) -
     evidence = (round(measures.loss, 2), -round(measures.uniqueness, 2))
     # A value that changes leaves more items unrecognised than one that stays: these seem to have left.
     lost = round(measures.unsettled / max(measures.matched, 1), 1)
+    # Nor do items of a short list, which change seldom, often become others all at once.
+    reused = measures.reused if measures.most_items < MANY_ITEMS else 0
     named = sum(name_rank(path[-1]) if path else KEY_WORDS.index("name") for path in found.fields) / len(found.fields)
     # A page stands for its item where few pages make it uncertain that a field does, and before names and numbers.
     is_page = found.fields == (TARGET_PATH,)
@@ -324,6 +341,7 @@ def _preference(found: _Rated, order: Mapping[Path, int], targets: int | None) -
         place,
         *evidence,
         lost,
+        reused,
         -round(measures.presence, 1),
         not (is_page and is_few),
         min(named, KEY_WORDS.index("name")),

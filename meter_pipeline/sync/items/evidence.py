@@ -35,7 +35,7 @@ _LASTING = 0.9
 _FEW_CHECKED = 20
 _MOST_OTHERS, _MOST_RIVALS = 48, 4
 # Repeats that independent fields would have had, and the share of these that still counts as none.
-_SURPRISING, _SELDOM = 3.0, 0.25
+SURPRISING, _SELDOM = 3.0, 0.25
 
 
 class Evidence:
@@ -154,12 +154,17 @@ class Evidence:
         apart = len(np.unique(codes[at] + mix(at // BLOCK_ITEMS))) - distinct
         return apart * (1 / self.samples[number].share - 1)
 
+    def chance_of_equals(self, fields: Fields) -> tuple[float, int]:
+        """How often two items would have the same values if each field had its own, and how many values there were."""
+        chance = np.prod([self._code((path,)).collisions.mean() for path in fields])
+        return float(chance), int(np.count_nonzero(np.unique(self._code(fields).codes)))
+
     def belong_together(self, fields: Fields) -> bool:
         """Whether fields repeat together much less often than they would if each had its values independently."""
         pairs = self._items.sizes * (self._items.sizes - 1) / 2
         expected = pairs * np.prod([self._code((path,)).collisions for path in fields], axis=0)
         found = pairs * self._code(fields).collisions
-        return bool(((expected >= _SURPRISING) & (found <= _SELDOM * expected)).any())
+        return bool(((expected >= SURPRISING) & (found <= _SELDOM * expected)).any())
 
     def compare(self, candidates: Mapping[Fields, Measures], examined: Iterable[Fields] | None = None) -> None:
         """Adds what consecutive jobs show about candidates to their measures.
@@ -244,8 +249,9 @@ class Evidence:
         bounds = [changes.unsure for changes in (by_rest, *by_rivals)][by_rest.checked < _FEW_CHECKED :]
         measures.unsure = bounds[0] if bounds else 1.0
         equal = pairs.equal[:, rest]
+        measures.came = len(compared.come)
         measures.replaced = self._replaced(compared, equal, rest)
-        measures.reused = self._reused(compared.coded, equal, rest, weights)
+        measures.reused, measures.swapped = self._reused(compared.coded, equal, rest, weights)
 
     def _compare_rest(self, rest: Codes) -> Comparison:
         """The items by some fields together, absent values included."""
@@ -297,9 +303,13 @@ class Evidence:
         # What stands for the same places as the candidate tells as little of what stands there.
         return measure_replaced(equal, self._items.are_words[rest], self._repeat[rest])
 
-    def _reused(self, coded: Coded, equal: Mask, rest: Codes, weights: tuple[Numbers, Numbers]) -> int:
-        """How often a value is that of another item later: in the next job, or when it comes back after others."""
+    def _reused(self, coded: Coded, equal: Mask, rest: Codes, weights: tuple[Numbers, Numbers]) -> tuple[int, int]:
+        """How often a value is that of another item later, and how often of one with which it shares nothing else.
+
+        That is in the next job, or when the value comes back after others.
+        """
         now, before = find_returns(self._steps, coded)
         if len(now):
             equal = np.concatenate([(self._items.matrix[before] == self._items.matrix[now])[:, rest], equal])
-        return count_others(equal, self._items.are_words[rest], weights)
+        reused = count_others(equal, self._items.are_words[rest], weights)
+        return reused, min(reused, int((~equal).all(axis=1).sum()))

@@ -21,6 +21,7 @@ class Measures:
         matched: Pairs of items with the same value in consecutive jobs.
         changed: Those of them of which another field changed.
         met: Pairs of consecutive jobs that have such items.
+        came: Items with a value that the job before does not have.
         smaller: Items with a value in the smaller job of each pair, of which all could match if none came or left.
         agreement: Share of the other fields that agree in the pairs, 0 as often as by chance and 1 always; None where
             no other field tells anything.
@@ -31,6 +32,7 @@ class Measures:
         unsettled: Items whose value is gone, and of which nothing tells whether they left or have another value.
         replaced: Share of the pairs in which all words differ at once, more often than they would one by one.
         reused: Times that a value is that of another item later, all of whose other fields differ.
+        swapped: How many of these items differ in all other fields that tell.
         are_copies: Whether items with the same value are whole items that repeat.
         is_by_ranks: Whether the agreement is that of the order of numbers, since no value stays the same.
         is_position: Whether the values number the items' places from the same start in every job.
@@ -44,6 +46,7 @@ class Measures:
     matched: int = 0
     changed: int = 0
     met: int = 0
+    came: int = 0
     smaller: float = 0.0
     agreement: float | None = None
     changes: float = 0.0
@@ -53,6 +56,7 @@ class Measures:
     unsettled: int = 0
     replaced: float = 0.0
     reused: int = 0
+    swapped: int = 0
     are_copies: bool = False
     is_position: bool = False
     is_by_ranks: bool = False

@@ -10,6 +10,8 @@ from meter_pipeline.sync.items.comparisons import thin_each
 
 # Fields of an item that tell by differing all at once that another item is in its place, and what counts as chance.
 _FEW_REPLACED, _CHANCE = 2, 0.05
+# The same for items that seem different ones: asked of each candidate, and a key falls by one of them.
+_CHANCE_OTHER = 0.01
 # The odds against two items being the same from which they count as different ones, by their texts and by all fields:
 # the same item would seem another one in less than 2 % of cases.
 _OTHER_WORDS, _OTHER = 1.0, 4.0
@@ -54,7 +56,8 @@ def count_others(equal: Mask, words: Mask, weights: tuple[Numbers, Numbers]) -> 
     rows, shifts = np.arange(len(same))[:, None], np.arange(equal.shape[1])
     drawn = (same[(rows + draw * shifts) % len(same), shifts] for draw in range(1, _DRAWS + 1))
     chance = sum(int(_find_others(pairs, words, weights).sum()) for pairs in drawn) / _DRAWS / len(same)
-    return max(count - round(chance * len(equal)), 0)
+    explained = chance * len(equal)
+    return max(count - round(explained), 0) if tail(count, explained) < _CHANCE_OTHER else 0
 
 
 def _find_others(equal: Mask, words: Mask, weights: tuple[Numbers, Numbers]) -> Mask:

@@ -13,7 +13,7 @@ from meter_pipeline.sync.items.shapes import CODES, LONG, SPREAD, WORDS, is_name
 ACCEPTED, WAITING, REFUSED = "accepted", "waiting", "refused"
 # Share of items that may lack a key or repeat another item's, and of recognised items whose key may change.
 _TOLERATED = 0.05
-_MAX_LOSS, _MAX_LOSS_WORDS, _MAX_LOSS_NUMBERS = 0.03, 0.02, 0.01
+MAX_LOSS, _MAX_LOSS_WORDS, _MAX_LOSS_NUMBERS = 0.03, 0.02, 0.01
 _MIN_AGREEMENT = 0.4
 # What it takes to accept a key: pairs of items in which it stayed, and how many of these changed in another field. Any
 # of these is enough; numbers, which can be different by chance, need more.
@@ -134,13 +134,17 @@ def find_reason_against(measures: Measures, shape: int, *, is_single: bool = Tru
         return "names that different items have"
     if not is_single and measures.repeated and not measures.are_copies:
         return "together, too, values that different items have"
-    most = _MAX_LOSS_NUMBERS if shape >= LONG else _MAX_LOSS_WORDS if shape == WORDS else _MAX_LOSS
+    most = _MAX_LOSS_NUMBERS if shape >= LONG else _MAX_LOSS_WORDS if shape == WORDS else MAX_LOSS
     if measures.loss > most:
         return f"changes in {measures.loss:.0%} of items that are otherwise the same"
-    if measures.replaced > _MAX_LOSS:
+    if measures.replaced > MAX_LOSS:
         return f"stays while all else is replaced in {measures.replaced:.0%} of items"
     is_name = shape == WORDS and is_single
-    if measures.reused > _MAX_LOSS * measures.matched and (is_name or measures.reused > 1):
+    is_reused = measures.reused > MAX_LOSS * measures.matched and (is_name or measures.reused > 1)
+    if is_name and measures.most_items < MANY_ITEMS:
+        # Where few items come, those that take the name of another one are a large share, however long names stay.
+        is_reused = is_reused or measures.swapped > _TOLERATED * measures.came
+    if is_reused:
         return f"came back {measures.reused} times with another item"
     if measures.agreement is not None and measures.agreement < _MIN_AGREEMENT:
         return f"items with the same value agree in {measures.agreement:.0%} of the rest only"
@@ -193,7 +197,7 @@ def _has_stayed(measures: Measures) -> bool:
     """Whether a number has stayed so often, with changes around it, that it is none that changes."""
     is_flawless = measures.loss == 0 and not measures.repeated and not measures.reused and not measures.is_by_ranks
     # Where items come and go and the rest does not recognise them, each of them may have changed its number instead.
-    is_flawless = is_flawless and measures.unsettled <= _MAX_LOSS * measures.matched
+    is_flawless = is_flawless and measures.unsettled <= MAX_LOSS * measures.matched
     is_often = measures.matched >= STAYED and measures.changed >= _CHANGES_AROUND
     return is_flawless and is_often and (measures.agreement or 0) >= _MIN_AGREEMENT
 
