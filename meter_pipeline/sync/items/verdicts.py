@@ -23,8 +23,9 @@ _ENOUGH_CODES = (*_ENOUGH, (40, 0))
 _ENOUGH_NUMBERS = ((20, 6), (60, 1))
 # What has stayed in this many pairs would have changed if it were something that changes in a tenth of them.
 STAYED, _CHANGES_AROUND = 24, 6
-# Of fewer pairs, those of two jobs alone say little of a text: what is rewritten now and then, often is not just then.
-_FEW_MET = 2
+# Fewer pairs than these do not show whether a text or a code changes in a tenth of them: it then waits for as many
+# comparisons at least, since what is rewritten now and then often is not just then.
+_FEW_PAIRS, _FEW_MET = 20, 4
 _ENOUGH_REPEATED = ((40, 6),)
 # A name or a title that may have been rewritten in this share of items, for all that was seen, needs more, too.
 _ENOUGH_UNSETTLED = ((24, 3),)
@@ -166,8 +167,9 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
     if measures.repeated and measures.most_items < MANY_ITEMS and not measures.are_copies:
         # In a short list one repeat more or less decides whether a field is unique.
         enough = _ENOUGH_REPEATED
-    if shape == WORDS and len(fields) == 1 and measures.matched < STAYED and measures.met < _FEW_MET:
-        return WAITING, "too little seen: a text that two jobs have may be rewritten in the next"
+    is_text = shape in (CODES, WORDS) and len(fields) == 1 and fields != (TARGET_PATH,)
+    if is_text and measures.matched < _FEW_PAIRS and measures.met < _FEW_MET:
+        return WAITING, f"too little seen: what stayed {measures.matched} times may be rewritten in the next job"
     is_strong = shape in _STRONG and measure_strength(measures) >= _STRONG[shape]
     is_strong = is_strong and (measures.agreement or 0) >= _STRONG_AGREEMENT
     is_strong = is_strong and enough in (_ENOUGH, _ENOUGH_CODES, _ENOUGH_NUMBERS)

@@ -235,7 +235,7 @@ SMALL_KINDS = ["Holz", "Glas", "Glas"]
 
 def test_a_name_need_not_wait_for_a_number_that_names_the_same_items() -> None:
     search = search_key(
-        small_list(4, titel=["Ana Bel", "Cor Dun", "Eva Fox"], preis=[450, 99, 1_700], sorte=SMALL_KINDS)
+        small_list(5, titel=["Ana Bel", "Cor Dun", "Eva Fox"], preis=[450, 99, 1_700], sorte=SMALL_KINDS)
     )
     assert candidate(search, "preis").verdict == WAITING
     assert fields_of(search) == ("titel",)
@@ -528,7 +528,8 @@ def test_little_evidence_waits_for_more() -> None:
     search = search_key(pages_of([page, page]))
     assert candidate(search, "zorp").verdict == WAITING
     changed = [{**item, "price": item["price"] + 9} for item in page]
-    assert fields_of(search_key(pages_of([page, changed, page]))) == ("zorp",)
+    assert candidate(search_key(pages_of([page, changed])), "zorp").verdict == WAITING
+    assert fields_of(search_key(pages_of([page, changed, page, changed, page]))) == ("zorp",)
 
 
 def test_names_decide_only_where_the_evidence_is_equal() -> None:
