@@ -157,6 +157,17 @@ def test_listed_files_are_those_of_their_folder_and_not_of_folders_with_similar_
             assert duckdb.sql(f"select name from {scan}").fetchall() == [(name,)]
 
 
+@pytest.mark.parametrize("name", [*_NAMES, "a|b"])
+def test_very_many_listed_files_are_each_read_once(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name / "raw" / "strategy=s"
+    folder.mkdir(parents=True)
+    files = [f"raw/strategy=s/part-{number:05}.parquet" for number in range(150)]
+    for number, file in enumerate(files):
+        pq.write_table(pa.table({"number": [number]}), tmp_path / name / file)
+    for scan in (scans.of_table(str(tmp_path / name), files), scans.of_strategy(str(tmp_path / name), files)):
+        assert duckdb.sql(f"select number from {scan} order by 1").fetchall() == [(number,) for number in range(150)]
+
+
 @pytest.mark.parametrize("name", ["what?", "back\\slash", "not\udcff utf-8"])
 @pytest.mark.parametrize("command", ["check", "sync", "status", "publish", "publications", "report", "demo"])
 def test_an_unusable_folder_is_refused_at_once_by_every_command(
