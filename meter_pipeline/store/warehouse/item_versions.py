@@ -71,15 +71,13 @@ GROUP BY ALL
 """
 _READ_STALE = "SELECT strategy, month, items FROM all_stale ORDER BY strategy"
 
-# The lake's rows since then, of which each file is read once. Row groups are skipped by constants, not by the values of
-# a join.
+# The lake's rows since then, of which each file is read once.
 _CHANGED = """
 CREATE OR REPLACE TEMP TABLE moved AS
 SELECT
     job_id, item_key, any_value(kind) AS kind, count(*) FILTER (kind = 'changed') AS field_changes,
     any_value(previous_job_id) AS previous_job_id
 FROM ({rows})
-WHERE observed_at >= TIMESTAMPTZ '{since}'
 GROUP BY job_id, item_key
 """
 _KEYED = """
@@ -90,7 +88,6 @@ FROM (
         _meter_job_id AS job_id, _meter_item_index AS item_index, _meter_item_key AS item_key,
         _meter_item_hash AS item_hash
     FROM ({rows})
-    WHERE _meter_completed_at >= TIMESTAMPTZ '{since}'
 )
 JOIN telling USING (job_id)
 LEFT JOIN (FROM moved WHERE kind <> 'removed') AS moved USING (job_id, item_key)
@@ -227,7 +224,7 @@ SELECT
     job_id AS first_job_id, last_job_id, first_seen_at, field_changes, {_LABEL} AS label, item_hash, item
 FROM (
     SELECT *, {_NAMES} AS names
-    FROM (SELECT job_id, item_index, item FROM ({{rows}}) WHERE completed_at >= TIMESTAMPTZ '{{since}}')
+    FROM (SELECT job_id, item_index, item FROM ({{rows}}))
     JOIN (FROM events WHERE item_index IS NOT NULL) AS events USING (job_id, item_index)
 )
 JOIN (SELECT job_id, strategy, target, url, parameters FROM accepted) AS accepted USING (job_id)
@@ -269,7 +266,7 @@ def update(connection: duckdb.DuckDBPyConnection, find_rows: FindRows, carried_r
             if table is None:
                 connection.execute(statement)
             else:
-                reading = statement.format(rows=find_rows(table, slugs, since), since=since)
+                reading = statement.format(rows=find_rows(table, slugs, since))
                 connection.execute(f"{_AS_WRITTEN}; {reading}; RESET disabled_optimizers")
     connection.execute("DROP TABLE all_stale")
 

@@ -54,24 +54,28 @@ class Snapshot:
     def names(self) -> dict[str, dict[str, list[str]]]:
         """Names of the parts by table of the lake and slug."""
         return {
-            table: {slug: [name for name, _ in parts] for slug, parts in by_slug.items()}
-            for table, by_slug in self._ends.items()
+            table: {slug: [name for name, *_ in parts] for slug, parts in by_slug.items()}
+            for table, by_slug in self._spans.items()
         }
 
-    def find_names(self, table: str, slugs: Iterable[str], since: datetime) -> list[str]:
-        """Names of the parts of a table that may have rows of some strategies since a time."""
-        found = (part for slug in slugs for part in self._ends[table].get(slug, ()))
-        return [name for name, last_at in found if last_at >= since.timestamp() * 1e6]
+    def find_names(self, table: str, slugs: Iterable[str], since: datetime) -> tuple[list[str], bool]:
+        """Names of the parts of a table that may have rows of some strategies since a time.
+
+        Returns:
+            The names, and whether these parts may have earlier rows, too.
+        """
+        start = since.timestamp() * 1e6
+        found = [part for slug in slugs for part in self._spans[table].get(slug, ()) if part[2] >= start]
+        return [name for name, _, _ in found], any(first_at < start for _, first_at, _ in found)
 
     @cached_property
-    def _ends(self) -> dict[str, dict[str, list[tuple[str, int]]]]:
-        """Name and latest time (microseconds since 1970) of the parts by table of the lake and slug."""
-        found: dict[str, dict[str, list[tuple[str, int]]]] = {table: {} for table in SHOWN}
+    def _spans(self) -> dict[str, dict[str, list[tuple[str, int, int]]]]:
+        """Name, first and last time (microseconds since 1970) of the parts by table of the lake and slug."""
+        found: dict[str, dict[str, list[tuple[str, int, int]]]] = {table: {} for table in SHOWN}
         columns = (self.parts[name].to_pylist() for name in ("table_name", "strategy", "name"))
-        for table, slug, name, last_at in zip(
-            *columns, self.parts["last_at"].cast(pa.int64()).to_pylist(), strict=True
-        ):
-            found[table].setdefault(slug, []).append((name, last_at))
+        times = (self.parts[name].cast(pa.int64()).to_pylist() for name in ("first_at", "last_at"))
+        for table, slug, *span in zip(*columns, *times, strict=True):
+            found[table].setdefault(slug, []).append(tuple(span))
         return found
 
 
