@@ -78,9 +78,9 @@ class Candidate:
                 models_version=self.models_version,
             )
             with _transaction(connection):
-                history = [*publications.history(self.path), publication]
-                replace_table(connection, "meter.publications", _history_table(history))
-                dictionary.comment_on_table(connection, "publications")
+                history = _history_table([*publications.history(self.path), publication])
+                replace_table(connection, "meter.publications", history)
+                dictionary.comment_on_new_table(connection, "publications", history.column_names)
             # No log is left beside the file.
             connection.execute("CHECKPOINT")
         publications.finish(self.folder, publication)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import duckdb
@@ -202,10 +202,9 @@ def comment_on_all(connection: duckdb.DuckDBPyConnection, strategies: Sequence[S
     connection.execute("PRAGMA enable_optimizer")
 
 
-def comment_on_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Writes the comments of one table of the schema `meter`."""
-    for relation in _relations(connection, name):
-        _comment_on_own(connection, relation)
+def comment_on_new_table(connection: duckdb.DuckDBPyConnection, name: str, columns: Iterable[str]) -> None:
+    """Writes the comments of a table of the schema `meter` that has none yet."""
+    _comment_on_own(connection, _Relation("meter", name, "TABLE", None, dict.fromkeys(columns)))
 
 
 def _comment_on_results(connection: duckdb.DuckDBPyConnection, relation: _Relation, strategy: StrategyRow) -> None:
@@ -259,10 +258,9 @@ class _Relation(NamedTuple):
                 yield f"COMMENT ON COLUMN {name}.{quote(column)} IS {literal(texts[column])}"
 
 
-def _relations(connection: duckdb.DuckDBPyConnection, name: str | None = None) -> list[_Relation]:
-    """The tables and views of `meter` and `results`, or the one of a name in `meter`."""
-    own = "schema_name IN ('meter', 'results')" if name is None else f"schema_name = 'meter' AND name = {literal(name)}"
-    rows = connection.execute(f"""
+def _relations(connection: duckdb.DuckDBPyConnection) -> list[_Relation]:
+    """The tables and views of `meter` and `results`."""
+    rows = connection.execute("""
         SELECT schema_name, name, kind, about.comment, list(column_name), list(texts.comment)
         FROM (
             SELECT database_name, schema_name, table_name AS name, 'TABLE' AS kind, comment FROM duckdb_tables()
@@ -272,11 +270,11 @@ def _relations(connection: duckdb.DuckDBPyConnection, name: str | None = None) -
         JOIN (
             SELECT database_name, schema_name, table_name AS name, column_name, comment FROM duckdb_columns()
         ) AS texts USING (database_name, schema_name, name)
-        WHERE database_name = current_database() AND {own}
+        WHERE database_name = current_database() AND schema_name IN ('meter', 'results')
         GROUP BY ALL
         ORDER BY ALL
-    """).fetchall()  # noqa: S608
+    """).fetchall()
     return [
-        _Relation(schema, named, kind, about, dict(zip(columns, texts, strict=True)))
-        for schema, named, kind, about, columns, texts in rows
+        _Relation(schema, name, kind, about, dict(zip(columns, texts, strict=True)))
+        for schema, name, kind, about, columns, texts in rows
     ]
