@@ -491,7 +491,9 @@ def test_a_key_of_several_fields_is_given_with_commas_or_by_the_option_again(met
     both = meter("rekey", "books", "--key", "title", "--ignore", "price", "--ignore", "title", "--json").document
     assert both["ignore"] == ["price", "title"]
     assert "--key: 'title' is there twice" in one_line(meter("rekey", "books", "--key", "title", "--key", "title"))
-    assert "--key and --by-hash exclude each other" in one_line(meter("rekey", "books", "--key", "title", "--by-hash"))
+    assert "--key, --by-hash and --found exclude each other" in one_line(
+        meter("rekey", "books", "--key", "title", "--by-hash")
+    )
 
 
 def test_a_strategy_of_meter_yaml_that_does_not_exist_is_named(meter: Command, tmp_path: Path) -> None:

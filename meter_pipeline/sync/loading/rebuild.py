@@ -124,7 +124,7 @@ def rekey(lake: Lake, ledger: Ledger, strategy: StrategyRow, rules: ChosenRules,
     try:
         context = open_context(lake, ledger, strategy.strategy_id, limits=limits)
         state = replace(read_state(context, is_first=False), rules=rules)
-        if rules.source == item_rules.NONE:
+        if rules.source == item_rules.NONE and rules.items == item_rules.load(context.strategy.identity).items:
             state = choose_key(context, state, [], [])
         with refusal_explained("the rows were not made again", "try again"):
             rebuild_rows(context, state)
