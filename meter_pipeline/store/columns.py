@@ -167,7 +167,7 @@ def infer_columns(values: FieldValues, stamp: Stamp, depth: int = 0) -> tuple[Fi
     """`infer_fields` for objects that are taken apart already."""
     time, job, start = stamp
     return tuple(
-        Field(name, infer(values[name], stamp, depth), (time, job, start + position))
+        Field(name, infer(values.present(name)[1], stamp, depth), (time, job, start + position))
         for position, name in enumerate(values.names)
     )
 

@@ -29,6 +29,27 @@ class FieldValues:
             return held.get(name) or [None] * len(self._objects)
         return [values.get(name) for values in self._objects]
 
+    def present(self, name: str) -> tuple[Sequence[int], Sequence[Any]]:
+        """Places and values of the objects that have a field; there may be others with None among them.
+
+        To ask this for every name takes as long as there are values, and not for each name as there are objects.
+        """
+        held = self._held
+        if held is not None:
+            column = held.get(name, ())
+            return range(len(column)), column
+        return self._entries.get(name, ((), ()))
+
+    @cached_property
+    def _entries(self) -> dict[str, tuple[list[int], list[Any]]]:
+        found: dict[str, tuple[list[int], list[Any]]] = {name: ([], []) for name in self.names}
+        for place, values in enumerate(self._objects):
+            for name, value in values.items():
+                places, column = found[name]
+                places.append(place)
+                column.append(value)
+        return found
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The fields, in the order in which they first appear."""

@@ -21,3 +21,6 @@ def test_values_by_field_are_those_of_each_object(most_cells: int, objects: list
         assert list(values.names) == list(dict.fromkeys(name for item in objects for name in item))
         for name in "abcdefg":
             assert list(values[name]) == [item.get(name) for item in objects]
+            found = dict(zip(*values.present(name), strict=True))
+            assert found.keys() >= {place for place, item in enumerate(objects) if name in item}
+            assert all(objects[place].get(name) == value for place, value in found.items())

@@ -6,7 +6,7 @@ Items are compared all at once, a field of all of them after the other: most fie
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import compress
+from itertools import chain, compress
 from operator import ne
 from typing import Any, NamedTuple, TypeAlias
 
@@ -24,6 +24,8 @@ Both: TypeAlias = "tuple[Any, Any]"
 """An item, or a part of it, in the old and in the new job."""
 _ABSENT = type(None)
 _TEXTS = frozenset({str})
+# Objects are compared one by one where all names in each of them would be this many times their values.
+_SPARSE = 4
 
 
 class Values(NamedTuple):
@@ -133,7 +135,13 @@ class _Walk:
     def objects(self, values: Values, ignored: Ignored, steps: Steps, path: Steps) -> None:
         """Compares objects field by field."""
         places, (before, after) = values.places, map(FieldValues, values[1:])
-        for name in dict.fromkeys((*before.names, *after.names)):
+        names = dict.fromkeys((*before.names, *after.names))
+        if len(places) > 1 and len(names) * len(places) > _SPARSE * sum(map(len, chain(values.old, values.new))):
+            # Objects keyed by data: few of them have the same names.
+            for number in range(len(places)):
+                self.objects(values.take([number]), ignored, steps, path)
+            return
+        for name in names:
             inside = ignored.get(name, NOTHING)
             if inside is not None:
                 field = Values(places, before[name], after[name])

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Context, Decimal
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, compress
 from operator import is_
 from typing import Any, TypeAlias
 
@@ -200,11 +200,11 @@ def _arrange_all(values: Sequence[Any], order: bool | None) -> list[Any]:
     arranged = list(values)
     by_field = FieldValues(values)
     for name in by_field.names:
-        column = by_field[name]
+        everywhere, column = by_field.present(name)
         if _NESTED.isdisjoint(map(type, column)):
             continue
-        places = [place for place, value in enumerate(column) if type(value) in _NESTED]
-        inner = [column[place] for place in places]
+        is_nested = [type(value) in _NESTED for value in column]
+        places, inner = compress(everywhere, is_nested), list(compress(column, is_nested))
         for place, old, new in zip(places, inner, _arrange_all(inner, order), strict=True):
             if new is not old:
                 arranged[place] = arranged[place] | {name: new}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store.lake.lake import CHANGES
+from meter_pipeline.sync.changes import fields
 from meter_pipeline.sync.changes.diff import ADDED, CHANGED, MOVED, REMOVED, Counts, Row, Rows, Seen, changed_rows
 from meter_pipeline.sync.changes.fields import ElementKeys
 from meter_pipeline.sync.changes.numbers import NumberReader
@@ -80,6 +81,10 @@ def test_items_that_are_compared_together_have_the_rows_of_each_alone(
 
     names = [str(number) for number in range(len(items))]
     rows = rows_of(names)
+    with pytest.MonkeyPatch.context() as patch:
+        # As objects whose names are data are compared.
+        patch.setattr(fields, "_SPARSE", 0.5)
+        assert rows_of(names) == rows
     assert rows == [row for name in names for row in rows_of([name])]
     assert rows == sorted(rows, key=lambda row: (int(row[0]), row[2] or ""))
 
