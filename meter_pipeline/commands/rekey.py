@@ -57,8 +57,9 @@ def rekey(
         rules = asked(config, row, [] if by_hash else key_fields, ignored_fields, found=found)
         if not rebuild(store.lake, store.ledger, row, rules, Limits(helpers=settings.processes - 1)):
             raise RekeyError(f"{row.slug} is being loaded at this moment: try again when that has ended")
-        (row,) = find_known_strategies(store.ledger, row.strategy_id)
-        rules = load(row.identity)
+        rebuilt = store.ledger.strategy(row.strategy_id)
+        assert rebuilt is not None
+        rules = load(rebuilt.identity)
         duplicates = store.ledger.duplicates().get(row.strategy_id, 0)
     if as_json:
         print_json({"strategy": row.slug, "key": rules.key, "ignore": rules.ignore, "duplicates": duplicates})

@@ -55,7 +55,7 @@ def find_mismatches(config: Config, strategies: Sequence[KnownStrategy]) -> list
             other = config.label(named[0].slug, named[0].strategy_id, named[0].name)
             found.append((entry.line, f"{label!r} and {other!r} are one strategy: write one entry for it"))
         for strategy in used:
-            found += [(entry.line, line) for line in _unknown_fields(strategy, entry)]
+            found += [(entry.line, line) for line in _unfit_fields(strategy, entry)]
     return [f"{config.path}:{line}: {text}" for line, text in sorted(found)]
 
 
@@ -94,7 +94,7 @@ def _describe_meant(path: Path, depth: int, names: Sequence[str]) -> str:
     return f"{f'{spell_path(above)} has' if above else 'there are'} {list_names(names)}"
 
 
-def _unknown_fields(strategy: KnownStrategy, entry: StrategyConfig) -> Iterator[str]:
+def _unfit_fields(strategy: KnownStrategy, entry: StrategyConfig) -> Iterator[str]:
     if entry.items is not None and parse_path(entry.items)[0] in (strategy.field_names() or ()):
         # No sync has unwrapped the items yet: the fields that are known are those of the wrappers.
         return

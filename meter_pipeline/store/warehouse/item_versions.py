@@ -20,7 +20,7 @@ from meter_pipeline.store.warehouse import targets
 TABLE = "meter.kept_item_versions"
 
 #: Makes a query of a table of the lake (`results` in its common columns), with `strategy`: the rows of some strategies
-#: since a time, among which there may be others.
+#: since a time, and no others.
 FindRows: TypeAlias = Callable[[str, Sequence[str], datetime], str]
 
 # Jobs of this many items are read together (number of items): a bound for memory, and few scans for many strategies.

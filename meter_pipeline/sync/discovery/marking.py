@@ -37,12 +37,12 @@ class Tally:
 
 def describe_marking(tally: Tally) -> str:
     """One line for people: how many changes a sync marks as seen, for whom, and how to prevent it."""
-    counted = f"{count_of(tally.changes, 'unseen change')} of {count_of(tally.schedules, 'schedule')}"
-    if not tally.changes:
-        counted = "no schedule has unseen changes so far"
-    least = "at least " if tally.more and tally.changes else ""
+    counted = "no schedule has unseen changes so far"
+    if tally.changes:
+        changes, schedules = count_of(tally.changes, "unseen change"), count_of(tally.schedules, "schedule")
+        counted = f"{'at least ' if tally.more else ''}{changes} of {schedules}"
     return (
-        f"{least}{counted}: a sync loads them, then marks them as seen at Meter for every "
+        f"{counted}: a sync loads them, then marks them as seen at Meter for every "
         "consumer of the account; `sync --no-acknowledge`, or `acknowledge: false` in meter.yaml, leaves them unseen"
     )
 
