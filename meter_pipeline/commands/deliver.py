@@ -23,7 +23,13 @@ def deliver(
     target: Annotated[
         list[str] | None, typer.Argument(help="Name of a target in meter.yaml; all targets by default.")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Send everything again, not only what has changed.")] = False,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full",
+            help="Send everything again, not only what has changed; replaces what another ledger delivered, too.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Send what was published to other databases, each whole or not at all."""

@@ -81,11 +81,12 @@ def deliver(
         path: The published file.
         target: What to deliver.
         address: Where to.
-        full: Send everything again.
+        full: Send everything again, and take the target over from another ledger.
         lake_url: The lake's URL, with its keys and options, for a publication that reads a lake on S3 in place.
 
     Raises:
-        WarehouseError: There is no publication, or the target refuses. The target keeps what it has.
+        WarehouseError: There is no publication, another ledger filled the target, or the target refuses. The target
+            keeps what it has.
     """
     started = time.monotonic()
     kept = _find_publication(path)
@@ -93,6 +94,8 @@ def deliver(
         session.begin()
         existing = session.find_tables()
         said = session.read_held()
+        if not full:
+            _refuse_other_ledger(ledger, said, target, address)
         held, notes = _judge(ledger, said, existing, full=full)
         if held is not None and _is_up_to_date(held, kept, target, existing):
             difference, sent = Difference((), (), ()), {}
@@ -169,6 +172,22 @@ def _find_publication(path: Path) -> Kept:
     raise WarehouseError(f"{path} is not as it was published: run `meter-pipeline publish --force`")
 
 
+def _refuse_other_ledger(ledger: Ledger, said: Held | None, target: DeliveryTarget, address: Address) -> None:
+    """Refuses to replace what another ledger delivered, such as another account's data by a sandbox's.
+
+    A ledger has noted every target that it ever filled; one that was put back from a copy has, too.
+
+    Raises:
+        WarehouseError: Another ledger filled the target.
+    """
+    if said is not None and ledger.fact(_fact(said.target_id)) is None:
+        raise WarehouseError(
+            f"{address.shown}: what is there was delivered from another ledger (publication {said.publication_id}): "
+            f"give the target {target.name} a schema or address of its own in meter.yaml, or replace what is there by "
+            f"`meter-pipeline deliver {target.name} --full`"
+        )
+
+
 def _judge(
     ledger: Ledger, said: Held | None, existing: Mapping[str, Existing], *, full: bool
 ) -> tuple[Held | None, list[str]]:
@@ -180,7 +199,7 @@ def _judge(
         return None, ["the target does not say any more what it has: everything is sent again"] if has_ours else []
     if said.delivery_id in (ledger.fact(_fact(said.target_id)) or "").split():
         return said, []
-    return None, ["the target was last filled from another ledger or another state of it: everything is sent again"]
+    return None, ["the target was last filled from another state of this ledger: everything is sent again"]
 
 
 def _is_up_to_date(held: Held, kept: Kept, target: DeliveryTarget, existing: Mapping[str, Existing]) -> bool:

@@ -16,7 +16,7 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse.build import Built
 from meter_pipeline.store.warehouse.delivery.deliver import open_session
 from meter_pipeline_tests.store.warehouse.delivery.targets import KINDS, Target, expected
-from meter_pipeline_tests.store.warehouse.desk import APRIL, Desk, Marts
+from meter_pipeline_tests.store.warehouse.desk import APRIL, MARCH, Desk, Marts, open_desk
 
 
 def test_delivering_twice_sends_nothing_and_changes_nothing(target: Target, desk: Desk) -> None:
@@ -77,7 +77,30 @@ def test_a_target_that_does_not_say_what_it_has_gets_everything(target: Target, 
         assert target.content() == expected(desk.path)
 
 
-def test_what_another_ledger_has_delivered_is_not_relied_on(target: Target, desk: Desk, tmp_path: Path) -> None:
+def test_what_another_ledger_has_delivered_is_not_replaced_without_being_asked(
+    target: Target, desk: Desk, tmp_path: Path
+) -> None:
+    target.deliver(desk.ledger, desk.path)
+    before = _fingerprint(target)
+    (tmp_path / "other").mkdir()
+    with open_desk(tmp_path / "other") as other:
+        other.load("chairs", "c1", MARCH, "z")
+        other.publish()
+        with pytest.raises(WarehouseError, match=r"from another ledger .* deliver analytics --full"):
+            target.deliver(other.ledger, other.path)
+        assert _fingerprint(target) == before
+        # Nor is the other one when it comes back.
+        target.deliver(other.ledger, other.path, full=True)
+        assert target.content() == expected(other.path)
+        assert target.deliver(other.ledger, other.path).unchanged
+        with pytest.raises(WarehouseError, match="from another ledger"):
+            target.deliver(desk.ledger, desk.path)
+        assert target.content() == expected(other.path)
+
+
+def test_what_another_state_of_the_ledger_has_delivered_is_not_relied_on(
+    target: Target, desk: Desk, tmp_path: Path
+) -> None:
     """A ledger that was put back from a copy counts its revisions again: equal ones mean other rows."""
     copy = tmp_path / "before.sqlite"
     target.deliver(desk.ledger, desk.path)
@@ -93,9 +116,7 @@ def test_what_another_ledger_has_delivered_is_not_relied_on(target: Target, desk
     desk.load("books", "b3", APRIL, "d", "e")
     desk.publish(force=True)
     sent = target.deliver(desk.ledger, desk.path)
-    assert sent.notes == (
-        "the target was last filled from another ledger or another state of it: everything is sent again",
-    )
+    assert sent.notes == ("the target was last filled from another state of this ledger: everything is sent again",)
     assert target.content() == expected(desk.path)
 
 
