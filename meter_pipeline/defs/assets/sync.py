@@ -315,7 +315,7 @@ def _declared_spec(declared: DeclaredStrategy, config: Config) -> dg.AssetSpec:
     return dg.AssetSpec(
         make_results_key(declared.slug),
         deps=[ITEMS],
-        description=f"**{declared.label}**: declared ({declared.source}); no sync has seen this strategy at Meter yet.",
+        description=f"{declared.label}: declared ({declared.source}); no sync has seen this strategy at Meter yet.",
         group_name="results",
         kinds={"meter", "parquet"},
         owners=list(own.owners) if own is not None and own.owners else OWNERS,
@@ -331,7 +331,7 @@ def _results_spec(strategy: "StrategyRow", policy: dg.FreshnessPolicy | None, co
     return dg.AssetSpec(
         make_results_key(strategy.slug),
         deps=[ITEMS],
-        description=f"**{strategy.name or strategy.slug}**: {described or 'typed items'}\n\nScraped from {page}.",
+        description=f"{strategy.name or strategy.slug}: {described or 'typed items'}\n\nScraped from {page}.",
         group_name="results",
         freshness_policy=policy,
         kinds={"meter", "parquet"},

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import date, datetime, time, timezone
+from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -104,14 +105,23 @@ def _format_cell(value: Any, most: int, word: int) -> str:
 
 def shorten(value: Any, most: int = _CELL) -> str:
     """Returns a scraped value as one line of at most `most` characters, not escaped for markdown."""
-    text = (
-        "" if value is None else value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    )
+    text = _spell(value)
     # A lone surrogate has no UTF-8 form.
     text = " ".join(replace_surrogates(text).split())
     # The UI makes a link of an address, which cannot wrap: its path is more useful than its host.
     address = _ADDRESS.match(text)
     return _clip(text[address.end() :] if address and len(text) > address.end() else text, most)
+
+
+def _spell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Decimal):
+        # A column has one scale for all its amounts: 19.650000000000 is 19.65.
+        return f"{value.normalize():f}"
+    if isinstance(value, str | date | time):
+        return str(value)
+    return json.dumps(value, default=str, ensure_ascii=False)
 
 
 def escape_markdown(text: str) -> str:

@@ -15,14 +15,17 @@ _TAG = "meter/sandbox"
 
 
 def mark_sandbox(assets: Sequence[dg.AssetsDefinition], folder: Path) -> list[dg.AssetsDefinition]:
-    """Adds a notice and a tag to the assets if a sandbox filled the data folder; else returns them unchanged."""
+    """Adds a notice and a tag to the assets if a sandbox filled the data folder; else returns them unchanged.
+
+    The notice comes last and is plain: lists of assets show the beginning of a description, without markdown.
+    """
     notice = origin.notice(folder)
     if notice is None:
         return list(assets)
 
     def mark(spec: dg.AssetSpec) -> dg.AssetSpec:
         return spec.replace_attributes(
-            description=f"**{notice}**\n\n{spec.description or ''}", tags={**spec.tags, _TAG: "made-up-data"}
+            description=f"{spec.description or ''}\n\n{notice}".lstrip(), tags={**spec.tags, _TAG: "made-up-data"}
         )
 
     return [definition.map_asset_specs(mark) for definition in assets]

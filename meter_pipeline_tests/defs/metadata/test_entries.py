@@ -124,6 +124,15 @@ def test_a_column_of_results_says_how_its_field_was_received(pipeline: Pipeline)
     assert described["x_y"] == "Field “\\[x\\](y)”, in 4 of 4 items of the latest job, for example an empty text"
 
 
+def test_the_example_of_a_typed_column_is_spelt_like_the_value(pipeline: Pipeline) -> None:
+    pipeline.sandbox.add_strategy("Lamps", "https://lamps.example/")
+    pipeline.scrape("Lamps", *({"price": f"{9 + n}.50 €", "since": f"{13 + n}/02/2026"} for n in range(4)))
+    schema = metadata(pipeline.run(), "results/lamps")["dagster/column_schema"]
+    described = {column.name: column.description for column in schema.schema.columns}
+    assert described["price_amount"].endswith("for example 9.5")
+    assert described["since_date"].endswith("for example 2026-02-13")
+
+
 def test_a_column_that_stays_text_although_it_looks_like_dates_says_why(pipeline: Pipeline) -> None:
     pipeline.sandbox.add_strategy("Stools", "https://stools.example/")
     dates = [("01/02/2026", "2026-02-01"), ("03/04/2026", "2026-02-09")]

@@ -26,7 +26,10 @@ def test_every_page_and_materialisation_of_a_sandboxs_data_says_that_it_is_made_
         event.asset_key.to_user_string() for event in events if event.asset_key
     }
     assert {str(event.materialization.metadata["data origin"].value) for event in events} == {_NOTICE}
-    assert all(text.startswith(f"**{_NOTICE}**") for text in _descriptions(pipeline).values())
+    described = _descriptions(pipeline).values()
+    assert all(text.endswith(f"\n\n{_NOTICE}") for text in described)
+    # The catalog and the graph show how a description begins, and no markdown.
+    assert not [text for text in described if text.startswith(("*", _NOTICE))]
     node = pipeline.defs().resolve_asset_graph().get(dg.AssetKey(["results", "books"]))
     assert node.tags["meter/sandbox"] == "made-up-data"
 
