@@ -26,7 +26,7 @@ from meter_pipeline.defs.keys import LAKE_IO_MANAGER, METER_RESOURCE, STORE_RESO
 from meter_pipeline.defs.metadata.origin import mark_sandbox
 from meter_pipeline.defs.naming import MeterTranslator, translate
 from meter_pipeline.defs.resources import MeterResource, StoreResource
-from meter_pipeline.defs.schedules import SYNC, build_hourly_schedule, build_jobs
+from meter_pipeline.defs.schedules import LOAD, SYNC, build_hourly_schedule, build_jobs
 from meter_pipeline.defs.sensors import SensorSettings, build_schedule_sensor
 from meter_pipeline.store.warehouse.dbt import Project
 from meter_pipeline.text.printable import PrintableLog
@@ -110,11 +110,15 @@ def build_defs(
         acknowledge=config.acknowledge, most=settings.schedules_per_run, publish_every=settings.publish_every
     )
     slugs = None if has_others else {*declared, *(row.slug for row in rows)}
+    sensed = {
+        job: [key for definition in part for key in sorted(definition.keys)]
+        for job, part in ((SYNC, executable), (LOAD, executable[:2]))
+    }
     return dg.Definitions(
         assets=[*executable, *translate(others, translator)],
         jobs=[*jobs.values(), *build_decision_jobs(names)],
         schedules=[build_hourly_schedule(jobs[SYNC], names)],
-        sensors=[build_schedule_sensor(jobs, slugs, settings=sensing, names=names)],
+        sensors=[build_schedule_sensor(jobs, slugs, assets=sensed, settings=sensing, keys=keys, names=names)],
         resources={
             names.qualify(METER_RESOURCE): MeterResource(
                 api_key_variable=account.api_key.env_var_name if account.api_key is not None else None,

@@ -15,7 +15,7 @@ import dagster as dg
 
 from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.defs.keys import METER_RESOURCE, STORE_RESOURCE, SYNC_STEP
-from meter_pipeline.defs.naming import Names
+from meter_pipeline.defs.naming import Keys, Names
 from meter_pipeline.defs.resources import MeterResource, StoreResource
 from meter_pipeline.defs.schedules import LOAD, PUBLISH, SYNC
 from meter_pipeline.text.printable import PrintableLog, printable
@@ -99,7 +99,9 @@ def build_schedule_sensor(
     jobs: Mapping[str, Any],
     known: Collection[str] | None,
     *,
+    assets: Mapping[str, Collection[dg.AssetKey]],
     settings: SensorSettings = SensorSettings(),
+    keys: Keys = Keys(),
     names: Names = Names(),
 ) -> dg.SensorDefinition:
     """Builds the sensor, which is off until you switch it on.
@@ -107,7 +109,9 @@ def build_schedule_sensor(
     Args:
         jobs: The jobs that it requests runs of, from `build_jobs`.
         known: Slugs of the strategies that have an asset; None if a new one needs none.
+        assets: The assets of the jobs that load, by the job's name.
         settings: How it works.
+        keys: Translates between the project's asset keys and this package's.
         names: Names of the sensor, its resources and the syncing step in this code location.
     """
 
@@ -122,7 +126,7 @@ def build_schedule_sensor(
     def sensor(context: dg.SensorEvaluationContext, **resources: object) -> dg.SensorResult:
         # The resources' names differ per account, so they are read from the context; a direct call passes them as well.
         context.log.addFilter(PrintableLog())
-        return _Tick(context, names, None if known is None else frozenset(known), settings).evaluate()
+        return _Tick(context, names, None if known is None else frozenset(known), assets, keys, settings).evaluate()
 
     return sensor
 
@@ -135,9 +139,11 @@ class _Tick:
         context: dg.SensorEvaluationContext,
         names: Names,
         known: frozenset[str] | None,
+        assets: Mapping[str, Collection[dg.AssetKey]],
+        keys: Keys,
         settings: SensorSettings,
     ) -> None:
-        self._context, self._names = context, names
+        self._context, self._names, self._assets, self._keys = context, names, assets, keys
         self._meter: MeterResource = getattr(context.resources, names.qualify(METER_RESOURCE))
         self._store: StoreResource = getattr(context.resources, names.qualify(STORE_RESOURCE))
         self._known, self._settings = known, settings
@@ -254,10 +260,19 @@ class _Tick:
         summary = _summarise(found, unknown)
         if not chosen and not others:
             return [], summary
-        name = self._names.qualify(SYNC if self._settings.publish_every is None else LOAD)
+        job = SYNC if self._settings.publish_every is None else LOAD
         step = {"config": {"schedules": chosen, "inbox": True}}
         config = {"ops": {self._names.qualify(SYNC_STEP): step}}
-        return [dg.RunRequest(job_name=name, run_config=config, tags=self._tags)], summary
+        # Which strategies other jobs in the inbox belong to is not known yet.
+        selection = None if others else self._select(self._assets[job], chosen)
+        name = self._names.qualify(job)
+        return [dg.RunRequest(job_name=name, run_config=config, tags=self._tags, asset_selection=selection)], summary
+
+    def _select(self, assets: Collection[dg.AssetKey], schedules: Collection[str]) -> list[dg.AssetKey]:
+        from meter_pipeline.defs.selection import select_assets
+
+        with self._store.open() as store:
+            return select_assets(self._context.instance, store.ledger, assets, schedules, self._keys)
 
     def _find_unknown(self, ledger: Any) -> list[str]:
         """Returns the slugs of strategies at Meter that have no asset until definitions are loaded again."""

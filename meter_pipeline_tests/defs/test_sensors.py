@@ -74,6 +74,7 @@ class Daemon:
         done = self.defs.resolve_job_def(request.job_name or "sync").execute_in_process(
             instance=self.pipeline.instance,
             run_config={**QUIET, **request.run_config},
+            asset_selection=request.asset_selection,
             tags=request.tags,
             raise_on_error=False,
         )
@@ -92,6 +93,19 @@ def daemon(pipeline: Pipeline) -> Daemon:
 def jobs(pipeline: Pipeline, *states: str) -> set[str]:
     with open_ledger(pipeline.settings) as ledger:
         return {row.job_id for row in ledger.jobs(states=states)}
+
+
+def selected(result: dg.SensorResult) -> set[str]:
+    """The assets that the requested run selects."""
+    (request,) = result.run_requests or ()
+    return {key.to_user_string() for key in request.asset_selection or ()}
+
+
+def check_status(pipeline: Pipeline, asset: str, name: str) -> str:
+    """How the check was last executed, or planned."""
+    key = dg.AssetCheckKey(dg.AssetKey.from_user_string(asset), name)
+    found = pipeline.instance.event_log_storage.get_latest_asset_check_execution_by_key([key])
+    return found[key].status.value
 
 
 def test_what_ran_is_asked_for_once_in_one_run(daemon: Daemon) -> None:
@@ -257,6 +271,37 @@ def test_reports_in_the_inbox_are_loaded_whatever_the_listing_says(daemon: Daemo
     inbox.put(Hint(alone, "books"))
     assert "0 due" in daemon.skipped()
     assert not inbox.hints()
+
+
+def test_a_run_selects_what_it_may_have_something_to_say_about(daemon: Daemon) -> None:
+    pipeline = daemon.pipeline
+    daemon.execute(daemon.tick())
+    daemon.reload()
+    for name in ("Books", "Lamps"):
+        pipeline.scrape(name, {"title": "B", "price": 2}, schedule=name.lower())
+    daemon.execute(daemon.tick())
+    pipeline.scrape("Lamps", {"title": "C", "price": 2}, schedule="lamps")
+    result = daemon.tick()
+    assert {"meter/jobs", "meter/item_changes", "results/lamps", "warehouse"} <= selected(result)
+    assert "results/books" not in selected(result)
+    daemon.execute(result)
+    # A check that was not asked for keeps its result: Dagster would show it as skipped.
+    books, lamps = (check_status(pipeline, f"results/{slug}", "no_held_jobs") for slug in ("books", "lamps"))
+    assert (books, lamps) == ("SUCCEEDED", "SUCCEEDED")
+    # Another program loads Books: the next run shows it, whatever it is for.
+    pipeline.scrape("Books", {"title": "D", "price": 2})
+    pipeline.sync()
+    pipeline.scrape("Lamps", {"title": "E", "price": 2}, schedule="lamps")
+    assert {"results/books", "results/lamps"} <= selected(daemon.tick())
+
+
+def test_a_run_for_jobs_whose_strategy_is_not_known_selects_everything(daemon: Daemon) -> None:
+    daemon.execute(daemon.tick())
+    daemon.reload()
+    job = daemon.pipeline.scrape("Books", {"title": "B", "price": 2})
+    Inbox(daemon.pipeline.settings.inbox).put(Hint(job, None))
+    (request,) = daemon.tick().run_requests or ()
+    assert request.asset_selection is None
 
 
 def test_a_cursor_that_cannot_be_read_starts_afresh(daemon: Daemon) -> None:

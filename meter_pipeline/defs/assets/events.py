@@ -43,6 +43,7 @@ from meter_pipeline.defs.metadata.entries import (
 from meter_pipeline.defs.metadata.lineage import trace_synced
 from meter_pipeline.defs.naming import Keys
 from meter_pipeline.defs.rows import read_job_rows
+from meter_pipeline.defs.selection import find_concerned
 
 if TYPE_CHECKING:
     from meter_pipeline.connect import Store
@@ -170,12 +171,7 @@ class Events:
             concerned = set(self._strategies)
             yield from evaluate_checks(selected, self._declared, self._strategies)
         else:
-            # The checks of a strategy without new data or problems would repeat their last result.
-            concerned = job_checks.find_troubled_slugs(self._problems, slugs) | {
-                s for key in changed if (s := find_slug(key))
-            }
-            # A held job that is dropped changes no data, and is a problem no longer.
-            concerned |= {count.slug for count in self._store.ledger.counts() if count.state == "dropped"}
+            concerned = find_concerned(self._store.ledger, self._problems, slugs, changed)
             seen_first = {*concerned, *self._report.new_strategies}
             yield from evaluate_checks(selected, self._declared, self._strategies, seen_first)
             selected = {check for check in selected if job_checks.concerns(check, concerned)}

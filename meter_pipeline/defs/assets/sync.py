@@ -153,7 +153,8 @@ def build_sync_assets(
                 with meter_store.open() as store:
                     if selected:
                         with meter.client(store.ledger, spool_folder=settings.spool) as client:
-                            strategies = config.strategies or _selected(selected, known)
+                            # The sensor names schedules, and selects what the run may have something to say about.
+                            strategies = config.strategies or ([] if config.inbox else _selected(selected, known))
                             report = _run(context, strategies, config, client, store, settings, attempt)
                     origin_note = describe_origin(settings.data_dir)
                     partitions = PartitionEvents(context, keys, names) if has_others else None
