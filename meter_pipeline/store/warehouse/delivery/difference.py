@@ -10,6 +10,9 @@ from meter_pipeline.store.warehouse.delivery.contents import Content, Month
 from meter_pipeline.store.warehouse.delivery.relations import Column
 from meter_pipeline.store.warehouse.delivery.state import Existing, Held, HeldTable
 
+# Most columns that a note names.
+_NAMED = 3
+
 
 @dataclass(frozen=True)
 class Step:
@@ -86,6 +89,18 @@ def compare(
     return Difference(steps, sorted((ours | (set(known) & set(existing))) - chosen), notes)
 
 
+def _explain_rebuild(name: str, wanted: HeldTable, existing: Existing) -> str:
+    """Says why a table is made again: indexes that others have added to it do not come back."""
+    changed = [
+        f"{column} is {wanted.columns[column]} now"
+        for column, type_ in existing.columns.items()
+        if wanted.columns.get(column, type_) != type_
+    ]
+    gone = [f"{column} is gone" for column in existing.columns if column not in wanted.columns]
+    why = ", ".join([*changed, *gone][:_NAMED]) or "it has another primary key"
+    return f"{name} is made again: {why}"
+
+
 def _compare_table(
     name: str, content: Content, wanted: HeldTable, held: HeldTable | None, existing: Existing | None
 ) -> tuple[Step, str | None]:
@@ -106,7 +121,7 @@ def _compare_table(
     )
     fits = existing.columns.items() <= wanted.columns.items()
     if not fits or (held is not None and held.key != wanted.key):
-        return Step(content, wanted, rebuild=True), note
+        return Step(content, wanted, rebuild=True), note or _explain_rebuild(name, wanted, existing)
     if held is None or is_changed or (held.source, held.basis) != (wanted.source, wanted.basis):
         return Step(content, wanted, clear=True, added=added), note
     outdated = {month for month, state in held.states.items() if wanted.states.get(month) != state}

@@ -98,6 +98,11 @@ class Relation:
         return (*(("strategy",) if self.by_strategy else ()), *((self.time,) if self.time else ()))
 
     @property
+    def indexed(self) -> tuple[str, ...]:
+        """The columns of the index by which months are found again; empty where the primary key begins with them."""
+        return () if self.key[: len(self.dividing)] == self.dividing else self.dividing
+
+    @property
     def quoted(self) -> str:
         """Its name in the warehouse, as SQL."""
         schema, _, name = self.source.partition(".")

@@ -197,8 +197,8 @@ class Session(ABC):
 
     def add_index(self, relation: Relation) -> None:
         """Adds an index by which months are found again."""
-        if relation.dividing:
-            columns = ", ".join(self.quote(relation.column(name).target) for name in relation.dividing)
+        if relation.indexed:
+            columns = ", ".join(self.quote(relation.column(name).target) for name in relation.indexed)
             self.execute(f"CREATE INDEX ON {self.name(relation.target)} ({columns})")
 
     def read_grants(self, table: str) -> list[str]:

@@ -102,9 +102,8 @@ class SqliteSession(Session):
 
     def add_index(self, relation: Relation) -> None:
         """Adds an index by which months are found again."""
-        dividing = [*(["strategy"] if relation.by_strategy else []), *([relation.time] if relation.time else [])]
-        if dividing:
-            columns = ", ".join(quote(relation.column(name).target) for name in dividing)
+        if relation.indexed:
+            columns = ", ".join(quote(relation.column(name).target) for name in relation.indexed)
             index = quote(f"{relation.target}_by_month")
             self.execute(f"CREATE INDEX {index} ON {self.name(relation.target)} ({columns})")
 

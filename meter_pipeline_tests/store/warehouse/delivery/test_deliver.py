@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -142,6 +143,21 @@ def test_tables_that_were_changed_by_hand_are_sent_in_full(target: Target, desk:
     assert target.content() == expected(desk.path)
 
 
+def test_a_table_that_is_made_again_is_named_with_the_reason(target: Target, desk: Desk) -> None:
+    target.tables = ("marts.plans",)
+    desk.publish(Plans("2026-04-01"))
+    target.deliver(desk.ledger, desk.path)
+    desk.touch()
+    desk.publish(Plans("2026-04-01", extra="'x' AS why, ", id_="'a'"))
+    (note,) = target.deliver(desk.ledger, desk.path).notes
+    assert re.fullmatch(r"plans is made again: id is \w+( \w+)* now", note, re.IGNORECASE)
+    assert target.ask("SELECT id, why FROM SCHEMA.plans ORDER BY id") == [("2", None), ("a", "x")]
+    desk.touch()
+    desk.publish(Plans("2026-04-01", id_="'a'"))
+    (note,) = target.deliver(desk.ledger, desk.path).notes
+    assert note.lower() == "plans is made again: why is gone"
+
+
 def test_a_table_of_somebody_else_is_never_touched(target: Target, desk: Desk) -> None:
     target.tables = ("results.*",)
     target.deliver(desk.ledger, desk.path)
@@ -230,17 +246,18 @@ def test_a_warehouse_that_is_not_there_or_was_changed_is_not_delivered(target: T
 class Plans(Marts):
     """A model of two rows, whose dividing times are a given one and one in March."""
 
-    def __init__(self, until: str) -> None:
-        super().__init__(version=until, carried=())
-        self._until = until
+    def __init__(self, until: str, *, id_: str = "1", extra: str = "") -> None:
+        super().__init__(version=f"{until}{id_}{extra}", carried=())
+        self._until, self._id, self._extra = until, id_, extra
 
     def build(self, file: Path) -> Built:
         """Builds it."""
         with duckdb.connect(str(file)) as connection:
             connection.execute("CREATE SCHEMA IF NOT EXISTS marts")
             connection.execute(
-                f"CREATE OR REPLACE TABLE marts.plans AS SELECT 1 AS id, TIMESTAMPTZ '{self._until}' AS valid_to "
-                "UNION ALL SELECT 2, TIMESTAMPTZ '2026-03-05 00:00:00+00'"
+                f"CREATE OR REPLACE TABLE marts.plans AS "
+                f"SELECT {self._id} AS id, {self._extra}TIMESTAMPTZ '{self._until}' AS valid_to "
+                "UNION ALL BY NAME SELECT 2 AS id, TIMESTAMPTZ '2026-03-05 00:00:00+00' AS valid_to"
             )
         return Built("invocation", 1)
 

@@ -34,6 +34,19 @@ def test_tables_have_keys_comments_and_types(target: Target, desk: Desk) -> None
     ]
 
 
+def test_no_index_repeats_the_primary_key(target: Target, desk: Desk) -> None:
+    target.deliver(desk.ledger, desk.path)
+    rows = target.ask(
+        "SELECT i.indrelid::regclass::text, string_to_array(i.indkey::text, ' '), i.indisprimary FROM pg_index i "
+        f"JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = '{target.schema}'::regnamespace"
+    )
+    keys = {table: columns for table, columns, is_key in rows if is_key}
+    others = [(table, columns) for table, columns, is_key in rows if not is_key]
+    assert keys
+    assert others
+    assert not [table for table, columns in others if keys.get(table, [])[: len(columns)] == columns]
+
+
 def test_rights_survive_a_table_that_is_made_again(target: Target, desk: Desk) -> None:
     target.ask("DO $$ BEGIN CREATE ROLE reader; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
     target.deliver(desk.ledger, desk.path)
