@@ -26,6 +26,8 @@ _WRAP = re.compile(rb'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(?=\[)', re.DOTALL)
 _LIST_WRAP = re.compile(rb'\[\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(?=\[)', re.DOTALL)
 _WRAP_END = re.compile(rb"(?<=\])\s*\}\Z")
 _LIST_WRAP_END = re.compile(rb"(?<=\])\s*\}\s*\]\Z")
+# What a JSON value begins with, as far as one byte shows it.
+_BEGINNINGS = frozenset(b'{["-0123456789tfn')
 _MARKED = ("marked_seen", "mark_seen", "marked_as_seen")
 
 
@@ -156,7 +158,7 @@ def change_set(content: Content, schedule_id: str, known: Collection[str] = ()) 
 
 def _object(node: Node, expected: str) -> dict[str, Node]:
     if node.first != b"{":
-        raise Malformed(f"JSON, but not {expected}")
+        raise _unlike(node, expected)
     return node.members()
 
 
@@ -168,7 +170,12 @@ def _list(node: Node, names: tuple[str, ...]) -> Iterator[Node]:
                 return members[name].each()
     elif node.first == b"[":
         return node.each()
-    raise Malformed("JSON, but not a list")
+    raise _unlike(node, "a list")
+
+
+def _unlike(node: Node, expected: str) -> Malformed:
+    """Returns the error about a body of another kind; a page of HTML is none of JSON's."""
+    return Malformed(f"JSON, but not {expected}" if _BEGINNINGS.issuperset(node.first) else "not JSON")
 
 
 def _body(members: dict[str, Node], size: int, bounds: Bounds, asked: str | None = None) -> JobBody:

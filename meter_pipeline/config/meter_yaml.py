@@ -113,7 +113,8 @@ def load_config(named: Path | None) -> Config:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+        reason = "a tab: indent with spaces" if "'\\t'" in (error.problem or "") else error.problem
+        raise ConfigError(f"{path}:{line}: not valid YAML: {reason}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}:1: not valid YAML: {' '.join(str(error).split())}") from None
     return Config(path=path) if root is None else _Reader(path).config(root)

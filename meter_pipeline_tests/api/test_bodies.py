@@ -134,7 +134,7 @@ def test_spooled_and_in_memory_are_the_same(items: Any, seed: int, piece: int, w
         (b'"text"', "not a job|neither a JSON object"),
         (b'{"status": "completed", "results": []}', "neither job_id nor id"),
         (b'{"job_id": "", "results": []}', "neither job_id nor id"),
-        (b"<html>502</html>", "not a job|neither a JSON object"),
+        (b"<html>502</html>", "not JSON|neither a JSON object"),
         (b'{"job_id": "j", "parameters": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "nested deeper"),
         (b'{"job_id": "j", "parameters": ' + b"[" * 257 + b"]" * 257 + b"}", "nested deeper"),
         (
@@ -242,6 +242,16 @@ def test_lists_come_bare_or_in_an_envelope(envelope: str, limit: int) -> None:
 def test_what_is_no_list_is_refused(text: bytes, limit: int) -> None:
     with pytest.raises(Malformed):
         rows(received(text, limit), "jobs", dict)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(b'{"detail": "x"}', "JSON, but not a list"), (b"7", "JSON, but not a list"), (b"<html>", "not JSON")],
+)
+def test_a_page_of_html_is_not_called_json(text: bytes, reason: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        rows(received(text, 1_000), "jobs", dict)
+    assert caught.value.reason == reason
 
 
 def test_a_row_that_cannot_be_used_costs_itself(limit: int) -> None:

@@ -93,6 +93,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
         ("strategies: [books]\n", 1, "strategies must be a mapping of names to values"),
         ("- 1\n", 1, "the file must be a mapping of names to values"),
         ("strategies:\n  a: [\n", 3, "not valid YAML"),
+        ("strategies:\n\ta: {}\n", 2, "not valid YAML: a tab: indent with spaces"),
         ("filter: \x00\n", 1, "not valid YAML"),
     ],
 )
