@@ -49,7 +49,7 @@ def keys(
                 "strategies": [
                     {
                         "strategy": row.slug,
-                        **{name: value for name, value in asdict(rules).items() if name not in _INTERNAL},
+                        **{name: value for name, value in vars(rules).items() if name not in _INTERNAL},
                         "duplicates": duplicates.get(row.strategy_id, 0),
                         "finding": None if (finding := find_trouble(rules)) is None else finding.message,
                         "candidates": [asdict(found) for found in list_candidates(rules.search)],

@@ -51,6 +51,13 @@ def test_a_strategy_without_a_key_is_named_with_what_to_do(shop: Sandbox, meter:
     assert "no key" not in meter("status").out
 
 
+def test_a_strategy_without_loaded_jobs_has_no_key(shop: Sandbox, meter: Command) -> None:
+    scrape(shop, 2, codes=True)
+    meter("sync", "--strategy", "books")
+    shown = {found["strategy"]: found for found in meter("keys", "--json").document["strategies"]}
+    assert (shown["lamps"]["key"], shown["lamps"]["types"], shown["lamps"]["candidates"]) == ([], {}, [])
+
+
 def test_a_key_that_was_set_can_be_looked_for_in_the_data_again(shop: Sandbox, meter: Command) -> None:
     scrape(shop, 6, codes=True)
     meter("sync", "--strategy", "lamps")
