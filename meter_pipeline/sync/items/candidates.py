@@ -143,6 +143,7 @@ class _Rated:
     reason: str
     shape: int = 0
     spread: int = 0
+    is_picture: bool = False
 
 
 def rank(samples: Sequence[JobSample], book: CodeBook | None = None, *, with_targets: bool = False) -> Search:
@@ -261,7 +262,8 @@ def _rate_all(evidence: Evidence, candidates: Iterable[Fields]) -> list[_Rated]:
         if len(fields) > 1 and not evidence.belong_together(fields):
             rated.append(_rate_by_chance(evidence, fields, measures, len(compared)))
         else:
-            rated.append(_Rated(fields, measures, *judge(fields, measures, shape), shape))
+            is_picture = all(map(evidence.is_picture, fields))
+            rated.append(_Rated(fields, measures, *judge(fields, measures, shape), shape, is_picture=is_picture))
     return rated
 
 
@@ -339,9 +341,13 @@ def _preference(found: _Rated, order: Mapping[Path, int], targets: int | None) -
     at = [order.get(path, 0) for path in found.fields]
     return (
         place,
+        # An item gets another picture, and several have the same one: a text that is accepted says more of what it is.
+        found.is_picture,
         *evidence,
         lost,
         reused,
+        # A field of which a few items lack a value says more than two that may be different by chance.
+        found.spread > 0,
         -round(measures.presence, 1),
         not (is_page and is_few),
         min(named, KEY_WORDS.index("name")),

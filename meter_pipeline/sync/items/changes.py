@@ -33,7 +33,9 @@ class Changes:
         return self.changes / self.recognised if self.recognised else 0.0
 
 
-def find_changes_by_rest(steps: Steps, own: Comparison, rest: Comparison, chance: Numbers) -> Changes:
+def find_changes_by_rest(
+    steps: Steps, own: Comparison, rest: Comparison, chance: Numbers, likeness: float = 0.0
+) -> Changes:
     """Changes in items that are otherwise the same, beyond those that chance explains.
 
     Args:
@@ -41,16 +43,20 @@ def find_changes_by_rest(steps: Steps, own: Comparison, rest: Comparison, chance
         own: The items by the candidate.
         rest: The items by all other fields together.
         chance: By step, how often two items drawn at random agree in all of these.
+        likeness: How often two items of one job do that have different values of the candidate: these are certainly
+            two, so that others may be, too. 0 where each such pair counts as an item that changed.
     """
     differs, is_known = _compare(own.coded, rest.pairs)
     known = np.bincount(rest.pairs.old.steps[is_known], minlength=len(steps))
+    met = _count_met(steps, rest.pairs, is_known & ~differs, likeness)
     # Items that found no partner by the candidate, and whose other fields another one of these has.
     again = rest.count_shared(own.gone, own.come)
     explained = _explain(steps, own, rest, chance)
     raw = max(int(differs.sum()), int(again.sum()))
     recognised = int(np.maximum(known, own.pairs.matched + again).sum())
     unsure = bound(max(raw - 1.2 * explained, 0.0), raw, recognised)
-    return Changes(beyond_chance(raw, explained), recognised, int(known.sum()), unsure)
+    changes = max(beyond_chance(int(differs.sum()), max(explained, met)), beyond_chance(int(again.sum()), explained))
+    return Changes(changes, recognised, int(known.sum()), unsure)
 
 
 def _explain(steps: Steps, own: Comparison, rest: Comparison, chance: Numbers) -> float:
@@ -68,11 +74,30 @@ def _explain(steps: Steps, own: Comparison, rest: Comparison, chance: Numbers) -
     return float(expected.sum())
 
 
-def find_changes_in_pairs(own: Coded, pairs: Pairs, is_same: Mask) -> Changes:
-    """Changes in those pairs of another candidate that are the same item, as far as other fields tell."""
-    differs, is_known = _compare(own, pairs)
-    recognised, changes = int((is_known & is_same).sum()), int((differs & is_same).sum())
-    return Changes(changes, recognised, recognised, bound(changes, changes, recognised))
+def _count_met(steps: Steps, pairs: Pairs, kept: Mask, likeness: float) -> float:
+    """How many items are paired by chance with another one that is like them; those that kept all meet no other."""
+    settled = np.bincount(pairs.old.steps[kept], minlength=len(steps))
+    return float(((steps.count(steps.old) - settled) * (steps.count(steps.new) - settled)).sum() * likeness)
+
+
+def find_changes_in_pairs(steps: Steps, own: Comparison, pairs: Pairs, is_same: Mask, likeness: float = 0.0) -> Changes:
+    """Changes in those pairs of another candidate that are the same item, as far as other fields tell.
+
+    Args:
+        steps: The steps.
+        own: The items by the candidate.
+        pairs: Those that the other candidate pairs.
+        is_same: Which of these are the same item.
+        likeness: How often two items of one job agree in the other candidate: see `find_changes_by_rest`.
+    """
+    differs, is_known = _compare(own.coded, pairs)
+    checked, changes = int((is_known & is_same).sum()), int((differs & is_same).sum())
+    # Of items that the other one does not pair it says nothing: those that this one pairs have kept their value.
+    recognised = max(checked, len(own.pairs))
+    met = _count_met(steps, pairs, is_known & ~differs, likeness)
+    return Changes(
+        beyond_chance(changes, met) if met else changes, recognised, checked, bound(changes, changes, checked)
+    )
 
 
 def _compare(own: Coded, pairs: Pairs) -> tuple[Mask, Mask]:

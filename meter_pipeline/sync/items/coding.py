@@ -18,7 +18,16 @@ import numpy.typing as npt
 
 from meter_pipeline.config.field_paths import Path
 from meter_pipeline.sync.items.identity import canonical
-from meter_pipeline.sync.items.samples import MAX_DEPTH, MAX_FIELDS, TARGET_PATH, JobSample, is_amount, is_time, mix
+from meter_pipeline.sync.items.samples import (
+    MAX_DEPTH,
+    MAX_FIELDS,
+    TARGET_PATH,
+    JobSample,
+    is_amount,
+    is_picture,
+    is_time,
+    mix,
+)
 
 Codes: TypeAlias = npt.NDArray[np.int64]
 Numbers: TypeAlias = npt.NDArray[np.float64]
@@ -26,8 +35,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 # Values of a job whose shape says whether a field holds amounts.
 _SHAPED = 200
-# What a value is. Which of the last four a text is, is found out when it is needed.
-_OTHER, _UNFIT, _TEXT, _PLAIN, _AMOUNT, _TIME = range(6)
+# What a value is. Which of the last five a text is, is found out when it is needed.
+_OTHER, _UNFIT, _TEXT, _PLAIN, _AMOUNT, _TIME, _PICTURE = range(7)
 
 
 class CodeBook:
@@ -77,8 +86,8 @@ class CodeBook:
                 found[np.ix_(numbers, [places[layout[place]] for place in known])] = coded[:, known]
         return found
 
-    def describe(self, matrix: Codes) -> tuple[Mask, Mask, Mask]:
-        """Which columns could identify items, which of these are mostly words, and which columns are mostly times.
+    def describe(self, matrix: Codes) -> tuple[Mask, Mask, Mask, Mask]:
+        """Which columns could identify items, which of these are mostly words, and which are mostly times, or pictures.
 
         Values that identify items are text or whole numbers, and few of them amounts of money.
         """
@@ -86,18 +95,20 @@ class CodeBook:
         self._describe_texts(shaped)
         kinds = np.frombuffer(self._kinds, np.uint8)[matrix]
         is_fit, kinds = ~(kinds == _UNFIT).any(axis=0), kinds[:_SHAPED]
-        are = (kinds >= _TEXT, kinds == _AMOUNT, kinds == _TIME, shaped > 0)
-        texts, amounts, times, present = (np.count_nonzero(found, axis=0) for found in are)
+        are = (kinds >= _TEXT, kinds == _AMOUNT, kinds == _TIME, kinds == _PICTURE, shaped > 0)
+        texts, amounts, times, pictures, present = (np.count_nonzero(found, axis=0) for found in are)
         is_fit &= (texts == 0) | (amounts * 2 < texts)
         are_times = times * 2 > present
-        return is_fit, is_fit & ~are_times & (texts * 2 > present), are_times
+        return is_fit, is_fit & ~are_times & (texts * 2 > present), are_times, pictures * 2 > present
 
     def _describe_texts(self, codes: Codes) -> None:
         """Finds out which texts among some values are amounts and which are times."""
         kinds = self._kinds
         for code in np.unique(codes[np.frombuffer(kinds, np.uint8)[codes] == _TEXT]).tolist():
             text = self._texts[code] or ""
-            kinds[code] = _AMOUNT if is_amount(text) else _TIME if is_time(text) else _PLAIN
+            kinds[code] = (
+                _AMOUNT if is_amount(text) else _TIME if is_time(text) else _PICTURE if is_picture(text) else _PLAIN
+            )
 
     def _learn(self, value: Any, owner: str | None) -> int:
         branches: list[_Branch] = []
@@ -243,6 +254,7 @@ class CodedItems:
         is_fit: Which fields could identify items: text or whole numbers, and no amounts of money.
         are_words: Which of these are mostly text other than times.
         are_times: Which fields are mostly dates and times.
+        are_pictures: Which fields are mostly addresses of pictures.
     """
 
     paths: tuple[Path, ...]
@@ -254,6 +266,7 @@ class CodedItems:
     is_fit: Mask
     are_words: Mask
     are_times: Mask
+    are_pictures: Mask
 
     @cached_property
     def matrix(self) -> Codes:

@@ -20,7 +20,7 @@ from meter_pipeline.sync.items.chance import beyond_chance
 from meter_pipeline.sync.items.changes import Changes, find_changes_by_rest, find_changes_in_pairs
 from meter_pipeline.sync.items.coding import CodeBook, Coded, Codes, Mask, Numbers, code_items, walk
 from meter_pipeline.sync.items.comparisons import Comparison, Fields, Pairs, Steps
-from meter_pipeline.sync.items.measures import Measures
+from meter_pipeline.sync.items.measures import TRUSTED, Measures
 from meter_pipeline.sync.items.partners import seek_partners, weigh_fields
 from meter_pipeline.sync.items.places import numbers_places
 from meter_pipeline.sync.items.replacements import count_others, measure_replaced
@@ -31,6 +31,9 @@ from meter_pipeline.sync.items.samples import BLOCK_ITEMS, TARGET_PATH, JobSampl
 _STEADY = 0.2
 # A field whose values repeat within a job, and as often as this from job to job, is a property of items that stay.
 _LASTING = 0.9
+# Where some values stay as they are, the others show that items are the same only if their order hardly changes: pairs
+# of which a part are wrong have a part of the order, too.
+_IN_ORDER = 0.8
 # With fewer items that were recognised by their other fields, another candidate is asked.
 _FEW_CHECKED = 20
 _MOST_OTHERS, _MOST_RIVALS = 48, 4
@@ -120,6 +123,10 @@ class Evidence:
     def is_time(self, path: Path) -> bool:
         """Whether a field's values are dates and times in texts."""
         return bool(self._items.are_times[self._places[path]])
+
+    def is_picture(self, path: Path) -> bool:
+        """Whether a field's values are addresses of pictures."""
+        return bool(self._items.are_pictures[self._places[path]])
 
     def overlap(self, path: Path) -> float:
         """Share of a field's values that the next job has as often: 0 for a field that is new in every job."""
@@ -215,13 +222,18 @@ class Evidence:
         """The agreement of the other fields, and whether it is that of the order of numbers alone."""
         others, pairs = self._without(steady, fields), self._compared[fields].pairs
         above, weight = (float(numbers[others].sum()) for numbers in pairs.above_chance)
-        if weight:
-            return max(above / weight, 0.0), False
-        # Every other field moves in every job: what is a number then still moves with the item.
+        equal = max(above / weight, 0.0) if weight else None
+        if equal is not None and equal >= TRUSTED:
+            return equal, False
+        # Other fields move in nearly every job: what is a number then still moves with the item.
         values = list(chain.from_iterable(sample.values for sample in self.samples))
-        paths = [self.paths[place] for place in np.flatnonzero(self._without(self._others, fields))]
+        numbers = self._others if equal is None else self._others & ~self._items.are_words
+        paths = [self.paths[place] for place in np.flatnonzero(self._without(numbers, fields))]
         ranks = [rank for path in paths for rank in agree_in_order(pairs, values, path)]
-        return (float(np.median(ranks)) if ranks else None), True
+        in_order = float(np.median(ranks)) if ranks else None
+        if equal is not None and (in_order is None or in_order < _IN_ORDER):
+            return equal, False
+        return in_order, True
 
     def are_copies(self, fields: Fields) -> bool:
         """Whether items with the same value are whole items that repeat: alike in their other fields, above chance."""
@@ -238,7 +250,9 @@ class Evidence:
         by_rest = Changes()
         if len(rest):
             chance = self._steps.chance[:, rest].prod(axis=1)
-            by_rest = find_changes_by_rest(self._steps, compared, self._compare_rest(rest), chance)
+            by_whole = self._compare_rest(rest)
+            likeness = self._likeness(fields, compared.coded, by_whole.coded)
+            by_rest = find_changes_by_rest(self._steps, compared, by_whole, chance, likeness)
         partners = seek_partners(self._steps, compared, self._items.matrix, rest, weights)
         changed = beyond_chance(partners.found, partners.explained)
         by_rivals = [self._changes_by_rival(fields, rival, steady) for rival in rivals if not set(rival) & set(fields)]
@@ -258,22 +272,42 @@ class Evidence:
         _, codes = np.unique(self._items.marks[:, rest].sum(axis=1), return_inverse=True)
         return self._steps.compare(self._items.code(codes.reshape(-1) + 1))
 
+    def _likeness(self, fields: Fields, own: Coded, rest: Coded) -> float:
+        """How often two items of one job with different values of a candidate agree in the rest; 0 for numbers alone.
+
+        A number that changes meets another item's no more seldom than two items are alike.
+        """
+        at = [self._places[path] for path in fields if path in self._places]
+        if not (self._items.are_words | self._items.are_times)[at].any():
+            return 0.0
+        _, both = np.unique(np.stack((own.codes, rest.codes)), axis=1, return_inverse=True)
+        sizes = self._items.sizes
+        pairs = float((sizes * (sizes - 1)).sum())
+        both = np.where(rest.codes > 0, both.reshape(-1) + 1, 0)
+        alike, copies = (float(np.maximum(coded.own - 1, 0).sum()) for coded in (rest, self._items.code(both)))
+        # As many again as one pair more would be: few pairs without a coincidence do not show that there is none.
+        return (alike - copies + 2) / (pairs + 4)
+
     def _changes_by_rival(self, fields: Fields, rival: Fields, steady: Mask) -> Changes:
         """Changes of a candidate in the pairs of another one, where these agree in other fields."""
         pairs = self._compared[rival].pairs
         agree, differ = self._weigh(pairs)
         rest = np.flatnonzero(self._without(steady, (*fields, *rival)))
         odds = np.where(pairs.equal[:, rest], agree[rest], differ[rest]).sum(axis=1)
-        return find_changes_in_pairs(self._code(fields), pairs, odds >= 0)
+        compared = self._compared[fields]
+        likeness = self._likeness(fields, compared.coded, self._code(rival))
+        return find_changes_in_pairs(self._steps, compared, pairs, odds >= 0, likeness)
 
     def _weigh(self, pairs: Pairs) -> tuple[Numbers, Numbers]:
         """What each field says for two items being the same if it agrees, and if not, by the pairs of a candidate."""
         found = self._weighed.get(pairs)
         if found is None:
             agree, differ = weigh_fields(pairs.same.sum(axis=0), len(pairs), *self._alike)
-            # A time that says when an item changed moves with any change, and a price in two fields changes once.
+            # A time that says when an item changed moves with any change, the address of a picture may be a hash of
+            # what it shows, and a price in two fields changes once.
             agree = np.where(self._are_doubles, 0.0, agree)
-            differ = np.where(self._are_doubles | self._items.are_times, 0.0, differ)
+            items = self._items
+            differ = np.where(self._are_doubles | items.are_times | items.are_pictures, 0.0, differ)
             found = self._weighed[pairs] = agree, differ
         return found
 
@@ -300,8 +334,9 @@ class Evidence:
         """
         if not self.steps or len(compared.gone) or len(compared.come):
             return 0.0
-        # What stands for the same places as the candidate tells as little of what stands there.
-        return measure_replaced(equal, self._items.are_words[rest], self._repeat[rest])
+        # What stands for the same places as the candidate tells as little of what stands there, nor does a picture.
+        told = ~self._items.are_pictures[rest]
+        return measure_replaced(equal[:, told], self._items.are_words[rest][told], self._repeat[rest][told])
 
     def _reused(self, coded: Coded, equal: Mask, rest: Codes, weights: tuple[Numbers, Numbers]) -> tuple[int, int]:
         """How often a value is that of another item later, and how often of one with which it shares nothing else.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # A candidate is believed about another one only if its own pairs agree this well.
-_TRUSTED = 0.4
+TRUSTED = 0.4
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Measures:
     @property
     def is_trusted(self) -> bool:
         """Whether its pairs are good enough to show that another candidate changes."""
-        is_good = self.agreement is not None and self.agreement >= _TRUSTED
+        is_good = self.agreement is not None and self.agreement >= TRUSTED
         return is_good and not self.is_by_ranks and not self.is_position
 
     @property

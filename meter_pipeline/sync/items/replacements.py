@@ -52,12 +52,23 @@ def count_others(equal: Mask, words: Mask, weights: tuple[Numbers, Numbers]) -> 
         return count
     # Among items that stayed the same each field changes as often, but in other pairs than it did: what several
     # changes at once are by chance.
-    same = same[thin_each(np.zeros(len(same), np.int64), _MOST_DRAWN)]
-    rows, shifts = np.arange(len(same))[:, None], np.arange(equal.shape[1])
-    drawn = (same[(rows + draw * shifts) % len(same), shifts] for draw in range(1, _DRAWS + 1))
-    chance = sum(int(_find_others(pairs, words, weights).sum()) for pairs in drawn) / _DRAWS / len(same)
-    explained = chance * len(equal)
+    drawn = _draw(same)
+    kept = equal[equal[:, words].all(axis=1)]
+    if words.any() and not words.all() and len(kept):
+        # Where a number moves most of the time, a text is rewritten mostly when that moves, too: how often the number
+        # moves by itself, the pairs with the same texts tell, and how often the texts do, all of them.
+        by_itself = np.where(words, _draw(equal), _draw(kept))
+        drawn = max(drawn, by_itself, key=lambda pairs: int(_find_others(pairs, words, weights).sum()))
+    explained = float(_find_others(drawn, words, weights).mean()) * len(equal)
     return max(count - round(explained), 0) if tail(count, explained) < _CHANCE_OTHER else 0
+
+
+def _draw(equal: Mask) -> Mask:
+    """Pairs of which each field agrees as often as in the given ones, but in others."""
+    equal = equal[thin_each(np.zeros(len(equal), np.int64), _MOST_DRAWN)]
+    rows, shifts = np.arange(_DRAWS * _MOST_DRAWN)[:, None], np.arange(equal.shape[1])
+    draws = 1 + rows // _MOST_DRAWN
+    return equal[(rows + draws * shifts) % len(equal), shifts]
 
 
 def _find_others(equal: Mask, words: Mask, weights: tuple[Numbers, Numbers]) -> Mask:

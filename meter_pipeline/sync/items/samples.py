@@ -42,6 +42,9 @@ _SIGN = re.compile(r"[^\w\s.,]")
 _PLACE = re.compile(r"\W{0,3}\d{1,9}[^\W\d_]{0,2}\W{0,3}")
 _FRACTION = re.compile(r"\D*(?:\d+|\d{1,3}(?:[.,'\s]\d{3})+)[.,]\d{1,2}\D*")
 
+# The address or the name of a picture, which is exchanged as a text is rewritten: the item stays the same.
+_PICTURE = re.compile(r"\.(?:jpe?g|png|gif|webp|avif|svg)(?:[?#]|$)", re.IGNORECASE)
+
 
 def sample_size(count: int) -> int:
     """About how many items make up the sample of a job with `count` items."""
@@ -213,6 +216,11 @@ def is_time(text: str) -> bool:
     """Whether a text is a date, a time, or an age such as `2 days ago`."""
     text = text.strip()
     return find_moment(text) is not None or find_age(text) is not None
+
+
+def is_picture(text: str) -> bool:
+    """Whether a text is the address or the name of a picture."""
+    return bool(_PICTURE.search(text))
 
 
 def join_columns(columns: Sequence[Column]) -> Column:

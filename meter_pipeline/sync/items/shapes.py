@@ -11,7 +11,7 @@ from meter_pipeline.config.field_paths import Path
 from meter_pipeline.store.columns import snake
 from meter_pipeline.sync.items.comparisons import Fields
 from meter_pipeline.sync.items.evidence import Evidence
-from meter_pipeline.sync.items.samples import TARGET_PATH
+from meter_pipeline.sync.items.samples import TARGET_PATH, is_picture
 
 # A number of as many digits is seldom an amount or a count.
 _LONG_NUMBER = 10**7
@@ -24,8 +24,6 @@ _LEAST_SERIES, _LEAST_OF_SERIES, _SERIES_WIDTH, _YEARS = 3, 100, 0.05, (1800, 22
 _READING = re.compile(r"\W{0,2}[vV]?\d{1,4}(?:[:.,/x×-]\d{1,4}){1,2}\W{0,2}")
 # A code or an address: no spaces, and digits in it or a scheme before it.
 _CODE = re.compile(r"\A(?=.*(?:\d|://))\S+\Z")
-# The address or the name of a picture, which is exchanged as a text is rewritten: the item stays the same.
-_PICTURE = re.compile(r"\.(?:jpe?g|png|gif|webp|avif|svg)(?:[?#]|$)", re.IGNORECASE)
 # Repeats that numbers drawn at random would have, and the share of these that still counts as few.
 _SURPRISING, _SELDOM = 8, 0.25
 # Shapes of values, best first: codes and addresses, the page that stands for its item, other text, numbers of many
@@ -67,7 +65,7 @@ def find_field_shape(evidence: Evidence, path: Path) -> int:
         return LONG if not is_time and (low >= _LONG_NUMBER or _is_series(numbers)) else SPREAD
     values = values[:500]
     texts = [value for value in values if type(value) is str]
-    coded = sum(bool(_CODE.search(text)) and not _PICTURE.search(text) for text in texts)
+    coded = sum(bool(_CODE.search(text)) and not is_picture(text) for text in texts)
     return CODES if texts and coded >= 0.9 * len(texts) else WORDS
 
 
