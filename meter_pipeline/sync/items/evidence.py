@@ -280,11 +280,12 @@ class Evidence:
         at = [self._places[path] for path in fields if path in self._places]
         if not (self._items.are_words | self._items.are_times)[at].any():
             return 0.0
-        _, both = np.unique(np.stack((own.codes, rest.codes)), axis=1, return_inverse=True)
         sizes = self._items.sizes
         pairs = float((sizes * (sizes - 1)).sum())
+        _, both = np.unique(np.stack((own.codes, rest.codes)), axis=1, return_inverse=True)
         both = np.where(rest.codes > 0, both.reshape(-1) + 1, 0)
-        alike, copies = (float(np.maximum(coded.own - 1, 0).sum()) for coded in (rest, self._items.code(both)))
+        copied = Coded.of(both, self._items.jobs, len(sizes))
+        alike, copies = (float(np.maximum(coded.own - 1, 0).sum()) for coded in (rest, copied))
         # As many again as one pair more would be: few pairs without a coincidence do not show that there is none.
         return (alike - copies + 2) / (pairs + 4)
 
