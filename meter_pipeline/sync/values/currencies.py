@@ -32,7 +32,7 @@ _SIGNS = """
     R AFN: ؋ IRR: ر.إ. ر.إ IQD: د.ع MAD: د.م د.م. TND: د.ت LYD: د.ل YER: ر.ي DZD: د.ج DA LBP: ل.ل SYP: ل.س SDG:
     ج.س ETB: ብር ALL: Lekë lekë Lek lek LKR: රු රු. NPR: नेरू रू UZS: so'm сўм BAM: KM КМ XPF: FCFP MOP: MOP$
     TOP: T$ WST: WS$ AOA: Kz MVR: Rf ERN: Nfk MZN: MTn MT CUP: CUC$ ISK: ISK. íkr Ikr SEK: Skr NOK: Nkr DKK: Dkr
-    GBP: UK£ MAD: MAD. TND: DT AMD: ֏ դր. MMK: MMK. BTC: ₿ XBT ETH: Ξ
+    GBP: UK£ MAD: MAD. TND: DT KWD: KD AMD: ֏ դր. MMK: MMK. BTC: ₿ XBT ETH: Ξ
 """
 _SHARED = """
     $ kr kr. Kr Kr. KR ¥ Rs Rs. RS. ₨ lei Lei LEI leu 元 руб руб. р. р сом сум C$ B$ Bs Bs. ﷼ ريال ریال تومان
@@ -40,7 +40,7 @@ _SHARED = """
 """
 # Signs that are words or letters of other meanings too: they need an amount that looks like one.
 WEAK = words(
-    """Q L L. R Fr. Fr Ft Ft. LE DT RM TL Bs B/ Gs р din lira pounds dong F SR KM КМ DA Kz Rf Br MT Lek lek"""
+    """Q L L. R Fr. Fr Ft Ft. LE DT RM TL Bs B/ Gs р din lira pounds dong F SR KM КМ DA KD Kz Rf Br MT Lek lek"""
 ) | words("""ALL TOP TRY CUP PEN MAD GEL BAM SOS MOP COP BOB SAR AMD ERN DOP RON SEK STN LAK CAD EUR""")
 # Lower-case codes that are no words.
 _SMALL = words(

@@ -55,7 +55,7 @@ _TIMES = (
     r"hour|hr|h|hora|heure|stunde|std|ora|uur|tim|час|saat|jam|day|tag|jour|día|dia|giorno|dag|dzień|den|день|сутки|gün|hari|"
     r"ngày|วัน|日|night|nt|nacht|nuit|noche|noite|notte|natt|nat|noc|ночь|нощ|gece|malam|đêm|คืน|晚|泊|박|week|wk|woche|semaine|"
     r"semana|settimana|uge|uke|vecka|tydzień|týden|неделю|month|mo|mth|mon|mes|mois|monat|mese|mês|maand|mnd|md|mdr|måned|"
-    r"mån|månad|kk|kuukausi|miesiąc|mies|měsíc|mesiac|lună|hó|hónap|мес|месяц|міс|місяць|месец|μήνα|ay|bulan|bln|tháng|"
+    r"mån|månad|kk|kuukausi|miesiąc|mies|měsíc|měs|mesiac|lună|hó|hónap|мес|месяц|міс|місяць|месец|μήνα|ay|bulan|bln|tháng|"
     r"เดือน|月|월|year|yr|annum|an|jahr|año|anno|ano|jaar|år|rok|год|yıl|tahun|năm|ปี|年|년"
 )
 _PIECES = (
@@ -67,7 +67,7 @@ _PER = r"per|pro|pr\.?|je|par|por|al|a|an|each|na|za|за|в|la"
 UNIT = re.compile(
     rf" ?(?:(?:/ ?|\b(?:{_PER}) )(?P<unit>(?:\d+(?:[.,]\d+)? ?)?(?:{_MEASURES}|{_TIMES}|{_PIECES}))"
     r"|(?P<often>\b(?:pcm|pm|p/m|pw|pppn|p\.m\.?|p\. m|p\.a|monthly|weekly|yearly|monatlich|mtl|"
-    r"jährlich|mensuels?)))\.?$",
+    r"jährlich|mensuels?|miesięcznie|měsíčně|mesačne|شهريا|شهريًا|شهرياً)))\.?$",
     re.IGNORECASE,
 )
 """A unit of measure after a price: `/kg`, `/ 300g`, `per month`."""

@@ -132,6 +132,7 @@ def test_no_mixture_of_spellings_makes_an_amount_wrong(kinds: list[str], seed: i
         (["1.459 €/l", "1.509 €/l"], [None, None]),
         (["KWD 1.250"], [None]),
         (["KWD 1.250", "KWD 0.750"], ["1.25", "0.75"]),
+        (["KD 1,250.500", "KD 0.750"], ["1250.5", "0.75"]),
         (["EUR 1.250", "EUR 0.750"], [None, "0.75"]),
         (["37.99 €", "12,50 €", "3.746 €"], ["37.99", "12.5", None]),
         (["12,50 €", "$3.746"], ["12.5", None]),
@@ -161,6 +162,9 @@ def test_what_a_price_is_for_is_beside_it() -> None:
     texts = ["$8.99 / 300g", "€ 7,69/kg", "£5 per month", "£3"]
     units = read(decide(observe(texts)), texts)["unit"].to_pylist()
     assert units == ["300g", "kg", "month", None]
+    for text in ("571 Kč/měs.", "571,00 zł miesięcznie", "571 Kč měsíčně", "571.00 ر.س شهريا"):
+        columns = read(decide(observe([text])), [text])
+        assert (columns["amount"].to_pylist(), columns["unit"].null_count) == ([571], 0)
 
 
 def test_amounts_are_exact_and_those_that_do_not_fit_are_empty() -> None:
