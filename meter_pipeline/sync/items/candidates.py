@@ -76,6 +76,8 @@ class Candidate:
         changed: How many of them changed in another field.
         verdict: `accepted`, `waiting` for more jobs, or `refused`.
         reason: Why, for people.
+        is_makeshift: Whether a better one takes its place as soon as there is one: the address of a picture, or two
+            fields that may be different by chance.
     """
 
     fields: tuple[str, ...]
@@ -88,6 +90,7 @@ class Candidate:
     changed: int
     verdict: str
     reason: str
+    is_makeshift: bool = False
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -371,4 +374,5 @@ def _candidate(found: _Rated) -> Candidate:
         measures.changed,
         found.verdict,
         found.reason,
+        found.is_picture or found.spread > 0,
     )

@@ -205,7 +205,7 @@ def _search_again(
 
 def _is_sure(key: Candidate | None, search: Search) -> bool:
     """Whether a key has been seen so often that no later job is needed to confirm it."""
-    if key is None or search.steps < _SURE_STEPS:
+    if key is None or key.is_makeshift or search.steps < _SURE_STEPS:
         return False
     if len(key.fields) > 1 and search.items < _FEW_ITEMS * search.jobs:
         # Items that are still to come may have the same two values: so far a short list has had few.
@@ -226,6 +226,7 @@ def _kept(key: Candidate | None, search: Search) -> Candidate | None:
         # With more to go by than before, a doubt is a doubt; with less, the older jobs still count.
         return now if now.verdict == ACCEPTED or now.matched < key.matched else None
     is_better = best.stability > now.stability + _TIE or best.uniqueness > now.uniqueness + _TIE
+    is_better = is_better or (now.is_makeshift and not best.is_makeshift)
     return best if is_better or (key.kind == TARGET and best.kind == FIELDS) else now
 
 

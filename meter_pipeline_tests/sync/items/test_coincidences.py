@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from meter_pipeline.sync.items.keys import search_key
+from meter_pipeline.sync.items.keys import KeySearch, find_key, search_key
 from meter_pipeline_tests.sync.items.test_keys import candidate, fields_of, pages_of
+from meter_pipeline_tests.sync.items.test_rivals import refs_of
 
 Item = dict[str, Any]
 
@@ -137,3 +138,27 @@ def test_items_that_stay_as_they_are_do_not_hide_the_key(seed: int) -> None:
         page = [{**part, "text": f"{part['text']} b"} if draw.random() < 0.12 else part for part in page]
         pages.append(page)
     assert fields_of(search_key(pages_of(pages))) == ("zorp",)
+
+
+def test_a_picture_that_was_the_key_while_a_title_was_in_doubt_makes_way_for_it() -> None:
+    keys = set()
+    for seed in range(12):
+        draw = random.Random(seed)
+        goods = [{"satz": f"Satz {draw.getrandbits(40):x}", "eur": 100 + number} for number in range(12)]
+        samples, known = [], KeySearch()
+        for day in range(20):
+            if day == 2:
+                goods[seed]["satz"] += "!"
+            for good in goods:
+                if day and draw.random() < 0.05:
+                    good["eur"] = draw.randint(200, 2000)
+            page = [
+                {**good, "bild": f"/b/{good['satz'][5:]}{good['eur']}.jpg", "eur": good["eur"] + 0.5, "tag": day}
+                for good in goods
+            ]
+            samples = pages_of([*(sample.values for sample in samples), page])
+            by_job = {sample.job_id: sample for sample in samples}
+            known = find_key(refs_of(samples), lambda jobs: [by_job[job.job_id] for job in jobs], known)  # noqa: B023
+            keys.add(fields_of(known))
+        assert fields_of(known) == ("satz",), seed
+    assert ("bild",) in keys
