@@ -1,7 +1,7 @@
 """Typed columns beside text fields, as the ledger keeps them.
 
 The sync recognises prices, dates and other values in the texts of a field, and notes here which columns it makes of
-them: `{"rules": 2, "fields": {"price": {..., "columns": [["amount", "price_amount", "decimal"], ...]}}}`. Fields are
+them: `{"rules": 3, "fields": {"price": {..., "columns": [["amount", "price_amount", "decimal"], ...]}}}`. Fields are
 written as paths: `offer.price` is the field `price` of the object `offer`.
 """
 

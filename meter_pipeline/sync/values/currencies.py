@@ -36,7 +36,7 @@ _SIGNS = """
 """
 _SHARED = """
     $ kr kr. Kr Kr. KR ¥ Rs Rs. RS. ₨ lei Lei LEI leu 元 руб руб. р. р сом сум C$ B$ Bs Bs. ﷼ ريال ریال تومان
-    CFA F_CFA FCFA L L. Br $b dollars dollar DH Dh dh SR
+    CFA F_CFA FCFA L L. Br $b dollars dollar DH Dh dh SR جنيه
 """
 # Signs that are words or letters of other meanings too: they need an amount that looks like one.
 WEAK = words(
@@ -66,6 +66,7 @@ _FAMILIES = {
     "Br": "ETB BYN",
     "DH": "AED MAD",
     "SR": "SAR SCR",
+    "جنيه": "EGP SDG SSP",
 }
 _ALSO_SHARED = {"£": ["GBP", "EGP", "LBP", "SYP", "SDG", "SSP", "GIP", "FKP", "SHP"]}
 FAMILIES = {sign: frozenset(codes.split()) for sign, codes in _FAMILIES.items()}

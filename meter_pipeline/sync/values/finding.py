@@ -7,8 +7,11 @@ Evidence is a set of words, bounded by the tables of this room:
     `point STYLE`, `comma STYLE`: the decimal mark of numbers written in this style (of a currency, or of a kind).
     `grouped STYLE`: thousands are grouped where the decimal mark is known; `long STYLE`: three decimals and more.
     `lone STYLE`: a number with one mark and three digits after it, which needs to know the decimal mark.
+    `lone-point STYLE`, `lone-comma STYLE`: which mark that is; `round STYLE`: the last of the digits is 0;
+    `whole STYLE`: a number of three digits without a mark. These three of prices of no unit of measure.
     `strong STYLE`: a sign that is also a word stands beside an amount that is written as a price.
-    `currency CODE`, `ending`, `unit`: currencies as read; an ending in the place of one; prices of a unit of measure.
+    `currency CODE`, `ending`: currencies as read; an ending in the place of one.
+    `unit`, `measured`: prices of a unit, such as a month; and of a measure, such as a litre.
     `first MARK`, `second MARK`: which number of a numeric date is a day; `either MARK`: it can be both.
     `name NAME`: a month's name whose meaning depends on the language.
     `counted`, `shortened`: counts with a noun, and those like 3.4k.
@@ -22,10 +25,11 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from meter_pipeline.sync.values import price_words
+from meter_pipeline.sync.values.currencies import THREE_DECIMALS
 from meter_pipeline.sync.values.dates import Moment, find_moment, has_short_year
 from meter_pipeline.sync.values.money import Price, digits_alone, find_price, mentions_money
 from meter_pipeline.sync.values.months import ALL_LANGUAGES
-from meter_pipeline.sync.values.numbers import Spelled
+from meter_pipeline.sync.values.numbers import DECIMAL_OF, Spelled
 from meter_pipeline.sync.values.quantities import Count, Percentage, Rating, find_count, find_percentage, find_rating
 from meter_pipeline.sync.values.relative import Age, find_age
 from meter_pipeline.sync.values.scales import THOUSAND
@@ -130,19 +134,36 @@ def _money(price: Price) -> Finding:
     number = price.number
     written = number.grouped or bool(number.fraction)
     marks = number.shows, number.grouped, bool(number.lone), number.long
-    return Finding(MONEY, price, _price_evidence(price.style, price.currency, marks, written, bool(price.unit)))
+    units = () if not price.unit else ("unit", "measured") if price_words.is_measured(price.unit) else ("unit",)
+    digits = () if "measured" in units else _digits_of(price)
+    return Finding(MONEY, price, _price_evidence(price.style, price.currency, marks, digits, written, units))
+
+
+def _digits_of(price: Price) -> tuple[str, ...]:
+    """What the digits of a price say about lone marks in its style."""
+    number = price.number
+    if price.scale != 1 or price.currency in THREE_DECIMALS:
+        return ()
+    if number.lone:
+        mark = f"lone-{DECIMAL_OF[number.lone]}"
+        return (mark, "round") if number.fraction[-1] == "0" else (mark,)
+    return ("whole",) if len(number.whole) == 3 and not number.fraction else ()
 
 
 @lru_cache(maxsize=4096)
 def _price_evidence(
-    style: str, currency: str, marks: tuple[str, bool, bool, bool], written: bool, unit: bool
+    style: str,
+    currency: str,
+    marks: tuple[str, bool, bool, bool],
+    digits: tuple[str, ...],
+    written: bool,
+    units: tuple[str, ...],
 ) -> tuple[str, ...]:
     evidence = [*_marks(*marks, style), f"currency {currency}" if currency else "ending"]
+    evidence += [f"{word} {style}" for word in digits]
     if written:
         evidence.append(f"strong {style}")
-    if unit:
-        evidence.append("unit")
-    return tuple(evidence)
+    return (*evidence, *units)
 
 
 def _number(price: Price) -> Finding:

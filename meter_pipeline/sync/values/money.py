@@ -15,6 +15,7 @@ from meter_pipeline.sync.values.currencies import (
     ENGLISH,
     FAMILIES,
     SIGNS,
+    THREE_DECIMALS,
     WEAK,
     WITHOUT_DECIMALS,
 )
@@ -168,7 +169,7 @@ def find_price(text: str) -> Price | None:
     # `416 Ft / 665 Ft`: what looks like feet is a second price.
     if beside is None or (counted and _currency(counted) == beside.currency):
         return None
-    number = spell(text[start:end], beside.whole_only)
+    number = spell(text[start:end], beside.whole_only, beside.currency in THREE_DECIMALS)
     return _price(number, beside, unit.lower()) if number is not None else None
 
 

@@ -61,12 +61,13 @@ def _in_threes(groups: list[str]) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def spell(text: str, whole_only: bool = False) -> Spelled | None:
+def spell(text: str, whole_only: bool = False, three_decimals: bool = False) -> Spelled | None:
     """The number in a text that matches `NUMBER`; None where it is none, as `12.5.2024` or `007`.
 
     Args:
         text: The digits and marks.
         whole_only: Whether it is known that no decimals follow, as in `3.799,-`: then a lone mark groups.
+        three_decimals: Whether it is of a currency with three decimals.
     """
     if len(text) > _DIGITS:
         return None
@@ -79,7 +80,7 @@ def spell(text: str, whole_only: bool = False) -> Spelled | None:
             decimal = "." if "." in text else ","
             result = _after_groups(text, decimal, mark)
             # `1 234.567`: three decimals, or a second kind of grouping.
-            if result is None or len(result.fraction) == 3:
+            if result is None or (len(result.fraction) == 3 and not three_decimals):
                 return None
             shows = DECIMAL_OF[decimal] if result.fraction else ""
             return result._replace(shows=shows, spaced=mark == " ")

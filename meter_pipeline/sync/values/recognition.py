@@ -6,7 +6,8 @@ another value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -128,6 +129,7 @@ def _decide_money(facts: FieldFacts) -> Reading:
     meant = {sign: code for sign in shared if (code := may_mean(sign, explicit)) is not None}
     means = {meant.get(code, code) for code in codes}
     marks = _with_marks(Reading(finding.MONEY), facts)
+    marks = replace(marks, marks=tuple(sorted((*marks.marks, *_find_groups(facts, marks)))))
     needs_currency = finding.NUMBER in facts.seen or finding.FREE in facts.seen or facts.has("ending")
     return Reading(
         finding.MONEY,
@@ -140,6 +142,22 @@ def _decide_money(facts: FieldFacts) -> Reading:
         only=means.pop() if len(means) == 1 and needs_currency else "",
         unit=facts.has("unit"),
     )
+
+
+def _find_groups(facts: FieldFacts, known: Reading) -> Iterator[tuple[str, str]]:
+    """Styles of which no price shows its decimal mark, and whose lone marks group thousands, each with its mark.
+
+    `$ 12.990` beside `$ 990`: if three decimals were always written, 990 would have them; if zeros at the end were left
+    out, 12.990 would be 12.99. So neither has decimals. Prices of a unit of measure may be of another kind.
+    """
+    if facts.has("measured") or known.overall == MIXED:
+        return
+    decided = {*_styles(facts, POINT), *_styles(facts, COMMA)}
+    points, commas = _styles(facts, f"lone-{POINT}"), _styles(facts, f"lone-{COMMA}")
+    for style in (_styles(facts, "round") & _styles(facts, "whole") & (points ^ commas)) - decided:
+        mark, other = (POINT, COMMA) if style in points else (COMMA, POINT)
+        if known.overall != mark:
+            yield style, other
 
 
 def _decide_number(facts: FieldFacts) -> Reading:
