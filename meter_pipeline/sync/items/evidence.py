@@ -168,10 +168,22 @@ class Evidence:
 
     def belong_together(self, fields: Fields) -> bool:
         """Whether fields repeat together much less often than they would if each had its values independently."""
-        pairs = self._items.sizes * (self._items.sizes - 1) / 2
-        expected = pairs * np.prod([self._code((path,)).collisions for path in fields], axis=0)
-        found = pairs * self._code(fields).collisions
+        expected = self._expect_repeats(fields)
+        found = self._pairs * self._code(fields).collisions
         return bool(((expected >= SURPRISING) & (found <= _SELDOM * expected)).any())
+
+    def would_repeat(self, fields: Fields) -> bool:
+        """Whether fields would repeat together in some job if each had its values independently."""
+        return bool((self._expect_repeats(fields) >= SURPRISING).any())
+
+    def _expect_repeats(self, fields: Fields) -> Numbers:
+        """By job, how often two items would have the same values if each field had its own independently."""
+        return np.asarray(self._pairs * np.prod([self._code((path,)).collisions for path in fields], axis=0))
+
+    @property
+    def _pairs(self) -> Numbers:
+        """By job, the number of pairs of items."""
+        return np.asarray(self._items.sizes * (self._items.sizes - 1) / 2)
 
     def compare(self, candidates: Mapping[Fields, Measures], examined: Iterable[Fields] | None = None) -> None:
         """Adds what consecutive jobs show about candidates to their measures.

@@ -44,8 +44,6 @@ SELDOM_BACK = "items that came back had not changed, and most did not come back"
 _STRONG = {CODES: 1.5, WORDS: 3.0, LONG: 4.0}
 _WITHOUT_CHANGE, _STRONG_AGREEMENT = 8, 0.6
 MANY_ITEMS = 20
-# In a longer list two fields show whether they belong together.
-_SHORT = 12
 # A field that tells apart as many of the items as this leaves few to another one.
 _NEARLY = 0.7
 # A value that comes back less often than this has come back by chance.
@@ -83,8 +81,9 @@ def find_first_reason(evidence: Evidence, fields: Fields, measures: Measures) ->
         return describe_gaps(measures)
     if not is_unique(measures) and not _is_nearly_unique(evidence, fields, measures):
         return describe_repeats(measures)
-    is_short = measures.most_items <= _SHORT and not measures.repeated and measures.presence == 1
-    is_tried = is_short or _lean_on_one(evidence, fields)
+    # Few items show nothing about two fields that would not repeat in any case: only further jobs can.
+    is_open = not measures.repeated and measures.presence == 1 and not evidence.would_repeat(fields)
+    is_tried = is_open or _lean_on_one(evidence, fields)
     if len(fields) > 1 and not is_tried and not evidence.belong_together(fields):
         return "different by chance: so few values of each would repeat no more often in any case"
     return None

@@ -56,6 +56,20 @@ def booked(draw: random.Random, days: int) -> list[list[Item]]:
     return pages
 
 
+def matched(draw: random.Random, days: int) -> list[list[Item]]:
+    """Twenty matches of twenty teams, two of which are played each day; their odds move."""
+    names = [f"{first}{second}o Sund" for first in "ABCD" for second in "aeiou"]
+    pairs = list(dict.fromkeys(tuple(draw.sample(names, 2)) for _ in range(20 + 2 * days)))
+    matches = [{"heim": home, "gast": guest, "quote": f"{draw.uniform(1, 5):.2f}"} for home, guest in pairs]
+    pages = []
+    for today in range(days):
+        for match in matches:
+            if draw.random() < 0.5:
+                match["quote"] = f"{draw.uniform(1, 5):.2f}"
+        pages.append([dict(match) for match in matches[2 * today : 2 * today + 20]])
+    return pages
+
+
 @pytest.mark.parametrize(
     ("make", "days", "expected"),
     [(played, 10, ("zorp",)), (forecast, 12, ("zorp",)), (booked, 10, ("haus", "raum"))],
@@ -66,6 +80,12 @@ def test_numbers_that_meet_those_of_another_item_do_not_hide_the_key(
     found = [fields_of(search_key(pages_of(make(random.Random(seed), days)))) for seed in range(24)]
     assert set(found) <= {expected, None}
     assert found.count(expected) >= 16
+
+
+def test_two_fields_of_few_items_that_would_not_repeat_in_any_case_are_a_key_once_enough_items_came() -> None:
+    found = [fields_of(search_key(pages_of(matched(random.Random(seed), 8)))) for seed in range(24)]
+    assert set(found) <= {("heim", "gast"), None}
+    assert found.count(("heim", "gast")) >= 20
 
 
 def test_a_rank_whose_items_move_is_still_refuted_by_them() -> None:
