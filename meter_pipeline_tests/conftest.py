@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from meter_pipeline.api import set_wait_scale
 from meter_pipeline.cli import run
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline_tests.behaviour import thorough
 from meter_pipeline_tests.behaviour.station import Station
 from meter_pipeline_tests.commandline import CANARY, Command, Done
 from meter_pipeline_tests.servers import object_server, object_store, pooled_url, postgres, postgres_url, store_place
+
+# Property tests that do not say how many examples they try.
+settings.register_profile("thorough", max_examples=thorough.examples(40, 5))
+settings.load_profile("thorough")
 
 __all__ = ["object_server", "object_store", "pooled_url", "postgres", "postgres_url", "store_place"]
 

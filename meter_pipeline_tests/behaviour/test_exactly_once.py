@@ -14,13 +14,11 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.times import iso
 from meter_pipeline_tests.behaviour import dying
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.thorough import every
 
 LATE = "late"
-# Each takes seconds: every third in the quick suite, all of them in `make slow`.
-POINTS = [
-    point if number % 3 == 0 else pytest.param(point, marks=pytest.mark.slow)
-    for number, point in enumerate(dying.POINTS)
-]
+# Each takes seconds: the quick suite tries every third, `make slow` all of them.
+POINTS = every(3, dying.POINTS)
 
 
 @pytest.fixture(scope="module")
