@@ -233,6 +233,7 @@ def test_growth_is_the_second_cost_over_the_first() -> None:
     assert case.as_dict()["ratios"] == {"cpu": 1.5, "wall": 2.0, "memory": 1.5}
 
 
+@pytest.mark.slow
 def test_the_growth_suite_loads_with_the_command_line_and_checks_what_arrived(tmp_path: Path) -> None:
     sizes = replace(growth.QUICK, million=Workload("million", 1, 2, 200, ""))
     (case,) = growth._second_job(tmp_path, sizes, runs=1, timeout=120)
@@ -245,6 +246,7 @@ def test_the_growth_suite_loads_with_the_command_line_and_checks_what_arrived(tm
             pipeline.compare(jobs=7, items=24)
 
 
+@pytest.mark.slow
 def test_an_account_that_was_made_old_is_as_if_its_past_had_been_loaded(tmp_path: Path) -> None:
     size = account.Size(Workload("old", 2, 3, 6, "", changed=0.5, still=1), Past(9, timedelta(days=5), hold=2))
     write_world(size.world, tmp_path / "world")
@@ -305,6 +307,7 @@ def test_costs_are_printed_as_multiples_of_the_floor() -> None:
     assert report.over_floor(lines[:1]) == {}
 
 
+@pytest.mark.slow
 def test_a_load_without_the_gate_brings_the_same_items_and_no_verdict(tmp_path: Path) -> None:
     world = Workload("gate", 2, 4, 10, "")
     case = gate.measure_world(world, tmp_path, runs=1, timeout=120)

@@ -173,6 +173,7 @@ def test_adverts_that_slide_in_the_demo_come_and_go_as_the_runs_of_all_pages_sho
     assert Counter(feed) == moves
 
 
+@pytest.mark.slow
 def test_what_the_demo_says_comes_next_can_be_done(desk: Desk, demo: Played) -> None:
     lines = demo.stdout.split("What next:\n")[1].splitlines()
     commands = [shlex.split(re.split(r" {3,}", line.strip())[0]) for line in lines]
@@ -189,6 +190,7 @@ def test_publishing_again_finds_nothing_new(desk: Desk, demo: Played) -> None:
     assert desk.run("publish").startswith("nothing new since the last publication")
 
 
+@pytest.mark.slow
 def test_a_model_is_written_into_a_copy_of_the_project_and_published_from_there(desk: Desk, demo: Played) -> None:
     before = desk.installed()
     said = desk.run("model", "new_books").splitlines()

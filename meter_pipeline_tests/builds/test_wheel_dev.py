@@ -13,7 +13,8 @@ import requests
 
 from meter_pipeline_tests.builds.conftest import Desk
 
-pytestmark = pytest.mark.wheel
+# What is served is tested with the commands: here, that a wheel has all of it.
+pytestmark = [pytest.mark.wheel, pytest.mark.slow]
 
 
 def test_dev_serves_the_ui_with_our_settings(desk: Desk) -> None:
