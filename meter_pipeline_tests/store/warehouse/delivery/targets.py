@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import duckdb
 import psycopg
+import pytest
 import sqlglot
 
 from meter_pipeline.config.deliveries import Address, DeliveryTarget, parse_address
@@ -24,6 +25,7 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse.build import reading
 from meter_pipeline.store.warehouse.delivery.deliver import Delivery, deliver
 from meter_pipeline.store.warehouse.delivery.relations import name_in_target, shorten
+from meter_pipeline_tests.behaviour.thorough import slow
 
 KINDS = ("postgresql", "sqlite", "duckdb")
 #: Kinds whose clients or servers are heavy: `make engines` runs their tests.
@@ -31,6 +33,15 @@ HEAVY_KINDS = ("clickhouse", "bigquery", "snowflake")
 if sys.version_info >= (3, 11):
     # PySpark, which its stand-in runs, asks for it.
     HEAVY_KINDS += ("databricks",)
+
+
+def quickly_on(*kinds: str) -> pytest.MarkDecorator:
+    """Has a test run on every kind of target: on these with the quick tests, on the other light ones in `make slow`."""
+    light = [kind if kind in kinds else slow(kind) for kind in KINDS]
+    heavy = [pytest.param(kind, marks=pytest.mark.engines) for kind in HEAVY_KINDS]
+    return pytest.mark.parametrize("target", [*light, *heavy], indirect=True)
+
+
 Ask = Callable[[str], list[tuple[Any, ...]]]
 Content = Mapping[str, tuple[tuple[str, ...], list[str]]]
 

@@ -16,7 +16,8 @@ from meter_pipeline.store.errors import WarehouseError
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse.build import Built
 from meter_pipeline.store.warehouse.delivery.deliver import open_session
-from meter_pipeline_tests.store.warehouse.delivery.targets import KINDS, Target, expected
+from meter_pipeline_tests.behaviour.thorough import slow
+from meter_pipeline_tests.store.warehouse.delivery.targets import Target, expected, quickly_on
 from meter_pipeline_tests.store.warehouse.desk import APRIL, MARCH, Desk, Marts, open_desk
 
 
@@ -28,6 +29,7 @@ def test_delivering_twice_sends_nothing_and_changes_nothing(target: Target, desk
     assert _fingerprint(target) == before
 
 
+@quickly_on("sqlite")
 def test_only_months_and_tables_that_have_changed_are_sent(target: Target, desk: Desk) -> None:
     target.tables = ("results.*", "meter.items", "meter.item_changes", "meter.strategies", "marts.*")
     desk.publish(Marts())
@@ -39,6 +41,7 @@ def test_only_months_and_tables_that_have_changed_are_sent(target: Target, desk:
     assert target.content() == expected(desk.path, left_out=_others(desk, target))
 
 
+@quickly_on("postgresql")
 def test_a_publication_that_brings_nothing_new_for_the_tables_is_noted(target: Target, desk: Desk) -> None:
     target.tables = ("results.books",)
     target.deliver(desk.ledger, desk.path)
@@ -51,6 +54,7 @@ def test_a_publication_that_brings_nothing_new_for_the_tables_is_noted(target: T
     ]
 
 
+@quickly_on("duckdb")
 def test_a_time_beyond_the_calendars_of_targets_loses_and_doubles_no_row(target: Target, desk: Desk) -> None:
     target.tables = ("marts.plans",)
     for until in ("infinity", "2026-04-01 00:00:00+00", "9999-12-31 00:00:00+00"):
@@ -68,6 +72,7 @@ def test_tables_that_are_no_longer_chosen_are_dropped(target: Target, desk: Desk
     assert target.names() == ["results_lamps"]
 
 
+@quickly_on("sqlite")
 def test_a_target_that_does_not_say_what_it_has_gets_everything(target: Target, desk: Desk) -> None:
     first = target.deliver(desk.ledger, desk.path)
     for lost in ("_meter_deliveries", "_meter_tables", "_meter_partitions"):
@@ -78,6 +83,7 @@ def test_a_target_that_does_not_say_what_it_has_gets_everything(target: Target, 
         assert target.content() == expected(desk.path)
 
 
+@quickly_on("postgresql")
 def test_what_another_ledger_has_delivered_is_not_replaced_without_being_asked(
     target: Target, desk: Desk, tmp_path: Path
 ) -> None:
@@ -99,6 +105,7 @@ def test_what_another_ledger_has_delivered_is_not_replaced_without_being_asked(
         assert target.content() == expected(other.path)
 
 
+@quickly_on("postgresql")
 def test_what_another_state_of_the_ledger_has_delivered_is_not_relied_on(
     target: Target, desk: Desk, tmp_path: Path
 ) -> None:
@@ -121,6 +128,7 @@ def test_what_another_state_of_the_ledger_has_delivered_is_not_relied_on(
     assert target.content() == expected(desk.path)
 
 
+@quickly_on("postgresql")
 def test_tables_that_were_changed_by_hand_are_sent_in_full(target: Target, desk: Desk) -> None:
     target.deliver(desk.ledger, desk.path)
     if target.kind == "databricks":
@@ -143,6 +151,7 @@ def test_tables_that_were_changed_by_hand_are_sent_in_full(target: Target, desk:
     assert target.content() == expected(desk.path)
 
 
+@quickly_on("postgresql")
 def test_a_table_that_is_made_again_is_named_with_the_reason(target: Target, desk: Desk) -> None:
     target.tables = ("marts.plans",)
     desk.publish(Plans("2026-04-01"))
@@ -158,6 +167,7 @@ def test_a_table_that_is_made_again_is_named_with_the_reason(target: Target, des
     assert note.lower() == "plans is made again: why is gone"
 
 
+@quickly_on("sqlite")
 def test_a_table_of_somebody_else_is_never_touched(target: Target, desk: Desk) -> None:
     target.tables = ("results.*",)
     target.deliver(desk.ledger, desk.path)
@@ -174,7 +184,7 @@ def test_a_table_of_somebody_else_is_never_touched(target: Target, desk: Desk) -
     assert target.ask("SELECT mine FROM SCHEMA.jobs") == [(1,)]
 
 
-@pytest.mark.parametrize("target", KINDS, indirect=True)
+@pytest.mark.parametrize("target", ["postgresql", "sqlite", slow("duckdb")], indirect=True)
 def test_of_two_deliveries_at_once_one_leaves(target: Target, desk: Desk) -> None:
     target.deliver(desk.ledger, desk.path)
     # A process of its own: within one, DuckDB shares a file.
@@ -202,6 +212,7 @@ def test_of_two_deliveries_at_once_one_leaves(target: Target, desk: Desk) -> Non
     assert target.deliver(desk.ledger, desk.path).unchanged
 
 
+@quickly_on("postgresql")
 def test_a_delivery_that_fails_half_way_leaves_the_last_one(
     target: Target, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

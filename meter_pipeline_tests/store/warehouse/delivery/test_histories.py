@@ -20,7 +20,7 @@ from meter_pipeline_tests.store.warehouse.delivery.targets import HEAVY_KINDS, K
 from meter_pipeline_tests.store.warehouse.desk import Marts
 
 # Each shape comes in the first rounds; `make slow` has longer histories.
-_ROUNDS = 8 if TIMES == 1 else 20
+_ROUNDS = 6 if TIMES == 1 else 20
 
 _NAMES = ("Alpha", "Beta", "A shop whose name is so long that PostgreSQL would cut it off")
 # A field that comes, goes, widens, nests, and holds what some databases refuse.

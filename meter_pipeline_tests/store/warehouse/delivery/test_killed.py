@@ -14,7 +14,7 @@ from pathlib import Path
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse.build import roll_back
 from meter_pipeline_tests.forking import PROCESSES, import_before_forks
-from meter_pipeline_tests.store.warehouse.delivery.targets import Content, Target
+from meter_pipeline_tests.store.warehouse.delivery.targets import Content, Target, quickly_on
 from meter_pipeline_tests.store.warehouse.desk import APRIL, MARCH, Desk, Marts
 
 _KILLS = int(os.environ.get("DELIVERIES", "4"))
@@ -28,6 +28,7 @@ def _deliver(target: Target, folder: Path, started: Connection) -> None:
     started.send(None)
 
 
+@quickly_on("postgresql")
 def test_a_killed_delivery_leaves_one_publication_or_the_other(target: Target, desk: Desk) -> None:
     chance = random.Random(7)
     target.tables = ("results.*", "meter.jobs", "meter.item_changes", "marts.*")

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from meter_pipeline.store.errors import WarehouseError
+from meter_pipeline_tests.behaviour.thorough import every, slow
 from meter_pipeline_tests.servers import PostgresServer
 from meter_pipeline_tests.store.warehouse.delivery.targets import KINDS, Target, expected
 from meter_pipeline_tests.store.warehouse.desk import APRIL, Desk
@@ -72,7 +73,7 @@ def files_limited(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("point", _POINTS)
+@pytest.mark.parametrize("point", every(2, _POINTS))
 def test_a_server_whose_disk_is_full_at_any_point_keeps_the_last_delivery(
     postgres_target: Target, desk: Desk, point: str
 ) -> None:
@@ -93,7 +94,7 @@ def test_a_server_whose_disk_is_full_at_any_point_keeps_the_last_delivery(
     ("setting", "pattern"),
     [
         ("statement_timeout = '1ms'", "statement timeout; raise the statement_timeout of this user"),
-        ("temp_file_limit = 0", "temp_file_limit.*; raise that limit of the server for this user"),
+        slow("temp_file_limit = 0", "temp_file_limit.*; raise that limit of the server for this user"),
         ("default_transaction_read_only = on", "read-only transaction; name a server that takes writes"),
     ],
     ids=["time", "temporary files", "read-only"],
@@ -116,7 +117,7 @@ def test_limits_of_a_user_are_one_line_each(postgres_target: Target, desk: Desk,
     ("granted", "pattern"),
     [
         ([], "permission denied for schema .*; grant this user the right"),
-        (["USAGE ON SCHEMA {schema}"], "permission denied for table .*; grant this user the right"),
+        slow(["USAGE ON SCHEMA {schema}"], "permission denied for table .*; grant this user the right"),
         (
             ["USAGE, CREATE ON SCHEMA {schema}", "ALL ON ALL TABLES IN SCHEMA {schema}"],
             "must be owner of table .*; grant this user the right",
@@ -166,9 +167,9 @@ def test_a_user_who_may_not_make_the_schema_is_one_line(postgres_target: Target,
     ("kind", "limit"),
     [
         ("sqlite", 2_000_000),
-        ("duckdb", 4_000_000),
-        pytest.param("sqlite", 4_000_000, marks=pytest.mark.slow),
-        pytest.param("duckdb", 2_000_000, marks=pytest.mark.slow),
+        slow("duckdb", 4_000_000),
+        slow("sqlite", 4_000_000),
+        slow("duckdb", 2_000_000),
     ],
 )
 def test_a_file_that_may_not_grow_keeps_the_last_delivery(
