@@ -20,6 +20,7 @@ from meter_pipeline.defs.metadata.entries import fits_inline
 from meter_pipeline.report import charts
 from meter_pipeline.report.breakage import MEASURES, read_panels
 from meter_pipeline.report.pictures import Style
+from meter_pipeline_tests.behaviour.thorough import slow
 
 _START = datetime(2026, 3, 2, tzinfo=timezone.utc)
 _LATER = _START + timedelta(hours=3, minutes=30)
@@ -83,7 +84,7 @@ def write_warehouse(path: Path, strategies: int, jobs: int) -> Path:
     return path
 
 
-@pytest.fixture(params=[(1, 1), (1, 40), (30, 12)], ids=["one job", "one strategy", "many strategies"])
+@pytest.fixture(params=[(1, 1), slow((1, 40)), (30, 12)], ids=["one job", "one strategy", "many strategies"])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return write_warehouse(tmp_path / "warehouse.duckdb", *request.param)
 

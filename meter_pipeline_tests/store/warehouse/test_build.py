@@ -84,6 +84,8 @@ def test_a_connection_opened_before_a_publication_stays_valid(station: Station, 
     assert one(path, "SELECT count(*) FROM results.mine") == 6
 
 
+# One of the two tests of readers during publications; the other one has models.
+@pytest.mark.slow
 def test_readers_see_whole_publications_while_others_take_their_place(station: Station) -> None:
     path = station.folder / "warehouse.duckdb"
     publish(station.ledger, station.lake, path)

@@ -13,6 +13,7 @@ import pytest
 from meter_pipeline.store import cleaning
 from meter_pipeline.store.ledger import manifest
 from meter_pipeline.store.warehouse import candidate, pins, publications, published_file
+from meter_pipeline_tests.behaviour.thorough import every
 from meter_pipeline_tests.forking import PROCESSES, import_before_forks
 from meter_pipeline_tests.store.warehouse.desk import MARCH, Desk, FilledDesk, Marts, open_desk
 
@@ -37,8 +38,8 @@ CALLS: dict[str, tuple[Any, str, int]] = {
     "cleaning": (cleaning, "clean", 1),
 }
 POINTS = [f"{when} {name}" for name in CALLS for when in ("before", "after")]
-# The end of a step is the start of the next, almost: the quick suite kills before each, `make slow` after each, too.
-_KILLS = [point if point.startswith("before") else pytest.param(point, marks=pytest.mark.slow) for point in POINTS]
+# The end of a step is the start of the next, almost: the quick suite kills before every second one.
+_KILLS = every(4, POINTS)
 
 
 def _publish(folder: str, point: str) -> None:

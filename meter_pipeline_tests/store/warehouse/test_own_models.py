@@ -12,9 +12,9 @@ import duckdb
 import pytest
 
 from meter_pipeline.config.settings import PROJECT
-from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse.dbt import Project
 from meter_pipeline.store.warehouse.publications import FILE
+from meter_pipeline_tests.commandline import Command
 
 # Pandas itself, and pyarrow's way to it.
 _PYTHON_MODEL = """
@@ -41,25 +41,15 @@ def _project(folder: Path, **models: str) -> Path:
     return folder
 
 
-def test_a_model_in_python_that_uses_pandas_is_published_from_the_command_line(
-    tmp_path: Path, empty_sandbox: Sandbox
-) -> None:
-    empty_sandbox.add_strategy("Books", "https://books.example/")
-    for price in (8, 9):
-        empty_sandbox.insert_job("Books", items=[{"title": "Tide Tables", "price": price}])
-    environment = {
-        **os.environ,
-        "METER_API_KEY": empty_sandbox.api_key,
-        "METER_BASE_URL": empty_sandbox.url,
-        "METER_DATA_DIR": str(tmp_path / "data"),
-        "METER_DBT_PROJECT": str(_project(tmp_path / "own", totals_py=_PYTHON_MODEL)),
-    }
-    for command in ("sync", "publish"):
-        done = subprocess.run(
-            [sys.executable, "-m", "meter_pipeline", command, "--json"],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, "")
+def test_a_model_in_python_that_uses_pandas_is_published_from_the_command_line(meter: Command, tmp_path: Path) -> None:
+    assert meter("sync").code == 0
+    # A process of its own, which has imported nothing yet.
+    done = subprocess.run(
+        [sys.executable, "-m", "meter_pipeline", "publish", "--json"],
+        env={**os.environ, "METER_DBT_PROJECT": str(_project(tmp_path / "own", totals_py=_PYTHON_MODEL))},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
     with duckdb.connect(str(tmp_path / "data" / "warehouse.duckdb"), read_only=True) as connection:
         assert connection.execute("select jobs, items from totals").fetchall() == [(2, 2)]
 

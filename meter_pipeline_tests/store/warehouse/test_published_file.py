@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from meter_pipeline.store.warehouse import publications
 from meter_pipeline.store.warehouse.build import roll_back
 from meter_pipeline.store.warehouse.published_file import log_of
+from meter_pipeline_tests.behaviour.thorough import every
 from meter_pipeline_tests.store.warehouse.desk import ALL, MARCH, Desk, FilledDesk, Marts
 
 # A client that runs each line it is given, and answers with "ok" or the error.
@@ -96,9 +98,9 @@ def test_a_client_cannot_write_to_the_published_file(desk: Desk) -> None:
     assert desk.ask(ALL) == [("books", "j1", "a")]
 
 
-@pytest.mark.parametrize("killed", [False, True], ids=["closed", "killed"])
-@pytest.mark.parametrize("guarded", [False, True], ids=["without the guard", "with the guard"])
-@pytest.mark.parametrize("moment", ["before", "while"])
+@pytest.mark.parametrize(
+    ("moment", "guarded", "killed"), every(3, product(("before", "while"), (False, True), (False, True)))
+)
 def test_what_a_client_writes_is_not_in_the_next_publication(
     desk: Desk, *, guarded: bool, killed: bool, moment: str
 ) -> None:

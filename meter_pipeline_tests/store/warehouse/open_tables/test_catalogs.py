@@ -28,7 +28,7 @@ def rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RestCatalo
     server.stop()
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "rest", "s3"])
+@pytest.fixture(params=["sqlite", "rest", *map(thorough.slow, ("postgresql", "s3"))])
 def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
     """A ledger, a lake and a catalog of each kind."""
     ledger_url, lake_url = str(tmp_path / "ledger.sqlite"), str(tmp_path / "lake")
@@ -116,8 +116,8 @@ def test_an_export_that_breaks_off_anywhere_is_completed_by_the_next(
     desk.load("books", "b1", MARCH, "x")
     shelf.publish()
     broken: list[str] = []
-    # One of three calls fails in this way, the next in the other way; in `make slow`, every call fails in both.
-    failing = range(24) if thorough.TIMES > 1 else range(int(is_done), 24, 3)
+    # One of five calls fails in this way, another in the other way; in `make slow`, every call fails in both.
+    failing = range(24) if thorough.TIMES > 1 else range(2 * is_done, 24, 5)
     for calls in failing:
         desk.load("books", "b1", MARCH, *"abcdef"[: 1 + calls % 5])
         desk.load(f"toys{calls % 3}", f"t{calls}", APRIL, "x")

@@ -255,6 +255,7 @@ def test_files_that_go_are_found_however_the_librarys_threads_take_turns(
     shelf.assert_equal_to_warehouse()
 
 
+@pytest.mark.slow
 def test_columns_that_come_and_change_their_type_leave_every_snapshot_true(
     make_sandbox: Callable[..., Sandbox], tmp_path: Path
 ) -> None:
