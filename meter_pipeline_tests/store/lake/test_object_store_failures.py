@@ -14,6 +14,7 @@ from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.lake import s3
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole
+from meter_pipeline_tests.behaviour.thorough import slow
 from meter_pipeline_tests.object_server import Failure, ObjectServer, Request, Rule
 from meter_pipeline_tests.servers import SECRET, SPELLED_SECRET
 
@@ -127,13 +128,13 @@ def test_a_request_that_fails_once_is_sent_again(
     ("what", "failure"),
     [
         ("GET raw", 500),
-        ("GET raw", 403),
-        ("GET raw", "cut"),
-        ("GET results", 503),
-        ("PUT raw", 503),
+        slow("GET raw", 403),
+        slow("GET raw", "cut"),
+        slow("GET results", 503),
+        slow("PUT raw", 503),
         ("PUT results", "reset"),
         ("PUT changes", 403),
-        ("PUT changes", "lost"),
+        slow("PUT changes", "lost"),
     ],
 )
 def test_a_strategy_whose_requests_fail_is_one_line_and_the_others_go_on(

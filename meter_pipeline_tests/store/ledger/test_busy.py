@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,8 @@ def _expected(known: list[tuple[ComparedJob, str]], chosen: str | None) -> list[
     return busy
 
 
-@settings(max_examples=4 * thorough.TIMES, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("open_ledger", ["sqlite", "postgres_url", thorough.slow("pooled_url")], indirect=True)
+@settings(max_examples=thorough.examples(2, 4), deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32))
 def test_the_latest_jobs_of_busy_strategies_are_those_that_all_jobs_show(
     open_ledger: Callable[[], Ledger], seed: int

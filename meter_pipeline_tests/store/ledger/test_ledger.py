@@ -21,6 +21,7 @@ from meter_pipeline.store.ledger.rows import Recorded
 from meter_pipeline.store.ledger.tables import target_id
 from meter_pipeline.store.parts import Part, PartsChange
 from meter_pipeline.sync.containment import apply
+from meter_pipeline_tests.behaviour.thorough import slow
 from meter_pipeline_tests.store.records import commit, job, schedule, strategy
 
 _TIME = "2026-03-02T06:00:00.000000Z"
@@ -389,6 +390,7 @@ def test_a_number_that_the_database_does_not_take_costs_its_record_alone(open_le
     assert (recorded, given_up) in ((["s1", "s2", "s3"], []), (["s1", "s3"], ["s2"]))
 
 
+@pytest.mark.parametrize("open_ledger", ["sqlite", "postgres_url", slow("pooled_url")], indirect=True)
 def test_jobs_and_strategies_are_found_by_more_ids_than_a_statement_takes(open_ledger: Open) -> None:
     ledger = open_ledger()
     names = [f"s{number % 7}" for number in range(1_200)]

@@ -16,6 +16,7 @@ from alembic.config import Config
 from meter_pipeline.store.errors import LedgerError
 from meter_pipeline.store.ledger import database
 from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline_tests.behaviour.thorough import every
 from meter_pipeline_tests.store.records import commit, job
 
 _TIME = "2026-03-02T06:00:00.000000Z"
@@ -94,7 +95,7 @@ def test_a_ledger_without_a_schema_yet_is_migrated_and_keeps_other_tables(tmp_pa
         assert connection.execute("SELECT count(*) FROM notes").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005"])
+@pytest.mark.parametrize("version", every(2, ["0001", "0002", "0003", "0004", "0005"]))
 def test_a_ledger_of_an_older_version_is_migrated_with_its_rows(open_ledger: Open, version: str) -> None:
     engine = open_engine(open_ledger)
     with engine.connect() as connection, connection.begin():
