@@ -114,8 +114,9 @@ def test_one_run_of_both_accounts_gives_an_asset_downstream_of_both_its_inputs(
     def compared(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
         seen.update(ours=set(ours["title"]), theirs=set(theirs["title"]))
 
-    for job in ("sync", "sync_shop"):
-        _execute(pipeline, _both(pipeline, shop, tmp_path), job)
+    pipeline.sync()
+    settings = replace(pipeline.settings, data_dir=tmp_path / "shop", base_url=shop.url, api_key=SHOP_KEY)
+    replace(pipeline, sandbox=shop, settings=settings).sync()
     shop.insert_job("Books", items=[{"title": "New in the shop", "price": 2}])
     pipeline.scrape("Books", {"title": "New at home", "Price": 3})
     job = dg.define_asset_job("all", executor_def=dg.in_process_executor)
@@ -336,6 +337,7 @@ def example(tmp_path: Path, make_sandbox: Callable[..., Sandbox]) -> Callable[..
     return run
 
 
+@pytest.mark.slow
 def test_the_example_loads_before_any_sync(example: Callable[..., str]) -> None:
     checked = example("check", "defs")
     assert "validated successfully" in checked
@@ -362,6 +364,7 @@ def test_the_example_loads_both_accounts_and_keeps_them_apart(example: Callable[
     assert [path for path in kept if SHOP_KEY.encode() in path.read_bytes()] == []
 
 
+@pytest.mark.slow
 def test_a_key_in_the_example_is_refused_and_dg_does_not_print_it(example: Callable[..., str], tmp_path: Path) -> None:
     file = tmp_path / "two_accounts" / "accounts" / "defs" / "shop" / "defs.yaml"
     file.write_text(file.read_text().replace('"{{ env.SHOP_METER_API_KEY }}"', SHOP_KEY))

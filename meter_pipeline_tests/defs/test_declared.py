@@ -87,10 +87,10 @@ def test_a_declared_strategy_that_meter_lacks_is_one_line_and_the_rest_is_loaded
     assert [line for line in warnings if "bocks" in line] == [f"results/bocks: {found.description}"]
     # Once the strategy is there, the check passes with the next sync, though the strategy has no job yet.
     pipeline.sandbox.add_strategy("Bocks", "https://bocks.example/")
-    found = _result(pipeline.run(defs=defs), "bocks")
+    found = _result(pipeline.run("results/bocks", defs=defs), "bocks")
     assert found is not None
     assert found.passed
-    assert _result(pipeline.run(defs=defs), "bocks") is None
+    assert _result(pipeline.run("results/bocks", defs=defs), "bocks") is None
 
 
 def test_materialising_a_strategy_that_meter_lacks_does_not_fail_and_loads_nothing_else(pipeline: Pipeline) -> None:
@@ -107,10 +107,10 @@ def test_materialising_a_strategy_that_meter_lacks_does_not_fail_and_loads_nothi
 
 def test_a_strategy_that_was_deleted_at_meter_is_a_warning(pipeline: Pipeline) -> None:
     defs = build_meter_defs(pipeline.settings, strategies=["Books"])
-    pipeline.run(defs=defs)
+    pipeline.sync()
     books = next(row for row in pipeline.sandbox.world.strategies.values() if row.name == "Books")
     del pipeline.sandbox.world.strategies[books.strategy_id]
-    found = _result(pipeline.run(defs=defs), "books")
+    found = _result(pipeline.run("meter/strategies", "results/books", defs=defs), "books")
     assert found is not None
     assert not found.passed
     assert found.severity == dg.AssetCheckSeverity.WARN

@@ -39,7 +39,7 @@ def test_a_missing_key_names_the_variable(pipeline: Pipeline, monkeypatch: pytes
 def test_what_ended_a_run_stands_in_the_record_of_its_sync(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, name: str, value: str, cause: str
 ) -> None:
-    pipeline.run()
+    pipeline.sync()
     monkeypatch.setenv(name, value)
     failed = failure(pipeline.run(fails=True))
     ledger = Ledger.open(pipeline.settings.ledger)
@@ -53,7 +53,8 @@ def test_what_ended_a_run_stands_in_the_record_of_its_sync(
 def test_a_fault_of_this_program_fails_the_run_once_everything_else_is_loaded(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline.run()
+    pipeline.sync()
+    pipeline.run("results/books")
     ids = [pipeline.scrape("Books", {"title": "Tide Tables", "Price": price}) for price in (8, 9, 10)]
     usual = MeterClient.job_body
 
@@ -61,7 +62,7 @@ def test_a_fault_of_this_program_fails_the_run_once_everything_else_is_loaded(
         return usual(self, job_id) if job_id != ids[1] else usual(self, None).missing  # type: ignore[arg-type]
 
     monkeypatch.setattr(MeterClient, "job_body", job_body)
-    result = pipeline.run(fails=True)
+    result = pipeline.run("results/books", fails=True)
     assert f"books: job {ids[1]} is unreadable: a fault of meter-pipeline itself" in failure(result)
     assert "results/books" in materialized(result)
 
@@ -79,7 +80,7 @@ def test_the_data_of_meter_does_not_land_among_the_sandboxs(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     origin.write(pipeline.settings.data_dir, origin.Origin())
-    pipeline.run()
+    pipeline.sync()
     monkeypatch.setenv("METER_BASE_URL", "https://api.meter.sh")
     pipeline.settings = type(pipeline.settings).from_env()
     assert "holds the sandbox's data" in failure(pipeline.run(fails=True))

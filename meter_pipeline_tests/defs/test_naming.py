@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -10,12 +11,17 @@ from pathlib import Path
 
 import dagster as dg
 import pandas as pd
+import pytest
 import yaml
 
 from meter_pipeline import MeterComponent, MeterTranslator, build_meter_defs
 from meter_pipeline_tests.defs.conftest import Pipeline, materialized
 
-_EXAMPLE = Path(__file__).parents[2] / "examples" / "own_project"
+
+def _copy(example: str, folder: Path) -> Path:
+    """A copy of an example's project, without what was made in it."""
+    place = Path(__file__).parents[2] / "examples" / example
+    return Path(shutil.copytree(place, folder / example, ignore=shutil.ignore_patterns("__pycache__", "data")))
 
 
 def _defs(pipeline: Pipeline) -> dg.Definitions:
@@ -65,9 +71,28 @@ def test_downstream_assets_read_results_under_the_projects_keys(pipeline: Pipeli
     assert seen
 
 
+@pytest.mark.parametrize(("example", "asset"), [("own_project", "price_drops"), ("two_accounts", "shared_titles")])
+def test_an_example_loads_before_any_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example: str, asset: str
+) -> None:
+    """In this process, which has imported Dagster; `dg` loads them in `make slow`."""
+    project = _copy(example, tmp_path)
+    monkeypatch.chdir(project)
+    monkeypatch.syspath_prepend(project)
+    for name in ("METER_API_KEY", "SHOP_METER_API_KEY"):
+        monkeypatch.setenv(name, "sk_live_a")
+    for name in ("METER_BASE_URL", "SHOP_METER_BASE_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("METER_DBT_PROJECT", "none")
+    (package,) = (path.parent.name for path in project.glob("*/definitions.py"))
+    defs = importlib.import_module(f"{package}.definitions").defs()
+    assert dg.AssetKey.from_user_string(asset) in defs.get_repository_def().asset_graph.get_all_asset_keys()
+    assert not list(project.rglob("ledger.sqlite"))
+
+
+@pytest.mark.slow
 def test_dg_knows_the_component_and_scaffolds_it(tmp_path: Path) -> None:
-    project = tmp_path / "own_project"
-    shutil.copytree(_EXAMPLE, project, ignore=shutil.ignore_patterns("__pycache__", "data"))
+    project = _copy("own_project", tmp_path)
     environment = {**os.environ, "METER_DBT_PROJECT": "none", "DAGSTER_DISABLE_TELEMETRY": "yes"}
 
     def dg_command(*words: str) -> str:

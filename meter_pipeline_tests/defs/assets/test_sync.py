@@ -9,7 +9,7 @@ import dagster as dg
 
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.defs import build_defs
-from meter_pipeline_tests.defs.conftest import Pipeline, logged, materialized, metadata
+from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, logged, materialized, metadata
 
 
 def _fetched(pipeline: Pipeline, since: int) -> int:
@@ -53,22 +53,16 @@ def test_only_what_has_news_is_materialised_and_the_warehouse_is_published(pipel
 
 
 def test_what_the_command_line_loaded_is_news_to_dagster(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
+    selection = ("meter/strategies", "meter/jobs", "results/books", "results/lamps")
+    pipeline.run(*selection)
     pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
     assert pipeline.sync().strategies["books"].accepted == 1
-    assert materialized(pipeline.run()) == [
-        "meter/jobs",
-        "meter/items",
-        "results/books",
-        "meter/item_changes",
-        "meter/item_versions",
-        "meter/job_comparisons",
-        "warehouse",
-    ]
+    assert materialized(pipeline.run(*selection)) == ["meter/jobs", "results/books"]
 
 
 def test_selecting_one_result_syncs_that_strategy_alone(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
     defs = pipeline.defs()
     pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
     pipeline.scrape("Lamps", {"name": "Star", "watt": 60})
@@ -86,9 +80,10 @@ def test_the_configuration_narrows_a_sync_by_name(pipeline: Pipeline) -> None:
 
 
 def test_results_carry_rows_schema_links_and_a_sample(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
+    pipeline.run("results/lamps")
     job = pipeline.scrape("Lamps", {"name": "Moon | Sun", "watt": 12.5, "Dimmable": True})
-    facts = metadata(pipeline.run(), "results/lamps")
+    facts = metadata(pipeline.run("results/lamps"), "results/lamps")
     assert facts["dagster/row_count"].value == 3
     assert facts["dagster/table_name"].value == "results.lamps"
     columns = {column.name: column for column in facts["dagster/column_schema"].value.columns}
@@ -114,22 +109,21 @@ def test_the_warehouse_can_be_materialised_alone(pipeline: Pipeline) -> None:
 
 
 def test_downstream_of_a_result_runs_only_when_it_has_news(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
 
     @dg.asset(deps=[dg.AssetKey(["results", "books"])])
     def report() -> None: ...
 
-    defs = dg.Definitions.merge(
-        pipeline.defs(),
-        dg.Definitions(assets=[report], jobs=[dg.define_asset_job("all", executor_def=dg.in_process_executor)]),
-    )
+    selection = dg.AssetSelection.assets(["results", "books"], report)
+    chosen = dg.define_asset_job("chosen", selection=selection, executor_def=dg.in_process_executor)
+    defs = dg.Definitions.merge(pipeline.defs(), dg.Definitions(assets=[report], jobs=[chosen]))
     ran = []
-    for scrape in (False, True):
+    for scrape in (True, False, True):
         if scrape:
             pipeline.scrape("Books", {"title": "Tide Tables", "Price": 7})
-        job = defs.resolve_job_def("all")
-        ran.append("report" in materialized(job.execute_in_process(instance=pipeline.instance)))
-    assert ran == [False, True]
+        job = defs.resolve_job_def("chosen")
+        ran.append("report" in materialized(job.execute_in_process(instance=pipeline.instance, run_config=QUIET)))
+    assert ran == [True, False, True]
 
 
 def test_a_run_warns_of_a_strategy_of_meter_yaml_that_does_not_exist(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -144,15 +138,15 @@ def test_a_run_says_how_many_changes_it_marks_and_leaves_them_when_its_configura
     pipeline.scrape("Books", {"title": "Dust"}, schedule=identifier)
     schedule = pipeline.sandbox.world.schedules[identifier]
     marking = "1 unseen change of 1 schedule: a sync loads them, then marks them as seen at Meter"
-    result = pipeline.run(acknowledge=False)
+    result = pipeline.run("meter/jobs", acknowledge=False)
     assert len(schedule.unseen) == 1
     assert not any(marking in line for line in logged(pipeline, result))
-    assert any(marking in line for line in logged(pipeline, pipeline.run()))
+    assert any(marking in line for line in logged(pipeline, pipeline.run("meter/jobs")))
     assert len(schedule.unseen) == 0
 
 
 def test_strategies_without_an_asset_are_partitions_and_their_checks_are_one(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
     with open_ledger(pipeline.settings) as ledger:
         assert len(ledger.strategies()) == 2
     settings = replace(pipeline.settings, max_results_assets=1)

@@ -18,6 +18,11 @@ def _checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluat
     return {f"{one.asset_key.to_user_string()}:{one.check_name}": one for one in result.get_asset_check_evaluations()}
 
 
+def _run(pipeline: Pipeline) -> dg.ExecuteInProcessResult:
+    """The part of the job that is about the books, which must have been loaded once."""
+    return pipeline.run("meter/jobs", "results/books")
+
+
 def test_all_is_well_when_every_job_was_loaded(pipeline: Pipeline) -> None:
     pipeline.run()
     pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
@@ -41,9 +46,10 @@ def test_all_is_well_when_every_job_was_loaded(pipeline: Pipeline) -> None:
 
 
 def test_a_held_job_is_a_warning_with_its_name_and_reason(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
+    _run(pipeline)
     bad = pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8}, item_count=40)
-    result = pipeline.run()
+    result = _run(pipeline)
     assert "results/books" not in materialized(result)
     check = _checks(result)["results/books:no_held_jobs"]
     assert not check.passed
@@ -55,14 +61,13 @@ def test_a_held_job_is_a_warning_with_its_name_and_reason(pipeline: Pipeline) ->
 
 def test_the_check_of_held_jobs_says_what_the_audit_expected_and_saw_or_that_it_learns(pipeline: Pipeline) -> None:
     pipeline.sync()
-    selection = ("meter/jobs", "results/books")
 
     def scrape(price: int | None, count: int = 30) -> str:
         items = [{"title": f"Book {n}", "Price": None if price is None else price + n % 7} for n in range(count)]
         return pipeline.scrape("Books", *items, url="https://books.example/more")
 
     def check() -> dg.AssetCheckEvaluation:
-        return _checks(pipeline.run(*selection))["results/books:no_held_jobs"]
+        return _checks(_run(pipeline))["results/books:no_held_jobs"]
 
     scrape(8)
     learning = check()
@@ -146,17 +151,18 @@ def test_a_late_schedule_is_a_warning_and_a_paused_one_is_not(pipeline: Pipeline
 def test_a_held_job_that_is_dropped_is_a_problem_no_longer(pipeline: Pipeline) -> None:
     pipeline.sync()
     bad = pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8}, item_count=40)
-    assert not _checks(pipeline.run("meter/jobs", "results/books"))["results/books:no_held_jobs"].passed
+    assert not _checks(_run(pipeline))["results/books:no_held_jobs"].passed
     with open_store(pipeline.settings) as store:
         drop(store.ledger, store.lake, [bad])
-    assert _checks(pipeline.run("meter/jobs", "results/books"))["results/books:no_held_jobs"].passed
+    assert _checks(_run(pipeline))["results/books:no_held_jobs"].passed
 
 
 def test_an_unreadable_job_is_an_error_and_the_others_arrive(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
+    _run(pipeline)
     bad = pipeline.scrape("Books", body=b'{"id": "x", "status": "completed", "results": [{"a": 1}')
     pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
-    result = pipeline.run()
+    result = _run(pipeline)
     assert "results/books" in materialized(result)
     check = _checks(result)["results/books:no_unreadable_jobs"]
     assert not check.passed
@@ -165,10 +171,10 @@ def test_an_unreadable_job_is_an_error_and_the_others_arrive(pipeline: Pipeline)
 
 
 def test_a_job_with_an_unknown_status_is_a_warning_with_its_name(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
     odd = pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8})
     pipeline.sandbox.world.jobs_by_id[odd].extra = {"status": "archived"}
-    result = pipeline.run()
+    result = _run(pipeline)
     for key in ("meter/jobs", "results/books"):
         check = _checks(result)[f"{key}:no_odd_statuses"]
         assert not check.passed
@@ -180,11 +186,11 @@ def test_a_job_with_an_unknown_status_is_a_warning_with_its_name(pipeline: Pipel
 def test_a_rejected_item_of_the_latest_job_is_a_warning_with_its_reason_until_a_job_has_none(
     pipeline: Pipeline,
 ) -> None:
-    pipeline.run()
+    pipeline.sync()
     pipeline.sandbox.advance(hours=1)
     items = [b'{"title": NaN}', *({"title": f"Book {n}", "Price": n} for n in range(9))]
     bad = pipeline.sandbox.insert_job("Books", items=items)
-    result = pipeline.run()
+    result = _run(pipeline)
     check = _checks(result)["results/books:no_items_rejected"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     reason = "item_index 0: not valid JSON: NaN is not a JSON value"
@@ -192,11 +198,11 @@ def test_a_rejected_item_of_the_latest_job_is_a_warning_with_its_reason_until_a_
     assert _checks(result)["results/books:rows_match_api"].passed
     assert metadata(result, "results/books")["items rejected"].value == 1
     pipeline.scrape("Books", *({"title": f"Book {n}", "Price": n} for n in range(10)))
-    assert _checks(pipeline.run())["results/books:no_items_rejected"].passed
+    assert _checks(_run(pipeline))["results/books:no_items_rejected"].passed
 
 
 def test_checks_alone_ask_the_ledger_and_not_the_api(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
     before = len(pipeline.sandbox.log)
     selection = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(["results", "books"]), "no_held_jobs"))
     job = dg.define_asset_job("look", selection=selection, executor_def=dg.in_process_executor)
@@ -207,9 +213,10 @@ def test_checks_alone_ask_the_ledger_and_not_the_api(pipeline: Pipeline) -> None
 
 
 def test_a_field_that_went_empty_and_a_column_that_is_new_are_warnings(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
+    _run(pipeline)
     pipeline.scrape("Books", {"title": "Tide Tables", "Price": None, "pages": 90})
-    checks = _checks(pipeline.run())
+    checks = _checks(_run(pipeline))
     empty, columns = checks["results/books:no_field_went_empty"], checks["results/books:columns_are_stable"]
     assert (empty.passed, empty.description) == (False, "empty now: price")
     assert empty.metadata["null rate of title"].value == 0
@@ -229,7 +236,6 @@ class _Counted(list[JobRow]):
 
 
 def test_the_jobs_in_trouble_are_gone_through_once_however_many_strategies_there_are(pipeline: Pipeline) -> None:
-    pipeline.run()
     bad = pipeline.scrape("Books", {"title": "Tide Tables", "Price": 8}, item_count=40)
     pipeline.sync()
     with open_store(pipeline.settings) as store:

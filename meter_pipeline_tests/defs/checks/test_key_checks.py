@@ -8,8 +8,6 @@ import dagster as dg
 
 from meter_pipeline_tests.defs.conftest import Pipeline
 
-LAMPS = dg.AssetKey(["results", "lamps"])
-
 
 def scrape(pipeline: Pipeline, jobs: int, *, unstable: bool = False) -> None:
     """Jobs of a page whose items have a code, which may be another one in each job."""
@@ -21,13 +19,10 @@ def _item(number: int, code: int, day: int) -> dict[str, Any]:
     return {"krell": f"k{code}-{number}", "place": f"shelf {number % 3}", "Price": number % 5 + day}
 
 
-def evaluate(pipeline: Pipeline, run: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
-    """The check of the books."""
-    (found,) = (
-        check
-        for check in run.get_asset_check_evaluations()
-        if check.check_name == "items_have_a_key" and check.asset_key == dg.AssetKey(["results", "books"])
-    )
+def evaluate(pipeline: Pipeline, key: str = "results/books") -> dg.AssetCheckEvaluation:
+    """The check of a strategy in a run that loads it."""
+    evaluations = pipeline.run(key).get_asset_check_evaluations()
+    (found,) = (check for check in evaluations if check.check_name == "items_have_a_key")
     return found
 
 
@@ -40,9 +35,9 @@ def read_metadata(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def test_a_key_that_was_found_passes_and_shows_its_candidates(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
     scrape(pipeline, 5)
-    check = evaluate(pipeline, pipeline.run())
+    check = evaluate(pipeline)
     assert check.passed
     assert check.description == "items are identified by krell (suggested)"
     assert "**krell** · accepted · in 98% of items" in str(check.metadata["candidates"].value)
@@ -50,13 +45,13 @@ def test_a_key_that_was_found_passes_and_shows_its_candidates(pipeline: Pipeline
 
 
 def test_a_strategy_without_a_key_is_a_warning_once_enough_was_seen(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
     scrape(pipeline, 1)
-    learning = evaluate(pipeline, pipeline.run())
+    learning = evaluate(pipeline)
     assert learning.passed
     assert (learning.description or "").startswith("no key yet")
     scrape(pipeline, 12, unstable=True)
-    check = evaluate(pipeline, pipeline.run())
+    check = evaluate(pipeline)
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.WARN
     assert (check.description or "").startswith("no key: every change shows as removed + added; candidates: krell (")
@@ -65,20 +60,19 @@ def test_a_strategy_without_a_key_is_a_warning_once_enough_was_seen(pipeline: Pi
 
 
 def test_a_key_that_changes_in_every_job_is_a_warning_that_names_it(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
     scrape(pipeline, 8)
-    assert evaluate(pipeline, pipeline.run()).passed
+    assert evaluate(pipeline).passed
     scrape(pipeline, 16, unstable=True)
-    check = evaluate(pipeline, pipeline.run())
+    check = evaluate(pipeline)
     assert not check.passed
     assert (check.description or "").startswith("the key that was found, krell, does not identify the items: ")
 
 
 def test_items_that_never_change_need_no_key_yet(pipeline: Pipeline) -> None:
-    pipeline.run()
+    pipeline.sync()
     for _ in range(3):
         pipeline.scrape("Lamps", *({"name": f"{word} lamp", "watt": 40} for word in ("Moon", "Sun", "Desk")))
-    checks = pipeline.run().get_asset_check_evaluations()
-    (check,) = (found for found in checks if found.asset_check_key == dg.AssetCheckKey(LAMPS, "items_have_a_key"))
+    check = evaluate(pipeline, "results/lamps")
     assert check.passed
     assert "no item has changed so far" in (check.description or "")

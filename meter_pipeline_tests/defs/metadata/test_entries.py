@@ -150,7 +150,8 @@ def test_fields_that_always_change_are_named_on_the_page_of_the_results(pipeline
     pipeline.sandbox.add_strategy("Stools", "https://stools.example/")
     for job in range(6):
         pipeline.scrape("Stools", *[{"sku": f"S-{n:03}", "views": 50 * n + job} for n in range(6)])
-    result = pipeline.run()
+    pipeline.sync()
+    result = pipeline.run("results/stools", "results/books")
     facts = metadata(result, "results/stools")
     assert facts["noise"].value.endswith("where they are noise, write `ignore: [views]` into meter.yaml")
     assert "noise" not in metadata(result, "results/books")
