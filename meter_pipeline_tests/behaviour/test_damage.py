@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.errors import DamagedError, LakeError, LedgerError
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.thorough import every
 
 
 @pytest.fixture
@@ -21,8 +24,7 @@ def loaded(station: Station, empty_sandbox: Sandbox) -> Station:
     return station
 
 
-@pytest.mark.parametrize("table", ["raw", "results", "changes"])
-@pytest.mark.parametrize("is_deleted", [True, False], ids=["deleted", "damaged"])
+@pytest.mark.parametrize(("is_deleted", "table"), every(2, product([True, False], ["raw", "results", "changes"])))
 def test_what_a_damaged_file_held_is_made_again_when_the_jobs_are_loaded_again(
     loaded: Station, table: str, is_deleted: bool
 ) -> None:

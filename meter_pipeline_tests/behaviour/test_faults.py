@@ -12,6 +12,7 @@ from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.report import Silent
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour.thorough import slow
 
 
 def test_with_a_fifth_of_all_responses_faulty_every_job_is_loaded_once(
@@ -120,7 +121,7 @@ def test_a_job_that_is_one_item_beyond_the_bound_is_unreadable_in_a_change_set_t
     assert empty_sandbox.world.schedules[plan].unseen
 
 
-@pytest.mark.parametrize("kind", ["new", "again"])
+@pytest.mark.parametrize("kind", ["new", slow("again")])
 def test_an_endless_listing_ends_the_sync_with_one_clear_error(
     station: Station, empty_sandbox: Sandbox, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

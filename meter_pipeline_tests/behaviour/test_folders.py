@@ -26,11 +26,13 @@ from meter_pipeline.store.errors import LakeError
 from meter_pipeline.store.lake.files import open_files
 from meter_pipeline.store.ledger.database import connect
 from meter_pipeline.store.warehouse import scans
+from meter_pipeline_tests.behaviour.thorough import every, slow
 
 _NAMES = ["[ab] star*", 'it\'s "5%20" #1 %s', "strategy=x", "{{ 東京 }} $HOME;`a`", "[", "~a, (b) &c!\nd"]
 # What is awkward in the names above, in as few as can be; building all the models takes a while.
 _ALL_IN_FEW = ["strategy=x [ab] *", 'it\'s "5%20" #1 %s {{ 東京 }} $HOME;`a`\n~']
-_MODELS = ["one of its own", pytest.param("all of the pipeline", marks=pytest.mark.slow)]
+_ALL_IN_ONE = " ".join(_ALL_IN_FEW)
+_MODELS = ["one of its own", slow("all of the pipeline")]
 _MODEL = "{{ config(materialized='table') }} select * from meter.jobs"
 _URL = ("METER_LEDGER_URL", "METER_LAKE_URL", "METER_API_PREFIX", "DAGSTER_HOME", "METER_DBT_PROJECT")
 
@@ -66,7 +68,7 @@ def meter(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     return call
 
 
-@pytest.mark.parametrize("name", _ALL_IN_FEW)
+@pytest.mark.parametrize("name", [_ALL_IN_ONE, *map(slow, _ALL_IN_FEW)])
 @pytest.mark.parametrize("models", _MODELS)
 def test_every_command_and_dagster_work_in_a_folder_of_any_name(
     shop: Sandbox, meter: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, models: str
@@ -131,7 +133,7 @@ def _see_dagster_work(shop: Sandbox, folder: Path) -> None:
         assert connection.execute("select min(price) from results.books").fetchall() == [(9,)]
 
 
-@pytest.mark.parametrize("name", _NAMES)
+@pytest.mark.parametrize("name", every(2, _NAMES))
 def test_separate_folders_of_lake_and_ledger_may_have_any_name(
     shop: Sandbox, meter: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -18,7 +18,8 @@ from meter_pipeline.sync.limits import Limits
 from meter_pipeline_tests.behaviour import thorough
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, flagging, insert_drifting
 
-JOBS = 40
+# Of each strategy, every shape that its items take.
+JOBS = 16 if thorough.TIMES == 1 else 40
 # A late job is judged by what precedes it, so verdicts may differ from order to order: here they make no difference.
 LENIENT = flagging("Alpha", "Beta")
 #: No job of these tests is smaller.

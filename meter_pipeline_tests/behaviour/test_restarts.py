@@ -14,6 +14,7 @@ from meter_pipeline.store.ledger import jobs
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour.thorough import every
 from meter_pipeline_tests.servers import PostgresServer, make_schema
 
 NAMES = ("Alpha", "Beta", "Gamma", "Delta")
@@ -65,7 +66,7 @@ def assert_next_sync_completes(station: Station, undisturbed: Station) -> None:
 
 @pytest.mark.parametrize(
     ("owner", "name", "hit"),
-    [(Draft, "merge", 0), (Ledger, "commit", 0), (jobs, "apply_commit", 1), (Draft, "settle", 0)],
+    every(2, [(Draft, "merge", 0), (Ledger, "commit", 0), (jobs, "apply_commit", 1), (Draft, "settle", 0)]),
 )
 def test_a_restart_costs_no_more_than_the_commit_it_breaks(
     owner: Any,
@@ -90,7 +91,7 @@ def test_a_restart_costs_no_more_than_the_commit_it_breaks(
     assert_next_sync_completes(station, make_station(empty_sandbox, "undisturbed"))
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Draft, "merge"), (jobs, "apply_commit"), (Draft, "settle")])
+@pytest.mark.parametrize(("owner", "name"), every(2, [(Draft, "merge"), (jobs, "apply_commit"), (Draft, "settle")]))
 def test_a_database_that_stays_away_ends_the_sync_with_one_line(
     owner: Any,
     name: str,

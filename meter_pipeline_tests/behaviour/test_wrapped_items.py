@@ -15,6 +15,7 @@ from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.release import release
 from meter_pipeline.sync.loading.withdraw import drop
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, flagging
+from meter_pipeline_tests.behaviour.thorough import slow
 
 ON_DISK = Limits(batch_bytes=0, large_bytes=0)
 FEED = ["job_id", "item_key", "kind", "field", "old_value", "new_value", "old_number", "new_number"]
@@ -85,7 +86,7 @@ def insert_wrapped(sandbox: Sandbox) -> list[str]:
     return [*ids, held, sandbox.insert_job("Shop", items=with_reject, completed_at=first + 86_400 * 7)]
 
 
-@pytest.mark.parametrize("limits", [Limits(), ON_DISK], ids=["in memory", "on disk"])
+@pytest.mark.parametrize("limits", [Limits(), slow(ON_DISK)], ids=["in memory", "on disk"])
 def test_where_the_items_are_can_be_set_changed_and_taken_back_at_any_time_without_the_api(
     tmp_path: Path, limits: Limits
 ) -> None:

@@ -21,6 +21,7 @@ from meter_pipeline.sync.loading.rebuild import rekey
 from meter_pipeline.sync.loading.release import release
 from meter_pipeline.sync.loading.withdraw import drop, hold
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour.thorough import slow
 
 #: The steps of a load in their order: owner and method, before which the writer is stopped.
 STEPS: dict[str, tuple[type[Any], str]] = {
@@ -80,13 +81,13 @@ PLACES = ("SQLite, a folder", "PostgreSQL, an object store", "PostgreSQL, a fold
 def in_turn(steps: Sequence[str]) -> list[Any]:
     """Each step with one of the first two places, in turn, for the quick suite; with the others in `make slow`."""
     return [
-        pytest.param(step, place, marks=[] if PLACES.index(place) == number % 2 else pytest.mark.slow)
+        (step, place) if PLACES.index(place) == number % 2 else slow(step, place)
         for number, step in enumerate(steps)
         for place in PLACES
     ]
 
 
-@pytest.fixture(params=[*PLACES[:2], pytest.param(PLACES[2], marks=pytest.mark.slow)])
+@pytest.fixture(params=PLACES[:1] + tuple(map(slow, PLACES[1:])))
 def pair(
     request: pytest.FixtureRequest, make_station: Callable[..., Station], empty_sandbox: Sandbox
 ) -> tuple[Station, Station]:
@@ -167,11 +168,11 @@ def assert_released(station: Station, held: str) -> None:
         assert release(station.ledger, station.lake, [held])[0].accepted == 1
 
 
-# Each step with one of the decisions, in turn; with both in `make slow`.
+# Each step with one of the decisions, in turn, in one place; with both, in all places, in `make slow`.
 @pytest.mark.parametrize(
     ("step", "decide"),
     [
-        pytest.param(step, decide, marks=[] if (number + place) % 2 else pytest.mark.slow)
+        (step, decide) if (number + place) % 2 else slow(step, decide)
         for number, step in enumerate(step for step in STEPS if step != "rows are made")
         for place, decide in enumerate((hold, drop))
     ],
