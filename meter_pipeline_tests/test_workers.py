@@ -24,6 +24,7 @@ from meter_pipeline.sync.selection import Selection
 from meter_pipeline.sync.sharding import Weight, share_out
 from meter_pipeline.workers import OwnProcesses, _Process
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, insert_drifting
+from meter_pipeline_tests.behaviour.thorough import slow
 
 NAMES = ("Alpha", "Beta", "Gamma", "Delta", "Epsilon")
 #: Every job is worth another process.
@@ -146,7 +147,7 @@ def unseen(empty_sandbox: Sandbox) -> None:
 
 
 @pytest.mark.usefixtures("unseen")
-@pytest.mark.parametrize("spool_bytes", [500, 2**20])
+@pytest.mark.parametrize("spool_bytes", [500, slow(2**20)])
 def test_items_of_unseen_changes_are_handed_over_and_not_fetched(
     empty_sandbox: Sandbox, make_station: Callable[..., Station], spool_bytes: int
 ) -> None:
@@ -186,7 +187,7 @@ def test_jobs_held_by_another_process_are_reported_by_name(
         for name in NAMES
     }
     with stations("shared") as shared:
-        report = shared.sync(processes=processes(shared, empty_sandbox), limits=EAGER)
+        report = shared.sync(processes=processes(shared, empty_sandbox, most=2), limits=EAGER)
         assert report.exit_code == 1
         counted = {problem.job_id for problem in report.problems if "counted 7 items" in problem.reason}
         assert counted == set(held.values())

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from meter_pipeline.sync.beside import run_beside
+from meter_pipeline_tests.behaviour.thorough import slow
 
 
 class Square:
@@ -58,7 +59,7 @@ def nothing_stays() -> Iterator[None]:
     assert find_children() <= children
 
 
-@pytest.mark.parametrize("helpers", [1, 2])
+@pytest.mark.parametrize("helpers", [slow(1), 2])
 def test_results_come_in_order_and_from_several_processes(tmp_path: Path, helpers: int) -> None:
     found = list(run_beside(Square(tmp_path), range(100), helpers, most=2))
     assert [square for square, _ in found] == [number * number for number in range(100)]

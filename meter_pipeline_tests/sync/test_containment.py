@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from meter_pipeline.sync.discovery.entries import EntryRecorder
 from meter_pipeline.sync.discovery.polling import Poll, poll_schedules
 from meter_pipeline.sync.loading.loader import StrategyLoader
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.thorough import every
 
 ITEMS = [{"id": number, "price": 5} for number in range(3)]
 
@@ -52,8 +54,9 @@ def fill(sandbox: Sandbox, count: int = 9) -> list[str]:
     return ids
 
 
-@pytest.mark.parametrize("step", ["_read", "_land", "_type", "_compare", "_loaded"])
-@pytest.mark.parametrize("known_before", [False, True])
+@pytest.mark.parametrize(
+    ("known_before", "step"), every(2, product([False, True], ["_read", "_land", "_type", "_compare", "_loaded"]))
+)
 def test_a_job_that_nobody_foresaw_is_unreadable_and_all_others_load(
     station: Station,
     empty_sandbox: Sandbox,

@@ -53,9 +53,9 @@ def test_the_default_worlds_are_loaded_completely(make_station: Callable[..., St
 def test_limits_change_how_much_is_done_at_a_time_and_not_the_tables(
     make_station: Callable[..., Station], empty_sandbox: Sandbox
 ) -> None:
-    insert_drifting(empty_sandbox, 30, ("Alpha", "Beta", "Gamma"))
+    insert_drifting(empty_sandbox, 16)
     usual, tight = make_station(empty_sandbox, "usual"), make_station(empty_sandbox, "tight")
-    config = flagging("Alpha", "Beta", "Gamma")
+    config = flagging("Alpha", "Beta")
     usual.sync(config=config)
     commits: list[int] = []
     commit = tight.ledger.commit

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD
+from meter_pipeline_tests.behaviour.thorough import every
 from meter_pipeline_tests.sync.audit.breakages import BREAKAGES
 from meter_pipeline_tests.sync.audit.invented_lists import LISTS, OFTEN_EMPTY, days_of
 from meter_pipeline_tests.sync.audit.odd_days import FIXED, ODD_DAYS
@@ -22,7 +23,7 @@ HARD = {
 STEADY = ("real_estate", "nested_products", "groceries", "branches")
 
 
-@pytest.mark.parametrize("kind", LISTS)
+@pytest.mark.parametrize("kind", every(2, LISTS))
 def test_no_right_scrape_of_a_list_is_held_and_hardly_any_is_flagged(kind: str) -> None:
     verdicts = Page().scrape_all(days_of(kind, 24, seed=11))
     outcomes = Counter(verdict.outcome for verdict in verdicts)
@@ -39,7 +40,7 @@ def test_what_is_odd_and_right_passes_on_steady_lists(event: str) -> None:
         assert {verdict.outcome for verdict in Page().scrape_all(days)} == {ACCEPTED}, kind
 
 
-@pytest.mark.parametrize("kind", STEADY)
+@pytest.mark.parametrize("kind", every(2, STEADY))
 def test_a_steady_list_that_breaks_is_held_or_flagged_whatever_the_kind(kind: str) -> None:
     days = days_of(kind, 10, seed=3)
     other = [] if kind in FIXED else days_of(kind, 9, seed=53)[-1]

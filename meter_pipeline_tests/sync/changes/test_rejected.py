@@ -191,7 +191,7 @@ def was_shown(days: Sequence[Day], name: str, pages: int) -> bool:
 
 
 thoroughly = settings(
-    max_examples=3 * thorough.TIMES,
+    max_examples=thorough.examples(2, 3),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
@@ -202,7 +202,7 @@ seeds = st.integers(0, 100_000)
 
 
 @pytest.mark.parametrize("limits", EITHER.values(), ids=EITHER)
-@thoroughly
+@settings(thoroughly, max_examples=thorough.examples(1, 3))
 @example(seed=37, pages=3)
 @example(seed=73, pages=3)
 @given(seed=seeds, pages=pages_of)
@@ -272,7 +272,7 @@ def test_held_and_released_such_a_job_leaves_no_trace(seed: int, data: st.DataOb
             assert_whole(station)
 
 
-@settings(thoroughly, max_examples=2 * thorough.TIMES)
+@settings(thoroughly, max_examples=thorough.examples(1, 2))
 @given(seed=seeds, pages=pages_of)
 def test_versions_follow_the_feed_and_are_kept_up_as_they_are_built_in_full(seed: int, pages: int) -> None:
     days = live(seed, pages, 7)

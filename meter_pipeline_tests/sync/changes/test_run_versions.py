@@ -11,6 +11,7 @@ import pytest
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline_tests.behaviour.station import Station
+from meter_pipeline_tests.behaviour.thorough import slow
 from meter_pipeline_tests.sync.changes.listings import Day, expect, served, slide
 
 BY_RUN = Config(strategies={"shop": StrategyConfig(key=("sku",), compare="run")})
@@ -42,7 +43,7 @@ def load(
     assert not station.sync(jobs=wanted, **options).problems
 
 
-@pytest.mark.parametrize("config", [None, BY_RUN], ids=["found", "configured"])
+@pytest.mark.parametrize("config", [slow(None, id="found"), pytest.param(BY_RUN, id="configured")])
 def test_versions_that_are_kept_up_from_day_to_day_equal_those_built_in_full(
     config: Config | None, tmp_path: Path
 ) -> None:

@@ -32,7 +32,7 @@ def rows(station: Station, table: str = "changes") -> list[str]:
 
 
 @settings(
-    max_examples=3 * thorough.TIMES,
+    max_examples=thorough.examples(2, 3),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
@@ -84,7 +84,7 @@ def test_a_page_that_is_held_removes_nothing_until_it_is_released(seed: int) -> 
             assert_whole(station)
 
 
-@pytest.mark.parametrize("limits", [Limits(), Limits(large_bytes=0)], ids=["in memory", "on disk"])
+@pytest.mark.parametrize("limits", [thorough.slow(Limits()), Limits(large_bytes=0)], ids=["in memory", "on disk"])
 def test_runs_that_are_compared_later_have_the_rows_of_runs_compared_at_once(limits: Limits, tmp_path: Path) -> None:
     days = slide(3, 5, days=8)
     with served(days, 5) as (sandbox, ids), Station(tmp_path, sandbox) as station:
@@ -101,7 +101,7 @@ def test_runs_that_are_compared_later_have_the_rows_of_runs_compared_at_once(lim
         assert_whole(station)
 
 
-@pytest.mark.parametrize(("pages", "order"), [(3, 1), (3, -1), (50, 1)])
+@pytest.mark.parametrize(("pages", "order"), [(3, 1), (3, -1), thorough.slow(50, 1)])
 def test_that_a_listing_slides_is_found_whatever_the_order_of_loading(pages: int, order: int, tmp_path: Path) -> None:
     days = slide(5, pages, days=5, missing=False)
     with served(days, pages) as (sandbox, ids), Station(tmp_path, sandbox) as station:

@@ -188,7 +188,8 @@ def test_many_jobs_of_a_few_items_give_the_evidence_that_one_large_job_gives(kin
 
 
 @pytest.mark.parametrize(
-    ("items", "days", "least"), [((2, 4), 6, 0.8), ((2, 4), 12, 0.85), ((5, 12), 4, 0.8), ((5, 12), 8, 0.9)]
+    ("items", "days", "least"),
+    thorough.every(2, [((2, 4), 6, 0.8), ((2, 4), 12, 0.85), ((5, 12), 4, 0.8), ((5, 12), 8, 0.9)]),
 )
 def test_a_few_items_in_a_few_jobs_mostly_get_their_key_and_never_a_wrong_one(
     items: tuple[int, int], days: int, least: float
@@ -203,7 +204,7 @@ def test_a_few_items_in_a_few_jobs_mostly_get_their_key_and_never_a_wrong_one(
     assert right >= least * 30
 
 
-@pytest.mark.parametrize(("days", "least"), [(6, 0.7), (12, 0.85), (24, 0.9)])
+@pytest.mark.parametrize(("days", "least"), [(6, 0.7), (12, 0.85), thorough.slow(24, 0.9)])
 def test_invented_pairs_of_a_few_items_get_their_key_from_many_jobs(days: int, least: float) -> None:
     right = 0
     for seed in range(24):

@@ -9,6 +9,7 @@ import pytest
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
+from meter_pipeline_tests.behaviour.thorough import slow
 
 
 def nested(levels: int, inner: str = '"deep"', opening: str = '{"a":', closing: str = "}") -> str:
@@ -16,7 +17,7 @@ def nested(levels: int, inner: str = '"deep"', opening: str = '{"a":', closing: 
     return opening * levels + inner + closing * levels
 
 
-@pytest.mark.parametrize("levels", [257, 450, 900, 940, 980, 1_000, 5_000])
+@pytest.mark.parametrize("levels", [257, *map(slow, (450, 900, 940, 980)), 1_000, slow(5_000)])
 @pytest.mark.parametrize("brackets", [('{"a":', "}"), ("[", "]"), ('{"a":[null,', "]}")])
 def test_an_item_nested_too_deep_is_set_apart_and_the_others_load(
     station: Station, empty_sandbox: Sandbox, levels: int, brackets: tuple[str, str]

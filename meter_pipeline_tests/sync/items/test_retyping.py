@@ -29,6 +29,7 @@ from meter_pipeline.sync.items.readings import PLAIN, SeenTexts, observe_objects
 from meter_pipeline.sync.items.results import Retyping, TypedRows, Typist, results_schema
 from meter_pipeline.sync.items.rules import ChosenRules
 from meter_pipeline.sync.limits import Limits
+from meter_pipeline_tests.behaviour.thorough import slow
 
 START = datetime(2026, 3, 2, tzinfo=timezone.utc)
 # Larger than what is numbered by content, so that keys are numbered over all pieces.
@@ -133,7 +134,7 @@ def alone(
     return written
 
 
-@pytest.mark.parametrize(("helpers", "is_killed"), [(1, True), (2, False)], ids=["one that dies", "two"])
+@pytest.mark.parametrize(("helpers", "is_killed"), [slow(1, True), (2, False)], ids=["one that dies", "two"])
 def test_several_processes_write_the_bytes_of_a_single_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

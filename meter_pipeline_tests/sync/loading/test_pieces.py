@@ -19,6 +19,7 @@ from meter_pipeline.sync.audit.profiler import PieceProfiler
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading import pieces
 from meter_pipeline.sync.loading.pieces import Pieces
+from meter_pipeline_tests.behaviour.thorough import slow
 
 TIME = datetime(2026, 3, 2, tzinfo=timezone.utc)
 # Small pieces, and still more items than a profile takes apart.
@@ -102,7 +103,7 @@ def limits(helpers: int) -> Limits:
     return Limits(helpers=helpers, process_seconds=1e-9)
 
 
-@pytest.fixture(scope="module", params=[None, "products"])
+@pytest.fixture(scope="module", params=[None, slow("products")])
 def alone(request: pytest.FixtureRequest) -> tuple[str | None, tuple[Any, ...]]:
     """The path of the items, and what a single process reads."""
     shown = read(request.param, 0)
@@ -118,7 +119,7 @@ def alone(request: pytest.FixtureRequest) -> tuple[str | None, tuple[Any, ...]]:
     return request.param, shown
 
 
-@pytest.mark.parametrize(("helpers", "is_killed"), [(1, True), (2, False)], ids=["one that dies", "two"])
+@pytest.mark.parametrize(("helpers", "is_killed"), [(1, True), slow(2, False)], ids=["one that dies", "two"])
 def test_several_processes_read_what_a_single_one_does(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

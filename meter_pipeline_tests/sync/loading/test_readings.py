@@ -29,6 +29,7 @@ from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.rebuild import rekey
 from meter_pipeline.sync.loading.withdraw import hold
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole
+from meter_pipeline_tests.behaviour.thorough import examples
 from meter_pipeline_tests.sync.values.spellings import LARGE, PRICES
 
 CONFIG = Config(strategies={"shop": StrategyConfig(key=("id",))})
@@ -344,7 +345,7 @@ def observed(
     return found, fields
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 8), deadline=None)
 @given(items=ITEMS, data=st.data())
 def test_facts_readings_and_names_depend_on_the_set_of_items_alone(items: list[dict[str, Any]], data: Any) -> None:
     whole, fields = observed([items], SeenTexts())
@@ -358,7 +359,7 @@ def test_facts_readings_and_names_depend_on_the_set_of_items_alone(items: list[d
     assert readings.load(whole.dump()) == whole
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 8), deadline=None)
 @given(items=ITEMS)
 def test_no_two_columns_of_a_strategy_have_the_same_name(items: list[dict[str, Any]]) -> None:
     found, fields = observed([items], SeenTexts())

@@ -89,7 +89,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, 
         yield running.enter_context(Sandbox(worlds=())), tmp_path_factory.mktemp("stations")
 
 
-@settings(max_examples=5 * thorough.TIMES, deadline=None)
+@settings(max_examples=thorough.examples(3, 5), deadline=None)
 @given(st.data())
 def test_a_job_too_large_for_memory_rejects_what_a_small_one_rejects(
     shared: tuple[Sandbox, Path], data: st.DataObject
@@ -252,6 +252,7 @@ def test_a_warehouse_shows_rejected_items(station: Station, empty_sandbox: Sandb
         ]
 
 
+@pytest.mark.slow
 def test_a_warehouse_with_models_takes_a_job_whose_rejected_items_are_where_others_are_missing(
     station: Station, empty_sandbox: Sandbox, tmp_path: Path
 ) -> None:

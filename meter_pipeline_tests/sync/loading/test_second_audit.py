@@ -16,6 +16,7 @@ from meter_pipeline.sync.loading.decisions import DecisionError
 from meter_pipeline.sync.loading.likeness import group_alike
 from meter_pipeline.sync.loading.release import find_alike
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole, flagging
+from meter_pipeline_tests.behaviour.thorough import slow
 from meter_pipeline_tests.sync.audit.pages import shop, spoil
 from meter_pipeline_tests.sync.loading.test_gate import (
     BROKEN,
@@ -47,6 +48,7 @@ def assert_alike(station: Station, other: Station) -> None:
     assert_whole(station)
 
 
+@pytest.mark.slow
 def test_by_the_same_rules_no_verdict_changes(tmp_path: Path) -> None:
     with Sandbox(worlds=("breakingshop",)) as sandbox, Station(tmp_path / "shop", sandbox) as station:
         sandbox.advance(days=14)
@@ -58,7 +60,7 @@ def test_by_the_same_rules_no_verdict_changes(tmp_path: Path) -> None:
             assert found.jobs >= sum(row.state == "accepted" for row in loaded) > 10
 
 
-@pytest.mark.parametrize("limits", [Limits(), Limits(large_bytes=1_000)], ids=repr)
+@pytest.mark.parametrize("limits", [Limits(), slow(Limits(large_bytes=1_000))], ids=repr)
 def test_other_rules_give_what_loading_with_them_gives(
     make_station: Callable[..., Station], empty_sandbox: Sandbox, limits: Limits
 ) -> None:
