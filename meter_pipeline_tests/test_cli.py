@@ -18,6 +18,7 @@ from meter_pipeline.commands.model import ScaffoldError, write_model
 from meter_pipeline.config import origin
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline_tests.behaviour.thorough import slow
 from meter_pipeline_tests.commandline import Command, one_line
 
 
@@ -419,7 +420,7 @@ def test_a_sync_counts_changes_and_names_a_schedule_that_cannot_be_read(shop: Sa
     assert "1 new change, 1 acknowledged" in meter("sync").out
 
 
-@pytest.mark.parametrize("path", ["/jobs/", "/schedules$"])
+@pytest.mark.parametrize("path", ["/jobs/", slow("/schedules$")])
 def test_an_interrupted_sync_ends_in_one_line_whatever_it_waits_for_and_the_next_one_finishes(
     shop: Sandbox, meter: Command, path: str
 ) -> None:

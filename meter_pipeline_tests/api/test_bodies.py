@@ -20,6 +20,7 @@ from meter_pipeline.api.spool import Content, Receiver
 from meter_pipeline.api.syntax import Malformed
 from meter_pipeline.host.scratch import Scratch
 from meter_pipeline_tests.api.test_scan import values, written
+from meter_pipeline_tests.behaviour.thorough import examples
 
 
 def received(text: bytes, limit: int, piece: int = 37) -> Content:
@@ -101,7 +102,7 @@ def test_items_are_the_bytes_that_were_received(item: str, limit: int) -> None:
         assert body.count() == 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15, 2), deadline=None)
 @given(st.lists(values, max_size=12), st.integers(0, 2**32), st.integers(1, 50), st.booleans())
 def test_spooled_and_in_memory_are_the_same(items: Any, seed: int, piece: int, wrapped: bool) -> None:
     envelope = {"id": "j", "results": {"k": items} if wrapped else items, "after": {"x": [1, 2]}}

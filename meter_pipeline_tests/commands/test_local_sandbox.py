@@ -25,14 +25,14 @@ def _load(settings: Settings, sandbox: Sandbox) -> int:
 
 def test_the_next_sandbox_goes_on_with_the_same_world(tmp_path: Path) -> None:
     known = []
-    for hours in (0, 12):
-        with local_sandbox.continue_sandbox(tmp_path, first_days=1) as sandbox:
+    for hours in (0, 6):
+        with local_sandbox.continue_sandbox(tmp_path, first_days=0.5) as sandbox:
             sandbox.advance(hours=hours)
             settings = Settings(api_key=sandbox.api_key, base_url=sandbox.url, data_dir=tmp_path)
             local_sandbox.refuse_foreign(settings)
             known.append(_load(settings, sandbox))
             now = sandbox.now
-    with Sandbox(seed=origin.SEED, worlds=DEMO_WORLDS, days=1.5) as undisturbed:
+    with Sandbox(seed=origin.SEED, worlds=DEMO_WORLDS, days=0.75) as undisturbed:
         assert undisturbed.now == now
         # The world is the same as if it had never stopped: what was known before is not listed under other names.
         assert known[1] == len(undisturbed.world.jobs)

@@ -25,6 +25,7 @@ from meter_pipeline.config.meter_yaml import load_config
 from meter_pipeline.config.settings import Settings
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store import reading
+from meter_pipeline_tests.behaviour.thorough import slow
 from meter_pipeline_tests.docs.conftest import Reader
 from meter_pipeline_tests.docs.snippets import PAGES, ROOT, Snippet, parse, read_snippets
 
@@ -119,6 +120,8 @@ def _find_program(folder: Path, word: str, snippet: Snippet) -> str:
 
 
 COMMANDS = _commands()
+# Each builds all the models again, as the first publication does.
+_BUILDS = [("meter-pipeline", "publish", *options) for options in (("--force",), ("--tables", "iceberg"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -198,7 +201,7 @@ def test_recorded_jobs_are_served(snippet: Snippet, tmp_path: Path) -> None:
     assert [job.item_count for job in page] == [len(items)]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", [slow(words) if words in _BUILDS else words for words in COMMANDS], ids=" ".join)
 def test_shell_lines_run(
     command: tuple[str, ...], reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
