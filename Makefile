@@ -132,7 +132,8 @@ bench: $(BENCH_STAMP)
 screenshots: $(DOCS_STAMP)
 	@$(BIN)/python docs/screenshots.py $(SCREENSHOTS_ARGS)
 
-# Everything that takes long: hundreds of kills, every point of a crash, many processes at once, whole builds of the models.
+# Everything: the parameters that the quick tests leave out, many more examples, hundreds of kills, every point of a crash,
+# many processes at once, whole builds of the models.
 slow: $(STAMP)
 	@CRASHES=300 PUBLICATIONS=50 DELIVERIES=100 THOROUGH=20 $(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not engines and not extensions' $(TESTS)
 
