@@ -96,7 +96,7 @@ def test_the_share_of_a_process_that_dies_is_loaded_all_the_same(
 
 @pytest.mark.parametrize(
     ("most", "names", "rate", "started"),
-    [(1, NAMES[:1], None, 0), (2, NAMES[:1], None, 1), (2, NAMES[:1], 1_000.0, 1), (2, NAMES[:2], None, 0)],
+    [(1, NAMES[:1], None, 0), (2, NAMES[:1], None, 1), slow(2, NAMES[:1], 1_000.0, 1), (2, NAMES[:2], None, 0)],
 )
 def test_processes_that_no_strategy_needs_help_with_large_jobs(
     empty_sandbox: Sandbox,

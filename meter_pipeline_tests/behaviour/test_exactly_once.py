@@ -63,7 +63,7 @@ def test_a_kill_at_any_point_loses_no_change_and_acknowledges_none_before_it_is_
     assert_each_once(tmp_path, sandbox, {"job-0", "job-1", LATE})
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", every(6, dying.POINTS))
 def test_a_second_kill_during_recovery_loses_no_change_either(
     point: str, tmp_path: Path, sandbox: Sandbox, template: Path
 ) -> None:

@@ -114,8 +114,9 @@ def test_jobs_too_large_for_memory_are_compared_in_the_folder_that_was_chosen(
     assert "cannot be written" in problem.reason
 
 
-@pytest.mark.parametrize("later", [{"n": 1}, [1]], ids=["object", "array"])
-@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("nested", "later"), [(False, {"n": 1}), (True, [1]), thorough.slow(True, {"n": 1}), thorough.slow(False, [1])]
+)
 def test_text_is_spelled_as_json_from_the_first_job_on_once_it_stands_beside_other_kinds(
     make_station: Callable[..., Station], empty_sandbox: Sandbox, later: object, nested: bool
 ) -> None:

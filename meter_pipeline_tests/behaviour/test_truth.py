@@ -303,7 +303,7 @@ def _sorted(station: Station, table: str) -> list[str]:
     return sorted(json.dumps(row, sort_keys=True, default=str) for row in station.read(table, "shop").to_pylist())
 
 
-@pytest.mark.parametrize("limit", [0, 10**9], ids=["on disk", "in memory"])
+@pytest.mark.parametrize("limit", [0, thorough.slow(10**9)], ids=["on disk", "in memory"])
 def test_jobs_compared_on_disk_have_the_same_rows(limit: int, tmp_path: Path) -> None:
     pages = [
         Page(

@@ -28,6 +28,7 @@ def process(shop: Sandbox, store_place: str, tmp_path: Path) -> subprocess.Popen
     )
 
 
+@pytest.mark.slow
 def test_a_sync_that_ends_well_writes_its_progress(process: subprocess.Popen[str]) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0

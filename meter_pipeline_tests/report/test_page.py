@@ -59,7 +59,7 @@ def _page_in_words(path: Path, **span: datetime) -> str:
     return _words(_page(path, draws=False, **span))
 
 
-@pytest.mark.parametrize("strategies", [slow(1), 60, slow(200)])
+@pytest.mark.parametrize("strategies", [slow(1), 52, slow(200)])
 def test_the_page_needs_nothing_else_whatever_the_number_of_strategies(strategies: int, tmp_path: Path) -> None:
     page = _page(write_warehouse(tmp_path / "w.duckdb", strategies, 5))
     assert "data:image/png;base64," in page

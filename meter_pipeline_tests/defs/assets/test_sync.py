@@ -128,7 +128,9 @@ def test_downstream_of_a_result_runs_only_when_it_has_news(pipeline: Pipeline) -
 
 def test_a_run_warns_of_a_strategy_of_meter_yaml_that_does_not_exist(pipeline: Pipeline, tmp_path: Path) -> None:
     (tmp_path / "meter.yaml").write_text("strategies:\n  boks: {key: title}\n")
-    assert any("no strategy has the id, slug or name 'boks'" in line for line in logged(pipeline, pipeline.run()))
+    assert any(
+        "no strategy has the id, slug or name 'boks'" in line for line in logged(pipeline, pipeline.run("meter/jobs"))
+    )
 
 
 def test_a_run_says_how_many_changes_it_marks_and_leaves_them_when_its_configuration_says_so(

@@ -107,6 +107,8 @@ def test_readers_see_whole_publications_while_others_take_their_place(station: S
     assert set(seen) == {0}
 
 
+# With more of them in the tests of publications.
+@pytest.mark.slow
 def test_old_publications_go_but_for_the_latest_two(station: Station) -> None:
     path = station.folder / "warehouse.duckdb"
     for _ in range(4):

@@ -70,7 +70,7 @@ def test_items_of_a_page_that_is_seen_for_the_first_time_were_there_before(tmp_p
             load(station, ids, days, number, config=BY_RUN)
             sql = "SELECT item_key, version, is_current FROM meter.item_versions ORDER BY ALL"
             kept = ask(station, sql)
-            assert kept == ask(station, sql, force=True)
+        assert kept == ask(station, sql, force=True)
         assert kept == [("a", 1, False), ("a", 2, True), *((name, 1, False) for name in "bcdfghi")]
         kinds = ask(station, "SELECT kind, item_key FROM meter.item_changes ORDER BY ALL")
         assert kinds == [("changed", "a"), *(("removed", name) for name in "bcdfghi")]

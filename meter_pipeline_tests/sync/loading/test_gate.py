@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pytest
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.ledger.findings import read_findings
@@ -205,6 +206,8 @@ def test_targets_of_a_strategy_have_their_own_history(station: Station, empty_sa
     assert set(station.jobs("held")) == broken
 
 
+# The demo of the wheel has such a shop, too, and single jobs that break in each way are judged in test_verdict.py.
+@pytest.mark.slow
 def test_of_a_shop_that_breaks_in_every_way_no_row_is_seen_and_the_broken_field_is_named(tmp_path: Path) -> None:
     # An old page again and list prices in the place of prices look like any other day.
     may_pass = {"stale_page", "list_price"}

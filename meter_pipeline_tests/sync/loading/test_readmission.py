@@ -20,6 +20,7 @@ from meter_pipeline.sync.loading.decisions import DecisionError
 from meter_pipeline.sync.loading.readmission import release_items
 from meter_pipeline.sync.loading.withdraw import drop
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole
+from meter_pipeline_tests.behaviour.thorough import slow
 
 READABLE = {
     b'{"id":3,"price":NaN}': b'{"id":3,"price":null}',
@@ -81,6 +82,7 @@ def changes(station: Station) -> Counter[str]:
     return Counter(json.dumps(row, default=str) for row in station.read("changes", "shop").to_pylist())
 
 
+@pytest.mark.parametrize("limits", ["small", slow("large")], indirect=True)
 def test_items_that_are_let_in_leave_the_tables_as_if_they_had_been_accepted_from_the_start(
     make_station: Callable[..., Station], make_sandbox: Callable[..., Sandbox], limits: Limits
 ) -> None:
