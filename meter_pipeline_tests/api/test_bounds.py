@@ -59,14 +59,14 @@ def test_a_body_without_end_is_given_up_at_its_bound(
 
 
 def test_a_bomb_takes_no_more_memory_than_it_is_read_in_pieces(empty_sandbox: Sandbox) -> None:
-    """300 MB from 300 kB, by way of a disk that is never written more than that."""
+    """150 MB from 150 kB, by way of a disk that is never written more than that."""
     job = empty_sandbox.insert_job("S", items=[{"a": 1}])
     empty_sandbox.set_faults(bomb=1, path="/jobs/")
     script = f"""
         import resource
         from meter_pipeline.api import Bounds, MeterClient, MeterTooLarge
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        client = MeterClient({empty_sandbox.api_key!r}, base_url={empty_sandbox.url!r}, bounds=Bounds(300_000_000))
+        client = MeterClient({empty_sandbox.api_key!r}, base_url={empty_sandbox.url!r}, bounds=Bounds(150_000_000))
         try:
             client.job_body({job!r})
         except MeterTooLarge:

@@ -23,6 +23,7 @@ from meter_pipeline.config.settings import PROJECT, Settings
 from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.defs.account import Account
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline_tests.behaviour.thorough import slow
 from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, failure, materialized
 
 _EXAMPLE = Path(__file__).parents[2] / "examples" / "two_accounts"
@@ -180,7 +181,7 @@ def test_no_key_is_in_the_definitions_or_in_what_a_run_keeps(pipeline: Pipeline,
     assert [path for path in files if SHOP_KEY.encode() in path.read_bytes()] == []
 
 
-@pytest.mark.parametrize("variable", ["SHOP_METER_API_KEY", "SHOP_LEDGER_URL"])
+@pytest.mark.parametrize("variable", ["SHOP_METER_API_KEY", slow("SHOP_LEDGER_URL")])
 def test_a_variable_that_is_not_set_is_one_line_and_keeps_nothing_from_loading(
     pipeline: Pipeline, shop: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:

@@ -16,6 +16,7 @@ from meter_pipeline.config.settings import Settings
 from meter_pipeline.config.variables import SettingsError
 from meter_pipeline.connect import open_ledger
 from meter_pipeline.defs.declared import EXISTS, find_declared_strategies
+from meter_pipeline_tests.behaviour.thorough import slow
 from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, failure, materialized
 
 _README = Path(__file__).parents[2] / "README.md"
@@ -45,7 +46,7 @@ def _downstream(pipeline: Pipeline, defs: dg.Definitions, *selection: str) -> dg
     return chosen.execute_in_process(instance=pipeline.instance, run_config=QUIET, raise_on_error=False)
 
 
-@pytest.mark.parametrize("label", ["Books", "books"])
+@pytest.mark.parametrize("label", ["Books", slow("books")])
 def test_a_declared_strategy_has_its_asset_before_any_sync_and_the_first_one_fills_it(
     pipeline: Pipeline, label: str
 ) -> None:

@@ -12,6 +12,7 @@ from meter_pipeline.api import JobBody, MeterClient
 from meter_pipeline.config import origin
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline_tests.behaviour.thorough import slow
 from meter_pipeline_tests.defs.conftest import CANARY, Pipeline, failure, materialized
 
 
@@ -33,7 +34,7 @@ def test_a_missing_key_names_the_variable(pipeline: Pipeline, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("name", "value", "cause"),
-    [("METER_API_KEY", "sk_live_wrong", "configuration"), ("METER_API_KEY", "", "configuration"),
+    [("METER_API_KEY", "sk_live_wrong", "configuration"), slow("METER_API_KEY", "", "configuration"),
      ("METER_BASE_URL", "api.meter.sh", "configuration")],
 )  # fmt: skip
 def test_what_ended_a_run_stands_in_the_record_of_its_sync(

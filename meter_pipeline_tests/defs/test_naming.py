@@ -54,7 +54,7 @@ def test_runs_go_by_the_prefix_and_know_what_is_news(pipeline: Pipeline) -> None
     pipeline.scrape("Lamps", {"name": "Sun", "watt": 1})
     subset = pipeline.run("team/web/results/lamps", defs=defs)
     assert materialized(subset) == ["team/web/results/lamps"]
-    assert "team/web/results/books" in materialized(pipeline.run(defs=defs))
+    assert "team/web/results/books" in materialized(pipeline.run("team/web/results/books", defs=defs))
 
 
 def test_downstream_assets_read_results_under_the_projects_keys(pipeline: Pipeline) -> None:

@@ -121,7 +121,7 @@ def _find_program(folder: Path, word: str, snippet: Snippet) -> str:
 
 COMMANDS = _commands()
 # Each builds all the models again, as the first publication does.
-_BUILDS = [("meter-pipeline", "publish", *options) for options in (("--force",), ("--tables", "iceberg"))]
+_BUILDS = [("meter-pipeline", "publish", *options) for options in ((), ("--force",), ("--tables", "iceberg"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -272,10 +272,12 @@ def test_held_and_released_such_a_job_leaves_no_trace(seed: int, data: st.DataOb
             assert_whole(station)
 
 
-@settings(thoroughly, max_examples=thorough.examples(1, 2))
+# That versions follow any feed is tested in test_item_versions.py.
+@pytest.mark.slow
+@settings(thoroughly, max_examples=2 * thorough.TIMES)
 @given(seed=seeds, pages=pages_of)
 def test_versions_follow_the_feed_and_are_kept_up_as_they_are_built_in_full(seed: int, pages: int) -> None:
-    days = live(seed, pages, 5 if thorough.TIMES == 1 else 7)
+    days = live(seed, pages, 7)
     with tempfile.TemporaryDirectory() as folder, served(days, pages) as (sandbox, ids):
         with Station(Path(folder), sandbox) as station:
             for number in range(len(days)):
@@ -283,7 +285,7 @@ def test_versions_follow_the_feed_and_are_kept_up_as_they_are_built_in_full(seed
                 assert not station.sync(jobs=wanted, config=configure(pages)).problems
                 kept = versions(station)
                 # In between, each is kept up from one that was.
-                if number in (len(days) // 2, len(days) - 1):
+                if number in (3, 6):
                     assert kept == versions(station, force=True)
             names = "item_key, count(*), count(*) FILTER (is_current), max_by(item, version)"
             with reading(station.folder / "warehouse.duckdb") as connection:

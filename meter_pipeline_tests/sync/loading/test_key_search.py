@@ -197,8 +197,10 @@ def test_keys_are_found_in_this_world(whole: Station) -> None:
     }
 
 
+# The order of the search itself is tested in test_keys.py, and that of loading in test_order.py.
+@pytest.mark.slow
 @settings(
-    max_examples=thorough.examples(1, 2),
+    max_examples=2 * thorough.TIMES,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example is several syncs: shrinking takes too long
     suppress_health_check=[HealthCheck.function_scoped_fixture],
