@@ -46,7 +46,7 @@ STEPS: list[tuple[Any, str]] = [
     (pins, "tidy_pins"),
     (cleaning, "clean"),
 ]
-# Calls of the system and of libraries that several steps make: of every third one each fourth call fails, in
+# Calls of the system and of libraries that several steps make: of every fourth one each fourth call fails, in
 # `make slow` each call of all of them.
 CALLS: list[tuple[Any, str]] = [
     (pathlib.Path, "replace"),
@@ -147,7 +147,7 @@ def test_a_step_that_fails_leaves_readers_on_a_whole_publication(
     assert len(ids) == len(set(ids)) == seen + 1
 
 
-@pytest.mark.parametrize(("owner", "name"), every(3, CALLS), ids=[f"{owner.__name__}.{name}" for owner, name in CALLS])
+@pytest.mark.parametrize(("owner", "name"), every(4, CALLS), ids=[f"{owner.__name__}.{name}" for owner, name in CALLS])
 def test_each_call_of_the_system_may_fail(desk: Desk, owner: Any, name: str) -> None:
     seen, jobs, failures = 1, 2, cycle(FAILURES.values())
     for which in range(1, 100, 4 if TIMES == 1 else 1):
