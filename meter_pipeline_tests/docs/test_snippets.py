@@ -158,7 +158,7 @@ def test_python_runs(snippet: Snippet, reader: Reader) -> None:
         'MeterClient("sk_live_..."', f"MeterClient({reader.sandbox.api_key!r}, base_url={reader.sandbox.url!r}"
     )
     names: dict[str, object] = {}
-    exec(compile(code, str(snippet), "exec"), names)
+    exec(compile(code, str(snippet), "exec", dont_inherit=True), names)
     for value in names.values():
         if isinstance(value, dg.Definitions):
             assert list(value.resolve_asset_graph().get_all_asset_keys())
