@@ -1,10 +1,11 @@
-"""`check`: checks everything that a sync needs."""
+"""`check`: checks everything that a sync and a delivery need."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,12 +13,14 @@ import typer
 from meter_pipeline.commands.console import print_json, print_table
 from meter_pipeline.commands.options import Json
 from meter_pipeline.config.settings import Settings, misspellings
-from meter_pipeline.config.variables import SettingsError
+from meter_pipeline.config.variables import SettingsError, read_variable
 from meter_pipeline.connect import open_client, open_ledger
+from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host.causes import explain
-from meter_pipeline.host.scratch import Scratch, ScratchError
+from meter_pipeline.host.scratch import Scratch
 
 if TYPE_CHECKING:
+    from meter_pipeline.config.deliveries import DeliveryTarget
     from meter_pipeline.config.meter_yaml import Config
 
 # Somebody waits for the result.
@@ -38,7 +41,7 @@ class Finding:
 
 
 def check(as_json: Json = False) -> None:
-    """Check the settings, the API, the key, the folders, the ledger and the lake."""
+    """Check the settings, the API, the key, the folders, the ledger, the lake and the targets of deliveries."""
     findings = run_checks(Settings.from_env())
     if as_json:
         print_json({"ok": all(f.ok for f in findings), "checks": findings})
@@ -52,10 +55,11 @@ def check(as_json: Json = False) -> None:
 
 
 def run_checks(settings: Settings) -> list[Finding]:
-    """Checks everything that a sync needs, one finding each; a failed check does not stop the others."""
+    """Checks everything that a sync and a delivery need; a failed check does not stop the others."""
     api, ledger = list(_api(settings)), _ledger(settings)
     changes = [_changes(settings)] if ledger.ok and all(finding.ok for finding in api) else []
-    return [_settings(settings), *api, _folder(settings), _spool(settings), ledger, _lake(settings), *changes]
+    rest = [_folder(settings), _spool(settings), ledger, _lake(settings), *changes, *_targets(settings)]
+    return [_settings(settings), *api, *rest]
 
 
 def _settings(settings: Settings) -> Finding:
@@ -168,12 +172,35 @@ def _changes(settings: Settings) -> Finding:
         return Finding("changes", False, f"the unseen changes at Meter cannot be counted: {error}")
 
 
-def _check(name: str, probe: Callable[[], str]) -> Finding:
-    from meter_pipeline.store.errors import StoreError
+def _targets(settings: Settings) -> Iterator[Finding]:
+    from meter_pipeline.config.meter_yaml import ConfigError, load_config
 
     try:
+        targets = load_config(settings.config).deliver
+    except ConfigError:
+        return  # the check of the settings reports it
+    for name, target in targets.items():
+        yield _check(f"target {name}", partial(_reach, target))
+
+
+def _reach(target: DeliveryTarget) -> str:
+    """Connects to a server and reads what it has; a file is left to the delivery that makes it."""
+    from meter_pipeline.store.warehouse.delivery.deliver import open_session
+
+    address = target.resolve(read_variable)
+    if address.is_file:
+        return f"{address.shown}, a file"
+    with open_session(address, target.schema) as session:
+        held = session.read_held()
+    return f"{address.shown} answers, " + (
+        f"has publication {held.publication_id}" if held else "nothing delivered yet"
+    )
+
+
+def _check(name: str, probe: Callable[[], str]) -> Finding:
+    try:
         return Finding(name, True, probe())
-    except (StoreError, ScratchError) as error:
+    except MeterPipelineError as error:
         return Finding(name, False, str(error))
     except OSError as error:
         return Finding(name, False, explain(error))

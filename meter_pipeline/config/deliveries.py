@@ -90,6 +90,11 @@ class Address:
     shown: str
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
+    @property
+    def is_file(self) -> bool:
+        """Whether the target is a file of this machine, which the first delivery makes."""
+        return self.kind in ("sqlite", "duckdb")
+
     def scrub(self, text: str) -> str:
         """The text without the secrets, in case a driver or a server has repeated one."""
         for secret in self.secrets:

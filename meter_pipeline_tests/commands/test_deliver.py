@@ -60,6 +60,44 @@ def test_a_target_that_is_down_keeps_no_other_from_what_is_new(
     assert "check the address and the server" in alone.err
 
 
+def test_check_tries_the_targets_and_leaves_files_to_their_delivery(
+    meter: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str
+) -> None:
+    monkeypatch.setenv("DOWN_PASSWORD", _SECRET)
+    monkeypatch.setenv("PLACE", postgres_url)
+    (tmp_path / "meter.yaml").write_text(
+        "deliver:\n"
+        "  down: {to: 'postgresql://me:${DOWN_PASSWORD}@127.0.0.1:1/db'}\n"
+        "  unset: {to: 'env:NO_SUCH_VARIABLE'}\n"
+        "  here: {to: 'env:PLACE'}\n"
+        "  lite: {to: 'sqlite:///out.sqlite'}\n"
+    )
+
+    def check() -> dict[str, tuple[bool, str]]:
+        done = meter("check", "--json")
+        assert "s3cret" not in done.out + done.err
+        found = {entry["name"]: (entry["ok"], entry["detail"]) for entry in json.loads(done.out)["checks"]}
+        assert done.code == 1
+        return found
+
+    found = check()
+    ok, detail = found["target down"]
+    assert not ok
+    assert detail.startswith("postgresql://127.0.0.1:1/db: ")
+    ok, detail = found["target unset"]
+    assert not ok
+    assert "NO_SUCH_VARIABLE is not set" in detail
+    ok, detail = found["target here"]
+    assert ok
+    assert detail.endswith(" answers, nothing delivered yet")
+    assert found["target lite"] == (True, "out.sqlite, a file")
+    assert not (tmp_path / "out.sqlite").exists()
+    for command in ("sync", "publish"):
+        assert meter(command).code == 0
+    meter("deliver", "here")
+    assert " answers, has publication " in check()["target here"][1]
+
+
 def test_a_name_that_is_no_target_is_refused(meter: Command, tmp_path: Path) -> None:
     assert "meter.yaml names no target" in meter("deliver").err
     (tmp_path / "meter.yaml").write_text("deliver: {lite: {to: 'sqlite:///out.sqlite'}}\n")
