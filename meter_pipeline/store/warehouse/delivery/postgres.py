@@ -7,6 +7,7 @@ of psycopg's own rows. The driver is the one that a ledger on PostgreSQL needs a
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,10 @@ from meter_pipeline.store.warehouse.delivery.session import MARK, STATE_TABLES, 
 from meter_pipeline.store.warehouse.delivery.state import Existing, gather_tables
 from meter_pipeline.store.warehouse.delivery.types import as_plain, kind_of
 from meter_pipeline.store.warehouse.sql import literal, quote
+
+# What the driver notes about a connection that was cut is in our error: without a log of the program's own, it is not
+# written to the terminal.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 _TYPES = {
     "boolean": "boolean",

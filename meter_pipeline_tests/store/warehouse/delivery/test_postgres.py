@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import psycopg
 import pytest
 
@@ -32,6 +35,12 @@ def test_tables_have_keys_comments_and_types(target: Target, desk: Desk) -> None
     assert target.ask("SELECT pg_typeof(completed_at)::text FROM SCHEMA.jobs LIMIT 1") == [
         ("timestamp with time zone",)
     ]
+
+
+def test_the_driver_writes_nothing_to_a_terminal() -> None:
+    code = "import meter_pipeline.store.warehouse.delivery.postgres, logging; logging.getLogger('psycopg').warning('x')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
 
 
 def test_no_index_repeats_the_primary_key(target: Target, desk: Desk) -> None:
