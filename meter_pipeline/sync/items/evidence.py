@@ -294,10 +294,12 @@ class Evidence:
             return 0.0
         sizes = self._items.sizes
         pairs = float((sizes * (sizes - 1)).sum())
-        _, both = np.unique(np.stack((own.codes, rest.codes)), axis=1, return_inverse=True)
-        both = np.where(rest.codes > 0, both.reshape(-1) + 1, 0)
-        copied = Coded.of(both, self._items.jobs, len(sizes))
-        alike, copies = (float(np.maximum(coded.own - 1, 0).sum()) for coded in (rest, copied))
+        repeated = np.flatnonzero(rest.own > 1)
+        alike = float((rest.own[repeated] - 1).sum())
+        # Those of one job that agree in the candidate as well.
+        codes = (rest.jobs * rest.counts.shape[1] + rest.codes)[repeated] * own.counts.shape[1] + own.codes[repeated]
+        copied = np.unique(codes, return_counts=True)[1]
+        copies = float((copied * (copied - 1)).sum())
         # As many again as one pair more would be: few pairs without a coincidence do not show that there is none.
         return (alike - copies + 2) / (pairs + 4)
 
