@@ -174,7 +174,7 @@ def _list(node: Node, names: tuple[str, ...]) -> Iterator[Node]:
 
 
 def _unlike(node: Node, expected: str) -> Malformed:
-    """Returns the error about a body of another kind; a page of HTML is none of JSON's."""
+    """Returns the error about a body that is not what was expected, such as a page of HTML."""
     return Malformed(f"JSON, but not {expected}" if _BEGINNINGS.issuperset(node.first) else "not JSON")
 
 

@@ -152,15 +152,10 @@ def _lake(settings: Settings) -> Finding:
 def _changes(settings: Settings) -> Finding:
     """Describes what a sync does with Meter's unseen changes, and counts them if no sync has marked any yet."""
     from meter_pipeline.api import MeterError
-    from meter_pipeline.config.meter_yaml import ConfigError, load_config
     from meter_pipeline.store.ledger.change_sets import Unseen
     from meter_pipeline.sync.discovery.marking import count_unseen, describe_marking
 
-    try:
-        acknowledges = load_config(settings.config).acknowledge
-    except ConfigError:
-        acknowledges = True  # the check of the settings reports it
-    if not acknowledges:
+    if not _valid_config(settings).acknowledge:
         return Finding("changes", True, "left unseen at Meter: `acknowledge: false` in meter.yaml")
     with open_ledger(settings) as ledger:
         if Unseen(ledger).counts().acknowledged:
@@ -173,14 +168,18 @@ def _changes(settings: Settings) -> Finding:
 
 
 def _targets(settings: Settings) -> Iterator[Finding]:
-    from meter_pipeline.config.meter_yaml import ConfigError, load_config
+    for name, target in _valid_config(settings).deliver.items():
+        yield _check(f"target {name}", partial(_reach, target))
+
+
+def _valid_config(settings: Settings) -> Config:
+    """Returns the configuration, or the defaults if it is not valid, which the check of the settings reports."""
+    from meter_pipeline.config.meter_yaml import Config, ConfigError, load_config
 
     try:
-        targets = load_config(settings.config).deliver
+        return load_config(settings.config)
     except ConfigError:
-        return  # the check of the settings reports it
-    for name, target in targets.items():
-        yield _check(f"target {name}", partial(_reach, target))
+        return Config()
 
 
 def _reach(target: DeliveryTarget) -> str:
@@ -192,9 +191,8 @@ def _reach(target: DeliveryTarget) -> str:
         return f"{address.shown}, a file"
     with open_session(address, target.schema) as session:
         held = session.read_held()
-    return f"{address.shown} answers, " + (
-        f"has publication {held.publication_id}" if held else "nothing delivered yet"
-    )
+    has = "nothing delivered yet" if held is None else f"has publication {held.publication_id}"
+    return f"{address.shown} answers, {has}"
 
 
 def _check(name: str, probe: Callable[[], str]) -> Finding:

@@ -104,7 +104,8 @@ def build_defs(
     delivered = build_delivery_assets(config, keys, names)
     parts = [synced, compared, published, *delivered]
     executable = translate(mark_sandbox(parts, settings.data_dir), translator)
-    jobs = build_jobs(executable[:2], executable[2:], names, dict(settings.publish_tags))
+    loaded = executable[:2]
+    jobs = build_jobs(loaded, executable[2:], names, dict(settings.publish_tags))
     store = build_store_resource(settings, account)
     sensing = SensorSettings(
         acknowledge=config.acknowledge, most=settings.schedules_per_run, publish_every=settings.publish_every
@@ -112,7 +113,7 @@ def build_defs(
     slugs = None if has_others else {*declared, *(row.slug for row in rows)}
     sensed = {
         job: [key for definition in part for key in sorted(definition.keys)]
-        for job, part in ((SYNC, executable), (LOAD, executable[:2]))
+        for job, part in ((SYNC, executable), (LOAD, loaded))
     }
     return dg.Definitions(
         assets=[*executable, *translate(others, translator)],

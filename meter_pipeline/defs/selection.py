@@ -1,7 +1,8 @@
-"""Which assets a requested run selects: a run of two strategies is not a run of five hundred.
+"""Which assets a run of the sensor selects.
 
-Dagster notes every selected asset and check with each run, and shows a check without a result as skipped. So a run
-selects only the strategies that it may have something to say about; the checks of the others keep their last result.
+Dagster records every selected asset and check with each run, and shows a check without a result as skipped. So a run
+selects the strategies that it loads, that have changed, or that have problem jobs. The checks of all other strategies
+keep their last result.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def build_sync_assets(
                 with meter_store.open() as store:
                     if selected:
                         with meter.client(store.ledger, spool_folder=settings.spool) as client:
-                            # The sensor names schedules, and selects what the run may have something to say about.
+                            # The sensor names schedules: its selection limits the events, not what is loaded.
                             strategies = config.strategies or ([] if config.inbox else _selected(selected, known))
                             report = _run(context, strategies, config, client, store, settings, attempt)
                     origin_note = describe_origin(settings.data_dir)

@@ -33,9 +33,7 @@ class Changes:
         return self.changes / self.recognised if self.recognised else 0.0
 
 
-def find_changes_by_rest(
-    steps: Steps, own: Comparison, rest: Comparison, chance: Numbers, likeness: float = 0.0
-) -> Changes:
+def find_changes_by_rest(steps: Steps, own: Comparison, rest: Comparison, chance: Numbers, likeness: float) -> Changes:
     """Changes in items that are otherwise the same, beyond those that chance explains.
 
     Args:
@@ -43,8 +41,8 @@ def find_changes_by_rest(
         own: The items by the candidate.
         rest: The items by all other fields together.
         chance: By step, how often two items drawn at random agree in all of these.
-        likeness: How often two items of one job do that have different values of the candidate: these are certainly
-            two, so that others may be, too. 0 where each such pair counts as an item that changed.
+        likeness: Share of the pairs of items of one job that agree in all of these and differ in the candidate. They
+            are two items, so a pair from two jobs may be two items as well. 0 counts each such pair as a change.
     """
     differs, is_known = _compare(own.coded, rest.pairs)
     known = np.bincount(rest.pairs.old.steps[is_known], minlength=len(steps))
@@ -75,12 +73,12 @@ def _explain(steps: Steps, own: Comparison, rest: Comparison, chance: Numbers) -
 
 
 def _count_met(steps: Steps, pairs: Pairs, kept: Mask, likeness: float) -> float:
-    """How many items are paired by chance with another one that is like them; those that kept all meet no other."""
+    """Expected number of items that are paired with a similar item by chance, without those that `kept` pairs."""
     settled = np.bincount(pairs.old.steps[kept], minlength=len(steps))
     return float(((steps.count(steps.old) - settled) * (steps.count(steps.new) - settled)).sum() * likeness)
 
 
-def find_changes_in_pairs(steps: Steps, own: Comparison, pairs: Pairs, is_same: Mask, likeness: float = 0.0) -> Changes:
+def find_changes_in_pairs(steps: Steps, own: Comparison, pairs: Pairs, is_same: Mask, likeness: float) -> Changes:
     """Changes in those pairs of another candidate that are the same item, as far as other fields tell.
 
     Args:
@@ -88,11 +86,11 @@ def find_changes_in_pairs(steps: Steps, own: Comparison, pairs: Pairs, is_same: 
         own: The items by the candidate.
         pairs: Those that the other candidate pairs.
         is_same: Which of these are the same item.
-        likeness: How often two items of one job agree in the other candidate: see `find_changes_by_rest`.
+        likeness: Share of the pairs of items of one job that agree in the other candidate and differ in this one.
     """
     differs, is_known = _compare(own.coded, pairs)
     checked, changes = int((is_known & is_same).sum()), int((differs & is_same).sum())
-    # Of items that the other one does not pair it says nothing: those that this one pairs have kept their value.
+    # Items that the other candidate does not pair are no evidence: those that `own` pairs have kept their value.
     recognised = max(checked, len(own.pairs))
     met = _count_met(steps, pairs, is_known & ~differs, likeness)
     return Changes(

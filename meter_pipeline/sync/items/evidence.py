@@ -31,8 +31,8 @@ from meter_pipeline.sync.items.samples import BLOCK_ITEMS, TARGET_PATH, JobSampl
 _STEADY = 0.2
 # A field whose values repeat within a job, and as often as this from job to job, is a property of items that stay.
 _LASTING = 0.9
-# Where some values stay as they are, the others show that items are the same only if their order hardly changes: pairs
-# of which a part are wrong have a part of the order, too.
+# Least rank correlation that counts as agreement where some values stay equal: pairs that are partly wrong keep a part
+# of the order, too.
 _IN_ORDER = 0.8
 # With fewer items that were recognised by their other fields, another candidate is asked.
 _FEW_CHECKED = 20
@@ -239,8 +239,8 @@ class Evidence:
             return equal, False
         # Other fields move in nearly every job: what is a number then still moves with the item.
         values = list(chain.from_iterable(sample.values for sample in self.samples))
-        numbers = self._others if equal is None else self._others & ~self._items.are_words
-        paths = [self.paths[place] for place in np.flatnonzero(self._without(numbers, fields))]
+        ranked = self._others if equal is None else self._others & ~self._items.are_words
+        paths = [self.paths[place] for place in np.flatnonzero(self._without(ranked, fields))]
         ranks = [rank for path in paths for rank in agree_in_order(pairs, values, path)]
         in_order = float(np.median(ranks)) if ranks else None
         if equal is not None and (in_order is None or in_order < _IN_ORDER):
@@ -285,9 +285,9 @@ class Evidence:
         return self._steps.compare(self._items.code(codes.reshape(-1) + 1))
 
     def _likeness(self, fields: Fields, own: Coded, rest: Coded) -> float:
-        """How often two items of one job with different values of a candidate agree in the rest; 0 for numbers alone.
+        """Share of the pairs of items of a job that agree in the rest and differ in a candidate; 0 for numbers alone.
 
-        A number that changes meets another item's no more seldom than two items are alike.
+        A number that changes equals that of another item as often as any two items agree in it.
         """
         at = [self._places[path] for path in fields if path in self._places]
         if not (self._items.are_words | self._items.are_times)[at].any():
@@ -296,11 +296,11 @@ class Evidence:
         pairs = float((sizes * (sizes - 1)).sum())
         repeated = np.flatnonzero(rest.own > 1)
         alike = float((rest.own[repeated] - 1).sum())
-        # Those of one job that agree in the candidate as well.
+        # Pairs that agree in the candidate as well.
         codes = (rest.jobs * rest.counts.shape[1] + rest.codes)[repeated] * own.counts.shape[1] + own.codes[repeated]
         copied = np.unique(codes, return_counts=True)[1]
         copies = float((copied * (copied - 1)).sum())
-        # As many again as one pair more would be: few pairs without a coincidence do not show that there is none.
+        # Smoothed: few pairs without a coincidence do not show that coincidences never happen.
         return (alike - copies + 2) / (pairs + 4)
 
     def _changes_by_rival(self, fields: Fields, rival: Fields, steady: Mask) -> Changes:
@@ -349,9 +349,11 @@ class Evidence:
         """
         if not self.steps or len(compared.gone) or len(compared.come):
             return 0.0
-        # What stands for the same places as the candidate tells as little of what stands there, nor does a picture.
-        told = ~self._items.are_pictures[rest]
-        return measure_replaced(equal[:, told], self._items.are_words[rest][told], self._repeat[rest][told])
+        # Another picture does not show that another item is there. Nor does a field that stands for the same places.
+        is_compared = ~self._items.are_pictures[rest]
+        compared_fields = rest[is_compared]
+        words, repeat = self._items.are_words[compared_fields], self._repeat[compared_fields]
+        return measure_replaced(equal[:, is_compared], words, repeat)
 
     def _reused(self, coded: Coded, equal: Mask, rest: Codes, weights: tuple[Numbers, Numbers]) -> tuple[int, int]:
         """How often a value is that of another item later, and how often of one with which it shares nothing else.

@@ -55,8 +55,8 @@ def count_others(equal: Mask, words: Mask, weights: tuple[Numbers, Numbers]) -> 
     drawn = _draw(same)
     kept = equal[equal[:, words].all(axis=1)]
     if words.any() and not words.all() and len(kept):
-        # Where a number moves most of the time, a text is rewritten mostly when that moves, too: how often the number
-        # moves by itself, the pairs with the same texts tell, and how often the texts do, all of them.
+        # Where a number moves most of the time, a text is mostly rewritten when the number moves, too. So the rate of
+        # the number is taken from pairs whose texts stayed, and that of the texts from all pairs.
         by_itself = np.where(words, _draw(equal), _draw(kept))
         drawn = max(drawn, by_itself, key=lambda pairs: int(_find_others(pairs, words, weights).sum()))
     explained = float(_find_others(drawn, words, weights).mean()) * len(equal)

@@ -81,12 +81,13 @@ def find_first_reason(evidence: Evidence, fields: Fields, measures: Measures) ->
         return describe_gaps(measures)
     if not is_unique(measures) and not _is_nearly_unique(evidence, fields, measures):
         return describe_repeats(measures)
+    if len(fields) == 1:
+        return None
     # Few items show nothing about two fields that would not repeat in any case: only further jobs can.
     is_open = not measures.repeated and measures.presence == 1 and not evidence.would_repeat(fields)
-    is_tried = is_open or _lean_on_one(evidence, fields)
-    if len(fields) > 1 and not is_tried and not evidence.belong_together(fields):
-        return "different by chance: so few values of each would repeat no more often in any case"
-    return None
+    if is_open or _lean_on_one(evidence, fields) or evidence.belong_together(fields):
+        return None
+    return "different by chance: so few values of each would repeat no more often in any case"
 
 
 def _lean_on_one(evidence: Evidence, fields: Fields) -> bool:

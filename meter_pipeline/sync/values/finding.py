@@ -8,7 +8,7 @@ Evidence is a set of words, bounded by the tables of this room:
     `grouped STYLE`: thousands are grouped where the decimal mark is known; `long STYLE`: three decimals and more.
     `lone STYLE`: a number with one mark and three digits after it, which needs to know the decimal mark.
     `lone-point STYLE`, `lone-comma STYLE`: which mark that is; `round STYLE`: the last of the digits is 0;
-    `whole STYLE`: a number of three digits without a mark. These three of prices of no unit of measure.
+    `whole STYLE`: a number of three digits without a mark. Prices of a unit of measure never give these.
     `strong STYLE`: a sign that is also a word stands beside an amount that is written as a price.
     `currency CODE`, `ending`: currencies as read; an ending in the place of one.
     `unit`, `measured`: prices of a unit, such as a month; and of a measure, such as a litre.
@@ -134,13 +134,14 @@ def _money(price: Price) -> Finding:
     number = price.number
     written = number.grouped or bool(number.fraction)
     marks = number.shows, number.grouped, bool(number.lone), number.long
-    units = () if not price.unit else ("unit", "measured") if price_words.is_measured(price.unit) else ("unit",)
-    digits = () if "measured" in units else _digits_of(price)
-    return Finding(MONEY, price, _price_evidence(price.style, price.currency, marks, digits, written, units))
+    measured = price_words.is_measured(price.unit)
+    digits = () if measured else _digits_of(price)
+    evidence = _price_evidence(price.style, price.currency, marks, digits, written, bool(price.unit), measured)
+    return Finding(MONEY, price, evidence)
 
 
 def _digits_of(price: Price) -> tuple[str, ...]:
-    """What the digits of a price say about lone marks in its style."""
+    """Evidence of how the lone marks in the style of a price are read."""
     number = price.number
     if price.scale != 1 or price.currency in THREE_DECIMALS:
         return ()
@@ -157,13 +158,18 @@ def _price_evidence(
     marks: tuple[str, bool, bool, bool],
     digits: tuple[str, ...],
     written: bool,
-    units: tuple[str, ...],
+    unit: bool,
+    measured: bool,
 ) -> tuple[str, ...]:
     evidence = [*_marks(*marks, style), f"currency {currency}" if currency else "ending"]
     evidence += [f"{word} {style}" for word in digits]
     if written:
         evidence.append(f"strong {style}")
-    return (*evidence, *units)
+    if unit:
+        evidence.append("unit")
+    if measured:
+        evidence.append("measured")
+    return tuple(evidence)
 
 
 def _number(price: Price) -> Finding:

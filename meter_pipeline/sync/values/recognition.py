@@ -7,7 +7,6 @@ another value.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -129,11 +128,10 @@ def _decide_money(facts: FieldFacts) -> Reading:
     meant = {sign: code for sign in shared if (code := may_mean(sign, explicit)) is not None}
     means = {meant.get(code, code) for code in codes}
     marks = _with_marks(Reading(finding.MONEY), facts)
-    marks = replace(marks, marks=tuple(sorted((*marks.marks, *_find_groups(facts, marks)))))
     needs_currency = finding.NUMBER in facts.seen or finding.FREE in facts.seen or facts.has("ending")
     return Reading(
         finding.MONEY,
-        marks=marks.marks,
+        marks=tuple(sorted((*marks.marks, *_find_groups(facts, marks)))),
         contrary=marks.contrary,
         overall=marks.overall,
         long=marks.long,
@@ -145,7 +143,7 @@ def _decide_money(facts: FieldFacts) -> Reading:
 
 
 def _find_groups(facts: FieldFacts, known: Reading) -> Iterator[tuple[str, str]]:
-    """Styles of which no price shows its decimal mark, and whose lone marks group thousands, each with its mark.
+    """Styles whose lone marks group thousands although no price shows their decimal mark, each with that mark.
 
     `$ 12.990` beside `$ 990`: if three decimals were always written, 990 would have them; if zeros at the end were left
     out, 12.990 would be 12.99. So neither has decimals. Prices of a unit of measure may be of another kind.

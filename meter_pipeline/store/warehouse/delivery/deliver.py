@@ -94,9 +94,7 @@ def deliver(
         session.begin()
         existing = session.find_tables()
         said = session.read_held()
-        if not full:
-            _refuse_other_ledger(ledger, said, target, address)
-        held, notes = _judge(ledger, said, existing, full=full)
+        held, notes = _judge(ledger, said, existing, target, address, full=full)
         if held is not None and _is_up_to_date(held, kept, target, existing):
             difference, sent = Difference((), (), ()), {}
         else:
@@ -172,32 +170,34 @@ def _find_publication(path: Path) -> Kept:
     raise WarehouseError(f"{path} is not as it was published: run `meter-pipeline publish --force`")
 
 
-def _refuse_other_ledger(ledger: Ledger, said: Held | None, target: DeliveryTarget, address: Address) -> None:
-    """Refuses to replace what another ledger delivered, such as another account's data by a sandbox's.
-
-    A ledger has noted every target that it ever filled; one that was put back from a copy has, too.
+def _judge(
+    ledger: Ledger,
+    said: Held | None,
+    existing: Mapping[str, Existing],
+    target: DeliveryTarget,
+    address: Address,
+    *,
+    full: bool,
+) -> tuple[Held | None, list[str]]:
+    """What a target has as far as it can be relied on, and why everything is sent if it cannot.
 
     Raises:
-        WarehouseError: Another ledger filled the target.
+        WarehouseError: Another ledger filled the target, such as another account's.
     """
-    if said is not None and ledger.fact(_fact(said.target_id)) is None:
-        raise WarehouseError(
-            f"{address.shown}: what is there was delivered from another ledger (publication {said.publication_id}): "
-            f"give the target {target.name} a schema or address of its own in meter.yaml, or replace what is there by "
-            f"`meter-pipeline deliver {target.name} --full`"
-        )
-
-
-def _judge(
-    ledger: Ledger, said: Held | None, existing: Mapping[str, Existing], *, full: bool
-) -> tuple[Held | None, list[str]]:
-    """What a target has as far as it can be relied on, and why everything is sent if it cannot."""
     if full:
         return None, ["everything is sent again"]
     if said is None:
         has_ours = any(table.is_ours for table in existing.values())
         return None, ["the target does not say any more what it has: everything is sent again"] if has_ours else []
-    if said.delivery_id in (ledger.fact(_fact(said.target_id)) or "").split():
+    # A ledger has noted every target that it filled; one that was put back from a copy has, too.
+    delivered = ledger.fact(_fact(said.target_id))
+    if delivered is None:
+        raise WarehouseError(
+            f"{address.shown}: what is there was delivered from another ledger (publication {said.publication_id}): "
+            f"give the target {target.name} a schema or address of its own in meter.yaml, or replace what is there by "
+            f"`meter-pipeline deliver {target.name} --full`"
+        )
+    if said.delivery_id in delivered.split():
         return said, []
     return None, ["the target was last filled from another state of this ledger: everything is sent again"]
 
