@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -25,8 +24,8 @@ from meter_pipeline.defs.account import Account
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline_tests.behaviour.thorough import slow
 from meter_pipeline_tests.defs.conftest import QUIET, Pipeline, failure, materialized
+from meter_pipeline_tests.examples import copy_example
 
-_EXAMPLE = Path(__file__).parents[2] / "examples" / "two_accounts"
 SHOP_KEY = "sk_live_shop_5a1c"
 
 
@@ -299,8 +298,7 @@ def test_a_name_wins_over_the_prefix_and_an_odd_one_is_refused(tmp_path: Path) -
 @pytest.fixture
 def example(tmp_path: Path, make_sandbox: Callable[..., Sandbox]) -> Callable[..., str]:
     """The project of the documentation with a sandbox for each account; runs `dg` in it and returns what it prints."""
-    project = tmp_path / "two_accounts"
-    shutil.copytree(_EXAMPLE, project, ignore=shutil.ignore_patterns("__pycache__", "data"))
+    project = copy_example("two_accounts", tmp_path)
     main, shop = (
         make_sandbox(seed=7, worlds=("bookshop",)),
         make_sandbox(seed=8, worlds=("bookshop",), api_key=SHOP_KEY),

@@ -16,12 +16,7 @@ import yaml
 
 from meter_pipeline import MeterComponent, MeterTranslator, build_meter_defs
 from meter_pipeline_tests.defs.conftest import Pipeline, materialized
-
-
-def _copy(example: str, folder: Path) -> Path:
-    """A copy of an example's project, without what was made in it."""
-    place = Path(__file__).parents[2] / "examples" / example
-    return Path(shutil.copytree(place, folder / example, ignore=shutil.ignore_patterns("__pycache__", "data")))
+from meter_pipeline_tests.examples import copy_example
 
 
 def _defs(pipeline: Pipeline) -> dg.Definitions:
@@ -76,7 +71,7 @@ def test_an_example_loads_before_any_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example: str, asset: str
 ) -> None:
     """In this process, which has imported Dagster; `dg` loads them in `make slow`."""
-    project = _copy(example, tmp_path)
+    project = copy_example(example, tmp_path)
     monkeypatch.chdir(project)
     monkeypatch.syspath_prepend(project)
     for name in ("METER_API_KEY", "SHOP_METER_API_KEY"):
@@ -92,7 +87,7 @@ def test_an_example_loads_before_any_sync(
 
 @pytest.mark.slow
 def test_dg_knows_the_component_and_scaffolds_it(tmp_path: Path) -> None:
-    project = _copy("own_project", tmp_path)
+    project = copy_example("own_project", tmp_path)
     environment = {**os.environ, "METER_DBT_PROJECT": "none", "DAGSTER_DISABLE_TELEMETRY": "yes"}
 
     def dg_command(*words: str) -> str:

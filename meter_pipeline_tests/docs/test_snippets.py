@@ -28,6 +28,7 @@ from meter_pipeline.store import reading
 from meter_pipeline_tests.behaviour.thorough import slow
 from meter_pipeline_tests.docs.conftest import Reader
 from meter_pipeline_tests.docs.snippets import PAGES, ROOT, Snippet, parse, read_snippets
+from meter_pipeline_tests.examples import copy_example
 
 SNIPPETS = read_snippets()
 # What is shown and not run: drawings, paths.
@@ -54,8 +55,7 @@ def _find_target(arguments: list[str], scratch: Path) -> None:
 
 def _run_dg(arguments: list[str], scratch: Path) -> None:
     """In a copy of the example without its own `meter`, so that what is scaffolded can be seen."""
-    project = scratch / "own_project"
-    shutil.copytree(ROOT / "examples" / "own_project", project, ignore=shutil.ignore_patterns("__pycache__", "data"))
+    project = copy_example("own_project", scratch)
     shutil.rmtree(project / "scraping" / "defs" / "meter")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
