@@ -119,14 +119,6 @@ class Steps:
         """Number of items in each step."""
         return np.bincount(side.steps, minlength=len(self))
 
-    def are_fixed(self, field: int) -> bool:
-        """Whether the items at the same place of consecutive samples have the same value of a field."""
-        starts, sizes = self._items.starts, self._items.sizes
-        places = self.old.items - starts[self.olds][self.old.steps]
-        at = np.flatnonzero(places < sizes[self.news][self.old.steps])
-        codes = self._items.matrix[:, field]
-        return np.array_equal(codes[self.old.items[at]], codes[(starts[self.news][self.old.steps] + places)[at]])
-
 
 class Pairs:
     """Old and new items with the same value, which occurs once in both samples.

@@ -61,7 +61,7 @@ class Evidence:
         self._coded: dict[Fields, Coded] = {}
         self._compared: dict[Fields, Comparison] = {}
         self._weighed: dict[Pairs, tuple[Numbers, Numbers]] = {}
-        self._placed: dict[Fields, bool] = {}
+        self._placed: dict[Fields, tuple[bool, bool]] = {}
         singles: list[Fields] = [(path,) for path in self.paths]
         self._counted = dict(zip(singles, self._count(singles, items.present, items.distinct), strict=True))
         #: Fields whose values repeat within a job.
@@ -92,15 +92,18 @@ class Evidence:
 
     def _is_place(self, place: int) -> bool:
         """Whether a field numbers the places of items, the same in every job, whatever stands there."""
-        return self._ordered and self._steps.are_fixed(place) and self._is_position((self.paths[place],))
+        return all(self._find_places((self.paths[place],)))
 
     def _is_position(self, fields: Fields) -> bool:
-        if not self._ordered or len(fields) > 1:
-            return False
+        return self._find_places(fields)[0]
+
+    def _find_places(self, fields: Fields) -> tuple[bool, bool]:
+        """Whether a candidate numbers the places of items, and whether each place has the same number in all jobs."""
+        if not self._ordered or len(fields) > 1 or self.count(fields).uniqueness < _LASTING:
+            return False, False
         found = self._placed.get(fields)
         if found is None:
-            is_unique = self.count(fields).uniqueness >= _LASTING
-            found = self._placed[fields] = is_unique and numbers_places(self.samples, fields[0])
+            found = self._placed[fields] = numbers_places(self.samples, fields[0])
         return found
 
     def _code(self, fields: Fields) -> Coded:

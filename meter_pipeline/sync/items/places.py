@@ -7,29 +7,63 @@ from collections.abc import Sequence
 import numpy as np
 
 from meter_pipeline.config.field_paths import Path
-from meter_pipeline.sync.items.coding import walk
+from meter_pipeline.sync.items.coding import Numbers, walk
 from meter_pipeline.sync.items.samples import JobSample, place_of
 
 # Pages that a list is long at most: numbers that begin further on are no places.
 _MOST_PAGES = 100
+# Items at the top that show whether a field holds numbers at all.
+_TOP = 50
 
 
-def numbers_places(samples: Sequence[JobSample], path: Path) -> bool:
-    """Whether a field numbers the places of items: 1, 2, 3 from the top, with the same start in every job."""
-    in_place = total = 0
-    offsets: dict[tuple[str, int], set[float]] = {}
+def numbers_places(samples: Sequence[JobSample], path: Path) -> tuple[bool, bool]:
+    """Whether a field numbers the places of items: 1, 2, 3 from the top, with the same start in every job.
+
+    Returns:
+        That, and whether each place also has the same number in all jobs.
+    """
+    columns: list[tuple[str, Numbers]] = []
     for sample in samples:
-        numbers = np.array([place_of(walk(item, path)) for item in sample.values], np.float64)
-        if len(numbers) < 2 or np.isnan(numbers).mean() > 0.5:
-            return False
+        top = [place_of(walk(item, path)) for item in sample.values[:_TOP]]
+        if len(top) < 2 or np.isnan(top).mean() > 0.5:
+            return False, False
+        numbers = np.array([*top, *(place_of(walk(item, path)) for item in sample.values[_TOP:])], np.float64)
         if np.nanmin(numbers) > _MOST_PAGES * len(numbers):
-            return False
-        for direction in (1, -1):
-            offset = numbers - direction * np.arange(len(numbers))
-            offsets.setdefault((sample.target_id, direction), set()).add(float(np.nanmedian(offset)))
-        differences = np.diff(numbers)
-        in_place += int(max((differences == 1).sum(), (differences == -1).sum()))
-        total += len(differences)
-    targets = {target for target, _ in offsets}
-    fixed = any(all(len(offsets[target, direction]) == 1 for target in targets) for direction in (1, -1))
-    return fixed and in_place >= 0.9 * total
+            return False, False
+        columns.append((sample.target_id, numbers))
+    up, down = (_are_places([(target, direction * numbers) for target, numbers in columns]) for direction in (1, -1))
+    return up if up[0] else down
+
+
+def _are_places(columns: Sequence[tuple[str, Numbers]]) -> tuple[bool, bool]:
+    """The same for numbers that ascend, by job: its target, and the numbers in order."""
+    first: dict[str, float] = {}
+    last: dict[str, Numbers] = {}
+    in_place = total = 0
+    are_fixed = True
+    for target, numbers in columns:
+        starts = _find_starts(numbers)
+        start = float(np.nanmedian(starts))
+        if first.setdefault(target, start) != start:
+            return False, False
+        before = last.get(target, starts)
+        fewer = min(len(before), len(starts))
+        both = ~np.isnan(before[:fewer] - starts[:fewer])
+        are_fixed = are_fixed and np.array_equal(before[:fewer][both], starts[:fewer][both])
+        last[target] = starts
+        steps = np.diff(starts[~np.isnan(starts)])
+        in_place += int((steps == 0).sum())
+        total += len(steps)
+    return in_place >= 0.9 * total, are_fixed
+
+
+def _find_starts(numbers: Numbers) -> Numbers:
+    """What the first place of a list would have by the number of each, NaN where there is none.
+
+    The copy of an item that is promoted has the number of its own place: the rest is counted without it.
+    """
+    starts = numbers - np.arange(len(numbers))
+    _, which, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    is_copy = (counts[which] > 1) & ~np.isnan(numbers) & (starts != np.nanmedian(starts))
+    numbers = numbers[~is_copy]
+    return np.asarray(numbers - np.arange(len(numbers)))
