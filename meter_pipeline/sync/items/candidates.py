@@ -233,7 +233,7 @@ def _is_tried_alone(evidence: Evidence, fields: Fields) -> bool:
 def _is_enough_alone(found: _Rated) -> bool:
     """Whether no two fields are looked for: one does, and shows neither changes nor repeats that two may not have."""
     measures = found.measures
-    is_clean = not measures.changes and (not measures.repeated or measures.uniqueness >= _CLEAN)
+    is_clean = not measures.changes and (measures.are_distinct or measures.uniqueness >= _CLEAN)
     return found.verdict != REFUSED and found.shape < LONG and is_clean
 
 

@@ -171,9 +171,13 @@ class Evidence:
 
     def belong_together(self, fields: Fields) -> bool:
         """Whether fields repeat together much less often than they would if each had its values independently."""
-        expected = self._expect_repeats(fields)
-        found = self._pairs * self._code(fields).collisions
-        return bool(((expected >= SURPRISING) & (found <= _SELDOM * expected)).any())
+        # In all jobs together: in one of many, few do so by chance.
+        expected, found = self._expect_repeats(fields), self._count_repeats(fields)
+        return self.would_repeat(fields) and bool(found.sum() <= _SELDOM * expected.sum())
+
+    def are_distinct(self, fields: Fields) -> bool:
+        """Whether no two items of a job have the same values, other than whole items that repeat."""
+        return bool((self._count_repeats(fields) < 0.5).all())
 
     def would_repeat(self, fields: Fields) -> bool:
         """Whether fields would repeat together in some job if each had its values independently."""
@@ -182,6 +186,17 @@ class Evidence:
     def _expect_repeats(self, fields: Fields) -> Numbers:
         """By job, how often two items would have the same values if each field had its own independently."""
         return np.asarray(self._pairs * np.prod([self._code((path,)).collisions for path in fields], axis=0))
+
+    def _count_repeats(self, fields: Fields) -> Numbers:
+        """By job, the number of pairs of items with the same values, other than whole items that repeat."""
+        found = self._pairs * self._code(fields).collisions
+        return np.asarray(found - self._copies if self._without(self._others, fields).any() else found)
+
+    @cached_property
+    def _copies(self) -> Numbers:
+        """By job, the number of pairs of items that are alike in all fields that tell."""
+        _, codes = np.unique(self._items.marks[:, self._others].sum(axis=1), return_inverse=True)
+        return np.asarray(self._pairs * self._items.code(codes.reshape(-1) + 1).collisions)
 
     @property
     def _pairs(self) -> Numbers:
@@ -206,6 +221,7 @@ class Evidence:
         for fields in candidates if examined is None else examined:
             measures = candidates[fields]
             measures.are_copies = measures.repeated > 0 and self.are_copies(fields)
+            measures.are_distinct = self.are_distinct(fields)
             self._add_changes(fields, measures, rivals[:_MOST_RIVALS], steady)
 
     def name_same_items(self, fields: Fields, others: Fields) -> bool:
@@ -252,9 +268,10 @@ class Evidence:
 
     def are_copies(self, fields: Fields) -> bool:
         """Whether items with the same value are whole items that repeat: alike in their other fields, above chance."""
-        # What is new in every job differs between copies, too.
-        others = self._without(self._others & (self._overlap >= _STEADY), fields)
-        return copies_agree(self._items, self._code(fields), others)
+        # What is new in every job differs between copies, too, or is all that can tell.
+        others = self._without(self._others, fields)
+        steady = others & (self._overlap >= _STEADY)
+        return copies_agree(self._items, self._code(fields), steady if steady.any() else others)
 
     def _add_changes(self, fields: Fields, measures: Measures, rivals: Sequence[Fields], steady: Mask) -> None:
         """Counts items that are recognised without the candidate and have another value of it."""

@@ -33,7 +33,8 @@ class Measures:
         replaced: Share of the pairs in which all words differ at once, more often than they would one by one.
         reused: Times that a value is that of another item later, all of whose other fields differ.
         swapped: How many of these items differ in all other fields that tell.
-        are_copies: Whether items with the same value are whole items that repeat.
+        are_copies: Whether items with the same value are whole items that repeat, as far as most fields tell.
+        are_distinct: Whether there are no items with the same value in a job, or they are alike in all that tells.
         is_by_ranks: Whether the agreement is that of the order of numbers, since no value stays the same.
         is_position: Whether the values number the items' places from the same start in every job.
     """
@@ -58,6 +59,7 @@ class Measures:
     reused: int = 0
     swapped: int = 0
     are_copies: bool = False
+    are_distinct: bool = False
     is_position: bool = False
     is_by_ranks: bool = False
 

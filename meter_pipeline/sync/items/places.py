@@ -43,7 +43,7 @@ def _are_places(columns: Sequence[tuple[str, Numbers]]) -> tuple[bool, bool]:
     are_fixed = True
     for target, numbers in columns:
         starts = _find_starts(numbers)
-        start = float(np.nanmedian(starts))
+        start = _middle(starts)
         if first.setdefault(target, start) != start:
             return False, False
         before = last.get(target, starts)
@@ -64,6 +64,11 @@ def _find_starts(numbers: Numbers) -> Numbers:
     """
     starts = numbers - np.arange(len(numbers))
     _, which, counts = np.unique(numbers, return_inverse=True, return_counts=True)
-    is_copy = (counts[which] > 1) & ~np.isnan(numbers) & (starts != np.nanmedian(starts))
+    is_copy = (counts[which] > 1) & ~np.isnan(numbers) & (starts != _middle(starts))
     numbers = numbers[~is_copy]
     return np.asarray(numbers - np.arange(len(numbers)))
+
+
+def _middle(numbers: Numbers) -> float:
+    """The number in the middle: one of them in any case."""
+    return float(np.nanquantile(numbers, 0.5, method="lower"))

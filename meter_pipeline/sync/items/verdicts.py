@@ -84,7 +84,7 @@ def find_first_reason(evidence: Evidence, fields: Fields, measures: Measures) ->
     if len(fields) == 1:
         return None
     # Few items show nothing about two fields that would not repeat in any case: only further jobs can.
-    is_open = not measures.repeated and measures.presence == 1 and not evidence.would_repeat(fields)
+    is_open = evidence.are_distinct(fields) and measures.presence == 1 and not evidence.would_repeat(fields)
     if is_open or _lean_on_one(evidence, fields) or evidence.belong_together(fields):
         return None
     return "different by chance: so few values of each would repeat no more often in any case"
@@ -197,7 +197,7 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
 
 def _has_stayed(measures: Measures) -> bool:
     """Whether a number has stayed so often, with changes around it, that it is none that changes."""
-    is_flawless = measures.loss == 0 and not measures.repeated and not measures.reused and not measures.is_by_ranks
+    is_flawless = measures.loss == 0 and measures.are_distinct and not measures.reused and not measures.is_by_ranks
     # Where items come and go and the rest does not recognise them, each of them may have changed its number instead.
     is_flawless = is_flawless and measures.unsettled <= MAX_LOSS * measures.matched
     is_often = measures.matched >= STAYED and measures.changed >= _CHANGES_AROUND
