@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from meter_pipeline.config.field_paths import Path
 from meter_pipeline.sync.items.identity import canonical
+from meter_pipeline.sync.values.currencies import SIGNS
 from meter_pipeline.sync.values.dates import find_moment
 from meter_pipeline.sync.values.relative import find_age
 
@@ -40,6 +41,8 @@ _TEXT_NUMBER = re.compile(r"\d[\d.,\s]*")
 _NUMBER_ALONE = re.compile(r"\D{0,8}\d[\d.,'\s]*\D{0,8}")
 _SIGN = re.compile(r"[^\w\s.,]")
 _PLACE = re.compile(r"\W{0,3}\d{1,9}[^\W\d_]{0,2}\W{0,3}")
+# Letters at the front of a number without a space: `R12.50`, `A1.01`.
+_LETTERS_AT = re.compile(r"\W*([^\W\d_]+)\d")
 _FRACTION = re.compile(r"\D*(?:\d+|\d{1,3}(?:[.,'\s]\d{3})+)[.,]\d{1,2}\D*")
 
 # The address or the name of a picture, which is exchanged as a text is rewritten: the item stays the same.
@@ -209,7 +212,10 @@ def is_amount(text: str) -> bool:
     if len(text) > 40 or not _NUMBER_ALONE.fullmatch(text):
         return False
     has_sign = "%" in text or any(category(sign) == "Sc" for sign in _SIGN.findall(text))
-    return has_sign or bool(_FRACTION.fullmatch(text))
+    if has_sign or not _FRACTION.fullmatch(text):
+        return has_sign
+    letters = _LETTERS_AT.match(text)
+    return letters is None or letters[1] in SIGNS
 
 
 def is_time(text: str) -> bool:
