@@ -164,7 +164,7 @@ def rank(samples: Sequence[JobSample], book: CodeBook | None = None, *, with_tar
         parts = [
             found.fields[0]
             for found in rated
-            if not is_unique(found.measures) and is_present(found.measures) and found.measures.most_values > 1
+            if _may_need_another(found) and is_present(found.measures) and found.measures.most_values > 1
             and evidence.is_fit(found.fields)
         ]  # fmt: skip
         parts = sorted(parts, key=lambda path: (-evidence.count((path,)).most_values * evidence.overlap(path), path))
@@ -235,6 +235,13 @@ def _is_enough_alone(found: _Rated) -> bool:
     measures = found.measures
     is_clean = not measures.changes and (measures.are_distinct or measures.uniqueness >= _CLEAN)
     return found.verdict != REFUSED and found.shape < LONG and is_clean
+
+
+def _may_need_another(found: _Rated) -> bool:
+    """Whether a field may identify items together with another one: it stays, and several items have the same value."""
+    measures = found.measures
+    is_shared = found.verdict == REFUSED and measures.matched > 0 and not measures.are_distinct
+    return (is_shared and measures.loss <= MAX_LOSS and not measures.is_position) or not is_unique(measures)
 
 
 def _search_of(rated: Sequence[_Rated], samples: Sequence[JobSample], evidence: Evidence) -> Search:
