@@ -84,7 +84,7 @@ def find_first_reason(evidence: Evidence, fields: Fields, measures: Measures) ->
     if len(fields) == 1:
         return None
     # Few items show nothing about two fields that would not repeat in any case: only further jobs can.
-    is_open = evidence.are_distinct(fields) and measures.presence == 1 and not evidence.would_repeat(fields)
+    is_open = evidence.are_distinct(fields) and not evidence.would_repeat(fields)
     if is_open or _lean_on_one(evidence, fields) or evidence.belong_together(fields):
         return None
     return "different by chance: so few values of each would repeat no more often in any case"
