@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import numpy as np
 
@@ -10,10 +11,13 @@ from meter_pipeline.config.field_paths import Path
 from meter_pipeline.sync.items.coding import Coded, CodedItems, Mask, Numbers, walk
 from meter_pipeline.sync.items.comparisons import INFORMATIVE, Pairs
 from meter_pipeline.sync.items.samples import number_of
+from meter_pipeline.sync.values.relative import find_age
 
 _FEW_PAIRS = 4
 # Copies of an item agree above chance in this share of its other fields.
 _ALIKE = 0.5
+# Ages are compared as if all of them were told on this day.
+_SOME_DAY = datetime(2000, 1, 1)
 
 
 def agree_in_order(pairs: Pairs, values: Sequence[object], path: Path) -> list[float]:
@@ -24,7 +28,7 @@ def agree_in_order(pairs: Pairs, values: Sequence[object], path: Path) -> list[f
     found = []
     for step in np.flatnonzero(pairs.matched >= _FEW_PAIRS).tolist():
         old, new = (
-            np.array([number_of(walk(values[place], path)) for place in side.at(step).tolist()], np.float64)
+            np.array([_number_of(walk(values[place], path)) for place in side.at(step).tolist()], np.float64)
             for side in (pairs.old, pairs.new)
         )
         both = ~(np.isnan(old) | np.isnan(new))
@@ -32,6 +36,12 @@ def agree_in_order(pairs: Pairs, values: Sequence[object], path: Path) -> list[f
         if len(old) >= _FEW_PAIRS and len(np.unique(old)) > 2 and len(np.unique(new)) > 2:
             found.append(max(float(np.corrcoef(_rank(old), _rank(new))[0, 1]), 0.0))
     return found
+
+
+def _number_of(value: object) -> float:
+    """The number in a value; of an age how long ago that was, whatever its unit."""
+    age = find_age(value.strip()) if type(value) is str else None
+    return number_of(value) if age is None else (_SOME_DAY - age.before(_SOME_DAY)).total_seconds()
 
 
 def _rank(numbers: Numbers) -> Numbers:
