@@ -251,6 +251,9 @@ class Evidence:
 
     def _agreement(self, fields: Fields, steady: Mask) -> tuple[float | None, bool]:
         """The agreement of the other fields, and whether it is that of the order of numbers alone."""
+        if fields == (TARGET_PATH,) and not self._has_words:
+            # Numbers that stand on a page by themselves are about what the page is about.
+            return 1.0, False
         others, pairs = self._without(steady, fields), self._compared[fields].pairs
         above, weight = (float(numbers[others].sum()) for numbers in pairs.above_chance)
         equal = max(above / weight, 0.0) if weight else None
@@ -265,6 +268,12 @@ class Evidence:
         if equal is not None and (in_order is None or in_order < _IN_ORDER):
             return equal, False
         return in_order, True
+
+    @cached_property
+    def _has_words(self) -> bool:
+        """Whether a field other than the target has texts with letters that are no amounts or times."""
+        words = [path for path, are_words in zip(self.paths, self._items.are_words, strict=True) if are_words and path]
+        return any(letter.isalpha() for path in words for text in self.values(path) for letter in str(text))
 
     def are_copies(self, fields: Fields) -> bool:
         """Whether items with the same value are whole items that repeat: alike in their other fields, above chance."""
