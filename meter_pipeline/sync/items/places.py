@@ -43,7 +43,7 @@ def _are_places(columns: Sequence[tuple[str, Numbers]]) -> tuple[bool, bool]:
     are_fixed = True
     for target, numbers in columns:
         starts = _find_starts(numbers)
-        start = _middle(starts)
+        start = float(np.nanmedian(starts))
         if first.setdefault(target, start) != start:
             return False, False
         before = last.get(target, starts)
@@ -62,13 +62,11 @@ def _find_starts(numbers: Numbers) -> Numbers:
 
     The copy of an item that is promoted has the number of its own place: the rest is counted without it.
     """
-    starts = numbers - np.arange(len(numbers))
-    _, which, counts = np.unique(numbers, return_inverse=True, return_counts=True)
-    is_copy = (counts[which] > 1) & ~np.isnan(numbers) & (starts != _middle(starts))
-    numbers = numbers[~is_copy]
+    _, starts, alike = np.unique(numbers - np.arange(len(numbers)), return_inverse=True, return_counts=True)
+    _, which = np.unique(numbers, return_inverse=True)
+    # Of items with the same number the one in its place is in line with most others.
+    in_line = alike[starts]
+    most = np.zeros(len(numbers), np.int64)
+    np.maximum.at(most, which, in_line)
+    numbers = numbers[in_line == most[which]]
     return np.asarray(numbers - np.arange(len(numbers)))
-
-
-def _middle(numbers: Numbers) -> float:
-    """The number in the middle: one of them in any case."""
-    return float(np.nanquantile(numbers, 0.5, method="lower"))
