@@ -351,8 +351,9 @@ def _preference(found: _Rated, order: Mapping[Path, int], targets: int | None) -
     at = [order.get(path, 0) for path in found.fields]
     return (
         place,
-        # An item gets another picture, and several have the same one: a text that is accepted says more of what it is.
-        found.is_picture,
+        # An item gets another picture, and several have the same one: a text that is accepted says more of what it is,
+        # and so do two fields, unless several items have the same two as well.
+        found.is_picture or (len(found.fields) > 1 and not measures.are_distinct),
         *evidence,
         lost,
         reused,

@@ -131,3 +131,29 @@ def test_numbers_of_flats_are_a_key() -> None:
     search = search_key(pages_of(pages))
     assert fields_of(search) == ("zorp",)
     assert candidate(search, "zorp").stability == 1
+
+
+def test_a_picture_of_each_item_is_better_than_two_fields_that_several_items_share() -> None:
+    draw = random.Random(0)
+    stock: list[Item] = []
+    for number in range(48):
+        title = stock[number - 3]["zorp"] if number % 4 == 3 else f"Ding {number} Lum"
+        stock.append(
+            {
+                "zorp": title,
+                "art": "neu" if number % 2 else "alt",
+                "bild": f"/{number}.jpg",
+                "n": number,
+                "ort": f"O{number % 7} Au",
+            }
+        )
+    stock[-1]["art"] = stock[-4]["art"]
+    pages = []
+    for _ in range(8):
+        for item in draw.sample(stock, 12):
+            item["n"] += 1
+        one, other = draw.sample(stock[:40], 2)
+        pages.append([dict(one), other | {"n": None}, *map(dict, stock)])
+    search = search_key(pages_of(pages))
+    assert candidate(search, "zorp", "art").verdict == "accepted"
+    assert fields_of(search) == ("bild",)
