@@ -61,7 +61,7 @@ class Evidence:
         self._coded: dict[Fields, Coded] = {}
         self._compared: dict[Fields, Comparison] = {}
         self._weighed: dict[Pairs, tuple[Numbers, Numbers]] = {}
-        self._placed: dict[Fields, tuple[bool, bool]] = {}
+        self._placed: dict[Fields, bool] = {}
         singles: list[Fields] = [(path,) for path in self.paths]
         self._counted = dict(zip(singles, self._count(singles, items.present, items.distinct), strict=True))
         #: Fields whose values repeat within a job.
@@ -80,7 +80,8 @@ class Evidence:
     def _choose_others(self) -> Mask:
         chosen = np.asarray(self._steps.tells.any(axis=0))
         # The place of an item is that of the list: what comes to it after an item left, has it, too.
-        chosen[[place for place in np.flatnonzero(chosen & ~self._repeat).tolist() if self._is_place(place)]] = False
+        singles = np.flatnonzero(chosen & ~self._repeat).tolist()
+        chosen[[place for place in singles if self._is_position((self.paths[place],))]] = False
         telling = np.flatnonzero(chosen)
         if len(telling) > _MOST_OTHERS:
             # Beyond some dozens, more fields tell no more; but those that move must be among them.
@@ -90,17 +91,10 @@ class Evidence:
             chosen[telling] = True
         return chosen
 
-    def _is_place(self, place: int) -> bool:
-        """Whether a field numbers the places of items, the same in every job, whatever stands there."""
-        return all(self._find_places((self.paths[place],)))
-
     def _is_position(self, fields: Fields) -> bool:
-        return self._find_places(fields)[0]
-
-    def _find_places(self, fields: Fields) -> tuple[bool, bool]:
-        """Whether a candidate numbers the places of items, and whether each place has the same number in all jobs."""
+        """Whether a candidate numbers the places of items, whatever stands there."""
         if not self._ordered or len(fields) > 1 or self.count(fields).uniqueness < _LASTING:
-            return False, False
+            return False
         found = self._placed.get(fields)
         if found is None:
             found = self._placed[fields] = numbers_places(self.samples, fields[0])

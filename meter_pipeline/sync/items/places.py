@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,47 +15,36 @@ from meter_pipeline.sync.items.samples import JobSample, place_of
 _MOST_PAGES = 100
 # Items at the top that show whether a field holds numbers at all.
 _TOP = 50
+# Share of the numbers that follow each other, and of the jobs with the same start.
+_NEARLY_ALL = 0.9
 
 
-def numbers_places(samples: Sequence[JobSample], path: Path) -> tuple[bool, bool]:
-    """Whether a field numbers the places of items: 1, 2, 3 from the top, with the same start in every job.
-
-    Returns:
-        That, and whether each place also has the same number in all jobs.
-    """
+def numbers_places(samples: Sequence[JobSample], path: Path) -> bool:
+    """Whether a field numbers the places of items: 1, 2, 3 from the top, with the same start in nearly every job."""
     columns: list[tuple[str, Numbers]] = []
     for sample in samples:
         top = [place_of(walk(item, path)) for item in sample.values[:_TOP]]
         if len(top) < 2 or np.isnan(top).mean() > 0.5:
-            return False, False
+            return False
         numbers = np.array([*top, *(place_of(walk(item, path)) for item in sample.values[_TOP:])], np.float64)
         if np.nanmin(numbers) > _MOST_PAGES * len(numbers):
-            return False, False
+            return False
         columns.append((sample.target_id, numbers))
-    up, down = (_are_places([(target, direction * numbers) for target, numbers in columns]) for direction in (1, -1))
-    return up if up[0] else down
+    return any(_are_places([(target, direction * numbers) for target, numbers in columns]) for direction in (1, -1))
 
 
-def _are_places(columns: Sequence[tuple[str, Numbers]]) -> tuple[bool, bool]:
+def _are_places(columns: Sequence[tuple[str, Numbers]]) -> bool:
     """The same for numbers that ascend, by job: its target, and the numbers in order."""
-    first: dict[str, float] = {}
-    last: dict[str, Numbers] = {}
     in_place = total = 0
-    are_fixed = True
+    found: dict[str, Counter[float]] = {}
     for target, numbers in columns:
         starts = _find_starts(numbers)
-        start = float(np.nanmedian(starts))
-        if first.setdefault(target, start) != start:
-            return False, False
-        before = last.get(target, starts)
-        fewer = min(len(before), len(starts))
-        both = ~np.isnan(before[:fewer] - starts[:fewer])
-        are_fixed = are_fixed and np.array_equal(before[:fewer][both], starts[:fewer][both])
-        last[target] = starts
+        found.setdefault(target, Counter())[float(np.nanmedian(starts))] += 1
         steps = np.diff(starts[~np.isnan(starts)])
         in_place += int((steps == 0).sum())
         total += len(steps)
-    return in_place >= 0.9 * total, are_fixed
+    usual = sum(max(counts.values()) for counts in found.values())
+    return in_place >= _NEARLY_ALL * total and usual >= _NEARLY_ALL * len(columns)
 
 
 def _find_starts(numbers: Numbers) -> Numbers:
