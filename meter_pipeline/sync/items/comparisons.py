@@ -143,6 +143,12 @@ class Pairs:
         return np.asarray(self._matrix[self.old.items] == self._matrix[self.new.items])
 
     @cached_property
+    def differ(self) -> Mask:
+        """For each pair and each field, whether it has two different values: a gap is none."""
+        old, new = self._matrix[self.old.items], self._matrix[self.new.items]
+        return np.asarray((old != new) & (old > 0) & (new > 0))
+
+    @cached_property
     def same(self) -> Codes:
         """By step and field, the number of pairs that agree."""
         found = np.zeros((len(self._steps), self.equal.shape[1]), np.int64)

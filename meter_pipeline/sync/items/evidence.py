@@ -227,7 +227,7 @@ class Evidence:
         steps, present, pairs = self._steps, compared.coded.present, compared.pairs
         measures.matched, measures.met = len(pairs), int(np.count_nonzero(pairs.matched))
         measures.smaller = float((np.minimum(present[steps.olds], present[steps.news]) * self._shares).sum())
-        measures.changed = int((~pairs.equal & self._moving[pairs.old.steps]).any(axis=1).sum())
+        measures.changed = int((pairs.differ & self._moving[pairs.old.steps]).any(axis=1).sum())
         measures.is_position = self._is_position(fields)
 
     def _without(self, chosen: Mask, fields: Fields) -> Mask:

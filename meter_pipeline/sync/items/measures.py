@@ -19,7 +19,7 @@ class Measures:
         most_items: Items of the largest sample.
         most_values: Different values in the job that has most.
         matched: Pairs of items with the same value in consecutive jobs.
-        changed: Those of them of which another field changed.
+        changed: Those of them of which another field has another value; a gap is none.
         met: Pairs of consecutive jobs that have such items.
         came: Items with a value that the job before does not have.
         smaller: Items with a value in the smaller job of each pair, of which all could match if none came or left.
