@@ -339,7 +339,7 @@ def _preference(found: _Rated, order: Mapping[Path, int], targets: int | None) -
     measures = found.measures
     place = (ACCEPTED, WAITING, REFUSED).index(found.verdict)
     # Whole items that repeat, repeat in all fields: a field that repeats more often than another one is the worse key.
-    evidence = (round(measures.loss, 2), -round(measures.uniqueness, 2))
+    evidence = (round(measures.loss, 2), 0.0 if measures.are_distinct else round(1 - measures.uniqueness, 2))
     # A value that changes leaves more items unrecognised than one that stays: these seem to have left.
     lost = round(measures.unsettled / max(measures.matched, 1), 1)
     # Nor do items of a short list, which change seldom, often become others all at once.
