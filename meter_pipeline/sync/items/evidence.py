@@ -25,7 +25,7 @@ from meter_pipeline.sync.items.partners import seek_partners, weigh_fields
 from meter_pipeline.sync.items.places import numbers_places
 from meter_pipeline.sync.items.replacements import count_others, measure_replaced
 from meter_pipeline.sync.items.returns import find_returns
-from meter_pipeline.sync.items.samples import BLOCK_ITEMS, TARGET_PATH, JobSample, mix
+from meter_pipeline.sync.items.samples import BLOCK_ITEMS, TARGET_PATH, JobSample, mix, number_of
 
 # A field whose values agree no more often than this above chance, however items are paired, is new in every job.
 _STEADY = 0.2
@@ -99,6 +99,10 @@ class Evidence:
         if found is None:
             found = self._placed[fields] = numbers_places(self.samples, fields[0])
         return found
+
+    def _numbers_rows(self, fields: Fields) -> bool:
+        """Whether a candidate is the text of a row of the list, such as `card-3`."""
+        return self._ordered and len(fields) == 1 and numbers_places(self.samples, fields[0], number_of)
 
     def _code(self, fields: Fields) -> Coded:
         """The candidate's values; none where a field does not occur."""
@@ -211,6 +215,12 @@ class Evidence:
         for fields, measures in candidates.items():
             measures.agreement, measures.is_by_ranks = self._agreement(fields, steady)
         trusted = [fields for fields, measures in candidates.items() if measures.is_trusted]
+        most = max((candidates[fields].matched for fields in trusted), default=0)
+        for fields, measures in candidates.items():
+            is_alone = not measures.is_trusted and most * 2 < measures.matched
+            # Texts that are new in every job are those of other items.
+            is_alone = is_alone and not self._without(self._are_new_words, fields).any()
+            measures.is_alone = is_alone and not self._numbers_rows(fields)
         rivals = sorted(trusted, key=lambda fields: (-(candidates[fields].agreement or 0), -candidates[fields].matched))
         for fields in candidates if examined is None else examined:
             measures = candidates[fields]
@@ -262,6 +272,11 @@ class Evidence:
         if equal is not None and (in_order is None or in_order < _IN_ORDER):
             return equal, False
         return in_order, True
+
+    @cached_property
+    def _are_new_words(self) -> Mask:
+        """Which fields have texts that are different in all items, and in every job."""
+        return np.asarray(self._items.are_words & ~self._repeat & (self._overlap < _STEADY))
 
     @cached_property
     def _has_words(self) -> bool:

@@ -36,6 +36,7 @@ class Measures:
         are_copies: Whether items with the same value are whole items that repeat, as far as most fields tell.
         are_distinct: Whether there are no items with the same value in a job, or they are alike in all that tells.
         is_by_ranks: Whether the agreement is that of the order of numbers, since no value stays the same.
+        is_alone: Whether other fields agree neither in its pairs nor in those of a candidate that has half as many.
         is_position: Whether the values number the items' places from the same start in every job.
     """
 
@@ -62,6 +63,7 @@ class Measures:
     are_distinct: bool = False
     is_position: bool = False
     is_by_ranks: bool = False
+    is_alone: bool = False
 
     @property
     def presence(self) -> float:

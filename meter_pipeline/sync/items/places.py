@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,14 +19,20 @@ _TOP = 50
 _NEARLY_ALL = 0.9
 
 
-def numbers_places(samples: Sequence[JobSample], path: Path) -> bool:
-    """Whether a field numbers the places of items: 1, 2, 3 from the top, with the same start in nearly every job."""
+def numbers_places(samples: Sequence[JobSample], path: Path, number_of: Callable[[object], float] = place_of) -> bool:
+    """Whether a field numbers the places of items: 1, 2, 3 from the top, with the same start in nearly every job.
+
+    Args:
+        samples: The samples.
+        path: The field.
+        number_of: Returns the number of a value, NaN where there is none.
+    """
     columns: list[tuple[str, Numbers]] = []
     for sample in samples:
-        top = [place_of(walk(item, path)) for item in sample.values[:_TOP]]
+        top = [number_of(walk(item, path)) for item in sample.values[:_TOP]]
         if len(top) < 2 or np.isnan(top).mean() > 0.5:
             return False
-        numbers = np.array([*top, *(place_of(walk(item, path)) for item in sample.values[_TOP:])], np.float64)
+        numbers = np.array([*top, *(number_of(walk(item, path)) for item in sample.values[_TOP:])], np.float64)
         if np.nanmin(numbers) > _MOST_PAGES * len(numbers):
             return False
         columns.append((sample.target_id, numbers))

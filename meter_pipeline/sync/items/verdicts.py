@@ -46,6 +46,8 @@ _WITHOUT_CHANGE, _STRONG_AGREEMENT = 8, 0.6
 MANY_ITEMS = 20
 # A field that tells apart as many of the items as this leaves few to another one.
 _NEARLY = 0.7
+# Texts of which no more than this share is new in a job stand for what is there, whatever else moves.
+_FEW_NEW = 0.1
 # A value that comes back less often than this has come back by chance.
 _SELDOM_MATCHED = 0.02
 
@@ -131,7 +133,9 @@ def find_reason_against(measures: Measures, shape: int, *, is_single: bool = Tru
         return describe_repeats(measures)
     if shape >= LONG and measures.repeated >= _FEW_REPEATS and not measures.are_copies:
         return "numbers that different items have, as if drawn by chance"
-    if shape == WORDS and is_single and measures.repeated and not measures.are_copies:
+    # Where all else is new in every job, only the texts that come back tell items apart, and nothing refutes them.
+    is_all = shape in (CODES, WORDS) and measures.is_alone and _comes_back(measures)
+    if shape == WORDS and is_single and measures.repeated and not (measures.are_copies or is_all):
         return "names that different items have"
     if not is_single and measures.repeated and not measures.are_copies:
         return "together, too, values that different items have"
@@ -145,6 +149,8 @@ def find_reason_against(measures: Measures, shape: int, *, is_single: bool = Tru
     if is_name and measures.most_items < MANY_ITEMS:
         # Where few items come, those that take the name of another one are a large share, however long names stay.
         is_reused = is_reused or measures.swapped > _TOLERATED * measures.came
+    if is_all:
+        return None
     if is_reused:
         return f"came back {measures.reused} times with another item"
     if measures.agreement is not None and measures.agreement < _MIN_AGREEMENT:
@@ -190,7 +196,7 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
         return REFUSED, "numbers that may be different by chance: the rest of an item does not identify it"
     if is_number and measures.unsure > (_UNSURE_LOSS if shape == SPREAD else _UNSURE_LOSS_LONG):
         return WAITING, f"too little seen: {measures.unsure:.0%} of these numbers may still change"
-    if measures.agreement is None:
+    if measures.agreement is None and not (measures.is_alone and _comes_back(measures)):
         return REFUSED, "nothing else of an item stays with it"
     return None
 
@@ -202,6 +208,11 @@ def _has_stayed(measures: Measures) -> bool:
     is_flawless = is_flawless and measures.unsettled <= MAX_LOSS * measures.matched
     is_often = measures.matched >= STAYED and measures.changed >= _CHANGES_AROUND
     return is_flawless and is_often and (measures.agreement or 0) >= _MIN_AGREEMENT
+
+
+def _comes_back(measures: Measures) -> bool:
+    """Whether nearly all values have come back in every one of several jobs."""
+    return measures.met >= _FEW_MET and measures.matched >= STAYED and measures.came <= _FEW_NEW * measures.matched
 
 
 def measure_strength(measures: Measures) -> float:
