@@ -33,6 +33,8 @@ _UNSETTLED, _MOST_UNSETTLED, MANY_PAIRS = 0.1, 0.6, 100
 # Share of items whose number may change for all that was seen, and the same for numbers of many digits, which are
 # seldom amounts or counts.
 _UNSURE_LOSS, _UNSURE_LOSS_LONG = 0.035, 0.1
+# Share of the items with a number that the rest must recognise to show whether it changes.
+_CHECKED = 0.25
 # Repeats of a number that tell whether whole items repeat.
 _FEW_REPEATS = 2
 # A page that has always had one item: it is about that item until all of it changes.
@@ -179,9 +181,10 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
     is_strong = shape in _STRONG and measure_strength(measures) >= _STRONG[shape]
     is_strong = is_strong and (measures.agreement or 0) >= _STRONG_AGREEMENT
     is_strong = is_strong and enough in (_ENOUGH, _ENOUGH_CODES, _ENOUGH_NUMBERS)
-    if not is_strong and not any(
-        measures.matched >= matched and measures.changed >= changed for matched, changed in enough
-    ):
+    is_enough = any(measures.matched >= matched and measures.changed >= changed for matched, changed in enough)
+    # Fewer items than may change their number by chance show nothing about one.
+    is_enough = is_enough and not (is_number and measures.changed <= _MAX_LOSS_NUMBERS * measures.matched)
+    if not is_strong and not is_enough:
         return WAITING, f"too little seen: {measures.matched} items met again, {measures.changed} with changes"
     if not measures.changed and measures.matched < measures.smaller / 2:
         # Ids that are made again in each job look like those of items that never come back.
@@ -192,7 +195,7 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
         return None
     if is_number and _has_stayed(measures):
         return None
-    if is_number and measures.checked < max(_ENOUGH_NUMBERS[0][0], measures.matched / 2):
+    if is_number and measures.checked < max(_ENOUGH_NUMBERS[0][0], _CHECKED * measures.matched):
         return REFUSED, "numbers that may be different by chance: the rest of an item does not identify it"
     if is_number and measures.unsure > (_UNSURE_LOSS if shape == SPREAD else _UNSURE_LOSS_LONG):
         return WAITING, f"too little seen: {measures.unsure:.0%} of these numbers may still change"
@@ -203,7 +206,8 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
 
 def _has_stayed(measures: Measures) -> bool:
     """Whether a number has stayed so often, with changes around it, that it is none that changes."""
-    is_flawless = measures.loss == 0 and measures.are_distinct and not measures.reused and not measures.is_by_ranks
+    is_flawless = measures.loss == 0 and not measures.reused and not measures.is_by_ranks
+    is_flawless = is_flawless and (measures.are_copies or not measures.repeated)
     # Where items come and go and the rest does not recognise them, each of them may have changed its number instead.
     is_flawless = is_flawless and measures.unsettled <= MAX_LOSS * measures.matched
     is_often = measures.matched >= STAYED and measures.changed >= _CHANGES_AROUND

@@ -61,3 +61,18 @@ def services(row: str) -> list[list[Item]]:
 def test_texts_that_come_back_in_every_job_are_a_key_where_all_else_moves() -> None:
     assert fields_of(search_key(pages_of(services("")))) == ("who",)
     assert fields_of(search_key(pages_of(services("card-{}")))) is None
+
+
+def test_one_change_among_hundreds_of_items_shows_nothing_about_their_hours() -> None:
+    draw = random.Random(11)
+    trades: list[Item] = []
+    pages = []
+    for day in range(12):
+        for number in range(30):
+            time = f"{day + 6:02d}:{number * 2:02d}:{draw.randrange(60):02d}"
+            trades.insert(0, {"um": time, "preis": draw.randrange(40) / 10, "menge": draw.randrange(5)})
+        page = [dict(trade) for trade in trades[:100]]
+        if day == 9:
+            page[60]["menge"] = 9
+        pages.append(page)
+    assert fields_of(search_key(pages_of(pages))) is None
