@@ -25,6 +25,8 @@ from meter_pipeline.sync.items.coding import CodeBook
 from meter_pipeline.sync.items.samples import TARGET_PATH, WHOLE_ITEMS, JobSample, sample_size
 from meter_pipeline.sync.items.verdicts import ACCEPTED, REFUSED
 
+# Goes up when the same jobs may get another key: a search of another version begins again with the next job.
+_VERSION = 2
 # Most jobs of a sample, and the same of pages of one item each: many of these weigh less than one list.
 SAMPLE_JOBS, SAMPLE_PAGES = 48, 96
 # Small jobs: enough of them to have this many items together, and this number at least. Large jobs: no more of them
@@ -85,6 +87,7 @@ class KeySearch:
         until: The place of the last job up to the last checkpoint; None before the first.
         is_final: Whether no later job can change the key.
         watched: How the key in use does in the last jobs up to the last checkpoint; None if nothing could be compared.
+        version: Version of the rules that it followed.
     """
 
     key: Candidate | None = None
@@ -93,9 +96,12 @@ class KeySearch:
     until: Place | None = None
     is_final: bool = False
     watched: Candidate | None = None
+    version: int = _VERSION
 
     def survives(self, moved: Iterable[Place]) -> bool:
         """Whether it still holds when jobs at these places are accepted, or no longer are."""
+        if self.version != _VERSION:
+            return False
         return self.until is None or all(place > self.until for place in moved)
 
     def next_count(self, *, is_given: bool) -> int:
@@ -135,7 +141,8 @@ def load_search(form: Mapping[str, Any] | None) -> KeySearch:
         )
     until = form["until"]
     key, watched = _load_candidate(form["key"]), _load_candidate(form["watched"])
-    return KeySearch(key, search, form["examined"], until and (until[0], until[1]), form["is_final"], watched)
+    place = until and (until[0], until[1])
+    return KeySearch(key, search, form["examined"], place, form["is_final"], watched, form.get("version", 1))
 
 
 def list_candidates(form: Mapping[str, Any] | None) -> tuple[Candidate, ...]:

@@ -142,6 +142,11 @@ def test_a_kept_search_goes_on_only_if_nothing_before_it_has_moved() -> None:
     assert known.survives([job.place for job in invented.refs[5:]])
     assert not known.survives([invented.refs[6].place, invented.refs[2].place])
     assert KeySearch().survives([invented.refs[0].place])
+    # One that followed other rules begins again.
+    kept = known.dump()
+    assert load_search(kept) == known
+    del kept["version"]
+    assert not load_search(kept).survives([job.place for job in invented.refs[5:]])
 
 
 def test_one_large_list_suggests_a_key_that_the_second_confirms_or_refutes() -> None:
