@@ -34,11 +34,10 @@ def clean(ledger: Ledger, lake: Lake, *, grace: timedelta = GRACE) -> int:
     Raises:
         StoreError: The lake or the ledger cannot be used.
     """
-    left_before = _ago(grace)
+    left_before, swept_at = _ago(grace), ledger.swept_at
     deleted = 0
     with ledger.reading() as connection:
         has_lapsed = manifest.has_lapsed_pins(connection, _ago(_LAPSED))
-        swept_at = facts.read_fact(connection, _SWEPT_AT)
     if has_lapsed:
         with ledger.writing() as connection:
             manifest.remove_lapsed_pins(connection, _ago(_LAPSED))
@@ -48,13 +47,11 @@ def clean(ledger: Ledger, lake: Lake, *, grace: timedelta = GRACE) -> int:
             manifest.forget_parts(connection, names)
         deleted += len(names)
     if swept_at is None:
-        ledger.note(_SWEPT_AT, now())
-    elif swept_at < _ago(LEFTOVER):
+        ledger.note(manifest.SWEPT_AT, now())
+    # A time to come is that of a machine whose clock was ahead.
+    elif not _ago(LEFTOVER) <= swept_at <= _ago(-_CLOCKS_DIFFER):
         deleted += sweep(ledger, lake)
     return deleted
-
-
-_SWEPT_AT = "swept_at"
 
 
 def _find_unneeded(ledger: Ledger, left_before: str) -> list[str]:
@@ -69,8 +66,13 @@ def sweep(ledger: Ledger, lake: Lake, *, older_than: timedelta = LEFTOVER) -> in
     """
     before = datetime.now(timezone.utc) - older_than
     with ledger.writing() as connection:
-        facts.write_fact(connection, manifest.SWEPT_BEFORE, str(iso(before + min(older_than, _CLOCKS_DIFFER))))
-        facts.write_fact(connection, _SWEPT_AT, now())
+        # Never back: what a sweep whose clock was ahead has deleted must not be committed after another sweep.
+        swept_before = max(
+            str(iso(before + min(older_than, _CLOCKS_DIFFER))),
+            facts.read_fact(connection, manifest.SWEPT_BEFORE) or "",
+        )
+        facts.write_fact(connection, manifest.SWEPT_BEFORE, swept_before)
+        facts.write_fact(connection, manifest.SWEPT_AT, now())
     taken_over = set(json.loads(ledger.fact(TAKEN_OVER) or "[]"))
     deleted = 0
     for table in SCHEMAS:

@@ -306,11 +306,13 @@ class _ShareLoader:
         for group in chunks(strategies, size):
             claimed = _claim(run.ledger, self._selection, group, run.report)
             ids = [found.strategy.strategy_id for found in claimed]
-            with_accepted, known = run.ledger.with_accepted(ids), run.ledger.known(ids)
+            with_accepted, known, swept_at = run.ledger.with_accepted(ids), run.ledger.known(ids), run.ledger.swept_at
             for found in claimed:
                 strategy = found.strategy
                 self._loaders[strategy.slug] = StrategyLoader(
-                    make_context(run.lake, run.ledger, strategy, found.parts, run.config, run.limits),
+                    make_context(
+                        run.lake, run.ledger, strategy, found.parts, run.config, run.limits, swept_at=swept_at
+                    ),
                     found.claim,
                     is_first=strategy.strategy_id not in with_accepted,
                     known=known[strategy.strategy_id],

@@ -13,9 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.times import iso, moment, month_of, shift
+from meter_pipeline.store.errors import StaleError
+from meter_pipeline.store.ledger import manifest
+from meter_pipeline.store.ledger.jobs import Commit
+from meter_pipeline.store.times import iso, moment, month_of, now, shift
 from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline.sync.loading.release import release
+from meter_pipeline.sync.loading.state import open_context
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
 
 FIVE = [{"id": number, "price": 5} for number in range(5)]
@@ -103,3 +107,27 @@ def test_a_schedule_that_ran_in_any_year_is_polled_like_all_others(
     assert report.exit_code == 0
     assert report.acknowledged >= 1
     assert {row.last_run_at for row in station.ledger.schedules()} == {iso(time)}
+
+
+def test_a_machine_whose_clock_was_ahead_stops_no_later_sync(station: Station, empty_sandbox: Sandbox) -> None:
+    shop = empty_sandbox.add_strategy("Shop", "https://shop.example/")
+    empty_sandbox.insert_job(shop, items=FIVE)
+    assert station.sync().exit_code == 0
+    # Its sweep: what it takes for a day ago is years from now.
+    station.ledger.note(manifest.SWEPT_BEFORE, "2099-01-01T00:00:00.000000Z")
+    station.ledger.note(manifest.SWEPT_AT, "2099-01-02T00:00:00.000000Z")
+    context = open_context(station.lake, station.ledger, shop)
+    empty_sandbox.insert_job(shop, items=FIVE_DEARER)
+    assert station.sync().exit_code == 0
+    assert len(station.jobs("accepted")) == 2
+    assert_whole(station)
+    # The sweep that followed goes by the right clock, and what was begun before the first one stays refused.
+    assert str(station.ledger.swept_at) < now()
+    context.draft.append("raw", station.read("raw", "shop"))
+    strategy = station.ledger.strategy(shop)
+    assert strategy is not None
+    with pytest.raises(StaleError, match="may have been deleted as leftovers"):
+        station.ledger.commit(Commit(shop, strategy.version, (), context.draft.change()))
+    empty_sandbox.insert_job(shop, items=FIVE)
+    assert station.sync().exit_code == 0
+    assert_whole(station)

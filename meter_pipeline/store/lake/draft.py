@@ -31,9 +31,9 @@ class Draft(PartSet):
     Rows given to `append` wait in memory, so that those of a whole load make one part.
     """
 
-    def __init__(self, files: Files, slug: str, parts: Iterable[Part], owner: str) -> None:
+    def __init__(self, files: Files, slug: str, parts: Iterable[Part], owner: str, swept_at: str | None = None) -> None:
         super().__init__(files, slug, parts)
-        self._owner = owner
+        self._owner, self._swept_at = owner, swept_at
         self._current = {part.name: part for listed in self._parts.values() for part in listed}
         self._waiting: dict[str, list[pa.Table]] = {table: [] for table in SCHEMAS}
         self._months: dict[str, set[str]] = {table: set() for table in SCHEMAS}
@@ -135,6 +135,7 @@ class Draft(PartSet):
             removed=[name for name in self._current if name not in parts],
             months={table: frozenset(months) for table, months in self._months.items() if months},
             began_at=self._began_at,
+            swept_at=self._swept_at,
         )
 
     def settle(self) -> None:

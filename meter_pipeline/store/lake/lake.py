@@ -95,15 +95,16 @@ class Lake:
         """The rows of a strategy in these parts, for reading."""
         return PartSet(self.files, slug, parts)
 
-    def draft(self, slug: str, parts: Iterable[Part], owner: str) -> Draft:
+    def draft(self, slug: str, parts: Iterable[Part], owner: str, swept_at: str | None = None) -> Draft:
         """The next state of a strategy whose current parts are these.
 
         Args:
             slug: The strategy.
             parts: Its current parts.
             owner: The name of the ledger that will list the new parts: `Ledger.name`.
+            swept_at: When that ledger was last swept: see `PartsChange`.
         """
-        return Draft(self.files, slug, parts, owner)
+        return Draft(self.files, slug, parts, owner, swept_at)
 
     def keep_body(self, job_id: str, body: bytes) -> str:
         """Keeps a body that could not be parsed as items, for people to examine; returns its address."""

@@ -218,6 +218,11 @@ class Ledger:
         with self.reading() as connection:
             return manifest.read_parts_of(connection, slug)
 
+    @property
+    def swept_at(self) -> str | None:
+        """When the last sweep of the lake's files began, ISO 8601 by that machine's clock; None before the first."""
+        return self.fact(manifest.SWEPT_AT)
+
     def last_changes(self, table: str) -> dict[str, int]:
         """The revision in which rows of a table of the lake last changed, by strategy id."""
         with self.reading() as connection:

@@ -15,8 +15,10 @@ from meter_pipeline.store.ledger.upserts import upsert
 from meter_pipeline.store.parts import Part, PartsChange
 from meter_pipeline.store.times import now
 
-#: The fact that says up to when files without an entry were deleted, ISO 8601.
+#: The fact that says up to when files without an entry were deleted, ISO 8601: the latest such time of all sweeps.
 SWEPT_BEFORE = "swept_before"
+#: The fact that says when the last sweep began, ISO 8601, by the clock of its machine.
+SWEPT_AT = "swept_at"
 
 
 def read_parts(connection: Connection, strategy_ids: Sequence[str]) -> dict[str, list[Part]]:
@@ -64,7 +66,9 @@ def change_parts(connection: Connection, strategy_id: str, change: PartsChange, 
     Raises:
         StaleError: Files of the change may have been swept, since they were begun very long ago.
     """
-    if change.began_at is not None and change.began_at <= (read_fact(connection, SWEPT_BEFORE) or ""):
+    # A sweep from before the change cannot have met its files, whatever its machine took the time to be.
+    is_swept = change.began_at is not None and change.swept_at != read_fact(connection, SWEPT_AT)
+    if is_swept and str(change.began_at) <= (read_fact(connection, SWEPT_BEFORE) or ""):
         raise StaleError("the files were written so long ago that they may have been deleted as leftovers")
     if change.added:
         rows = [_row_of(part, strategy_id, revision) for part in change.added]

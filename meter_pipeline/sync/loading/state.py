@@ -65,10 +65,17 @@ def find_config(config: Config, strategy: StrategyRow) -> StrategyConfig | None:
 
 
 def make_context(
-    lake: Lake, ledger: Ledger, strategy: StrategyRow, parts: list[Part], config: Config, limits: Limits
+    lake: Lake,
+    ledger: Ledger,
+    strategy: StrategyRow,
+    parts: list[Part],
+    config: Config,
+    limits: Limits,
+    *,
+    swept_at: str | None,
 ) -> LoadContext:
-    """The context of a load that is built on a state of the strategy."""
-    draft = lake.draft(strategy.slug, parts, ledger.name)
+    """The context of a load that is built on a state of the strategy; `swept_at` is `Ledger.swept_at` until now."""
+    draft = lake.draft(strategy.slug, parts, ledger.name, swept_at)
     return LoadContext(lake, ledger, draft, strategy, limits, find_config(config, strategy))
 
 
@@ -83,7 +90,7 @@ def open_context(
     found = ledger.state_of([strategy_id]).get(strategy_id)
     if found is None:
         raise LedgerError(f"the strategy {strategy_id} is not known: run `meter-pipeline sync`")
-    return make_context(lake, ledger, *found, config, limits)
+    return make_context(lake, ledger, *found, config, limits, swept_at=ledger.swept_at)
 
 
 @dataclass(frozen=True)

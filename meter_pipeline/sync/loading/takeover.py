@@ -73,7 +73,7 @@ def _take_over_raw(ledger: Ledger, lake: Lake, strategy: StrategyRow, *, is_clea
     kept = [row for row in rows if stored.get(row.job_id, 0) == (row.items or 0)]
     ids = {row.job_id for row in kept}
     lost = [JobUpdate(row.job_id, "known", reason=None, loaded_at=None) for row in rows if row.job_id not in ids]
-    context = make_context(lake, ledger, strategy, [], Config(), Limits())
+    context = make_context(lake, ledger, strategy, [], Config(), Limits(), swept_at=ledger.swept_at)
     context.draft.write("raw", files.read(ids), RAW)
     accepted = [row for row in kept if row.state == "accepted"]
     rebuild_rows(context, read_state(context, is_first=not accepted), accepted, lost)

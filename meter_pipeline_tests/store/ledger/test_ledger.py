@@ -16,7 +16,7 @@ from meter_pipeline.store import columns
 from meter_pipeline.store.errors import LedgerError, StaleError
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.manifest import SWEPT_BEFORE
+from meter_pipeline.store.ledger.manifest import SWEPT_AT, SWEPT_BEFORE
 from meter_pipeline.store.ledger.rows import Recorded
 from meter_pipeline.store.ledger.tables import target_id
 from meter_pipeline.store.parts import Part, PartsChange
@@ -368,11 +368,25 @@ def test_a_commit_whose_files_may_have_been_swept_is_refused(open_ledger: Open) 
     ledger = open_ledger()
     ledger.record_jobs([job("j", "a")])
     ledger.note(SWEPT_BEFORE, "2026-03-02T06:00:00.000000Z")
+    ledger.note(SWEPT_AT, "2026-03-03T05:00:00.000000Z")
     part = Part("raw/strategy=a/1.parquet", "raw", 2, 10, _TIME, _TIME, "s")
     with pytest.raises(StaleError, match="may have been deleted as leftovers"):
         commit(ledger, "a", [], parts=PartsChange([part], began_at="2026-03-02T05:59:59.000000Z"))
     assert ledger.parts(["a"]) == {"a": []}
     commit(ledger, "a", [], parts=PartsChange([part], began_at="2026-03-02T06:00:01.000000Z"))
+    assert ledger.parts(["a"]) == {"a": [part]}
+
+
+def test_a_sweep_whose_clock_was_ahead_refuses_only_what_was_begun_before_it(open_ledger: Open) -> None:
+    ledger = open_ledger()
+    ledger.record_jobs([job("j", "a")])
+    ledger.note(SWEPT_BEFORE, "2099-01-01T00:00:00.000000Z")
+    ledger.note(SWEPT_AT, "2099-01-02T00:00:00.000000Z")
+    part = Part("raw/strategy=a/1.parquet", "raw", 2, 10, _TIME, _TIME, "s")
+    began_at = "2026-03-02T06:00:00.000000Z"
+    with pytest.raises(StaleError, match="may have been deleted as leftovers"):
+        commit(ledger, "a", [], parts=PartsChange([part], began_at=began_at, swept_at="2026-03-01T00:00:00.000000Z"))
+    commit(ledger, "a", [], parts=PartsChange([part], began_at=began_at, swept_at=ledger.swept_at))
     assert ledger.parts(["a"]) == {"a": [part]}
 
 
