@@ -30,6 +30,8 @@ from meter_pipeline.text.printable import PrintableLog
 T = TypeVar("T")
 
 LONGEST_WAIT = 60.0
+# Seconds from which a wait is worth a line.
+_LONG_WAIT = 10.0
 _BACK_OFF = tenacity.wait_random_exponential(multiplier=0.5, max=30.0)
 # Smaller values of X-RateLimit-Reset are seconds from now, not Unix time.
 _EPOCH = 10_000_000.0
@@ -232,7 +234,9 @@ class Retries:
 def _log_retry(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
     if isinstance(error, MeterError):
-        log.info(
+        log.log(
+            # Only the server can ask for a pause of this length, and a person who waits wants to know of it.
+            logging.WARNING if state.upcoming_sleep >= _LONG_WAIT else logging.INFO,
             "%s %s: %s; trying again in %.1f s (attempt %d)",
             error.method,
             error.path,

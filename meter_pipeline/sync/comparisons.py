@@ -29,7 +29,7 @@ from meter_pipeline.store.ledger.comparisons import Pair, Verdicts
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.ahead import run_ahead
-from meter_pipeline.sync.breaker import CircuitBreaker
+from meter_pipeline.sync.breaker import CircuitBreaker, describe_outage
 
 LIMIT = 100
 _WORKERS = 8
@@ -146,11 +146,11 @@ def _request_verdicts(
         except MeterError as error:
             return error
 
-    breaker = CircuitBreaker()
+    breaker = CircuitBreaker(client.schedules)
     waiting = takewhile(lambda _: not breaker.is_open, pairs)
     for pair, answer in run_ahead(request, waiting, _WORKERS, name="meter-compare"):
         if breaker.record(answer):
-            report.stopped = f"the API does not answer: {answer}"
+            report.stopped = describe_outage(answer)
         yield pair, answer
 
 

@@ -293,7 +293,7 @@ class _ShareLoader:
                         # Also when no more come: what has arrived is not fetched a second time.
                         writer.finish()
         except NoAnswer as silence:
-            run.report.stopped = f"the API does not answer: {silence}"
+            run.report.stopped = str(silence)
         finally:
             fetched_jobs.close()
             for loader in self._loaders.values():

@@ -1,4 +1,7 @@
-"""The circuit breaker: three requests in a row without an answer mean that the API is gone."""
+"""The circuit breaker: three requests in a row without an answer mean that the API is gone.
+
+So do three in a row that the server answers with errors of its own, where a request about no single record fails too.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_pipeline.api import MeterConnectionError, MeterNotFound
+from meter_pipeline.api import MeterConnectionError, MeterNotFound, MeterServerError
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.sync.breaker import CircuitBreaker
 from meter_pipeline.sync.comparisons import compare
+from meter_pipeline.sync.report import Silent
 from meter_pipeline.webhooks.inbox import Hint, Inbox
 from meter_pipeline_tests.behaviour.station import Station
 
@@ -25,6 +29,58 @@ def test_it_opens_after_three_unanswered_requests_in_a_row_and_closes_with_any_a
         is_open = outcomes[max(0, end - 3) : end] == ["silence"] * 3
         assert breaker.record(OUTCOMES[outcome]) is is_open
         assert breaker.is_open is is_open
+
+
+@pytest.mark.parametrize("answer", ["trouble", "refusal", "answer"])
+def test_server_errors_open_it_when_the_probe_fails_too_which_is_asked_once(answer: str) -> None:
+    trouble = MeterServerError("down", status=503)
+    outcome = {**OUTCOMES, "trouble": trouble}[answer]
+    asked = []
+
+    def probe() -> None:
+        asked.append(1)
+        if outcome is not None:
+            raise outcome
+
+    breaker = CircuitBreaker(probe)
+    assert not CircuitBreaker().record(trouble)
+    assert [breaker.record(trouble) for _ in range(5)] == [False, False, *[answer == "trouble"] * 3]
+    assert len(asked) == 1
+    assert not breaker.record(None)
+
+
+class Outage(Silent):
+    """Lets the API answer with errors as soon as the jobs are counted: those about jobs, or all."""
+
+    def __init__(self, sandbox: Sandbox, fault: str, path: str) -> None:
+        self._sandbox, self._faults = sandbox, {fault: 1.0, "path": path}
+
+    def total(self, jobs: int) -> None:
+        """Begins the outage."""
+        self._sandbox.set_faults(**self._faults)
+
+
+@pytest.mark.parametrize("fault", ["rate_500", "rate_429"])
+def test_an_outage_ends_the_sync_and_the_jobs_wait(station: Station, empty_sandbox: Sandbox, fault: str) -> None:
+    for number in range(60):
+        empty_sandbox.insert_job("Shop", items=[{"a": number}])
+    report = station.sync(workers=2, progress=Outage(empty_sandbox, fault, ""))
+    assert "the API answers with errors: GET /v1/jobs/" in str(report.stopped)
+    assert report.exit_code == 1
+    assert len(station.jobs("known")) >= 50
+    empty_sandbox.clear_faults()
+    assert station.sync(reconcile=True).exit_code == 0
+    assert len(station.jobs("accepted")) == 60
+
+
+def test_jobs_that_the_server_fails_on_one_after_the_other_do_not_end_the_sync(
+    station: Station, empty_sandbox: Sandbox
+) -> None:
+    for number in range(20):
+        empty_sandbox.insert_job("Shop", items=[{"a": number}])
+    report = station.sync(workers=2, progress=Outage(empty_sandbox, "rate_500", "/jobs/."))
+    assert report.stopped is None
+    assert len(station.jobs("unreadable")) == 20
 
 
 def read_reports(station: Station, sandbox: Sandbox) -> None:

@@ -28,7 +28,7 @@ from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, ScheduleRow
 from meter_pipeline.store.times import iso, moment, now, shift
 from meter_pipeline.sync.ahead import run_ahead
-from meter_pipeline.sync.breaker import CircuitBreaker
+from meter_pipeline.sync.breaker import CircuitBreaker, describe_outage
 from meter_pipeline.sync.containment import Trouble, concerns_all, contained, explain
 from meter_pipeline.sync.discovery.entries import SETTLED, EntryRecorder, has_rows
 from meter_pipeline.sync.discovery.marking import Tally, describe_marking
@@ -187,11 +187,11 @@ class ChangeSets:
                     raise
                 return error
 
-        breaker = CircuitBreaker()
+        breaker = CircuitBreaker(self._client.schedules)
         waiting = takewhile(lambda _: not breaker.is_open, schedules)
         for schedule, found in run_ahead(read, waiting, self._workers, name="meter-peek", discard=_close):
             if breaker.record(found):
-                self._report.stopped = f"the API does not answer: {found}"
+                self._report.stopped = describe_outage(found)
             yield schedule, found
 
     def _report_failure(self, schedule: ScheduleRow, what: str, trouble: Trouble) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from meter_pipeline.api import Job, JobBody, MeterClient, MeterConnectionError
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.sync.ahead import run_ahead
-from meter_pipeline.sync.breaker import CircuitBreaker
+from meter_pipeline.sync.breaker import OUTAGES, CircuitBreaker, describe_outage
 from meter_pipeline.sync.containment import concerns_all
 from meter_pipeline.sync.loading.gate import Gate
 
@@ -36,7 +36,7 @@ class Fetched:
 
 
 class NoAnswer(Exception):
-    """The API no longer answers: several requests in a row got no answer."""
+    """The API no longer answers, or answers with errors of its own alone."""
 
 
 def fetch(
@@ -96,7 +96,7 @@ class _Batch:
         """The jobs in order."""
         yield from self.fetched
         if self.gone is not None:
-            raise NoAnswer(str(self.gone))
+            raise NoAnswer(describe_outage(self.gone))
 
     def close(self) -> None:
         """Closes the bodies."""
@@ -110,7 +110,7 @@ class _Fetcher:
 
     def __init__(self, client: MeterClient, carried: MutableMapping[str, JobBody] | None, gate: Gate) -> None:
         self._client, self._carried, self._gate = client, carried, gate
-        self._breaker = CircuitBreaker()
+        self._breaker = CircuitBreaker(client.schedules)
 
     def fetch(self, rows: Sequence[tuple[StrategyRow, JobRow]]) -> _Batch:
         """Fetches the bodies of `rows`; raises only errors that concern all jobs, such as a refused key."""
@@ -125,7 +125,7 @@ class _Fetcher:
                 if self._breaker.record(fetched.error):
                     batch.gone = fetched.error
                     # The API is gone, which says nothing about these jobs: they stay as they were.
-                    while batch.fetched and isinstance(batch.fetched[-1].error, MeterConnectionError):
+                    while batch.fetched and isinstance(batch.fetched[-1].error, OUTAGES):
                         batch.fetched.pop()
                     break
         except Exception:
