@@ -11,6 +11,7 @@ import pytest
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.warehouse.build import publish, reading
+from meter_pipeline.sync import audit_again
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.release import release
 from meter_pipeline.sync.loading.withdraw import drop
@@ -147,6 +148,32 @@ def test_a_held_job_is_landed_again_too_and_can_be_released(tmp_path: Path) -> N
         for station in stations:
             assert station.read("received", "shop", ["job_id"])["job_id"].to_pylist() != [held]
             station.close()
+
+
+def test_a_job_that_was_held_for_its_wrapper_is_judged_again_by_its_elements(
+    station: Station, empty_sandbox: Sandbox
+) -> None:
+    shop = empty_sandbox.add_strategy("Shop", "https://shop.example/", items=[])
+    for day in range(6):
+        empty_sandbox.advance(days=1)
+        empty_sandbox.insert_job(shop, items=offers_of(day))
+    empty_sandbox.advance(days=1)
+    wrapped = empty_sandbox.insert_job(shop, items=[{"page": "Offers", "products": offers_of(7)}])
+    assert wrapped in {problem.job_id for problem in station.sync().problems}
+    config = Config(strategies={"shop": StrategyConfig(items="products")})
+    station.sync(config=config)
+    found = audit_again(station.ledger, station.lake, shop, config=config, apply=True)
+    assert (found.jobs, [(change.job_id, change.now, change.then) for change in found.changes]) == (
+        7,
+        [(wrapped, "held", "accepted")],
+    )
+    assert station.jobs("accepted")[wrapped].items == 20
+    assert_whole(station)
+
+
+def offers_of(day: int) -> list[dict[str, Any]]:
+    """A page of twenty offers, of which one has another price each day."""
+    return [{"sku": f"s{number}", "price": 10 + number + (number == day)} for number in range(20)]
 
 
 def test_a_damaged_file_of_wrappers_costs_nothing_when_the_jobs_are_loaded_again(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from itertools import count
 import pyarrow as pa
 
 from meter_pipeline.store.lake.lake import RAW, REJECTED
-from meter_pipeline.store.lake.tables import find_runs
+from meter_pipeline.store.lake.tables import PROFILES, find_runs
 from meter_pipeline.sync.items.inside import Unwrapping
 from meter_pipeline.sync.items.raw import NO_TIME
 from meter_pipeline.sync.loading.rejects import Reject
@@ -51,9 +51,16 @@ def unwrap_again(context: LoadContext, path: str | None) -> Unwrapped:
         draft.replace("rejected", _renumber(rejected, positions, rejections), REJECTED)
     if path is None:
         draft.drop("received")
-    # Verdicts on later jobs need profiles of the new items; they are made again when one is needed.
-    draft.drop("profiles")
+    # Verdicts need profiles of the new items. They are made when one is needed, of jobs whose items were parsed before.
+    draft.replace("profiles", _without_profiles(draft.scan("profiles", times, PROFILES.names)), PROFILES)
     return Unwrapped(unwrapping.counts, rejections)
+
+
+def _without_profiles(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Rows of the same jobs whose profiles are of no form that is read, and thus made again."""
+    for batch in batches:
+        nothing = pa.array([b""] * batch.num_rows, PROFILES.field("profile").type)
+        yield pa.table([batch["job_id"], batch["completed_at"], nothing], schema=PROFILES)
 
 
 def _as_tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
