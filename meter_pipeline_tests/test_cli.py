@@ -43,6 +43,45 @@ def test_status_names_the_runs_that_are_missing(shop: Sandbox, meter: Command) -
     assert line in meter("status").out
 
 
+def test_status_names_the_latest_unreadable_jobs_and_counts_the_others(
+    shop: Sandbox, meter: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METER_MAX_BODY", "1kB")
+    ids = []
+    for number in range(12):
+        shop.advance(hours=1)
+        # The first is of the last strategy by name.
+        ids.append(shop.insert_job("Lamps" if number else "Tables", items=[{"id": "x" * 2_000}]))
+    meter("sync")
+    shown = meter("status").out
+    assert [job for job in ids if f"lamps: job {job} is unreadable: " in shown] == ids[2:]
+    assert ids[0] not in shown
+    assert "2 more jobs that are unreadable: see `meter-pipeline jobs list --state unreadable`" in shown
+    assert len(meter("status", "--json").document["problems"]) == 12
+
+
+def test_a_strategy_that_was_deleted_at_meter_is_named_and_its_data_stay(shop: Sandbox, meter: Command) -> None:
+    shop.insert_job("Lamps", items=[{"id": "l1"}])
+    meter("sync")
+    assert "deleted at Meter" not in meter("status").out
+    shop.world.delete_strategy(shop.world.find_strategy("Lamps"))  # type: ignore[arg-type]
+    meter("sync")
+    assert "lamps: deleted at Meter before " in (shown := meter("status").out)
+    assert "; the data that was loaded stays" in shown
+    assert [found["strategy"] for found in meter("status", "--json").document["deleted"]] == ["lamps"]
+    for name in ("lamps", "Lamps"):
+        error = one_line(meter("strategies", "show", name))
+        assert f"Meter has the strategy '{name}' no more: what was loaded of it stays in results.lamps" in error
+
+
+def test_a_name_of_several_strategies_is_refused_with_their_slugs(shop: Sandbox, meter: Command) -> None:
+    for number in range(2):
+        shop.add_strategy("Lamps", f"https://lamps.example/{number}", items=[{"id": number}])
+    meter("sync")
+    error = one_line(meter("strategies", "show", "Lamps"))
+    assert "several strategies are called 'Lamps': give one of the slugs lamps, lamps_" in error
+
+
 def test_status_tells_failing_late_and_paused_apart(shop: Sandbox, meter: Command) -> None:
     late, paused = (shop.add_schedule("Books", interval_seconds=3600) for _ in range(2))
     shop.advance(hours=6.5)

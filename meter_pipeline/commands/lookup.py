@@ -44,8 +44,9 @@ def find_strategy(client: MeterClient, name: str) -> Strategy:
         typer.BadParameter: No strategy has it, or several have the name.
     """
     with open_known_ledger(Settings.from_env()) as ledger:
-        # Slugs are made here; Meter does not know them.
-        ids = {row.strategy_id for row in ledger.strategies() if row.slug == name} if ledger is not None else set()
+        rows = ledger.strategies() if ledger is not None else []
+    # Slugs are made here; Meter does not know them.
+    ids = {row.strategy_id for row in rows if row.slug == name}
     found, names = [], []
     for strategy in client.strategies():
         if strategy.strategy_id == name or strategy.strategy_id in ids:
@@ -54,11 +55,18 @@ def find_strategy(client: MeterClient, name: str) -> Strategy:
             found.append(strategy)
         if strategy.name:
             names.append(strategy.name)
-    if len(found) != 1:
-        reason = "no strategy has" if not found else f"{len(found)} strategies have"
-        close = None if found else find_close(name, names)
+    if gone := [row for row in rows if not found and name in (row.strategy_id, row.slug, row.name)]:
+        raise typer.BadParameter(
+            f"Meter has the strategy {name!r} no more: what was loaded of it stays in results.{gone[0].slug}"
+        )
+    if len(found) > 1:
+        known = ", ".join(row.slug for row in rows if row.name == name)
+        way_out = f"give one of the slugs {known}" if known else "give an id, see `meter-pipeline strategies list`"
+        raise typer.BadParameter(f"several strategies are called {name!r}: {way_out}")
+    if not found:
+        close = find_close(name, names)
         way_out = f"did you mean {close!r}?" if close else "see `meter-pipeline strategies list`"
-        raise typer.BadParameter(f"{reason} the id, slug or name {name!r}: {way_out}")
+        raise typer.BadParameter(f"no strategy has the id, slug or name {name!r}: {way_out}")
     return found[0]
 
 

@@ -27,6 +27,10 @@ _MAX_GAPS = 5
 _MAX_HELD = 10
 # Flagged jobs that are printed, the latest first.
 _MAX_DOUBTS = 5
+# Jobs that are printed because they could not be fetched or read.
+_MAX_UNREADABLE = 10
+# Strategies that are printed because Meter has them no more.
+_MAX_DELETED = 5
 # Jobs that are printed because some of their items were rejected, the latest first.
 _MAX_REJECTING = 5
 # Jobs that are printed because Meter does not document their status.
@@ -62,7 +66,8 @@ def status(as_json: Json = False) -> None:
         strategies = ledger.strategies()
         suggested = find_suggestions(settings, ledger, strategies)
     slugs = {strategy.strategy_id: strategy.slug for strategy in strategies}
-    keys = _find_key_troubles(strategies)
+    deleted = [strategy for strategy in strategies if strategy.deleted_at is not None]
+    keys = _find_key_troubles(strategy for strategy in strategies if strategy.deleted_at is None)
     if as_json:
         print_json(
             {
@@ -87,6 +92,7 @@ def status(as_json: Json = False) -> None:
                 "odd_statuses": [
                     {"job_id": j.job_id, "strategy": slugs.get(j.strategy_id), "status": j.status} for j in odd
                 ],
+                "deleted": [{"strategy": strategy.slug, "deleted_at": strategy.deleted_at} for strategy in deleted],
                 "keys": [{"strategy": slug, "finding": message} for slug, message in keys],
                 "noise": [{"strategy": slug, "finding": message} for slug, message in suggested.noise.items()],
                 "wrappers": [{"strategy": slug, "finding": message} for slug, message in suggested.wrappers.items()],
@@ -118,10 +124,15 @@ def status(as_json: Json = False) -> None:
         print_line("no job is known yet: run `meter-pipeline sync`")
     else:
         print_table(("strategy", "state", "jobs", "items"), [(c.slug, c.state, c.jobs, c.items) for c in counts])
-    for problem in problems:
-        if problem.state != "held":
-            named = f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id}"
-            print_line(f"{named} is {problem.state}: {problem.reason}")
+    _print_first(
+        (
+            f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id} is {problem.state}: {problem.reason}"
+            for problem in sorted(problems, key=lambda job: job.created_at or "", reverse=True)
+            if problem.state != "held"
+        ),
+        _MAX_UNREADABLE,
+        "more jobs that are unreadable: see `meter-pipeline jobs list --state unreadable`",
+    )
     _print_first(
         (
             f"{slugs.get(job.strategy_id, '?')}: job {job.job_id} was accepted without "
@@ -150,6 +161,15 @@ def status(as_json: Json = False) -> None:
         )
     if len(failing) > _MAX_FAILING:
         print_line(f"{len(failing) - _MAX_FAILING:,} more jobs that failed at Meter: see --json")
+    _print_first(
+        (
+            f"{strategy.slug}: deleted at Meter before {format_cell(parse_time(strategy.deleted_at))}; "
+            "the data that was loaded stays"
+            for strategy in deleted
+        ),
+        _MAX_DELETED,
+        "more strategies that were deleted: see meter.strategies",
+    )
     _print_first(
         (
             f"{silence.slug}: schedule {silence.schedule_id} {silence.describe(format_cell(parse_time(silence.since)))}"
