@@ -92,15 +92,15 @@ def run_query(warehouse: Path, sql: str, lake_url: str | None = None) -> QueryRe
 
     from meter_pipeline.store.warehouse.build import reading
 
-    with reading(warehouse, lake_url) as connection:
-        try:
+    try:
+        with reading(warehouse, lake_url) as connection:
             cursor = connection.execute(sql)
             if cursor is None:
                 raise QueryError("the query is empty: give one such as select * from meter.jobs limit 5")
             columns = [column[0] for column in cursor.description or ()]
             return QueryResult(columns, cursor.fetchall() if columns else [])
-        except duckdb.Error as error:
-            raise QueryError(_first_line(str(error))) from None
+    except duckdb.Error as error:
+        raise QueryError(_first_line(str(error))) from None
 
 
 def _first_line(text: str) -> str:

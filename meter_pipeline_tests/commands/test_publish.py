@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from meter_pipeline.sandbox import Sandbox
+from meter_pipeline.store.errors import WarehouseError
+from meter_pipeline.store.warehouse.build import reading
 from meter_pipeline_tests.commandline import Command, one_line
 
 _OPEN = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
@@ -40,6 +44,26 @@ def test_older_publications_go_when_there_is_nothing_new(shop: Sandbox, meter: C
     assert len(meter("publications", "--json").document) == 3
     meter("publish", "--keep", "0")
     assert len(meter("publications", "--json").document) == 2
+
+
+def test_a_warehouse_whose_folder_was_moved_says_so_until_it_is_published_again(
+    meter: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter("sync")
+    meter("publish")
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    monkeypatch.setenv("METER_DATA_DIR", str(tmp_path / "elsewhere"))
+    line = one_line(meter("query", "select * from results.books"))
+    assert "warehouse.duckdb shows files that are not where they were" in line
+    assert line.endswith("if the data folder was moved, run `meter-pipeline publish`\n")
+    # As the report and other readers of this package do.
+    with pytest.raises(WarehouseError, match="are not where they were"):
+        with reading(tmp_path / "elsewhere" / "warehouse.duckdb") as connection:
+            connection.execute("select * from results.books")
+    # A file of the reader's own is not the warehouse's.
+    assert "moved" not in one_line(meter("query", "select * from 'none/such.parquet'"))
+    meter("publish")
+    assert meter("query", "select * from results.books").code == 0
 
 
 def test_a_session_that_writes_is_named_with_the_way_out(meter: Command, tmp_path: Path) -> None:

@@ -27,7 +27,12 @@ from meter_pipeline.store.ledger import manifest
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.warehouse import in_place, lake_cache, pins, publications
 from meter_pipeline.store.warehouse.candidate import Candidate, stage
-from meter_pipeline.store.warehouse.failures import damaged_file_named, explain_unreadable, explained
+from meter_pipeline.store.warehouse.failures import (
+    damaged_file_named,
+    explain_missing_file,
+    explain_unreadable,
+    explained,
+)
 from meter_pipeline.store.warehouse.models import Built, Models
 from meter_pipeline.store.warehouse.publications import KEEP, Publication, current
 
@@ -165,7 +170,8 @@ def reading(path: Path, lake_url: str | None = None) -> Iterator[duckdb.DuckDBPy
         lake_url: The lake's URL, with its keys and options, for a warehouse that reads a lake on S3 in place.
 
     Raises:
-        WarehouseError: There is none, it is damaged, or it reads a lake on S3 in place and cannot.
+        WarehouseError: There is none, it is damaged, it reads a lake on S3 in place and cannot, or a query within the
+            block met a file of the lake that is not there.
         LakeError: There are no keys for that lake.
     """
     if not path.exists():
@@ -176,4 +182,7 @@ def reading(path: Path, lake_url: str | None = None) -> Iterator[duckdb.DuckDBPy
         raise explain_unreadable(path, error) from None
     with connection:
         in_place.connect_if_read_in_place(connection, lake_url)
-        yield connection
+        try:
+            yield connection
+        except duckdb.IOException as error:
+            raise explain_missing_file(path, error) or error from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,10 @@ import duckdb
 from meter_pipeline.host.causes import DAMAGED, LOCKED, explain, find_cause
 from meter_pipeline.store.errors import LakeError, RejectedError, WarehouseError
 from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.lake.tables import SHOWN
 from meter_pipeline.store.ledger.ledger import Ledger
+
+_LAKE_FILE = re.compile(rf"No files found .*/({'|'.join(SHOWN)})/strategy=[^/]+/[^/]+\.parquet")
 
 
 @contextmanager
@@ -41,6 +45,16 @@ def explain_unreadable(path: Path, error: duckdb.Error) -> WarehouseError:
         )
     way_out = "publish it again" if cause is None or cause == DAMAGED else cause.way_out
     return WarehouseError(f"{path} cannot be opened: {_first_line(error)}; {way_out}")
+
+
+def explain_missing_file(path: Path, error: duckdb.IOException) -> WarehouseError | None:
+    """The error to raise when a file of the lake that the warehouse shows is not there; None for any other reason."""
+    if not _LAKE_FILE.search(_first_line(error)):
+        return None
+    return WarehouseError(
+        f"{path} shows files that are not where they were ({_first_line(error)}): if the data folder was moved, run "
+        "`meter-pipeline publish`"
+    )
 
 
 @contextmanager

@@ -245,7 +245,7 @@ def put_back(path: Path, publication_id: str | None = None) -> Publication:
         what = f"publication {publication_id}" if publication_id else "older publication"
         raise WarehouseError(f"there is no {what} to put back: see `meter-pipeline publications`")
     if not found[0].is_intact:
-        raise WarehouseError(f"{found[0].folder} is damaged: put another one back")
+        raise WarehouseError(f"{found[0].folder} is damaged, or was moved: put another one back, or publish")
     show(path, found[0].folder)
     record(path)
     return next(entry for entry in reversed(history(path)) if entry.publication_id == found[0].folder.name)
