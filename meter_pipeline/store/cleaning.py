@@ -48,7 +48,7 @@ def clean(ledger: Ledger, lake: Lake, *, grace: timedelta = GRACE) -> int:
         deleted += len(names)
     if swept_at is None:
         ledger.note(manifest.SWEPT_AT, now())
-    # A time to come is that of a machine whose clock was ahead.
+    # A time to come is that of a machine whose clock was ahead; a sweep that was killed has left none.
     elif not _ago(LEFTOVER) <= swept_at <= _ago(-_CLOCKS_DIFFER):
         deleted += sweep(ledger, lake)
     return deleted
@@ -72,7 +72,8 @@ def sweep(ledger: Ledger, lake: Lake, *, older_than: timedelta = LEFTOVER) -> in
             facts.read_fact(connection, manifest.SWEPT_BEFORE) or "",
         )
         facts.write_fact(connection, manifest.SWEPT_BEFORE, swept_before)
-        facts.write_fact(connection, manifest.SWEPT_AT, now())
+        # Until its end no change is one that was begun after it: whatever its clock says, it may still meet the files.
+        facts.write_fact(connection, manifest.SWEPT_AT, "")
     taken_over = set(json.loads(ledger.fact(TAKEN_OVER) or "[]"))
     deleted = 0
     for table in SCHEMAS:
@@ -82,6 +83,7 @@ def sweep(ledger: Ledger, lake: Lake, *, older_than: timedelta = LEFTOVER) -> in
         unlisted = [name for name in old if name not in listed]
         lake.files.delete(unlisted)
         deleted += len(unlisted)
+    ledger.note(manifest.SWEPT_AT, now())
     return deleted
 
 

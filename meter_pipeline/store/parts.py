@@ -59,7 +59,7 @@ class PartsChange:
         removed: Names of parts that no longer count.
         months: Months whose rows differ afterwards, by table; a merge of parts touches none.
         began_at: When the first of the added files was begun, ISO 8601; None if there are none.
-        swept_at: The ledger's last sweep, as read before that; None if there was none, or if that is not known.
+        swept_at: `Ledger.swept_at` as read before that; None if that is not known.
     """
 
     added: Sequence[Part] = ()

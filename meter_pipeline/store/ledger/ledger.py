@@ -220,7 +220,10 @@ class Ledger:
 
     @property
     def swept_at(self) -> str | None:
-        """When the last sweep of the lake's files began, ISO 8601 by that machine's clock; None before the first."""
+        """When the last sweep of the lake's files ended, ISO 8601 by that machine's clock.
+
+        None before the first sweep, empty while one is running.
+        """
         return self.fact(manifest.SWEPT_AT)
 
     def last_changes(self, table: str) -> dict[str, int]:

@@ -17,7 +17,7 @@ from meter_pipeline.store.times import now
 
 #: The fact that says up to when files without an entry were deleted, ISO 8601: the latest such time of all sweeps.
 SWEPT_BEFORE = "swept_before"
-#: The fact that says when the last sweep began, ISO 8601, by the clock of its machine.
+#: The fact that says when the last sweep ended, ISO 8601, by the clock of its machine; empty while one is running.
 SWEPT_AT = "swept_at"
 
 
@@ -67,8 +67,9 @@ def change_parts(connection: Connection, strategy_id: str, change: PartsChange, 
         StaleError: Files of the change may have been swept, since they were begun very long ago.
     """
     # A sweep from before the change cannot have met its files, whatever its machine took the time to be.
-    is_swept = change.began_at is not None and change.swept_at != read_fact(connection, SWEPT_AT)
-    if is_swept and str(change.began_at) <= (read_fact(connection, SWEPT_BEFORE) or ""):
+    is_after = bool(change.swept_at) and change.swept_at == read_fact(connection, SWEPT_AT)
+    may_be_swept = change.began_at is not None and change.began_at <= (read_fact(connection, SWEPT_BEFORE) or "")
+    if may_be_swept and not is_after:
         raise StaleError("the files were written so long ago that they may have been deleted as leftovers")
     if change.added:
         rows = [_row_of(part, strategy_id, revision) for part in change.added]

@@ -386,6 +386,13 @@ def test_a_sweep_whose_clock_was_ahead_refuses_only_what_was_begun_before_it(ope
     began_at = "2026-03-02T06:00:00.000000Z"
     with pytest.raises(StaleError, match="may have been deleted as leftovers"):
         commit(ledger, "a", [], parts=PartsChange([part], began_at=began_at, swept_at="2026-03-01T00:00:00.000000Z"))
+    # One that is still running may meet any file.
+    known = ledger.swept_at
+    ledger.note(SWEPT_AT, "")
+    for swept_at in (known, ledger.swept_at):
+        with pytest.raises(StaleError, match="may have been deleted as leftovers"):
+            commit(ledger, "a", [], parts=PartsChange([part], began_at=began_at, swept_at=swept_at))
+    ledger.note(SWEPT_AT, str(known))
     commit(ledger, "a", [], parts=PartsChange([part], began_at=began_at, swept_at=ledger.swept_at))
     assert ledger.parts(["a"]) == {"a": [part]}
 
