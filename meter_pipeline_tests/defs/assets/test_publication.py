@@ -48,7 +48,7 @@ def test_one_run_goes_from_the_sync_to_the_publication_and_a_broken_test_publish
     assert reported[-1] == "warehouse"
     assert {"results/books", "marts/fct_daily_activity", "staging/stg_meter__jobs"} <= set(reported)
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
-    assert checks["unique_stg_meter__jobs_job_id"]
+    assert checks["is_key_stg_meter__jobs_job_id"]
     facts = {event.asset_key: event.materialization.metadata for event in result.get_asset_materialization_events()}
     jobs = facts[dg.AssetKey(["marts", "fct_scrape_jobs"])]
     assert jobs["dagster/row_count"].value == 4
@@ -63,10 +63,10 @@ def test_one_run_goes_from_the_sync_to_the_publication_and_a_broken_test_publish
     before = publications.current(pipeline.settings.warehouse)
     pipeline.scrape("Lamps", {"name": "Star", "watt": 60})
     broken = pipeline.run(fails=True)
-    assert "unique_fct_scrape_jobs_job_id" in failure(broken)
+    assert "is_key_fct_scrape_jobs_job_id" in failure(broken)
     assert "marts/fct_scrape_jobs" not in materialized(broken)
     failed = [check for check in broken.get_asset_check_evaluations() if not check.passed]
-    assert "unique_fct_scrape_jobs_job_id" in {check.check_name for check in failed}
+    assert "is_key_fct_scrape_jobs_job_id" in {check.check_name for check in failed}
     assert publications.current(pipeline.settings.warehouse) == before
 
 
