@@ -330,8 +330,8 @@ def _is_price(reading: Reading, price: Price) -> bool:
     number = price.number
     if number.grouped or len(number.fraction) == 2:
         return True
-    # `3,8` and `12` among prices of several kinds may be anything.
-    return bool(reading.only) and reading.overall != MIXED and not number.fraction
+    # `3,8` and `12` among prices of several kinds may be anything. A lone mark of `2.400` may group thousands.
+    return bool(reading.only) and reading.overall != MIXED and bool(number.lone or not number.fraction)
 
 
 def _fits(amount: Decimal) -> bool:

@@ -154,6 +154,8 @@ def test_no_mixture_of_spellings_makes_an_amount_wrong(kinds: list[str], seed: i
         (["12,50 €", "CHF 3.746"], ["12.5", "3746"]),
         (["R15", "R3,799.00"], ["15", "3799"]),
         (["5", "7.50", "$8"], ["5", "7.5", "8"]),
+        (["1.234,56 €", "2.500 €", "2.400", "9"], ["1234.56", "2500", "2400", "9"]),
+        (["$5.50", "$8", "2.400"], ["5.5", "8", None]),
     ],
 )
 def test_other_values_of_the_source_say_how_a_lone_mark_is_read(texts: list[str], amounts: list[str | None]) -> None:
