@@ -32,7 +32,7 @@ from meter_pipeline.sync.values.reading import Reading
 from meter_pipeline.sync.values.recognition import decide, read
 
 # Goes up when the rules by which texts are read change: rows are then made again from raw.
-# 2: texts of fields in objects are read. 3: `$ 12.990` beside `$ 990` groups thousands. 4: so may `2.400` without a sign.
+# 2: texts of fields in objects. 3: `$ 12.990` beside `$ 990` groups thousands. 4: so may `2.400` without a sign.
 _RULES = 4
 # Texts of a field that are remembered; more than this are seldom prices or dates.
 _MOST_SEEN = 20_000
