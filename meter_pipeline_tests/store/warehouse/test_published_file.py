@@ -159,6 +159,6 @@ def test_a_damaged_publication_is_not_put_back(desk: Desk) -> None:
     desk.publish(Marts())
     first.file.chmod(0o644)
     os.truncate(first.file, 100)
-    with pytest.raises(Exception, match="damaged: put another one back"):
+    with pytest.raises(Exception, match="damaged, or was moved: put another one back"):
         roll_back(desk.ledger, desk.path)
     assert len(desk.ask(ALL)) == 2
