@@ -34,6 +34,8 @@ _LASTING = 0.9
 # Least rank correlation that counts as agreement where some values stay equal: pairs that are partly wrong keep a part
 # of the order, too.
 _IN_ORDER = 0.8
+# Comparisons after which a page without words has shown what it is about.
+_FEW_STEPS = 4
 # With fewer items that were recognised by their other fields, another candidate is asked.
 _FEW_CHECKED = 20
 _MOST_OTHERS, _MOST_RIVALS = 48, 4
@@ -256,8 +258,8 @@ class Evidence:
     def _agreement(self, fields: Fields, steady: Mask) -> tuple[float | None, bool]:
         """The agreement of the other fields, and whether it is that of the order of numbers alone."""
         if fields == (TARGET_PATH,) and not self._has_words:
-            # Numbers that stand on a page by themselves are about what the page is about.
-            return 1.0, False
+            # Numbers that stand on a page by themselves are about what the page is about, once they have moved often.
+            return (1.0 if self.steps >= _FEW_STEPS else None), False
         others, pairs = self._without(steady, fields), self._compared[fields].pairs
         above, weight = (float(numbers[others].sum()) for numbers in pairs.above_chance)
         equal = max(above / weight, 0.0) if weight else None
