@@ -215,8 +215,9 @@ def _has_stayed(measures: Measures) -> bool:
 
 
 def _comes_back(measures: Measures) -> bool:
-    """Whether nearly all values have come back in every one of several jobs."""
-    return measures.met >= _FEW_MET and measures.matched >= STAYED and measures.came <= _FEW_NEW * measures.matched
+    """Whether nearly all values have come back, in several jobs or in a long list."""
+    is_often = measures.matched >= (STAYED if measures.met >= _FEW_MET else MANY_PAIRS)
+    return is_often and measures.came <= _FEW_NEW * measures.matched
 
 
 def measure_strength(measures: Measures) -> float:
