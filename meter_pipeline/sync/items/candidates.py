@@ -76,7 +76,7 @@ class Candidate:
         changed: How many of them changed in another field.
         verdict: `accepted`, `waiting` for more jobs, or `refused`.
         reason: Why, for people.
-        is_makeshift: Whether a better one takes its place as soon as there is one: the address of a picture, or two
+        is_makeshift: Whether a better one takes its place as soon as there is one: a time or a picture, or two
             fields that may be different by chance.
     """
 
@@ -146,7 +146,7 @@ class _Rated:
     reason: str
     shape: int = 0
     spread: int = 0
-    is_picture: bool = False
+    is_attribute: bool = False
 
 
 def rank(samples: Sequence[JobSample], book: CodeBook | None = None, *, with_targets: bool = False) -> Search:
@@ -272,8 +272,8 @@ def _rate_all(evidence: Evidence, candidates: Iterable[Fields]) -> list[_Rated]:
         if len(fields) > 1 and not evidence.belong_together(fields):
             rated.append(_rate_by_chance(evidence, fields, measures, len(compared)))
         else:
-            is_picture = all(map(evidence.is_picture, fields))
-            rated.append(_Rated(fields, measures, *judge(fields, measures, shape), shape, is_picture=is_picture))
+            is_attribute = all(evidence.is_picture(path) or evidence.is_time(path) for path in fields)
+            rated.append(_Rated(fields, measures, *judge(fields, measures, shape), shape, is_attribute=is_attribute))
     return rated
 
 
@@ -351,9 +351,9 @@ def _preference(found: _Rated, order: Mapping[Path, int], targets: int | None) -
     at = [order.get(path, 0) for path in found.fields]
     return (
         place,
-        # An item gets another picture, and several have the same one: a text that is accepted says more of what it is,
-        # and so do two fields, unless several items have the same two as well.
-        found.is_picture or (len(found.fields) > 1 and not measures.are_distinct),
+        # An item gets another picture or time, and several have the same one: a text or a number that is accepted says
+        # more of what it is, and so do two fields, unless several items have the same two as well.
+        found.is_attribute or (len(found.fields) > 1 and not measures.are_distinct),
         *evidence,
         lost,
         reused,
@@ -382,5 +382,5 @@ def _candidate(found: _Rated) -> Candidate:
         measures.changed,
         found.verdict,
         found.reason,
-        found.is_picture or found.spread > 0,
+        found.is_attribute or found.spread > 0,
     )
