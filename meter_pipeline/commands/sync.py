@@ -115,6 +115,8 @@ def print_report(report: SyncReport, printed: set[str]) -> None:
         if more := len(touched) - len(shown):
             print_line(f"and {more:,} more strategies: see `meter-pipeline status`, or --json")
     for s in touched:
+        if s.key and s.slug not in report.new_strategies:
+            print_line(f"{s.slug}: its items are identified by {s.key} now, and its history was made again")
         if s.new_columns and s.slug not in report.new_strategies:
             print_line(f"{s.slug}: new columns {', '.join(s.new_columns)}")
         if s.widened:

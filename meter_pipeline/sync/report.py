@@ -44,6 +44,7 @@ class StrategyReport:
         sample: Up to five items of its latest job.
         rejected: Items that could not be loaded; they are kept in `meter.rejected_items`.
         rejection: Which was the first of them, and why.
+        key: What identifies its items from now on, for people; None if that is what it was before.
     """
 
     strategy_id: str
@@ -68,6 +69,7 @@ class StrategyReport:
     latest_completed_at: str | None = None
     rejected: int = 0
     rejection: str | None = None
+    key: str | None = None
 
     def count(self, kinds: Mapping[str, int]) -> None:
         """Adds numbers of items added, removed and changed, and of fields whose old and new values are numbers."""

@@ -73,6 +73,17 @@ def test_a_key_that_was_set_can_be_looked_for_in_the_data_again(shop: Sandbox, m
     assert "exclude each other" in meter("rekey", "lamps", "--found", "--by-hash").err
 
 
+def test_a_sync_that_finds_another_key_prints_a_line(shop: Sandbox, meter: Command) -> None:
+    lines = []
+    for _ in range(5):
+        scrape(shop, 1, codes=True)
+        lines.append(meter("sync", "--strategy", "lamps").out)
+    named = ["lamps: its items are identified by krell now" in line for line in lines]
+    assert named.count(True) == 1
+    assert not named[0]
+    assert meter("keys", "lamps", "--json").document["strategies"][0]["key"] == ["krell"]
+
+
 def test_an_object_is_no_key(shop: Sandbox, meter: Command) -> None:
     shop.insert_job("Lamps", url="https://lamps.example/", items=[{"site": {"place": "Rye", "floor": 1}, "n": 1}])
     meter("sync", "--strategy", "lamps")

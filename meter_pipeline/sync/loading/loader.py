@@ -17,6 +17,7 @@ from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.rows import FindingRow, JobRow, times_of
 from meter_pipeline.sync.changes.diff import Counts
 from meter_pipeline.sync.containment import Trouble, refusal_explained
+from meter_pipeline.sync.items.key_findings import spell_key
 from meter_pipeline.sync.items.results import paused_collection
 from meter_pipeline.sync.items.texts import Texts
 from meter_pipeline.sync.loading.auditing import Auditor, finding_rows
@@ -42,7 +43,7 @@ from meter_pipeline.sync.loading.rows import (
     write_raw,
     write_typed,
 )
-from meter_pipeline.sync.loading.state import ItemMemory, LoadContext, read_state
+from meter_pipeline.sync.loading.state import ItemMemory, LoadContext, StrategyState, read_state
 from meter_pipeline.sync.loading.updates import JobUpdate
 from meter_pipeline.sync.report import Problem, StrategyReport
 
@@ -277,9 +278,9 @@ class StrategyLoader:
         if is_last:
             # Reports of all strategies are kept to the end of a sync; profiles need not be.
             self._auditor = None
-        self._state = state
+        before, self._state = self._state, state
         if written is not None:
-            self._note_written(written)
+            self._note_written(written, before)
 
     def _undo(self) -> None:
         """Goes back to the last commit."""
@@ -287,9 +288,11 @@ class StrategyLoader:
         self._memory = ItemMemory()
         self._auditor = None
 
-    def _note_written(self, written: _WrittenBatch) -> None:
-        """Adds a committed batch's columns and changes to the report."""
-        report, typed = self.report, written.typed
+    def _note_written(self, written: _WrittenBatch, before: StrategyState) -> None:
+        """Adds a committed batch's key, columns and changes to the report."""
+        report, typed, rules = self.report, written.typed, written.typed.state.rules
+        if not before.is_first and (rules.key, rules.by_page) != (before.rules.key, before.rules.by_page):
+            report.key = spell_key(rules.key, by_page=rules.by_page)
         report.count(written.counts.kinds)
         report.rewritten |= typed.is_rewritten
         report.new_columns += tuple(name for name in typed.new_columns if name not in report.new_columns)
