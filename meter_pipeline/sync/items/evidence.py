@@ -177,7 +177,7 @@ class Evidence:
 
     def are_distinct(self, fields: Fields) -> bool:
         """Whether no two items of a job have the same values, other than whole items that repeat."""
-        return bool((self._count_repeats(fields) < 0.5).all())
+        return not self.count(fields).repeated or bool((self._count_repeats(fields) < 0.5).all())
 
     def would_repeat(self, fields: Fields) -> bool:
         """Whether fields would repeat together in some job if each had its values independently."""
