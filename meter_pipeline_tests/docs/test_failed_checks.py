@@ -1,4 +1,4 @@
-"""The sensor of the page about Dagster that tells of checks that failed."""
+"""The page about Dagster has a sensor that logs the checks that failed in a run."""
 
 from __future__ import annotations
 

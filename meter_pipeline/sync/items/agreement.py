@@ -16,7 +16,7 @@ from meter_pipeline.sync.values.relative import find_age
 _FEW_PAIRS = 4
 # Copies of an item agree above chance in this share of its other fields.
 _ALIKE = 0.5
-# Ages are compared as if all of them were told on this day.
+# Ages are compared as if all of them counted from this day.
 _SOME_DAY = datetime(2000, 1, 1)
 
 
