@@ -339,6 +339,11 @@ class CodedItems:
             joined = joined.reshape(-1)[1:]
         return self.code(joined)
 
+    def join_all(self, fields: Codes) -> Coded:
+        """The values of several fields together, absent ones included."""
+        _, codes = np.unique(self.marks[:, fields].sum(axis=1), return_inverse=True)
+        return self.code(codes.reshape(-1) + 1)
+
     def code(self, codes: Codes) -> Coded:
         """Values with these codes, by row."""
         return Coded.of(codes[self.row_of], self.jobs, len(self.sizes))

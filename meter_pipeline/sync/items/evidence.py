@@ -195,8 +195,7 @@ class Evidence:
     @cached_property
     def _copies(self) -> Numbers:
         """By job, the number of pairs of items that are alike in all fields that tell."""
-        _, codes = np.unique(self._items.marks[:, self._others].sum(axis=1), return_inverse=True)
-        return np.asarray(self._pairs * self._items.code(codes.reshape(-1) + 1).collisions)
+        return np.asarray(self._pairs * self._items.join_all(np.flatnonzero(self._others)).collisions)
 
     @property
     def _pairs(self) -> Numbers:
@@ -302,7 +301,7 @@ class Evidence:
         by_rest = Changes()
         if len(rest):
             chance = self._steps.chance[:, rest].prod(axis=1)
-            by_whole = self._compare_rest(rest)
+            by_whole = self._steps.compare(self._items.join_all(rest))
             likeness = self._likeness(fields, compared.coded, by_whole.coded)
             by_rest = find_changes_by_rest(self._steps, compared, by_whole, chance, likeness)
         partners = seek_partners(self._steps, compared, self._items.matrix, rest, weights)
@@ -318,11 +317,6 @@ class Evidence:
         measures.came = len(compared.come)
         measures.replaced = self._replaced(compared, equal, rest)
         measures.reused, measures.swapped = self._reused(compared.coded, equal, rest, weights)
-
-    def _compare_rest(self, rest: Codes) -> Comparison:
-        """The items by some fields together, absent values included."""
-        _, codes = np.unique(self._items.marks[:, rest].sum(axis=1), return_inverse=True)
-        return self._steps.compare(self._items.code(codes.reshape(-1) + 1))
 
     def _likeness(self, fields: Fields, own: Coded, rest: Coded) -> float:
         """Share of the pairs of items of a job that agree in the rest and differ in a candidate; 0 for numbers alone.

@@ -136,7 +136,7 @@ def find_reason_against(measures: Measures, shape: int, *, is_single: bool = Tru
     if shape >= LONG and measures.repeated >= _FEW_REPEATS and not measures.are_copies:
         return "numbers that different items have, as if drawn by chance"
     # Where all else is new in every job, only the texts that come back tell items apart, and nothing refutes them.
-    is_all = shape in (CODES, WORDS) and measures.is_alone and _comes_back(measures)
+    is_all = shape in (CODES, WORDS) and _is_all_that_stays(measures)
     if shape == WORDS and is_single and measures.repeated and not (measures.are_copies or is_all):
         return "names that different items have"
     if not is_single and measures.repeated and not measures.are_copies:
@@ -199,7 +199,7 @@ def _doubt(fields: Fields, measures: Measures, shape: int) -> tuple[str, str] | 
         return REFUSED, "numbers that may be different by chance: the rest of an item does not identify it"
     if is_number and measures.unsure > (_UNSURE_LOSS if shape == SPREAD else _UNSURE_LOSS_LONG):
         return WAITING, f"too little seen: {measures.unsure:.0%} of these numbers may still change"
-    if measures.agreement is None and not (measures.is_alone and _comes_back(measures)):
+    if measures.agreement is None and not _is_all_that_stays(measures):
         return REFUSED, "nothing else of an item stays with it"
     return None
 
@@ -214,10 +214,10 @@ def _has_stayed(measures: Measures) -> bool:
     return is_flawless and is_often and (measures.agreement or 0) >= _MIN_AGREEMENT
 
 
-def _comes_back(measures: Measures) -> bool:
-    """Whether nearly all values have come back, in several jobs or in a long list."""
+def _is_all_that_stays(measures: Measures) -> bool:
+    """Whether nearly all values have come back, in several jobs or in a long list, while all else moves."""
     is_often = measures.matched >= (STAYED if measures.met >= _FEW_MET else MANY_PAIRS)
-    return is_often and measures.came <= _FEW_NEW * measures.matched
+    return measures.is_alone and is_often and measures.came <= _FEW_NEW * measures.matched
 
 
 def measure_strength(measures: Measures) -> float:
