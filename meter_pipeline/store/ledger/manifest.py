@@ -66,10 +66,9 @@ def change_parts(connection: Connection, strategy_id: str, change: PartsChange, 
     Raises:
         StaleError: Files of the change may have been swept, since they were begun very long ago.
     """
+    is_old = change.began_at is not None and change.began_at <= (read_fact(connection, SWEPT_BEFORE) or "")
     # A sweep from before the change cannot have met its files, whatever its machine took the time to be.
-    is_after = bool(change.swept_at) and change.swept_at == read_fact(connection, SWEPT_AT)
-    may_be_swept = change.began_at is not None and change.began_at <= (read_fact(connection, SWEPT_BEFORE) or "")
-    if may_be_swept and not is_after:
+    if is_old and (not change.swept_at or change.swept_at != read_fact(connection, SWEPT_AT)):
         raise StaleError("the files were written so long ago that they may have been deleted as leftovers")
     if change.added:
         rows = [_row_of(part, strategy_id, revision) for part in change.added]
