@@ -364,12 +364,17 @@ def test_a_commit_that_was_built_on_an_older_state_is_refused(open_ledger: Open)
     assert first.parts(["a"]) == {"a": [part]}
 
 
-def test_a_commit_whose_files_may_have_been_swept_is_refused(open_ledger: Open) -> None:
+def swept(open_ledger: Open, before: str, at: str) -> tuple[Ledger, Part]:
+    """A ledger with a job after a sweep, and a part of the job's strategy."""
     ledger = open_ledger()
     ledger.record_jobs([job("j", "a")])
-    ledger.note(SWEPT_BEFORE, "2026-03-02T06:00:00.000000Z")
-    ledger.note(SWEPT_AT, "2026-03-03T05:00:00.000000Z")
-    part = Part("raw/strategy=a/1.parquet", "raw", 2, 10, _TIME, _TIME, "s")
+    ledger.note(SWEPT_BEFORE, before)
+    ledger.note(SWEPT_AT, at)
+    return ledger, Part("raw/strategy=a/1.parquet", "raw", 2, 10, _TIME, _TIME, "s")
+
+
+def test_a_commit_whose_files_may_have_been_swept_is_refused(open_ledger: Open) -> None:
+    ledger, part = swept(open_ledger, "2026-03-02T06:00:00.000000Z", "2026-03-03T05:00:00.000000Z")
     with pytest.raises(StaleError, match="may have been deleted as leftovers"):
         commit(ledger, "a", [], parts=PartsChange([part], began_at="2026-03-02T05:59:59.000000Z"))
     assert ledger.parts(["a"]) == {"a": []}
@@ -378,11 +383,7 @@ def test_a_commit_whose_files_may_have_been_swept_is_refused(open_ledger: Open) 
 
 
 def test_a_sweep_whose_clock_was_ahead_refuses_only_what_was_begun_before_it(open_ledger: Open) -> None:
-    ledger = open_ledger()
-    ledger.record_jobs([job("j", "a")])
-    ledger.note(SWEPT_BEFORE, "2099-01-01T00:00:00.000000Z")
-    ledger.note(SWEPT_AT, "2099-01-02T00:00:00.000000Z")
-    part = Part("raw/strategy=a/1.parquet", "raw", 2, 10, _TIME, _TIME, "s")
+    ledger, part = swept(open_ledger, "2099-01-01T00:00:00.000000Z", "2099-01-02T00:00:00.000000Z")
     began_at = "2026-03-02T06:00:00.000000Z"
     with pytest.raises(StaleError, match="may have been deleted as leftovers"):
         commit(ledger, "a", [], parts=PartsChange([part], began_at=began_at, swept_at="2026-03-01T00:00:00.000000Z"))
