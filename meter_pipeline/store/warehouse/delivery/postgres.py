@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -161,6 +161,12 @@ class PostgresSession(Session):
         """Commits."""
         with self._explained():
             self._connection.commit()
+
+    def close(self) -> None:
+        """Ends the transaction, then closes the connection: a server would keep the lock until it notices the close."""
+        with suppress(psycopg.Error):
+            self._connection.rollback()
+        super().close()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

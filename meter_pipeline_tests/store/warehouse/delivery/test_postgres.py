@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from threading import Thread
 
 import psycopg
 import pytest
 
 from meter_pipeline.config.deliveries import DeliveryTarget, parse_address
 from meter_pipeline.store.errors import WarehouseError
-from meter_pipeline.store.warehouse.delivery.deliver import deliver
+from meter_pipeline.store.warehouse.delivery.deliver import deliver, open_session
 from meter_pipeline_tests.store.warehouse.delivery.targets import Target, expected
 from meter_pipeline_tests.store.warehouse.desk import APRIL, Desk
 
@@ -41,6 +44,24 @@ def test_the_driver_writes_nothing_to_a_terminal() -> None:
     code = "import meter_pipeline.store.warehouse.delivery.postgres, logging; logging.getLogger('psycopg').warning('x')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout + done.stderr == ""
+
+
+def test_a_delivery_has_not_ended_before_the_server_let_go_of_its_lock(target: Target) -> None:
+    """A busy server notices a connection that was merely closed later than the next delivery begins."""
+    session = open_session(target.address, target.schema)
+    session.begin()
+    ((process,),) = session.execute("SELECT pg_backend_pid()")
+    closing = Thread(target=session.close)
+    os.kill(process, signal.SIGSTOP)
+    try:
+        closing.start()
+        closing.join(0.2)
+        assert closing.is_alive()
+    finally:
+        os.kill(process, signal.SIGCONT)
+    closing.join()
+    with open_session(target.address, target.schema) as session:
+        session.begin()
 
 
 def test_no_index_repeats_the_primary_key(target: Target, desk: Desk) -> None:
