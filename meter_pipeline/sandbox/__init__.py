@@ -13,7 +13,8 @@ from meter_pipeline.sandbox.altered import AlteredJob
 from meter_pipeline.sandbox.errors import SandboxError
 from meter_pipeline.sandbox.faults import Faults, parse_faults
 from meter_pipeline.sandbox.kinds import KINDS
-from meter_pipeline.sandbox.server import Sandbox, Service, create_app, serve
+from meter_pipeline.sandbox.server import Sandbox, create_app, serve
+from meter_pipeline.sandbox.service import Service
 from meter_pipeline.sandbox.world import World
 from meter_pipeline.sandbox.worlds import DEMO_WORLDS, WORLDS
 

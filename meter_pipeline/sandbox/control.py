@@ -25,7 +25,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -36,9 +36,7 @@ from meter_pipeline.sandbox.altered import alter
 from meter_pipeline.sandbox.clock import format_instant, parse_instant
 from meter_pipeline.sandbox.errors import SandboxError
 from meter_pipeline.sandbox.kinds import KINDS
-
-if TYPE_CHECKING:
-    from meter_pipeline.sandbox.server import Service
+from meter_pipeline.sandbox.service import Service
 
 _UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 
