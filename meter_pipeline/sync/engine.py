@@ -16,6 +16,7 @@ from meter_pipeline.store.cleaning import clean
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.claims import Claim
+from meter_pipeline.store.ledger.findings import read_known
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import JobRow, StrategyRow
 from meter_pipeline.store.parts import Part
@@ -306,7 +307,8 @@ class _ShareLoader:
         for group in chunks(strategies, size):
             claimed = _claim(run.ledger, self._selection, group, run.report)
             ids = [found.strategy.strategy_id for found in claimed]
-            with_accepted, known, swept_at = run.ledger.with_accepted(ids), run.ledger.known(ids), run.ledger.swept_at
+            with_accepted, swept_at = run.ledger.with_accepted(ids), run.ledger.swept_at
+            known = read_known(run.ledger, ids)
             for found in claimed:
                 strategy = found.strategy
                 self._loaders[strategy.slug] = StrategyLoader(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import fields
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -90,16 +91,33 @@ def test_imports_go_down_the_floors_of_the_architecture_only() -> None:
     assert climbing == []
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (ROOT / "meter_pipeline").rglob("*.py")
+    }
+    imports = {
+        module: {name if name in modules else name.rpartition(".")[0] for name in _imported_names(path)}
+        for module, path in modules.items()
+    }
+    TopologicalSorter(imports).prepare()
+
+
 def _imported_rooms(path: Path) -> set[str]:
-    """First names below `meter_pipeline` of all imports of a module, also of those inside functions."""
+    """First names below `meter_pipeline` of all imports of a module."""
+    below = {name.split(".")[1] for name in _imported_names(path)}
+    return {name for name in below if (ROOT / "meter_pipeline" / name).is_dir() or _is_module(name)}
+
+
+def _imported_names(path: Path) -> set[str]:
+    """Dotted names below `meter_pipeline` of all imports of a module, also of those inside functions."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-    below = {name.split(".")[1] for name in names if name.startswith("meter_pipeline.")}
-    return {name for name in below if (ROOT / "meter_pipeline" / name).is_dir() or _is_module(name)}
+    return {name for name in names if name.startswith("meter_pipeline.")}
 
 
 def _is_module(name: str) -> bool:

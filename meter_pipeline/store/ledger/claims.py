@@ -16,8 +16,8 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -25,9 +25,8 @@ from sqlalchemy import Connection
 from meter_pipeline.store.errors import StoreError
 from meter_pipeline.store.ledger import claim_rows
 from meter_pipeline.store.ledger.claim_rows import ClaimRow
+from meter_pipeline.store.ledger.database import Transaction
 from meter_pipeline.store.ledger.presence import Presence
-
-Transaction = Callable[[], AbstractContextManager[Connection]]
 
 _RENEW_SECONDS = 10.0
 _POLL_SECONDS = 0.1

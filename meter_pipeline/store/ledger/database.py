@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 from meter_pipeline.host.causes import DAMAGED, find_cause
 from meter_pipeline.store.errors import LedgerError, RecordError
 from meter_pipeline.store.ledger.tables import metadata
+
+Transaction = Callable[[], AbstractContextManager[Connection]]
 
 SCHEMA_VERSION = "0006"
 # Alembic's own table.

@@ -1,21 +1,18 @@
-"""The audit's side of the ledger: findings about jobs, and the judged jobs that precede others."""
+"""Questions of the audit: what it found about jobs, and which judged jobs precede others."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Tuple, bindparam, case, delete, func, literal, select, tuple_
+from sqlalchemy import Connection, Select, Tuple, bindparam, case, func, literal, select, tuple_
 
 from meter_pipeline.store.chunks import chunks
 from meter_pipeline.store.ledger.job_queries import find_strategies_with
+from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import FindingRow, JobRow, JudgedRow
-from meter_pipeline.store.ledger.tables import findings, jobs, plain, versions
-
-if TYPE_CHECKING:
-    from meter_pipeline.store.ledger.ledger import Ledger
+from meter_pipeline.store.ledger.tables import findings, jobs, versions
 
 Place = tuple[str, str]
 
@@ -35,15 +32,6 @@ _VERSIONS = (
     .where((versions.c.kind == "strategy") & (versions.c.id == bindparam("id")))
     .order_by(versions.c.version)
 )
-
-
-def replace_findings(connection: Connection, found: Mapping[str, Sequence[FindingRow]]) -> None:
-    """Replaces the findings about jobs, by job id."""
-    for some in chunks(list(found)):
-        connection.execute(delete(findings).where(findings.c.job_id.in_(some)))
-    rows = [plain(asdict(row)) for about in found.values() for row in about]
-    if rows:
-        connection.execute(findings.insert(), rows)
 
 
 def read_findings(ledger: Ledger, job_ids: Sequence[str]) -> dict[str, list[FindingRow]]:
@@ -135,13 +123,14 @@ class Known(NamedTuple):
     has_versions: bool
 
 
-def read_known(connection: Connection, strategy_ids: Sequence[str]) -> dict[str, Known]:
-    """What is known of strategies, by strategy id."""
-    loaded = set[str]().union(*(find_strategies_with(connection, strategy_ids, state) for state in _LOADED))
+def read_known(ledger: Ledger, strategy_ids: Sequence[str]) -> dict[str, Known]:
+    """What of strategies need not be asked one by one, by strategy id."""
     changed: set[str] = set()
-    for some in chunks(list(strategy_ids)):
-        later = (versions.c.kind == "strategy") & versions.c.id.in_(some) & (versions.c.version > 1)
-        changed.update(connection.execute(select(versions.c.id).where(later)).scalars())
+    with ledger.reading() as connection:
+        loaded = set[str]().union(*(find_strategies_with(connection, strategy_ids, state) for state in _LOADED))
+        for some in chunks(list(strategy_ids)):
+            later = (versions.c.kind == "strategy") & versions.c.id.in_(some) & (versions.c.version > 1)
+            changed.update(connection.execute(select(versions.c.id).where(later)).scalars())
     return {strategy_id: Known(strategy_id in loaded, strategy_id in changed) for strategy_id in strategy_ids}
 
 
@@ -197,10 +186,6 @@ class JudgedJobs:
         with self._ledger.reading() as connection:
             query = self._latest_first("accepted").where(_place() < _literal(place)).limit(most)
             return self._read(connection, query)[::-1]
-
-    def findings(self, job_ids: Sequence[str]) -> dict[str, list[FindingRow]]:
-        """What was found about jobs, by job id; a job without findings is absent."""
-        return read_findings(self._ledger, job_ids)
 
     def versions(self) -> list[tuple[str, str]]:
         """When each version of the strategy was first seen, and its record as JSON, in order; none if it has one."""

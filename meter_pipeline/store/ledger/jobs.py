@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.chunks import chunks
 from meter_pipeline.store.errors import StaleError
 from meter_pipeline.store.ledger.catalog import adopt_strategies
 from meter_pipeline.store.ledger.facts import revise
-from meter_pipeline.store.ledger.findings import replace_findings
 from meter_pipeline.store.ledger.manifest import change_parts
 from meter_pipeline.store.ledger.rows import FindingRow, JobRow, Recorded
-from meter_pipeline.store.ledger.tables import jobs, plain, strategies, target_id
+from meter_pipeline.store.ledger.tables import findings, jobs, plain, strategies, target_id
 from meter_pipeline.store.ledger.upserts import dump_json, upsert
 from meter_pipeline.store.parts import NO_CHANGE, PartsChange
 from meter_pipeline.store.times import iso, now
@@ -176,7 +175,7 @@ def apply_commit(connection: Connection, commit: Commit) -> int:
         names = [name for name in (*rows[0], "revision") if name not in ("job_id", "strategy_id", "known_at")]
         complete = [plain({**defaults, **row}) for row in rows]
         upsert(connection, jobs, complete, keys=["job_id"], set_=names)
-    replace_findings(connection, commit.findings)
+    _replace_findings(connection, commit.findings)
     return commit.version + 1
 
 
@@ -190,3 +189,11 @@ def _group_by_columns(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any
 
 def _names(rows: Sequence[dict[str, Any]]) -> list[str]:
     return list(rows[0]) if rows else []
+
+
+def _replace_findings(connection: Connection, found: Mapping[str, Sequence[FindingRow]]) -> None:
+    for some in chunks(list(found)):
+        connection.execute(delete(findings).where(findings.c.job_id.in_(some)))
+    rows = [plain(asdict(row)) for about in found.values() for row in about]
+    if rows:
+        connection.execute(findings.insert(), rows)

@@ -13,7 +13,8 @@ A commit comes after its files are written, and makes all of them count at once,
 names the version of the strategy that it was built on, and is refused when somebody else has committed since.
 
 `Ledger` opens the transactions; the statements are in a module for each subject: `catalog` (strategies and schedules),
-`jobs`, `job_queries`, `manifest`, `syncs`, `walks`, `facts` and `intents`.
+`jobs`, `job_queries`, `manifest`, `syncs`, `walks`, `facts` and `intents`. Questions of a single reader are in modules
+above this one, such as `findings` and `troubles`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ from sqlalchemy import Connection, Engine, Row, Table, select, text
 from meter_pipeline.store.ledger import catalog, facts, job_queries, jobs, manifest, syncs, tables, walks
 from meter_pipeline.store.ledger.claims import Claims
 from meter_pipeline.store.ledger.database import connect, readable
-from meter_pipeline.store.ledger.findings import JudgedJobs, Known, read_known
 from meter_pipeline.store.ledger.intents import LedgerIntents
 from meter_pipeline.store.ledger.jobs import Commit, job_values, target_of
 from meter_pipeline.store.ledger.pooling import pools_transactions
@@ -137,7 +137,7 @@ class Ledger:
     @property
     def intents(self) -> LedgerIntents:
         """What is about to be created at Meter, noted here so that a crash does not create it twice."""
-        return LedgerIntents(self)
+        return LedgerIntents(self.writing)
 
     def revision(self) -> int:
         """The ledger's revision, which goes up with every change of what a reader of the warehouse would see."""
@@ -343,15 +343,6 @@ class Ledger:
         """Schedule, parameters and target of the accepted jobs within a span of time (ISO 8601), each once."""
         with self.reading() as connection:
             return job_queries.find_lists_around(connection, strategy_id, first, last)
-
-    def judged(self, strategy_id: str, known: Known | None = None) -> JudgedJobs:
-        """The loaded jobs of a strategy with what the audit found about them; `known` spares questions."""
-        return JudgedJobs(self, strategy_id, known)
-
-    def known(self, strategy_ids: Sequence[str]) -> dict[str, Known]:
-        """What of strategies the audit need not ask one by one, by strategy id."""
-        with self.reading() as connection:
-            return read_known(connection, strategy_ids)
 
     # -- syncs
 

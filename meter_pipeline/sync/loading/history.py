@@ -19,7 +19,7 @@ import pyarrow as pa
 from meter_pipeline.store import columns
 from meter_pipeline.store.lake.lake import PROFILES
 from meter_pipeline.store.lake.tables import find_runs
-from meter_pipeline.store.ledger.findings import Known
+from meter_pipeline.store.ledger.findings import JudgedJobs, Known, read_findings
 from meter_pipeline.store.ledger.rows import FindingRow, JudgedRow
 from meter_pipeline.sync.audit.baseline import MOST_JOBS, PastJob
 from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD, Finding
@@ -75,7 +75,7 @@ class History:
 
     def __init__(self, context: LoadContext, known: Known | None = None) -> None:
         self._context = context
-        self._judged = context.ledger.judged(context.strategy_id, known)
+        self._judged = JudgedJobs(context.ledger, context.strategy_id, known)
         #: Where the last job is that was committed; None if there is none.
         self._latest = self._judged.latest()
         self._is_new = self._latest is None
@@ -197,7 +197,7 @@ class History:
         """The entries of jobs by id, with their profiles from the lake, or from their raw items where there is none."""
         profiles = self._read_profiles(rows)
         spoken = [row.job_id for row in rows if row.audit in (FLAGGED, HELD)]
-        findings = self._judged.findings(spoken) if spoken else {}
+        findings = read_findings(self._context.ledger, spoken) if spoken else {}
         return {
             row.job_id: _Entry(
                 row.place, row.target_id, self._past(row, profiles[row.job_id], findings.get(row.job_id, ()))

@@ -16,6 +16,7 @@ from meter_pipeline.api import Job
 from meter_pipeline.config.audit_rules import NO_AUDIT_CONFIG
 from meter_pipeline.config.meter_yaml import Config
 from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.store.ledger.findings import read_findings
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.rows import FindingRow, JobRow
@@ -226,12 +227,11 @@ def _is_lasting(row: JobRow, stored: Sequence[FindingRow]) -> bool:
 
 def _read_jobs(context: LoadContext) -> Iterator[tuple[JobRow, bytes, list[FindingRow]]]:
     """The loaded jobs of a strategy in order of time, with their profiles and what was found about them."""
-    found = context.ledger.judged(context.strategy_id)
     loaded = context.ledger.jobs(context.strategy_id, ("accepted", "held"))
     rows = iter(sorted((row for row in loaded if row.completed_at not in (None, NO_TIME)), key=_place_of))
     while some := list(islice(rows, _PROFILES)):
         profiles = _read_profiles(context, some)
-        findings = found.findings([row.job_id for row in some])
+        findings = read_findings(context.ledger, [row.job_id for row in some])
         for row in some:
             if row.job_id in profiles:
                 yield row, profiles[row.job_id], findings.get(row.job_id, [])

@@ -14,6 +14,7 @@ import sqlalchemy
 from meter_pipeline.api import Job
 from meter_pipeline.store import columns
 from meter_pipeline.store.errors import LedgerError, StaleError
+from meter_pipeline.store.ledger.findings import JudgedJobs, read_known
 from meter_pipeline.store.ledger.jobs import Commit
 from meter_pipeline.store.ledger.ledger import Ledger
 from meter_pipeline.store.ledger.manifest import SWEPT_AT, SWEPT_BEFORE
@@ -466,10 +467,10 @@ def test_what_is_known_of_many_strategies_is_what_each_would_be_asked(open_ledge
     ledger.record_jobs([job(f"j-{name}", name) for name in ("waits", "accepted", "held")])
     for state in ("accepted", "held"):
         commit(ledger, state, [{"job_id": f"j-{state}", "state": state, "completed_at": "2026-03-02T06:00:00.000000Z"}])
-    known = ledger.known(names)
+    known = read_known(ledger, names)
     assert {name for name in names if known[name].has_loaded} == {"accepted", "held"}
     assert {name for name in names if known[name].has_versions} == {"changed"}
     for name in names:
-        asked, spared = ledger.judged(name), ledger.judged(name, known[name])
+        asked, spared = JudgedJobs(ledger, name), JudgedJobs(ledger, name, known[name])
         assert spared.latest() == asked.latest()
         assert [seen for seen, _ in spared.versions()[1:]] == [seen for seen, _ in asked.versions()[1:]]

@@ -51,8 +51,7 @@ def verdicts(station: Station) -> dict[str, tuple[str, str | None, str | None]]:
 
 def findings(ledger: Ledger) -> dict[str, list[FindingRow]]:
     """All findings by job id."""
-    (strategy,) = ledger.strategies()
-    return ledger.judged(strategy.strategy_id).findings([row.job_id for row in ledger.jobs()])
+    return read_findings(ledger, [row.job_id for row in ledger.jobs()])
 
 
 def test_a_broken_job_is_held_in_the_sync_that_loads_it_and_leaves_no_row(
