@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,12 @@ from meter_pipeline.text.counts import count_of
 if TYPE_CHECKING:
     from meter_pipeline.store.ledger.claim_rows import ClaimRow
     from meter_pipeline.store.ledger.findings import Doubt
-    from meter_pipeline.store.ledger.rows import FindingRow, StrategyRow
+    from meter_pipeline.store.ledger.rows import Counts, FindingRow, StrategyRow
     from meter_pipeline.store.ledger.troubles import Silence
     from meter_pipeline.sync.loading.likeness import HeldGroup
 
+# Strategies whose jobs are printed by strategy; of more, the sums are printed.
+_MAX_STRATEGIES = 50
 # Gaps in the runs of schedules that are printed, the latest first.
 _MAX_GAPS = 5
 # Groups of jobs that are held for the same and that are printed, the latest first.
@@ -120,10 +123,7 @@ def status(as_json: Json = False) -> None:
     for line in origin.lines(settings.data_dir):
         print_line(line)
     _print_judged(held, findings, doubts, slugs)
-    if not counts:
-        print_line("no job is known yet: run `meter-pipeline sync`")
-    else:
-        print_table(("strategy", "state", "jobs", "items"), [(c.slug, c.state, c.jobs, c.items) for c in counts])
+    _print_counts(counts)
     _print_first(
         (
             f"{slugs.get(problem.strategy_id, '?')}: job {problem.job_id} is {problem.state}: {problem.reason}"
@@ -207,6 +207,23 @@ def status(as_json: Json = False) -> None:
         # Held and unreadable jobs are printed above.
         if problem["state"] == IGNORED or not problem["job_id"]:
             print_line(f"{problem['slug'] or 'last sync'}: {Problem(**problem).subject}{problem['reason']}")
+
+
+def _print_counts(counts: Sequence[Counts]) -> None:
+    """Prints jobs and items by strategy and state, and of many strategies by state alone."""
+    if not counts:
+        print_line("no job is known yet: run `meter-pipeline sync`")
+        return
+    strategies = len({count.slug for count in counts})
+    if strategies <= _MAX_STRATEGIES:
+        print_table(("strategy", "state", "jobs", "items"), [(c.slug, c.state, c.jobs, c.items) for c in counts])
+        return
+    jobs, items = Counter[str](), Counter[str]()
+    for count in counts:
+        jobs[count.state] += count.jobs
+        items[count.state] += count.items
+    print_table(("state", "jobs", "items"), [(state, jobs[state], items[state]) for state in sorted(jobs)])
+    print_line(f"of {strategies:,} strategies: see --json for each")
 
 
 def _print_first(lines: Iterable[str], most: int, more: str) -> None:

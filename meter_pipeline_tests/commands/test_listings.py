@@ -142,6 +142,19 @@ def test_fields_that_always_change_are_named_with_what_to_write(shop: Sandbox, m
     assert "nearly every" not in meter("status").out + meter("strategies", "show", "lamps").out
 
 
+def test_status_sums_up_the_jobs_of_many_strategies(shop: Sandbox, meter: Command) -> None:
+    for number in range(60):
+        shop.insert_job(f"Shop {number}", items=[{"name": "Moon"}, {"name": "Sun"}])
+    meter("sync")
+    counts = meter("status", "--json").document["jobs"]
+    shown = meter("status").out
+    jobs, items = (sum(count[what] for count in counts) for what in ("jobs", "items"))
+    assert {count["state"] for count in counts} == {"accepted"}
+    assert f"accepted  {jobs:>4}  {items:>5}" in shown
+    assert f"of {len({count['strategy'] for count in counts})} strategies: see --json for each" in shown
+    assert "shop_59" not in shown
+
+
 def test_status_shows_the_rest_when_changes_cannot_be_read(shop: Sandbox, meter: Command, tmp_path: Path) -> None:
     for job in range(7):
         shop.advance(hours=1)
