@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -29,6 +30,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 from meter_pipeline.host.causes import DAMAGED, find_cause
 from meter_pipeline.store.errors import LedgerError, RecordError
 from meter_pipeline.store.ledger.tables import metadata
+
+log = logging.getLogger("meter_pipeline.store")
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 
@@ -189,6 +192,9 @@ def _migrate(engine: Engine) -> None:
             _create(connection)
         else:
             _upgrade(connection)
+    if version is not None:
+        line = "the ledger was migrated from schema %s to %s: programs of older versions are refused from now on"
+        log.warning(line, version, SCHEMA_VERSION)
 
 
 def _create(connection: Connection) -> None:

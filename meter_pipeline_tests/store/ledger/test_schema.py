@@ -96,7 +96,9 @@ def test_a_ledger_without_a_schema_yet_is_migrated_and_keeps_other_tables(tmp_pa
 
 
 @pytest.mark.parametrize("version", every(2, ["0001", "0002", "0003", "0004", "0005"]))
-def test_a_ledger_of_an_older_version_is_migrated_with_its_rows(open_ledger: Open, version: str) -> None:
+def test_a_ledger_of_an_older_version_is_migrated_with_its_rows(
+    open_ledger: Open, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
     engine = open_engine(open_ledger)
     with engine.connect() as connection, connection.begin():
         migrate(connection, version)
@@ -110,6 +112,8 @@ def test_a_ledger_of_an_older_version_is_migrated_with_its_rows(open_ledger: Ope
             connection.execute(insert.values(**row, url="https://shop.example/", items=7, bytes=900))
     engine.dispose()
     ledger = open_ledger()
+    (line,) = caplog.messages
+    assert line.startswith(f"the ledger was migrated from schema {version} to {database.SCHEMA_VERSION}: ")
     (strategy_row,) = ledger.strategies()
     assert (strategy_row.name, strategy_row.readings, strategy_row.identity) == ("A", None, None)
     jobs = list(ledger.jobs("a", ("accepted",)))
