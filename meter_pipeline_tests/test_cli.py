@@ -69,6 +69,9 @@ def test_a_strategy_that_was_deleted_at_meter_is_named_and_its_data_stay(shop: S
     assert "lamps: deleted at Meter before " in (shown := meter("status").out)
     assert "; the data that was loaded stays" in shown
     assert [found["strategy"] for found in meter("status", "--json").document["deleted"]] == ["lamps"]
+    line = "lamps: deleted at Meter: nothing new can be loaded, what was loaded stays"
+    assert line in meter("sync", "--strategy", "lamps").err
+    assert line not in meter("sync").err
     for name in ("lamps", "Lamps"):
         error = one_line(meter("strategies", "show", name))
         assert f"Meter has the strategy '{name}' no more: what was loaded of it stays in results.lamps" in error

@@ -9,7 +9,7 @@ from typing import Any
 from meter_pipeline.api import MeterBadRequest, MeterClient, MeterNotFound
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.store.ledger.ledger import Ledger
-from meter_pipeline.store.ledger.rows import JobRow, ScheduleRow, called, find_meant
+from meter_pipeline.store.ledger.rows import JobRow, ScheduleRow, StrategyRow, called, find_meant
 from meter_pipeline.store.times import now
 from meter_pipeline.sync.containment import Trouble, contained
 from meter_pipeline.sync.discovery.listing import record_jobs
@@ -102,7 +102,11 @@ class Selection:
             return self
         ids: set[str] = set()
         if self.strategies is not None:
-            ids |= set(_find_strategies(ledger, self.strategies, missing_ok))
+            for row in _find_strategies(ledger, self.strategies, missing_ok):
+                ids.add(row.strategy_id)
+                # Dagster names all strategies that have an asset, those that were deleted among them.
+                if row.deleted_at is not None and not missing_ok:
+                    report.note(f"{row.slug}: deleted at Meter: nothing new can be loaded, what was loaded stays")
         if self.schedules is not None:
             ids |= _find_owners(ledger, self.schedules)
         if self.jobs is not None:
@@ -188,8 +192,8 @@ def _record_job(client: MeterClient, ledger: Ledger, job_id: str, report: SyncRe
     return True
 
 
-def _find_strategies(ledger: Ledger, names: Collection[str], missing_ok: bool) -> Iterator[str]:
-    """Ids of the strategies of these ids, slugs or names."""
+def _find_strategies(ledger: Ledger, names: Collection[str], missing_ok: bool) -> Iterator[StrategyRow]:
+    """The strategies of these ids, slugs or names."""
     rows = ledger.strategies()
     for name in names:
         found = called(rows, name)
@@ -201,4 +205,4 @@ def _find_strategies(ledger: Ledger, names: Collection[str], missing_ok: bool) -
         if len(found) > 1:
             slugs = ", ".join(row.slug for row in found)
             raise SelectionError(f"several strategies are called {name!r}: name one of {slugs}")
-        yield found[0].strategy_id
+        yield found[0]
