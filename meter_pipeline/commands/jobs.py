@@ -150,11 +150,11 @@ def show_job(
 
 def _parse_item(text: bytes) -> Any:
     """An item's value; the text itself of one that is not JSON."""
-    from meter_pipeline.store.columns import ColumnError, parse
+    from meter_pipeline.store.item_json import ItemError, parse_items
 
     try:
-        return parse([text])[0]
-    except ColumnError:
+        return parse_items([text])[0]
+    except ItemError:
         return text.decode("utf-8", "backslashreplace")
 
 

@@ -16,15 +16,15 @@ from typing import TypeVar
 import pyarrow as pa
 
 from meter_pipeline.api import MeterAuthError, MeterConnectionError, MeterError
-from meter_pipeline.store.columns import ColumnError
 from meter_pipeline.store.errors import RecordError, StaleError, StoreError
+from meter_pipeline.store.item_json import ItemError
 
 Record = TypeVar("Record")
 Result = TypeVar("Result")
 
 log = logging.getLogger("meter_pipeline.sync")
 
-_FORESEEN = (MeterError, StoreError, ColumnError, pa.ArrowException, OSError)
+_FORESEEN = (MeterError, StoreError, ItemError, pa.ArrowException, OSError)
 
 
 @dataclass(frozen=True)

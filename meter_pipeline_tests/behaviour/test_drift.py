@@ -6,6 +6,7 @@ import json
 
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store import columns
+from meter_pipeline.store.item_json import as_objects, parse_items
 from meter_pipeline.store.warehouse.build import publish, reading
 from meter_pipeline_tests.behaviour.station import Station, assert_whole
 from meter_pipeline_tests.store.survival import survives
@@ -53,7 +54,7 @@ def test_every_odd_value_is_loaded_without_loss(station: Station, empty_sandbox:
     raw = raw.sort_by([("job_id", "ascending"), ("item_index", "ascending")])
     results = results.sort_by([("_meter_job_id", "ascending"), ("_meter_item_index", "ascending")])
     assert raw["job_id"].to_pylist() == results["_meter_job_id"].to_pylist()
-    values = columns.as_objects(columns.parse([text.encode() for text in raw["item"].to_pylist()]))
+    values = as_objects(parse_items([text.encode() for text in raw["item"].to_pylist()]))
     fields = columns.load(strategy.fields)
     assert {field.name for field in fields} == {key for value in values for key in value}
     for column, field in zip(strategy.columns, fields, strict=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Type
+from meter_pipeline.store.item_json import spell
 
 
 def survives(value: Any, cell: Any, kind: Type) -> bool:
@@ -14,7 +15,7 @@ def survives(value: Any, cell: Any, kind: Type) -> bool:
     if value is None or cell is None:
         return value is None and cell is None
     if kind.kind == "text":
-        return cell == columns.spell(value) if isinstance(value, str) else json.loads(cell) == value
+        return cell == spell(value) if isinstance(value, str) else json.loads(cell) == value
     if kind.kind == "struct" and kind.fields:
         named = dict(zip(columns.names(kind.fields), kind.fields, strict=True))
         return all(survives(value.get(f.name), cell[name], f.type) for name, f in named.items()) and set(value) <= {

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.store import columns
-from meter_pipeline.store.columns import RESERVED, ColumnError, Field, Type
+from meter_pipeline.store.columns import RESERVED, Field, Type
+from meter_pipeline.store.item_json import parse_items
 from meter_pipeline_tests.store.survival import survives
 
 STAMP = ("2026-03-02T06:00:00.000000Z", "job", 0)
@@ -228,17 +229,17 @@ def test_what_two_values_of_a_field_come_to(first: Any, second: Any, kind: str) 
     ],
 )
 def test_odd_json_is_kept_exactly(text: bytes, cell: Any) -> None:
-    _, cells = typed(columns.parse([text]))
+    _, cells = typed(parse_items([text]))
     assert cells["f"] == [cell]
 
 
 def test_minus_zero_keeps_its_sign() -> None:
-    _, cells = typed(columns.parse([b'{"f":-0.0}']))
+    _, cells = typed(parse_items([b'{"f":-0.0}']))
     assert math.copysign(1, cells["f"][0]) == -1
 
 
 def test_a_number_beyond_a_double_beside_numbers_is_text_with_all_digits() -> None:
-    _, cells = typed(columns.parse([b'{"f":1e400}', b'{"f":1.5}', b'{"f":7}']))
+    _, cells = typed(parse_items([b'{"f":1e400}', b'{"f":1.5}', b'{"f":7}']))
     assert cells["f"] == ["1e400", "1.5", "7"]
 
 
@@ -278,24 +279,3 @@ def test_an_object_with_data_for_keys_is_json_text() -> None:
 def test_rows_without_any_element_fit_a_list_of_objects() -> None:
     (field,) = columns.infer_fields([{"tags": [{"t": 1}]}], STAMP)
     assert columns.build([[], None], field.type).to_pylist() == [[], None]
-
-
-def test_scalars_and_arrays_as_items_are_the_field_value() -> None:
-    assert columns.as_objects([1, [2], {"a": 1}, None]) == [{"value": 1}, {"value": [2]}, {"a": 1}, {}]
-
-
-@pytest.mark.parametrize(
-    ("item", "reason"),
-    [
-        (b'{"a":NaN}', "an item is not valid JSON: NaN is not a JSON value"),
-        (b'{"a":', "an item is not valid JSON: "),
-        (b'{"a":"\xff"}', "an item is not UTF-8: "),
-        (b"[" * 100_000 + b"]" * 100_000, "an item is nested deeper than 256 levels"),
-        (b"[" * 257 + b"]" * 257, "an item is nested deeper than 256 levels"),
-    ],
-)
-def test_what_is_no_json_is_refused_with_the_reason(item: bytes, reason: str) -> None:
-    with pytest.raises(ColumnError) as raised:
-        columns.parse([b'{"a":1}', item])
-    assert str(raised.value).startswith(reason)
-    assert "\n" not in str(raised.value)

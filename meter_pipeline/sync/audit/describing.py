@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meter_pipeline.config.field_paths import spell_path
-from meter_pipeline.store.columns import spell_json
+from meter_pipeline.store.item_json import spell_json
 from meter_pipeline.sync.audit.cells import Cells, find_value
 from meter_pipeline.sync.audit.counting import Counted
 from meter_pipeline.sync.audit.identities import Path

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meter_pipeline.store.columns import spell_json
+from meter_pipeline.store.item_json import spell_json
 from meter_pipeline.sync.audit.values import ABSENT, Facts, describe_all
 
 #: Distinct values that are remembered; then the table starts again.

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from meter_pipeline.store.columns import spell_json
+from meter_pipeline.store.item_json import spell_json
 from meter_pipeline.sync.audit.amounts import CURRENCY, CURRENCY_BEGIN, read_amount
 from meter_pipeline.sync.values.dates import Moment, find_moment
 from meter_pipeline.sync.values.spelling import clean

@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from meter_pipeline.store import columns
-from meter_pipeline.store.columns import TEXT, spell_json_all
+from meter_pipeline.store.columns import TEXT
+from meter_pipeline.store.item_json import spell_json_all
 from meter_pipeline.store.lake.lake import CHANGES
 from meter_pipeline.store.times import moment
 from meter_pipeline.sync.changes.fields import SAMPLE_ITEMS, ElementKeys, changed_fields

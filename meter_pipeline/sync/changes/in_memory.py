@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from meter_pipeline.store import columns
+from meter_pipeline.store.item_json import parse_items
 from meter_pipeline.store.lake.part_set import PartSet
 from meter_pipeline.sync.changes.diff import Counts, Delta, Pair, Rows, Seen, Side, compare
 from meter_pipeline.sync.changes.numbers import NumberReader
@@ -98,7 +98,7 @@ class Stored:
 
     def values(self, keys: Sequence[str]) -> list[Any]:
         """Some items, parsed."""
-        return columns.parse([self.text(key).encode() for key in keys])
+        return parse_items([self.text(key).encode() for key in keys])
 
 
 class Comparison:

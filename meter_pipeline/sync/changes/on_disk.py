@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meter_pipeline.store import columns
+from meter_pipeline.store.item_json import parse_items
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.lake.part_set import PartSet
 from meter_pipeline.sync.changes.diff import ADDED, REMOVED, Counts, Row, Rows, Seen, changed_rows
@@ -89,7 +89,7 @@ def parse_pairs(texts: Sequence[tuple[str, str]]) -> Iterator[tuple[Any, Any]]:
 
 def _parse(texts: Iterable[str]) -> list[Any]:
     """Items of the lake, parsed."""
-    return columns.parse([text.encode() for text in texts])
+    return parse_items([text.encode() for text in texts])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from itertools import combinations, zip_longest
 from typing import Any, TypeAlias
 
 from meter_pipeline.config.field_paths import Path, spell_path
-from meter_pipeline.store.columns import spell_json
+from meter_pipeline.store.item_json import spell_json
 from meter_pipeline.sync.items.identity import canonical
 from meter_pipeline.sync.items.samples import Column, columns_of, join_columns
 from meter_pipeline.sync.items.shapes import name_rank

@@ -21,8 +21,8 @@ import numpy as np
 
 from meter_pipeline.config.field_paths import Path, parse_path
 from meter_pipeline.config.item_rules import ItemRules
-from meter_pipeline.store.columns import spell, spell_json
 from meter_pipeline.store.field_values import FieldValues
+from meter_pipeline.store.item_json import spell, spell_json
 
 #: The key of an item that is known by its page.
 PAGE_KEY = "page"

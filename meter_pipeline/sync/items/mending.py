@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from meter_pipeline.store import columns
-from meter_pipeline.store.columns import ColumnError
+from meter_pipeline.store.item_json import ItemError, parse_items
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![\w.])(?:-?(?:NaN|nan|Infinity|inf)|undefined|None)(?![\w.])', re.DOTALL)
 # Two backslashes, or a backslash and what JSON allows after it, are as they should be; other backslashes stand alone.
@@ -20,11 +19,11 @@ def mend(item: bytes) -> bytes:
     texts a backslash that begins no escape, or a control character, stands for itself.
 
     Raises:
-        ColumnError: It is not JSON for another reason.
+        ItemError: It is not JSON for another reason.
     """
     mended = _TOKEN.sub(_mend_token, item.decode("utf-8", "replace")).encode()
-    if len(columns.parse([mended])) != 1:
-        raise ColumnError("an item is not one JSON value")
+    if len(parse_items([mended])) != 1:
+        raise ItemError("an item is not one JSON value")
     return mended
 
 

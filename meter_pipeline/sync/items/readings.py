@@ -24,6 +24,7 @@ from meter_pipeline.store import columns, derived
 from meter_pipeline.store.columns import Column, Field, Type
 from meter_pipeline.store.derived import Derived, find_text_fields
 from meter_pipeline.store.field_values import FieldValues
+from meter_pipeline.store.item_json import as_objects, parse_items
 from meter_pipeline.sync.values import facts as field_facts
 from meter_pipeline.sync.values import reading as field_reading
 from meter_pipeline.sync.values.facts import FieldFacts, merge, observe
@@ -288,13 +289,13 @@ def survey(
         enough: Facts of these and further rows: once the same are found, the rest is not read.
 
     Raises:
-        ColumnError: An item cannot be parsed.
+        ItemError: An item cannot be parsed.
     """
     facts: dict[str, FieldFacts] = {}
     seen = SeenTexts()
     for batch in batches:
         texts = list(dict.fromkeys(batch["item"].cast(pa.binary()).to_pylist()))
-        objects = columns.as_objects(columns.parse(texts))
+        objects = as_objects(parse_items(texts))
         facts = merge_facts(facts, observe_objects(objects, fields, facts, seen))
         if facts == enough:
             break

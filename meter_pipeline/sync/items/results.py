@@ -17,7 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from meter_pipeline.store import columns
-from meter_pipeline.store.columns import ColumnError, Field, Type
+from meter_pipeline.store.columns import Field, Type
+from meter_pipeline.store.item_json import ItemError
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import RAW, RESULTS
 from meter_pipeline.store.lake.tables import find_runs
@@ -173,7 +174,7 @@ class Typist:
         """Rows of `results` for rows of `raw`.
 
         Raises:
-            ColumnError: An item cannot be parsed.
+            ItemError: An item cannot be parsed.
         """
         with paused_collection():
             table, duplicates = self._type(rows.batch, is_whole=rows.is_whole)
@@ -187,7 +188,7 @@ class Typist:
         texts = self._texts
         numbers = texts.take(raw["item"].cast(pa.binary()).to_pylist())
         if texts.problems:
-            raise ColumnError(next(iter(texts.problems.values())))
+            raise ItemError(next(iter(texts.problems.values())))
         texts.identify(self._identity)
         rows = Gathered.of(texts, [numbers])
         duplicates: dict[str, int] | None = None
@@ -245,7 +246,7 @@ class Retyping:
             items: How many there are, as far as known: other processes type many of them.
 
         Raises:
-            ColumnError: An item cannot be parsed.
+            ItemError: An item cannot be parsed.
         """
         limits = self._limits
         rows = run_beside(self._typist, _small_pieces(batches), limits.helpers_for(items), most=limits.helpers)

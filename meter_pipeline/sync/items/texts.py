@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from meter_pipeline.store import columns
-from meter_pipeline.store.columns import ColumnError
 from meter_pipeline.store.field_values import FieldValues
+from meter_pipeline.store.item_json import ItemError, as_objects, parse_items
 from meter_pipeline.sync.items.identity import PLAIN, Identity, number_occurrences
 from meter_pipeline.sync.items.raw import item_texts
 from meter_pipeline.sync.items.repeats import MOST_BYTES, number_by_content
@@ -71,19 +71,19 @@ class Texts:
 
     def _learn(self, fresh: list[bytes]) -> None:
         try:
-            values = columns.parse(fresh)
-        except ColumnError:
+            values = parse_items(fresh)
+        except ItemError:
             values = [self._parse(text, len(self.texts) + place) for place, text in enumerate(fresh)]
         self.texts += fresh
         self.values += values
-        self.objects += (objects := columns.as_objects(values))
+        self.objects += (objects := as_objects(values))
         self.names.update(chain.from_iterable(objects))
         self.bytes += sum(map(len, fresh))
 
     def _parse(self, text: bytes, number: int) -> Any:
         try:
-            return columns.parse([text])[0]
-        except ColumnError as error:
+            return parse_items([text])[0]
+        except ItemError as error:
             self.problems[number] = str(error)
             return None
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from meter_pipeline.config.field_paths import Path, spell_path
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
+from meter_pipeline.store.item_json import parse_items
 from meter_pipeline.store.lake.lake import Lake
 from meter_pipeline.store.ledger.busy import find_latest_of_one
 from meter_pipeline.store.ledger.ledger import Ledger
@@ -133,7 +134,7 @@ def find_wrappers(ledger: Ledger, lake: Lake, lone: Iterable[LoneItem]) -> dict[
         received = [items[job_id] for job_id in jobs if job_id in items]
         inside = [take_out([item], spelled) for item in received]
         if inside and inside[0] != received[:1] and sum(map(len, inside[0])) > _SHARE * len(received[0]):
-            key = _choose_key(strategy, path, [columns.parse(elements) for elements in reversed(inside)])
+            key = _choose_key(strategy, path, [parse_items(elements) for elements in reversed(inside)])
             found[strategy.slug] = (
                 f"each job has one item, most of which is the list {spelled}; where its elements are the items, write "
                 f"`{_spell_rule(spelled, key)}` into meter.yaml"

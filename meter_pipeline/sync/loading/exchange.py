@@ -15,6 +15,7 @@ import pyarrow as pa
 from meter_pipeline.api import Job
 from meter_pipeline.store import columns
 from meter_pipeline.store.columns import Field
+from meter_pipeline.store.item_json import as_objects, parse_items
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import RAW
 from meter_pipeline.store.lake.tables import find_runs
@@ -120,7 +121,7 @@ def read_fields(draft: Draft, times: Mapping[str, str]) -> Iterator[tuple[Field,
     """The fields of jobs in raw, piece by piece, with the stamps that they had when the jobs were loaded."""
     read: Counter[str] = Counter()
     for batch in draft.scan("raw", times, ["job_id", "item"]):
-        items = columns.as_objects(columns.parse(batch["item"].cast(pa.binary()).to_pylist()))
+        items = as_objects(parse_items(batch["item"].cast(pa.binary()).to_pylist()))
         for job_id, start, end in find_runs(batch["job_id"]):
             yield columns.infer_fields(items[start:end], (times[job_id], job_id, read[job_id] * PIECE_FIELDS))
             read[job_id] += end - start

@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from meter_pipeline.store import columns
+from meter_pipeline.store.item_json import parse_items
 from meter_pipeline.store.lake.lake import PROFILES
 from meter_pipeline.store.lake.tables import find_runs
 from meter_pipeline.store.ledger.findings import JudgedJobs, Known, read_findings
@@ -273,7 +273,7 @@ def _profile_again(context: LoadContext, rows: Iterable[JudgedRow]) -> dict[str,
                 if current is not None:
                     profiles[current[0]] = current[1].finish()
                 current = job_id, PieceProfiler(times[job_id])
-            current[1].feed(columns.parse(batch["item"].slice(start, end - start).cast(pa.binary()).to_pylist()))
+            current[1].feed(parse_items(batch["item"].slice(start, end - start).cast(pa.binary()).to_pylist()))
     if current is not None:
         profiles[current[0]] = current[1].finish()
     return profiles

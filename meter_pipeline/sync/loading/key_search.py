@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from meter_pipeline.store import columns
+from meter_pipeline.store.item_json import parse_items
 from meter_pipeline.store.lake.part_set import PartSet
 from meter_pipeline.store.lake.tables import find_runs
 from meter_pipeline.store.ledger.rows import JobRow
@@ -162,5 +162,5 @@ def _read_samples(stored: PartSet, jobs: Mapping[str, JobRef]) -> dict[str, JobS
             passed[job_id] = before + end - start
     # Consecutive jobs repeat most of their items to the byte: each distinct one is parsed once.
     distinct = list(dict.fromkeys(item for found in items.values() for item in found))
-    values = dict(zip(distinct, columns.parse(distinct), strict=True))
+    values = dict(zip(distinct, parse_items(distinct), strict=True))
     return {job_id: _sample_of(job, [values[item] for item in items[job_id]]) for job_id, job in jobs.items()}

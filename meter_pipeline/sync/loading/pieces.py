@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from meter_pipeline.api import Job, JobBody
 from meter_pipeline.store import columns
-from meter_pipeline.store.columns import ColumnError, Field
+from meter_pipeline.store.columns import Field
 from meter_pipeline.store.field_values import FieldValues
+from meter_pipeline.store.item_json import ItemError, as_objects, parse_items
 from meter_pipeline.sync.audit.profiler import PickedItems, PieceProfiler
 from meter_pipeline.sync.beside import run_beside
 from meter_pipeline.sync.items.inside import take_out
@@ -90,7 +91,7 @@ class _Reader:
 
     def show(self, values: list[Any], start: int) -> _Shown:
         """What parsed items show, the first of which is at position `start`."""
-        objects = columns.as_objects(values)
+        objects = as_objects(values)
         by_field = FieldValues(objects)
         # Far apart, so that fields of a later piece come after those of an earlier one, as in one piece.
         fields = columns.infer_columns(by_field, (self._time, self._job_id, start * PIECE_FIELDS))
@@ -162,8 +163,8 @@ class Pieces:
         """
         if self.problem is None:
             try:
-                self._add(self._reader.show(columns.parse(items), start))
-            except ColumnError as error:
+                self._add(self._reader.show(parse_items(items), start))
+            except ItemError as error:
                 self.problem = str(error)
 
     def _received(self, body: JobBody) -> Iterator[_Received]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from meter_pipeline.api import Job
 from meter_pipeline.config.meter_yaml import Config
-from meter_pipeline.store.columns import ColumnError
+from meter_pipeline.store.item_json import ItemError
 from meter_pipeline.store.lake.draft import Draft
 from meter_pipeline.store.lake.lake import RAW, REJECTED, Lake
 from meter_pipeline.store.ledger.claims import Claim
@@ -112,9 +112,9 @@ def _mend_rejects(context: LoadContext, row: JobRow) -> _Read:
             try:
                 # Of an item that is too large, only the beginning is kept.
                 if len(reject.item) < entry["bytes"]:
-                    raise ColumnError(reject.reason)
+                    raise ItemError(reject.reason)
                 read.mended[reject.position] = mend(reject.item)
-            except ColumnError:
+            except ItemError:
                 read.left.append(reject)
     if not read.mended:
         if not read.left:

@@ -16,8 +16,7 @@ import pyarrow as pa
 from meter_pipeline.api import Job, JobBody
 from meter_pipeline.api.bodies import LargeItem
 from meter_pipeline.host.sizes import spell_size
-from meter_pipeline.store import columns
-from meter_pipeline.store.columns import ColumnError
+from meter_pipeline.store.item_json import ItemError, parse_items
 from meter_pipeline.store.lake.lake import REJECTED
 from meter_pipeline.sync.items.raw import job_columns
 from meter_pipeline.sync.items.texts import Items, Numbers, Texts
@@ -68,8 +67,8 @@ def sort_out(received: list[bytes], start: int) -> Piece:
     rejects = _find_large(received, start)
     if not rejects:
         try:
-            return Piece(received, np.arange(start, start + len(received)), columns.parse(received), [])
-        except ColumnError:
+            return Piece(received, np.arange(start, start + len(received)), parse_items(received), [])
+        except ItemError:
             pass
     large = {reject.position for reject in rejects}
     kept, values = {}, []
@@ -77,8 +76,8 @@ def sort_out(received: list[bytes], start: int) -> Piece:
         if position in large:
             continue
         try:
-            values += columns.parse([item])
-        except ColumnError as error:
+            values += parse_items([item])
+        except ItemError as error:
             rejects.append(Reject(position, _shorten(str(error)), item))
         else:
             kept[position] = item

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meter_pipeline.config.field_paths import spell_path
 from meter_pipeline.config.item_rules import ItemRules
-from meter_pipeline.store.columns import spell_json
+from meter_pipeline.store.item_json import spell_json
 from meter_pipeline.sync.changes.fields import ElementKeys, changed_fields
 from meter_pipeline.sync.items.elements import (
     FIELD,

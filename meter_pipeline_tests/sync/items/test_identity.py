@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.config.item_rules import ItemRules
-from meter_pipeline.store import columns
+from meter_pipeline.store.item_json import parse_items, spell_json
 from meter_pipeline.sync.changes.fields import ElementKeys, changed_fields
 from meter_pipeline.sync.items.identity import PLAIN, Identity, Occurrences, item_hashes, number_occurrences
 from meter_pipeline.sync.items.steps import spell_steps
@@ -15,7 +15,7 @@ from meter_pipeline.sync.items.steps import spell_steps
 def hashes(*items: str) -> set[str]:
     """Hashes of items given as JSON text."""
     raw = [item.encode() for item in items]
-    return set(item_hashes(columns.parse(raw), raw))
+    return set(item_hashes(parse_items(raw), raw))
 
 
 def test_spelling_order_and_nulls_are_no_difference() -> None:
@@ -78,7 +78,7 @@ def differences(identity: Identity, old: object, new: object) -> list[tuple[str,
 def alike(identity: Identity, *items: str) -> bool:
     """Whether items are the same under an identity, by hash and by their fields alike."""
     raw = [item.encode() for item in items]
-    values = columns.parse(raw)
+    values = parse_items(raw)
     by_hash = len(set(identity.hashes(values, raw))) == 1
     by_field = not any(differences(identity, values[0], other) for other in values[1:])
     assert by_hash == by_field
@@ -123,7 +123,7 @@ def test_keys_are_the_values_spelled_and_no_two_items_share_one() -> None:
         {"id": 7}, {"id": "7"}, {"id": "a#2"}, {"id": '"q'}, {"id": {"b": 1, "a": 2}}, {"id": 1.5}, {"id": None},
         {"id": ""}, {}, 5,
     ]  # fmt: skip
-    raw = [columns.spell_json(item).encode() for item in items]
+    raw = [spell_json(item).encode() for item in items]
     identity = Identity(ItemRules(key=("id",)))
     hashes = identity.hashes(items, raw)
     keys = number_occurrences(identity.keys(items, hashes))

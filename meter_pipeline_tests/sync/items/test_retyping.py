@@ -19,7 +19,7 @@ import pytest
 from meter_pipeline.api import Job
 from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store import columns
-from meter_pipeline.store.columns import ColumnError
+from meter_pipeline.store.item_json import ItemError
 from meter_pipeline.store.lake import part_files
 from meter_pipeline.store.lake.files import LocalFiles
 from meter_pipeline.sync.items import repeats, results
@@ -156,7 +156,7 @@ def test_an_item_that_another_process_cannot_parse_is_one_line(
     rows = batches[2].to_pylist()
     rows[5]["item"] = "{"
     broken = [*batches[:2], pa.RecordBatch.from_pylist(rows, batches[2].schema), *batches[3:]]
-    with pytest.raises(ColumnError, match="an item is not valid JSON"):
+    with pytest.raises(ItemError, match="an item is not valid JSON"):
         write(tmp_path, broken, arguments, 1)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from meter_pipeline.config.item_rules import ItemRules
 from meter_pipeline.store import columns
+from meter_pipeline.store.item_json import as_objects, parse_items
 from meter_pipeline.sync.changes.diff import compare
 from meter_pipeline.sync.changes.in_memory import AtHand, difference
 from meter_pipeline.sync.items.identity import PLAIN, Identity
@@ -41,11 +42,11 @@ def test_values_keys_and_hashes_are_those_of_the_items_by_themselves(
     kept = [Items(texts, texts.take(job)) for job in jobs]
     texts.identify(identity)
     for job, items in zip(jobs, kept, strict=True):
-        values = columns.parse(job)
+        values = parse_items(job)
         hashes = identity.hashes(values, job)
         plain = identity.keys(values, hashes)
         assert items.values == values
-        assert items.objects() == columns.as_objects(values)
+        assert items.objects() == as_objects(values)
         assert items.keys == number_by_content(plain, values, identity)
         assert items.repeats == len(plain) - len(set(plain))
         assert Gathered.of(texts, [items.numbers]).hashes().to_pylist() == hashes
@@ -67,7 +68,7 @@ def test_two_jobs_differ_by_the_same_items_however_they_are_compared(
                 sorted(part) for part in (whole.added, whole.removed, whole.changed)
             ]
             keys = [*near.added, *near.changed]
-            assert columns.parse([new.text(key).encode() for key in keys]) == new.values(keys)
+            assert parse_items([new.text(key).encode() for key in keys]) == new.values(keys)
 
 
 @settings(deadline=None)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from meter_pipeline.config.meter_yaml import Config, StrategyConfig
 from meter_pipeline.sandbox import Sandbox
-from meter_pipeline.store.columns import ColumnError
 from meter_pipeline.store.errors import LedgerError
+from meter_pipeline.store.item_json import ItemError
 from meter_pipeline.sync.items.mending import mend
 from meter_pipeline.sync.limits import Limits
 from meter_pipeline.sync.loading.decisions import DecisionError
@@ -51,7 +51,7 @@ def test_a_rejected_item_is_mended_where_it_is_clear_what_is_meant(item: bytes) 
     "item", [UNREADABLE, b'{"a": ' + b"[" * 300 + b"]" * 300 + b"}", b'{"a": 1', b"nanny", b"", b"1, NaN"]
 )
 def test_an_item_that_is_no_json_even_so_is_refused(item: bytes) -> None:
-    with pytest.raises(ColumnError):
+    with pytest.raises(ItemError):
         mend(item)
 
 
