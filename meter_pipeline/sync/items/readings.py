@@ -27,10 +27,11 @@ from meter_pipeline.store.field_values import FieldValues
 from meter_pipeline.store.item_json import as_objects, parse_items
 from meter_pipeline.sync.values import facts as field_facts
 from meter_pipeline.sync.values import reading as field_reading
+from meter_pipeline.sync.values.deciding import decide
 from meter_pipeline.sync.values.facts import FieldFacts, merge, observe
 from meter_pipeline.sync.values.names import choose_names
 from meter_pipeline.sync.values.reading import Reading
-from meter_pipeline.sync.values.recognition import decide, read
+from meter_pipeline.sync.values.recognition import read
 
 # Goes up when the rules by which texts are read change: rows are then made again from raw.
 # 2: texts of fields in objects. 3: `$ 12.990` beside `$ 990` groups thousands. 4: so may `2.400` without a sign.

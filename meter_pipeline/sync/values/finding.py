@@ -1,7 +1,7 @@
 """What one text is by itself: a price, a date, a number of some kind, or none of these.
 
 A finding depends on its text alone. What it leaves open (which mark is decimal, which number is the day) is decided by
-the evidence of all texts of the field: see `meter_pipeline.sync.values.recognition`.
+the evidence of all texts of the field: see `meter_pipeline.sync.values.deciding`.
 
 Evidence is a set of words, bounded by the tables of this room:
     `point STYLE`, `comma STYLE`: the decimal mark of numbers written in this style (of a currency, or of a kind).

@@ -8,7 +8,9 @@ from datetime import date, datetime, timezone
 
 import pytest
 
-from meter_pipeline.sync.values.recognition import decide, observe, read
+from meter_pipeline.sync.values.deciding import decide
+from meter_pipeline.sync.values.facts import observe
+from meter_pipeline.sync.values.recognition import read
 from meter_pipeline.sync.values.relative import Age
 from meter_pipeline_tests.sync.values.calendars import (
     AGE_UNITS,

@@ -13,8 +13,10 @@ from babel.dates import format_date
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meter_pipeline.sync.values.deciding import decide
+from meter_pipeline.sync.values.facts import observe
 from meter_pipeline.sync.values.months import LANGUAGES, MONTHS
-from meter_pipeline.sync.values.recognition import decide, observe, read
+from meter_pipeline.sync.values.recognition import read
 
 _LOCALES = (
     "en_US en_GB de_DE fr_FR es_ES pt_BR it_IT nl_NL sv_SE da_DK pl_PL cs_CZ hr_HR hu_HU ru_RU uk_UA "

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.sync.values import reading as readings
+from meter_pipeline.sync.values.deciding import decide
 from meter_pipeline.sync.values.facts import TEXT, FieldFacts, load, merge, observe
-from meter_pipeline.sync.values.recognition import decide, read
+from meter_pipeline.sync.values.recognition import read
 from meter_pipeline_tests.sync.values.spellings import MORE, PRICES
 
 _TEXTS = st.one_of(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from meter_pipeline.sync.values.recognition import decide, observe, read
+from meter_pipeline.sync.values.deciding import decide
+from meter_pipeline.sync.values.facts import observe
+from meter_pipeline.sync.values.recognition import read
 
 
 @pytest.mark.parametrize(

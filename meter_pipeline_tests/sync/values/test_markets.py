@@ -9,8 +9,10 @@ from decimal import Decimal
 import pytest
 from babel.numbers import format_currency, get_currency_precision
 
+from meter_pipeline.sync.values.deciding import decide
+from meter_pipeline.sync.values.facts import observe
 from meter_pipeline.sync.values.reading import Reading
-from meter_pipeline.sync.values.recognition import decide, observe, read
+from meter_pipeline.sync.values.recognition import read
 from meter_pipeline_tests.sync.values.markets import MARKETS, OPEN_SIZES, SIZES, Row, disguise, open_source
 
 _LOCALES = """

@@ -12,7 +12,9 @@ from babel.numbers import format_compact_currency, format_compact_decimal, forma
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter_pipeline.sync.values.recognition import decide, observe, read
+from meter_pipeline.sync.values.deciding import decide
+from meter_pipeline.sync.values.facts import observe
+from meter_pipeline.sync.values.recognition import read
 from meter_pipeline.sync.values.vocabulary import may_be_value
 from meter_pipeline_tests.sync.values.spellings import LARGE, MORE, PRICES
 from meter_pipeline_tests.sync.values.worlds import SPELLINGS, sample, with_noise
