@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from meter_pipeline.api import set_wait_scale
 from meter_pipeline.cli import run
@@ -20,7 +20,13 @@ from meter_pipeline_tests.commandline import CANARY, Command, Done
 from meter_pipeline_tests.servers import object_server, object_store, pooled_url, postgres, postgres_url, store_place
 
 # Property tests that do not say how many examples they try.
-settings.register_profile("thorough", max_examples=thorough.examples(40, 5))
+# How long an example takes says how busy the machine is.
+settings.register_profile(
+    "thorough",
+    max_examples=thorough.examples(40, 5),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("thorough")
 
 __all__ = ["object_server", "object_store", "pooled_url", "postgres", "postgres_url", "store_place"]

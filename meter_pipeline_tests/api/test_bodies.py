@@ -102,7 +102,7 @@ def test_items_are_the_bytes_that_were_received(item: str, limit: int) -> None:
         assert body.count() == 2
 
 
-@settings(max_examples=examples(15, 2), deadline=None)
+@settings(max_examples=examples(15, 2))
 @given(st.lists(values, max_size=12), st.integers(0, 2**32), st.integers(1, 50), st.booleans())
 def test_spooled_and_in_memory_are_the_same(items: Any, seed: int, piece: int, wrapped: bool) -> None:
     envelope = {"id": "j", "results": {"k": items} if wrapped else items, "after": {"x": [1, 2]}}
@@ -177,7 +177,7 @@ def test_an_item_that_is_not_json_is_handed_on_as_received_beside_the_others(
         assert (body.count(), body.job.status) == (3, "completed")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(values, max_size=12), st.data(), st.booleans())
 def test_items_that_are_not_json_change_no_other_item(items: Any, data: st.DataObject, wrapped: bool) -> None:
     texts = [json.dumps(item).encode() for item in items]

@@ -37,7 +37,7 @@ class MovingList:
         return [row for page in Walk(self.fetch, str).pages() for row in page]
 
 
-@settings(max_examples=60 * thorough.TIMES, deadline=None)
+@settings(max_examples=60 * thorough.TIMES)
 @given(
     st.integers(0, 40), st.integers(2, 20), st.integers(2, 20), st.sampled_from([0.1, 0.3, 0.6]), st.integers(0, 2**32)
 )

@@ -47,7 +47,7 @@ def values_of(text: bytes, parts: list[Part]) -> list[tuple[str | None, Any]]:
     return [(key, json.loads(value)) for key, value in found if value or len(found) > 1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds, st.dictionaries(texts | st.just("results"), values, max_size=5), st.integers(1, 30))
 def test_members_of_an_object_are_found_whatever_the_windows(seed: int, value: Any, size: int) -> None:
     text = written(value, seed).encode()
@@ -56,7 +56,7 @@ def test_members_of_an_object_are_found_whatever_the_windows(seed: int, value: A
     assert dict(values_of(text, parts)) == json.loads(text)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds, st.lists(values, max_size=6), st.integers(1, 30))
 def test_elements_of_an_array_are_found_whatever_the_windows(seed: int, value: Any, size: int) -> None:
     text = written(value, seed).encode()
@@ -65,7 +65,7 @@ def test_elements_of_an_array_are_found_whatever_the_windows(seed: int, value: A
     assert [element for _, element in values_of(text, parts)] == json.loads(text)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds, st.lists(values, min_size=1, max_size=8), st.sampled_from([2, 3, 4]), st.integers(1, 60))
 def test_cuts_stand_between_whole_items(seed: int, items: Any, depth: int, size: int) -> None:
     results = {2: items, 3: {"k": items}, 4: [{"k": items}]}[depth]

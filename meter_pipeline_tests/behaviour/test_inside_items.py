@@ -116,7 +116,6 @@ _DAYS = st.lists(st.lists(_ITEM, min_size=1, max_size=4), min_size=2, max_size=5
 
 @settings(
     max_examples=2 * thorough.TIMES,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
 )

@@ -49,7 +49,6 @@ def whole(world: Sandbox, ids: list[str], tmp_path_factory: pytest.TempPathFacto
 
 @settings(
     max_examples=2 * thorough.TIMES,
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example is several syncs: shrinking takes too long
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

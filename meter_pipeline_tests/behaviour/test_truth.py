@@ -275,7 +275,6 @@ RULES = (
 
 @settings(
     max_examples=2 * thorough.TIMES,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
 )

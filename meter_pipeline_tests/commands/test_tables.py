@@ -16,7 +16,7 @@ from decimal import Decimal
 from io import StringIO
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -69,7 +69,6 @@ def tables(draw: Callable[..., Any]) -> tuple[list[str], list[list[object]]]:
     return names, draw(st.lists(st.lists(value, min_size=len(names), max_size=len(names)), min_size=2, max_size=4))
 
 
-@settings(deadline=None)
 @given(tables(), st.integers(40, 200))
 def test_a_table_fits_the_screen_and_breaks_no_word_and_no_number(
     table: tuple[list[str], list[list[object]]], width: int
@@ -91,7 +90,6 @@ def test_a_table_fits_the_screen_and_breaks_no_word_and_no_number(
     assert {*hidden, *lines[0].split()} == set(names)
 
 
-@settings(deadline=None)
 @given(tables())
 def test_without_a_screen_every_value_is_there_and_whole(table: tuple[list[str], list[list[object]]]) -> None:
     names, rows = table

@@ -15,7 +15,7 @@ def test_plain_names_stay_as_they_are() -> None:
     assert parse_path('"odd.name".x') == ("odd.name", "x")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text(max_size=6), min_size=1, max_size=4))
 def test_any_path_comes_back(names: list[str]) -> None:
     assert parse_path(spell_path(names)) == tuple(names)

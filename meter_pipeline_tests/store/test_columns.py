@@ -52,7 +52,7 @@ values = st.recursive(
 objects = st.lists(st.dictionaries(st.sampled_from(KEYS), values, max_size=5), min_size=1, max_size=6)
 stamps = st.tuples(st.sampled_from(["2026-03-01", "2026-03-02"]), st.sampled_from("abc"), st.integers(0, 3))
 types = st.builds(columns.infer, st.lists(values, max_size=4), stamps)
-few = settings(max_examples=30, deadline=None)
+few = settings(max_examples=30)
 
 
 def typed(rows: list[dict[str, Any]]) -> tuple[tuple[Field, ...], dict[str, list[Any]]]:

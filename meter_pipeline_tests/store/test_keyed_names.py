@@ -39,7 +39,7 @@ _OBJECTS = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_OBJECTS, _OBJECTS, _OBJECTS)
 def test_the_type_depends_on_the_set_of_objects(
     a: dict[str, object], b: dict[str, object], c: dict[str, object]

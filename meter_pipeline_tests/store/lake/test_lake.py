@@ -170,7 +170,6 @@ TYPES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(TYPES, min_size=1, max_size=4))
 def test_a_schema_has_the_same_digest_once_it_was_read_back_from_a_file(types: list[pa.DataType]) -> None:
     schema = pa.schema(zip("abcd", types, strict=False))
@@ -198,7 +197,7 @@ DAYS = st.integers(-40, 400)
 
 
 @pytest.mark.usefixtures("small_parts")
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_steps_leave_the_rows_that_count_and_no_other_files(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -250,7 +249,6 @@ def iso_of(days: float) -> str:
     return str(iso(START + timedelta(days=days)))
 
 
-@settings(deadline=None)
 @given(
     days=st.lists(DAYS, min_size=1, max_size=12, unique=True),
     asked=st.lists(st.tuples(st.integers(-60, 420), st.integers(0, 45)), max_size=3),

@@ -47,7 +47,7 @@ def test_every_value_is_read_as_it_was_written(open_ledger: Callable[[], Ledger]
     ledger = open_ledger()
 
     @given(rows=_ROWS)
-    @settings(max_examples=20 * thorough.TIMES, deadline=None)
+    @settings(max_examples=20 * thorough.TIMES)
     def check(rows: list[dict[str, Any]]) -> None:
         _write_and_compare(ledger, rows)
 

@@ -33,7 +33,7 @@ def _expected(known: list[tuple[ComparedJob, str]], chosen: str | None) -> list[
 
 
 @pytest.mark.parametrize("open_ledger", ["sqlite", "postgres_url", thorough.slow("pooled_url")], indirect=True)
-@settings(max_examples=thorough.examples(2, 4), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=thorough.examples(2, 4), suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32))
 def test_the_latest_jobs_of_busy_strategies_are_those_that_all_jobs_show(
     open_ledger: Callable[[], Ledger], seed: int

@@ -199,7 +199,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, before: Sequence[Job], jobs: Se
             connection.execute("INSERT INTO meter.partitions VALUES ('results', ?, ?, 2)", list(partition))
 
 
-@settings(max_examples=thorough.examples(5, 10), deadline=None)
+@settings(max_examples=thorough.examples(5, 10))
 @given(histories=_histories(), is_split=st.booleans())
 def test_versions_kept_up_over_any_history_equal_those_of_a_slow_reading(
     histories: list[list[Job]], is_split: bool

@@ -57,7 +57,7 @@ def _past(jobs: list[list[Item]]) -> list[PastJob]:
     return past
 
 
-@settings(max_examples=thorough.examples(25, 40), deadline=None)
+@settings(max_examples=thorough.examples(25, 40))
 @given(
     items=st.integers(1, 70),
     days=st.integers(4, 8),
@@ -93,7 +93,6 @@ def test_a_test_that_is_spared_would_have_been_silent(
         assert not found
 
 
-@settings(deadline=None)
 @given(
     days=st.integers(2, 5),
     items=st.sampled_from((1, 7, 40, 300)),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_pipeline.sync.audit import counting
@@ -39,7 +39,7 @@ def by_pieces(items: list[Any], piece: int) -> JobProfile:
     return profiler.finish()
 
 
-@settings(max_examples=20 * thorough.TIMES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20 * thorough.TIMES)
 @given(st.lists(_items, min_size=1, max_size=6))
 def test_any_items_have_a_profile_and_a_verdict_that_survive_storing(jobs: list[list[Any]]) -> None:
     past: list[PastJob] = []
@@ -54,7 +54,7 @@ def test_any_items_have_a_profile_and_a_verdict_that_survive_storing(jobs: list[
         stored.append(PastJob(load(profile.dump()), "accepted", verdict.findings))
 
 
-@settings(max_examples=20 * thorough.TIMES, deadline=None)
+@settings(max_examples=20 * thorough.TIMES)
 @given(st.integers(1, 90), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_a_profile_by_pieces_is_that_of_the_items_in_memory(count: int, piece: int, chance: random.Random) -> None:
     items = shop(1, items=count, seed=chance.randrange(1000))[0]
@@ -153,7 +153,6 @@ def test_items_are_told_apart_by_a_name_or_by_two_fields(item: dict[str, str], i
     assert profile_of(job).identity == identity
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.lists(st.integers(0, 40), max_size=90)), min_size=1, max_size=6))
 def test_jobs_that_are_profiled_together_have_the_profiles_that_each_has_alone(
     jobs: list[tuple[str, list[int]]],

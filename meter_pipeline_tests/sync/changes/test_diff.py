@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meter_pipeline.config.item_rules import ItemRules
@@ -25,7 +25,6 @@ def _seen(number: int) -> Seen:
     return Seen(f"j{number}", None, None, None, "target", f"2026-03-{number + 1:02}T00:00:00Z")
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.tuples(st.sampled_from((ADDED, REMOVED, CHANGED)), _VALUES, _VALUES), max_size=6), max_size=4)
 )
@@ -70,7 +69,6 @@ _IDENTITIES = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(_ITEM, _ITEM), max_size=6), _IDENTITIES)
 def test_items_that_are_compared_together_have_the_rows_of_each_alone(
     items: list[tuple[object, object]], identity: Identity

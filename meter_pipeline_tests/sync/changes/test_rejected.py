@@ -192,7 +192,6 @@ def was_shown(days: Sequence[Day], name: str, pages: int) -> bool:
 
 thoroughly = settings(
     max_examples=thorough.examples(2, 3),
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
 )

@@ -33,7 +33,6 @@ def rows(station: Station, table: str = "changes") -> list[str]:
 
 @settings(
     max_examples=thorough.examples(2, 3),
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
 )
@@ -60,7 +59,6 @@ def test_the_feed_of_a_sliding_listing_is_the_truth_in_any_order_of_loading(
 
 @settings(
     max_examples=2 * thorough.TIMES,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
 )
@@ -116,7 +114,6 @@ def test_that_a_listing_slides_is_found_whatever_the_order_of_loading(pages: int
 
 @settings(
     max_examples=2 * thorough.TIMES,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate),
 )

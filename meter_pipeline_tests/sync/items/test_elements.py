@@ -157,7 +157,7 @@ _ELEMENTS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(_TEXT, _ELEMENTS), min_size=1, max_size=4))
 def test_any_path_can_be_parsed_again_whatever_was_scraped(steps: list[Any]) -> None:
     assert parse_steps(spell_steps(steps)) == tuple(steps)
@@ -188,7 +188,7 @@ ELEMENTS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ELEMENTS, ELEMENTS, st.randoms())
 def test_nothing_is_lost_between_two_versions(old: list[Any], new: list[Any], draw: random.Random) -> None:
     key = key_of(old, new)
@@ -222,7 +222,7 @@ _RULES = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_ITEM, _ITEM, _RULES)
 def test_an_item_has_rows_if_and_only_if_its_hash_has_changed_and_each_has_a_path_of_its_own(
     old: dict[str, Any], new: dict[str, Any], rules: ItemRules

@@ -56,7 +56,7 @@ def test_what_the_fast_way_refuses_has_a_hash_too() -> None:
     assert len(hashes('{"a":"\\ud800","b":1}', '{"b":1,"a":"\\ud800","c":null}')) == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from("abcd"), max_size=30), st.lists(st.integers(1, 8), min_size=1, max_size=30))
 def test_occurrences_are_numbered_the_same_whatever_the_pieces(keys: list[str], sizes: list[int]) -> None:
     expected = [key if (n := keys[:i].count(key)) == 0 else f"{key}#{n + 1}" for i, key in enumerate(keys)]

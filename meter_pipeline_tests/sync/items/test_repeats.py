@@ -69,7 +69,7 @@ def test_odd_items_are_numbered_too() -> None:
     assert number_by_content([], []) == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.integers(1, 4)), max_size=6), st.lists(st.integers(1, 7)), st.booleans()
 )

@@ -6,7 +6,7 @@ import gc
 import json
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meter_pipeline.config.item_rules import ItemRules
@@ -33,7 +33,6 @@ _jobs = st.lists(st.lists(_texts, max_size=12), min_size=1, max_size=5)
 _identities = st.sampled_from([PLAIN, Identity(ItemRules(key=("id",))), Identity(ItemRules(key=("id", "price")))])
 
 
-@settings(deadline=None)
 @given(jobs=_jobs, identity=_identities)
 def test_values_keys_and_hashes_are_those_of_the_items_by_themselves(
     jobs: list[list[bytes]], identity: Identity
@@ -53,7 +52,6 @@ def test_values_keys_and_hashes_are_those_of_the_items_by_themselves(
         assert Gathered.of(texts, [items.numbers]).items().to_pylist() == [item.decode() for item in job]
 
 
-@settings(deadline=None)
 @given(jobs=_jobs, identity=_identities)
 def test_two_jobs_differ_by_the_same_items_however_they_are_compared(
     jobs: list[list[bytes]], identity: Identity
@@ -71,7 +69,6 @@ def test_two_jobs_differ_by_the_same_items_however_they_are_compared(
             assert parse_items([new.text(key).encode() for key in keys]) == new.values(keys)
 
 
-@settings(deadline=None)
 @given(jobs=_jobs, order=st.randoms(use_true_random=False))
 def test_fields_are_those_of_every_job_gone_through_by_itself(jobs: list[list[bytes]], order: object) -> None:
     texts = Texts()
@@ -88,7 +85,6 @@ def test_fields_are_those_of_every_job_gone_through_by_itself(jobs: list[list[by
         assert widen(widen((), first, typed), second, typed) == expected
 
 
-@settings(deadline=None)
 @given(job=st.lists(_texts, min_size=1, max_size=12))
 def test_columns_are_those_of_the_items_in_their_order(job: list[bytes]) -> None:
     texts = Texts()

@@ -201,7 +201,6 @@ def test_keys_are_found_in_this_world(whole: Station) -> None:
 @pytest.mark.slow
 @settings(
     max_examples=2 * thorough.TIMES,
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example is several syncs: shrinking takes too long
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

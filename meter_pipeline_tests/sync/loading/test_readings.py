@@ -345,7 +345,7 @@ def observed(
     return found, fields
 
 
-@settings(max_examples=examples(50, 8), deadline=None)
+@settings(max_examples=examples(50, 8))
 @given(items=ITEMS, data=st.data())
 def test_facts_readings_and_names_depend_on_the_set_of_items_alone(items: list[dict[str, Any]], data: Any) -> None:
     whole, fields = observed([items], SeenTexts())
@@ -359,7 +359,7 @@ def test_facts_readings_and_names_depend_on_the_set_of_items_alone(items: list[d
     assert readings.load(whole.dump()) == whole
 
 
-@settings(max_examples=examples(50, 8), deadline=None)
+@settings(max_examples=examples(50, 8))
 @given(items=ITEMS)
 def test_no_two_columns_of_a_strategy_have_the_same_name(items: list[dict[str, Any]]) -> None:
     found, fields = observed([items], SeenTexts())

@@ -89,7 +89,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, 
         yield running.enter_context(Sandbox(worlds=())), tmp_path_factory.mktemp("stations")
 
 
-@settings(max_examples=thorough.examples(3, 5), deadline=None)
+@settings(max_examples=thorough.examples(3, 5))
 @given(st.data())
 def test_a_job_too_large_for_memory_rejects_what_a_small_one_rejects(
     shared: tuple[Sandbox, Path], data: st.DataObject

@@ -72,7 +72,6 @@ def whole(world: Sandbox, ids: list[str], tmp_path_factory: pytest.TempPathFacto
 
 _PROPERTY = settings(
     max_examples=thorough.examples(2, 3),
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example is several loads: shrinking takes too long
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import datetime
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meter_pipeline.sync.values import reading as readings
@@ -29,7 +29,6 @@ def _merged(batches: list[list[str]]) -> FieldFacts:
     return facts
 
 
-@settings(deadline=None)
 @given(batches=_BATCHES, seed=st.integers())
 def test_order_batches_and_repeats_leave_no_trace(batches: list[list[str]], seed: int) -> None:
     texts = [text for batch in batches for text in batch]
@@ -40,7 +39,6 @@ def test_order_batches_and_repeats_leave_no_trace(batches: list[list[str]], seed
     assert _merged(batches).dump() == one_by_one.dump()
 
 
-@settings(deadline=None)
 @given(batches=_BATCHES)
 def test_facts_and_readings_come_back_as_they_were_kept(batches: list[list[str]]) -> None:
     facts = _merged(batches)
@@ -49,7 +47,6 @@ def test_facts_and_readings_come_back_as_they_were_kept(batches: list[list[str]]
     assert readings.load(reading.dump()) == reading
 
 
-@settings(deadline=None)
 @given(batches=_BATCHES)
 def test_every_column_is_as_long_as_its_texts_and_of_its_type(batches: list[list[str]]) -> None:
     texts = [text for batch in batches for text in batch]

@@ -106,7 +106,7 @@ def test_amounts_with_a_word_for_their_size_are_right_or_empty_in_every_locale()
     assert present >= 1000
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     kinds=st.lists(st.sampled_from(sorted(SPELLINGS)), min_size=1, max_size=6),
     seed=st.integers(0, 2**32),
