@@ -5,7 +5,7 @@ A publication is whole or not at all, so one step builds all of it, and yields e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +85,7 @@ def build_publication_assets(
             for name in outputs
         ],
     )
-    return dg.AssetsDefinition(
+    return _PublicationAssets(
         node_def=graph,
         keys_by_input_name=inputs,
         keys_by_output_name={name: spec.key for name, spec in outs.items()},
@@ -93,6 +93,37 @@ def build_publication_assets(
         check_specs_by_output_name=checks,
         can_subset=True,
     )
+
+
+class _PublicationAssets(dg.AssetsDefinition):
+    """The assets of a publication, any of which can be selected without the others.
+
+    Dagster cannot take a part of a graph with fanned-in inputs: it loses the inputs, and refuses the job. The graph has
+    a single op, which is told what is selected, so a selection leaves the graph as it is.
+    """
+
+    @staticmethod
+    def dagster_internal_init(*, execution_type: Any, **attributes: Any) -> _PublicationAssets:
+        """Makes the copies of an instance, which would otherwise be of the base class.
+
+        `execution_type` is always the default, and Dagster warns of it as a beta feature where it is given.
+        """
+        return _PublicationAssets(**attributes)
+
+    def subset_for(
+        self,
+        selected_asset_keys: Set[dg.AssetKey],
+        selected_asset_check_keys: Set[dg.AssetCheckKey] | None,
+    ) -> _PublicationAssets:
+        """Selects these assets, and these checks: None for all checks of the selected assets."""
+        assets = self.keys & selected_asset_keys
+        checks = {
+            key
+            for key in self.check_keys
+            if (key.asset_key in assets if selected_asset_check_keys is None else key in selected_asset_check_keys)
+        }
+        chosen = {"selected_asset_keys": assets, "selected_asset_check_keys": checks, "is_subset": True}
+        return self.dagster_internal_init(**{**self.get_attributes_dict(), **chosen})
 
 
 def _warehouse_spec(models: ModelSpecs, upstream: Sequence[dg.AssetKey]) -> dg.AssetSpec:

@@ -57,6 +57,10 @@ def test_one_run_goes_from_the_sync_to_the_publication_and_a_broken_test_publish
     assert outcome == [dg.TableColumnDep(dg.AssetKey(["staging", "stg_meter__jobs"]), "state")]
     # Without news there is nothing to build.
     assert materialized(pipeline.run()) == []
+    # Only what is selected is reported, though a publication is always whole.
+    assert materialized(pipeline.run("marts/fct_scrape_jobs")) == ["marts/fct_scrape_jobs"]
+    pipeline.scrape("Lamps", {"name": "Moon | Sun", "watt": 60})
+    assert materialized(pipeline.run("results/lamps", "warehouse")) == ["results/lamps", "warehouse"]
 
     model = project / "models" / "marts" / "fct_scrape_jobs.sql"
     model.write_text(model.read_text().replace("jobs.job_id,\n", "'one' as job_id,\n", 1))
@@ -68,6 +72,22 @@ def test_one_run_goes_from_the_sync_to_the_publication_and_a_broken_test_publish
     failed = [check for check in broken.get_asset_check_evaluations() if not check.passed]
     assert "is_key_fct_scrape_jobs_job_id" in {check.check_name for check in failed}
     assert publications.current(pipeline.settings.warehouse) == before
+
+
+@pytest.mark.parametrize("translator", [None, MeterTranslator(key_prefix=["web"])], ids=["plain", "prefixed"])
+def test_any_of_the_models_and_the_warehouse_can_be_selected(
+    tmp_path: Path, translator: MeterTranslator | None
+) -> None:
+    defs = build_defs(Settings(data_dir=tmp_path / "data"), translator=translator, strategies=["Books"])
+    graph = defs.resolve_asset_graph()
+    prefix = list(translator.key_prefix or []) if translator else []
+    books = dg.AssetSelection.assets([*prefix, "results", "books"])
+    selections = [dg.AssetSelection.assets(key) for key in sorted(graph.get_all_asset_keys())]
+    selections += [books.downstream(), books | dg.AssetSelection.assets([*prefix, "warehouse"])]
+    selections += [dg.AssetSelection.checks_for_assets([*prefix, "marts", "dim_items"])]
+    for selection in selections:
+        job = dg.define_asset_job("some", selection=selection).resolve(asset_graph=graph)
+        assert job.asset_layer.selected_asset_keys == selection.resolve(graph)
 
 
 def test_a_project_that_cannot_be_parsed_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
