@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from meter_pipeline.store.ledger.ledger import Ledger
     from meter_pipeline.store.warehouse.open_tables.tables import Export
 
+# The oldest and newest files that the ledger lists, so many of each, are looked for until one is found.
+_SAMPLE = 3
+
 
 class Store(NamedTuple):
     """An open ledger and an open lake."""
@@ -116,7 +119,17 @@ def open_store(settings: Settings) -> Iterator[Store]:
             from meter_pipeline.sync.loading.takeover import take_over
 
             take_over(ledger, lake)
+        require_own_lake(ledger, lake)
         yield Store(ledger, lake)
+
+
+def require_own_lake(ledger: Ledger, lake: Lake) -> None:
+    """Makes sure that the lake is the one whose files the ledger lists, unless it lists none.
+
+    Raises:
+        StoreError: The lake has none of the oldest and newest files, or one of the two cannot be read.
+    """
+    lake.require_any(ledger.sample_parts(_SAMPLE))
 
 
 def require_tables(settings: Settings) -> None:

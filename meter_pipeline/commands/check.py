@@ -14,7 +14,7 @@ from meter_pipeline.commands.console import print_json, print_table
 from meter_pipeline.commands.options import Json
 from meter_pipeline.config.settings import Settings, misspellings
 from meter_pipeline.config.variables import SettingsError, read_variable
-from meter_pipeline.connect import open_client, open_ledger
+from meter_pipeline.connect import open_client, open_lake, open_ledger, require_own_lake
 from meter_pipeline.errors import MeterPipelineError
 from meter_pipeline.host.causes import explain
 from meter_pipeline.host.scratch import Scratch
@@ -58,7 +58,14 @@ def run_checks(settings: Settings) -> list[Finding]:
     """Checks everything that a sync and a delivery need; a failed check does not stop the others."""
     api, ledger = list(_api(settings)), _ledger(settings)
     changes = [_changes(settings)] if ledger.ok and all(finding.ok for finding in api) else []
-    rest = [_folder(settings), _spool(settings), ledger, _lake(settings), *changes, *_targets(settings)]
+    rest = [
+        _folder(settings),
+        _spool(settings),
+        ledger,
+        _lake(settings, has_ledger=ledger.ok),
+        *changes,
+        *_targets(settings),
+    ]
     return [_settings(settings), *api, *rest]
 
 
@@ -132,21 +139,29 @@ def _spool(settings: Settings) -> Finding:
 def _ledger(settings: Settings) -> Finding:
     def read() -> str:
         from meter_pipeline.store.ledger.database import SCHEMA_VERSION
+        from meter_pipeline.store.times import now
 
         with open_ledger(settings) as ledger:
             found = f"version {int(SCHEMA_VERSION)}, {len(ledger.strategies()):,} strategies"
+            ledger.note("checked_at", now())
             return f"{found}; {_POOLED}" if ledger.pools_transactions else found
 
     return _check("ledger", read)
 
 
-def _lake(settings: Settings) -> Finding:
-    def read() -> str:
-        from meter_pipeline.store.lake.lake import VERSION, Lake
+def _lake(settings: Settings, *, has_ledger: bool) -> Finding:
+    def write() -> str:
+        from meter_pipeline.store.lake.lake import VERSION
 
-        return f"version {VERSION}, {Lake.open(settings.lake).files.url}"
+        with open_lake(settings) as lake:
+            lake.require_writable()
+            # A lake of an older version is taken over first: its files are not listed yet.
+            if has_ledger and lake.version == VERSION:
+                with open_ledger(settings) as ledger:
+                    require_own_lake(ledger, lake)
+            return f"version {VERSION}, {lake.files.url}"
 
-    return _check("lake", read)
+    return _check("lake", write)
 
 
 def _changes(settings: Settings) -> Finding:

@@ -7,10 +7,11 @@ reads the parts of a strategy, `draft` writes new ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from meter_pipeline.host.causes import explain
 from meter_pipeline.host.file_names import make_file_name
 from meter_pipeline.host.scratch import Scratch, ScratchError
 from meter_pipeline.store.errors import LakeError
@@ -44,6 +45,8 @@ __all__ = [
 
 VERSION = 3
 _MARKER = "lake.json"
+# Written and deleted again to see whether that is allowed.
+_PROBE = "check.json"
 
 
 class Lake:
@@ -76,7 +79,9 @@ class Lake:
         except FileNotFoundError:
             lake.mark()
             return lake
-        except (ValueError, KeyError, TypeError, OSError):
+        except OSError as error:
+            raise LakeError(f"the lake cannot be used: {explain(error)}") from None
+        except (ValueError, KeyError, TypeError):
             raise LakeError(f"{lake.files.uri(_MARKER)} is damaged: delete it if the lake is one of ours") from None
         if lake.version > VERSION:
             raise LakeError(
@@ -90,6 +95,37 @@ class Lake:
         with self.files.writing(_MARKER) as file:
             file.write(json.dumps({"version": VERSION}).encode())
         self.version = VERSION
+
+    def require_writable(self) -> None:
+        """Makes sure that files can be written and deleted.
+
+        Raises:
+            LakeError: They cannot.
+        """
+        with self.files.writing(_PROBE) as file:
+            file.write(b"{}")
+        self.files.delete([_PROBE])
+
+    def require_any(self, names: Sequence[str]) -> None:
+        """Makes sure that this is the lake of a ledger that lists these files.
+
+        A ledger over the wrong lake would find each file missing, and enter files that no other machine can find.
+
+        Raises:
+            LakeError: The lake has none of the files.
+        """
+        if names and not any(self._has(name) for name in names):
+            raise LakeError(
+                f"the lake {self.files.url} has none of the files that the ledger lists, such as {names[0]}: correct "
+                "METER_LAKE_URL or METER_LEDGER_URL; if that lake is lost, begin with a new ledger"
+            )
+
+    def _has(self, name: str) -> bool:
+        try:
+            self.files.size(name)
+        except FileNotFoundError:
+            return False
+        return True
 
     def part_set(self, slug: str, parts: Iterable[Part]) -> PartSet:
         """The rows of a strategy in these parts, for reading."""

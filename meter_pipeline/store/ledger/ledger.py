@@ -218,6 +218,11 @@ class Ledger:
         with self.reading() as connection:
             return manifest.read_parts_of(connection, slug)
 
+    def sample_parts(self, most: int) -> list[str]:
+        """Names of parts that count: the `most` oldest and the `most` newest."""
+        with self.reading() as connection:
+            return manifest.sample_names(connection, most)
+
     @property
     def swept_at(self) -> str | None:
         """When the last sweep of the lake's files ended, ISO 8601 by that machine's clock.

@@ -49,6 +49,13 @@ def read_parts_at(connection: Connection, revision: int, shown: Sequence[str]) -
     return [(row.slug, part_of(row)) for row in connection.execute(query)]
 
 
+def sample_names(connection: Connection, most: int) -> list[str]:
+    """Names of parts that count: the `most` oldest and the `most` newest."""
+    query = select(parts.c.name).where(parts.c.revision_out.is_(None)).limit(most)
+    orders = (parts.c.revision_in.asc(), parts.c.revision_in.desc())
+    return [name for order in orders for name in connection.execute(query.order_by(order, parts.c.name)).scalars()]
+
+
 def read_last_changes(connection: Connection, table: str) -> dict[str, int]:
     """The revision in which rows of a table last changed, by strategy id."""
     query = select(partitions.c.strategy_id, func.max(partitions.c.revision)).where(partitions.c.table_name == table)

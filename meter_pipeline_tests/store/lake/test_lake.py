@@ -369,6 +369,17 @@ def test_a_lake_of_another_version_is_refused_in_one_line(lake: Lake, marker: by
     assert "\n" not in str(raised.value)
 
 
+def test_a_lake_that_cannot_be_read_is_not_called_damaged(lake: Lake) -> None:
+    marker = Path(lake.files.url) / "lake.json"
+    # The tests may run as root, whom no rights keep from reading.
+    marker.unlink()
+    marker.symlink_to(marker)
+    with pytest.raises(LakeError) as raised:
+        Lake.open(lake.files.url)
+    assert str(marker) in str(raised.value)
+    assert "damaged" not in str(raised.value)
+
+
 def test_a_lake_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LakeError) as raised:
