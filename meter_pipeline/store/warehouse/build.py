@@ -82,7 +82,7 @@ def publish(
     with damaged_file_named(ledger, lake), explained(path), publications.publishing(path):
         publications.record(path)
         last = None if force else _find_up_to_date(ledger, path, models)
-        if last is not None and (not isinstance(lake.files, RemoteFiles) or _reads_from(path, root)):
+        if last is not None and (not isinstance(lake.files, RemoteFiles) or _can_read(path, root)):
             with suppress(StoreError, OSError):
                 publications.expire(path, keep)
                 pins.tidy_pins(ledger, path)
@@ -141,11 +141,15 @@ def _find_up_to_date(ledger: Ledger, path: Path, models: Models | None) -> Publi
     return Publication(**{**last.as_dict(), "unchanged": True})
 
 
-def _reads_from(path: Path, root: str | None) -> bool:
-    """Whether the views of the published file read the lake at this address; None: files of this machine."""
+def _can_read(path: Path, root: str | None) -> bool:
+    """Whether the views of the published file read the lake at this address; None: copies, which are all there."""
     with duckdb.connect(str(path), read_only=True) as connection:
-        has_parts = bool(connection.execute("FROM meter.lake_files LIMIT 1").fetchall())
-        return in_place.find_root(connection) == root or not has_parts
+        files = connection.execute("SELECT file FROM meter.lake_files").fetchall()
+        if not files:
+            return True
+        return in_place.find_root(connection) == root and (
+            root is not None or all(Path(file).exists() for (file,) in files)
+        )
 
 
 def roll_back(ledger: Ledger, path: Path, publication_id: str | None = None) -> Publication:

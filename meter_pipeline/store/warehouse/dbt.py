@@ -165,8 +165,9 @@ class Project:
 
         Raises:
             RejectedError: A model or a test failed; the message names it.
-            ProjectError: The project cannot be parsed.
+            ProjectError: The project cannot be parsed, or has a snapshot.
         """
+        self._refuse_snapshots()
         target = file.parent / "dbt"
         arguments = ["build", "--exclude-resource-type", "unit_test"]
         done = self.run(arguments, file, target)
@@ -178,6 +179,15 @@ class Project:
             raise RejectedError(f"nothing was published, dbt failed: {_reason(done)}")
         models = sum(result.kind == "model" for result in self.results)
         return Built(_invocation(target), models)
+
+    def _refuse_snapshots(self) -> None:
+        """Refuses snapshots: each publication is built from the lake alone, so they would lose what they have seen."""
+        for node in self.manifest["nodes"].values():
+            if node["resource_type"] == "snapshot":
+                raise ProjectError(
+                    f"nothing was published: snapshot {node['name']} ({node['original_file_path']}) would begin again "
+                    "with each publication; remove it, meter.item_versions and meter.strategy_versions have the history"
+                )
 
 
 def _cache() -> Path:

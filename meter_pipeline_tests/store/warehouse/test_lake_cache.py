@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,14 @@ def test_copies_go_when_no_kept_publication_lists_them(desk: Desk) -> None:
     desk.publish(force=True, keep_hours=0)
     assert cached(desk) == {part.name for part in desk.ledger.parts_of("books")}
     assert desk.ask("SELECT count(*) FROM results.books") == [(2,)]
+
+
+def test_copies_that_were_deleted_are_made_again_although_nothing_is_new(desk: Desk) -> None:
+    desk.publish()
+    assert desk.publish().unchanged
+    shutil.rmtree(lake_cache.folder_of(desk.path))
+    assert not desk.publish().unchanged
+    assert desk.ask("SELECT count(*) FROM meter.items") == [(1,)]
 
 
 def test_a_copy_that_broke_off_is_made_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

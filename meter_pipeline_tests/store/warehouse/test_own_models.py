@@ -14,7 +14,7 @@ import pytest
 from meter_pipeline.config.settings import PROJECT
 from meter_pipeline.store.warehouse.dbt import Project
 from meter_pipeline.store.warehouse.publications import FILE
-from meter_pipeline_tests.commandline import Command
+from meter_pipeline_tests.commandline import Command, one_line
 
 # Pandas itself, and pyarrow's way to it.
 _PYTHON_MODEL = """
@@ -52,6 +52,23 @@ def test_a_model_in_python_that_uses_pandas_is_published_from_the_command_line(m
     assert (done.returncode, done.stderr) == (0, "")
     with duckdb.connect(str(tmp_path / "data" / "warehouse.duckdb"), read_only=True) as connection:
         assert connection.execute("select jobs, items from totals").fetchall() == [(2, 2)]
+
+
+def test_a_snapshot_is_refused_in_one_line_since_no_publication_would_keep_it(
+    meter: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert meter("sync").code == 0
+    project = _project(tmp_path / "own", jobs="select job_id, state from meter.jobs")
+    (project / "snapshots").mkdir()
+    (project / "snapshots" / "states.sql").write_text(
+        "{% snapshot states %}{{ config(unique_key='job_id', strategy='check', check_cols='all') }}"
+        "select * from {{ ref('jobs') }}{% endsnapshot %}"
+    )
+    monkeypatch.setenv("METER_DBT_PROJECT", str(project))
+    line = one_line(meter("publish"))
+    assert "snapshot states (snapshots/states.sql) would begin again with each publication" in line
+    (project / "snapshots" / "states.sql").unlink()
+    assert meter("publish").code == 0
 
 
 @pytest.mark.timeout(300)
