@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ _READ_WHOLE_BYTES = 32 * 2**20
 # What is kept in memory of objects that were read or written (bytes): of each, and of all.
 _KEPT_BYTES = 2 * 2**20
 _KEPT_BYTES_OF_ALL = 32 * 2**20
+# A store that did not answer is asked again only after this time (seconds). A request waits for minutes: a sync would
+# keep its claims for hours if each strategy had to find out by itself.
+_REST_SECONDS = 60
 
 
 class RemoteFiles(Files):
@@ -56,6 +60,7 @@ class RemoteFiles(Files):
         if not self.root:
             raise LakeError("METER_LAKE_URL names no bucket: give s3://bucket/folder")
         self._kept = _Kept()
+        self._outage, self._outage_until = "", 0.0
 
     def find(self, folder: str) -> list[str]:
         return sorted(self.list_states(folder))
@@ -152,14 +157,17 @@ class RemoteFiles(Files):
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turns the store's errors into one line, so that none of them is mistaken for a damaged file."""
+        if time.monotonic() < self._outage_until:
+            raise LakeError(self._outage)
         try:
             yield
         except FileNotFoundError:
             raise
         except self._store.errors as error:
-            raise LakeError(
-                f"lake {self.url}: {self._reason(error)}; check METER_LAKE_URL, its credentials and the network"
-            ) from None
+            line = f"lake {self.url}: {self._reason(error)}; check METER_LAKE_URL, its credentials and the network"
+            if isinstance(error, self._store.timeouts):
+                self._outage, self._outage_until = line, time.monotonic() + _REST_SECONDS
+            raise LakeError(line) from None
 
     def _reason(self, error: Exception) -> str:
         text = " ".join(str(error).split())

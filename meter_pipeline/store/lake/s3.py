@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
     IncompleteReadError,
     NoCredentialsError,
     ReadTimeoutError,
@@ -80,6 +81,7 @@ class S3Store:
     """
 
     errors: ClassVar[tuple[type[Exception], ...]] = (BotoCoreError, ClientError, OSError)
+    timeouts: ClassVar[tuple[type[Exception], ...]] = (ConnectTimeoutError, ReadTimeoutError)
 
     def __init__(self, keys: str, query: str) -> None:
         options = _read_options(query)

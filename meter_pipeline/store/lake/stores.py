@@ -22,9 +22,13 @@ class ObjectState(NamedTuple):
 
 
 class ObjectStore(Protocol):
-    """Objects by their keys. A missing object is a `FileNotFoundError`, all else that fails one of `errors`."""
+    """Objects by their keys. A missing object is a `FileNotFoundError`, all else that fails one of `errors`.
+
+    Those of `timeouts` are raised when the store has not answered for as long as a request waits.
+    """
 
     errors: ClassVar[tuple[type[Exception], ...]]
+    timeouts: ClassVar[tuple[type[Exception], ...]]
 
     def list_below(self, prefix: str) -> Iterable[tuple[str, ObjectState]]:
         """The objects whose keys begin with a folder, which ends with a slash."""
@@ -59,6 +63,7 @@ class ArrowStore:
     """An object store through one of PyArrow's file systems."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (OSError, pa.ArrowException)
+    timeouts: ClassVar[tuple[type[Exception], ...]] = (TimeoutError,)
 
     def __init__(self, files: fs.FileSystem) -> None:
         self._fs = files

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from botocore.retries import standard
@@ -11,8 +14,9 @@ from botocore.retries import standard
 from meter_pipeline.sandbox import Sandbox
 from meter_pipeline.store.cleaning import clean
 from meter_pipeline.store.errors import LakeError
-from meter_pipeline.store.lake import s3
+from meter_pipeline.store.lake import remote, s3
 from meter_pipeline.store.lake.lake import Lake
+from meter_pipeline.sync.limits import Limits
 from meter_pipeline_tests.behaviour.station import Station, assert_equal, assert_whole
 from meter_pipeline_tests.behaviour.thorough import slow
 from meter_pipeline_tests.object_server import Failure, ObjectServer, Request, Rule
@@ -173,6 +177,39 @@ def test_a_strategy_whose_requests_fail_is_one_line_and_the_others_go_on(
     undisturbed = make_station(empty_sandbox, "undisturbed")
     undisturbed.sync()
     assert_equal(shared, undisturbed)
+
+
+def test_a_store_that_does_not_answer_is_waited_for_once_and_not_by_each_strategy(
+    shared: Station,
+    store_place: str,
+    empty_sandbox: Sandbox,
+    object_server: ObjectServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(s3, "ATTEMPTS", 1)
+    monkeypatch.setattr(s3, "_READ_SECONDS", 0.5)
+    insert_everywhere(empty_sandbox, 0)
+    waiting: list[Request] = []
+    may_answer = threading.Event()
+
+    def rule(request: Request) -> Failure | None:
+        if request.name in TABLES:
+            waiting.append(request)
+            may_answer.wait(30)
+        return None
+
+    shared.lake = Lake.open(store_place)
+    with object_server.failing(rule):
+        report = shared.sync(limits=Limits(writers=1))
+        may_answer.set()
+    assert len(waiting) == 1
+    assert report.jobs == 0
+    assert sorted(problem.slug for problem in report.problems) == shared.slugs
+    assert {"Read timeout" in problem.reason for problem in report.problems} == {True}
+    # Later, the same process asks again.
+    monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + remote._REST_SECONDS))
+    assert shared.sync().jobs == STRATEGIES
+    assert_whole(shared)
 
 
 def test_a_store_that_cannot_delete_many_objects_at_once_deletes_each(
