@@ -12,7 +12,9 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -82,6 +84,7 @@ def main() -> None:
     """Entry point of the `meter-pipeline` command."""
     signal.signal(signal.SIGINT, _interrupt)
     sys.excepthook = print_traceback
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal's encoding lacks must not end the command.
         if isinstance(stream, io.TextIOWrapper):
@@ -93,6 +96,16 @@ def main() -> None:
         # These make many arrays and no DataFrame; models of a user's project may.
         spare_pandas()
     sys.exit(run(sys.argv[1:]))
+
+
+def _replace_closed_streams() -> None:
+    """Opens the null device for standard streams that were closed at the start (`>&-`), in which Python has None.
+
+    It takes their numbers, too: else the first file that is opened, such as the ledger, would be the standard output.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -137,7 +150,10 @@ def run(arguments: Sequence[str]) -> int:
             return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         pass
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as ended:
+        # Typer and Rich end the process with code 1, as if jobs had been held.
+        if isinstance(ended, SystemExit) and not isinstance(ended.__context__, BrokenPipeError):
+            raise
         # The reader of the pipe (head, less) has ended. Python flushes stdout once more at exit, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -147,7 +163,9 @@ def run(arguments: Sequence[str]) -> int:
         message = _one_line(error)
         print_stderr(f"{PROGRAM}: {message}")
         if "--json" in arguments:
-            print_json({"error": message})
+            # The error may be that nothing can be written there.
+            with suppress(OSError):
+                print_json({"error": message})
         return 2
     print_stderr("interrupted")
     return INTERRUPTED
