@@ -6,9 +6,15 @@ are Dagster's side of it, and need `pip install 'meter-pipeline[dagster]'`; only
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meter_pipeline.errors import MeterPipelineError
+
+if TYPE_CHECKING:
+    from meter_pipeline.component import MeterComponent
+    from meter_pipeline.defs import build_meter_defs
+    from meter_pipeline.defs.merge import merge_meter_defs
+    from meter_pipeline.defs.naming import MeterTranslator
 
 # The one place of the version: the build reads it here.
 __version__ = "0.1.0"
