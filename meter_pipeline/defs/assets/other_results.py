@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from meter_pipeline.defs.assets.data_versions import VERSION_TAG
-from meter_pipeline.defs.keys import ITEMS, OTHER_RESULTS
+from meter_pipeline.defs.keys import ITEMS, LAKE_IO_MANAGER, OTHER_RESULTS
 from meter_pipeline.defs.naming import Keys, Names
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def make_spec(names: Names, owners: Sequence[str]) -> dg.AssetSpec:
         kinds={"meter", "parquet"},
         owners=owners,
         partitions_def=dg.DynamicPartitionsDefinition(name=name_partitions(names)),
-    )
+        # An input of it then fails with the way out, and not in a folder of Dagster's own.
+    ).with_io_manager_key(names.qualify(LAKE_IO_MANAGER))
 
 
 class PartitionEvents:

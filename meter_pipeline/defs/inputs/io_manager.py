@@ -15,7 +15,7 @@ from meter_pipeline.connect import Store
 from meter_pipeline.defs.failures import fail_in_one_line
 from meter_pipeline.defs.inputs.frames import find_converter
 from meter_pipeline.defs.inputs.partitions import find_windows
-from meter_pipeline.defs.keys import ITEMS, JOBS, SCHEDULES, STRATEGIES, find_slug
+from meter_pipeline.defs.keys import ITEMS, JOBS, OTHER_RESULTS, SCHEDULES, STRATEGIES, find_slug
 from meter_pipeline.defs.naming import Keys
 from meter_pipeline.defs.resources import StoreResource
 
@@ -111,7 +111,12 @@ def _read_catalog(key: dg.AssetKey, store: Store, windows: "Windows") -> "pa.Tab
     if key == JOBS:
         jobs = read_ledger_table(store.ledger, "jobs")
         return jobs if windows is None else _filter_jobs(jobs, windows)
-    raise dg.Failure(f"{key.to_user_string()} is not a table of the lake", allow_retries=False)
+    way_out = (
+        "declare the strategies that you need in meter.yaml, and take their assets results/<slug>"
+        if key == OTHER_RESULTS
+        else "read it from the warehouse"
+    )
+    raise dg.Failure(f"{key.to_user_string()} is not a table of the lake: {way_out}", allow_retries=False)
 
 
 def _filter_jobs(jobs: "pa.Table", windows: "Sequence[Window]") -> "pa.Table":

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -273,3 +274,18 @@ def test_a_strategy_without_accepted_jobs_yet_comes_as_no_rows(pipeline: Pipelin
     assert _run(pipeline, _takes("results/silent", pd.DataFrame, kept.append)).success
     assert len(kept[0]) == 0
     assert "_meter_completed_at" in kept[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "way_out"),
+    [
+        ("meter/results", "declare the strategies that you need in meter.yaml, and take their assets results/<slug>"),
+        ("meter/item_changes", "read it from the warehouse"),
+    ],
+)
+def test_an_asset_that_is_no_table_of_the_lake_names_the_way_out(pipeline: Pipeline, key: str, way_out: str) -> None:
+    pipeline.sync()
+    pipeline.settings = replace(pipeline.settings, max_results_assets=1)
+    pipeline.run()
+    done = _run(pipeline, _takes(key, pa.Table, print))
+    assert f"{key} is not a table of the lake: {way_out}" in failure(done)
