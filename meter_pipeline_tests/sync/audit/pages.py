@@ -9,7 +9,7 @@ from typing import Any
 
 from meter_pipeline.config.audit_rules import AuditConfig
 from meter_pipeline.sync.audit.baseline import PastJob
-from meter_pipeline.sync.audit.findings import Verdict
+from meter_pipeline.sync.audit.findings import ACCEPTED, Verdict
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.audit.profiler import Profiler
 from meter_pipeline.sync.audit.verdict import judge
@@ -87,3 +87,15 @@ def _day(number: int) -> str:
 def spoil(items: Sequence[Item], change: Callable[[Item], Item]) -> list[Item]:
     """The items, each changed."""
     return [change(dict(item)) for item in items]
+
+
+def judge_after(days: list[list[Item]], last: list[Item]) -> Verdict:
+    """The verdict on a job after some that were accepted without a finding."""
+    page = Page()
+    assert {verdict.outcome for verdict in page.scrape_all(days)} == {ACCEPTED}
+    return page.scrape(last)
+
+
+def named(verdict: Verdict) -> set[tuple[str, str | None]]:
+    """The tests that spoke, each with its field."""
+    return {(finding.test, finding.field) for finding in verdict.findings}

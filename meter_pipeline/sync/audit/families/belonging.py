@@ -176,8 +176,8 @@ def find_other_items(baseline: Baseline) -> Iterator[Finding]:
             continue
         new, old = now.sketch.marks[here, place], last.sketch.marks[there, before]
         both = (new != 0) & (old != 0)
-        # Only fields whose items nearly all have a value of their own.
-        if len(np.unique(old[both])) < 0.7 * both.sum():
+        # Only fields whose items nearly all have a value of their own, before and now: a column that slid has them all.
+        if min(len(np.unique(old[both])), len(np.unique(new[both]))) < 0.7 * both.sum():
             continue
         pool = last.sketch.marks[:, before]
         share = _share_taken(last, before)

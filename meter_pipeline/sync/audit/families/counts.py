@@ -19,6 +19,8 @@ from meter_pipeline.text.counts import count_of
 _HALF, _THREE_FIFTHS = log(0.5), log(0.56)
 _GROWN = log(3)
 _CUT = log(0.85)
+# The share of its items that a list keeps from job to job where items stay.
+_MOST_KEPT = 0.8
 #: The least that each job differs from the one before where an old page is noticed.
 FEWEST_MOVED = 0.03
 
@@ -50,11 +52,14 @@ def count_items(baseline: Baseline) -> Iterator[Finding]:
     fewest, spread = float(logs.low[0]), float(logs.width[0])
     # What chance does to a list whose items come and go; one of constant length has no such excuse.
     chance = 1.5 / sqrt(max(low, 1)) if high > low else 0.0
-    drop = log(now) - fewest + min(spread, 1.0) * 0.5 + chance * 0.5
+    fall = log(now) - fewest + min(spread, 1.0) * 0.5
+    drop = fall + chance * 0.5
+    # Nor has one whose items stay, but that is no proof: some lists are short on their first Sunday.
+    is_short = drop <= _THREE_FIFTHS or (fall <= _THREE_FIFTHS and _keeps_items(baseline))
     expected = exp(fewest)
     # A handful of items come and go by chance, and a long history of a constant number speaks against it.
     lost = low - now
-    if low >= 2 and drop <= _THREE_FIFTHS and (lost >= 5 or len(counts) >= 5):
+    if low >= 2 and is_short and (lost >= 5 or len(counts) >= 5):
         outcome = HELD if drop <= _HALF and lost >= (5 if high > low or len(counts) < 8 else 2) else FLAGGED
         before = spell_range(short(low), short(high))
         message = f"{count_of(now, 'item')}, while the last {len(counts)} jobs had {before}"
@@ -66,6 +71,12 @@ def count_items(baseline: Baseline) -> Iterator[Finding]:
     if rise >= _GROWN and now >= 10 and baseline.now.repeats < 0.2:
         message = f"{now:,} items, while the last {len(counts)} jobs had at most {short(high)}"
         yield job_finding("growth", FLAGGED, now, message, high=exp(top + spread + _GROWN))
+
+
+def _keeps_items(baseline: Baseline) -> bool:
+    """Whether each job had most items of the job before."""
+    kept = [found.kept for found in baseline.comparisons if found is not None and found.matched]
+    return len(kept) >= NEEDED - 1 and min(kept) >= _MOST_KEPT
 
 
 def _is_cut(baseline: Baseline) -> int:

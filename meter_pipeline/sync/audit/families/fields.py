@@ -8,6 +8,7 @@ from math import log
 import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Baseline, Floats, band, novelty
+from meter_pipeline.sync.audit.families.moves import are_back_at_zero
 from meter_pipeline.sync.audit.families.speaking import at_least, at_most, percent, ratio, spoken
 from meter_pipeline.sync.audit.findings import NEEDED, Finding
 from meter_pipeline.sync.audit.values import BOOLEAN, EMPTY, FORMS, MEASURE, NUMBER, TEXT
@@ -19,8 +20,8 @@ _RARE = log(150)
 _STATES = 6
 # How much more frequent than ever a state is that all items have.
 _STUCK = 0.1
-# Counts below this have just started.
-_SMALL = 12
+# The share of the whole numbers between a field's smallest and largest that occur where these are few.
+_DENSE = 0.5
 # Jobs that a field lasts for before it is missed, and values that it has in them.
 _LASTED, _ENOUGH = 5, 30
 # The share of items of another kind that is noticed in a list that never had one.
@@ -160,6 +161,8 @@ def find_equal(baseline: Baseline) -> Iterator[Finding]:
     # Of a state, as "in stock" is one, all items may have the same, though they did not before.
     is_state = (distinct.high <= _STATES) & (distinct.high * 4 <= count)
     held = (seen >= 0.9) & (excess >= 0.25) & sure & (distinct.low >= 2) & ~is_state
+    if held.any():
+        held &= ~are_back_at_zero(baseline)
     flagged = (excess >= 0.3) & (surprise >= 8) & (seen >= np.where(is_state, 0.95, 0.6))
     flagged |= (seen >= 0.95) & (excess >= 0.25) & sure & (distinct.low >= 2)
     # A state that every job had in several values, and now none of the items in another.
@@ -183,12 +186,14 @@ def find_fewer_distinct(baseline: Baseline) -> Iterator[Finding]:
     # Items that repeat make all fields repeat; that is another finding.
     lost = usual.below(share / np.maximum(1 - baseline.now.repeats, 1e-9))
     held = (usual.low >= 0.8) & (lost >= 0.5) & (count >= 8)
-    # Counts that started from zero repeat because few whole numbers are that small.
-    numbers = baseline.seen(lambda profile: profile.numbers, np.nan)
-    with np.errstate(invalid="ignore"):
-        is_dense = (numbers % 1 == 0).all(axis=1) & (numbers[:, 0] >= 0) & (numbers[:, -1] < _SMALL)
-        is_dense &= share * count > numbers[:, -1] - numbers[:, 0]
-    held &= ~is_dense | (numbers[:, 0] == numbers[:, -1])
+    if held.any():
+        # Counts that started from zero and prices that were rounded repeat because there are few whole numbers.
+        numbers = baseline.seen(lambda profile: profile.numbers, np.nan)
+        with np.errstate(invalid="ignore"):
+            is_dense = (numbers % 1 == 0).all(axis=1) & (numbers[:, 0] >= 0)
+            is_dense &= share * count > _DENSE * (numbers[:, -1] - numbers[:, 0] + 1)
+        held &= ~is_dense | (numbers[:, 0] == numbers[:, -1])
+        held &= ~are_back_at_zero(baseline)
     flagged = (usual.low >= 0.5) & (lost >= 0.3) & (count >= 6)
 
     def say(place: int) -> str:

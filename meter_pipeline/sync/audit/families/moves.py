@@ -115,6 +115,12 @@ def only_grew(baseline: Baseline) -> Mask:
     return is_whole(baseline) & (moves >= _SURELY_GROWS) & (grown >= 0.97 * moves)
 
 
+def are_back_at_zero(baseline: Baseline) -> Mask:
+    """Fields whose numbers only grew and are all zero now, as the points of a new season."""
+    numbers = baseline.seen(lambda profile: profile.numbers, np.nan)
+    return np.asarray((numbers[:, 0] == 0) & (numbers[:, -1] == 0)) & only_grew(baseline)
+
+
 def start_again(baseline: Baseline, moves: Steps) -> Mask:
     """Whether the numbers that moved are now so near to zero as what counts is when it has just started.
 

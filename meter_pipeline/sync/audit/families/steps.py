@@ -43,8 +43,8 @@ _CAME_BACK = 0.5
 # The same for fields that would not have alarmed beside that job; also of how far numbers moved.
 _NEARER = 0.8
 _LARGE = log(1.4)
-# Shops put up all prices at once, by less than this.
-_MOST_RISE = log(1.1)
+# Shops put up all prices at once, by a tenth at most; rounded prices rise by a little more.
+_MOST_RISE = log(1.105)
 # The factor between the upper and the lower quarter of steps, beyond the usual one, of numbers that are not the same.
 _UNALIKE = log(1.6)
 # The share of different values in a field that names items.
@@ -53,6 +53,8 @@ _ALL_DIFFER = 0.97
 _RESTLESS = 0.8
 # The share of dates that change from job to job in a field that says when something was.
 _HARDLY = 0.02
+# Days by which all dates may move because their page writes them in another time zone; their floats are not exact.
+_MOST_ZONES = 14 / 24 + 0.01
 # A factor below which most numbers stayed as they were.
 _SAME = 1.0005
 # The largest step whose factor is spelled.
@@ -201,21 +203,25 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     # A sale where prices change every day: all fell alike, in so far as they ever moved alike.
     usual_spread = past_band(baseline, test, step_spread)
     swings = (usual_changed.high >= 0.5) & (moves.spread <= usual_spread.high + usual_spread.width)
-    may_be_sale = swings & (moves.overall < 0) & (moves.overall > SALE_LOW)
+    # And one with a discount for each item: all fell, none by much more than the others, but not all by the same.
+    each = (moves.up <= 0.05) & (moves.rigid < 0.8) & (moves.spread <= _UNALIKE)
+    may_be_sale = (swings | each) & (moves.overall < 0) & (moves.overall > SALE_LOW)
+    starts_again = only_grew(baseline) & start_again(baseline, moves)
     held = (
         ~fine
         & ~end
+        & ~starts_again
         & (
             large & (compared >= 3) & ~may_be_sale
             | single & (beyond >= log(8))
-            | rigid & ((moves.step >= _MOST_RISE) | (moves.step <= -0.05)) & (moves.changed >= 8)
+            | rigid & ((moves.step > _MOST_RISE) | (moves.step <= -0.05)) & (moves.changed >= 8)
         )
     )
     flagged = ~fine & (large | rigid | one_way | single)
     # What has only grown so far does not fall, unless it starts again.
     number = moves.changed * (1 - moves.up)
     fallen = ratio(number, _spread(baseline, comparison.filled))
-    falls = only_grew(baseline) & (fallen >= 0.25) & (number >= 6) & ~start_again(baseline, moves)
+    falls = only_grew(baseline) & (fallen >= 0.25) & (number >= 6) & ~starts_again
     flagged |= falls
     if flagged.any():
         counts = count_on(baseline, last, comparison)
@@ -325,6 +331,8 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
     flagged |= strict | shuffled
     held = ~fine & ~end & one_way & surprising & (excess >= 0.25) & same & (size >= log(1.25))
     held |= shuffled & (excess >= 0.6) & (apart >= log(3)) & (usual.high <= 0.3)
+    if held.any():
+        held &= ~(only_grew(baseline) & start_again(baseline, moves))
 
     def say(place: int) -> str:
         if shuffled[place] and changed[place] <= usual.high[place]:
@@ -358,7 +366,7 @@ def _judge_dates(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     same = (rigid >= 0.8) & (usual_rigid.high <= 0.5)
     # The date that a whole table is of moves on when the table is made again.
     shared = (baseline.seen(lambda profile: profile.distinct) <= 1) & (step > 0)
-    held = dates & same & (excess >= 0.6) & (number >= 5) & ~shared
+    held = dates & same & (excess >= 0.6) & (number >= 5) & ~shared & (np.abs(step) > _MOST_ZONES)
     flagged = dates & (number >= 4) & (same & (changed >= 0.6) & (excess >= 0.2) | (excess >= 0.6)) & ~shared
     # Of texts such as 03/04/2026 no number is known; and where days and months are swapped, many stay as they are.
     others, filled = _spread(baseline, comparison.changed), _spread(baseline, comparison.filled)

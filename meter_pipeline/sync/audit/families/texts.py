@@ -11,6 +11,7 @@ import numpy as np
 
 from meter_pipeline.sync.audit.amounts import CURRENCY
 from meter_pipeline.sync.audit.baseline import Band, Baseline, Floats, Mask, band, novelty
+from meter_pipeline.sync.audit.families.moves import are_back_at_zero
 from meter_pipeline.sync.audit.families.speaking import at_most, percent, ratio, short, spell_range, spoken
 from meter_pipeline.sync.audit.findings import NEEDED, Finding
 from meter_pipeline.sync.audit.profile import JobProfile
@@ -67,6 +68,8 @@ def find_marks(baseline: Baseline) -> Iterator[Finding]:
             held, flagged = excess < -np.inf, (excess >= 0.5) & ((number >= 3) | few)
         elif flag in (ZERO, NEGATIVE):
             held = (excess >= 0.85) & (number >= 5) & (usual.high <= 0.1)
+            if flag == ZERO and held.any():
+                held &= ~are_back_at_zero(baseline)
             flagged = (excess >= 0.4) & (number >= 4) | few
             if flag == ZERO:
                 flagged |= (excess >= _FREE) & (number >= 4) & (usual.jobs >= 5) & _is_money(baseline, excess >= _FREE)

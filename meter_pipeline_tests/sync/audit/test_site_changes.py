@@ -1,0 +1,101 @@
+"""What sites do by themselves, to all items at once, is at most a doubt; what looks like it and is broken is held."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from random import Random
+
+import pytest
+
+from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD
+from meter_pipeline_tests.sync.audit.pages import Item, Page, judge_after, named, shop, spoil
+
+
+def price(item: Item) -> float:
+    return float(item["price"][1:].replace(",", ""))
+
+
+@pytest.mark.parametrize(("hours", "outcome"), [(1, FLAGGED), (-1, FLAGGED), (9, FLAGGED), (24, HELD), (-72, HELD)])
+def test_all_times_may_be_those_of_another_zone_and_not_of_another_day(hours: int, outcome: str) -> None:
+    chance = Random(6)
+    times = [datetime(2025, 8, 1) + timedelta(minutes=chance.randrange(40_000)) for _ in range(80)]
+
+    def listed(day: int, later: timedelta = timedelta()) -> list[Item]:
+        return [
+            {"ad": f"A{number}", "since": f"{times[number] + later:%Y-%m-%dT%H:%M:%SZ}"} for number in range(day, 70)
+        ]
+
+    verdict = judge_after([listed(day) for day in range(7)], listed(7, timedelta(hours=hours)))
+    assert verdict.outcome == outcome
+    assert named(verdict) == {("dates", "since")}
+
+
+@pytest.mark.parametrize("low", [0, 1])
+def test_counts_that_few_items_gain_may_start_again(low: int) -> None:
+    chance = Random(4)
+    points = [chance.randrange(20, 90) for _ in range(24)]
+    days = []
+    for _ in range(12):
+        days.append([{"team": f"Team {number}", "points": count} for number, count in enumerate(points)])
+        points = [count + (3 if chance.random() < 0.15 else 0) for count in points]
+    started = [item | {"points": low * (1 + number % 2)} for number, item in enumerate(days[-1])]
+    verdict = judge_after(days, started)
+    assert verdict.outcome == FLAGGED
+    assert {field for _, field in named(verdict)} == {"points"}
+    assert Page().scrape_all([*days[:3], days[3]])[-1].outcome == ACCEPTED
+
+
+def test_prices_do_not_start_again() -> None:
+    *days, last = shop(10)
+    assert judge_after(days, spoil(last, lambda item: item | {"price": "£0.00"})).outcome == HELD
+    assert judge_after(days, spoil(last, lambda item: item | {"price": f"£{1 + price(item) % 3:.2f}"})).outcome == HELD
+
+
+def test_few_small_counts_are_not_those_of_other_items() -> None:
+    chance = Random(3)
+    replies = [round(10 ** chance.uniform(0.5, 3.5)) for _ in range(40)]
+    days = [
+        [{"thread": f"T{number}", "replies": count, "day": day} for number, count in enumerate([*replies, 0, 1, 2, 3])]
+        for day in range(8)
+    ]
+    started = [item | {"replies": number % 4} for number, item in enumerate(days[7])]
+    assert ("other item", "replies") not in named(judge_after(days[:7], started))
+    slid = [item | {"replies": days[7][place - 1]["replies"]} for place, item in enumerate(days[7])]
+    assert ("other item", "replies") in named(judge_after(days[:7], slid))
+
+
+def discounted(item: Item, least: float, most: float) -> Item:
+    """An item with a discount of its own, by its name."""
+    factor = Random(item["url"]).uniform(least, most)
+    return item | {"price": f"£{price(item) * factor:,.2f}"}
+
+
+def test_a_sale_may_have_another_discount_for_each_item_and_not_a_price_of_another_kind() -> None:
+    *days, last = shop(8)
+    sale = judge_after(days, [discounted(item, 0.55, 0.8) for item in last])
+    assert (sale.outcome, {field for _, field in named(sale)}) == (FLAGGED, {"price"})
+    for least, most in ((0.3, 1.9), (0.02, 0.04), (1.6, 2.2)):
+        other = judge_after(days, [discounted(item, least, most) for item in last])
+        assert other.outcome != ACCEPTED
+        assert ("step", "price") in named(other) or ("partial", "price") in named(other)
+    assert judge_after(days, [discounted(item, 0.63, 0.63) for item in last]).outcome == HELD
+
+
+def test_prices_that_are_rounded_repeat_and_are_a_doubt() -> None:
+    chance = Random(2)
+    fees = [round(chance.uniform(5, 20), 2) for _ in range(30)]
+    days = [[{"plan": f"P{number}", "fee": fee, "day": day} for number, fee in enumerate(fees)] for day in range(8)]
+    whole = [round(fee) for fee in fees]
+    rounded = judge_after(days[:7], [item | {"fee": fee} for item, fee in zip(days[7], whole, strict=True)])
+    assert (rounded.outcome, named(rounded)) == (FLAGGED, {("distinct", "fee")})
+    steps = [1000 * (fee // 5) for fee in whole]
+    repeated = judge_after(days[:7], [item | {"fee": fee} for item, fee in zip(days[7], steps, strict=True)])
+    assert repeated.outcome == HELD
+
+
+@pytest.mark.parametrize("length", [24, 50, 120])
+def test_every_other_item_of_a_list_that_keeps_its_items_is_missed(length: int) -> None:
+    days = [shop(1, items=length + 9)[0][day % 3 : day % 3 + length + day % 2] for day in range(8)]
+    verdict = judge_after(days[:7], days[7][::2])
+    assert verdict.outcome == FLAGGED
+    assert named(verdict) == {("items", None)}
