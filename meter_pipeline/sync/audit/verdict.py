@@ -38,6 +38,7 @@ _OF_ROWS: tuple[tuple[Callable[[Baseline], Iterator[Finding]], Callable[[Near], 
     (steps.find_steps, _ITEMS),
     (belonging.find_other_fields, _ITEMS),
     (belonging.find_other_items, _ITEMS),
+    (belonging.find_closed_gaps, _ITEMS),
     (levels.find_levels, _ITEMS),
     (levels.find_impossible_dates, _FIELDS),
 )

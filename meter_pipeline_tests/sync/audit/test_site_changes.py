@@ -99,3 +99,21 @@ def test_every_other_item_of_a_list_that_keeps_its_items_is_missed(length: int) 
     verdict = judge_after(days[:7], days[7][::2])
     assert verdict.outcome == FLAGGED
     assert named(verdict) == {("items", None)}
+
+
+def test_values_that_slide_up_over_the_gaps_of_their_column_are_held_and_a_list_with_these_last_is_not() -> None:
+    chance = Random(11)
+    rated = [None if chance.random() < 0.3 else round(chance.uniform(3, 5), 1) for _ in range(50)]
+    *days, last = [
+        [item | {"rating": rating} for item, rating in zip(day, rated, strict=True)] for day in shop(8, items=50)
+    ]
+    values = [rating for rating in rated if rating is not None]
+    slid = [item | {"rating": values[place] if place < len(values) else None} for place, item in enumerate(last)]
+    verdict = judge_after(days, slid)
+    assert verdict.outcome == HELD
+    assert ("other item", "rating") in named(verdict)
+    ordered = sorted(last, key=lambda item: item["rating"] is None)
+    assert judge_after(days, ordered).outcome == ACCEPTED
+    # Other items may be rated another day.
+    others = [item | {"rating": last[place - 1]["rating"]} for place, item in enumerate(last)]
+    assert ("other item", "rating") not in named(judge_after(days, others))

@@ -17,7 +17,7 @@ from meter_pipeline.sync.audit.comparison import (
     values_changed,
 )
 from meter_pipeline.sync.audit.families.speaking import at_most, percent, spoken
-from meter_pipeline.sync.audit.findings import Finding
+from meter_pipeline.sync.audit.findings import NEEDED, Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 
 # Most fields of a job whose pairs of fields are compared.
@@ -26,6 +26,9 @@ _FEW = 3
 # The share of the whole numbers between the smallest and the largest that occur: those that other items have by chance,
 # and those that they do not.
 _DENSE, _SPARSE = 0.3, 0.01
+# The fewest values and gaps whose order says something, and the least share of its values that a column gets or loses
+# when it slides up over its gaps.
+_FEWEST_GAPS, _SLID = 3, 0.25
 # In how many items two fields may have been equal before, to call them related: a price and a list price.
 _RELATED = 0.15
 
@@ -198,3 +201,49 @@ def find_other_items(baseline: Baseline) -> Iterator[Finding]:
         )
 
     yield from spoken(baseline, "other item", held, flagged, seen, say, high=np.full(count, 0.4))
+
+
+def find_closed_gaps(baseline: Baseline) -> Iterator[Finding]:
+    """Fields whose gaps are all at the end of the list now, in items that had a value, while others got one.
+
+    So it comes where each field is read alone and items without it are left out: its values slide up over the gaps.
+    """
+    now, last = baseline.now, baseline.profiles[-1]
+    comparison = compare(now, last)
+    if comparison is None or comparison.matched < 2 * _FEWEST_GAPS:
+        return
+    is_closed = _are_gaps_last(now)
+    if not is_closed.any():
+        return
+    here, there = comparison.places
+    mine, other = shared_fields(now, last)
+    has, had = now.sketch.marks[here][:, mine] != 0, last.sketch.marks[there][:, other] != 0
+    got, lost = np.zeros(len(now.paths)), np.zeros(len(now.paths))
+    got[mine], lost[mine] = (has & ~had).sum(axis=0), (had & ~has).sum(axis=0)
+    filled = (now.sketch.marks != 0).sum(axis=0)
+    slid = is_closed & (np.minimum(got, lost) >= _FEWEST_GAPS) & (got + lost >= _SLID * filled)
+    if not slid.any():
+        return
+    # A page may list the items without a value last, but then it does from job to job.
+    were_closed = baseline.past(_are_gaps_last).any(axis=0)
+    held = _pad(slid, len(baseline.paths)) & ~were_closed & (baseline.mask("other item").sum(axis=0) >= NEEDED)
+    seen = _pad((got + lost) / comparison.matched, len(baseline.paths))
+
+    def say(place: int) -> str:
+        return (
+            f"{baseline.paths[place]} has values in the first items and none in the last ones; {percent(seen[place])} "
+            f"of the items that the job before had too got a value or lost theirs: those of other items"
+        )
+
+    yield from spoken(baseline, "other item", held, held, seen, say, high=np.zeros(len(baseline.paths)))
+
+
+def _are_gaps_last(profile: JobProfile) -> npt.NDArray[np.bool_]:
+    """By field, whether some items have no value, and all of these come after those that have one."""
+    cached: npt.NDArray[np.bool_] | None = profile.memory.get("gaps")
+    if cached is None:
+        has = profile.sketch.marks[np.argsort(profile.sketch.places, kind="stable")] != 0
+        number = has.sum(axis=0)
+        some = (number >= _FEWEST_GAPS) & (len(has) - number >= _FEWEST_GAPS)
+        cached = profile.memory["gaps"] = some & ~(has[1:] & ~has[:-1]).any(axis=0) & has[:1].any(axis=0)
+    return cached
