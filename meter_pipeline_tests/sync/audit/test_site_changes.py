@@ -49,6 +49,11 @@ def test_prices_do_not_start_again() -> None:
     *days, last = shop(10)
     assert judge_after(days, spoil(last, lambda item: item | {"price": "£0.00"})).outcome == HELD
     assert judge_after(days, spoil(last, lambda item: item | {"price": f"£{1 + price(item) % 3:.2f}"})).outcome == HELD
+    bids = [
+        [item | {"bid": f"£{40.25 + 1.1 * (day + number):.2f}"} for number, item in enumerate(shop(1)[0])]
+        for day in range(8)
+    ]
+    assert judge_after(bids[:7], spoil(bids[7], lambda item: item | {"bid": "£0.00"})).outcome == HELD
 
 
 def test_few_small_counts_are_not_those_of_other_items() -> None:

@@ -20,6 +20,8 @@ _RARE = log(150)
 _STATES = 6
 # How much more frequent than ever a state is that all items have.
 _STUCK = 0.1
+# Counts below this have just started.
+_SMALL = 12
 # The share of the whole numbers between a field's smallest and largest that occur where these are few.
 _DENSE = 0.5
 # Jobs that a field lasts for before it is missed, and values that it has in them.
@@ -188,10 +190,13 @@ def find_fewer_distinct(baseline: Baseline) -> Iterator[Finding]:
     held = (usual.low >= 0.8) & (lost >= 0.5) & (count >= 8)
     if held.any():
         # Counts that started from zero and prices that were rounded repeat because there are few whole numbers.
-        numbers = baseline.seen(lambda profile: profile.numbers, np.nan)
+        numbers, before = (
+            baseline.spread(profile, profile.numbers, np.nan) for profile in (baseline.now, baseline.profiles[-1])
+        )
         with np.errstate(invalid="ignore"):
             is_dense = (numbers % 1 == 0).all(axis=1) & (numbers[:, 0] >= 0)
             is_dense &= share * count > _DENSE * (numbers[:, -1] - numbers[:, 0] + 1)
+            is_dense &= (numbers[:, -1] < _SMALL) | (np.abs(numbers - before)[:, [0, -1]] <= 1).all(axis=1)
         held &= ~is_dense | (numbers[:, 0] == numbers[:, -1])
         held &= ~are_back_at_zero(baseline)
     flagged = (usual.low >= 0.5) & (lost >= 0.3) & (count >= 6)

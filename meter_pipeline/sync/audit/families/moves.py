@@ -112,7 +112,9 @@ def only_grew(baseline: Baseline) -> Mask:
     """Fields of whole numbers that grew in many items so far and fell in hardly any, however few grow at once."""
     moved, up = baseline.past_steps(number_moved), baseline.past_steps(share_up)
     moves, grown = np.nansum(moved, axis=0), np.nansum(moved * up, axis=0)
-    return is_whole(baseline) & (moves >= _SURELY_GROWS) & (grown >= 0.97 * moves)
+    numbers = baseline.past(lambda profile: profile.numbers, np.nan)
+    were_whole = (np.nan_to_num(numbers) % 1 == 0).all(axis=(0, 2))
+    return is_whole(baseline) & were_whole & (moves >= _SURELY_GROWS) & (grown >= 0.97 * moves)
 
 
 def are_back_at_zero(baseline: Baseline) -> Mask:
