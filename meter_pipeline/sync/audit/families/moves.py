@@ -20,6 +20,8 @@ from meter_pipeline.sync.audit.profile import JobProfile
 SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
 # Numbers that grew, without one that fell, to call a field one that counts: by chance one in four thousand does.
 _SURELY_GROWS = 12
+# Jobs in which some have to grow before it is no surprise that all start again.
+_STEPS_GROWN = 5
 # Fewest numbers whose differences say something by being the same.
 _SAME_DIFFERENCE = 5
 # A counter that fell has started again if it is at most what it usually gains in this number of jobs, or at most this
@@ -108,19 +110,28 @@ def is_counter(baseline: Baseline, *, share_moving: float = 0.3, of_moving: bool
     return np.asarray((lowest >= 0.95) & (moving >= 2) & (shares >= share_moving))
 
 
-def only_grew(baseline: Baseline) -> Mask:
-    """Fields of whole numbers that grew in many items so far and fell in hardly any, however few grow at once."""
+def only_grew(baseline: Baseline, steps: int = 1) -> Mask:
+    """Fields of whole numbers that grew in many items so far and fell in hardly any, however few grow at once.
+
+    Args:
+        baseline: The job and those before it.
+        steps: From how many jobs to the next some have grown, at least.
+    """
     moved, up = baseline.past_steps(number_moved), baseline.past_steps(share_up)
     moves, grown = np.nansum(moved, axis=0), np.nansum(moved * up, axis=0)
     numbers = baseline.past(lambda profile: profile.numbers, np.nan)
     were_whole = (np.nan_to_num(numbers) % 1 == 0).all(axis=(0, 2))
+    were_whole &= (np.nan_to_num(moved) > 0).sum(axis=0) >= steps
     return is_whole(baseline) & were_whole & (moves >= _SURELY_GROWS) & (grown >= 0.97 * moves)
 
 
 def are_back_at_zero(baseline: Baseline) -> Mask:
-    """Fields whose numbers only grew and are all zero now, as the points of a new season."""
+    """Fields whose numbers only grew for some jobs and are mostly zero now, as the points of a new season.
+
+    Where few of them grow from job to job, most are still zero when the next job is scraped.
+    """
     numbers = baseline.seen(lambda profile: profile.numbers, np.nan)
-    return np.asarray((numbers[:, 0] == 0) & (numbers[:, -1] == 0)) & only_grew(baseline)
+    return np.asarray((numbers[:, 0] == 0) & (numbers[:, 2] == 0)) & only_grew(baseline, steps=_STEPS_GROWN)
 
 
 def start_again(baseline: Baseline, moves: Steps) -> Mask:

@@ -18,6 +18,7 @@ from meter_pipeline.sync.audit.families.belonging import crossed_fields
 from meter_pipeline.sync.audit.families.levels import have_both_signs
 from meter_pipeline.sync.audit.families.moves import (
     SALE_LOW,
+    are_back_at_zero,
     changed_share,
     count_on,
     find_moves,
@@ -206,11 +207,9 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     # And one with a discount for each item: all fell, none by much more than the others, but not all by the same.
     each = (moves.up <= 0.05) & (moves.rigid < 0.8) & (moves.spread <= _UNALIKE)
     may_be_sale = (swings | each) & (moves.overall < 0) & (moves.overall > SALE_LOW)
-    starts_again = only_grew(baseline) & start_again(baseline, moves)
     held = (
         ~fine
         & ~end
-        & ~starts_again
         & (
             large & (compared >= 3) & ~may_be_sale
             | single & (beyond >= log(8))
@@ -221,11 +220,11 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     # What has only grown so far does not fall, unless it starts again.
     number = moves.changed * (1 - moves.up)
     fallen = ratio(number, _spread(baseline, comparison.filled))
-    falls = only_grew(baseline) & (fallen >= 0.25) & (number >= 6) & ~starts_again
+    falls = only_grew(baseline) & (fallen >= 0.25) & (number >= 6) & ~start_again(baseline, moves)
     flagged |= falls
     if flagged.any():
         counts = count_on(baseline, last, comparison)
-        held, flagged = held & ~counts, flagged & ~counts
+        held, flagged = held & ~counts & ~are_back_at_zero(baseline), flagged & ~counts
     # Steps of dates are differences, which have no factor and are judged elsewhere.
     seen = np.exp(np.minimum(np.where(changed >= 0.5, moves.overall, moves.step), _MOST_STEP))
     factors = Band(np.exp(-usual.high), np.exp(usual.high), usual.width, usual.jobs)
@@ -332,7 +331,7 @@ def _judge_partial(baseline: Baseline, last: JobProfile, comparison: Comparison,
     held = ~fine & ~end & one_way & surprising & (excess >= 0.25) & same & (size >= log(1.25))
     held |= shuffled & (excess >= 0.6) & (apart >= log(3)) & (usual.high <= 0.3)
     if held.any():
-        held &= ~(only_grew(baseline) & start_again(baseline, moves))
+        held &= ~are_back_at_zero(baseline)
 
     def say(place: int) -> str:
         if shuffled[place] and changed[place] <= usual.high[place]:
