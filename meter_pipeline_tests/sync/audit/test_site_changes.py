@@ -123,3 +123,22 @@ def test_values_that_slide_up_over_the_gaps_of_their_column_are_held_and_a_list_
     # Other items may be rated another day.
     others = [item | {"rating": last[place - 1]["rating"]} for place, item in enumerate(last)]
     assert ("other item", "rating") not in named(judge_after(days, others))
+
+
+@pytest.mark.parametrize(
+    ("address", "outcome"),
+    [
+        ("https://shop.example/p/{}?ref=list", FLAGGED),
+        ("https://shop.example/p/{0}?utm_source=list&pos={0}#top", FLAGGED),
+        ("https://shop.example/cart?add={}", HELD),
+        ("/p/{}?ref=list", HELD),
+    ],
+)
+@pytest.mark.parametrize("is_key", [True, False])
+def test_addresses_may_get_a_query_and_not_another_path(address: str, outcome: str, is_key: bool) -> None:
+    *days, last = [
+        [item if is_key else item | {"sku": f"N{number}"} for number, item in enumerate(day)] for day in shop(8)
+    ]
+    verdict = judge_after(days, [item | {"url": address.format(number)} for number, item in enumerate(last)])
+    assert verdict.outcome == outcome
+    assert ("pattern", "url") in named(verdict)

@@ -30,6 +30,7 @@ from meter_pipeline.sync.audit.values import (
     URL,
     ZERO,
     mark,
+    pattern_of,
 )
 from meter_pipeline.sync.values.currencies import FAMILIES, SIGNS
 from meter_pipeline.text.counts import count_of
@@ -41,6 +42,7 @@ _FREE = 0.15
 _FINER, _FEWEST_FINER, _UNROUNDED = 0.1, 4, 12
 _CURRENCY = re.compile(CURRENCY)
 _NO_UNIT = mark("")
+_QUERY = re.compile(r"[?#]")
 
 
 def find_marks(baseline: Baseline) -> Iterator[Finding]:
@@ -170,6 +172,26 @@ def _has_other_host(baseline: Baseline) -> Mask:
     return (now * 2 > baseline.filled_now) & (hosts[0] >= 0.9) & (hosts[1] >= 0.9) & (new >= 0.5)
 
 
+def _only_adds_queries(baseline: Baseline, asked: Mask) -> Mask:
+    """Whether addresses are written as before but for a query, as one that counts clicks; of the fields asked.
+
+    The samples show it: a query that begins beyond them is not seen.
+    """
+    result = np.zeros(len(asked), np.bool_)
+    for place in np.flatnonzero(asked).tolist():
+        path = baseline.paths[place]
+        now = baseline.now.place.get(path)
+        if now is None or not baseline.now.forms[now, URL]:
+            continue
+        known: set[int] = set()
+        for profile in baseline.profiles:
+            before = profile.place.get(path)
+            known.update(profile.patterns.marks[profile.patterns.fields == before].tolist())
+        addresses = [_QUERY.split(text.strip('"'), 1) for text in baseline.now.samples[now]]
+        result[place] = all(len(parts) > 1 and mark(pattern_of(parts[0])) in known for parts in addresses)
+    return result
+
+
 def _hosted(baseline: Baseline, profile: JobProfile) -> Floats:
     """By field, the share of its addresses with a host among the most frequent ones."""
     units = profile.units
@@ -187,8 +209,8 @@ def find_new_patterns(baseline: Baseline) -> Iterator[Finding]:
     excess = np.where(jobs >= 3, new.seen - 1.5 * new.usual, 0)
     held = (excess >= 0.7) & (new.usual <= 0.1) & (texts >= 6)
     held &= ~_is_same_currency(baseline, held)
-    if (held & (forms[:, URL] > 0)).any():
-        held &= ~_has_other_host(baseline)
+    if (addresses := held & (forms[:, URL] > 0)).any():
+        held &= ~_has_other_host(baseline) & ~_only_adds_queries(baseline, addresses)
     finer = _finer(baseline, mask)
     is_finer = (finer >= _FINER) & (excess < 0.35)
     flagged = (excess >= 0.35) & (baseline.filled_now >= 5) | is_finer
@@ -247,6 +269,7 @@ def find_other_lengths(baseline: Baseline) -> Iterator[Finding]:
     cut = np.maximum(high.below(now_log[:, 2]), high.above(now_log[:, 2])) - noise
     apart = (low.above(now_log[:, 0]) > 0) & (now_log[:, 0] > high.high) | (now_log[:, 2] < low.low)
     held = known & apart & (moved >= log(1.6)) & (count >= 6)
+    held &= ~_only_adds_queries(baseline, held)
     flagged = known & ((moved >= log(1.6)) | (cut >= log(2)))
     # On the page of one product, only what no title does.
     flagged |= texts & (count < 5) & (middle.jobs >= 5) & (np.nan_to_num(moved, nan=-np.inf) >= log(4))
