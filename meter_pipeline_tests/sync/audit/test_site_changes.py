@@ -46,6 +46,15 @@ def test_counts_that_few_items_gain_may_start_again_at_zero(jobs: int, first: tu
     assert {field for _, field in named(verdict)} == {"points"}
 
 
+@pytest.mark.parametrize(("unit", "outcome"), [(1, HELD), (0.17, ACCEPTED)])
+def test_whole_counts_do_not_start_again_with_fractions_and_sums_may(unit: float, outcome: str) -> None:
+    def summed(day: int, scale: float = 1.0) -> list[Item]:
+        return [{"song": f"S{n}", "sum": round((900 + 37 * n + 5 * day) * unit * scale, 4)} for n in range(40)]
+
+    verdict = judge_after([summed(day) for day in range(9)], summed(9, 0.01))
+    assert (("step", "sum") in named(verdict)) == (outcome == HELD)
+
+
 def test_prices_do_not_start_again() -> None:
     *days, last = shop(10)
     assert judge_after(days, spoil(last, lambda item: item | {"price": "£0.00"})).outcome == HELD

@@ -119,10 +119,8 @@ def only_grew(baseline: Baseline, steps: int = 1) -> Mask:
     """
     moved, up = baseline.past_steps(number_moved), baseline.past_steps(share_up)
     moves, grown = np.nansum(moved, axis=0), np.nansum(moved * up, axis=0)
-    numbers = baseline.past(lambda profile: profile.numbers, np.nan)
-    were_whole = (np.nan_to_num(numbers) % 1 == 0).all(axis=(0, 2))
-    were_whole &= (np.nan_to_num(moved) > 0).sum(axis=0) >= steps
-    return is_whole(baseline) & were_whole & (moves >= _SURELY_GROWS) & (grown >= 0.97 * moves)
+    often = (np.nan_to_num(moved) > 0).sum(axis=0) >= steps
+    return is_whole(baseline) & were_whole(baseline) & often & (moves >= _SURELY_GROWS) & (grown >= 0.97 * moves)
 
 
 def are_back_at_zero(baseline: Baseline) -> Mask:
@@ -164,3 +162,9 @@ def is_whole(baseline: Baseline) -> Mask:
     """Whether the numbers of each field are whole, as counts are."""
     numbers = baseline.seen(lambda profile: profile.numbers, np.nan)
     return np.asarray((np.nan_to_num(numbers) % 1 == 0).all(axis=1))
+
+
+def were_whole(baseline: Baseline) -> Mask:
+    """Whether the numbers of each field were whole in all accepted jobs."""
+    numbers = baseline.past(lambda profile: profile.numbers, np.nan)
+    return np.asarray((np.nan_to_num(numbers) % 1 == 0).all(axis=(0, 2)))

@@ -33,6 +33,7 @@ from meter_pipeline.sync.audit.families.moves import (
     start_again,
     step_size,
     step_spread,
+    were_whole,
 )
 from meter_pipeline.sync.audit.families.speaking import at_most, percent, ratio, short, spoken
 from meter_pipeline.sync.audit.findings import Finding
@@ -181,7 +182,8 @@ def _judge_steps(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     noise += np.where(usual_changed.low >= _RESTLESS, usual.high * 4 / np.maximum(usual.jobs, 1), 0)
     beyond = np.where(known, size - usual.high - usual.width - noise, -np.inf)
     sale = is_sale(moves.step) & (moves.rigid >= 0.6) | _few_factors(baseline, comparison)
-    restart = is_counter(baseline) & (moves.overall < 0)
+    # What counts in whole numbers starts again with these.
+    restart = is_counter(baseline) & (moves.overall < 0) & (is_whole(baseline) | ~were_whole(baseline))
     fine = sale | restart
     # More than one item has to move, however rare that is.
     many = moves.changed >= np.where(compared <= 4, 2, 3)
