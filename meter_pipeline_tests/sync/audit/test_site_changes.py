@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD
-from meter_pipeline_tests.sync.audit.pages import Item, judge_after, named, shop, spoil
+from meter_pipeline_tests.sync.audit.pages import Item, Page, judge_after, named, shop, spoil
 
 
 def price(item: Item) -> float:
@@ -151,3 +151,13 @@ def test_addresses_may_get_a_query_and_not_another_path(address: str, outcome: s
     verdict = judge_after(days, [item | {"url": address.format(number)} for number, item in enumerate(last)])
     assert verdict.outcome == outcome
     assert ("pattern", "url") in named(verdict)
+
+
+def test_a_query_that_was_a_doubt_is_not_held_in_the_next_job_whose_samples_do_not_show_it() -> None:
+    *days, last = shop(8)
+    with_query = [item | {"url": f"https://shop.example/p/{number}?ref=list"} for number, item in enumerate(last)]
+    beyond = [item | {"url": f"https://shop.example/p/{number:045}?ref=list"} for number, item in enumerate(last)]
+    assert judge_after(days, beyond).outcome == HELD
+    page = Page()
+    assert page.scrape_all([*days, with_query])[-1].outcome == FLAGGED
+    assert page.scrape(beyond).outcome == FLAGGED

@@ -175,13 +175,17 @@ def _has_other_host(baseline: Baseline) -> Mask:
 def _only_adds_queries(baseline: Baseline, asked: Mask) -> Mask:
     """Whether addresses are written as before but for a query, as one that counts clicks; of the fields asked.
 
-    The samples show it: a query that begins beyond them is not seen.
+    The samples show it: a query that begins beyond them is not seen, but for one that was seen in the job before.
     """
     result = np.zeros(len(asked), np.bool_)
+    last = {finding.field for finding in baseline.accepted[-1].findings if finding.test == "pattern"}
     for place in np.flatnonzero(asked).tolist():
         path = baseline.paths[place]
         now = baseline.now.place.get(path)
         if now is None or not baseline.now.forms[now, URL]:
+            continue
+        if path in last:
+            result[place] = True
             continue
         known: set[int] = set()
         for profile in baseline.profiles:
