@@ -39,6 +39,8 @@ _FEW_STEPS = 4
 # With fewer items that were recognised by their other fields, another candidate is asked.
 _FEW_CHECKED = 20
 _MOST_OTHERS, _MOST_RIVALS = 48, 4
+# A field with no more values than this is a flag.
+_FLAG_VALUES = 2
 # Repeats that independent fields would have had, and the share of these that still counts as none.
 SURPRISING, _SELDOM = 3.0, 0.25
 
@@ -190,12 +192,22 @@ class Evidence:
     def _count_repeats(self, fields: Fields) -> Numbers:
         """By job, the number of pairs of items with the same values, other than whole items that repeat."""
         found = self._pairs * self._code(fields).collisions
-        return np.asarray(found - self._copies if self._without(self._others, fields).any() else found)
+        return np.asarray(found - self._copies if self._without(self._copied, fields).any() else found)
 
     @cached_property
     def _copies(self) -> Numbers:
-        """By job, the number of pairs of items that are alike in all fields that tell."""
-        return np.asarray(self._pairs * self._items.join_all(np.flatnonzero(self._others)).collisions)
+        """By job, the number of pairs of items that are copies of each other: alike in all fields that copies share."""
+        return np.asarray(self._pairs * self._items.join_all(np.flatnonzero(self._copied)).collisions)
+
+    @cached_property
+    def _copied(self) -> Mask:
+        """The fields that tell, and that a copy of an item shares with it.
+
+        A flag may mark the copy as promoted, and what is new in every job and in every item is made for each row.
+        """
+        is_flag = self._items.distinct.max(axis=0, initial=0) <= _FLAG_VALUES
+        is_whole = (self._items.distinct == self._items.present).all(axis=0)
+        return np.asarray(self._others & ~is_flag & ~(is_whole & (self._overlap < _STEADY)))
 
     @property
     def _pairs(self) -> Numbers:
@@ -287,10 +299,7 @@ class Evidence:
 
     def are_copies(self, fields: Fields) -> bool:
         """Whether items with the same value are whole items that repeat: alike in their other fields, above chance."""
-        # What is new in every job differs between copies, too, or is all that can tell.
-        others = self._without(self._others, fields)
-        steady = others & (self._overlap >= _STEADY)
-        return copies_agree(self._items, self._code(fields), steady if steady.any() else others)
+        return copies_agree(self._items, self._code(fields), self._without(self._copied, fields))
 
     def _add_changes(self, fields: Fields, measures: Measures, rivals: Sequence[Fields], steady: Mask) -> None:
         """Counts items that are recognised without the candidate and have another value of it."""
