@@ -78,6 +78,7 @@ class Candidate:
         reason: Why, for people.
         is_makeshift: Whether a better one takes its place as soon as there is one: a time or a picture, or two
             fields that may be different by chance.
+        is_text: Whether it is a text of words, such as a name or a title, which may be rewritten.
     """
 
     fields: tuple[str, ...]
@@ -91,6 +92,7 @@ class Candidate:
     verdict: str
     reason: str
     is_makeshift: bool = False
+    is_text: bool = False
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -149,13 +151,20 @@ class _Rated:
     is_attribute: bool = False
 
 
-def rank(samples: Sequence[JobSample], book: CodeBook | None = None, *, with_targets: bool = False) -> Search:
+def rank(
+    samples: Sequence[JobSample],
+    book: CodeBook | None = None,
+    *,
+    with_targets: bool = False,
+    kept: Fields = (),
+) -> Search:
     """Examines all candidates over samples that are in order of time.
 
     Args:
         samples: The samples.
         book: Codes that are known from other samples of the search.
         with_targets: Whether each item is that of another target, named by the column `TARGET_PATH`.
+        kept: The key so far; two fields are examined again also where a single one is enough in these samples.
     """
     evidence = Evidence(samples, ordered=not with_targets, book=book)
     rated = _rate_all(evidence, [(path,) for path in evidence.paths])
@@ -169,7 +178,9 @@ def rank(samples: Sequence[JobSample], book: CodeBook | None = None, *, with_tar
         ]  # fmt: skip
         parts = sorted(parts, key=lambda path: (-evidence.count((path,)).most_values * evidence.overlap(path), path))
         chosen = [path for path in evidence.paths if path in parts[:_PAIRED_FIELDS]]
-        rated += _rate_all(evidence, list(combinations(chosen, 2)))
+        rated = _judge_again(rated, _rate_all(evidence, list(combinations(chosen, 2))))
+    elif len(kept) > 1:
+        rated += _rate_all(evidence, [kept])
     rated = [_wait_for_better(found, rated, evidence) for found in rated]
     order = {path: number for number, path in enumerate(evidence.paths)}
     targets = max((len(sample.values) for sample in samples), default=0) if with_targets else None
@@ -226,6 +237,19 @@ def examine(
     return _candidate(_Rated(fields, measures, *verdict))
 
 
+def _judge_again(singles: list[_Rated], pairs: Sequence[_Rated]) -> list[_Rated]:
+    """Single fields and pairs, after it turned out that pairs recognise items where single fields alone seemed to."""
+    trusted = [found for found in pairs if found.measures.is_trusted]
+    for number, single in enumerate(singles):
+        measures = single.measures
+        others = [found.measures.matched for found in trusted if not set(found.fields) & set(single.fields)]
+        if measures.is_alone and max(others, default=0) * 2 >= measures.matched:
+            measures.is_alone = False
+            verdict, reason = judge(single.fields, measures, single.shape)
+            singles[number] = replace(single, verdict=verdict, reason=reason)
+    return [*singles, *pairs]
+
+
 def _is_tried_alone(evidence: Evidence, fields: Fields) -> bool:
     return find_first_reason(evidence, fields, evidence.count(fields)) is None
 
@@ -234,7 +258,7 @@ def _is_enough_alone(found: _Rated) -> bool:
     """Whether no two fields are looked for: one does, and shows neither changes nor repeats that two may not have."""
     measures = found.measures
     is_clean = not measures.changes and (measures.are_distinct or measures.uniqueness >= _CLEAN)
-    return found.verdict != REFUSED and found.shape < LONG and is_clean
+    return found.verdict != REFUSED and found.shape < LONG and is_clean and not measures.is_alone
 
 
 def _may_need_another(found: _Rated) -> bool:
@@ -383,4 +407,5 @@ def _candidate(found: _Rated) -> Candidate:
         found.verdict,
         found.reason,
         found.is_attribute or found.spread > 0,
+        found.shape == WORDS and len(found.fields) == 1,
     )

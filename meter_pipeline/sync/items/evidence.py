@@ -45,6 +45,11 @@ _FLAG_VALUES = 2
 SURPRISING, _SELDOM = 3.0, 0.25
 
 
+def _count_pairs(items: Codes) -> Numbers:
+    """Number of pairs of items, by job."""
+    return np.asarray(items * (items - 1) / 2)
+
+
 class Evidence:
     """Measures candidates over jobs.
 
@@ -187,17 +192,20 @@ class Evidence:
 
     def _expect_repeats(self, fields: Fields) -> Numbers:
         """By job, how often two items would have the same values if each field had its own independently."""
-        return np.asarray(self._pairs * np.prod([self._code((path,)).collisions for path in fields], axis=0))
+        collisions = np.prod([self._code((path,)).collisions for path in fields], axis=0)
+        return np.asarray(_count_pairs(self._items.sizes) * collisions)
 
     def _count_repeats(self, fields: Fields) -> Numbers:
         """By job, the number of pairs of items with the same values, other than whole items that repeat."""
-        found = self._pairs * self._code(fields).collisions
+        coded = self._code(fields)
+        found = _count_pairs(coded.present) * coded.collisions
         return np.asarray(found - self._copies if self._without(self._copied, fields).any() else found)
 
     @cached_property
     def _copies(self) -> Numbers:
         """By job, the number of pairs of items that are copies of each other: alike in all fields that copies share."""
-        return np.asarray(self._pairs * self._items.join_all(np.flatnonzero(self._copied)).collisions)
+        alike = self._items.join_all(np.flatnonzero(self._copied))
+        return np.asarray(_count_pairs(self._items.sizes) * alike.collisions)
 
     @cached_property
     def _copied(self) -> Mask:
@@ -208,11 +216,6 @@ class Evidence:
         is_flag = self._items.distinct.max(axis=0, initial=0) <= _FLAG_VALUES
         is_whole = (self._items.distinct == self._items.present).all(axis=0)
         return np.asarray(self._others & ~is_flag & ~(is_whole & (self._overlap < _STEADY)))
-
-    @property
-    def _pairs(self) -> Numbers:
-        """By job, the number of pairs of items."""
-        return np.asarray(self._items.sizes * (self._items.sizes - 1) / 2)
 
     def compare(self, candidates: Mapping[Fields, Measures], examined: Iterable[Fields] | None = None) -> None:
         """Adds what consecutive jobs show about candidates to their measures.

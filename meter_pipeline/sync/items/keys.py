@@ -22,11 +22,12 @@ from meter_pipeline.sync.items.candidates import (
     rank,
 )
 from meter_pipeline.sync.items.coding import CodeBook
+from meter_pipeline.sync.items.comparisons import Fields
 from meter_pipeline.sync.items.samples import TARGET_PATH, WHOLE_ITEMS, JobSample, sample_size
 from meter_pipeline.sync.items.verdicts import ACCEPTED, REFUSED
 
 # Goes up when the same jobs may get another key: a search of another version begins again with the next job.
-_VERSION = 2
+_VERSION = 3
 # Most jobs of a sample, and the same of pages of one item each: many of these weigh less than one list.
 SAMPLE_JOBS, SAMPLE_PAGES = 48, 96
 # Small jobs: enough of them to have this many items together, and this number at least. Large jobs: no more of them
@@ -40,6 +41,9 @@ _WATCHED_JOBS, _WATCHED_GROWTH, _WATCH_SAMPLE = 8, 1.05, 4
 # A key is final after this many comparisons with this many matched items and changes around it, or after this many
 # comparable jobs.
 _SURE_STEPS, _SURE_MATCHED, _SURE_CHANGES, _ENOUGH_EXAMINED = 3, 100, 3, 60
+# A text of words may be rewritten, or be that of a second item, once in a while: it takes this many comparisons of each
+# target to be sure of one.
+_SURE_ROUNDS = 10
 # In lists of fewer items on average, two fields together are never sure by that, and in others only after as many
 # changes: a second one that seldom changes looks like a part of the key at first.
 _FEW_ITEMS, _SURE_CHANGES_TOGETHER = 20, 30
@@ -202,17 +206,19 @@ def _search_again(
     read: Callable[[Sequence[JobRef]], Sequence[JobSample]],
     book: CodeBook,
 ) -> KeySearch:
-    search = search_key(read(choose_sample(jobs)), book) if count else guess(read(jobs), book)
-    key = _kept(known.key if known.examined >= _SURE_STEPS else None, search)
+    key = known.key if known.examined >= _SURE_STEPS else None
+    search = search_key(read(choose_sample(jobs)), book, key.paths if key else ()) if count else guess(read(jobs), book)
+    key = _kept(key, search)
     watched = None if key is None else _find_candidate(search, key)
-    is_final = key is not None and (count >= _ENOUGH_EXAMINED or _is_sure(watched, search))
+    rounds = count / (len(jobs) - count)
+    is_final = key is not None and (count >= _ENOUGH_EXAMINED or _is_sure(watched, search, rounds))
     kept = replace(search, candidates=search.candidates[:_KEPT])
     return KeySearch(key, kept, count, jobs[-1].place, is_final, watched)
 
 
-def _is_sure(key: Candidate | None, search: Search) -> bool:
-    """Whether a key has been seen so often that no later job is needed to confirm it."""
-    if key is None or key.is_makeshift or search.steps < _SURE_STEPS:
+def _is_sure(key: Candidate | None, search: Search, rounds: float) -> bool:
+    """Whether a key has been seen so often, with `rounds` comparisons of each target, that no later job can refute it."""
+    if key is None or key.is_makeshift or search.steps < _SURE_STEPS or (key.is_text and rounds < _SURE_ROUNDS):
         return False
     if len(key.fields) > 1 and search.items < _FEW_ITEMS * search.jobs:
         # Items that are still to come may have the same two values: so far a short list has had few.
@@ -312,7 +318,7 @@ def choose_sample(jobs: Sequence[JobRef], most: int | None = None) -> list[JobRe
     return sorted(sample, key=lambda job: job.place)
 
 
-def search_key(samples: Sequence[JobSample], book: CodeBook | None = None) -> Search:
+def search_key(samples: Sequence[JobSample], book: CodeBook | None = None, kept: Fields = ()) -> Search:
     """The key that samples support, and all candidates with their evidence.
 
     Pages of one item each are compared together. Lists are compared page by page; if that supports no key, and runs
@@ -321,16 +327,17 @@ def search_key(samples: Sequence[JobSample], book: CodeBook | None = None) -> Se
     Args:
         samples: Samples of jobs, in any order.
         book: Codes that are known from other samples of the search.
+        kept: The fields of the key so far.
     """
     ordered = sorted((sample for sample in samples if sample.items), key=lambda sample: sample.place)
     if _is_one_item_each(ordered):
-        return rank(_join_pages(ordered), book, with_targets=True)
+        return rank(_join_pages(ordered), book, with_targets=True, kept=kept)
     lists = [sample for sample in ordered if sample.items > 1]
-    search = rank(lists, book)
+    search = rank(lists, book, kept=kept)
     if search.key is None:
         joined = _join_runs(lists)
         if len(joined) < len(lists):
-            by_run = rank(joined, book)
+            by_run = rank(joined, book, kept=kept)
             return by_run if by_run.key is not None else search
     return search
 

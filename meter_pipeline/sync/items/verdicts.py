@@ -68,8 +68,7 @@ def is_unique(measures: Measures) -> bool:
 
 def _is_nearly_unique(evidence: Evidence, fields: Fields, measures: Measures) -> bool:
     """Whether values of a short list repeat hardly more often than may be, and only where whole items do."""
-    is_near = 1 - measures.uniqueness <= _bound(measures, 1)
-    return is_near and measures.presence == 1 and evidence.are_copies(fields)
+    return 1 - measures.uniqueness <= _bound(measures, 1) and evidence.are_copies(fields)
 
 
 def _bound(measures: Measures, deviations: int) -> float:
