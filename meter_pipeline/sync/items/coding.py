@@ -234,10 +234,14 @@ class Coded:
         return np.bincount(self.jobs[is_last], minlength=len(self.counts))
 
     @cached_property
+    def equals(self) -> Numbers:
+        """Number of the pairs of values of each sample that are equal."""
+        return np.bincount(self.jobs, weights=np.maximum(self.own - 1, 0), minlength=len(self.counts)) / 2
+
+    @cached_property
     def collisions(self) -> Numbers:
         """Share of the pairs of values of each sample that are equal."""
-        equal = np.bincount(self.jobs, weights=np.maximum(self.own - 1, 0), minlength=len(self.counts))
-        return np.asarray(equal / np.maximum(self.present * (self.present - 1), 1), np.float64)
+        return np.asarray(self.equals * 2 / np.maximum(self.present * (self.present - 1), 1), np.float64)
 
 
 @dataclass(frozen=True)

@@ -45,11 +45,6 @@ _FLAG_VALUES = 2
 SURPRISING, _SELDOM = 3.0, 0.25
 
 
-def _count_pairs(items: Codes) -> Numbers:
-    """Number of pairs of items, by job."""
-    return np.asarray(items * (items - 1) / 2)
-
-
 class Evidence:
     """Measures candidates over jobs.
 
@@ -192,20 +187,18 @@ class Evidence:
 
     def _expect_repeats(self, fields: Fields) -> Numbers:
         """By job, how often two items would have the same values if each field had its own independently."""
-        collisions = np.prod([self._code((path,)).collisions for path in fields], axis=0)
-        return np.asarray(_count_pairs(self._items.sizes) * collisions)
+        pairs = self._items.sizes * (self._items.sizes - 1) / 2
+        return np.asarray(pairs * np.prod([self._code((path,)).collisions for path in fields], axis=0))
 
     def _count_repeats(self, fields: Fields) -> Numbers:
         """By job, the number of pairs of items with the same values, other than whole items that repeat."""
-        coded = self._code(fields)
-        found = _count_pairs(coded.present) * coded.collisions
-        return np.asarray(found - self._copies if self._without(self._copied, fields).any() else found)
+        found = self._code(fields).equals
+        return found - self._copies if self._without(self._copied, fields).any() else found
 
     @cached_property
     def _copies(self) -> Numbers:
         """By job, the number of pairs of items that are copies of each other: alike in all fields that copies share."""
-        alike = self._items.join_all(np.flatnonzero(self._copied))
-        return np.asarray(_count_pairs(self._items.sizes) * alike.collisions)
+        return self._items.join_all(np.flatnonzero(self._copied)).equals
 
     @cached_property
     def _copied(self) -> Mask:

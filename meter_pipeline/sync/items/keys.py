@@ -217,7 +217,7 @@ def _search_again(
 
 
 def _is_sure(key: Candidate | None, search: Search, rounds: float) -> bool:
-    """Whether a key has been seen so often, with `rounds` comparisons of each target, that no later job can refute it."""
+    """Whether a key has been seen so often that no later job is needed, after `rounds` comparisons of each target."""
     if key is None or key.is_makeshift or search.steps < _SURE_STEPS or (key.is_text and rounds < _SURE_ROUNDS):
         return False
     if len(key.fields) > 1 and search.items < _FEW_ITEMS * search.jobs:
@@ -239,7 +239,9 @@ def _kept(key: Candidate | None, search: Search) -> Candidate | None:
         # With more to go by than before, a doubt is a doubt; with less, the older jobs still count.
         return now if now.verdict == ACCEPTED or now.matched < key.matched else None
     is_better = best.stability > now.stability + _TIE or best.uniqueness > now.uniqueness + _TIE
-    is_better = is_better or (now.is_makeshift and not best.is_makeshift)
+    # Two fields became the key since one of them alone repeated or changed in jobs that are no longer in the sample.
+    is_part = set(best.fields) < set(now.fields)
+    is_better = is_better or (now.is_makeshift and not best.is_makeshift and not is_part)
     return best if is_better or (key.kind == TARGET and best.kind == FIELDS) else now
 
 

@@ -21,9 +21,9 @@ def promote(draw: random.Random, page: list[Item]) -> list[Item]:
     return [dict(draw.choice(page[3:])), *page]
 
 
-def rates(draw: random.Random, days: int) -> list[list[Item]]:
-    """All rates between seven currencies, which move in every job; one of them is promoted."""
-    pairs = [(one, other) for one in "ABCDEFG" for other in "ABCDEFG" if one != other]
+def rates(draw: random.Random, days: int, currencies: str = "ABCDEFG") -> list[list[Item]]:
+    """All rates between currencies, which move in every job; one of them is promoted."""
+    pairs = [(one, other) for one in currencies for other in currencies if one != other]
     costs = {pair: draw.uniform(1, 99) for pair in pairs}
     pages = []
     for _ in range(days):
@@ -157,3 +157,45 @@ def test_a_picture_of_each_item_is_better_than_two_fields_that_several_items_sha
     search = search_key(pages_of(pages))
     assert candidate(search, "zorp", "art").verdict == "accepted"
     assert fields_of(search) == ("bild",)
+
+
+@pytest.mark.parametrize("mark", [True, "Anzeige"])
+def test_a_copy_that_is_marked_as_promoted_is_a_copy(mark: object) -> None:
+    found = []
+    for seed in range(8):
+        draw = random.Random(seed)
+        pages = rates(draw, 10, "ABCD")
+        for page in pages:
+            page[0]["krell"] = mark
+            for rate in page[1:]:
+                rate["krell"] = False if mark is True else None
+        found.append(fields_of(search_key(pages_of(pages))))
+    assert set(found) == {("zorp", "plim")}
+
+
+def test_tokens_made_for_each_row_do_not_tell_copies_apart() -> None:
+    found = []
+    for seed in range(8):
+        draw = random.Random(seed)
+        pages = [[rate | {"krell": f"{draw.getrandbits(48):x}"} for rate in page] for page in rates(draw, 10)]
+        found.append(fields_of(search_key(pages_of(pages))))
+    assert set(found) == {("zorp", "plim")}
+
+
+def test_a_copy_and_a_gap_do_not_rule_out_the_id_of_a_short_list() -> None:
+    found = []
+    for seed in range(8):
+        draw = random.Random(seed)
+        flats = [{"zorp": f"{n}K{n * 37}", "plim": f"{n % 3} Zimmer", "preis": 500 + n * 31} for n in range(12)]
+        pages = []
+        for day in range(12):
+            for flat in draw.sample(flats, 3):
+                flat["preis"] = draw.randrange(500, 900)
+            page = [flat | {"krell": f"Wohnung {n} am See"} for n, flat in enumerate(flats)]
+            page = promote(draw, page) if day % 4 else page
+            page[-1]["zorp"] = None if day == 5 else page[-1]["zorp"]
+            # The text is rewritten now and then.
+            page[day]["krell"] = f"Neu {day}"
+            pages.append(page)
+        found.append(fields_of(search_key(pages_of(pages))))
+    assert set(found) == {("zorp",)}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from itertools import accumulate
 from typing import Any
 
 import pytest
 
-from meter_pipeline.sync.items.keys import JobRef, find_key, search_key
+from meter_pipeline.sync.items.keys import JobRef, KeySearch, find_key, search_key
 from meter_pipeline.sync.items.samples import JobSample
 from meter_pipeline_tests.sync.items.test_keys import candidate, fields_of, pages_of
 
@@ -174,3 +175,66 @@ def test_two_fields_are_looked_for_again_until_much_has_changed_around_them(chan
     by_id = {sample.job_id: sample for sample in samples}
     found = find_key(refs_of(samples), lambda jobs: [by_id[job.job_id] for job in jobs])
     assert (fields_of(found), found.is_final) == (("zeile", "spalte"), is_final)
+
+
+def find_key_of(pages: list[list[Item]]) -> tuple[tuple[str, ...] | None, bool]:
+    """The key of a page's jobs and whether it is final, found job by job as a sync does."""
+    samples = pages_of(pages)
+    by_id = {sample.job_id: sample for sample in samples}
+    found = KeySearch()
+    for count in range(1, len(samples) + 1):
+        found = find_key(refs_of(samples[:count]), lambda refs: [by_id[ref.job_id] for ref in refs], found)
+    return fields_of(found), found.is_final
+
+
+def films(days: int, *, shared: int) -> list[list[Item]]:
+    """Films with votes; from a day on, a new film may have the title of another one of another year."""
+    draw = random.Random(0)
+    films = [{"zorp": f"Der {n}te Berg", "plim": 1960 + n % 23, "krell": n * 90} for n in range(60)]
+    pages = []
+    for day in range(days):
+        for film in draw.sample(films, 20):
+            film["krell"] += draw.randint(1, 90)
+        if day >= shared:
+            films[day - shared] = {**films[day + 20], "plim": 1961 + day, "krell": draw.randrange(5_000)}
+        pages.append([dict(film) for film in films])
+    return pages
+
+
+def test_a_name_that_two_items_share_later_gives_way_to_two_fields() -> None:
+    assert find_key_of(films(6, shared=9)) == (("zorp",), False)
+    assert find_key_of(films(14, shared=5))[0] == ("zorp", "plim")
+    assert find_key_of(films(14, shared=20)) == (("zorp",), True)
+
+
+def test_two_fields_stay_the_key_when_the_items_that_shared_one_of_them_leave() -> None:
+    draw = random.Random(0)
+    names = [*(f"Teil {n} vom Buch" for n in range(13)), "Beispiele"]
+    sections: list[Item] = [{"zorp": name, "stufe": 1 + n % 3, "text": f"Text {n}"} for n, name in enumerate(names)]
+    pages = []
+    for day in range(26):
+        for section in draw.sample(sections, 2):
+            section["text"] = f"Text {draw.getrandbits(40)}"
+        again = [{"zorp": "Beispiele", "stufe": 3, "text": "Noch mehr"}] if day < 9 else []
+        pages.append([dict(section) for section in [*sections, *again]])
+    assert find_key_of(pages[:8])[0] == ("zorp", "stufe")
+    assert find_key_of(pages)[0] == ("zorp", "stufe")
+
+
+def test_what_stands_at_the_same_places_is_no_key_where_two_fields_recognise_items() -> None:
+    for seed in range(6):
+        draw = random.Random(seed)
+        trains = [
+            {
+                "ab": f"{5 + n // 40:02}:{n // 2 % 20 * 3:02}",
+                "nach": f"Stadt {draw.choice('ABC')}{n % 2}",
+                "gleis": f"{n % 7}a",
+            }
+            for n in range(200)
+        ]
+        starts = accumulate(draw.randint(1, 5) for _ in range(12))
+        pages = [
+            [train | {"in": f"in {place * 3} min"} for place, train in enumerate(trains[start : start + 24])]
+            for start in starts
+        ]
+        assert fields_of(search_key(pages_of(pages))) in (("ab", "nach"), None)
