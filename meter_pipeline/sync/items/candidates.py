@@ -258,7 +258,8 @@ def _is_enough_alone(found: _Rated) -> bool:
     """Whether no two fields are looked for: one does, and shows neither changes nor repeats that two may not have."""
     measures = found.measures
     is_clean = not measures.changes and (measures.are_distinct or measures.uniqueness >= _CLEAN)
-    return found.verdict != REFUSED and found.shape < LONG and is_clean and not measures.is_alone
+    is_clean = is_clean and not (measures.is_alone or found.is_attribute)
+    return found.verdict != REFUSED and found.shape < LONG and is_clean
 
 
 def _may_need_another(found: _Rated) -> bool:
@@ -350,6 +351,8 @@ def _wait_for_better(found: _Rated, rated: Sequence[_Rated], evidence: Evidence)
         is_rival = other.shape != SPREAD or other.measures.most_items >= MANY_ITEMS or is_named_key(other.fields)
         is_rival = is_rival or may_be_chance or measure_strength(measures) < _STRONG_ALONE
         is_rival = is_rival and other.verdict == WAITING and other.measures.uniqueness >= measures.uniqueness
+        # What recognises less than half of the items has not done as well.
+        is_rival = is_rival and other.measures.matched * 2 >= measures.matched
         if is_rival and is_better and not (loss == own and evidence.name_same_items(found.fields, other.fields)):
             names = " + ".join(map(spell_path, other.fields))
             return replace(

@@ -190,7 +190,7 @@ def find_key_of(pages: list[list[Item]]) -> tuple[tuple[str, ...] | None, bool]:
 def films(days: int, *, shared: int) -> list[list[Item]]:
     """Films with votes; from a day on, a new film may have the title of another one of another year."""
     draw = random.Random(0)
-    films = [{"zorp": f"Der {n}te Berg", "plim": 1960 + n % 23, "krell": n * 90} for n in range(60)]
+    films: list[Item] = [{"zorp": f"Der {n}te Berg", "plim": 1960 + n % 23, "krell": n * 90} for n in range(60)]
     pages = []
     for day in range(days):
         for film in draw.sample(films, 20):
@@ -238,3 +238,35 @@ def test_what_stands_at_the_same_places_is_no_key_where_two_fields_recognise_ite
             for start in starts
         ]
         assert fields_of(search_key(pages_of(pages))) in (("ab", "nach"), None)
+
+
+def test_two_fields_are_looked_for_beside_a_picture_and_a_text_that_is_rewritten() -> None:
+    draw = random.Random(0)
+    goods: list[Item] = [
+        {"zorp": f"Modell {n // 4} blau", "plim": f"{36 + n % 4}", "krell": f"Text Nummer {n}", "bild": f"{n}a.jpg"}
+        for n in range(100)
+    ]
+    pages = []
+    for day in range(8):
+        goods[day * 7]["krell"] = f"Neuer Text {day}"
+        pages.append([good | {"preis": f"{draw.randrange(20, 24)} €"} for good in goods])
+    assert fields_of(search_key(pages_of(pages))) == ("zorp", "plim")
+
+
+def test_two_fields_do_not_wait_for_others_that_recognise_few_items() -> None:
+    for seed in range(8):
+        draw = random.Random(seed)
+        titles = draw.sample([(song, band) for song in range(45) for band in range(25)], 26)
+        songs: list[Item] = [
+            {"zorp": f"Lied {song} singt", "plim": f"Band {band} Ark", "wochen": draw.randrange(20)}
+            for song, band in titles
+        ]
+        pages = []
+        for week in range(6):
+            chart = songs[week : week + 20]
+            for song in chart:
+                song["wochen"] += 1
+            chart.sort(key=lambda song: song["wochen"] + draw.randrange(8))
+            # The place of the week before.
+            pages.append([song | {"vorher": place + draw.randrange(6)} for place, song in enumerate(chart)])
+        assert fields_of(search_key(pages_of(pages))) == ("zorp", "plim")
