@@ -12,7 +12,7 @@ from math import log
 import numpy as np
 
 from meter_pipeline.sync.audit.baseline import Band, Baseline, Floats, Mask, band
-from meter_pipeline.sync.audit.comparison import Comparison, Steps, follows_order, is_date, numbers_in_both
+from meter_pipeline.sync.audit.comparison import Comparison, Steps, follows_order, is_date
 from meter_pipeline.sync.audit.families.speaking import ratio
 from meter_pipeline.sync.audit.profile import JobProfile
 
@@ -22,8 +22,6 @@ SALE_LOW, _SALE_HIGH = log(0.24), log(0.96)
 _SURELY_GROWS = 12
 # Jobs in which some have to grow before it is no surprise that all start again.
 _STEPS_GROWN = 5
-# Fewest numbers whose differences say something by being the same.
-_SAME_DIFFERENCE = 5
 # A counter that fell has started again if it is at most what it usually gains in this number of jobs, or at most this
 # share of its value in the job before.
 _FIRST_JOBS, _NEXT_TO_NOTHING = 3, 0.02
@@ -142,20 +140,6 @@ def start_again(baseline: Baseline, moves: Steps) -> Mask:
     middle = np.sort(np.where(sizes > 0, sizes, np.inf), axis=0)[np.maximum(jobs - 1, 0) // 2, np.arange(len(jobs))]
     growth = np.expm1(np.where(jobs > 0, np.minimum(middle, 1), 1))
     return np.asarray(moves.step <= np.log(np.maximum(_FIRST_JOBS * growth, _NEXT_TO_NOTHING)))
-
-
-def count_on(baseline: Baseline, last: JobProfile, comparison: Comparison) -> Mask:
-    """Fields whose whole numbers all grew by the same difference, as weeks since something do: that is no factor."""
-    numeric, new, old = numbers_in_both(baseline.now, last, *comparison.places)
-    differences = np.where(new != old, new - old, np.nan)
-    found = np.zeros(len(baseline.now.paths), np.bool_)
-    for column, place in enumerate(numeric.tolist()):
-        own = differences[:, column]
-        own = own[~np.isnan(own)]
-        if len(own) >= _SAME_DIFFERENCE:
-            middle = np.sort(own)[len(own) // 2]
-            found[place] = middle > 0 and (own == middle).mean() >= 0.9
-    return is_whole(baseline) & (baseline.spread(baseline.now, found) > 0)
 
 
 def is_whole(baseline: Baseline) -> Mask:

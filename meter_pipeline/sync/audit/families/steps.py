@@ -15,12 +15,12 @@ import numpy as np
 from meter_pipeline.sync.audit.baseline import LOOKED_BACK, Band, Baseline, Floats, Mask
 from meter_pipeline.sync.audit.comparison import Comparison, compare, is_date, values_changed
 from meter_pipeline.sync.audit.families.belonging import crossed_fields
+from meter_pipeline.sync.audit.families.clocks import count_on
 from meter_pipeline.sync.audit.families.levels import have_both_signs
 from meter_pipeline.sync.audit.families.moves import (
     SALE_LOW,
     are_back_at_zero,
     changed_share,
-    count_on,
     find_moves,
     is_counter,
     is_sale,
