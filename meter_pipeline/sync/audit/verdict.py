@@ -14,7 +14,7 @@ from meter_pipeline.config.audit_rules import NO_AUDIT_CONFIG, AuditConfig
 from meter_pipeline.sync.audit.baseline import MOST_JOBS, Baseline, PastJob
 from meter_pipeline.sync.audit.comparison import compare, compare_all
 from meter_pipeline.sync.audit.families import belonging, counts, fields, levels, states, steps, texts
-from meter_pipeline.sync.audit.families.clocks import leave_out_time
+from meter_pipeline.sync.audit.families.clocks import weigh_numbers
 from meter_pipeline.sync.audit.families.counts import FEWEST_MOVED
 from meter_pipeline.sync.audit.findings import ACCEPTED, FLAGGED, HELD, NEEDED, Finding, Verdict
 from meter_pipeline.sync.audit.nearness import Near, find_near, find_near_all, may_be_again
@@ -160,7 +160,7 @@ def _judge_all(baseline: Baseline, others: Iterable[JobProfile], near: Near | No
     yield from counts.find_stale(with_rows)
     for test, is_silent in _OF_ROWS:
         if near is None or not is_silent(near):
-            yield from leave_out_time(with_rows, test(with_rows))
+            yield from weigh_numbers(with_rows, test(with_rows))
 
 
 def _judge_shape(profile: JobProfile, accepted: Sequence[PastJob], others: Iterable[JobProfile]) -> list[Finding]:

@@ -44,6 +44,17 @@ def test_ages_of_a_page_that_is_scraped_several_times_a_day_may_all_move_at_midn
     assert [verdict.outcome for verdict in verdicts if verdict.outcome != ACCEPTED] == []
 
 
+@pytest.mark.parametrize("spell", ["{:,} views", "feels like {} degrees", "only {} left in stock", "{} bids"])
+def test_numbers_among_words_may_all_move_at_once_where_a_page_counts_once_a_day(spell: str) -> None:
+    chance = Random(5)
+    counts = [chance.randrange(1, 2000) for _ in range(30)]
+    page = Page()
+    for _ in range(4):
+        counts = [max(count + chance.randrange(-3, 60), 1) for count in counts]
+        today = [{"thing": f"Thing {number} of 30", "seen": spell.format(count)} for number, count in enumerate(counts)]
+        assert HELD not in {verdict.outcome for verdict in page.scrape_all([today] * 6)}
+
+
 def test_other_texts_that_change_in_all_items_at_once_are_held() -> None:
     days = [adverts(0, "{} days ago".format)] * 8
     odd = [

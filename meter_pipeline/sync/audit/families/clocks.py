@@ -1,12 +1,14 @@
-"""Fields that move by themselves as time passes, in all items at once: ages, countdowns, days on the market.
+"""Numbers that move by themselves, in all items at once: ages, countdowns, days on the market, counts of a day.
 
-Comes in: a `Baseline` and a comparison of two jobs. Goes out: which fields a test need not speak of.
+Comes in: a `Baseline`, and a comparison of two jobs or what tests have found. Goes out: of which fields tests need not
+speak, or not as surely.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 
@@ -16,13 +18,13 @@ import numpy as np
 from meter_pipeline.sync.audit.baseline import Baseline, Mask
 from meter_pipeline.sync.audit.comparison import Comparison, numbers_in_both
 from meter_pipeline.sync.audit.families.moves import is_whole
-from meter_pipeline.sync.audit.findings import HELD, Finding
+from meter_pipeline.sync.audit.findings import FLAGGED, HELD, Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.values.finding import RELATIVE, find
 
 # Fewest numbers whose differences say something by being the same.
 _SAME_DIFFERENCE = 5
-_DIGITS = re.compile(r"\d+")
+_NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
 _DAY = 86400
 # Tests of values that are not those of the job before.
 _OF_VALUES = frozenset({"changed", "values", "other item"})
@@ -48,12 +50,12 @@ def count_on(baseline: Baseline, last: JobProfile, comparison: Comparison) -> Ma
     return is_whole(baseline) & (baseline.spread(baseline.now, found) > 0)
 
 
-def leave_out_time(baseline: Baseline, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """The findings without those that only say that time has passed, in texts that tell it.
+def weigh_numbers(baseline: Baseline, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings of tests on values, less sure where samples show that only numbers among words moved.
 
-    Such texts are ages in a language that is known (`3 days ago`), or nothing moved in the samples of two jobs but one
-    number among words, by the same in all of them: `2 days on the market`. In numbered names that slid by a row nothing
-    else moves either, so that names of other items stay held.
+    That time has passed is no finding: ages in a language that is known move (`3 days ago`), or all numbers move by the
+    same (`2 days on the market`). Other numbers move in all items at once where a page counts once a day, as views. In
+    numbered names that slid by a row nothing else moves either, so that names of other items stay held.
     """
     last = baseline.profiles[-1]
     minutes = (_time_of(baseline.now) - _time_of(last)) / 60
@@ -62,9 +64,12 @@ def leave_out_time(baseline: Baseline, findings: Iterable[Finding]) -> Iterator[
             pairs = list(_pair_samples(baseline.now, last, finding.field))
             if pairs and all(map(_is_age, chain.from_iterable(pairs))):
                 continue
-            moves = {_find_move(new, old) for new, old in pairs if new != old}
-            # No clock that people read moves by more than the minutes between the jobs, or by one at midnight.
-            if len(moves) == 1 and 0 < abs(moves.pop()) <= max(minutes, 1) and (finding.test, finding.outcome) != _SLID:
+            moves = [_find_moves(new, old) for new, old in pairs if new != old]
+            if moves and all(moves) and (finding.test, finding.outcome) != _SLID:
+                # No clock that people read moves by more than the minutes between the jobs, or by one at midnight.
+                if len({*moves}) == 1 and len(moves[0]) == 1 and abs(moves[0][0]) <= max(minutes, 1):
+                    continue
+                yield replace(finding, outcome=FLAGGED)
                 continue
         yield finding
 
@@ -102,11 +107,19 @@ def _is_age(text: str) -> bool:
     return find(text).kind == RELATIVE
 
 
-def _find_move(new: str, old: str) -> int:
-    """By how much the only number that differs between two texts with words moved; 0 where anything else differs."""
-    words = _DIGITS.sub("0", new)
-    if words != _DIGITS.sub("0", old) or not any(map(str.isalpha, words)):
-        return 0
-    numbers = zip(_DIGITS.findall(new), _DIGITS.findall(old), strict=True)
-    moves = [int(after) - int(before) for after, before in numbers if after != before]
-    return moves[0] if len(moves) == 1 else 0
+def _find_moves(new: str, old: str) -> tuple[int, ...]:
+    """By how much numbers moved from one text to another of the same words; nothing where anything else differs."""
+    words = _read_words(new)
+    numbers, before = _NUMBER.findall(new), _NUMBER.findall(old)
+    if not words or words != _read_words(old) or len(numbers) != len(before):
+        return ()
+    return tuple(_as_whole(now) - _as_whole(then) for now, then in zip(numbers, before, strict=True) if now != then)
+
+
+def _read_words(text: str) -> list[str]:
+    """The beginnings of the words of a text: `1 bid` and `2 bids` have the same."""
+    return [word[:3] for word in _NUMBER.sub(" ", text).split() if any(map(str.isalpha, word))]
+
+
+def _as_whole(number: str) -> int:
+    return int("".join(filter(str.isdecimal, number)))
