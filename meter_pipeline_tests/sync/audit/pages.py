@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from meter_pipeline.config.audit_rules import AuditConfig
@@ -61,27 +62,26 @@ def profile_of(
 
 
 class Page:
-    """A target with its past; `scrape` adds a job and returns the verdict on it."""
+    """A target with its past, scraped each day or every few `hours`; `scrape` adds a job and returns its verdict."""
 
-    def __init__(self, config: AuditConfig | None = None) -> None:
-        self.config = config or AuditConfig()
+    def __init__(self, config: AuditConfig | None = None, *, hours: int = 24) -> None:
+        self.config, self._hours = config or AuditConfig(), hours
         self.past: list[PastJob] = []
 
     def scrape(self, items: Sequence[Any], *, release: bool = False, version: int | None = None) -> Verdict:
         """Judges a job and adds it to the past; `release`: a person accepts it if it is held."""
         accepted = [job for job in self.past if job.is_accepted]
-        profile = profile_of(items, _day(len(self.past)), accepted[-1].profile if accepted else None)
+        profile = profile_of(items, self._next_time(), accepted[-1].profile if accepted else None)
         verdict = judge(profile, self.past, config=self.config, version=version)
         self.past.append(PastJob(profile, verdict.outcome, verdict.findings, release, version))
         return verdict
 
+    def _next_time(self) -> str:
+        return f"{datetime(2025, 9, 1) + timedelta(hours=self._hours * len(self.past)):%Y-%m-%dT%H:%M:%SZ}"
+
     def scrape_all(self, jobs: Sequence[Sequence[Any]]) -> list[Verdict]:
         """The verdicts on some jobs."""
         return [self.scrape(items) for items in jobs]
-
-
-def _day(number: int) -> str:
-    return f"2025-{9 + number // 28:02d}-{1 + number % 28:02d}T06:00:00Z"
 
 
 def spoil(items: Sequence[Item], change: Callable[[Item], Item]) -> list[Item]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from random import Random
 
 import pytest
@@ -39,16 +40,44 @@ def adverts(day: int, spell: Spell, *, coming: int = 0) -> list[Item]:
 @pytest.mark.parametrize("coming", [0, 2])
 @pytest.mark.parametrize("spell", _FORMS.values(), ids=_FORMS.keys())
 def test_ages_of_a_page_that_is_scraped_several_times_a_day_may_all_move_at_midnight(spell: Spell, coming: int) -> None:
-    page = Page()
+    page = Page(hours=6)
     verdicts = page.scrape_all([adverts(day, spell, coming=coming) for day in range(5) for _ in range(4)])
     assert [verdict.outcome for verdict in verdicts if verdict.outcome != ACCEPTED] == []
+
+
+@pytest.mark.parametrize(
+    "spell",
+    ["Get it by {0:%A}, {0.day} {0:%B}", "Arrives {0:%b} {0.day} - {1:%b} {1.day}", "Ships {0:%A}", "{0:%Y-%m-%d}",
+     "{0:%m/%d/%Y}", "Lieferung bis {0:%d.%m.}", "{0.month}月{0.day}日"],
+)  # fmt: skip
+@pytest.mark.parametrize("hours", [1, 6])
+def test_dates_of_delivery_may_all_move_on_at_midnight(spell: str, hours: int) -> None:
+    chance = Random(2)
+    waits = [timedelta(days=chance.randrange(1, 12)) for _ in range(30)]
+    page = Page(hours=hours)
+    for today in (datetime(2025, 8, 27) + timedelta(days=day) for day in range(8)):
+        listed = [
+            {"sku": f"K{number}", "arrives": spell.format(today + wait, today + 2 * wait)}
+            for number, wait in enumerate(waits)
+        ]
+        verdicts = page.scrape_all([listed] * (24 // hours))
+        assert [verdict.reason for verdict in verdicts if verdict.outcome == HELD] == []
+
+
+def test_dates_that_stood_for_days_are_held_when_all_move_on() -> None:
+    first = datetime(2025, 1, 7)
+    dates = [{"ad": f"A{number}", "since": f"{first + timedelta(days=3 * number):%Y-%m-%d}"} for number in range(40)]
+    late = [{"ad": f"A{number}", "since": f"{first + timedelta(days=3 * number + 1):%Y-%m-%d}"} for number in range(40)]
+    page = Page(hours=6)
+    assert {verdict.outcome for verdict in page.scrape_all([dates] * 12)} == {ACCEPTED}
+    assert page.scrape(late).outcome == HELD
 
 
 @pytest.mark.parametrize("spell", ["{:,} views", "feels like {} degrees", "only {} left in stock", "{} bids"])
 def test_numbers_among_words_may_all_move_at_once_where_a_page_counts_once_a_day(spell: str) -> None:
     chance = Random(5)
     counts = [chance.randrange(1, 2000) for _ in range(30)]
-    page = Page()
+    page = Page(hours=4)
     for _ in range(4):
         counts = [max(count + chance.randrange(-3, 60), 1) for count in counts]
         today = [{"thing": f"Thing {number} of 30", "seen": spell.format(count)} for number, count in enumerate(counts)]

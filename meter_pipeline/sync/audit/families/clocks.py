@@ -21,14 +21,20 @@ from meter_pipeline.sync.audit.families.moves import is_whole
 from meter_pipeline.sync.audit.findings import FLAGGED, HELD, Finding
 from meter_pipeline.sync.audit.profile import JobProfile
 from meter_pipeline.sync.values.finding import RELATIVE, find
+from meter_pipeline.sync.values.months import MONTHS, WEEKDAYS
 
 # Fewest numbers whose differences say something by being the same.
 _SAME_DIFFERENCE = 5
-_NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
+# Thousands may be grouped.
+_NUMBER = re.compile(r"\d{1,3}(?:[.,'’\u00a0\u202f]\d{3})+(?!\d)|\d+")
 _DAY = 86400
 # Tests of values that are not those of the job before.
 _OF_VALUES = frozenset({"changed", "values", "other item"})
 _SLID = ("other item", HELD)
+_DATES = "dates"
+_CALENDAR = WEEKDAYS | MONTHS.keys()
+# By how much the numbers of a date move from one day to the next, also at the end of a month and of a year.
+_NEXT_DAY = frozenset({1, -11, -27, -28, -29, -30})
 
 
 def count_on(baseline: Baseline, last: JobProfile, comparison: Comparison) -> Mask:
@@ -54,23 +60,30 @@ def weigh_numbers(baseline: Baseline, findings: Iterable[Finding]) -> Iterator[F
     """The findings of tests on values, less sure where samples show that only numbers among words moved.
 
     That time has passed is no finding: ages in a language that is known move (`3 days ago`), or all numbers move by the
-    same (`2 days on the market`). Other numbers move in all items at once where a page counts once a day, as views. In
-    numbered names that slid by a row nothing else moves either, so that names of other items stay held.
+    same (`2 days on the market`, `Get it by Tuesday, 3 March`). Other numbers move in all items at once where a page
+    counts once a day, as views. In numbered names that slid by a row nothing else moves either, so that names of other
+    items stay held; and dates that a page shows day after day do not move on, unless no job was scraped a day before.
     """
     last = baseline.profiles[-1]
     minutes = (_time_of(baseline.now) - _time_of(last)) / 60
+    is_first_day = _time_of(last) - _time_of(baseline.profiles[0]) < _DAY
     for finding in findings:
-        if finding.test in _OF_VALUES and finding.field in baseline.now.place and finding.field in last.place:
+        is_date = finding.test == _DATES
+        is_of_values = finding.test in _OF_VALUES or (is_date and is_first_day)
+        if is_of_values and finding.field in baseline.now.place and finding.field in last.place:
             pairs = list(_pair_samples(baseline.now, last, finding.field))
             if pairs and all(map(_is_age, chain.from_iterable(pairs))):
                 continue
-            moves = [_find_moves(new, old) for new, old in pairs if new != old]
-            if moves and all(moves) and (finding.test, finding.outcome) != _SLID:
+            moves = [_find_moves(new, old, has_words=not is_date) for new, old in pairs if new != old]
+            if moves and None not in moves:
+                numbers = {number for own in moves for number in own or ()}
+                is_slid = (finding.test, finding.outcome) == _SLID
                 # No clock that people read moves by more than the minutes between the jobs, or by one at midnight.
-                if len({*moves}) == 1 and len(moves[0]) == 1 and abs(moves[0][0]) <= max(minutes, 1):
+                is_time = len(numbers) <= 1 and all(abs(number) <= max(minutes, 1) for number in numbers)
+                if (is_time or numbers <= _NEXT_DAY) and (is_first_day or not is_slid):
                     continue
-                yield replace(finding, outcome=FLAGGED)
-                continue
+                if not is_slid and not is_date:
+                    finding = replace(finding, outcome=FLAGGED)
         yield finding
 
 
@@ -107,18 +120,28 @@ def _is_age(text: str) -> bool:
     return find(text).kind == RELATIVE
 
 
-def _find_moves(new: str, old: str) -> tuple[int, ...]:
-    """By how much numbers moved from one text to another of the same words; nothing where anything else differs."""
-    words = _read_words(new)
+def _find_moves(new: str, old: str, *, has_words: bool) -> tuple[int, ...] | None:
+    """By how much numbers moved from one text to another; None where anything else differs but days and months.
+
+    Args:
+        new: The text now.
+        old: The text before.
+        has_words: Whether they have to have words: a number alone may be a name.
+    """
     numbers, before = _NUMBER.findall(new), _NUMBER.findall(old)
-    if not words or words != _read_words(old) or len(numbers) != len(before):
-        return ()
+    (words, days), (words_before, days_before) = _read_words(new), _read_words(old)
+    if words != words_before or len(numbers) != len(before) or (numbers == before and days == days_before):
+        return None
+    if has_words and not words and not days:
+        return None
     return tuple(_as_whole(now) - _as_whole(then) for now, then in zip(numbers, before, strict=True) if now != then)
 
 
-def _read_words(text: str) -> list[str]:
-    """The beginnings of the words of a text: `1 bid` and `2 bids` have the same."""
-    return [word[:3] for word in _NUMBER.sub(" ", text).split() if any(map(str.isalpha, word))]
+def _read_words(text: str) -> tuple[list[str], list[str]]:
+    """The beginnings of the words of a text, which `1 bid` and `2 bids` share, and the days and months in it."""
+    words = [word.strip(".,()") for word in _NUMBER.sub(" ", text).split()]
+    days = [word for word in words if word.lower() in _CALENDAR]
+    return [word[:3] for word in words if any(map(str.isalpha, word)) and word.lower() not in _CALENDAR], days
 
 
 def _as_whole(number: str) -> int:

@@ -367,11 +367,13 @@ def _judge_dates(baseline: Baseline, last: JobProfile, comparison: Comparison, t
     same = (rigid >= 0.8) & (usual_rigid.high <= 0.5)
     # The date that a whole table is of moves on when the table is made again.
     shared = (baseline.seen(lambda profile: profile.distinct) <= 1) & (step > 0)
-    held = dates & same & (excess >= 0.6) & (number >= 5) & ~shared & (np.abs(step) > _MOST_ZONES)
-    flagged = dates & (number >= 4) & (same & (changed >= 0.6) & (excess >= 0.2) | (excess >= 0.6)) & ~shared
+    still = past_band(baseline, test, values_changed)
+    # Dates that always moved on may have been such that no number was known of them.
+    calm = dates & ~shared & (still.low < _RESTLESS)
+    held = calm & same & (excess >= 0.6) & (number >= 5) & (np.abs(step) > _MOST_ZONES)
+    flagged = calm & (number >= 4) & (same & (changed >= 0.6) & (excess >= 0.2) | (excess >= 0.6))
     # Of texts such as 03/04/2026 no number is known; and where days and months are swapped, many stay as they are.
     others, filled = _spread(baseline, comparison.changed), _spread(baseline, comparison.filled)
-    still = past_band(baseline, test, values_changed)
     rewritten = dates & ~shared & ~flagged & (still.jobs >= 2) & (still.high <= _HARDLY) & (others * filled >= 6)
     rewritten &= others >= 0.25
     changed = np.where(rewritten, others, changed)
