@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import timedelta
 from itertools import chain
 
 import msgspec
 import numpy as np
 
+from meter_pipeline.store.times import moment
 from meter_pipeline.sync.audit.baseline import Baseline, Mask
 from meter_pipeline.sync.audit.comparison import Comparison, numbers_in_both
 from meter_pipeline.sync.audit.families.moves import is_whole
@@ -27,7 +28,7 @@ from meter_pipeline.sync.values.months import MONTHS, WEEKDAYS
 _SAME_DIFFERENCE = 5
 # Thousands may be grouped.
 _NUMBER = re.compile(r"\d{1,3}(?:[.,'’\u00a0\u202f]\d{3})+(?!\d)|\d+")
-_DAY = 86400
+_DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 # Tests of values that are not those of the job before.
 _OF_VALUES = frozenset({"changed", "values", "other item"})
 _SLID = ("other item", HELD)
@@ -46,7 +47,7 @@ def count_on(baseline: Baseline, last: JobProfile, comparison: Comparison) -> Ma
     numeric, new, old = numbers_in_both(baseline.now, last, *comparison.places)
     differences = np.where(new != old, new - old, np.nan)
     found = np.zeros(len(baseline.now.paths), np.bool_)
-    days = (_time_of(baseline.now) - _time_of(last)) / _DAY
+    days = (moment(baseline.now.time) - moment(last.time)) / _DAY
     for column, place in enumerate(numeric.tolist()):
         own = differences[:, column]
         own = own[~np.isnan(own)]
@@ -65,8 +66,8 @@ def weigh_numbers(baseline: Baseline, findings: Iterable[Finding]) -> Iterator[F
     items stay held; and dates that a page shows day after day do not move on, unless no job was scraped a day before.
     """
     last = baseline.profiles[-1]
-    minutes = (_time_of(baseline.now) - _time_of(last)) / 60
-    is_first_day = _time_of(last) - _time_of(baseline.profiles[0]) < _DAY
+    minutes = (moment(baseline.now.time) - moment(last.time)) / _MINUTE
+    is_first_day = moment(last.time) - moment(baseline.profiles[0].time) < _DAY
     for finding in findings:
         is_date = finding.test == _DATES
         is_of_values = finding.test in _OF_VALUES or (is_date and is_first_day)
@@ -100,10 +101,6 @@ def _name_samples(profile: JobProfile) -> list[tuple[str, ...]]:
     places = [profile.place[path] for path in profile.identity if path in profile.place]
     shown = [profile.samples[place] for place in places]
     return list(zip(*shown, strict=True)) if shown else [(str(number),) for number in range(len(profile.samples[0]))]
-
-
-def _time_of(profile: JobProfile) -> float:
-    return datetime.fromisoformat(profile.time.replace("Z", "+00:00")).timestamp()
 
 
 def _read(sample: str) -> str:
