@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from operator import attrgetter
 
 from meter_pipeline.config.audit_rules import NO_AUDIT_CONFIG, AuditConfig
@@ -158,9 +159,8 @@ def _judge_all(baseline: Baseline, others: Iterable[JobProfile], near: Near | No
         return
     yield from counts.find_known(with_rows, others)
     yield from counts.find_stale(with_rows)
-    for test, is_silent in _OF_ROWS:
-        if near is None or not is_silent(near):
-            yield from weigh_numbers(with_rows, test(with_rows))
+    tests = (test for test, is_silent in _OF_ROWS if near is None or not is_silent(near))
+    yield from weigh_numbers(with_rows, chain.from_iterable(test(with_rows) for test in tests))
 
 
 def _judge_shape(profile: JobProfile, accepted: Sequence[PastJob], others: Iterable[JobProfile]) -> list[Finding]:
