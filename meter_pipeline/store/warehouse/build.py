@@ -144,12 +144,13 @@ def _find_up_to_date(ledger: Ledger, path: Path, models: Models | None) -> Publi
 def _can_read(path: Path, root: str | None) -> bool:
     """Whether the views of the published file read the lake at this address; None: copies, which are all there."""
     with duckdb.connect(str(path), read_only=True) as connection:
-        files = connection.execute("SELECT file FROM meter.lake_files").fetchall()
-        if not files:
+        if not connection.execute("FROM meter.lake_files LIMIT 1").fetchall():
             return True
-        return in_place.find_root(connection) == root and (
-            root is not None or all(Path(file).exists() for (file,) in files)
-        )
+        found = in_place.find_root(connection)
+        if found is not None or root is not None:
+            return found == root
+        copies = connection.execute("SELECT file FROM meter.lake_files").fetchall()
+        return all(Path(file).exists() for (file,) in copies)
 
 
 def roll_back(ledger: Ledger, path: Path, publication_id: str | None = None) -> Publication:
