@@ -16,6 +16,13 @@ def _run(shell: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
 
 
+@pytest.fixture
+def published(meter: Command) -> None:
+    """Everything is loaded, and a warehouse published."""
+    meter("sync")
+    meter("publish", "--raw")
+
+
 @pytest.mark.parametrize("command", ["sync", "status", "status --json", "publish --raw"])
 def test_a_command_whose_output_is_closed_does_its_work(meter: Command, command: str) -> None:
     done = _run(f"METER {command} <&- >&-")
@@ -26,16 +33,14 @@ def test_a_command_whose_output_is_closed_does_its_work(meter: Command, command:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 @pytest.mark.parametrize("command", ["status", "status --json", "query --json 'select 1'", "query --csv 'select 1'"])
-def test_output_that_cannot_be_written_is_one_line(meter: Command, command: str) -> None:
-    meter("sync")
-    meter("publish", "--raw")
+@pytest.mark.usefixtures("published")
+def test_output_that_cannot_be_written_is_one_line(command: str) -> None:
     done = _run(f"METER {command} >/dev/full")
     assert (done.returncode, done.stderr) == (2, "meter-pipeline: the disk is full; free some space on it\n")
 
 
 @pytest.mark.parametrize("option", ["", "--csv", "--json", "--vertical"])
-def test_a_reader_that_has_seen_enough_is_no_failure(meter: Command, option: str) -> None:
-    meter("sync")
-    meter("publish", "--raw")
+@pytest.mark.usefixtures("published")
+def test_a_reader_that_has_seen_enough_is_no_failure(option: str) -> None:
     done = _run(f"METER query {option} 'select range, repeat($$x$$, 100) from range(20000)' | head -1")
     assert (done.returncode, done.stderr) == (0, "")
