@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from meter_pipeline.store.ledger.ledger import Ledger
     from meter_pipeline.store.warehouse.open_tables.tables import Export
 
-# The oldest and newest files that the ledger lists, so many of each, are looked for until one is found.
+# Of the files that the ledger lists, this many of the oldest and of the newest are looked for until one is found.
 _SAMPLE = 3
 
 

@@ -231,14 +231,11 @@ def _list_sections(overview: _Overview) -> Iterator[_Section]:
         _MAX_UNKNOWN_STATUSES,
         "more jobs with such a status: see --json",
     )
+    noise, wrappers = overview.suggested.noise.items(), overview.suggested.wrappers.items()
     for found, most, more in (
         (overview.keys, _MAX_KEYS, "more strategies without a key that holds: see `meter-pipeline keys`"),
-        (
-            overview.suggested.noise.items(),
-            _MAX_SUGGESTED,
-            "more strategies with fields that always change: see --json",
-        ),
-        (overview.suggested.wrappers.items(), _MAX_SUGGESTED, "more strategies with such items: see --json"),
+        (noise, _MAX_SUGGESTED, "more strategies with fields that always change: see --json"),
+        (wrappers, _MAX_SUGGESTED, "more strategies with such items: see --json"),
     ):
         yield _Section((f"{slug}: {message}" for slug, message in found), most, more)
     if overview.suggested.unread is not None:

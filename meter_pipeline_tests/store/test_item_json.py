@@ -1,4 +1,4 @@
-"""Items that are parsed: what is no object, and what is no JSON."""
+"""Items as JSON text: scalars and arrays become objects, and text that is not JSON is refused."""
 
 from __future__ import annotations
 

@@ -98,8 +98,8 @@ def build_publication_assets(
 class _PublicationAssets(dg.AssetsDefinition):
     """The assets of a publication, any of which can be selected without the others.
 
-    Dagster cannot take a part of a graph with fanned-in inputs: it loses the inputs, and refuses the job. The graph has
-    a single op, which is told what is selected, so a selection leaves the graph as it is.
+    Dagster cannot take a part of a graph with fanned-in inputs: it loses the inputs, and refuses the job. This graph
+    has a single op, and Dagster passes the selection to it. So the graph can stay whole.
     """
 
     @staticmethod
